@@ -1,0 +1,1 @@
+"""What is known without running: shapes, parameters, multiply-accumulates, memory."""

@@ -1,0 +1,24 @@
+"""What a user can get wrong: one line that names the argument and the remedy."""
+
+from __future__ import annotations
+
+
+class ArchscopeError(Exception):
+    """A mistake of the caller, told in one line; the command line exits with 2.
+
+    Args:
+        argument: what the user gave, as they would recognise it (`--input`, `resnet5`, `run.json`).
+        problem: what is wrong with it.
+        remedy: what to do instead.
+    """
+
+    def __init__(self, argument: str, problem: str, remedy: str = "") -> None:
+        self.argument = argument
+        self.problem = problem
+        self.remedy = remedy
+        text = f"{argument}: {problem}" + (f"; {remedy}" if remedy else "")
+        super().__init__(" ".join(text.split()))
+
+
+class UnknownCostError(ArchscopeError):
+    """Operators without a formula under `--strict`; the command line exits with 1."""

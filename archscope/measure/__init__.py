@@ -1,0 +1,1 @@
+"""What must be run: clocks, profiler events, device peaks."""

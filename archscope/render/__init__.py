@@ -1,0 +1,1 @@
+"""How it looks: terminal, Markdown, CSV, LaTeX, HTML, figures."""

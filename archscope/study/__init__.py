@@ -1,0 +1,1 @@
+"""What is asked: relate records, make Tables and Charts."""

@@ -1,0 +1,153 @@
+"""Table and Chart: all that a renderer may see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Cell = int | float | str | bool | None
+"""One value, unformatted; `None` is unknown or not applicable and prints as an en dash."""
+
+Unit = Literal[
+    "text", "name", "count", "exact", "bytes", "seconds", "percent", "ratio", "decimal", "bar",
+    "macs", "flops_per_second", "bytes_per_second",
+]  # fmt: skip
+"""How a column's values read.
+
+`count` and `macs` take an SI prefix, `exact` is a whole number with thousands separators,
+`percent`, `ratio` and `bar` hold fractions (0.25 is 25 %, 0.250×, a quarter-full bar).
+CSV, JSON and frames always get the plain value.
+"""
+
+RowKind = Literal["row", "group", "total", "note", "best"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A heading with the unit of the cells below it.
+
+    Args:
+        key: name in CSV headers and frames, `snake_case`, with a unit suffix where one applies.
+        title: heading for people.
+        unit: how cells are written.
+        priority: on a narrow terminal columns go from the highest number down; 0 always stays.
+    """
+
+    key: str
+    title: str
+    unit: Unit = "text"
+    priority: int = 0
+
+    @property
+    def numeric(self) -> bool:
+        return self.unit not in ("text", "name", "bar")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Cells in column order.
+
+    Args:
+        cells: one value a column.
+        kind: `group` rows are subtotals of the rows below them, `total` closes a table.
+        depth: indentation of the first column, for trees.
+        lower_bound: column keys whose value is a lower bound and prints with `≥`.
+        best: column keys whose value is the best of its comparison.
+    """
+
+    cells: tuple[Cell, ...]
+    kind: RowKind = "row"
+    depth: int = 0
+    lower_bound: frozenset[str] = frozenset()
+    best: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under titled columns, with the notes that make them readable alone.
+
+    Args:
+        title: one line above the table.
+        columns: at least one.
+        rows: each with as many cells as there are columns.
+        notes: sentences below the table (conventions, coverage, sources).
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row.cells) != len(self.columns):
+                raise ValueError(
+                    f"{self.title!r}: {len(row.cells)} cells under {len(self.columns)} columns"
+                )
+
+    def column(self, key: str) -> list[Cell]:
+        """All cells under one key, in row order."""
+        index = [column.key for column in self.columns].index(key)
+        return [row.cells[index] for row in self.rows]
+
+    def records(self) -> list[dict[str, Cell]]:
+        """One mapping of key to plain value a row, for frames and JSON."""
+        keys = [column.key for column in self.columns]
+        return [dict(zip(keys, row.cells, strict=True)) for row in self.rows]
+
+    def select(self, keys: Sequence[str]) -> Table:
+        """The same rows under the named columns, in that order."""
+        order = [column.key for column in self.columns]
+        picked = [order.index(key) for key in keys]
+        rows = tuple(
+            Row(tuple(row.cells[i] for i in picked), row.kind, row.depth, row.lower_bound, row.best)
+            for row in self.rows
+        )
+        return Table(self.title, tuple(self.columns[i] for i in picked), rows, self.notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One named line, bar set or cloud of points.
+
+    Args:
+        name: legend entry.
+        x: positions (numbers) or categories (text).
+        y: values, in the chart's y unit; `None` leaves a gap.
+        labels: one text a point, or empty.
+        sizes: one area a point for bubbles, or empty.
+    """
+
+    name: str
+    x: tuple[float | str, ...]
+    y: tuple[float | None, ...]
+    labels: tuple[str, ...] = ()
+    sizes: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    title: str
+    unit: Unit = "decimal"
+    log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """What a figure shows, without how it looks.
+
+    Args:
+        kind: `bars` are grouped, `stacked` bars add up, `scatter` may carry `frontier`.
+        frontier: names of the points on the Pareto front, drawn as a line through them.
+        lines: reference lines (roofs) as series drawn without markers.
+    """
+
+    title: str
+    kind: Literal["bars", "stacked", "line", "scatter", "area"]
+    x: Axis
+    y: Axis
+    series: tuple[Series, ...]
+    frontier: tuple[str, ...] = ()
+    lines: tuple[Series, ...] = field(default=())
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,104 @@
+"""Numbers as people read them, and back: `4.09 G`, `3.1 ms`, `97.5 MiB`, `"4.2G"`."""
+
+from __future__ import annotations
+
+import re
+
+from archscope.errors import ArchscopeError
+
+SI_PREFIXES = ("", "k", "M", "G", "T", "P", "E")
+BINARY_PREFIXES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+TIME_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+
+
+def si(number: float, digits: int = 3) -> str:
+    """Write a count with an SI prefix and `digits` significant digits: 4089184256 → `4.09 G`.
+
+    Integers below 1000 stay as they are.
+    """
+    return _scaled(number, 1000, SI_PREFIXES, digits)
+
+
+def binary_bytes(number: float, digits: int = 3) -> str:
+    """Write a number of bytes with a binary prefix: 102228128 → `97.5 MiB`."""
+    return _scaled(number, 1024, BINARY_PREFIXES, digits)
+
+
+def _scaled(number: float, base: int, prefixes: tuple[str, ...], digits: int) -> str:
+    sign, size = ("-" if number < 0 else ""), abs(number)
+    power = 0
+    while power < len(prefixes) - 1 and _significant(size / base**power, digits) >= base:
+        power += 1
+    if power == 0 and float(size).is_integer():
+        text = str(int(size))
+    else:
+        text = _plain(size / base**power, digits)
+    return f"{sign}{text} {prefixes[power]}".rstrip()
+
+
+def _significant(number: float, digits: int) -> float:
+    """Round to `digits` significant digits, so that 999.96 steps up to the next prefix."""
+    return float(f"{number:.{digits}g}")
+
+
+def _plain(number: float, digits: int) -> str:
+    """Fixed-point text with `digits` significant digits and no exponent."""
+    whole = len(str(int(_significant(number, digits)))) if number >= 1 else 1
+    return f"{number:.{max(0, digits - whole)}f}"
+
+
+def seconds(number: float, digits: int = 3) -> str:
+    """Write a duration in the unit that keeps it between 1 and 1000: 0.0031 → `3.10 ms`."""
+    for scale, unit in TIME_UNITS:
+        if abs(number) >= scale or unit == "ns":
+            return f"{_plain(number / scale, digits)} {unit}"
+    raise AssertionError("unreachable: the last unit takes any number")
+
+
+def percent(fraction: float, digits: int = 1) -> str:
+    """Write a share: 0.979 → `97.9 %`."""
+    return f"{100 * fraction:.{digits}f} %"
+
+
+def ratio(number: float, digits: int = 3) -> str:
+    """Write a quotient: 0.9793 → `0.979×`."""
+    return f"{number:.{digits}f}×"
+
+
+_QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-zµ%]*)\s*\Z")
+_DECIMAL = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9, "T": 10**12}
+_BYTES = {
+    "": 1, "B": 1,
+    "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+    "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
+}  # fmt: skip
+_SECONDS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+
+
+def parse_count(text: str, argument: str) -> int:
+    """Read `4.2G`, `25M`, `1e9` or `4200` as a whole number.
+
+    Raises:
+        ArchscopeError: naming `argument`, when the text is no such number.
+    """
+    return round(_parse(text, _DECIMAL, argument, "4.2G or 25M"))
+
+
+def parse_bytes(text: str, argument: str) -> int:
+    """Read `24GiB`, `512 MB` or `1000` as a number of bytes."""
+    return round(_parse(text, _BYTES, argument, "24GiB or 512MB"))
+
+
+def parse_seconds(text: str, argument: str) -> float:
+    """Read `3.1ms` or `2s` as seconds."""
+    return _parse(text, _SECONDS, argument, "3.1ms or 2s")
+
+
+def _parse(
+    text: str, scales: dict[str, int] | dict[str, int | float] | dict[str, float],
+    argument: str, example: str,
+) -> float:  # fmt: skip
+    match = _QUANTITY.match(text)
+    if match is None or match[2] not in scales:
+        raise ArchscopeError(argument, f"{text!r} is not a quantity", f"write it like {example}")
+    return float(match[1]) * scales[match[2]]

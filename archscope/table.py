@@ -151,3 +151,18 @@ class Chart:
     frontier: tuple[str, ...] = ()
     lines: tuple[Series, ...] = field(default=())
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one command says: printed as tables, saved in any format.
+
+    Args:
+        title: heads the file when there are several tables.
+        record: the Analysis or Profile that `-o run.json` saves in place of the tables.
+    """
+
+    title: str
+    tables: tuple[Table, ...]
+    charts: tuple[Chart, ...] = ()
+    record: object | None = None

@@ -1,0 +1,194 @@
+"""Where a report goes: the terminal or pipe, and every file named with `-o`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from archscope.errors import ArchscopeError
+from archscope.table import Report
+
+PIPE_WIDTH = 120
+
+
+def check_outputs(paths: Sequence[str]) -> None:
+    """Refuse what `write` could not write, before any long computation.
+
+    Raises:
+        ArchscopeError: an unknown suffix, a missing or read-only folder, a folder as the file.
+    """
+    for path in paths:
+        _format(path)
+        target = Path(path)
+        if target.is_dir():
+            raise ArchscopeError(f"-o {path}", "is a folder", "name a file in it")
+        if not target.parent.is_dir():
+            raise ArchscopeError(f"-o {path}", "its folder does not exist", "create it first")
+        if not os.access(target.parent, os.W_OK):
+            raise ArchscopeError(f"-o {path}", "its folder is read-only", "choose another")
+
+
+def emit(report: Report, outputs: Sequence[str] = (), stream: TextIO | None = None) -> None:
+    """Write the files, then print the tables.
+
+    Every file is made in memory first, so that an error leaves all of them as they were.
+
+    Args:
+        report: what to say.
+        outputs: paths given with `-o`; the suffix picks the format.
+        stream: standard output when `None`.
+
+    Raises:
+        ArchscopeError: as `check_outputs`; a figure of a report without one; a failed write.
+    """
+    check_outputs(outputs)
+    contents = [(path, _format(path)(report, path)) for path in outputs]
+    for path, content in contents:
+        _replace(path, content)
+    _print(report, sys.stdout if stream is None else stream)
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What a stream can show.
+
+    Args:
+        width: columns; `COLUMNS` decides, then the terminal, and 120 in a pipe.
+        color: a terminal that is not `TERM=dumb`, without `NO_COLOR`.
+        shorten: names may be cut on a terminal, never in a pipe.
+    """
+
+    width: int
+    color: bool
+    encoding: str
+    shorten: bool
+
+    @classmethod
+    def of(cls, stream: TextIO) -> Screen:
+        """Look at a stream and the environment."""
+        tty = stream.isatty()
+        columns = os.environ.get("COLUMNS", "")
+        if columns.isdecimal() and int(columns) > 0:
+            width = int(columns)
+        else:
+            width = shutil.get_terminal_size().columns if tty else PIPE_WIDTH
+        color = tty and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
+        return cls(width, color, getattr(stream, "encoding", None) or "utf-8", tty)
+
+
+def _print(report: Report, stream: TextIO) -> None:
+    from archscope.render.text import terminal
+
+    screen = Screen.of(stream)
+    texts = [
+        terminal(
+            table,
+            screen.width,
+            screen.color,
+            encoding=screen.encoding,
+            shorten=screen.shorten,
+        )
+        for table in report.tables
+    ]
+    try:
+        stream.write("\n".join(texts))
+        stream.flush()
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough. Without this, the interpreter would flush once
+        # more at exit and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _format(path: str) -> Callable[[Report, str], bytes]:
+    suffix = Path(path).suffix.lower()
+    if suffix not in _FORMATS:
+        known = " ".join(_FORMATS)
+        problem = f"unknown suffix {suffix!r}" if suffix else "has no suffix"
+        raise ArchscopeError(f"-o {path}", problem, f"use one of {known}")
+    return _FORMATS[suffix]
+
+
+def _markdown(report: Report, path: str) -> bytes:
+    from archscope.render.markdown import escaped, markdown
+
+    heading = [f"# {escaped(report.title)}\n"] if len(report.tables) > 1 else []
+    return _encoded("\n".join([*heading, *map(markdown, report.tables)]))
+
+
+def _csv(report: Report, path: str) -> bytes:
+    from archscope.render.plain import csv_text
+
+    return _encoded(csv_text(*report.tables))
+
+
+def _json(report: Report, path: str) -> bytes:
+    if report.record is None:
+        from archscope.render.plain import table_json
+
+        return _encoded(table_json(*report.tables))
+    from archscope import archive
+    from archscope.records import Analysis, Profile
+
+    if not isinstance(report.record, (Analysis, Profile)):
+        raise TypeError(f"{type(report.record).__name__} is no record")
+    return _encoded(archive.dumps(report.record))
+
+
+def _html(report: Report, path: str) -> bytes:
+    from archscope.render.html import html
+
+    return _encoded(html(report.title, report.tables, report.charts))
+
+
+def _latex(report: Report, path: str) -> bytes:
+    from archscope.render.latex import latex
+
+    return _encoded("\n".join(map(latex, report.tables)))
+
+
+def _image(report: Report, path: str) -> bytes:
+    if not report.charts:
+        suffixes = " ".join(suffix for suffix, write in _FORMATS.items() if write is not _image)
+        raise ArchscopeError(f"-o {path}", "this report has no figure", f"use one of {suffixes}")
+    from archscope.render.plots import image
+
+    return image(report.charts, Path(path).suffix.lower().removeprefix("."))
+
+
+_FORMATS: dict[str, Callable[[Report, str], bytes]] = {
+    ".md": _markdown,
+    ".csv": _csv,
+    ".json": _json,
+    ".html": _html,
+    ".tex": _latex,
+    ".png": _image,
+    ".svg": _image,
+    ".pdf": _image,
+}
+
+
+def _encoded(text: str) -> bytes:
+    """UTF-8; a lone surrogate, which no file can hold, becomes its escape."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _replace(path: str, content: bytes) -> None:
+    """Write beside the file, then rename, so that it is there whole or not at all."""
+    target = Path(path).resolve()
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        try:
+            beside.write_bytes(content)
+            if target.exists():
+                shutil.copymode(target, beside)
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ArchscopeError(f"-o {path}", f"cannot be written ({reason})", "check it") from None

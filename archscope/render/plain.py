@@ -1,0 +1,99 @@
+"""Table → CSV and JSON, with plain values: no units, no rounding, no indentation."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from archscope.table import Cell, Table
+
+TABLE_SCHEMA = 1
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def csv_text(*tables: Table) -> str:
+    """Write tables as CSV under their column keys.
+
+    What the layout says elsewhere gets columns of its own where it occurs: `row_kind`,
+    `row_depth`, `lower_bound` and `best` (the keys of the columns concerned).
+    Text that a spreadsheet would run as a formula gets an apostrophe in front.
+    Of several tables, each starts with a line `# title`, with an empty line between.
+    """
+    blocks = [_csv_block(table) for table in tables]
+    if len(tables) > 1:
+        titles = [" ".join(table.title.split()) for table in tables]
+        blocks = [f"# {title}\n{block}" for title, block in zip(titles, blocks, strict=True)]
+    return "\n".join(blocks)
+
+
+def _csv_block(table: Table) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    extra = _extra_columns(table)
+    writer.writerow([column.key for column in table.columns] + [key for key, _ in extra])
+    for index, row in enumerate(table.rows):
+        marks = [values[index] for _, values in extra]
+        writer.writerow([_csv_cell(value) for value in row.cells] + marks)
+    return stream.getvalue()
+
+
+def _extra_columns(table: Table) -> list[tuple[str, list[Cell]]]:
+    columns: list[tuple[str, list[Cell]]] = []
+    if any(row.kind != "row" for row in table.rows):
+        columns.append(("row_kind", [row.kind for row in table.rows]))
+    if any(row.depth for row in table.rows):
+        columns.append(("row_depth", [row.depth for row in table.rows]))
+    if any(row.lower_bound for row in table.rows):
+        columns.append(("lower_bound", [" ".join(sorted(row.lower_bound)) for row in table.rows]))
+    if any(row.best for row in table.rows):
+        columns.append(("best", [" ".join(sorted(row.best)) for row in table.rows]))
+    return columns
+
+
+def _csv_cell(value: Cell) -> Cell:
+    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+        return f"'{value}"
+    return value
+
+
+def table_json(*tables: Table) -> str:
+    """Write tables as one JSON object: title, columns with units, rows, notes of each."""
+    data = {
+        "archscope": "tables",
+        "schema": TABLE_SCHEMA,
+        "tables": [_table_data(table) for table in tables],
+    }
+    return json.dumps(data, indent=1, allow_nan=False) + "\n"
+
+
+def _table_data(table: Table) -> dict[str, Any]:
+    return {
+        "title": table.title,
+        "columns": [
+            {"key": column.key, "title": column.title, "unit": column.unit}
+            for column in table.columns
+        ],
+        "rows": [
+            {
+                "kind": row.kind,
+                "depth": row.depth,
+                "cells": _finite(row.cells),
+                "lower_bound": sorted(row.lower_bound),
+                "best": sorted(row.best),
+            }
+            for row in table.rows
+        ],
+        "notes": list(table.notes),
+    }
+
+
+def _finite(values: Sequence[Cell]) -> list[Cell]:
+    """JSON has no infinity and no NaN: both become null."""
+    return [
+        None if isinstance(value, float) and not math.isfinite(value) else value for value in values
+    ]

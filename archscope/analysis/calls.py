@@ -1,0 +1,245 @@
+"""The log of module calls: who was called by whom, with what, and the work credited to each."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from archscope.records import Cost, Layer, Product, Setting, Shape, Work
+
+EXTRA_SETTINGS = ("transposed", "embed_dim", "num_heads", "num_embeddings", "embedding_dim")
+"""Constructor facts that PyTorch's modules do not list in `__constants__`."""
+
+
+class Running:
+    """Work while it adds up."""
+
+    __slots__ = ("bytes_read", "bytes_written", "elementwise", "operators", "products")
+
+    def __init__(self) -> None:
+        self.products: list[Product] = []
+        self.elementwise = 0
+        self.bytes_read = 0
+        self.bytes_written = 0
+        self.operators = 0
+
+    def frozen(self) -> Work:
+        return Work(
+            Cost(tuple(self.products)),
+            self.elementwise,
+            self.bytes_read,
+            self.bytes_written,
+            self.operators,
+        )
+
+
+class Call:
+    """One call of one module."""
+
+    __slots__ = (
+        "activation_bytes", "backward", "children", "depth", "forward", "index", "input_shapes",
+        "log", "module", "name", "output_shapes",
+    )  # fmt: skip
+
+    def __init__(
+        self, log: CallLog, module: nn.Module, name: str, index: int, depth: int,
+        input_shapes: tuple[Shape, ...],
+    ) -> None:  # fmt: skip
+        self.log = log
+        self.module = module
+        self.name = name
+        self.index = index
+        self.depth = depth
+        self.children = 0
+        self.input_shapes = input_shapes
+        self.output_shapes: tuple[Shape, ...] = ()
+        self.forward = Running()
+        self.backward = Running()
+        self.activation_bytes = 0
+
+    def first_run(self) -> Call:
+        """The call of the forward pass that a recomputation repeats."""
+        return self.log.first_calls.get(id(self.module), self)
+
+
+class CallLog:
+    """Every module call in execution order.
+
+    Args:
+        network: the module whose names are used.
+        sequence_number: autograd's next number in this thread; a node made between two readings
+            carries a number between them.
+
+    Once `repeating` is set, calls are not listed: they run a checkpointed block a second time.
+    """
+
+    def __init__(self, network: nn.Module, sequence_number: Callable[[], int]) -> None:
+        self.network = network
+        self.sequence_number = sequence_number
+        self.names: dict[int, str] = {}
+        for name, module in network.named_modules(remove_duplicate=False):
+            self.names.setdefault(id(module), name)
+        self.calls: list[Call] = []
+        self.first_calls: dict[int, Call] = {}
+        self.times_called: Counter[int] = Counter()
+        outside = Call(self, network, "", 0, -1, ())
+        self.stack = [outside]
+        self.last_owner = outside
+        self.failed_in: Call | None = None
+        self.repeating = False
+        self._switch_numbers: list[int] = []
+        self._switch_owners: list[Call] = []
+
+    @property
+    def current(self) -> Call:
+        return self.stack[-1]
+
+    def enter(self, module: nn.Module, input_shapes: tuple[Shape, ...]) -> Call:
+        parent = self.stack[-1]
+        key = id(module)
+        name = self.names.get(key)
+        if name is None:
+            prefix = f"{parent.name}." if parent.name else ""
+            name = self.names[key] = f"{prefix}<{type(module).__name__}>"
+        call = Call(self, module, name, self.times_called[key], parent.depth + 1, input_shapes)
+        if not self.repeating:
+            self.times_called[key] += 1
+            self.first_calls.setdefault(key, call)
+            parent.children += 1
+            self.calls.append(call)
+        self.stack.append(call)
+        self._switch(call)
+        return call
+
+    def leave(self, call: Call) -> None:
+        while self.stack[-1] is not call:
+            self.stack.pop()
+        self.stack.pop()
+        self._switch(self.stack[-1])
+
+    def _switch(self, owner: Call) -> None:
+        self._switch_numbers.append(self.sequence_number())
+        self._switch_owners.append(owner)
+
+    def made_node(self, number: int) -> Call:
+        """The call that ran when autograd made the node of this sequence number."""
+        position = bisect_right(self._switch_numbers, number) - 1
+        return self._switch_owners[position] if position >= 0 else self.stack[0]
+
+
+def layers(log: CallLog, backward: bool) -> tuple[Layer, ...]:
+    """Freeze a log: each call with its parameters, then the modules that never ran.
+
+    Args:
+        log: after the run, while the network's stand-ins are still in place.
+        backward: whether a backward pass was run.
+    """
+    census = _Census(log)
+    rows = [_layer(call, census, backward) for call in log.calls]
+    return (*rows, *census.never_called())
+
+
+def _layer(call: Call, census: _Census, backward: bool) -> Layer:
+    params, trainable, shared, buffers = census.take(call.module)
+    return Layer(
+        name=call.name,
+        kind=type(call.module).__name__,
+        call=call.index,
+        depth=call.depth,
+        children=call.children,
+        input_shapes=call.input_shapes,
+        output_shapes=call.output_shapes,
+        params=params,
+        trainable_params=trainable,
+        shared_params=shared,
+        buffers=buffers,
+        forward=call.forward.frozen(),
+        backward=call.backward.frozen() if backward else None,
+        activation_bytes=call.activation_bytes,
+        settings=settings(call.module),
+    )
+
+
+class _Census:
+    """Counts each parameter and buffer once, for the layer that uses it first."""
+
+    def __init__(self, log: CallLog) -> None:
+        self.log = log
+        self.counted: set[int] = set()
+
+    def take(self, module: nn.Module) -> tuple[int, int, int, int]:
+        """Parameters, trainable ones, those counted before, and buffers of a call's module."""
+        params = trainable = shared = buffers = 0
+        for part in self._own_parts(module):
+            for parameter in part._parameters.values():
+                if parameter is None or is_lazy(parameter):
+                    continue
+                if id(parameter) in self.counted:
+                    shared += parameter.numel()
+                    continue
+                self.counted.add(id(parameter))
+                params += parameter.numel()
+                trainable += parameter.numel() if parameter.requires_grad else 0
+            buffers += self._count_buffers(part._buffers.values())
+        return params, trainable, shared, buffers
+
+    def _own_parts(self, module: nn.Module) -> Iterable[nn.Module]:
+        """The module, and the holders of parameters that it uses without calling them.
+
+        `nn.MultiheadAttention` never calls its `out_proj`, and a `ParameterList` cannot be called.
+        """
+        yield module
+        holders = (nn.ParameterList, nn.ParameterDict)
+        for child in module._modules.values():
+            if child is None or id(child) in self.log.first_calls:
+                continue
+            if isinstance(child, holders) or isinstance(module, nn.MultiheadAttention):
+                yield child
+
+    def _count_buffers(self, tensors: Iterable[Any]) -> int:
+        elements = 0
+        for buffer in tensors:
+            if buffer is not None and not is_lazy(buffer) and id(buffer) not in self.counted:
+                self.counted.add(id(buffer))
+                elements += buffer.numel()
+        return elements
+
+    def never_called(self) -> Iterable[Layer]:
+        """A row for each module whose parameters or buffers no call has used."""
+        for name, module in self.log.network.named_modules():
+            params, trainable, _, buffers = self.take(module)
+            if params or buffers:
+                yield Layer(
+                    name=name,
+                    kind=type(module).__name__,
+                    depth=name.count(".") + 1,
+                    called=False,
+                    params=params,
+                    trainable_params=trainable,
+                    buffers=buffers,
+                    settings=settings(module),
+                )
+
+
+def settings(module: nn.Module) -> tuple[tuple[str, Setting], ...]:
+    """Constructor facts of a standard module: `kernel_size`, `stride`, `groups`, `ceil_mode`, …."""
+    found: list[tuple[str, Setting]] = []
+    for key in (*getattr(type(module), "__constants__", ()), *EXTRA_SETTINGS):
+        value = getattr(module, key, None)
+        if key == "bias" or value is None or not _is_setting(value):
+            continue
+        found.append((key, tuple(value) if isinstance(value, (list, tuple)) else value))
+    if "bias" in module._parameters:
+        found.append(("bias", module._parameters["bias"] is not None))
+    return tuple(dict(found).items())
+
+
+def _is_setting(value: Any) -> bool:
+    if isinstance(value, (tuple, list)):
+        return all(type(item) is int for item in value)
+    return isinstance(value, (bool, int, float, str))

@@ -1,0 +1,309 @@
+"""Operator and shapes → Cost: what each of PyTorch's operators multiplies and accumulates.
+
+Rules are keyed on operator names (`aten::convolution`) and look only at `.shape` and `.numel()`
+of tensor arguments, so they can be read, tested and reused without torch.
+A rule takes the operator's own arguments and `out`, its result, and returns a `Tally`.
+
+What counts as a multiply-accumulate is what the papers count: every kernel weight times every
+output position, padding included (He et al. 2016, Table 1; Xie et al. 2017, Table 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from archscope.records import FREE, Cost, Factor, Product
+
+
+class Sized(Protocol):
+    """All that a rule may know of a tensor."""
+
+    @property
+    def shape(self) -> Sequence[int]: ...
+
+    def numel(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What one run of one operator does: multiply-accumulates and elementwise operations."""
+
+    cost: Cost = FREE
+    elementwise: int = 0
+
+
+Rule = Callable[..., Tally]
+
+NOTHING = Tally()
+
+SPATIAL = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}
+"""Names of the spatial axes by their number."""
+
+
+def _product(role: str = "", **factors: int) -> Product:
+    return Product(tuple(Factor(name, value) for name, value in factors.items()), role)
+
+
+def _named(names: Sequence[str], values: Sequence[int], role: str = "") -> Product:
+    return Product(tuple(map(Factor, names, values)), role)
+
+
+# Convolution
+
+
+def _convolution_product(
+    positions: Sequence[int], weight: Sequence[int], batch: int, transposed: bool, role: str = ""
+) -> Product:
+    """N · C · positions · C/G · kernel.
+
+    Args:
+        positions: spatial sizes of the output, of the input for a transposed convolution:
+            wherever the kernel is applied once.
+        weight: (C_out, C_in/G, *kernel), transposed (C_in, C_out/G, *kernel).
+        batch: N, 1 for an unbatched input.
+        transposed: whether the kernel is spread from input positions.
+        role: see Product.
+    """
+    axes = SPATIAL[len(positions)]
+    place, many, few = ("in", "C_in", "C_out/G") if transposed else ("out", "C_out", "C_in/G")
+    kernel = ("K",) if len(axes) == 1 else tuple(f"K_{axis.lower()}" for axis in axes)
+    names = ("N", many, *(f"{axis}_{place}" for axis in axes), few, *kernel)
+    return _named(names, (batch, weight[0], *positions, *weight[1:]), role)
+
+
+def convolution(
+    x: Sized, weight: Sized, bias: Sized | None, stride: Any, padding: Any, dilation: Any,
+    transposed: bool, output_padding: Any, groups: int, *, out: Sized,
+) -> Tally:  # fmt: skip
+    """Convolution of x (N, C_in, *spatial) by weight (C_out, C_in/G, *kernel), 1-d to 3-d.
+
+    Stride, padding and dilation act through the output's shape, groups through the weight's.
+    """
+    spatial = len(weight.shape) - 2
+    applied = x if transposed else out
+    batch = x.shape[0] if len(x.shape) == spatial + 2 else 1
+    cost = Cost((_convolution_product(applied.shape[-spatial:], weight.shape, batch, transposed),))
+    return Tally(cost, out.numel() if bias is not None else 0)
+
+
+def convolution_backward(
+    gradient: Sized, x: Sized, weight: Sized, bias_sizes: Any, stride: Any, padding: Any,
+    dilation: Any, transposed: bool, output_padding: Any, groups: int,
+    output_mask: Sequence[bool], *, out: object,
+) -> Tally:  # fmt: skip
+    """Each gradient asked for costs what the forward convolution did, groups included.
+
+    The weight gradient of a group only meets that group's channels, so it has the forward
+    product; `torch.utils.flop_counter` multiplies it by G.
+    """
+    spatial = len(weight.shape) - 2
+    positions = (x if transposed else gradient).shape[-spatial:]
+    roles = [
+        role
+        for role, wanted in zip(("input gradient", "weight gradient"), output_mask, strict=False)
+        if wanted
+    ]
+    products = tuple(
+        _convolution_product(positions, weight.shape, x.shape[0], transposed, role)
+        for role in roles
+    )
+    return Tally(Cost(products), gradient.numel() if output_mask[2] else 0)
+
+
+def deformable_convolution(x: Sized, weight: Sized, *rest: Any, out: Sized) -> Tally:
+    """Deformable convolution (Dai et al. 2017): the product of the plain one at sampled places.
+
+    Bilinear sampling of every kernel position is elementwise work.
+    """
+    batch, _, *positions = out.shape
+    sampled = batch * x.shape[1] * positions[0] * positions[1] * weight.shape[2] * weight.shape[3]
+    product = _convolution_product(positions, weight.shape, batch, transposed=False)
+    return Tally(Cost((product,)), sampled + out.numel())
+
+
+# Matrix products
+
+
+def mm(a: Sized, b: Sized, *, out: Sized) -> Tally:
+    """(rows, D_in) by (D_in, D_out)."""
+    rows, inner = a.shape
+    return Tally(Cost((_product(rows=rows, D_in=inner, D_out=b.shape[1]),)))
+
+
+def addmm(bias: Sized, a: Sized, b: Sized, *, out: Sized, **scales: object) -> Tally:
+    """(rows, D_in) by (D_in, D_out), plus a bias."""
+    return Tally(mm(a, b, out=out).cost, out.numel())
+
+
+def linear(x: Sized, weight: Sized, bias: Sized | None = None, *, out: Sized) -> Tally:
+    """Input (…, D_in) by weight (D_out, D_in)."""
+    inner = weight.shape[-1]
+    columns = weight.shape[0] if len(weight.shape) == 2 else 1
+    rows = x.numel() // inner if inner else 0
+    cost = Cost((_product(rows=rows, D_in=inner, D_out=columns),))
+    return Tally(cost, out.numel() if bias is not None else 0)
+
+
+def bmm(a: Sized, b: Sized, *, out: Sized, **options: object) -> Tally:
+    """(B, rows, D_in) by (B, D_in, D_out)."""
+    batch, rows, inner = a.shape
+    return Tally(Cost((_product(B=batch, rows=rows, D_in=inner, D_out=b.shape[2]),)))
+
+
+def baddbmm(bias: Sized, a: Sized, b: Sized, *, out: Sized, **scales: object) -> Tally:
+    """(B, rows, D_in) by (B, D_in, D_out), plus a bias."""
+    return Tally(bmm(a, b, out=out).cost, out.numel())
+
+
+def addbmm(bias: Sized, a: Sized, b: Sized, *, out: Sized, **scales: object) -> Tally:
+    """(B, rows, D_in) by (B, D_in, D_out), summed over B, plus a bias."""
+    return Tally(bmm(a, b, out=out).cost, out.numel())
+
+
+def mv(a: Sized, b: Sized, *, out: Sized) -> Tally:
+    """(rows, D_in) by (D_in,)."""
+    rows, inner = a.shape
+    return Tally(Cost((_product(rows=rows, D_in=inner),)))
+
+
+def addmv(bias: Sized, a: Sized, b: Sized, *, out: Sized, **scales: object) -> Tally:
+    """(rows, D_in) by (D_in,), plus a bias."""
+    return Tally(mv(a, b, out=out).cost, out.numel())
+
+
+def dot(a: Sized, b: Sized, *, out: Sized) -> Tally:
+    """Inner product of two vectors."""
+    return Tally(Cost((_product(D_in=a.numel()),)))
+
+
+def addr(bias: Sized, a: Sized, b: Sized, *, out: Sized, **scales: object) -> Tally:
+    """Outer product of two vectors, plus a matrix."""
+    return Tally(Cost((_product(rows=a.numel(), D_out=b.numel()),)), out.numel())
+
+
+def trilinear(
+    a: Sized, b: Sized, c: Sized, expand_a: Sequence[int], expand_b: Sequence[int],
+    expand_c: Sequence[int], sum_over: Sequence[int], unroll: int = 1, *, out: Sized,
+) -> Tally:  # fmt: skip
+    """Sum of a · b · c over some axes, as in `nn.Bilinear`: N · D_out · D_in1 · D_in2."""
+    dims = len(a.shape) + len(expand_a)
+    sizes = [1] * dims
+    for tensor, expanded in ((a, expand_a), (b, expand_b), (c, expand_c)):
+        kept = [axis for axis in range(dims) if axis not in expanded]
+        for axis, size in zip(kept, tensor.shape, strict=True):
+            sizes[axis] = max(sizes[axis], size)
+    return Tally(Cost((_named([f"D_{axis}" for axis in range(dims)], sizes),)))
+
+
+# Attention and recurrence, where a backend fuses them
+
+
+def attention(
+    query: Sized, key: Sized, value: Sized, *rest: Any, out: Any, **options: Any
+) -> Tally:
+    """Scaled dot-product attention (Vaswani et al. 2017, equation 1).
+
+    Args:
+        query: (N, heads, L, E).
+        key: (N, heads, S, E).
+        value: (N, heads, S, E_v).
+        rest: masks and dropout, without multiply-accumulates.
+        out: the result.
+        options: scale and flags.
+    """
+    *leading, length, width = query.shape
+    source, value_width = value.shape[-2], value.shape[-1]
+    return Tally(
+        Cost(
+            (
+                _attention_product(leading, length, source, width, "query·key"),
+                _attention_product(leading, length, source, value_width, "weights·value"),
+            )
+        ),
+        elementwise=2 * _prod(leading) * length * source,
+    )
+
+
+def attention_backward(
+    gradient: Sized, query: Sized, key: Sized, value: Sized, *rest: Any, out: Any, **options: Any
+) -> Tally:
+    """Gradients of query, key, weights and value: four products.
+
+    A fused kernel may compute query·key once more; that depends on the kernel and is left out,
+    so that the count is the same on every backend.
+    """
+    *leading, length, width = query.shape
+    source, value_width = value.shape[-2], value.shape[-1]
+    sides = (
+        (width, "query gradient"),
+        (width, "key gradient"),
+        (value_width, "weights gradient"),
+        (value_width, "value gradient"),
+    )
+    products = (_attention_product(leading, length, source, side, role) for side, role in sides)
+    return Tally(Cost(tuple(products)), elementwise=2 * _prod(leading) * length * source)
+
+
+def _attention_product(
+    leading: Sequence[int], length: int, source: int, width: int, role: str
+) -> Product:
+    names = ("N", "heads") if len(leading) == 2 else tuple(f"B_{i}" for i in range(len(leading)))
+    return _named((*names, "L", "S", "E"), (*leading, length, source, width), role)
+
+
+def lstm_layer_on_cpu(
+    x: Sized, weight: Sized, recurrent: Sized, *rest: Any, out: Any, **options: Any
+) -> Tally:
+    """One direction of one recurrent layer: x (L, N, D_in) meets (gates, D_in) and (gates, D)."""
+    length, batch, inner = x.shape
+    gates = weight.shape[0]
+    steps = {"L": length, "N": batch, "gates": gates}
+    products = (
+        _product("input", **steps, D_in=inner),
+        _product("recurrent", **steps, D=recurrent.shape[1]),
+    )
+    return Tally(Cost(products), elementwise=length * batch * gates)
+
+
+def _prod(sizes: Sequence[int]) -> int:
+    result = 1
+    for size in sizes:
+        result *= size
+    return result
+
+
+# Elementwise work: one operation an element
+
+
+def _first(out: Any) -> Any:
+    return out[0] if isinstance(out, (tuple, list)) else out
+
+
+def elements_written(*args: Any, out: Any, **kwargs: Any) -> Tally:
+    """Activations, adds, normalisation: one operation for each element of the result."""
+    result = _first(out)
+    return Tally(elementwise=result.numel() if hasattr(result, "numel") else 0)
+
+
+def elements_read(x: Any, *args: Any, out: Any, **kwargs: Any) -> Tally:
+    """Reductions: one operation for each element of the first input."""
+    return Tally(elementwise=_first(x).numel() if hasattr(_first(x), "numel") else 0)
+
+
+def window(x: Sized, kernel: Sequence[int], *args: Any, out: Any, **kwargs: Any) -> Tally:
+    """Pooling: one operation for each window element of each output element."""
+    spatial = len(_first(out).shape) - 2 if len(_first(out).shape) > 2 else len(kernel)
+    sides = tuple(kernel) if len(kernel) > 1 else tuple(kernel) * spatial
+    return Tally(elementwise=_first(out).numel() * _prod(sides))
+
+
+def list_elements(tensors: Sequence[Sized], *args: Any, out: Any, **kwargs: Any) -> Tally:
+    """Operators over a list of tensors, such as those of fused optimisers."""
+    return Tally(elementwise=sum(tensor.numel() for tensor in tensors))
+
+
+def free(*args: Any, out: Any, **kwargs: Any) -> Tally:
+    """Views, copies and bookkeeping: bytes may move, nothing is computed."""
+    return NOTHING

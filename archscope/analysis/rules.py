@@ -1,0 +1,205 @@
+"""The table of operators: which rule of `ops` answers for which of PyTorch's names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from archscope.analysis import ops
+from archscope.analysis.ops import Rule
+from archscope.errors import ArchscopeError
+from archscope.records import Cost, Factor, Product
+
+OperatorKind = Literal["counted", "elementwise", "free", "unknown"]
+
+COUNTED: Mapping[str, Rule] = {
+    "aten::convolution": ops.convolution,
+    "aten::_convolution": ops.convolution,
+    "aten::convolution_overrideable": ops.convolution,
+    "aten::convolution_backward": ops.convolution_backward,
+    "aten::convolution_backward_overrideable": ops.convolution_backward,
+    "aten::mm": ops.mm,
+    "aten::addmm": ops.addmm,
+    "aten::addmm_": ops.addmm,
+    "aten::_addmm_activation": ops.addmm,
+    "aten::linear": ops.linear,
+    "aten::bmm": ops.bmm,
+    "aten::baddbmm": ops.baddbmm,
+    "aten::baddbmm_": ops.baddbmm,
+    "aten::addbmm": ops.addbmm,
+    "aten::mv": ops.mv,
+    "aten::addmv": ops.addmv,
+    "aten::dot": ops.dot,
+    "aten::vdot": ops.dot,
+    "aten::addr": ops.addr,
+    "aten::_trilinear": ops.trilinear,
+    "aten::mkldnn_rnn_layer": ops.lstm_layer_on_cpu,
+    "torchvision::deform_conv2d": ops.deformable_convolution,
+    **{
+        f"aten::_scaled_dot_product_{backend}": ops.attention
+        for backend in (
+            "flash_attention",
+            "flash_attention_for_cpu",
+            "efficient_attention",
+            "cudnn_attention",
+            "fused_attention_overrideable",
+        )
+    },
+    **{
+        f"aten::_scaled_dot_product_{backend}_backward": ops.attention_backward
+        for backend in (
+            "flash_attention",
+            "flash_attention_for_cpu",
+            "efficient_attention",
+            "cudnn_attention",
+            "fused_attention_overrideable",
+        )
+    },
+}
+
+_WRITTEN = """
+    native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_functional
+    _native_batch_norm_legit_no_training batch_norm_with_update _batch_norm_with_update
+    _batch_norm_no_update cudnn_batch_norm miopen_batch_norm native_layer_norm native_group_norm
+    _fused_rms_norm native_batch_norm_backward cudnn_batch_norm_backward batch_norm_backward
+    native_layer_norm_backward native_group_norm_backward _fused_rms_norm_backward
+    _softmax _log_softmax _safe_softmax _masked_softmax _softmax_backward_data
+    _log_softmax_backward_data native_dropout native_dropout_backward glu_backward
+    _thnn_fused_lstm_cell _thnn_fused_gru_cell _thnn_fused_lstm_cell_backward_impl
+    _thnn_fused_gru_cell_backward _thnn_differentiable_lstm_cell_backward
+    cumsum cumprod logcumsumexp cummax cummin _prelu_kernel _prelu_kernel_backward
+    avg_pool2d_backward avg_pool3d_backward max_pool2d_with_indices_backward
+    max_pool3d_with_indices_backward _adaptive_avg_pool2d_backward _adaptive_avg_pool3d_backward
+    adaptive_max_pool2d_backward adaptive_max_pool3d_backward
+    upsample_bilinear2d upsample_bicubic2d upsample_trilinear3d upsample_linear1d
+    _upsample_bilinear2d_aa _upsample_bicubic2d_aa upsample_bilinear2d_backward
+    upsample_bicubic2d_backward upsample_trilinear3d_backward upsample_linear1d_backward
+    upsample_nearest1d_backward upsample_nearest2d_backward upsample_nearest3d_backward
+    grid_sampler_2d grid_sampler_3d grid_sampler_2d_backward grid_sampler_3d_backward
+    embedding_dense_backward embedding_renorm_ _weight_norm_interface
+    _weight_norm_interface_backward rrelu_with_noise rrelu_with_noise_backward
+    binary_cross_entropy mse_loss smooth_l1_loss huber_loss mse_loss_backward
+    smooth_l1_loss_backward binary_cross_entropy_backward nll_loss_backward nll_loss2d_backward
+    masked_scatter_backward index_add index_add_ scatter_add scatter_add_ scatter_reduce
+    scatter_reduce_ hardswish hardswish_ hardswish_backward hardsigmoid_backward hardtanh_backward
+    leaky_relu_backward elu_backward softplus_backward log_sigmoid_backward log_sigmoid_forward
+    mish_backward col2im im2col fractional_max_pool2d fractional_max_pool3d
+    fractional_max_pool2d_backward masked_fill masked_fill_ where lerp lerp_ addcmul addcdiv
+"""
+
+_READ = """
+    sum mean var std var_mean std_mean prod amax amin aminmax max min all any norm
+    linalg_vector_norm logsumexp argmax argmin nansum median _adaptive_avg_pool2d
+    _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d nll_loss_forward
+    nll_loss2d_forward kl_div sort topk kthvalue bincount histc _embedding_bag
+    _embedding_bag_forward_only _unique2 unique_consecutive unique_dim count_nonzero
+    _adaptive_avg_pool1d mode cosine_similarity searchsorted bucketize isin
+"""
+
+_WINDOW = """
+    max_pool2d_with_indices max_pool3d_with_indices avg_pool2d avg_pool3d avg_pool1d max_pool2d
+    mkldnn_max_pool2d quantized_max_pool2d max_pool3d max_pool1d
+"""
+
+_FREE = """
+    clone copy_ copy _to_copy contiguous cat stack empty empty_like empty_strided new_empty
+    new_empty_strided empty_permuted zeros zeros_like new_zeros ones ones_like new_ones full
+    full_like new_full fill fill_ as_strided_
+    arange linspace logspace eye scalar_tensor zero_ zero lift lift_fresh
+    lift_fresh_copy detach detach_ alias index_select gather scatter scatter_ index index_put
+    index_put_ _index_put_impl_ _unsafe_index _unsafe_index_put index_copy index_copy_ take put_
+    repeat repeat_interleave roll flip constant_pad_nd reflection_pad1d reflection_pad2d
+    reflection_pad3d replication_pad1d replication_pad2d replication_pad3d
+    reflection_pad1d_backward reflection_pad2d_backward reflection_pad3d_backward
+    replication_pad1d_backward replication_pad2d_backward replication_pad3d_backward
+    pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle upsample_nearest1d
+    upsample_nearest2d upsample_nearest3d embedding tril triu tril_ triu_ tril_indices
+    triu_indices masked_select nonzero nonzero_static one_hot bernoulli bernoulli_ rand rand_like
+    randn randn_like randint randint_like randperm uniform uniform_ normal normal_ normal_functional
+    multinomial resize_ set_ _local_scalar_dense equal is_same_size select_backward slice_backward
+    select_scatter slice_scatter diagonal_scatter diagonal_backward as_strided_scatter unfold
+    unfold_backward index_select_backward _reshape_alias _reshape_copy masked_scatter
+    masked_scatter_ diag_embed max_unpool2d max_unpool3d sym_size sym_numel sym_stride
+    sym_storage_offset _unsafe_view view_as_real_copy expand_copy _assert_async
+    _assert_tensor_metadata exponential_ geometric_ log_normal_ cauchy_ random_ random
+    _nested_tensor_from_mask_left_aligned _has_compatible_shallow_copy_type split_with_sizes_copy
+    _pin_memory is_pinned value_selecting_reduction_backward _conj_physical _fused_dropout
+    _values_copy trace_backward block_diag _padded_dense_to_jagged_forward
+"""
+
+
+def _named(names: str, rule: Rule) -> dict[str, Rule]:
+    return {f"aten::{name}": rule for name in names.split()}
+
+
+ELEMENTWISE: Mapping[str, Rule] = {
+    **_named(_WRITTEN, ops.elements_written),
+    **_named(_READ, ops.elements_read),
+    **_named(_WINDOW, ops.window),
+    "torchvision::roi_align": ops.elements_written,
+    "torchvision::roi_pool": ops.elements_written,
+    "torchvision::ps_roi_align": ops.elements_written,
+    "torchvision::ps_roi_pool": ops.elements_written,
+    "torchvision::_roi_align_backward": ops.elements_written,
+    "torchvision::nms": ops.elements_read,
+}
+
+FREE: Mapping[str, Rule] = {
+    **_named(_FREE, ops.free),
+    "prim::device": ops.free,
+    "profiler::_record_function_enter_new": ops.free,
+    "profiler::_record_function_exit": ops.free,
+}
+
+REGISTERED: dict[str, Rule] = {}
+"""Formulas of users; they win over the built-in ones."""
+
+
+def register_formula(operator: str, formula: Rule) -> None:
+    """Teach archscope what a custom operator costs.
+
+    Args:
+        operator: its name with namespace, `mylib::fused_block`.
+        formula: called with the operator's arguments and `out=` (its result); returns a `Tally`,
+            a `Cost`, or a whole number of multiply-accumulates.
+
+    Raises:
+        ArchscopeError: the name has no namespace.
+
+    Example:
+        >>> register_formula("mylib::scaled_mm", lambda a, b, *, out: a.shape[0] * b.numel())
+    """
+    namespace, separator, name = operator.partition("::")
+    if not (namespace and separator and name):
+        raise ArchscopeError(operator, "is no operator name", "write it as namespace::name")
+    REGISTERED[operator] = _tallied(formula)
+
+
+def _tallied(formula: Rule) -> Rule:
+    """The same formula, its number or Cost wrapped as a Tally."""
+
+    def rule(*args: object, out: object, **kwargs: object) -> ops.Tally:
+        result: object = formula(*args, out=out, **kwargs)
+        if isinstance(result, ops.Tally):
+            return result
+        if isinstance(result, Cost):
+            return ops.Tally(result)
+        if isinstance(result, int):
+            product = Product((Factor("registered", result),))
+            return ops.Tally(Cost((product,)))
+        raise TypeError(f"a formula returns a Tally, a Cost or an int, not {result!r:.40}")
+
+    return rule
+
+
+def lookup(operator: str) -> tuple[OperatorKind, Rule] | None:
+    """The rule for an operator's name and the column it counts in, `None` when there is none."""
+    if operator in REGISTERED:
+        return "counted", REGISTERED[operator]
+    if operator in COUNTED:
+        return "counted", COUNTED[operator]
+    if operator in ELEMENTWISE:
+        return "elementwise", ELEMENTWISE[operator]
+    if operator in FREE:
+        return "free", FREE[operator]
+    return None

@@ -1,0 +1,320 @@
+"""Module + inputs → Analysis: one forward pass, and on request one backward pass, counted.
+
+A dispatch mode sees every operator below autograd, on meta tensors, so nothing is computed.
+`nn.Module.__call__` is wrapped for the time of the run to know whose operator it is.
+In the backward pass autograd's sequence numbers tell it: a node made while a module ran carries a
+number from that time, so no backward hook is needed (they fail on in-place activations).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from archscope.analysis import rules, shapes
+from archscope.analysis.calls import Call, CallLog
+from archscope.analysis.ops import Rule
+from archscope.records import Coverage
+
+ACCUMULATE_GRAD = 2**63
+"""Sequence numbers from here on belong to gradient accumulation, which no module made."""
+
+
+class _Operator:
+    """What the trace knows of one overload, looked up once."""
+
+    __slots__ = ("composite", "kind", "name", "rule", "shape")
+
+    def __init__(self, overload: Any) -> None:
+        self.name: str = overload._schema.name
+        self.shape = shapes.RULES.get(overload)
+        self.composite = False
+        self.rule: Rule | None = None
+        self.kind: rules.OperatorKind | None = None
+        found = rules.lookup(self.name)
+        if found is not None and not overload.is_view:
+            self.kind, self.rule = found
+        elif overload.is_view:
+            self.kind = "free"
+        elif torch.Tag.pointwise in overload.tags:
+            self.kind, self.rule = "elementwise", rules.ELEMENTWISE["aten::where"]
+        elif overload._can_decompose():
+            self.composite = True
+        else:
+            self.kind = "unknown"
+
+
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Credits every operator to the module call that made it.
+
+    Args:
+        log: the module calls.
+        on_meta: whether shape rules may answer for the kernels.
+    """
+
+    def __init__(self, log: CallLog, on_meta: bool) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.log = log
+        self.on_meta = on_meta
+        self.in_backward = False
+        self.operators: dict[Any, _Operator] = {}
+        self.ran: Counter[_Operator] = Counter()
+        self.unknown_calls: dict[str, None] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        operator = self.operators.get(func)
+        if operator is None:
+            operator = self.operators[func] = _Operator(func)
+        if operator.composite:
+            with self:
+                result = func.decompose(*args, **(kwargs or {}))
+            if result is not NotImplemented:
+                return result
+        result = self._answer(func, operator, args, kwargs or {})
+        if operator.rule is not None or operator.kind == "unknown":
+            self._credit(operator, args, kwargs or {}, result)
+        return result
+
+    def _answer(self, func: Any, operator: _Operator, args: Any, kwargs: Mapping[str, Any]) -> Any:
+        """The operator's result: from its shape rule, or from the kernel."""
+        if operator.shape is not None and self.on_meta and _on_meta(args[0]):
+            result = operator.shape(*args, **kwargs)
+            if result is not None:
+                return result
+        try:
+            return func(*args, **kwargs)
+        except (RuntimeError, NotImplementedError):
+            if not self.on_meta:
+                raise
+            moved_args, moved_kwargs, moved = _all_on_meta(args, kwargs)
+            if not moved:
+                raise
+            return func(*moved_args, **moved_kwargs)
+
+    def _credit(
+        self, operator: _Operator, args: Any, kwargs: Mapping[str, Any], result: Any
+    ) -> None:
+        self.ran[operator] += 1
+        call, backward = self._owner()
+        work = call.backward if backward else call.forward
+        read, written, created = _bytes(args, kwargs, result)
+        work.bytes_read += read
+        work.bytes_written += written
+        work.operators += 1
+        if not backward:
+            call.activation_bytes += created
+        if operator.rule is None:
+            self.unknown_calls.setdefault(call.name)
+            return
+        tally = operator.rule(*args, out=result, **kwargs)
+        work.elementwise += tally.elementwise
+        if tally.cost.products:
+            work.products.extend(tally.cost.products)
+
+    def _owner(self) -> tuple[Call, bool]:
+        """The module call to credit, and whether the work is part of the backward pass."""
+        log = self.log
+        if not self.in_backward:
+            return log.current, False
+        if len(log.stack) > 1:  # a checkpointed block runs its forward pass again
+            return log.current.first_run(), True
+        node = torch._C._current_autograd_node()
+        if node is not None:
+            number = node._sequence_nr()
+            if number < ACCUMULATE_GRAD:
+                log.last_owner = log.made_node(number)
+        return log.last_owner, True
+
+    def coverage(self) -> Coverage:
+        """How often each operator ran, by the column that it counts in."""
+        by_kind: dict[str, dict[str, int]] = {
+            kind: {} for kind in ("counted", "elementwise", "free", "unknown")
+        }
+        for operator, times in self.ran.items():
+            group = by_kind[operator.kind or "unknown"]
+            group[operator.name] = group.get(operator.name, 0) + times
+        return Coverage(
+            **{kind: dict(sorted(names.items())) for kind, names in by_kind.items()},
+            unknown_layers=tuple(self.unknown_calls),
+        )
+
+
+def _on_meta(first: Any) -> bool:
+    if isinstance(first, (list, tuple)):
+        return bool(first) and all(tensor.is_meta for tensor in first)
+    return isinstance(first, Tensor) and first.is_meta
+
+
+def _all_on_meta(args: Any, kwargs: Mapping[str, Any]) -> tuple[Any, dict[str, Any], bool]:
+    """The arguments with every tensor on meta where some are and some are not.
+
+    A module that makes a mask or position tensor without naming a device gets it on the CPU.
+    """
+    found = [tensor for tensor in _tensors((args, kwargs)) if not tensor.is_meta]
+    if not found or len(found) == len(list(_tensors((args, kwargs)))):
+        return args, dict(kwargs), False
+
+    def move(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value.to("meta")
+        if isinstance(value, (list, tuple)):
+            return type(value)(move(item) for item in value)
+        return value
+
+    return move(args), {key: move(value) for key, value in kwargs.items()}, True
+
+
+def _bytes(args: Any, kwargs: Mapping[str, Any], result: Any) -> tuple[int, int, int]:
+    """Bytes read, written, and newly allocated: each distinct tensor once."""
+    inputs: list[Tensor] = []
+    read = 0
+    for value in (*args, *kwargs.values()) if kwargs else args:
+        if isinstance(value, Tensor):
+            if not any(value is seen for seen in inputs):
+                inputs.append(value)
+                read += value.nbytes
+        elif isinstance(value, (list, tuple)) and value and isinstance(value[0], Tensor):
+            for tensor in value:
+                if isinstance(tensor, Tensor) and not any(tensor is seen for seen in inputs):
+                    inputs.append(tensor)
+                    read += tensor.nbytes
+    written = created = 0
+    for value in result if isinstance(result, (list, tuple)) else (result,):
+        if isinstance(value, Tensor):
+            size = value.nbytes
+            written += size
+            if not any(value is seen for seen in inputs):
+                created += size
+    return read, written, created
+
+
+@contextmanager
+def observed(log: CallLog) -> Iterator[None]:
+    """Tell `log` when each module call of this thread begins and ends."""
+    original = nn.Module.__call__
+    thread = threading.get_ident()
+
+    def observed_call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() != thread:
+            return original(module, *args, **kwargs)
+        call = log.enter(module, _shapes((args, kwargs)))
+        try:
+            result = original(module, *args, **kwargs)
+            call.output_shapes = _shapes(result)
+            return result
+        except BaseException:
+            log.failed_in = log.failed_in or call
+            raise
+        finally:
+            log.leave(call)
+
+    nn.Module.__call__ = observed_call  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        nn.Module.__call__ = original  # type: ignore[method-assign]
+
+
+@contextmanager
+def unfused_attention() -> Iterator[None]:
+    """Keep `nn.MultiheadAttention` from its fused operator, which hides its products."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+def run(
+    module: nn.Module,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    backward: bool,
+    on_meta: bool,
+) -> tuple[CallLog, Coverage]:
+    """Run a borrowed module once and log every call's work.
+
+    Args:
+        module: its tensors are stand-ins (see `borrow`).
+        args: positional arguments of `forward`.
+        kwargs: keyword arguments of `forward`.
+        backward: also run the backward pass, from ones of every differentiable output.
+        on_meta: whether shape rules may answer for the kernels.
+
+    Raises:
+        Exception: whatever the module raises; the exception's `archscope_call` names the innermost
+            call it came from.
+        NoGradientError: `backward` where no output needs a gradient.
+    """
+    log = CallLog(module, torch._C._autograd._get_sequence_nr)
+    recorder = Recorder(log, on_meta)
+    with unfused_attention(), observed(log), torch.set_grad_enabled(backward), recorder:
+        try:
+            outputs = module(*args, **kwargs)
+            if backward:
+                _run_backward(recorder, outputs)
+        except Exception as error:
+            error.archscope_call = log.failed_in  # type: ignore[attr-defined]
+            raise
+    return log, recorder.coverage()
+
+
+class NoGradientError(Exception):
+    """No output of the network depends on anything that needs a gradient."""
+
+
+def _run_backward(recorder: Recorder, outputs: Any) -> None:
+    targets = [tensor for tensor in _tensors(outputs) if tensor.requires_grad]
+    if not targets:
+        raise NoGradientError("no output needs a gradient")
+    recorder.in_backward = recorder.log.repeating = True
+    gradients = [torch.empty_like(target) for target in targets]
+    torch.autograd.backward(targets, gradients)
+
+
+def freeze_all_but(module: nn.Module, pattern: str) -> int:
+    """Leave `requires_grad` only to the parameters whose name or module matches a glob.
+
+    Returns:
+        how many parameters stay trainable.
+    """
+    kept = 0
+    for name, parameter in module.named_parameters():
+        wanted = fnmatchcase(name, pattern) or fnmatchcase(name.rpartition(".")[0], pattern)
+        parameter.requires_grad_(wanted and parameter.requires_grad)
+        kept += parameter.requires_grad
+    return kept
+
+
+def _shapes(value: Any) -> tuple[tuple[int, ...], ...]:
+    if type(value) is Tensor:
+        return (tuple(value.shape),)
+    return tuple(tuple(tensor.shape) for tensor in _tensors(value))
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Every tensor in nested tuples, lists, mappings, dataclasses and plain result objects."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for item in value:
+            yield from _tensors(item)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _tensors(item)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield from _tensors(getattr(value, field.name))

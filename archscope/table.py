@@ -160,9 +160,11 @@ class Report:
     Args:
         title: heads the file when there are several tables.
         record: the Analysis or Profile that `-o run.json` saves in place of the tables.
+        data: plain rows that `-o rows.csv` gets in place of folded or subtotalled tables.
     """
 
     title: str
     tables: tuple[Table, ...]
     charts: tuple[Chart, ...] = ()
     record: object | None = None
+    data: Table | None = None

@@ -123,7 +123,7 @@ def _markdown(report: Report, path: str) -> bytes:
 def _csv(report: Report, path: str) -> bytes:
     from archscope.render.plain import csv_text
 
-    return _encoded(csv_text(*report.tables))
+    return _encoded(csv_text(*report.tables if report.data is None else (report.data,)))
 
 
 def _json(report: Report, path: str) -> bytes:

@@ -1,0 +1,129 @@
+"""From a name to a network without weights, and its default input.
+
+A name is one of archscope's zoo, of torchvision, `timm:NAME`, `path/to/file.py:Class` or
+`package.module:factory`.
+Nothing is downloaded, and torch, torchvision and timm are imported only when a name needs them.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import archscope
+from archscope.errors import ArchscopeError
+from archscope.records import InputSpec
+from archscope.resolve.inputs import parse_input, parse_settings, setting_text
+from archscope.resolve.published import published, published_entries
+from archscope.resolve.sources import described, recipe
+from archscope.resolve.storage import build, build_with_storage, weightless, weightless_copy
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = [
+    "Network",
+    "network",
+    "parse_input",
+    "parse_settings",
+    "published",
+    "published_entries",
+    "weightless",
+    "weightless_copy",
+]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A named network, ready to be counted.
+
+    Args:
+        name: as the user gave it.
+        source: `archscope zoo`, `torchvision`, `timm`, `file path` or `package`.
+        module: in eval mode, every parameter and buffer on the meta device.
+        input: default input at batch 1; `None` where nobody says what the network takes.
+        keywords: constructor keywords given by the user, as text.
+        versions: of archscope, torch and the library that the network comes from.
+        notes: sentences a reader of the numbers must know.
+    """
+
+    name: str
+    source: str
+    module: nn.Module
+    input: InputSpec | None
+    keywords: tuple[tuple[str, str], ...]
+    versions: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    _construct: Callable[[], nn.Module] = field(repr=False, compare=False)
+
+    def with_storage(self) -> nn.Module:
+        """The same network on the CPU with its ordinary initialisation under a fixed seed.
+
+        For networks whose control flow depends on values.
+        Random number generators are left as they were.
+        """
+        return _built(self.name, build_with_storage, self._construct)
+
+
+def network(name: str, /, **keywords: Any) -> Network:
+    """Build a network by name, without storage for its weights.
+
+    Args:
+        name: of the zoo, of torchvision, `timm:NAME`, `file.py:Class` or `package.module:factory`.
+        keywords: for the constructor; torchvision's `norm_layer` and `activation` may be names.
+
+    Raises:
+        ArchscopeError: an unknown name or keyword, a file that cannot be imported, or a
+            constructor that raises.
+    """
+    import torch
+    from torch import nn
+
+    found = recipe(name, keywords)
+    if isinstance(found.construct, nn.Module):
+        construct = functools.partial(copy.deepcopy, found.construct)
+        module = weightless_copy(found.construct).eval()
+    else:
+        construct = functools.partial(_network_of, name, found.construct)
+        module = _built(name, build, construct)
+    versions = [("archscope", archscope.__version__), ("torch", str(torch.__version__))]
+    versions += [(library, metadata.version(library)) for library in found.libraries]
+    return Network(
+        name=name,
+        source=found.source,
+        module=module,
+        input=found.default_input(module),
+        keywords=tuple((key, setting_text(value)) for key, value in keywords.items()),
+        versions=tuple(versions),
+        notes=found.notes,
+        _construct=construct,
+    )
+
+
+def _network_of(name: str, construct: Callable[[], object]) -> nn.Module:
+    from torch import nn
+
+    module = construct()
+    if not isinstance(module, nn.Module):
+        raise ArchscopeError(
+            name, f"makes a {type(module).__name__}, not an nn.Module", "name a class or a factory"
+        )
+    return module
+
+
+def _built(
+    name: str, builder: Callable[[Callable[[], nn.Module]], nn.Module],
+    construct: Callable[[], nn.Module],
+) -> nn.Module:  # fmt: skip
+    try:
+        return builder(construct)
+    except ArchscopeError:
+        raise
+    except Exception as error:
+        raise ArchscopeError(
+            name, f"its constructor raises {described(error)}", "check the keywords given by --set"
+        ) from error

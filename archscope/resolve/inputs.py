@@ -1,0 +1,122 @@
+"""What users write on the command line: inputs (`3x224x224`) and constructor keywords (`k=v`)."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from archscope.errors import ArchscopeError
+from archscope.records import Dim, InputSpec, TensorSpec
+
+DTYPES = (
+    "float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool",
+    "complex64", "complex128",
+)  # fmt: skip
+
+EXAMPLES = "write it like 3x224x224 or ids=128:int64"
+
+_TENSOR = re.compile(r"(?:(?P<name>[^=:]*)=)?(?P<shape>[^=:]*)(?::(?P<dtype>[^=:]*))?\Z")
+_WORDS = {"true": True, "false": False}
+
+
+def parse_input(text: str | Sequence[str], batch: Dim = 1) -> InputSpec:
+    """Read an input specification: per tensor `[name=]AxBxC[:dtype]`, several by commas.
+
+    Sides are numbers or symbols (`3xHxW`) and leave out the batch, which comes in front.
+
+    Args:
+        text: one specification, or several that follow each other.
+        batch: size of the batch dimension, or its symbol.
+
+    Raises:
+        ArchscopeError: naming `--input` or `--batch`.
+    """
+    size = _batch(batch)
+    parts = [part for piece in ([text] if isinstance(text, str) else text)
+             for part in piece.split(",")]  # fmt: skip
+    tensors: list[TensorSpec] = []
+    for part in parts:
+        tensor = _tensor(part.strip(), size)
+        if not tensor.name and tensors and tensors[-1].name:
+            raise _bad(part, "has no name but follows a named input", "put unnamed inputs first")
+        if tensor.name and tensor.name in {earlier.name for earlier in tensors}:
+            raise _bad(part, f"repeats the input {tensor.name!r}", "name each input once")
+        tensors.append(tensor)
+    return InputSpec(tuple(tensors))
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read `key=value` pairs: numbers, True and False, None, `3,4,6,3` as a tuple, else text.
+
+    Raises:
+        ArchscopeError: naming `--set`.
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = (piece.strip() for piece in pair.partition("="))
+        if not (equals and text and key.isidentifier()):
+            raise ArchscopeError(f"--set {pair}", "is no key=value", "write it like num_classes=2")
+        if key in settings:
+            raise ArchscopeError(f"--set {pair}", f"sets {key} a second time", "set it once")
+        settings[key] = _value(text)
+    return settings
+
+
+def setting_text(value: object) -> str:
+    """Write a constructor keyword as `parse_settings` reads it; functions by their name."""
+    if isinstance(value, tuple | list):
+        return ",".join(map(setting_text, value)) + ("," if len(value) == 1 else "")
+    return str(getattr(value, "__name__", value))
+
+
+def _batch(batch: Dim) -> Dim:
+    size = _side(str(batch))
+    if size is None:
+        raise ArchscopeError(
+            f"--batch {batch}", "is no batch size", "give a whole number from 1 or a symbol"
+        )
+    return size
+
+
+def _tensor(text: str, batch: Dim) -> TensorSpec:
+    match = _TENSOR.match(text)
+    if match is None or not match["shape"]:
+        raise _bad(text, "is no input", EXAMPLES)
+    name, dtype = match["name"], match["dtype"]
+    if name is not None and not name.isidentifier():
+        raise _bad(text, f"{name!r} is no argument name", EXAMPLES)
+    if dtype is not None and dtype not in DTYPES:
+        raise _bad(text, f"{dtype!r} is no dtype", f"use one of {', '.join(DTYPES)}")
+    sides: list[Dim] = []
+    for piece in re.split("[x×]", match["shape"]):
+        side = _side(piece)
+        if side is None:
+            problem = f"{piece!r} is no side of a shape" if piece else "a side is missing"
+            raise _bad(text, problem, EXAMPLES)
+        sides.append(side)
+    return TensorSpec((batch, *sides), dtype or "float32", name or "")
+
+
+def _side(text: str) -> Dim | None:
+    """A whole number from 1 or a symbol; `None` for anything else."""
+    if re.fullmatch("[0-9]+", text):
+        return int(text) or None
+    return text if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", text) else None
+
+
+def _value(text: str) -> Any:
+    if text in _WORDS:
+        return _WORDS[text]
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+    if isinstance(value, list):
+        return tuple(value)
+    return value if isinstance(value, int | float | str | tuple | None) else text
+
+
+def _bad(text: str, problem: str, remedy: str) -> ArchscopeError:
+    return ArchscopeError(f"--input {text}".strip(), problem, remedy)

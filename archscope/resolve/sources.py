@@ -1,0 +1,242 @@
+"""Where a name leads: the zoo, torchvision, timm, a file or an importable package."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import importlib.util
+import itertools
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archscope.errors import ArchscopeError
+from archscope.records import InputSpec
+from archscope.resolve import vision
+from archscope.resolve.inputs import parse_input
+from archscope.resolve.signatures import check_keywords, nearest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_NUMBER = itertools.count()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to construct one network, and what is known before that.
+
+    Args:
+        source: `archscope zoo`, `torchvision`, `timm`, `file path` or `package`.
+        construct: builds it anew at each call, or is the finished module that a file holds.
+        default_input: from the built network; `None` where nobody says.
+        libraries: packages whose versions decide the network.
+        notes: sentences a reader of the numbers must know.
+    """
+
+    source: str
+    construct: Callable[[], object] | nn.Module
+    default_input: Callable[[nn.Module], InputSpec | None]
+    libraries: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def recipe(name: str, keywords: Mapping[str, Any]) -> Recipe:
+    """Find a name, in this order: zoo, torchvision, `timm:NAME`, `FILE.py:CLASS`, `PACKAGE:NAME`.
+
+    Raises:
+        ArchscopeError: nothing has that name (the nearest ones are suggested), a file or package
+            cannot be imported or lacks it, or a keyword is unknown.
+    """
+    from archscope import zoo
+
+    place, colon, attribute = name.rpartition(":")
+    if name in zoo.names():
+        return _from_zoo(name, keywords)
+    if place == "timm":
+        return _from_timm(attribute, keywords)
+    if name.endswith(".py") or (colon and place.endswith(".py")):
+        return _from_file(*((place, attribute) if colon else (name, "")), keywords)
+    if colon:
+        return _from_package(place, attribute, keywords)
+    if name in vision.names():
+        return _from_torchvision(name, keywords)
+    remedy = nearest(name, [*zoo.names(), *vision.names()], "list them with `archscope models`")
+    raise ArchscopeError(
+        name, "is no known network", remedy if remedy.startswith("did") else
+        "list the names with `archscope models`, or give path/to/file.py:Class",
+    )  # fmt: skip
+
+
+def _from_zoo(name: str, keywords: Mapping[str, Any]) -> Recipe:
+    from archscope import zoo
+
+    card = zoo.card(name)
+    module = importlib.import_module(f"archscope.zoo.{card.family}")
+    check_keywords(name, getattr(module, card.constructor), keywords)
+    sides = card.input.split("x")
+    sides[0] = str(keywords.get("in_channels", sides[0]))
+    if isinstance(keywords.get("image_size"), int):
+        sides[1:] = [str(keywords["image_size"])] * (len(sides) - 1)
+    spec = parse_input("x".join(sides))
+    return Recipe(
+        "archscope zoo", functools.partial(zoo.build, name, **keywords), lambda module: spec
+    )
+
+
+def _from_torchvision(name: str, keywords: Mapping[str, Any]) -> Recipe:
+    complete, notes = vision.complete(name, keywords)
+    check_keywords(name, vision.builder(name), keywords)
+    spec = vision.default_input(name, keywords)
+    construct = functools.partial(vision.construct, name, complete)
+    return Recipe("torchvision", construct, lambda module: spec, ("torchvision",), notes)
+
+
+def _from_timm(name: str, keywords: Mapping[str, Any]) -> Recipe:
+    timm = _timm()
+    if not timm.is_model(name):
+        raise ArchscopeError(
+            f"timm:{name}", "timm has no such network",
+            nearest(name, timm.list_models(), "see timm.list_models(); it has")[:200],
+        )  # fmt: skip
+    if keywords.get("pretrained"):
+        raise ArchscopeError(
+            "pretrained", "archscope counts without weights and downloads none", "leave it out"
+        )
+
+    def default_input(module: nn.Module) -> InputSpec:
+        config: Mapping[str, Any] = getattr(module, "pretrained_cfg", {})
+        channels, *sides = config.get("input_size", (3, 224, 224))
+        if "img_size" in keywords:
+            given = keywords["img_size"]
+            sides = list(given) if isinstance(given, tuple) else [given] * len(sides)
+        channels = keywords.get("in_chans", channels)
+        return parse_input("x".join(map(str, (channels, *sides))))
+
+    construct = functools.partial(timm.create_model, name, **keywords)
+    return Recipe("timm", construct, default_input, ("timm",))
+
+
+def timm_names() -> list[str]:
+    """Every name that timm can build.
+
+    Raises:
+        ArchscopeError: timm is not installed.
+    """
+    return list(_timm().list_models())
+
+
+def _timm() -> Any:
+    try:
+        return importlib.import_module("timm")
+    except ImportError as error:
+        raise ArchscopeError(
+            "timm", f"cannot be imported ({error})", "install it: python -m pip install timm"
+        ) from error
+
+
+def _from_file(path: str, attribute: str, keywords: Mapping[str, Any]) -> Recipe:
+    file = Path(path)
+    if not file.is_file():
+        raise ArchscopeError(path, "there is no such file", "give path/to/file.py:Class")
+    if not attribute:
+        raise ArchscopeError(path, "names no class in the file", f"write {path}:Class")
+    folder = str(file.resolve().parent)
+    with _importable(folder):
+        module = _run(file)
+    return _from_module(f"{path}:{attribute}", module, attribute, keywords, "file path", folder)
+
+
+def _from_package(place: str, attribute: str, keywords: Mapping[str, Any]) -> Recipe:
+    argument = f"{place}:{attribute}"
+    try:
+        module = importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        raise ArchscopeError(argument, str(error), "give an installed package:factory") from error
+    except Exception as error:
+        raise ArchscopeError(
+            argument, f"its import raises {described(error)}", "fix the package"
+        ) from error
+    return _from_module(argument, module, attribute, keywords, "package", "")
+
+
+def _from_module(
+    argument: str,
+    module: Any,
+    attribute: str,
+    keywords: Mapping[str, Any],
+    source: str,
+    folder: str,
+) -> Recipe:
+    """A class, factory or finished network that an imported module holds under a name."""
+    from torch import nn
+
+    found = getattr(module, attribute, None)
+    if isinstance(found, nn.Module):
+        if keywords:
+            raise ArchscopeError(
+                argument, f"is a finished network and takes no {', '.join(keywords)}",
+                "name its class or a factory instead",
+            )  # fmt: skip
+        return Recipe(source, found, lambda network: None)
+    if not callable(found):
+        own = [
+            key for key, value in vars(module).items()
+            if isinstance(value, nn.Module)
+            or (isinstance(value, type) and issubclass(value, nn.Module))
+        ]  # fmt: skip
+        problem = f"{attribute} is no class or function" if found else f"has no {attribute}"
+        raise ArchscopeError(argument, problem, nearest(attribute, own, "it has"))
+    check_keywords(argument, found, keywords)
+
+    def construct() -> object:
+        with _importable(folder) if folder else contextlib.nullcontext():
+            return found(**keywords)
+
+    return Recipe(source, construct, lambda network: None)
+
+
+def _run(file: Path) -> Any:
+    """Import a file under a name that no other module has."""
+    name = f"_archscope_{file.stem}_{next(_NUMBER)}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None  # the suffix is .py
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickling look their module up
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise ArchscopeError(
+            str(file), f"its import raises {described(error)}", "fix the file"
+        ) from error
+    return module
+
+
+@contextlib.contextmanager
+def _importable(folder: str) -> Iterator[None]:
+    """Let a file import its neighbours, which are forgotten after, as is the way to them."""
+    path, before = list(sys.path), set(sys.modules)
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        for name in set(sys.modules) - before:
+            origin = getattr(sys.modules[name], "__file__", None) or ""
+            if not name.startswith("_archscope_") and str(Path(origin).parent).startswith(folder):
+                del sys.modules[name]
+
+
+def described(error: BaseException) -> str:
+    """Kind and message of an exception, with the line that a user can go to."""
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    if frame is None:
+        return text
+    return f"{text} ({Path(frame.tb_frame.f_code.co_filename).name}, line {frame.tb_lineno})"

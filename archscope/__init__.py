@@ -1,3 +1,45 @@
 """archscope tells what a PyTorch network costs, and why."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from archscope.analysis.ops import Tally
+    from archscope.analysis.rules import register_formula
+    from archscope.api import Summary, summary
+    from archscope.errors import ArchscopeError
+    from archscope.records import Analysis, Cost, Factor, Layer, Product, Profile
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "summary": "archscope.api",
+    "Summary": "archscope.api",
+    "register_formula": "archscope.analysis.rules",
+    "Tally": "archscope.analysis.ops",
+    "ArchscopeError": "archscope.errors",
+    "Analysis": "archscope.records",
+    "Cost": "archscope.records",
+    "Factor": "archscope.records",
+    "Layer": "archscope.records",
+    "Product": "archscope.records",
+    "Profile": "archscope.records",
+}
+"""Where each public name lives; a module is imported when its name is first asked for."""
+
+__all__ = [
+    "Analysis", "ArchscopeError", "Cost", "Factor", "Layer", "Product", "Profile", "Summary",
+    "Tally", "register_formula", "summary",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'archscope' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,117 @@
+"""argv → one short function per subcommand → exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from archscope import __version__
+from archscope.errors import ArchscopeError, UnknownCostError
+
+COMMANDS = {
+    "summary": "Shapes, parameters and multiply-accumulates of every layer.",
+    "models": "List the networks that have a name, or one network's card.",
+    "compare": "Networks side by side: what they cost and where they differ.",
+    "sweep-groups": "The effect of the group count at equal width, MACs or parameters.",
+    "sweep": "One network over values of its constructor keywords, input or batch.",
+    "explain": "The arithmetic of every layer, written out.",
+    "formula": "Totals and layers as closed forms in the batch, height and width.",
+    "receptive-field": "Size, stride and padding of every layer's receptive field.",
+    "memory": "Memory of training and inference, predicted without a device.",
+    "signal": "Activation and gradient statistics by depth at initialisation.",
+    "profile": "Measure forward and backward time, per network and per layer.",
+    "verify": "Count with several tools and explain where they part.",
+    "check": "Hold networks to a budget; exit 1 when one is over it.",
+    "diff": "What changed between two versions of a network.",
+    "report": "Rebuild reports/ from the data measured and counted.",
+    "cache": "The counts kept from earlier runs.",
+}
+"""Each command's one-line help; its module, imported when it runs, is named like it."""
+
+
+class LazyGroup(click.Group):
+    """Lists commands without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"archscope.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            remedy = f"did you mean {near[0]}?" if near else "see archscope --help"
+            raise ArchscopeError(args[0], "is no command", remedy)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="archscope")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """What a PyTorch network costs, and why.
+
+    A MODEL is a name (resnet50, timm:convnext_tiny, nets.py:Net) or a record saved with
+    `-o run.json`.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code.
+
+    0 is success, 1 a failed check, 2 a mistake of the user, 130 an interruption.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(run(given))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; mistakes are one line on stderr."""
+    debug = "--debug" in arguments
+    given = [argument for argument in arguments if argument != "--debug"]
+    try:
+        result: Any = cli.main(given, prog_name="archscope", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except ArchscopeError as error:
+        if debug:
+            raise
+        click.echo(f"archscope: {error}", err=True)
+        return 1 if isinstance(error, UnknownCostError) else 2
+    except click.ClickException as error:
+        if debug:
+            raise
+        click.echo(f"archscope: {_one_line(error)}", err=True)
+        return 2
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        if debug:
+            raise
+        click.echo("archscope: interrupted", err=True)
+        return 130
+
+
+def _one_line(error: click.ClickException) -> str:
+    """Click's message with the help to read, in one line."""
+    text = " ".join(error.format_message().split())
+    context = getattr(error, "ctx", None)
+    if isinstance(error, click.UsageError) and context is not None:
+        text = f"{text.rstrip('.')}; see {context.command_path} --help"
+    return text

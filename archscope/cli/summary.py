@@ -1,0 +1,58 @@
+"""`archscope summary`."""
+
+from __future__ import annotations
+
+import click
+
+from archscope.cli.options import (
+    batch_size,
+    model_argument,
+    network_options,
+    output_option,
+    strict_option,
+)
+
+
+@click.command()
+@model_argument
+@network_options
+@click.option("--backward", is_flag=True, help="Also count the backward pass.")
+@click.option("--train", is_flag=True, help="Run in training mode (auxiliary heads, dropout).")
+@click.option(
+    "--train-only", metavar="PATTERN", help="Freeze all but the matching parameters: 'fc*'."
+)
+@click.option("--depth", type=click.IntRange(min=0), help="Levels of the tree.")
+@click.option("--all", "unfold", is_flag=True, help="Every level, and equal blocks one by one.")
+@click.option("--columns", metavar="KEYS", help="Columns by commas, such as params,macs.")
+@click.option(
+    "--sort", default="execution", metavar="KEY", help="List layers by size, such as macs."
+)
+@strict_option
+@output_option
+def command(
+    model: str, input_text: str | None, batch: str | None, settings: tuple[str, ...],
+    backward: bool, train: bool, train_only: str | None, depth: int | None, unfold: bool,
+    columns: str | None, sort: str, strict: bool, outputs: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Shapes, parameters and multiply-accumulates of every layer of MODEL."""
+    from archscope.cli.output import check_outputs, emit
+
+    check_outputs(outputs)
+    from archscope.resolve import parse_settings
+    from archscope.study.analyse import analyse, require_complete
+    from archscope.study.summary import summary_report
+
+    analysis = analyse(
+        model,
+        input=input_text,
+        batch=batch_size(batch),
+        backward=backward or train_only is not None,
+        train=train,
+        train_only=train_only,
+        keywords=parse_settings(settings),
+    )
+    keys = None if columns is None else [key.strip() for key in columns.split(",")]
+    report = summary_report(analysis, depth=depth, unfold=unfold, columns=keys, sort=sort)
+    emit(report, outputs)
+    if strict:
+        require_complete(analysis)

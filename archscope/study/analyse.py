@@ -1,0 +1,336 @@
+"""Whatever the user names → Analysis: a name, a file, a module, a class, or a saved record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archscope import archive
+from archscope.errors import ArchscopeError, UnknownCostError
+from archscope.records import Analysis, Coverage, Dim, InputSpec, Layer, Profile
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from archscope.study.call import NetworkCall
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network ready to be counted.
+
+    Args:
+        name: as the user gave it.
+        module: the network, with or without storage.
+        default_input: what it is called with when the user says nothing.
+        rebuild: the same network with values, for control flow that depends on them.
+        keywords: constructor keywords given by the user, as text.
+        versions: of every library that decides the answer.
+        notes: sentences a reader must know.
+    """
+
+    name: str
+    module: nn.Module
+    default_input: InputSpec | None
+    rebuild: Callable[[], nn.Module] | None
+    keywords: tuple[tuple[str, str], ...] = ()
+    versions: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def analyse(
+    model: Any,
+    *,
+    input: Any = None,
+    batch: Dim | None = None,
+    backward: bool = False,
+    train: bool = False,
+    train_only: str | None = None,
+    keywords: Mapping[str, Any] | None = None,
+) -> Analysis:
+    """Count one network on one input.
+
+    Args:
+        model: a name (`resnet50`, `timm:convnext_tiny`, `nets.py:Net`), a saved record
+            (`run.json`), an `nn.Module`, or a class or function that makes one.
+        input: a specification (`3x224x224`), a tensor, a tuple of positional arguments or a
+            dictionary of keyword arguments; the network's default when `None`.
+        batch: size of the batch dimension of a specification; 1 when `None`.
+        backward: also count the backward pass.
+        train: run in training mode (auxiliary heads, dropout) instead of evaluation mode.
+        train_only: glob of parameter or module names that stay trainable; the rest is frozen.
+        keywords: passed to the constructor.
+
+    Raises:
+        ArchscopeError: the model cannot be found, built, or run on this input.
+    """
+    record = saved_record(model)
+    if record is not None:
+        return _usable(record, str(model), backward, bool(input or batch or keywords or train_only))
+    from archscope.study.call import network_call
+
+    subject = find(model, keywords or {})
+    call = network_call(subject, input, batch)
+    counted, executed_on, note = _count(subject, call, backward, train, train_only)
+    layers, coverage = counted
+    return Analysis(
+        model=subject.name,
+        input=call.spec,
+        calls=layers,
+        coverage=coverage,
+        keywords=subject.keywords,
+        executed_on=executed_on,
+        versions=subject.versions,
+        notes=(*subject.notes, *note),
+    )
+
+
+def saved_record(model: Any) -> Analysis | Profile | None:
+    """The record behind a path to a JSON file, `None` for anything that is no such path."""
+    if isinstance(model, (Analysis, Profile)):
+        return model
+    if isinstance(model, (str, Path)) and str(model).endswith(".json"):
+        return archive.load(model)
+    return None
+
+
+def _usable(record: Analysis | Profile, name: str, backward: bool, changed: bool) -> Analysis:
+    if changed:
+        raise ArchscopeError(
+            name, "a saved record cannot be counted anew", "name the network itself to change it"
+        )
+    analysis = record.analysis if isinstance(record, Profile) else record
+    if analysis is None:
+        raise ArchscopeError(name, "this profile holds no count", "profile it again")
+    if backward and not analysis.backward_traced:
+        raise ArchscopeError(
+            name, "was saved without a backward pass", "save it again with --backward"
+        )
+    return analysis
+
+
+def require_complete(analysis: Analysis) -> None:
+    """Refuse a count that is only a lower bound.
+
+    Raises:
+        UnknownCostError: naming the operators without a formula and where they ran.
+    """
+    coverage = analysis.coverage
+    if not coverage.complete:
+        where = ", ".join(name or "the network itself" for name in coverage.unknown_layers[:3])
+        raise UnknownCostError(
+            analysis.model,
+            f"no formula for {', '.join(coverage.unknown)} (in {where})",
+            "give one with archscope.register_formula or drop --strict",
+        )
+
+
+def find(model: Any, keywords: Mapping[str, Any]) -> Subject:
+    """The network behind a name, module, class or factory.
+
+    Raises:
+        ArchscopeError: nothing of that name, or it cannot be built.
+    """
+    if isinstance(model, str):
+        from archscope.resolve import network
+
+        found = network(model, **keywords)
+        return Subject(
+            found.name,
+            found.module,
+            found.input,
+            found.with_storage,
+            found.keywords,
+            found.versions,
+            found.notes,
+        )
+    from torch import nn
+
+    if isinstance(model, nn.Module):
+        if keywords:
+            raise ArchscopeError(
+                type(model).__name__, "is built already and takes no keywords", "pass its class"
+            )
+        return _given(model)
+    if callable(model):
+        return _constructed(model, keywords)
+    raise ArchscopeError(
+        repr(model)[:60], "is no network", "give a name, an nn.Module, or a class that makes one"
+    )
+
+
+def _given(module: nn.Module) -> Subject:
+    from archscope.study.call import unwrapped
+
+    inner, notes = unwrapped(module)
+    has_values = all(not tensor.is_meta for tensor in inner.parameters())
+    return Subject(
+        type(inner).__name__,
+        inner,
+        None,
+        (lambda: inner) if has_values else None,
+        versions=_versions(),
+        notes=notes,
+    )
+
+
+def _constructed(factory: Callable[..., Any], keywords: Mapping[str, Any]) -> Subject:
+    from torch import nn
+
+    from archscope.resolve import weightless
+    from archscope.resolve.inputs import setting_text
+
+    name = getattr(factory, "__name__", type(factory).__name__)
+    try:
+        with weightless():
+            module = factory(**keywords)
+    except Exception as error:
+        reason = f"cannot be built ({type(error).__name__}: {first_line(error)})"
+        raise ArchscopeError(name, reason, "check its keywords") from error
+    if not isinstance(module, nn.Module):
+        raise ArchscopeError(name, f"makes a {type(module).__name__}, not an nn.Module")
+    return Subject(
+        name,
+        module.to("meta"),
+        None,
+        lambda: factory(**keywords),
+        tuple((key, setting_text(value)) for key, value in keywords.items()),
+        _versions(),
+    )
+
+
+def _versions() -> tuple[tuple[str, str], ...]:
+    import torch
+
+    from archscope import __version__
+
+    return (("archscope", __version__), ("torch", str(torch.__version__)))
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's text, shortened."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:200]
+
+
+def _count(
+    subject: Subject, call: NetworkCall, backward: bool, train: bool, train_only: str | None
+) -> tuple[tuple[tuple[Layer, ...], Coverage], Any, tuple[str, ...]]:
+    """Count on meta; where values decide the way, on the CPU."""
+    from archscope.analysis import borrow
+
+    try:
+        counted = _run(
+            subject.module, call.on_meta(), borrow.weightless, backward, train, train_only
+        )
+        return counted, "meta", ()
+    except Exception as error:
+        if isinstance(error, ArchscopeError):
+            raise
+        if not depends_on_values(error):
+            raise _failure(subject, call, error) from error
+        where = _place(error)
+        if subject.rebuild is None:
+            raise ArchscopeError(
+                subject.name,
+                f"{where} needs the values of tensors, and this network has none",
+                "give it with its weights",
+            ) from error
+    note = (
+        f"Counted on a real CPU run: {where} needs the values of tensors, so another input "
+        f"(or other weights) may cost something else."
+    )
+    try:
+        module = subject.rebuild()
+        counted = _run(module, call.with_values(), borrow.with_storage, backward, train, train_only)
+    except Exception as error:
+        raise _failure(subject, call, error) from error
+    return counted, "cpu", (note,)
+
+
+def _run(
+    module: nn.Module,
+    arguments: tuple[tuple[Any, ...], dict[str, Any]],
+    stand_in: Callable[[torch.Tensor], torch.Tensor],
+    backward: bool,
+    train: bool,
+    train_only: str | None,
+) -> tuple[tuple[Layer, ...], Coverage]:
+    import torch
+
+    from archscope.analysis import borrow, calls, trace
+
+    args, kwargs = arguments
+    with borrow.borrowed(module, stand_in) as network:
+        network.train(train)
+        if train_only is not None and not trace.freeze_all_but(network, train_only):
+            names = [name for name, _ in network.named_children()]
+            raise ArchscopeError(
+                f"--train-only {train_only}",
+                "matches no trainable parameter",
+                f"name a parameter or module, such as {names[-1] if names else 'weight'}*",
+            )
+        torch.manual_seed(0)
+        log, coverage = trace.run(
+            network, args, kwargs, backward=backward, on_meta=stand_in is borrow.weightless
+        )
+        return calls.layers(log, backward), coverage
+
+
+_NEEDS_VALUES = (
+    "meta tensor",
+    "'meta'",
+    "Meta",
+    "meta is not supported",
+    "data-dependent",
+    "on the meta device",
+    "device meta",
+    "meta backend",
+)
+
+
+def depends_on_values(error: BaseException) -> bool:
+    """Whether a run failed on meta only because meta tensors hold no values."""
+    if isinstance(error, NotImplementedError):
+        return True
+    return isinstance(error, (RuntimeError, ValueError, TypeError)) and any(
+        sign in str(error) for sign in _NEEDS_VALUES
+    )
+
+
+def _place(error: BaseException) -> str:
+    call = getattr(error, "archscope_call", None)
+    if call is None:
+        return "the network"
+    kind = type(call.module).__name__
+    return f"{call.name} ({kind})" if call.name else kind
+
+
+def _failure(subject: Subject, call: NetworkCall, error: BaseException) -> ArchscopeError:
+    from archscope.analysis.trace import NoGradientError
+
+    if isinstance(error, NoGradientError):
+        return ArchscopeError(
+            "--backward", f"{error} in {subject.name}", "unfreeze something with --train-only"
+        )
+    remedy = (
+        f"its default is --input {_default_text(subject.default_input)}"
+        if subject.default_input is not None and subject.default_input != call.spec
+        else "check that the network takes this input"
+    )
+    return ArchscopeError(
+        f"--input {call.spec}",
+        f"{subject.name} fails in {_place(error)}: {first_line(error)}",
+        remedy,
+    )
+
+
+def _default_text(spec: InputSpec) -> str:
+    unbatched = [
+        replace(tensor, shape=tensor.shape[1:] if tensor.batched else tensor.shape)
+        for tensor in spec.tensors
+    ]
+    return str(InputSpec(tuple(unbatched), spec.layout)).replace("×", "x").replace(", ", ",")

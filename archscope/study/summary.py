@@ -1,0 +1,434 @@
+"""Analysis → the layer tree with its totals, and the flat rows for frames and CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+from archscope.errors import ArchscopeError
+from archscope.records import Analysis, Layer, Shape, Totals, totals
+from archscope.table import Cell, Column, Report, Row, RowKind, Table
+from archscope.units import si
+
+OWN_WORK = "[own ops]"
+"""Row of a container's own operators, such as a residual add, beside its children."""
+
+COMFORTABLE_ROWS = 60
+"""Without `--depth`, the tree goes as deep as it can in this many rows."""
+
+CHECKED_BY_HAND = 10_000_000
+"""Below this many MACs a network is one whose every number somebody checks: all digits show."""
+
+CONVENTION = (
+    "MACs: multiply-accumulates of convolutions, linear layers, matrix products and attention "
+    "(FLOPs in CNN papers); flops = 2 × MACs. "
+    "Bias, normalisation, activation, pooling and adds are elementwise, one operation an element."
+)
+
+
+@dataclass(frozen=True)
+class Group:
+    """A module call with its descendants, or `times` equal ones that follow each other."""
+
+    layer: Layer
+    label: str
+    members: tuple[Layer, ...]
+    children: tuple[Group, ...]
+    signature: int
+    times: int = 1
+    unknown: bool = False
+
+    @property
+    def total(self) -> Totals:
+        return totals(self.members)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A column and how its cell is read from one layer and the totals of its rows."""
+
+    column: Column
+    read: Callable[[Layer, Totals, Totals], Cell]
+
+
+def shape_text(shape: Shape | None) -> str | None:
+    """Write a shape as 1×64×56×56; `None` stays unknown, a scalar is `scalar`."""
+    if shape is None:
+        return None
+    return "×".join(map(str, shape)) or "scalar"
+
+
+def _shapes_text(shapes: Sequence[Shape]) -> str | None:
+    return ", ".join(filter(None, map(shape_text, shapes))) or None
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+COLUMNS: dict[str, _Reading] = {
+    reading.column.key: reading
+    for reading in (
+        _Reading(Column("kind", "Kind", "text", 3), lambda layer, t, w: layer.kind),
+        _Reading(
+            Column("input_shape", "Input", "text", 8),
+            lambda layer, t, w: _shapes_text(layer.input_shapes),
+        ),
+        _Reading(
+            Column("output_shape", "Output", "text", 2),
+            lambda layer, t, w: _shapes_text(layer.output_shapes),
+        ),
+        _Reading(Column("params", "Params", "exact", 0), lambda layer, t, w: t.params),
+        _Reading(
+            Column("trainable_params", "Trainable", "exact", 5),
+            lambda layer, t, w: t.trainable_params,
+        ),
+        _Reading(
+            Column("shared_params", "Shared", "exact", 9),
+            lambda layer, t, w: layer.shared_params,
+        ),
+        _Reading(Column("buffers", "Buffers", "exact", 9), lambda layer, t, w: t.buffers),
+        _Reading(Column("macs", "MACs", "macs", 0), lambda layer, t, w: t.macs),
+        _Reading(
+            Column("macs_share", "Share", "percent", 4), lambda layer, t, w: _share(t.macs, w.macs)
+        ),
+        _Reading(Column("bar", "of MACs", "bar", 7), lambda layer, t, w: _share(t.macs, w.macs)),
+        _Reading(
+            Column("macs_backward", "MACs backward", "macs", 1),
+            lambda layer, t, w: t.macs_backward,
+        ),
+        _Reading(
+            Column("elementwise", "Elementwise", "count", 6), lambda layer, t, w: t.elementwise
+        ),
+        _Reading(Column("bytes_read", "Read", "bytes", 9), lambda layer, t, w: t.bytes_read),
+        _Reading(
+            Column("bytes_written", "Written", "bytes", 9), lambda layer, t, w: t.bytes_written
+        ),
+        _Reading(
+            Column("bytes_moved", "Bytes moved", "bytes", 9), lambda layer, t, w: t.bytes_moved
+        ),
+        _Reading(
+            Column("intensity", "flops/byte", "decimal", 9),
+            lambda layer, t, w: t.intensity if t.bytes_moved else None,
+        ),
+        _Reading(
+            Column("activation_bytes", "Activations", "bytes", 5),
+            lambda layer, t, w: t.activation_bytes,
+        ),
+    )
+}
+
+USUAL = ("kind", "output_shape", "params", "macs", "macs_share", "bar", "elementwise",
+         "activation_bytes")  # fmt: skip
+SORTABLE = ("execution", "params", "macs", "macs_backward", "elementwise", "activation_bytes",
+            "bytes_moved", "name")  # fmt: skip
+
+
+def summary_report(
+    analysis: Analysis,
+    *,
+    depth: int | None = None,
+    unfold: bool = False,
+    columns: Sequence[str] | None = None,
+    sort: str = "execution",
+) -> Report:
+    """The report of `archscope summary`: a tree, or sorted layers, with the record behind it.
+
+    Args:
+        analysis: what was counted.
+        depth: levels of the tree; as many as read comfortably when `None`.
+        unfold: show each of several equal blocks instead of one with `×N`.
+        columns: keys of `COLUMNS`; the usual ones when `None`.
+        sort: a key of `SORTABLE`; other than `execution` lists single layers, largest first.
+
+    Raises:
+        ArchscopeError: an unknown column or sort key.
+    """
+    readings = [_reading(key, analysis) for key in columns or _usual(analysis)]
+    if sort not in SORTABLE:
+        raise ArchscopeError(f"--sort {sort}", "is no order", f"use one of {', '.join(SORTABLE)}")
+    if sort == "execution":
+        table = _tree_table(analysis, readings, depth, unfold)
+    else:
+        table = _sorted_table(analysis, readings, sort)
+    return Report(f"{analysis.model}", (table,), record=analysis, data=layers_table(analysis))
+
+
+def _reading(key: str, analysis: Analysis) -> _Reading:
+    if key not in COLUMNS:
+        near = get_close_matches(key, COLUMNS, n=1)
+        remedy = f"did you mean {near[0]}?" if near else f"use some of {', '.join(COLUMNS)}"
+        raise ArchscopeError(f"--columns {key}", "is no column", remedy)
+    reading = COLUMNS[key]
+    if reading.column.unit in ("macs", "count") and analysis.total.macs < CHECKED_BY_HAND:
+        return replace(reading, column=replace(reading.column, unit="exact"))
+    return reading
+
+
+def _usual(analysis: Analysis) -> list[str]:
+    keys = list(USUAL)
+    if analysis.backward_traced:
+        keys.insert(keys.index("macs") + 1, "macs_backward")
+    if analysis.total.trainable_params != analysis.total.params:
+        keys.insert(keys.index("params") + 1, "trainable_params")
+    return keys
+
+
+# The tree
+
+
+def grouped(analysis: Analysis, unfold: bool = False) -> tuple[Group, ...]:
+    """The calls as a forest, equal neighbours folded unless `unfold`."""
+    return _Grouping(analysis, unfold).forest()
+
+
+class _Grouping:
+    """Builds groups from the leaves up, so that equal subtrees are told by one number each."""
+
+    def __init__(self, analysis: Analysis, unfold: bool) -> None:
+        self.calls = analysis.calls
+        self.unknown = frozenset(analysis.coverage.unknown_layers)
+        self.unfold = unfold
+        self.signatures: dict[object, int] = {}
+
+    def forest(self) -> tuple[Group, ...]:
+        waiting: list[list[Group]] = [[]]
+        open_calls: list[int] = []
+
+        def close() -> None:
+            layer = self.calls[open_calls.pop()]
+            children = waiting.pop()
+            waiting[-1].append(self._group(layer, children))
+
+        for index, layer in enumerate(self.calls):
+            while open_calls and self.calls[open_calls[-1]].depth >= layer.depth:
+                close()
+            open_calls.append(index)
+            waiting.append([])
+        while open_calls:
+            close()
+        return self._folded(waiting[0])
+
+    def _group(self, layer: Layer, children: list[Group]) -> Group:
+        if children and (layer.forward.operators or layer.params or layer.shared_params):
+            children.append(self._leaf(layer, OWN_WORK))
+        folded = self._folded(children)
+        members = tuple(m for child in folded for m in child.members) if folded else (layer,)
+        whole = totals(members)
+        key = (layer.kind, layer.settings, layer.input_shapes, layer.output_shapes,
+               layer.shared_params, layer.called, whole,
+               tuple((child.signature, child.times) for child in folded))  # fmt: skip
+        unknown = layer.name in self.unknown or any(child.unknown for child in folded)
+        return Group(layer, _label(layer), members, folded, self._number(key), unknown=unknown)
+
+    def _leaf(self, layer: Layer, label: str) -> Group:
+        number = self._number((label, layer.forward, layer.backward, layer.params))
+        return Group(layer, label, (layer,), (), number, unknown=layer.name in self.unknown)
+
+    def _number(self, key: object) -> int:
+        return self.signatures.setdefault(key, len(self.signatures))
+
+    def _folded(self, groups: list[Group]) -> tuple[Group, ...]:
+        """Equal neighbours as one group whose members are all of theirs."""
+        if self.unfold:
+            return tuple(groups)
+        runs: list[list[Group]] = []
+        for group in groups:
+            if runs and runs[-1][-1].signature == group.signature:
+                runs[-1].append(group)
+            else:
+                runs.append([group])
+        return tuple(run[0] if len(run) == 1 else _merged(run) for run in runs)
+
+
+def _merged(run: list[Group]) -> Group:
+    """Equal groups as one; the numbers of each of its rows are sums over all of them."""
+    first, last = run[0], run[-1]
+    label = f"{first.label} … {last.label} ×{len(run)}"
+    children = tuple(
+        _merged_column(column) for column in zip(*(g.children for g in run), strict=True)
+    )
+    members = tuple(member for group in run for member in group.members)
+    return Group(first.layer, label, members, children, first.signature, len(run), first.unknown)
+
+
+def _merged_column(column: tuple[Group, ...]) -> Group:
+    """The same row of several equal groups, under the first one's label."""
+    first = column[0]
+    children = tuple(
+        _merged_column(rows) for rows in zip(*(g.children for g in column), strict=True)
+    )
+    members = tuple(member for group in column for member in group.members)
+    return Group(
+        first.layer, first.label, members, children, first.signature, first.times, first.unknown
+    )
+
+
+def _label(layer: Layer) -> str:
+    label = layer.name.rpartition(".")[2] or layer.kind
+    if layer.call:
+        label += f" (call {layer.call + 1})"
+    if not layer.called:
+        label = f"{layer.name} (not run)"
+    return label
+
+
+def _tree_table(
+    analysis: Analysis, readings: Sequence[_Reading], depth: int | None, unfold: bool
+) -> Table:
+    forest = grouped(analysis, unfold)
+    deepest = max((_height(group) for group in forest), default=0)
+    if depth is None:
+        depth = deepest if unfold else _comfortable_depth(forest, deepest)
+    whole = analysis.total
+    rows = [row for group in forest for row in _rows(group, readings, whole, depth, 0)]
+    rows.append(_total_row(analysis, readings))
+    notes = [*_notes(analysis)]
+    if depth < deepest:
+        notes.insert(0, f"Depth {depth} of {deepest}; --depth {deepest} or --all shows more.")
+    columns = (Column("name", "Layer", "name"), *(reading.column for reading in readings))
+    return Table(_title(analysis), columns, tuple(rows), tuple(notes))
+
+
+def _height(group: Group) -> int:
+    return 1 + max((_height(child) for child in group.children), default=-1)
+
+
+def _comfortable_depth(forest: tuple[Group, ...], deepest: int) -> int:
+    """The deepest level at which all rows down to it still fit, at least 1."""
+    level: list[Group] = list(forest)
+    seen = len(level)
+    for depth in range(1, deepest + 1):
+        level = [child for group in level for child in group.children]
+        seen += len(level)
+        if seen > COMFORTABLE_ROWS:
+            return max(1, depth - 1)
+    return deepest
+
+
+def _rows(
+    group: Group, readings: Sequence[_Reading], whole: Totals, depth: int, level: int
+) -> Iterable[Row]:
+    opened = bool(group.children) and level < depth
+    kind: RowKind = "group" if opened else "row"
+    own = group.total
+    cells = [reading.read(group.layer, own, whole) for reading in readings]
+    bound = _LOWER_BOUNDS if group.unknown else frozenset()
+    if group.label == OWN_WORK:
+        hidden = {"kind", "input_shape", "output_shape"}
+        cells = [
+            None if reading.column.key in hidden else cell
+            for reading, cell in zip(readings, cells, strict=True)
+        ]
+    yield Row((group.label, *cells), kind, level, bound)
+    if opened:
+        for child in group.children:
+            yield from _rows(child, readings, whole, depth, level + 1)
+
+
+_LOWER_BOUNDS = frozenset({"macs", "macs_backward", "elementwise"})
+
+
+def _total_row(analysis: Analysis, readings: Sequence[_Reading]) -> Row:
+    whole = analysis.total
+    blank = Layer("", "")
+    bound = frozenset() if analysis.coverage.complete else _LOWER_BOUNDS
+    cells = [reading.read(blank, whole, whole) for reading in readings]
+    cells = [
+        None if reading.column.key in ("kind", "bar") else cell
+        for reading, cell in zip(readings, cells, strict=True)
+    ]
+    return Row(("Total", *cells), "total", 0, bound)
+
+
+def _sorted_table(analysis: Analysis, readings: Sequence[_Reading], sort: str) -> Table:
+    def size(layer: Layer) -> tuple[float, str]:
+        if sort == "name":
+            return 0, layer.name
+        value = getattr(totals((layer,)), sort)
+        return -(value or 0), ""
+
+    whole = analysis.total
+    rows = [
+        Row(
+            (
+                _full_name(layer),
+                *(reading.read(layer, totals((layer,)), whole) for reading in readings),
+            )
+        )
+        for layer in sorted(analysis.layers, key=size)
+    ]
+    columns = (Column("name", "Layer", "name"), *(reading.column for reading in readings))
+    return Table(
+        _title(analysis),
+        columns,
+        (*rows, _total_row(analysis, readings)),
+        _notes(analysis),
+    )
+
+
+def _full_name(layer: Layer) -> str:
+    name = layer.name or layer.kind
+    if layer.call:
+        name += f" (call {layer.call + 1})"
+    return name if layer.called else f"{name} (not run)"
+
+
+def layers_table(analysis: Analysis) -> Table:
+    """Every layer under its full name with every column, for CSV and frames."""
+    readings = [reading for key, reading in COLUMNS.items() if key not in ("bar", "macs_share")]
+    whole = analysis.total
+    columns = (
+        Column("name", "Layer", "name"),
+        Column("call", "Call", "exact"),
+        *(reading.column for reading in readings),
+    )
+    rows = tuple(
+        Row(
+            (
+                layer.name,
+                layer.call,
+                *(reading.read(layer, totals((layer,)), whole) for reading in readings),
+            )
+        )
+        for layer in analysis.layers
+    )
+    return Table(_title(analysis), columns, rows)
+
+
+# What stands around the rows
+
+
+def _title(analysis: Analysis) -> str:
+    keywords = ", ".join(f"{key}={value}" for key, value in analysis.keywords)
+    return f"{analysis.model}{f' ({keywords})' if keywords else ''} on {analysis.input}"
+
+
+def _notes(analysis: Analysis) -> tuple[str, ...]:
+    return (*analysis.notes, CONVENTION, coverage_note(analysis))
+
+
+def coverage_note(analysis: Analysis) -> str:
+    """One sentence on what the count knows and what it does not."""
+    coverage = analysis.coverage
+    known = sum(sum(group.values()) for group in (coverage.counted, coverage.elementwise))
+    free = sum(coverage.free.values())
+    device = "meta, without weights" if analysis.executed_on == "meta" else "the CPU"
+    sentence = f"Coverage: {known} operators counted and {free} free ones, run on {device}"
+    if coverage.complete:
+        return f"{sentence}; none is unknown."
+    unknown = ", ".join(f"{name} ({times})" for name, times in coverage.unknown.items())
+    return (
+        f"{sentence}; ≥ marks a lower bound, since {unknown} has no formula: "
+        f"give one with archscope.register_formula."
+    )
+
+
+def headline(analysis: Analysis) -> str:
+    """The totals in one line: `25.6 M params, 4.09 GMACs forward`."""
+    whole = analysis.total
+    text = f"{si(whole.params)} params, {si(whole.macs)}MACs forward"
+    if whole.macs_backward is not None:
+        text += f", {si(whole.macs_backward)}MACs backward"
+    return text

@@ -103,6 +103,10 @@ SMALL = {
     "lenet5_1998": ({}, "1x32x32"),
     "lenet_bn": ({}, "3x28x28"),
     "lenet_bn_d2l": ({}, "1x28x28"),
+    "resnet50_v1": ({"width": 8, "num_classes": 8, "image_size": 64}, "3x64x64"),
+    "resnet20_cifar": ({"depth": 8, "width": 4, "image_size": 16}, "3x16x16"),
+    "basic_block": ({"width": 8, "image_size": 6}, "64x6x6"),
+    "bottleneck_block": ({"input_channels": 16, "width": 4, "image_size": 6}, "16x6x6"),
 }
 NORMS = ("batch", "layer", "instance", "group", "none")
 

@@ -93,7 +93,7 @@ COLUMNS: dict[str, _Reading] = {
         _Reading(
             Column("macs_share", "Share", "percent", 4), lambda layer, t, w: _share(t.macs, w.macs)
         ),
-        _Reading(Column("bar", "of MACs", "bar", 7), lambda layer, t, w: _share(t.macs, w.macs)),
+        _Reading(Column("bar", "of MACs", "bar", 4), lambda layer, t, w: _share(t.macs, w.macs)),
         _Reading(
             Column("macs_backward", "MACs backward", "macs", 1),
             lambda layer, t, w: t.macs_backward,
@@ -119,8 +119,7 @@ COLUMNS: dict[str, _Reading] = {
     )
 }
 
-USUAL = ("kind", "output_shape", "params", "macs", "macs_share", "bar", "elementwise",
-         "activation_bytes")  # fmt: skip
+USUAL = ("kind", "output_shape", "params", "macs", "bar", "elementwise", "activation_bytes")
 SORTABLE = ("execution", "params", "macs", "macs_backward", "elementwise", "activation_bytes",
             "bytes_moved", "name")  # fmt: skip
 

@@ -27,7 +27,7 @@ def binary_bytes(number: float, digits: int = 3) -> str:
 def _scaled(number: float, base: int, prefixes: tuple[str, ...], digits: int) -> str:
     sign, size = ("-" if number < 0 else ""), abs(number)
     power = 0
-    while power < len(prefixes) - 1 and _significant(size / base**power, digits) >= base:
+    while power < len(prefixes) - 1 and float(_plain(size / base**power, digits)) >= base:
         power += 1
     if power == 0 and float(size).is_integer():
         text = str(int(size))

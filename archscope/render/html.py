@@ -1,0 +1,139 @@
+"""Tables and charts → one self-contained page; a table → a fragment for notebooks.
+
+Nothing in it runs: every text is escaped, figures are images, and the page's policy forbids
+scripts and outside sources.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from html import escape
+
+from archscope.render import cells
+from archscope.table import Cell, Chart, Column, Row, Table
+
+# Colours derive from the text's own, so the fragment suits a light and a dark notebook.
+_TABLE_STYLE = """\
+.archscope { overflow-x: auto; font-variant-numeric: tabular-nums; }
+.archscope table { border-collapse: collapse; color: inherit; background: none; }
+.archscope caption { text-align: left; font-weight: 600; padding: .4em 0; color: inherit; }
+.archscope th, .archscope td { padding: .18em .6em; text-align: left; vertical-align: top;
+  white-space: nowrap; color: inherit; background: none; }
+.archscope .text { white-space: normal; max-width: 36em; }
+.archscope .number { text-align: right; }
+.archscope thead th { border-bottom: 1px solid currentColor; vertical-align: bottom;
+  white-space: normal; }
+.archscope tbody tr { border-bottom: 1px solid rgba(128, 128, 128, .25); }
+.archscope tbody th { font-weight: normal; }
+.archscope tr.group > *, .archscope tr.total > *, .archscope tr.best > * { font-weight: 600; }
+.archscope tr.total { border-top: 1px solid currentColor; }
+.archscope tr.note > * { opacity: .75; }
+.archscope .best-cell { font-weight: 600; text-decoration: underline; }
+.archscope .track { display: inline-block; width: 6em; height: .7em; margin-left: .5em;
+  background: rgba(128, 128, 128, .2); }
+.archscope .fill { display: block; height: 100%; background: #0072b2;
+  print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+.archscope .notes { font-size: .85em; opacity: .85; max-width: 60em; white-space: normal; }
+.archscope .notes p { margin: .3em 0; }
+"""
+_PAGE_STYLE = """\
+:root { color-scheme: light dark; }
+body { margin: 1.5em auto; padding: 0 1em; max-width: 80em; background: #fff; color: #1a1a1a;
+  font: 15px/1.45 system-ui, sans-serif; }
+h1 { font-size: 1.35em; }
+figure { margin: 1.5em 0; }
+figure img { max-width: 100%; height: auto; background: #fff; }
+.archscope { margin: 1.5em 0; }
+@media (prefers-color-scheme: dark) { body { background: #16181c; color: #e4e4e4; }
+  .archscope .fill { background: #56b4e9; } }
+@media print { body { margin: 0; max-width: none; background: #fff; color: #000;
+  font-size: 9pt; } .archscope { overflow: visible; } thead { display: table-header-group; }
+  tr, figure { break-inside: avoid; } }
+"""
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+def html(title: str, tables: Sequence[Table], charts: Sequence[Chart] = ()) -> str:
+    """Write a page that needs no other file, for light and dark screens and for print."""
+    body = [f"<h1>{_text(title)}</h1>", *map(_table, tables), *map(_figure, charts)]
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f"<title>{_text(title)}</title>\n<style>\n{_TABLE_STYLE}{_PAGE_STYLE}</style>\n"
+        "</head>\n<body>\n" + "\n".join(body) + "\n</body>\n</html>\n"
+    )
+
+
+def html_fragment(table: Table) -> str:
+    """Write one table for a notebook, with a style that touches nothing else."""
+    return f"<style>\n{_TABLE_STYLE}</style>\n{_table(table)}\n"
+
+
+def _text(text: str) -> str:
+    return escape(cells.printable(text))
+
+
+def _table(table: Table) -> str:
+    heading = "".join(
+        f'<th scope="col" class="{_kind(column, index)}">{_text(column.title)}</th>'
+        for index, column in enumerate(table.columns)
+    )
+    rows = [
+        _row(row, texts, table.columns)
+        for row, texts in zip(table.rows, cells.row_texts(table), strict=True)
+    ]
+    notes = "".join(f"<p>{_text(note)}</p>" for note in cells.all_notes(table))
+    parts = [
+        '<div class="archscope">',
+        "<table>",
+        f"<caption>{_text(table.title)}</caption>",
+        f"<thead><tr>{heading}</tr></thead>",
+        "<tbody>",
+        *rows,
+        "</tbody>",
+        "</table>",
+        *([f'<div class="notes">{notes}</div>'] if notes else []),
+        "</div>",
+    ]
+    return "\n".join(parts)
+
+
+def _kind(column: Column, index: int) -> str:
+    if column.unit == "text" and index:
+        return "text"
+    return "number" if index and (column.numeric or column.unit == "bar") else "name"
+
+
+def _row(row: Row, texts: list[str], columns: tuple[Column, ...]) -> str:
+    parts = [
+        _cell(row, index, column, value, text)
+        for index, (column, value, text) in enumerate(zip(columns, row.cells, texts, strict=True))
+    ]
+    return f'<tr class="{row.kind}">{"".join(parts)}</tr>'
+
+
+def _cell(row: Row, index: int, column: Column, value: Cell, text: str) -> str:
+    classes = _kind(column, index) + (" best-cell" if column.key in row.best else "")
+    body = _text(text)
+    if column.unit == "bar" and text:
+        body += _bar(value)
+    if index:
+        return f'<td class="{classes}">{body}</td>'
+    depth = min(row.depth, cells.MAX_GUIDES)
+    indent = f' style="padding-left: {0.6 + 1.2 * depth:.1f}em"' if depth else ""
+    return f'<th scope="row" class="{classes}"{indent}>{body}</th>'
+
+
+def _bar(value: Cell) -> str:
+    filled = min(1.0, value) if isinstance(value, (int, float)) and value > 0 else 0.0
+    return f'<span class="track"><span class="fill" style="width: {filled:.2%}"></span></span>'
+
+
+def _figure(chart: Chart) -> str:
+    from archscope.render.plots import image
+
+    data = base64.b64encode(image([chart], "svg")).decode()
+    alt = _text(chart.title)
+    return f'<figure><img alt="{alt}" src="data:image/svg+xml;base64,{data}"></figure>'

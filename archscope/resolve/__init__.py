@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -91,7 +92,7 @@ def network(name: str, /, **keywords: Any) -> Network:
         construct = functools.partial(_network_of, name, found.construct)
         module = _built(name, build, construct)
     versions = [("archscope", archscope.__version__), ("torch", str(torch.__version__))]
-    versions += [(library, metadata.version(library)) for library in found.libraries]
+    versions += [(library, _version(library)) for library in found.libraries]
     return Network(
         name=name,
         source=found.source,
@@ -116,14 +117,27 @@ def _network_of(name: str, construct: Callable[[], object]) -> nn.Module:
 
 
 def _built(
-    name: str, builder: Callable[[Callable[[], nn.Module]], nn.Module],
+    name: str,
+    builder: Callable[[Callable[[], nn.Module]], nn.Module],
     construct: Callable[[], nn.Module],
-) -> nn.Module:  # fmt: skip
+) -> nn.Module:
+    """Call a builder, and tell in one line what the constructor raised."""
     try:
         return builder(construct)
     except ArchscopeError:
         raise
     except Exception as error:
-        raise ArchscopeError(
-            name, f"its constructor raises {described(error)}", "check the keywords given by --set"
-        ) from error
+        unknown = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword.*'(\w+)'", str(error))
+        if unknown:
+            raise ArchscopeError(
+                unknown[2], f"{name} takes no such keyword", f"see the constructor of {unknown[1]}"
+            ) from error
+        remedy = "check its code and the keywords given by --set"
+        if re.search(r"missing \d+ required", str(error)):
+            remedy = "give them by --set NAME=VALUE"
+        raise ArchscopeError(name, f"its constructor raises {described(error)}", remedy) from error
+
+
+@functools.cache
+def _version(library: str) -> str:
+    return metadata.version(library)

@@ -19,11 +19,10 @@ def check_keywords(name: str, constructor: Callable[..., Any], keywords: Iterabl
     Raises:
         ArchscopeError: naming the keyword and the nearest valid ones.
     """
-    accepted = accepted_keywords(constructor)
-    if accepted is None:
-        return
-    for key in keywords:
-        if key not in accepted:
+    given = list(keywords)
+    accepted = accepted_keywords(constructor) if given else None
+    for key in given:
+        if accepted is not None and key not in accepted:
             raise ArchscopeError(
                 key, f"{name} takes no such keyword", nearest(key, accepted, "it takes")
             )

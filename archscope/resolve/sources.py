@@ -237,6 +237,7 @@ def described(error: BaseException) -> str:
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
-    if frame is None:
-        return text
-    return f"{text} ({Path(frame.tb_frame.f_code.co_filename).name}, line {frame.tb_lineno})"
+    file = Path(frame.tb_frame.f_code.co_filename) if frame is not None else Path()
+    if frame is None or file.parent == Path(__file__).parent:
+        return text  # raised by the call itself
+    return f"{text} ({file.name}, line {frame.tb_lineno})"

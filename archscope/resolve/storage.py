@@ -96,7 +96,7 @@ def _parameter(param: nn.Parameter) -> nn.Parameter:
     from torch import nn
 
     if nn.parameter.is_lazy(param):  # has no shape before the first forward pass
-        on_meta: nn.Parameter = type(param)(requires_grad=param.requires_grad, device="meta")  # type: ignore[call-arg]
+        on_meta: nn.Parameter = type(param)(requires_grad=param.requires_grad, device="meta")
     else:
         on_meta = nn.Parameter(torch.empty_like(param, device="meta"), param.requires_grad)
     on_meta.__dict__.update(param.__dict__)

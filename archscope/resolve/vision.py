@@ -68,7 +68,7 @@ def family(name: str) -> str:
 
 
 def builder(name: str) -> Callable[..., nn.Module]:
-    """The builder function, which may hand weights of a backbone to download to `offline`."""
+    """The function that builds a network; by default some download weights of a backbone."""
     function: Callable[..., nn.Module] = library().get_model_builder(name)
     return function
 
@@ -107,7 +107,7 @@ def default_input(name: str, keywords: Mapping[str, Any], entry: Any = None) -> 
 
     Classification and video take the crop of the weights' own preprocessing; video 16 frames;
     segmentation 520×520; detection one 800×800 image, or the fixed size in the name; optical flow
-    two 520×960 images.
+    two 512×512 images.
 
     Args:
         name: torchvision's name.
@@ -124,7 +124,7 @@ def default_input(name: str, keywords: Mapping[str, Any], entry: Any = None) -> 
         side = next((size for size in (300, 320) if str(size) in name), 800)
         return InputSpec((TensorSpec((1, 3, side, side)),), layout="images")
     elif kind == "optical_flow":
-        return InputSpec((TensorSpec((1, 3, 520, 960)),) * 2)
+        return InputSpec((TensorSpec((1, 3, 512, 512)),) * 2)
     given = keywords.get("image_size", keywords.get("input_size"))
     if isinstance(given, int):
         sides = (given, given)

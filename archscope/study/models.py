@@ -1,0 +1,126 @@
+"""Which networks there are, and what is published of one."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable
+
+from archscope import zoo
+from archscope.errors import ArchscopeError
+from archscope.resolve import published, published_entries, sources, vision
+from archscope.resolve.inputs import parse_input, setting_text
+from archscope.resolve.signatures import nearest
+from archscope.table import Column, Row, Table
+
+LISTING = (
+    Column("name", "Name", "name"),
+    Column("source", "Source", "text", priority=1),
+    Column("input", "Default input", "text", priority=1),
+    Column("params", "Params", "count"),
+)
+
+FACTS = (
+    Column("fact", "Fact", "text"),
+    Column("value", "Value", "text"),
+    Column("where", "Where", "text", priority=1),
+)
+
+ENTRIES = (
+    Column("entry", "Weights", "name"),
+    Column("input", "Input", "text", priority=1),
+    Column("params", "Params", "exact"),
+    Column("gmacs", "GMACs", "decimal"),
+    Column("top1", "Top-1", "percent", priority=1),
+    Column("top5", "Top-5", "percent", priority=2),
+)
+
+
+def models_table(pattern: str = "") -> Table:
+    """List the networks whose name holds the pattern, or matches it where it has `*`, `?` or `[`.
+
+    timm's networks are listed, by name only, where the pattern begins with `timm:`.
+
+    Raises:
+        ArchscopeError: no name matches (the nearest ones are suggested), or timm is missing.
+    """
+    if pattern.startswith("timm:"):
+        known = [f"timm:{name}" for name in sources.timm_names()]
+        rows = [Row((name, "timm", None, None)) for name in _matching(pattern, known)]
+    else:
+        known = [*zoo.names(), *vision.names()]
+        rows = [_listed(name) for name in _matching(pattern, known)]
+    if not rows:
+        raise ArchscopeError(
+            pattern, "no network has such a name", nearest(pattern, known, "")[:200]
+        )
+    title = f"{len(rows)} networks" if len(rows) > 1 else "1 network"
+    note = "Parameters as published; unknown ones are told by `archscope summary NAME`."
+    return Table(title, LISTING, tuple(rows), (note,))
+
+
+def model_card(name: str) -> Table:
+    """Tell what is published of one network of the zoo or of torchvision.
+
+    Raises:
+        ArchscopeError: neither has a network of that name.
+    """
+    if name in zoo.names():
+        return _zoo_card(name)
+    if name in vision.names():
+        return _torchvision_card(name)
+    remedy = nearest(name, [*zoo.names(), *vision.names()], "")
+    raise ArchscopeError(name, "is no network of the zoo or of torchvision", remedy[:200])
+
+
+def _matching(pattern: str, names: Iterable[str]) -> list[str]:
+    wanted = pattern.lower()
+    if any(sign in wanted for sign in "*?["):
+        return [name for name in names if fnmatch.fnmatchcase(name.lower(), wanted)]
+    return [name for name in names if wanted in name.lower()]
+
+
+def _listed(name: str) -> Row:
+    if name in zoo.names():
+        card = zoo.card(name)
+        return Row((name, "archscope zoo", str(parse_input(card.input)), card.params))
+    spec = str(vision.default_input(name, {}))
+    return Row((name, "torchvision", spec, published(name)["num_params"]))
+
+
+def _zoo_card(name: str) -> Table:
+    card = zoo.card(name)
+    facts: list[tuple[str, str, str]] = [
+        ("source", card.source, ""),
+        ("default input", str(parse_input(card.input)), ""),
+        ("parameters", f"{card.params:,}", "counted"),
+        ("multiply-accumulates", f"{card.macs:,}", "counted on the default input"),
+    ]
+    preset = ", ".join(f"{key}={setting_text(value)}" for key, value in card.keywords.items())
+    facts += [("preset keywords", preset, "")] if preset else []
+    facts += [
+        (quantity, f"{value:,}" if isinstance(value, int) else str(value), where)
+        for quantity, value, where in card.published
+    ]
+    return Table(f"{name}: {card.introduced}", FACTS, tuple(Row(fact) for fact in facts))
+
+
+def _torchvision_card(name: str) -> Table:
+    rows = tuple(
+        Row(
+            (
+                entry["entry"],
+                str(entry["input"]),
+                entry["num_params"],
+                entry["gmacs"],
+                _share(entry["acc@1"]),
+                _share(entry["acc@5"]),
+            )
+        )
+        for entry in published_entries(name)
+    )
+    note = "From the metadata of torchvision's weights; GMACs are 10⁹ multiply-accumulates."
+    return Table(f"{name} as torchvision publishes it", ENTRIES, rows, (note,))
+
+
+def _share(percent: float | None) -> float | None:
+    return None if percent is None else percent / 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,15 +25,16 @@ def papers() -> dict[str, Any]:
     return json.loads((REFERENCES / "paper_tables.json").read_text())
 
 
+@functools.cache
+def weightless_build(name: str, **keywords: Any) -> nn.Module:
+    with torch.device("meta"):
+        return zoo.build(name, **keywords).eval()
+
+
 @pytest.fixture
 def weightless() -> Callable[..., nn.Module]:
-    """Build a network of the zoo on the meta device, in evaluation mode."""
-
-    def build(name: str, **keywords: Any) -> nn.Module:
-        with torch.device("meta"):
-            return zoo.build(name, **keywords).eval()
-
-    return build
+    """Build a network of the zoo on the meta device, in evaluation mode, once for all tests."""
+    return weightless_build
 
 
 def params_of(module: nn.Module) -> int:

@@ -105,6 +105,18 @@ SMALL = {
     "lenet_bn_d2l": ({}, "1x28x28"),
     "resnet50_v1": ({"width": 8, "num_classes": 8, "image_size": 64}, "3x64x64"),
     "resnet20_cifar": ({"depth": 8, "width": 4, "image_size": 16}, "3x16x16"),
+    "resnext": (
+        {"depth": 26, "groups": 2, "width_per_group": 4, "num_classes": 8, "image_size": 64},
+        "3x64x64",
+    ),
+    "resnext_cifar": (
+        {"depth": 11, "groups": 2, "width_per_group": 4, "image_size": 16},
+        "3x16x16",
+    ),
+    "resnext_block": (
+        {"input_channels": 16, "channels": 16, "groups": 2, "image_size": 6},
+        "16x6x6",
+    ),
     "basic_block": ({"width": 8, "image_size": 6}, "64x6x6"),
     "bottleneck_block": ({"input_channels": 16, "width": 4, "image_size": 6}, "16x6x6"),
 }

@@ -143,7 +143,20 @@ def test_the_context_manager_restores_after_an_exception() -> None:
     assert not nn.Linear(3, 4).weight.is_meta
 
 
-def test_a_paused_collector_stays_paused() -> None:
+def test_random_draws_of_a_constructor_are_taken_back() -> None:
+    def drawing() -> nn.Module:
+        return nn.Linear(random.randint(1, 9), int(torch.randint(1, 9, ())))
+
+    before = surroundings()
+    build(drawing)
+    build_with_storage(drawing)
+    assert surroundings() == before
+
+
+def test_the_collector_runs_again_afterwards_but_a_paused_one_stays_paused() -> None:
+    gc.enable()
+    build(WidthsFromTensors)
+    assert gc.isenabled()
     gc.disable()
     try:
         build(WidthsFromTensors)

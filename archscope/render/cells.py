@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 from archscope import units
@@ -82,7 +82,7 @@ def _decimal(value: int | float) -> str:
     if isinstance(value, int) or value == 0:
         return f"{int(value):,}"
     if abs(value) < 1:
-        return f"{value:.3g}"
+        return f"{value:.3f}" if abs(value) >= 0.1 else f"{value:.3g}"
     return f"{value:,.{max(0, 4 - len(str(int(abs(value)))))}f}"
 
 
@@ -119,9 +119,10 @@ def row_texts(table: Table) -> list[list[str]]:
     ]
 
 
-def all_notes(table: Table) -> list[str]:
-    """The notes below a table, with the meaning of `*` where it occurs."""
-    starred = any(row.best or row.kind == "best" for row in table.rows)
+def all_notes(table: Table, columns: Iterable[Column]) -> list[str]:
+    """The notes below a table, with the meaning of `*` where these columns show it."""
+    keys = {column.key for column in columns}
+    starred = any(row.kind == "best" or row.best & keys for row in table.rows)
     return [printable(note) for note in table.notes] + ([BEST_NOTE] if starred else [])
 
 

@@ -27,7 +27,7 @@ _TABLE_STYLE = """\
 .archscope tbody tr { border-bottom: 1px solid rgba(128, 128, 128, .25); }
 .archscope tbody th { font-weight: normal; }
 .archscope tr.group > *, .archscope tr.total > *, .archscope tr.best > * { font-weight: 600; }
-.archscope tr.total { border-top: 1px solid currentColor; }
+.archscope tr.total { border-top: 2px solid currentColor; }
 .archscope tr.note > * { opacity: .75; }
 .archscope .best-cell { font-weight: 600; text-decoration: underline; }
 .archscope .track { display: inline-block; width: 6em; height: .7em; margin-left: .5em;
@@ -84,7 +84,7 @@ def _table(table: Table) -> str:
         _row(row, texts, table.columns)
         for row, texts in zip(table.rows, cells.row_texts(table), strict=True)
     ]
-    notes = "".join(f"<p>{_text(note)}</p>" for note in cells.all_notes(table))
+    notes = "".join(f"<p>{_text(note)}</p>" for note in cells.all_notes(table, table.columns))
     parts = [
         '<div class="archscope">',
         "<table>",

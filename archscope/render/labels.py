@@ -12,6 +12,8 @@ _DIRECTIONS = (
 )  # fmt: skip
 _RINGS = (1.0, 2.0, 3.5, 5.5, 8.0, 11.0, 15.0, 20.0)
 """Distances tried, in gaps, from beside the marker outwards."""
+MOST_LABELS = 100
+"""More names than that crowd any figure, and each one costs a look at every point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def placed(
     """Find each label a box inside the frame, clear of every marker and of every other label.
 
     Labels are served in order; one without any free place among sixteen directions and eight
-    distances gets `None`.
+    distances gets `None`, and so do all after the first `MOST_LABELS`.
 
     Args:
         labels: the more important first.
@@ -80,7 +82,7 @@ def placed(
     """
     taken: list[Box] = []
     boxes: list[Box | None] = []
-    for index, label in enumerate(labels):
+    for index, label in enumerate(labels[:MOST_LABELS]):
         others = [other.marker for other in (*labels[:index], *labels[index + 1 :])]
         free = [
             box
@@ -91,7 +93,7 @@ def placed(
         boxes.append(box)
         if box is not None:
             taken.append(box)
-    return boxes
+    return boxes + [None] * (len(labels) - len(boxes))
 
 
 def _covers(box: Box, points: Sequence[tuple[float, float]]) -> bool:

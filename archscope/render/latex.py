@@ -50,7 +50,9 @@ def latex(table: Table) -> str:
         _row(row, texts, table.columns, rule=bool(index))
         for index, (row, texts) in enumerate(zip(table.rows, cells.row_texts(table), strict=True))
     ]
-    notes = [rf"{{\footnotesize {escaped(note)}\par}}" for note in cells.all_notes(table)]
+    notes = [
+        rf"{{\footnotesize {escaped(note)}\par}}" for note in cells.all_notes(table, table.columns)
+    ]
     frame = _float if len(table.rows) <= PAGE_ROWS else _pages
     lines = frame(escaped(table.title), layout, heading, body, notes)
     return "\n".join(["% needs \\usepackage{booktabs,longtable,textcomp}", *lines]) + "\n"

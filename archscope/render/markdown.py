@@ -41,7 +41,11 @@ def markdown(table: Table) -> str:
         else None,
         disable_numparse=True,
     )
-    parts = [f"**{escaped(table.title)}**", grid, *map(escaped, cells.all_notes(table))]
+    parts = [
+        f"**{escaped(table.title)}**",
+        grid,
+        *map(escaped, cells.all_notes(table, table.columns)),
+    ]
     return "\n\n".join(parts) + "\n"
 
 

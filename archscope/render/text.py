@@ -95,7 +95,7 @@ def terminal(
         for line in cells.wrapped(ink.safe(cells.printable(table.title)), width)
     ]
     lines += _body(table, kept, ink)
-    notes = cells.all_notes(table)
+    notes = cells.all_notes(table, [strip.column for strip in kept])
     if len(kept) < len(strips):
         notes.append(_left_out([strip for strip in strips if strip not in kept]))
     for note in notes:

@@ -22,8 +22,9 @@ def linear_ticks(low: float, high: float, unit: Unit) -> list[float]:
     if not (span > 0 and math.isfinite(span)):
         return [low]
     step = _step(span / (TICKS - 1), unit)
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
+    slack = 1e-9 * span  # a limit that misses its own tick by rounding still shows it
+    first = math.ceil((low - slack) / step)
+    last = math.floor((high + slack) / step)
     return [index * step for index in range(first, last + 1)]
 
 

@@ -1,0 +1,232 @@
+"""Charts become figures that show every number, name their units and come out the same."""
+
+import itertools
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pytest
+from matplotlib.figure import Figure
+
+from archscope.render import marks
+from archscope.render.plots import figure, image, save
+from archscope.table import Axis, Chart, Series
+
+STAGES = ("stem", "stage 2", "stage 3", "stage 4", "stage 5")
+
+
+def bars(kind: Any = "bars") -> Chart:
+    return Chart(
+        "Cost per stage",
+        kind,
+        Axis("Stage", "text"),
+        Axis("MACs forward", "macs"),
+        (
+            Series("resnet50", STAGES, (118e6, 680e6, 1036e6, 1470e6, 811e6)),
+            Series("resnext50_32x4d", STAGES, (118e6, 710e6, 1056e6, None, 831e6)),
+        ),
+    )
+
+
+def cloud(count: int, seed: int = 0) -> Chart:
+    chance = random.Random(seed)
+    names = tuple(f"network_{'x' * chance.randrange(12)}{i}" for i in range(count))
+    return Chart(
+        "Accuracy against cost",
+        "scatter",
+        Axis("MACs forward", "macs", log=True),
+        Axis("Top-1 accuracy", "percent"),
+        (
+            Series(
+                "networks",
+                tuple(10 ** chance.uniform(8, 10.5) for _ in range(count)),
+                tuple(chance.uniform(0.55, 0.85) for _ in range(count)),
+                names,
+            ),
+        ),
+        frontier=names[:3],
+    )
+
+
+def axes_of(drawn: Figure, index: int = 0) -> Any:
+    return drawn.get_axes()[index]
+
+
+def texts_of(drawn: Figure) -> list[str]:
+    from matplotlib.text import Text
+
+    return [text.get_text() for text in drawn.findobj(Text) if text.get_text().strip()]
+
+
+def extents(drawn: Figure) -> list[Any]:
+    renderer = drawn.canvas.get_renderer()  # type: ignore[attr-defined]
+    return [text.get_window_extent(renderer) for text in axes_of(drawn).texts]
+
+
+@pytest.mark.parametrize("count", [1, 10, 40, 80])
+@pytest.mark.parametrize("sized", [False, True])
+def test_no_point_label_covers_another(count: int, sized: bool) -> None:
+    chart = cloud(count)
+    if sized:
+        (only,) = chart.series
+        sizes = tuple(float(i + 1) for i in range(count))
+        chart = Chart(
+            chart.title, "scatter", chart.x, chart.y,
+            (Series(only.name, only.x, only.y, only.labels, sizes),),
+        )  # fmt: skip
+    drawn = figure([chart])
+    boxes = extents(drawn)
+    assert 0 < len(boxes) <= count
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    if len(boxes) < count:
+        assert (
+            axes_of(drawn).get_title(loc="right")
+            == f"{count - len(boxes)} of {count} names left out"
+        )
+
+
+def test_bars_carry_every_value_side_by_side() -> None:
+    axes = axes_of(figure([bars()]))
+    heights = [[patch.get_height() for patch in group] for group in axes.containers]
+    assert heights[0] == [118e6, 680e6, 1036e6, 1470e6, 811e6]
+    assert heights[1][0] == 118e6 and heights[1][3] != heights[1][3]
+    spans = sorted(
+        (p.get_x(), p.get_x() + p.get_width()) for group in axes.containers for p in group
+    )
+    assert all(left[1] <= right[0] + 1e-9 for left, right in itertools.pairwise(spans))
+    assert [text.get_text() for text in axes.get_xticklabels()] == list(STAGES)
+
+
+def test_stacked_bars_add_up() -> None:
+    axes = axes_of(figure([bars("stacked")]))
+    lower, upper = axes.containers
+    assert [p.get_y() for p in upper] == [p.get_height() for p in lower]
+
+
+def test_stacked_areas_add_up() -> None:
+    series = (Series("a", (0, 1, 2), (1, 2, 3)), Series("b", (0, 1, 2), (10, None, 30)))
+    axes = axes_of(figure([Chart("t", "area", Axis("step"), Axis("live", "bytes"), series)]))
+    top = axes.collections[1].get_paths()[0].vertices
+    assert {(x, y) for x, y in top} >= {(0, 1), (0, 11), (1, 2), (2, 3), (2, 33)}
+
+
+def test_series_differ_without_color() -> None:
+    fills = [(marks.COLORS[i % 8], marks.HATCHES[i % 7]) for i in range(56)]
+    assert len(set(fills)) == 56
+    groups = axes_of(figure([bars()])).containers
+    assert len({group[0].get_hatch() for group in groups}) == 2
+    line = Chart(
+        "t",
+        "line",
+        Axis("x"),
+        Axis("y"),
+        (Series("a", (1, 2), (1, 2)), Series("b", (1, 2), (2, 1))),
+    )
+    first, second = axes_of(figure([line])).get_lines()
+    assert first.get_marker() != second.get_marker()
+    assert first.get_linestyle() != second.get_linestyle()
+
+
+def test_axes_name_their_unit() -> None:
+    axes = axes_of(figure([bars()]))
+    assert axes.get_ylabel() == "MACs forward" and axes.get_xlabel() == "Stage"
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["0", "500 M", "1 G", "1.5 G"]
+    cost = Chart("t", "line", Axis("x"), Axis("Cost", "macs"), (Series("a", (1, 2), (1e9, 2e9)),))
+    assert axes_of(figure([cost])).get_ylabel() == "Cost (MACs)"
+
+
+def test_swept_values_are_the_ticks_of_a_log_axis() -> None:
+    groups = (1.0, 2.0, 4.0, 8.0, 32.0)
+    line = Chart(
+        "t",
+        "line",
+        Axis("Groups", "exact", log=True),
+        Axis("Ratio", "ratio"),
+        (Series("a", groups, groups),),
+    )
+    axes = axes_of(figure([line]))
+    assert axes.get_xscale() == "log"
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "2", "4", "8", "32"]
+
+
+def test_the_front_runs_through_its_points_only() -> None:
+    chart = cloud(5)
+    line = next(x for x in axes_of(figure([chart])).get_lines() if x.get_label() == "Pareto front")
+    (only,) = chart.series
+    named = {n: (x, y) for n, x, y in zip(only.labels, only.x, only.y, strict=True)}
+    expected = sorted(named[name] for name in chart.frontier)
+    assert [tuple(point) for point in line.get_xydata()] == expected
+
+
+def test_reference_lines_have_no_markers() -> None:
+    roof = Series("memory roof", (0.5, 12.0), (2e12, 49e12))
+    points = (Series("conv", (1.0,), (1e12,)),)
+    chart = Chart(
+        "t",
+        "scatter",
+        Axis("x", log=True),
+        Axis("y", "flops_per_second", log=True),
+        points,
+        lines=(roof,),
+    )
+    (line,) = axes_of(figure([chart])).get_lines()
+    assert line.get_marker() == "None" and list(line.get_ydata()) == [2e12, 49e12]
+
+
+def test_all_text_is_legible() -> None:
+    from matplotlib.text import Text
+
+    drawn = figure([bars(), cloud(10)])
+    assert 6.4 <= drawn.get_figwidth() <= 7
+    assert min(text.get_fontsize() for text in drawn.findobj(Text) if text.get_text()) >= 9
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_the_same_chart_gives_the_same_bytes(kind: str) -> None:
+    assert image([bars(), cloud(12)], kind) == image([bars(), cloud(12)], kind)
+
+
+def test_nothing_global_is_left_behind() -> None:
+    import sys
+
+    before = dict(matplotlib.rcParams)
+    image([bars()], "png")
+    assert dict(matplotlib.rcParams) == before
+    assert "archscope.render.plots" in sys.modules
+
+
+def test_hostile_texts_are_drawn_literally() -> None:
+    names = ("$\\frac{", "_hidden", "a\nb", "<b>&", "日本😀", "$x$ and $y$", "", "x" * 300)
+    series = tuple(Series(name, names, tuple(range(len(names)))) for name in names)
+    for kind in ("bars", "stacked", "line", "scatter"):
+        chart = Chart("$\\bad", kind, Axis("$x"), Axis("y\n"), series, notes=("$^", *names))  # type: ignore[arg-type]
+        drawn = figure([chart])
+        assert r"a\nb" in texts_of(drawn)
+        svg = image([chart], "svg").decode()
+        assert not re.search(r"<b>|<script", re.sub(r"<!--.*?-->", "", svg))
+
+
+@pytest.mark.parametrize("kind", ["bars", "stacked", "line", "scatter", "area"])
+def test_charts_without_values_say_so(kind: Any) -> None:
+    for series in ((), (Series("a", (1, 2), (None, None)),)):
+        assert "no data" in texts_of(figure([Chart("t", kind, Axis("x"), Axis("y"), series)]))
+
+
+def test_infinite_and_nonpositive_values_do_not_break_a_log_axis() -> None:
+    series = (Series("a", (1, 2, 3, 4), (0.0, float("inf"), float("nan"), 10.0)),)
+    image([Chart("t", "line", Axis("x"), Axis("y", log=True), series)], "png")
+
+
+def test_many_long_categories_turn() -> None:
+    names = tuple(f"a_rather_long_network_name_{i}" for i in range(12))
+    chart = Chart("t", "bars", Axis("x"), Axis("y"), (Series("a", names, tuple(range(12))),))
+    assert {text.get_rotation() for text in axes_of(figure([chart])).get_xticklabels()} == {35}
+
+
+def test_save_writes_what_the_suffix_says(tmp_path: Path) -> None:
+    starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+    for suffix, start in starts.items():
+        save(bars(), tmp_path / f"figure.{suffix}")
+        assert (tmp_path / f"figure.{suffix}").read_bytes().startswith(start)

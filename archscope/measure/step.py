@@ -1,0 +1,325 @@
+"""What one step is: a network on its device, random inputs, a loss, an optimiser."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from archscope.errors import ArchscopeError
+from archscope.measure.clock import Stage
+from archscope.records import InputSpec
+
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+
+LEARNING_RATE = 1e-6
+"""Small enough that the weights, and so the numbers that flow, stay what they were."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What decides a measured number besides network and input.
+
+    Args:
+        dtype: `fp32` forbids TF32, `tf32` allows it everywhere, `fp16` and `bf16` convert the
+            network (or, with `amp`, are what autocast casts to); `default` is PyTorch's own
+            choice, where convolutions may use TF32 and matrix products may not.
+        amp: autocast; to bfloat16 unless `dtype` is `fp16`. No gradient scaler.
+        channels_last: NHWC memory format.
+        compile: mode of `torch.compile`; `None` runs eagerly.
+        optimizer: what updates the weights; `none` leaves the update out.
+        threads: intra-operator CPU threads; `None` keeps PyTorch's.
+        cuda_graph: also replay the step as one CUDA graph.
+        cold_l2: overwrite the second-level cache before every repetition.
+    """
+
+    device: str = "cpu"
+    dtype: Literal["default", "fp32", "tf32", "fp16", "bf16"] = "default"
+    amp: bool = False
+    channels_last: bool = False
+    compile: str | None = None
+    optimizer: Literal["sgd", "adam", "adamw", "none"] = "sgd"
+    threads: int | None = None
+    cuda_graph: bool = False
+    cold_l2: bool = False
+
+
+@contextlib.contextmanager
+def configured(settings: Settings, device: torch.device) -> Iterator[None]:
+    """Set threads, TF32 and cuDNN's algorithm search; afterwards all is as before, RNG included."""
+    backends: Any = torch.backends
+    matmul, conv, rnn = backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn
+    before = [(flag, flag.fp32_precision) for flag in (matmul, conv, rnn)]
+    search, threads = torch.backends.cudnn.benchmark, torch.get_num_threads()
+    python = random.getstate()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        try:
+            torch.backends.cudnn.benchmark = True
+            if settings.threads is not None:
+                torch.set_num_threads(settings.threads)
+            if settings.dtype in ("fp32", "tf32"):
+                for flag, _ in before:
+                    flag.fp32_precision = "ieee" if settings.dtype == "fp32" else "tf32"
+            with torch.enable_grad():
+                yield
+        finally:
+            for flag, precision in before:
+                flag.fp32_precision = precision
+            torch.backends.cudnn.benchmark = search
+            torch.set_num_threads(threads)
+            random.setstate(python)
+
+
+class Loss(nn.Module):
+    """A scalar to differentiate, chosen by what the network returns.
+
+    A scalar stays as it is, class scores (N × K) take the cross-entropy with random labels, and
+    anything else the sum of all its floating outputs.
+    """
+
+    rule = ""
+
+    def forward(self, output: Any) -> Tensor:
+        tensors = [leaf for leaf in leaves(output) if leaf.is_floating_point()]
+        if not tensors:
+            raise ArchscopeError(
+                "network", "returns no floating-point tensor", "profile it with --eval"
+            )
+        first = tensors[0]
+        if len(tensors) == 1 and first.dim() == 0:
+            self.rule = "the network's own scalar"
+            return first
+        if len(tensors) == 1 and first.dim() == 2 and first.shape[1] > 1:
+            self.rule = "cross-entropy with random labels"
+            return nn.functional.cross_entropy(first.float(), self._labels(first))
+        self.rule = "sum of all floating outputs"
+        return torch.stack([tensor.float().sum() for tensor in tensors]).sum()
+
+    def _labels(self, scores: Tensor) -> Tensor:
+        labels: Tensor | None = getattr(self, "labels", None)
+        if labels is None or len(labels) != len(scores):
+            labels = torch.randint(0, scores.shape[1], (len(scores),), device=scores.device)
+            self.register_buffer("labels", labels)
+        return labels
+
+
+def leaves(output: Any) -> Iterator[Tensor]:
+    """Every tensor in nested sequences, mappings and dataclasses."""
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, Mapping):
+        for value in output.values():
+            yield from leaves(value)
+    elif isinstance(output, (list, tuple)):
+        for value in output:
+            yield from leaves(value)
+    elif is_dataclass(output):
+        for entry in fields(output):
+            yield from leaves(getattr(output, entry.name))
+
+
+class Step:
+    """A copy of the network on its device, ready to repeat.
+
+    `stages` are run in order and named by phase; the caller's module is never touched.
+
+    Raises:
+        ArchscopeError: the network cannot be copied or has no real weights.
+    """
+
+    stages: dict[str, Stage]
+
+    def __init__(
+        self, module: nn.Module, input: InputSpec, settings: Settings, device: torch.device
+    ) -> None:
+        eager = _placed(module, settings, device)
+        self.network: Any = eager
+        self.modules = dict(eager.named_modules())
+        if settings.compile is not None:
+            # Hooks inside would break the graph: the compiled network is one module.
+            self.network = torch.compile(eager, mode=_mode(settings.compile))
+            self.modules = {"": self.network}
+        self.eager = eager
+        self.device = device
+        self._amp = _amp_dtype(settings)
+        self.args, self.kwargs = random_inputs(input, eager, settings, device)
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        if self._amp is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self._amp)
+
+    def __call__(self) -> None:
+        for stage in self.stages.values():
+            stage()
+
+
+class InferenceStep(Step):
+    """The network in evaluation mode under `inference_mode`."""
+
+    def __init__(
+        self, module: nn.Module, input: InputSpec, settings: Settings, device: torch.device
+    ) -> None:
+        super().__init__(module, input, settings, device)
+        self.eager.eval()
+        self.stages = {"inference": self._inference}
+
+    def _inference(self) -> None:
+        with torch.inference_mode(), self.autocast():
+            self.network(*self.args, **self.kwargs)
+
+
+class TrainingStep(Step):
+    """Forward pass with its loss, backward pass, and update.
+
+    Gradients are dropped (`set_to_none`) at the end of a step.
+    """
+
+    def __init__(
+        self, module: nn.Module, input: InputSpec, settings: Settings, device: torch.device
+    ) -> None:
+        super().__init__(module, input, settings, device)
+        self.eager.train()
+        self.loss = Loss()
+        self.modules["loss"] = self.loss
+        self.optimizer = _optimizer(self.eager, settings, device)
+        self._value: Tensor | None = None
+        self.stages = {"forward": self._forward, "backward": self._backward}
+        if self.optimizer is not None:
+            self.stages["optimizer"] = self._update
+
+    def _forward(self) -> None:
+        with self.autocast():
+            self._value = self.loss(self.network(*self.args, **self.kwargs))
+
+    def _backward(self) -> None:
+        assert self._value is not None
+        if not self._value.requires_grad:
+            raise ArchscopeError(
+                "network",
+                "its output depends on no trainable parameter in a differentiable way",
+                "unfreeze some parameters or profile it with --eval",
+            )
+        self._value.backward()  # type: ignore[no-untyped-call]
+        self._value = None
+        if self.optimizer is None:
+            self.eager.zero_grad(set_to_none=True)
+
+    def _update(self) -> None:
+        assert self.optimizer is not None
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+
+def _placed(module: nn.Module, settings: Settings, device: torch.device) -> nn.Module:
+    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
+        raise ArchscopeError("network", "has no weights (meta device)", "build it with storage")
+    try:
+        network = copy.deepcopy(module)
+    except Exception as error:
+        reason = f"cannot be copied ({_first_line(error)})"
+        raise ArchscopeError("network", reason, "pass one that copy.deepcopy accepts") from error
+    network.zero_grad(set_to_none=True)
+    network.to(device)
+    if settings.dtype in DTYPES and not settings.amp:
+        network.to(DTYPES[settings.dtype])
+    if settings.channels_last:
+        network.to(memory_format=torch.channels_last)
+    return network
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _mode(name: str) -> str | None:
+    return None if name == "default" else name
+
+
+def _amp_dtype(settings: Settings) -> torch.dtype | None:
+    return DTYPES.get(settings.dtype, torch.bfloat16) if settings.amp else None
+
+
+def _optimizer(
+    network: nn.Module, settings: Settings, device: torch.device
+) -> torch.optim.Optimizer | None:
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if settings.optimizer == "none" or not trainable:
+        return None
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(trainable, lr=LEARNING_RATE, momentum=0.9)
+    kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
+    return kind(trainable, lr=LEARNING_RATE, capturable=settings.cuda_graph)
+
+
+def random_inputs(
+    input: InputSpec, network: nn.Module, settings: Settings, device: torch.device
+) -> tuple[list[Any], dict[str, Any]]:
+    """Positional and keyword arguments: normal floats, small whole numbers, never zeros throughout.
+
+    Floating inputs take the dtype of the network's parameters, so that a network in double works.
+    """
+    floating = next((p.dtype for p in network.parameters() if p.is_floating_point()), None)
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for spec in input.tensors:
+        shape = [int(side) for side in spec.shape]
+        dtype: torch.dtype = getattr(torch, spec.dtype)
+        if dtype.is_floating_point:
+            tensor = torch.randn(shape, device=device, dtype=floating or dtype)
+        else:
+            tensor = torch.randint(0, 2, shape, device=device, dtype=dtype)
+        if settings.channels_last and tensor.dim() == 4:
+            tensor = tensor.to(memory_format=torch.channels_last)
+        if spec.name:
+            kwargs[spec.name] = tensor
+        else:
+            args.append(tensor)
+    if input.layout == "images":
+        args[0] = list(args[0])
+    return args, kwargs
+
+
+def with_batch(input: InputSpec, batch: int | None) -> InputSpec:
+    """The same input at another batch size; `None` keeps its own.
+
+    Raises:
+        ArchscopeError: a dimension is left free (`H`), or no input has a batch dimension.
+    """
+    if batch is not None:
+        if not any(spec.batched for spec in input.tensors):
+            raise ArchscopeError("--batch", "no input has a batch dimension", "leave it out")
+        resized = (
+            replace(spec, shape=(batch, *spec.shape[1:])) if spec.batched else spec
+            for spec in input.tensors
+        )
+        input = replace(input, tensors=tuple(resized))
+    for spec in input.tensors:
+        if not all(isinstance(side, int) for side in spec.shape):
+            raise ArchscopeError(str(input), "a measured input needs numbers", "give every side")
+    return input
+
+
+def captured(step: Step) -> Stage:
+    """Replay of the step as one CUDA graph: what it takes without launching.
+
+    Raises:
+        RuntimeError: the step synchronises or allocates in a way that cannot be captured.
+    """
+    here = torch.cuda.current_stream(step.device)
+    side = torch.cuda.Stream(step.device)  # type: ignore[no-untyped-call]
+    side.wait_stream(here)
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            step()
+    here.wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay

@@ -1,0 +1,209 @@
+"""The join of kernels to layers, on the events that a CUDA step leaves behind, written by hand."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+from torch._C._autograd import DeviceType
+
+from archscope.measure.events import CALL, NODE, STAGE, STEP, Call, busy, join, read
+from archscope.measure.layers import DEVICE_GAP, OVERLAP, UNKNOWN, times
+
+CONV, TRITON, ROOT, LOSS = 1, 2, 0, 3
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What torch.profiler's raw event answers."""
+
+    n: str
+    a: int
+    b: int
+    tid: int = 1
+    seq: int = -1
+    fwd: int = 0
+    cid: int = 0
+    linked: int = 0
+    cuda: bool = False
+    annotation: bool = False
+
+    name = property(lambda self: lambda: self.n)
+    start_ns = property(lambda self: lambda: self.a)
+    duration_ns = property(lambda self: lambda: self.b - self.a)
+    start_thread_id = end_thread_id = property(lambda self: lambda: self.tid)
+    sequence_nr = property(lambda self: lambda: self.seq)
+    fwd_thread_id = property(lambda self: lambda: self.fwd)
+    correlation_id = property(lambda self: lambda: self.cid)
+    linked_correlation_id = property(lambda self: lambda: self.linked)
+    is_user_annotation = property(lambda self: lambda: self.annotation)
+    is_async = property(lambda self: lambda: False)
+
+    def device_type(self):
+        return DeviceType.CUDA if self.cuda else DeviceType.CPU
+
+
+def kernel(name, begin, end, cid, linked=0):
+    return Raw(name, begin, end, cid=cid, linked=linked, cuda=True)
+
+
+CALLS = [
+    Call("", "Net", first=10, last=13),
+    Call("conv", "Conv2d", first=10, last=11),
+    Call("triton", "Fused", first=11, last=12),
+    Call("loss", "Loss", first=13, last=14),
+]
+
+HOST = [
+    Raw(f"{STEP}1", 0, 800),
+    Raw(f"{STAGE}forward", 1, 150),
+    Raw(f"{CALL}{ROOT}", 2, 100),
+    Raw(f"{CALL}{CONV}", 5, 40),
+    Raw("aten::conv2d", 10, 35, seq=10, cid=7),
+    Raw("cudaLaunchKernel", 20, 25, cid=501, linked=7),
+    # An overhead record on another thread inherits the operator's id.
+    Raw("Lazy Function Loading", 21, 24, cid=7, tid=77),
+    Raw(f"{CALL}{TRITON}", 45, 70),
+    # A kernel that no operator launched, from a thread the profiler does not know.
+    Raw("cuLaunchKernel", 50, 55, cid=502, tid=99999),
+    # The driver's id 7 is not the operator's id 7.
+    Raw("aten::add", 80, 95, seq=12, cid=9),
+    Raw("cudaLaunchKernel", 85, 90, cid=7, linked=9),
+    Raw(f"{CALL}{LOSS}", 101, 120),
+    Raw("aten::sum", 102, 119, seq=13, cid=11),
+    Raw("cudaLaunchKernel", 103, 104, cid=503, linked=11),
+    Raw(f"{STAGE}backward", 160, 700),
+    Raw("aten::ones_like", 161, 170, cid=12),
+    Raw("cudaLaunchKernel", 162, 163, cid=504, linked=12),
+    # The engine's own thread.
+    Raw(NODE + "AddBackward0", 200, 220, tid=2, seq=12, fwd=1, cid=20),
+    Raw("aten::mul", 202, 210, tid=2, cid=22),
+    Raw("cudaLaunchKernel", 203, 204, tid=2, cid=505, linked=22),
+    Raw(NODE + "ConvolutionBackward0", 300, 360, tid=2, seq=10, fwd=1, cid=30),
+    Raw("aten::convolution_backward", 310, 340, tid=2, cid=31),
+    Raw("cudaLaunchKernel", 320, 325, tid=2, cid=601, linked=31),
+    Raw("cudaLaunchKernel", 330, 335, tid=2, cid=602, linked=31),
+    Raw("aten::add", 345, 355, tid=2, cid=32),
+    Raw("cudaLaunchKernel", 346, 347, tid=2, cid=604, linked=32),
+    Raw(NODE + "torch::autograd::AccumulateGrad", 361, 380, tid=2, fwd=1, cid=40),
+    Raw("aten::add_", 362, 370, tid=2, cid=41),
+    Raw("cudaLaunchKernel", 363, 366, tid=2, cid=603, linked=41),
+    Raw(f"{STAGE}optimizer", 710, 790),
+    Raw("aten::_foreach_add_", 720, 760, cid=50),
+    Raw("cudaLaunchKernel", 721, 722, cid=701, linked=50),
+]
+
+DEVICE = [
+    kernel("implicit_gemm", 1000, 2000, 501, 7),
+    kernel("triton_kernel", 2000, 2300, 502),
+    kernel("add_kernel", 2300, 2400, 7, 9),
+    kernel("sum", 2400, 2410, 503, 11),
+    kernel("fill", 2410, 2413, 504, 12),
+    kernel("mul", 2500, 2507, 505, 22),
+    kernel("dgrad", 3000, 4000, 601, 31),
+    kernel("wgrad", 3500, 5000, 602, 31),
+    kernel("fan_in", 5000, 5020, 604, 32),
+    kernel("accumulate", 5020, 5070, 603, 41),
+    kernel("sgd", 6000, 6200, 701, 50),
+    # The range's shadow on the device must not count its kernels again.
+    replace(kernel(f"{CALL}{CONV}", 1000, 2000, 0), annotation=True),
+]
+
+
+def busy_by_row(raw):
+    table = times(read(raw), list(CALLS), latency=8000e-9)
+    return {
+        (row.name, phase): round(1e9 * seconds)
+        for row in table.rows
+        for phase, seconds in row.seconds.items()
+    }
+
+
+def test_every_kernel_is_credited_once_to_its_layer_and_phase():
+    assert busy_by_row(HOST + DEVICE) == {
+        ("conv", "forward"): 1000,
+        ("triton", "forward"): 300,
+        ("", "forward"): 100,
+        ("", "backward"): 7,
+        ("loss", "forward"): 10,
+        ("loss", "backward"): 3,
+        ("conv", "backward"): 2500,
+        ("conv", "accumulation"): 70,
+        ("optimizer", "optimizer"): 200,
+        (OVERLAP, "overlap"): -500,
+        (DEVICE_GAP, "idle"): 8000 - (4190 - 500),
+    }
+
+
+def test_the_table_adds_up_to_the_latency_of_the_step():
+    table = times(read(HOST + DEVICE), list(CALLS), latency=8000e-9)
+    assert sum(row.total_seconds for row in table.rows) == pytest.approx(8000e-9)
+    assert table.busy_seconds == pytest.approx(3690e-9)
+    assert set(table.attributed.values()) == {1.0}
+
+
+def test_busy_time_is_the_union_of_kernels():
+    assert busy(read(HOST + DEVICE)) == {1: 3690}
+
+
+def test_a_kernel_without_any_trace_of_its_launch_stays_unknown_and_shows():
+    # Known to lie in the step only by its own time.
+    orphan = kernel("memcpy", 790, 795, 999)
+    table = times(read([*HOST, *DEVICE, orphan]), list(CALLS), latency=8000e-9)
+    (row,) = [row for row in table.rows if row.name == UNKNOWN]
+    assert row.total_seconds == pytest.approx(5e-9)
+    assert table.attributed["other"] == 0.0
+
+
+def test_a_forward_thread_of_zero_means_the_only_one():
+    raw = [replace(event, fwd=0) for event in HOST]
+    assert busy_by_row(raw + DEVICE) == busy_by_row(HOST + DEVICE)
+
+
+def test_recomputation_is_a_phase_of_its_own():
+    calls = [*CALLS, Call("conv", "Conv2d", recomputed=True)]
+    again = [
+        Raw(f"{CALL}4", 311, 319, tid=2),
+        Raw("aten::conv2d", 312, 318, tid=2, cid=60),
+        Raw("cudaLaunchKernel", 313, 314, tid=2, cid=801, linked=60),
+        kernel("implicit_gemm", 5100, 5500, 801, 60),
+    ]
+    table = times(read([*HOST, *DEVICE, *again]), calls)
+    (conv,) = [row for row in table.rows if row.name == "conv"]
+    assert conv.seconds["recompute"] == pytest.approx(400e-9)
+
+
+def shifted(raw, step, offset):
+    """The same step later, with its own correlation ids."""
+
+    def moved(event):
+        name = f"{STEP}{step}" if event.n.startswith(STEP) else event.n
+        ids = {"cid": event.cid and event.cid + 10**4 * step}
+        ids["linked"] = event.linked and event.linked + 10**4 * step
+        return replace(event, n=name, a=event.a + offset, b=event.b + offset, **ids)
+
+    return [moved(event) for event in raw]
+
+
+def test_a_step_that_lost_kernels_is_discarded():
+    whole = [event for step in (1, 2, 4) for event in shifted(HOST + DEVICE, step, 10**4 * step)]
+    lossy = shifted(HOST + DEVICE[2:], 3, 3 * 10**4)
+    table = times(read(whole + lossy), list(CALLS))
+    assert table.notes[0] == "1 of 4 profiled steps lost events and were discarded"
+    (conv,) = [row for row in table.rows if row.name == "conv"]
+    assert conv.seconds["forward"] == pytest.approx(1000e-9)
+
+
+def test_without_kernels_the_operators_own_time_counts():
+    credits = join(read(HOST), list(CALLS))
+    own = {}
+    for credit in credits:
+        if credit.operator:
+            own[credit.call, credit.phase] = own.get((credit.call, credit.phase), 0) + (
+                credit.nanoseconds
+            )
+    assert own[CONV, "forward"] == 25
+    assert own[LOSS, "backward"] == 9
+    # On the host the engine's own time counts, so the node as a whole belongs to the layer.
+    assert own[CONV, "backward"] == 60 - 10
+    assert own[CONV, "accumulation"] == 10 + 19
+    main_thread = [c.nanoseconds for c in credits if c.phase != "backward" or not c.operator]
+    assert sum(main_thread) > 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Cell = int | float | str | bool | None
@@ -54,6 +54,7 @@ class Row:
         depth: indentation of the first column, for trees.
         lower_bound: column keys whose value is a lower bound and prints with `≥`.
         best: column keys whose value is the best of its comparison.
+        unit: of its cells under `decimal` columns, where every row is another quantity.
     """
 
     cells: tuple[Cell, ...]
@@ -61,6 +62,7 @@ class Row:
     depth: int = 0
     lower_bound: frozenset[str] = frozenset()
     best: frozenset[str] = frozenset()
+    unit: Unit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +102,7 @@ class Table:
         """The same rows under the named columns, in that order."""
         order = [column.key for column in self.columns]
         picked = [order.index(key) for key in keys]
-        rows = tuple(
-            Row(tuple(row.cells[i] for i in picked), row.kind, row.depth, row.lower_bound, row.best)
-            for row in self.rows
-        )
+        rows = tuple(replace(row, cells=tuple(row.cells[i] for i in picked)) for row in self.rows)
         return Table(self.title, tuple(self.columns[i] for i in picked), rows, self.notes)
 
 

@@ -104,7 +104,8 @@ def row_cell(row: Row, column: Column, value: Cell, first: bool) -> str:
         return ""
     if value is None and row.kind in ("group", "total") and column.unit in ("text", "name"):
         return ""
-    text = marked(row, column, cell_text(value, column.unit))
+    unit = row.unit if row.unit and column.unit == "decimal" else column.unit
+    text = marked(row, column, cell_text(value, unit))
     return text + BEST if row.kind == "best" and first else text
 
 

@@ -20,7 +20,7 @@ def csv_text(*tables: Table) -> str:
     """Write tables as CSV under their column keys.
 
     What the layout says elsewhere gets columns of its own where it occurs: `row_kind`,
-    `row_depth`, `lower_bound` and `best` (the keys of the columns concerned).
+    `row_depth`, `unit`, `lower_bound` and `best` (the keys of the columns concerned).
     Text that a spreadsheet would run as a formula gets an apostrophe in front.
     Of several tables, each starts with a line `# title`, with an empty line between.
     """
@@ -50,6 +50,8 @@ def _extra_columns(table: Table) -> list[tuple[str, list[Cell]]]:
         columns.append(("row_depth", [row.depth for row in table.rows]))
     if any(row.lower_bound for row in table.rows):
         columns.append(("lower_bound", [" ".join(sorted(row.lower_bound)) for row in table.rows]))
+    if any(row.unit for row in table.rows):
+        columns.append(("unit", [row.unit for row in table.rows]))
     if any(row.best for row in table.rows):
         columns.append(("best", [" ".join(sorted(row.best)) for row in table.rows]))
     return columns
@@ -85,6 +87,7 @@ def _table_data(table: Table) -> dict[str, Any]:
                 "cells": _finite(row.cells),
                 "lower_bound": sorted(row.lower_bound),
                 "best": sorted(row.best),
+                **({"unit": row.unit} if row.unit else {}),
             }
             for row in table.rows
         ],

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-FAMILIES = ("lenet", "resnet", "resnext")
+FAMILIES = ("lenet", "resnet", "resnext", "densenet")
 
 
 @dataclass(frozen=True)

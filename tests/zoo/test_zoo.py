@@ -117,6 +117,13 @@ SMALL = {
         {"input_channels": 16, "channels": 16, "groups": 2, "image_size": 6},
         "16x6x6",
     ),
+    "densenet": (
+        {"growth_rate": 2, "num_classes": 8, "image_size": 64},
+        "3x64x64",
+    ),
+    "densenet_cifar": ({"depth": 10, "growth_rate": 4, "image_size": 16}, "3x16x16"),
+    "dense_block": ({}, "3x8x8"),
+    "transition_block": ({}, "23x8x8"),
     "basic_block": ({"width": 8, "image_size": 6}, "64x6x6"),
     "bottleneck_block": ({"input_channels": 16, "width": 4, "image_size": 6}, "16x6x6"),
 }

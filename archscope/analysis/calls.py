@@ -39,18 +39,17 @@ class Running:
 
 
 class Call:
-    """One call of one module."""
+    """One call of one module; the work of a repetition is credited to the call it repeats."""
 
     __slots__ = (
-        "activation_bytes", "backward", "children", "depth", "forward", "index", "input_shapes",
-        "log", "module", "name", "output_shapes",
+        "activation_bytes", "backward", "children", "credited", "depth", "forward", "index",
+        "input_shapes", "module", "name", "output_shapes",
     )  # fmt: skip
 
     def __init__(
-        self, log: CallLog, module: nn.Module, name: str, index: int, depth: int,
-        input_shapes: tuple[Shape, ...],
-    ) -> None:  # fmt: skip
-        self.log = log
+        self, module: nn.Module, name: str, index: int, depth: int, input_shapes: tuple[Shape, ...]
+    ) -> None:
+        self.credited = self
         self.module = module
         self.name = name
         self.index = index
@@ -61,10 +60,6 @@ class Call:
         self.forward = Running()
         self.backward = Running()
         self.activation_bytes = 0
-
-    def first_run(self) -> Call:
-        """The call of the forward pass that a recomputation repeats."""
-        return self.log.first_calls.get(id(self.module), self)
 
 
 class CallLog:
@@ -87,7 +82,7 @@ class CallLog:
         self.calls: list[Call] = []
         self.first_calls: dict[int, Call] = {}
         self.times_called: Counter[int] = Counter()
-        outside = Call(self, network, "", 0, -1, ())
+        outside = Call(network, "", 0, -1, ())
         self.stack = [outside]
         self.last_owner = outside
         self.failed_in: Call | None = None
@@ -106,8 +101,10 @@ class CallLog:
         if name is None:
             prefix = f"{parent.name}." if parent.name else ""
             name = self.names[key] = f"{prefix}<{type(module).__name__}>"
-        call = Call(self, module, name, self.times_called[key], parent.depth + 1, input_shapes)
-        if not self.repeating:
+        call = Call(module, name, self.times_called[key], parent.depth + 1, input_shapes)
+        if self.repeating:
+            call.credited = self.first_calls.get(key, call)
+        else:
             self.times_called[key] += 1
             self.first_calls.setdefault(key, call)
             parent.children += 1
@@ -129,7 +126,7 @@ class CallLog:
     def made_node(self, number: int) -> Call:
         """The call that ran when autograd made the node of this sequence number."""
         position = bisect_right(self._switch_numbers, number) - 1
-        return self._switch_owners[position] if position >= 0 else self.stack[0]
+        return self._switch_owners[position].credited if position >= 0 else self.stack[0]
 
 
 def layers(log: CallLog, backward: bool) -> tuple[Layer, ...]:

@@ -105,6 +105,7 @@ _FREE = """
     clone copy_ copy _to_copy contiguous cat stack empty empty_like empty_strided new_empty
     new_empty_strided empty_permuted zeros zeros_like new_zeros ones ones_like new_ones full
     full_like new_full fill fill_ as_strided_ unsafe_split unsafe_split_with_sizes unsafe_chunk
+    transpose_ t_ squeeze_ unsqueeze_ swapaxes_ swapdims_ squeeze_copy
     arange linspace logspace eye scalar_tensor zero_ zero lift lift_fresh
     lift_fresh_copy detach detach_ alias index_select gather scatter scatter_ index index_put
     index_put_ _index_put_impl_ _unsafe_index _unsafe_index_put index_copy index_copy_ take put_

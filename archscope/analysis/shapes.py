@@ -76,7 +76,7 @@ def batch_norm(
 ) -> tuple[Tensor, Tensor, Tensor] | None:  # fmt: skip
     if not x.is_contiguous() or x.dtype != torch.float32:
         return None
-    saved = [x.shape[1]] if training else [0]
+    saved = [x.shape[1]]
     return _like(x), _new(x, saved), _new(x, saved)
 
 
@@ -84,11 +84,11 @@ def batch_norm_backward(
     gradient: Tensor, x: Tensor, weight: Tensor | None, mean: Any, variance: Any, saved_mean: Any,
     saved_deviation: Any, training: bool, eps: float, output_mask: list[bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None] | None:  # fmt: skip
-    if not x.is_contiguous() or x.dtype != torch.float32:
+    if not x.is_contiguous() or x.dtype != torch.float32 or not output_mask[0]:
         return None
     channels = [x.shape[1]]
     return (
-        _like(x) if output_mask[0] else None,
+        _like(x),
         _new(x, channels) if output_mask[1] else None,
         _new(x, channels) if output_mask[2] else None,
     )

@@ -117,6 +117,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if operator.rule is None:
             self.unknown_calls.setdefault(call.name)
             return
+        if "out" in kwargs:  # the caller's own result tensor is `result` already
+            kwargs = {key: value for key, value in kwargs.items() if key != "out"}
         tally = operator.rule(*args, out=result, **kwargs)
         work.elementwise += tally.elementwise
         if tally.cost.products:
@@ -128,7 +130,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not self.in_backward:
             return log.current, False
         if len(log.stack) > 1:  # a checkpointed block runs its forward pass again
-            return log.current.first_run(), True
+            return log.current.credited, True
         node = torch._C._current_autograd_node()
         if node is not None:
             number = node._sequence_nr()

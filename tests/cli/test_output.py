@@ -143,19 +143,21 @@ def test_a_lone_surrogate_does_not_stop_a_file(tmp_path: Path) -> None:
     assert all(r"\ud800" in p.read_text("utf-8") or "ud800" in p.read_text("utf-8") for p in paths)
 
 
-def test_a_reader_that_leaves_is_no_error() -> None:
+@pytest.mark.parametrize("rows", [1, 20000])
+def test_a_reader_that_leaves_is_no_error(rows: int) -> None:
     code = (
+        "import sys\n"
         "from archscope.cli.output import emit\n"
         "from archscope.table import *\n"
-        "rows = tuple(Row((f'layer{i}',)) for i in range(20000))\n"
+        f"rows = tuple(Row((f'layer{{i}}',)) for i in range({rows}))\n"
+        "sys.stdin.read()\n"
         "emit(Report('t', (Table('t', (Column('n', 'Layer', 'name'),), rows),)))\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert process.stdout is not None and process.stderr is not None
-    process.stdout.readline()
-    process.stdout.close()
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe)
+    assert process.stdin and process.stdout and process.stderr
+    process.stdout.close()  # the reader is gone before the first line
+    process.stdin.close()
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait() == 0

@@ -223,7 +223,7 @@ def _count(
     from archscope.analysis import borrow
 
     try:
-        counted = _run(
+        counted = run_once(
             subject.module, call.on_meta(), borrow.weightless, backward, train, train_only
         )
         return counted, "meta", ()
@@ -232,7 +232,7 @@ def _count(
             raise
         if not depends_on_values(error):
             raise _failure(subject, call, error) from error
-        where = _place(error)
+        where = place_of(error)
         if subject.rebuild is None:
             raise ArchscopeError(
                 subject.name,
@@ -245,13 +245,13 @@ def _count(
     )
     try:
         module = subject.rebuild()
-        counted = _run(module, call.with_values(), borrow.with_storage, backward, train, train_only)
+        counted = run_once(module, call.with_values(), borrow.with_storage, backward, train, train_only)
     except Exception as error:
         raise _failure(subject, call, error) from error
     return counted, "cpu", (note,)
 
 
-def _run(
+def run_once(
     module: nn.Module,
     arguments: tuple[tuple[Any, ...], dict[str, Any]],
     stand_in: Callable[[torch.Tensor], torch.Tensor],
@@ -259,6 +259,11 @@ def _run(
     train: bool,
     train_only: str | None,
 ) -> tuple[tuple[Layer, ...], Coverage]:
+    """Count one run of a network whose tensors are stand-ins; see `analyse` for the options.
+
+    Raises:
+        Exception: whatever the network raises; `place_of` tells where.
+    """
     import torch
 
     from archscope.analysis import borrow, calls, trace
@@ -301,7 +306,8 @@ def depends_on_values(error: BaseException) -> bool:
     )
 
 
-def _place(error: BaseException) -> str:
+def place_of(error: BaseException) -> str:
+    """The innermost module call that an exception came from, `fc (Linear)`."""
     call = getattr(error, "archscope_call", None)
     if call is None:
         return "the network"
@@ -323,7 +329,7 @@ def _failure(subject: Subject, call: NetworkCall, error: BaseException) -> Archs
     )
     return ArchscopeError(
         f"--input {call.spec}",
-        f"{subject.name} fails in {_place(error)}: {first_line(error)}",
+        f"{subject.name} fails in {place_of(error)}: {first_line(error)}",
         remedy,
     )
 

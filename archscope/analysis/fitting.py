@@ -1,0 +1,414 @@
+"""Whole-number functions of a few sizes → closed forms, found from values at chosen sizes.
+
+A function of one size is fitted as c·⌊(a·x + b)/s⌋ + d.
+Its slope a·c/s follows from two distant values, c from the differences, and each further value
+halves the interval of b.
+A function of several sizes is fitted as a polynomial in such floors.
+Every fit agrees with all values seen, and is held against values at sizes it has not seen.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import gcd, prod
+
+from archscope.analysis.formula import Polynomial, product, total
+
+Point = tuple[int, ...]
+"""One value for each symbol, in the order of the symbols."""
+
+LARGEST_DIVISOR = 1024
+FRESH_POINTS = 3
+ROUNDS = 12
+QUERIES_A_ROUND = 24
+
+
+class NoClosedFormError(Exception):
+    """The values follow no polynomial in floors that this fit knows.
+
+    Args:
+        index: of the first function without a form.
+    """
+
+    def __init__(self, index: int) -> None:
+        super().__init__(f"function {index} has no closed form")
+        self.index = index
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where a symbol is sampled.
+
+    Args:
+        base: a usual value, which stands while other symbols vary.
+        far: a value so distant that slopes show.
+    """
+
+    symbol: str
+    base: int
+    far: int
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Closed forms with the evidence.
+
+    Args:
+        forms: one a function, `None` where an optional one has none.
+        verified: points that no fit had seen, at which all forms held.
+    """
+
+    forms: tuple[Polynomial | None, ...]
+    verified: tuple[Point, ...]
+
+
+def fit(
+    observe: Callable[[Point], Sequence[int]],
+    ranges: Sequence[Range],
+    optional: Callable[[int], bool] = lambda index: False,
+) -> Fit:
+    """Find the closed forms of all functions that `observe` returns at a point.
+
+    Args:
+        observe: values of the functions, always equally many.
+        ranges: of each symbol.
+        optional: whether the function of an index may stay without a form.
+
+    Raises:
+        NoClosedFormError: a function that is not optional has no form.
+    """
+    return _Fitting(observe, ranges, optional).run()
+
+
+class _Fitting:
+    def __init__(
+        self,
+        observe: Callable[[Point], Sequence[int]],
+        ranges: Sequence[Range],
+        optional: Callable[[int], bool],
+    ) -> None:
+        self.observe = observe
+        self.ranges = ranges
+        self.optional = optional
+        self.base: Point = tuple(r.base for r in ranges)
+        self.seen: dict[Point, Sequence[int]] = {}
+        self.random = random.Random(0)
+
+    def run(self) -> Fit:
+        for axis, where in enumerate(self.ranges):
+            for value in _first_values(where):
+                self._look(self._along(axis, value))
+        for _ in range(ROUNDS):
+            forms = self._settled_forms()
+            fresh = [self._fresh_point() for _ in range(FRESH_POINTS)]
+            if all(self._agrees(forms, point) for point in fresh):
+                self._refuse_missing(forms)
+                return Fit(tuple(forms), tuple(fresh))
+            for point in fresh:
+                for axis, value in enumerate(point):
+                    self._look(self._along(axis, value))
+        self._refuse_missing(self._disproved(forms))
+        return Fit(tuple(self._disproved(forms)), tuple(fresh))
+
+    def _look(self, point: Point) -> None:
+        if point not in self.seen:
+            self.seen[point] = self.observe(point)
+
+    def _along(self, axis: int, value: int) -> Point:
+        return (*self.base[:axis], value, *self.base[axis + 1 :])
+
+    def _fresh_point(self) -> Point:
+        """Between base and far, not seen before where that is possible."""
+        for _ in range(20):
+            point = tuple(self.random.randint(r.base, r.far) for r in self.ranges)
+            if point not in self.seen:
+                break
+        return point
+
+    def _agrees(self, forms: Sequence[Polynomial | None], point: Point) -> bool:
+        self._look(point)
+        values = self._named(point)
+        known: dict[Polynomial, int] = {}
+        for form, actual in zip(forms, self.seen[point], strict=True):
+            if form is None:
+                continue
+            if form not in known:
+                known[form] = form.value(values)
+            if known[form] != actual:
+                return False
+        return True
+
+    def _disproved(self, forms: Sequence[Polynomial | None]) -> list[Polynomial | None]:
+        """The forms, less those that some value contradicts."""
+        return [
+            form
+            if form is not None
+            and all(form.value(self._named(p)) == v[index] for p, v in self.seen.items())
+            else None
+            for index, form in enumerate(forms)
+        ]
+
+    def _refuse_missing(self, forms: Sequence[Polynomial | None]) -> None:
+        for index, form in enumerate(forms):
+            if form is None and not self.optional(index):
+                raise NoClosedFormError(index)
+
+    def _named(self, point: Point) -> dict[str, int]:
+        return {where.symbol: value for where, value in zip(self.ranges, point, strict=True)}
+
+    def _settled_forms(self) -> list[Polynomial | None]:
+        """Fit everything, looking at more points while a fit asks for them."""
+        for _ in range(QUERIES_A_ROUND):
+            search = _Search(self.ranges, self.base, self.seen)
+            forms = search.forms()
+            wanted = [self._along(axis, value) for axis, value in search.wanted]
+            if search.wants_grid:
+                wanted += list(self._grid())
+            wanted = [point for point in dict.fromkeys(wanted) if point not in self.seen]
+            if not wanted:
+                break
+            for point in wanted:
+                self._look(point)
+        return forms
+
+    def _grid(self) -> Iterator[Point]:
+        """Points off every axis: three values a symbol, two where there are many symbols."""
+        some = slice(None) if len(self.ranges) <= 3 else slice(0, None, 2)
+        axes = [[r.base, (2 * r.base + r.far) // 3, r.far][some] for r in self.ranges]
+        return itertools.product(*axes)
+
+
+def _first_values(where: Range) -> list[int]:
+    """Neighbours of the base, steps of usual strides, and the far end."""
+    steps = (0, 1, 2, 32, 33, where.far - where.base)
+    return sorted({where.base + step for step in steps if where.base + step <= where.far})
+
+
+class _Search:
+    """One pass over all functions; equal columns of values are fitted once."""
+
+    def __init__(
+        self, ranges: Sequence[Range], base: Point, seen: Mapping[Point, Sequence[int]]
+    ) -> None:
+        self.ranges = ranges
+        self.points = list(seen)
+        self.columns = list(zip(*seen.values(), strict=True))
+        self.lines = [
+            [i for i, p in enumerate(self.points)
+             if all(p[k] == base[k] for k in range(len(base)) if k != axis)]
+            for axis in range(len(ranges))
+        ]  # fmt: skip
+        self.wanted: dict[tuple[int, int], None] = {}
+        self.wants_grid = False
+        self.line_fits: dict[object, _Line | None] = {}
+        self.atoms: list[dict[Polynomial, None]] = [{} for _ in ranges]
+        self.atom_values: dict[Polynomial, list[int]] = {}
+
+    def forms(self) -> list[Polynomial | None]:
+        distinct = dict.fromkeys(self.columns)
+        found: dict[tuple[int, ...], Polynomial | None] = {}
+        several: list[tuple[tuple[int, ...], list[int]]] = []
+        for column in distinct:
+            axes = [
+                axis
+                for axis, line in enumerate(self.lines)
+                if any(column[i] != column[line[0]] for i in line)
+            ]
+            form = self._single(column, axes[0]) if len(axes) == 1 else None
+            if not axes and len(set(column)) == 1:
+                found[column] = Polynomial.constant(column[0])
+            elif form is not None:
+                found[column] = form
+            else:
+                several.append((column, axes))
+        for column, axes in several:
+            found[column] = self._joint(column, axes)
+        return [found[column] for column in self.columns]
+
+    def _single(self, column: tuple[int, ...], axis: int) -> Polynomial | None:
+        line = self._line(column, axis)
+        if line is None:
+            return None
+        form = line.form(self.ranges[axis].symbol)
+        if any(form.value(self._named(i)) != column[i] for i in range(len(column))):
+            return None
+        self.atoms[axis].setdefault(line.atom(self.ranges[axis].symbol))
+        return form
+
+    def _named(self, index: int) -> dict[str, int]:
+        point = self.points[index]
+        return {where.symbol: value for where, value in zip(self.ranges, point, strict=True)}
+
+    def _line(self, column: tuple[int, ...], axis: int) -> _Line | None:
+        """The fit along one axis; what it is unsure of becomes a wanted point."""
+        pairs = tuple((self.points[i][axis], column[i]) for i in self.lines[axis])
+        key = (axis, pairs)
+        if key not in self.line_fits:
+            found = self.line_fits[key] = fit_line(pairs)
+            if found is not None and found.query is not None:
+                where = self.ranges[axis]
+                value = where.base + (found.query - where.base) % found.divisor
+                if value <= where.far:
+                    self.wanted.setdefault((axis, value))
+        return self.line_fits[key]
+
+    def _joint(self, column: tuple[int, ...], axes: list[int]) -> Polynomial | None:
+        """A polynomial in floors of several symbols, or of higher degree in one."""
+        choices: list[list[Polynomial]] = []
+        for axis in axes:
+            line = self._line(column, axis)
+            symbol = self.ranges[axis].symbol
+            known = list(self.atoms[axis]) or [Polynomial.floor(symbol)]
+            choices.append(known if line is None else [line.atom(symbol)])
+        for chosen in itertools.product(*choices):
+            single = self._multiple(column, chosen)
+            if single is not None:
+                return single
+        self.wants_grid = True
+        for highest in (1, 2):
+            for chosen in itertools.product(*choices):
+                form = self._combination(column, chosen, highest)
+                if form is not None:
+                    return form
+        return None
+
+    def _values(self, atom: Polynomial) -> list[int]:
+        if atom not in self.atom_values:
+            self.atom_values[atom] = [atom.value(self._named(i)) for i in range(len(self.points))]
+        return self.atom_values[atom]
+
+    def _multiple(
+        self, column: tuple[int, ...], atoms: Sequence[Polynomial]
+    ) -> Polynomial | None:
+        """An integer times the product of the atoms."""
+        values = [self._values(atom) for atom in atoms]
+        first = prod(v[0] for v in values)
+        if not first or column[0] % first:
+            return None
+        ratio = column[0] // first
+        for row, actual in enumerate(column):
+            if ratio * prod(v[row] for v in values) != actual:
+                return None
+        return product([*atoms, Polynomial.constant(ratio)])
+
+    def _combination(
+        self, column: tuple[int, ...], atoms: Sequence[Polynomial], highest: int
+    ) -> Polynomial | None:
+        """A sum over all products of the atoms' powers up to the highest."""
+        powers = list(itertools.product(range(highest + 1), repeat=len(atoms)))
+        values = [self._values(atom) for atom in atoms]
+        rows = [
+            [prod(v[i] ** k for v, k in zip(values, power, strict=True)) for power in powers]
+            for i in range(len(self.points))
+        ]
+        solved = solve(rows, column)
+        if solved is None:
+            return None
+        return total(
+            product([*(atom for atom, k in zip(atoms, power, strict=True) for _ in range(k)),
+                     Polynomial.constant(coefficient)])
+            for coefficient, power in zip(solved, powers, strict=True)
+            if coefficient
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Line:
+    """step·⌊(multiplier·x + offset)/divisor⌋ + shift.
+
+    Args:
+        query: a value modulo the divisor that would halve the choice of offsets, if any is left.
+    """
+
+    step: int
+    multiplier: int
+    offset: int
+    divisor: int
+    shift: int
+    query: int | None
+
+    def atom(self, symbol: str) -> Polynomial:
+        """The part that varies, without step and shift."""
+        if self.divisor == 1:
+            return Polynomial.floor(symbol)
+        return Polynomial.floor(symbol, self.multiplier, self.offset, self.divisor)
+
+    def form(self, symbol: str) -> Polynomial:
+        floor = Polynomial.floor(symbol, self.multiplier, self.offset, self.divisor)
+        return floor * self.step + Polynomial.constant(self.shift)
+
+
+def fit_line(pairs: Sequence[tuple[int, int]]) -> _Line | None:
+    """Fit c·⌊(a·x + b)/s⌋ + d to pairs of x and value, the smallest s that the slope allows."""
+    (x0, v0), (x1, v1) = min(pairs), max(pairs)
+    if x0 == x1:
+        return None
+    step = gcd(*(value - v0 for _, value in pairs))
+    if not step or v1 < v0:
+        return None
+    shift = v0 % step if step > 1 else 0
+    reduced = [(x, (value - shift) // step) for x, value in pairs]
+    slope = Fraction(v1 - v0, step * (x1 - x0))
+    for candidate in _slopes(slope, x1 - x0):
+        offsets = _offsets(reduced, candidate)
+        if offsets:
+            return _line(step, shift, candidate, offsets)
+    return None
+
+
+def _slopes(measured: Fraction, distance: int) -> Iterator[Fraction]:
+    """The measured slope, then all within one step over the distance, simplest first."""
+    if measured.denominator <= LARGEST_DIVISOR:
+        yield measured
+    error = Fraction(1, distance)
+    for divisor in range(1, LARGEST_DIVISOR + 1):
+        low = -((-(measured - error) * divisor).__floor__())
+        for multiplier in range(max(1, low - 1), ((measured + error) * divisor).__floor__() + 1):
+            if gcd(multiplier, divisor) == 1:
+                yield Fraction(multiplier, divisor)
+
+
+def _offsets(pairs: Sequence[tuple[int, int]], slope: Fraction) -> range:
+    """Every b for which ⌊(a·x + b)/s⌋ is the value of all pairs."""
+    a, s = slope.numerator, slope.denominator
+    low = max(s * value - a * x for x, value in pairs)
+    high = min(s * value - a * x for x, value in pairs) + s - 1
+    return range(low, high + 1)
+
+
+def _line(step: int, shift: int, slope: Fraction, offsets: range) -> _Line:
+    """The largest offset still possible, and where to look to halve the choice."""
+    a, s = slope.numerator, slope.denominator
+    query = None
+    if len(offsets) > 1:
+        middle = offsets[len(offsets) // 2]
+        query = -middle * pow(a, -1, s) % s
+    return _Line(step, a, offsets[-1], s, shift, query)
+
+
+def solve(rows: Sequence[Sequence[int]], right: Sequence[int]) -> list[int] | None:
+    """The whole-number solution of an overdetermined system, `None` where there is not one."""
+    width = len(rows[0])
+    work = [[Fraction(x) for x in row] + [Fraction(r)] for row, r in zip(rows, right, strict=True)]
+    for column in range(width):
+        pivot = next((i for i in range(column, len(work)) if work[i][column]), None)
+        if pivot is None:
+            return None
+        work[column], work[pivot] = work[pivot], work[column]
+        head = work[column]
+        scale = 1 / head[column]
+        work[column] = head = [x * scale for x in head]
+        for i, row in enumerate(work):
+            if i != column and row[column]:
+                times = row[column]
+                work[i] = [x - times * y for x, y in zip(row, head, strict=True)]
+    if any(row[width] for row in work[width:]):
+        return None
+    solution = [work[i][width] for i in range(width)]
+    if any(x.denominator != 1 for x in solution):
+        return None
+    return [int(x) for x in solution]

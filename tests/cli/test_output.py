@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -154,7 +155,10 @@ def test_a_reader_that_leaves_is_no_error(rows: int) -> None:
         "emit(Report('t', (Table('t', (Column('n', 'Layer', 'name'),), rows),)))\n"
     )
     pipe = subprocess.PIPE
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe)
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe, env=buffered
+    )
     assert process.stdin and process.stdout and process.stderr
     process.stdout.close()  # the reader is gone before the first line
     process.stdin.close()

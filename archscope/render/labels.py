@@ -83,7 +83,7 @@ def placed(
     taken: list[Box] = []
     boxes: list[Box | None] = []
     for index, label in enumerate(labels[:MOST_LABELS]):
-        others = [other.marker for other in (*labels[:index], *labels[index + 1 :])]
+        others = [*labels[:index], *labels[index + 1 :]]
         free = [
             box
             for box in _candidates(label, gap)
@@ -112,26 +112,38 @@ def _candidates(label: Label, gap: float) -> Iterator[Box]:
             yield Box(left, bottom, left + label.width, bottom + label.height)
 
 
-def _is_free(box: Box, label: Label, others: list[Box], taken: list[Box], gap: float) -> bool:
+def _is_free(box: Box, label: Label, others: list[Label], taken: list[Box], gap: float) -> bool:
     """Whether the text covers nothing, belongs visibly to its marker, and its leader is free."""
     room = Box(box.left - gap / 2, box.bottom - gap / 2, box.right + gap / 2, box.top + gap / 2)
     if any(room.overlaps(other) for other in taken) or box.overlaps(label.marker):
         return False
-    if any(room.overlaps(other) for other in others):
+    if any(room.overlaps(other.marker) for other in others):
         return False
     if not needs_leader(box, label, gap):
-        return True
+        return not any(_is_nearer(box, other, label, gap) for other in others)
     x, y = anchor(box, label)
     steps = [step / 16 for step in range(1, 17)]
     leader = [(label.x + (x - label.x) * s, label.y + (y - label.y) * s) for s in steps]
     return not any(_covers(other, leader) for other in taken) and not any(
-        _covers(other, leader) for other in others if not other.overlaps(label.marker)
+        _covers(other.marker, leader) for other in others if not other.marker.overlaps(label.marker)
     )
+
+
+def _is_nearer(box: Box, other: Label, label: Label, gap: float) -> bool:
+    """Whether a reader could take the text for another marker's, which stands as near."""
+    if other.marker.overlaps(label.marker):
+        return False
+    return _distance(box, other) < _distance(box, label) + gap / 2
+
+
+def _distance(box: Box, label: Label) -> float:
+    """From a text to the rim of a marker."""
+    return math.dist(anchor(box, label), (label.x, label.y)) - label.radius
 
 
 def needs_leader(box: Box, label: Label, gap: float) -> bool:
     """Whether a text stands too far from its marker to belong to it at a glance."""
-    return math.dist(anchor(box, label), (label.x, label.y)) > label.radius + 1.8 * gap
+    return _distance(box, label) > 1.8 * gap
 
 
 def anchor(box: Box, label: Label) -> tuple[float, float]:

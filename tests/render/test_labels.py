@@ -1,6 +1,7 @@
 """Labels stand beside their points and never over one another, however dense the cloud."""
 
 import itertools
+import math
 import random
 
 import pytest
@@ -63,3 +64,12 @@ def test_only_the_first_labels_of_a_crowd_are_placed() -> None:
     found = placed(cloud(400, 0), FRAME, 6)
     assert len(found) == 400
     assert any(found[:MOST_LABELS]) and not any(found[MOST_LABELS:])
+
+
+def test_a_label_is_not_taken_for_the_neighbours() -> None:
+    own, neighbour = Label(500, 300, 6, 80, 18), Label(480, 330, 6, 80, 18)
+    below, above = placed([own, neighbour], FRAME, 6)
+    for label, box, other in ((own, below, neighbour), (neighbour, above, own)):
+        assert box is not None
+        near = math.dist(anchor(box, label), (label.x, label.y))
+        assert near < math.dist(anchor(box, other), (other.x, other.y))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import floor, log10
 
 from archscope.errors import ArchscopeError
 
@@ -43,8 +44,9 @@ def _significant(number: float, digits: int) -> float:
 
 def _plain(number: float, digits: int) -> str:
     """Fixed-point text with `digits` significant digits and no exponent."""
-    whole = len(str(int(_significant(number, digits)))) if number >= 1 else 1
-    return f"{number:.{max(0, digits - whole)}f}"
+    rounded = _significant(number, digits)
+    exponent = floor(log10(rounded)) if rounded else 0
+    return f"{number:.{max(0, digits - 1 - exponent)}f}"
 
 
 def seconds(number: float, digits: int = 3) -> str:

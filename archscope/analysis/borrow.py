@@ -27,7 +27,9 @@ def weightless(tensor: torch.Tensor) -> torch.Tensor:
             lazy(requires_grad=tensor.requires_grad, device="meta", dtype=tensor.dtype),
         )
     with torch.no_grad():
-        twin = torch.empty_like(tensor, device="meta")
+        twin = torch.empty_strided(
+            tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta"
+        )  # `empty_like` would import sympy
     if isinstance(tensor, nn.Parameter):
         return nn.Parameter(twin, requires_grad=tensor.requires_grad)
     return twin.requires_grad_(tensor.requires_grad)

@@ -15,9 +15,16 @@ import torch
 from torch import Tensor
 
 aten = torch.ops.aten
-_empty, _like = torch.empty, torch.empty_like
+_empty = torch.empty
 
 ShapeRule = Callable[..., Any]
+
+
+def _like(x: Tensor) -> Tensor:
+    """As `torch.empty_like`, whose meta kernel is Python and imports sympy."""
+    if x.is_contiguous():
+        return _empty(x.shape, dtype=x.dtype, device="meta")
+    return torch.empty_like(x)
 
 
 def _new(x: Tensor, shape: Sequence[int]) -> Tensor:

@@ -70,6 +70,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.ran: Counter[_Operator] = Counter()
         self.unknown_calls: dict[str, None] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Keep the base class from wrapping the handler, which imports the whole compiler."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:

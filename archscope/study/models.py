@@ -10,7 +10,7 @@ from archscope.errors import ArchscopeError
 from archscope.resolve import published, published_entries, sources, vision
 from archscope.resolve.inputs import parse_input, setting_text
 from archscope.resolve.signatures import nearest
-from archscope.table import Column, Row, Table
+from archscope.table import Column, Report, Row, Table
 
 LISTING = (
     Column("name", "Name", "name"),
@@ -33,6 +33,13 @@ ENTRIES = (
     Column("top1", "Top-1", "percent", priority=1),
     Column("top5", "Top-5", "percent", priority=2),
 )
+
+
+def models_report(pattern: str = "") -> Report:
+    """The card of a network of exactly that name, or the list of those that match."""
+    exact = pattern in zoo.names() or pattern in vision.names()
+    table = model_card(pattern) if exact else models_table(pattern)
+    return Report(table.title, (table,))
 
 
 def models_table(pattern: str = "") -> Table:

@@ -1,0 +1,23 @@
+"""`archscope models`."""
+
+from __future__ import annotations
+
+import click
+
+from archscope.cli.options import output_option
+
+
+@click.command()
+@click.argument("pattern", default="")
+@output_option
+def command(pattern: str, outputs: tuple[str, ...]) -> None:
+    """List the networks whose name matches PATTERN, or one network's card.
+
+    PATTERN is part of a name, a glob such as 'resne*50', or timm:PATTERN.
+    The exact name of one network prints what is known of it: source, published numbers, entries.
+    """
+    from archscope.cli.output import check_outputs, emit
+    from archscope.study.models import models_report
+
+    check_outputs(outputs)
+    emit(models_report(pattern), outputs)

@@ -1,0 +1,141 @@
+"""Who may import whom, and what a command must not load."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import archscope
+
+PACKAGE = Path(archscope.__file__).parent
+
+FACTS = {"records", "table", "units", "errors"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "records": {"errors"},
+    "table": set(),
+    "units": {"errors"},
+    "errors": set(),
+    "archive": {"errors", "records"},
+    "zoo": {"torch"},
+    "resolve": {"zoo", "errors", "records", "torch", "torchvision", "timm", "archscope"},
+    "analysis": {"records", "errors", "torch", "sympy"},
+    "measure": {"records", "errors", "archive", "torch", "platformdirs"},
+    "study": {
+        *FACTS, "archive", "zoo", "resolve", "analysis", "measure", "torch", "fvcore", "archscope",
+        "platformdirs",
+    },
+    "render": {"table", "units", "errors", "rich", "tabulate", "matplotlib"},
+}  # fmt: skip
+"""Rooms and the libraries each may import, besides itself and the standard library.
+
+`api`, `cli`, `report` and the package's own two files may import everything, and nobody imports
+them.
+"""
+
+TORCH_FREE = {"analysis/ops.py", "analysis/rules.py"}
+
+
+def imported(source: str) -> set[str]:
+    """Rooms and top-level libraries that a file imports, anywhere in it, but not for types only."""
+    found: set[str] = set()
+    tree = ast.parse(source)
+    typing_only = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names = [node.module]
+            if node.module == "archscope":
+                names = [f"archscope.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "archscope" and len(parts) > 1 and (PACKAGE / parts[1]).exists():
+                found.add(parts[1])
+            elif parts[0] == "archscope" and (PACKAGE / f"{parts[-1]}.py").exists():
+                found.add(parts[-1])
+            elif parts[0] == "archscope" and len(parts) > 1 and (
+                PACKAGE / f"{parts[1]}.py"
+            ).exists():
+                found.add(parts[1])
+            else:
+                found.add(parts[0])
+    return found
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def trespasses(room: str, source: str) -> set[str]:
+    """What a file of this room imports and may not."""
+    if room not in MAY_IMPORT:
+        return set()
+    return imported(source) - MAY_IMPORT[room] - {room} - set(sys.stdlib_module_names)
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_imports_only_what_its_room_may(path: Path) -> None:
+    source = path.read_text()
+    assert trespasses(room_of(path), source) == set()
+    if str(path.relative_to(PACKAGE)) in TORCH_FREE:
+        assert "torch" not in imported(source)
+
+
+@pytest.mark.parametrize(
+    ("room", "line", "trespass"),
+    [
+        ("zoo", "from archscope.records import Cost", "records"),
+        ("render", "from archscope.study import summary", "study"),
+        ("analysis", "import matplotlib.pyplot", "matplotlib"),
+        ("records", "import torch", "torch"),
+        ("study", "def f():\n    from archscope.cli import options", "cli"),
+        ("study", "from archscope import render", "render"),
+    ],
+)
+def test_the_check_bites(room: str, line: str, trespass: str) -> None:
+    assert trespasses(room, line) == {trespass}
+
+
+def test_imports_for_types_only_are_free() -> None:
+    assert trespasses("records", "if TYPE_CHECKING:\n    import torch") == set()
+
+
+HEAVY = ("torch", "torchvision", "pandas", "matplotlib", "rich", "fvcore", "sympy")
+
+
+def loaded(code: str) -> set[str]:
+    """The heavy libraries in memory after some code, run in a process of its own."""
+    report = f"import sys\n{code}\nprint([m for m in {HEAVY!r} if m in sys.modules])"
+    output = subprocess.run(
+        [sys.executable, "-c", report], capture_output=True, text=True, check=True
+    ).stdout
+    return set(ast.literal_eval(output.splitlines()[-1]))
+
+
+def test_importing_archscope_loads_nothing_heavy() -> None:
+    assert loaded("import archscope") == set()
+
+
+def test_help_loads_nothing_heavy() -> None:
+    assert loaded("from archscope.cli import run; run(['--help'])") == set()
+
+
+def test_a_network_of_the_zoo_needs_no_torchvision() -> None:
+    heavy = loaded("from archscope.cli import run; run(['summary', 'lenet'])")
+    assert heavy & {"torchvision", "pandas", "matplotlib", "fvcore", "sympy"} == set()

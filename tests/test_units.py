@@ -1,0 +1,60 @@
+"""Numbers read well and come back."""
+
+from __future__ import annotations
+
+import pytest
+
+from archscope import units
+from archscope.errors import ArchscopeError
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (1000, "1.00 k"),
+        (999_499, "999 k"),
+        (999_999, "1.00 M"),
+        (4_089_184_256, "4.09 G"),
+        (-2_500_000, "-2.50 M"),
+        (0.25, "0.250"),
+    ],
+)
+def test_counts(number: float, text: str) -> None:
+    assert units.si(number) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (1024, "1.00 KiB"), (102_228_128, "97.5 MiB")],
+)
+def test_bytes(number: int, text: str) -> None:
+    assert units.binary_bytes(number) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(2.5, "2.50 s"), (0.0031, "3.10 ms"), (4.2e-5, "42.0 µs"), (3e-9, "3.00 ns"), (0, "0.00 ns")],
+)
+def test_seconds(number: float, text: str) -> None:
+    assert units.seconds(number) == text
+
+
+def test_shares_and_ratios() -> None:
+    assert units.percent(0.9793) == "97.9 %"
+    assert units.ratio(0.97933) == "0.979×"
+
+
+def test_quantities_are_read_as_they_are_written() -> None:
+    assert units.parse_count("4.2G", "--max") == 4_200_000_000
+    assert units.parse_count("25M", "--max") == 25_000_000
+    assert units.parse_bytes("24GiB", "--fit") == 24 * 2**30
+    assert units.parse_bytes("512 MB", "--fit") == 512_000_000
+    assert units.parse_seconds("3.1ms", "--max") == pytest.approx(0.0031)
+
+
+@pytest.mark.parametrize("text", ["", "G", "4.2Q", "-3", "4,2G", "1e", "nan", "inf"])
+def test_anything_else_is_refused_by_name(text: str) -> None:
+    with pytest.raises(ArchscopeError, match="^--max: "):
+        units.parse_count(text, "--max")

@@ -10,26 +10,32 @@ import typing
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from archscope.errors import ArchscopeError
-from archscope.records import Analysis, Profile
+from archscope.records import Analysis, MemoryPrediction, Profile, SignalPropagation
 
 SCHEMA = 1
 """Rises whenever a field changes its meaning; files of another schema are refused."""
 
-KINDS: dict[str, type[Any]] = {"analysis": Analysis, "profile": Profile}
+Record: typing.TypeAlias = Analysis | Profile | MemoryPrediction | SignalPropagation
+"""What a file holds."""
 
-RecordType = TypeVar("RecordType", Analysis, Profile)
+KINDS: dict[str, type[Any]] = {
+    "analysis": Analysis,
+    "profile": Profile,
+    "memory": MemoryPrediction,
+    "signal": SignalPropagation,
+}
 
 
-def dumps(record: Analysis | Profile) -> str:
+def dumps(record: Record) -> str:
     """Write a record as JSON; fields at their default are left out."""
     kind = next(name for name, cls in KINDS.items() if isinstance(record, cls))
     return json.dumps({"archscope": kind, "schema": SCHEMA, **_plain(record)}, indent=1) + "\n"
 
 
-def loads(text: str, argument: str = "file") -> Analysis | Profile:
+def loads(text: str, argument: str = "file") -> Record:
     """Read what `dumps` wrote.
 
     Args:
@@ -61,7 +67,7 @@ def loads(text: str, argument: str = "file") -> Analysis | Profile:
         ) from None
 
 
-def load(path: str | Path) -> Analysis | Profile:
+def load(path: str | Path) -> Record:
     """Read a record from a file; see `loads`.
 
     Raises:

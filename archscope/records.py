@@ -156,6 +156,9 @@ class Layer:
         activation_bytes: bytes of the tensors that its operators create; views and in-place
             results create none.
         settings: constructor facts of PyTorch's standard modules (`kernel_size`, `groups`, …).
+        receptive_field: pixels of the input that one output position depends on, along each
+            spatial axis, `None` for an axis that it depends on as a whole; `None` where it was
+            not asked for or has no meaning.
     """
 
     name: str
@@ -174,6 +177,7 @@ class Layer:
     backward: Work | None = None
     activation_bytes: int = 0
     settings: tuple[tuple[str, Setting], ...] = ()
+    receptive_field: tuple[int | None, ...] | None = None
 
     @property
     def output_shape(self) -> Shape | None:
@@ -400,10 +404,10 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class LayerTime:
-    """Seconds of one row of the step's table, median over the profiled steps.
+    """Seconds of one row of the step's table, mean over the middle half of the profiled steps.
 
     Args:
-        name: the module's dotted path; `GPU idle / launch gap` and the like for other rows.
+        name: the module's dotted path; `[GPU idle / launch gap]` and the like for other rows.
         kind: class name, or what the row is.
         call: index of the module call, 0 for the first.
         seconds: phase (`forward`, `backward`, `recompute`, `optimizer`, …) to busy seconds.
@@ -431,6 +435,7 @@ class Profile:
         layers: rows that add up to the profiled step.
         attributed: share of the profiled busy time that found its layer, by phase.
         peak_bytes: by kind (`parameters`, `gradients`, `forward allocated`, …).
+        peaks: how fast the device can be: flop/s by dtype, bytes/s under `copy`.
         analysis: the count of the same network, when it could be made.
     """
 
@@ -441,6 +446,7 @@ class Profile:
     layers: tuple[LayerTime, ...] = ()
     attributed: Mapping[str, float] = field(default_factory=dict)
     peak_bytes: Mapping[str, int] = field(default_factory=dict)
+    peaks: Mapping[str, float] = field(default_factory=dict)
     keywords: tuple[tuple[str, str], ...] = ()
     analysis: Analysis | None = None
     notes: tuple[str, ...] = ()
@@ -473,3 +479,152 @@ class Check:
     @property
     def passed(self) -> bool:
         return abs(self.actual - self.expected) <= self.tolerance or bool(self.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveBytes:
+    """What is alive in memory right after one operator, by kind.
+
+    Args:
+        phase: `forward`, `backward` or `update`.
+        layer: name of the module whose operator ran.
+        parameters: the weights, in the dtype in which the network runs.
+        buffers: running statistics and other tensors that training does not fit.
+        optimizer: state of the optimiser, and the float32 master weights where there are.
+        input: tensors that the network is called with.
+        gradients: of parameters.
+        activations: what autograd keeps for the backward pass.
+        temporary: all else: results in flight, gradients of activations, recomputed blocks.
+    """
+
+    phase: str
+    layer: str
+    parameters: int = 0
+    buffers: int = 0
+    optimizer: int = 0
+    input: int = 0
+    gradients: int = 0
+    activations: int = 0
+    temporary: int = 0
+
+    @property
+    def total(self) -> int:
+        return (
+            self.parameters
+            + self.buffers
+            + self.optimizer
+            + self.input
+            + self.gradients
+            + self.activations
+            + self.temporary
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SavedBytes:
+    """What one module call keeps for the backward pass; a storage counts where it is saved first.
+
+    Args:
+        name: dotted path of the module; `loss` for the loss.
+        kind: class name.
+        call: 0 for the first call of this module.
+    """
+
+    name: str
+    kind: str
+    call: int
+    saved_bytes: int
+
+
+@dataclass(frozen=True)
+class MemoryPrediction:
+    """Memory of one step, predicted by following the tensors of a run without storage.
+
+    Args:
+        mode: `training` (forward, backward, update) or `inference`.
+        dtype: of the weights and activations, such as `float32`.
+        optimizer: `sgd`, `momentum`, `adam` or `adamw`; empty for inference.
+        master_weights: whether the optimiser keeps float32 weights beside those of the network.
+        timeline: live bytes after every operator that allocates, in the order of execution.
+        saved: activations kept for the backward pass, by layer, in the order of execution.
+    """
+
+    model: str
+    input: InputSpec
+    mode: Literal["training", "inference"]
+    dtype: str
+    timeline: tuple[LiveBytes, ...]
+    saved: tuple[SavedBytes, ...] = ()
+    optimizer: str = ""
+    master_weights: bool = False
+    keywords: tuple[tuple[str, str], ...] = ()
+    versions: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def peak(self) -> LiveBytes:
+        """The (first) moment with the most bytes alive."""
+        return max(self.timeline, key=lambda moment: moment.total)
+
+    @property
+    def peak_bytes(self) -> int:
+        return self.peak.total
+
+    @property
+    def saved_bytes(self) -> int:
+        """What is kept for the backward pass beside parameters, buffers and the network's input."""
+        return sum(row.saved_bytes for row in self.saved)
+
+
+@dataclass(frozen=True, slots=True)
+class SignalPoint:
+    """Statistics of one module call's output x and of the gradients that reach it.
+
+    Args:
+        depth: convolutions and linear layers executed up to and including this call.
+        role: `block`, `activation`, `weight` or `other`.
+        mean_square: mean of x² over all elements.
+        variance: of each channel over batch and positions, averaged over channels.
+        squared_mean: squared mean of each channel, averaged over channels.
+        weight_gradient_norm: Euclidean norm of the loss gradient of its weights, if it has any.
+        input_gradient_norm: Euclidean norm of the loss gradient of its first input.
+    """
+
+    name: str
+    kind: str
+    call: int
+    depth: int
+    role: Literal["block", "activation", "weight", "other"]
+    mean_square: float
+    variance: float
+    squared_mean: float
+    weight_gradient_norm: float | None = None
+    input_gradient_norm: float | None = None
+
+
+@dataclass(frozen=True)
+class NetworkSignal:
+    """Statistics by depth of one network at initialisation.
+
+    Args:
+        points: every module call that returns a floating tensor, in the order of completion.
+    """
+
+    model: str
+    input: InputSpec
+    points: tuple[SignalPoint, ...]
+    keywords: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SignalPropagation:
+    """How signal and gradient travel through one or several networks.
+
+    Args:
+        seed: of the initialisation and of the standard normal input.
+    """
+
+    networks: tuple[NetworkSignal, ...]
+    seed: int = 0
+    versions: tuple[tuple[str, str], ...] = ()

@@ -132,9 +132,8 @@ def _json(report: Report, path: str) -> bytes:
 
         return _encoded(table_json(*report.tables))
     from archscope import archive
-    from archscope.records import Analysis, Profile
 
-    if not isinstance(report.record, (Analysis, Profile)):
+    if not isinstance(report.record, archive.Record):
         raise TypeError(f"{type(report.record).__name__} is no record")
     return _encoded(archive.dumps(report.record))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from archscope import archive
 from archscope.errors import ArchscopeError, UnknownCostError
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from archscope.study.call import NetworkCall
+
+Ran = TypeVar("Ran")
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,10 @@ def saved_record(model: Any) -> Analysis | Profile | None:
     if isinstance(model, (Analysis, Profile)):
         return model
     if isinstance(model, (str, Path)) and str(model).endswith(".json"):
-        return archive.load(model)
+        record = archive.load(model)
+        if isinstance(record, (Analysis, Profile)):
+            return record
+        raise ArchscopeError(str(model), "holds no count", "name the network itself")
     return None
 
 
@@ -219,14 +224,33 @@ def first_line(error: BaseException) -> str:
 def _count(
     subject: Subject, call: NetworkCall, backward: bool, train: bool, train_only: str | None
 ) -> tuple[tuple[tuple[Layer, ...], Coverage], Any, tuple[str, ...]]:
-    """Count on meta; where values decide the way, on the CPU."""
+    def counted(module: nn.Module, arguments: Any, stand_in: Any) -> Any:
+        return run_once(module, arguments, stand_in, backward, train, train_only)
+
+    return executed(subject, call, counted)
+
+
+def executed(
+    subject: Subject, call: NetworkCall, run: Callable[[nn.Module, Any, Any], Ran]
+) -> tuple[Ran, Any, tuple[str, ...]]:
+    """Run a network on meta; where values decide the way, on the CPU.
+
+    Args:
+        subject: the network.
+        call: what it is called with.
+        run: takes a module, the arguments of its call, and what makes stand-ins for its tensors
+            (see `borrow`).
+
+    Returns:
+        what `run` returned, where it ran (`meta` or `cpu`), and notes for the reader.
+
+    Raises:
+        ArchscopeError: the network fails on this input.
+    """
     from archscope.analysis import borrow
 
     try:
-        counted = run_once(
-            subject.module, call.on_meta(), borrow.weightless, backward, train, train_only
-        )
-        return counted, "meta", ()
+        return run(subject.module, call.on_meta(), borrow.weightless), "meta", ()
     except Exception as error:
         if isinstance(error, ArchscopeError):
             raise
@@ -245,10 +269,9 @@ def _count(
     )
     try:
         module = subject.rebuild()
-        counted = run_once(module, call.with_values(), borrow.with_storage, backward, train, train_only)
+        return run(module, call.with_values(), borrow.with_storage), "cpu", (note,)
     except Exception as error:
         raise _failure(subject, call, error) from error
-    return counted, "cpu", (note,)
 
 
 def run_once(
@@ -271,18 +294,29 @@ def run_once(
     args, kwargs = arguments
     with borrow.borrowed(module, stand_in) as network:
         network.train(train)
-        if train_only is not None and not trace.freeze_all_but(network, train_only):
-            names = [name for name, _ in network.named_children()]
-            raise ArchscopeError(
-                f"--train-only {train_only}",
-                "matches no trainable parameter",
-                f"name a parameter or module, such as {names[-1] if names else 'weight'}*",
-            )
+        freeze(network, train_only)
         torch.manual_seed(0)
         log, coverage = trace.run(
             network, args, kwargs, backward=backward, on_meta=stand_in is borrow.weightless
         )
         return calls.layers(log, backward), coverage
+
+
+def freeze(network: nn.Module, train_only: str | None) -> None:
+    """Leave trainable what matches a glob of parameter or module names; everything when `None`.
+
+    Raises:
+        ArchscopeError: nothing matches.
+    """
+    from archscope.analysis.trace import freeze_all_but
+
+    if train_only is not None and not freeze_all_but(network, train_only):
+        names = [name for name, _ in network.named_children()]
+        raise ArchscopeError(
+            f"--train-only {train_only}",
+            "matches no trainable parameter",
+            f"name a parameter or module, such as {names[-1] if names else 'weight'}*",
+        )
 
 
 _NEEDS_VALUES = (

@@ -1,0 +1,104 @@
+"""`archscope sweep`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from archscope.cli.options import batch_size, model_argument, network_options, output_option
+
+if TYPE_CHECKING:
+    from archscope.study.journal import Journal
+    from archscope.study.sweep import Grid, Outcome
+
+FEW_POINTS = 8
+"""Up to so many points one process is as fast as several."""
+
+
+@click.command()
+@model_argument
+@click.argument("axes", nargs=-1, required=True, metavar="KEY=V1,V2,… …")
+@network_options
+@click.option("--backward", is_flag=True, help="Also count the backward pass.")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; by default the cores."
+)
+@click.option("--journal", "journal_path", metavar="FILE", help="Where finished points are kept.")
+@click.option("--resume", is_flag=True, help="Take up the journal of an interrupted run.")
+@output_option
+def command(
+    model: str, axes: tuple[str, ...], input_text: str | None, batch: str | None,
+    settings: tuple[str, ...], backward: bool, jobs: int | None, journal_path: str | None,
+    resume: bool, outputs: tuple[str, ...],
+) -> None:  # fmt: skip
+    r"""Count MODEL for every combination of the given values.
+
+    KEY is a constructor keyword, `input` or `batch`; brackets hold a value with commas.
+
+    \b
+    archscope sweep densenet growth_rate=12,24,32,40
+    archscope sweep resnet50 input=3x160x160,3x224x224 norm_layer=batch,group
+
+    A point that fails is told in its row. Finished points are kept in a journal at once, so that
+    after an interruption the same command with --resume counts the others only.
+    """
+    from archscope.cli.output import check_outputs, emit
+
+    check_outputs(outputs)
+    from archscope.resolve import parse_settings
+    from archscope.study.sweep import Grid, parse_axes, sweep_report
+
+    grid = Grid(
+        model,
+        parse_axes(axes),
+        tuple(parse_settings(settings).items()),
+        input_text,
+        batch_size(batch),
+        backward,
+    )
+    outcomes = _outcomes(grid, jobs, journal_path, resume)
+    title = f"{model} over {' × '.join(key for key, _ in grid.axes)}"
+    emit(sweep_report(title, outcomes), outputs)
+
+
+def _outcomes(
+    grid: Grid, jobs: int | None, journal_path: str | None, resume: bool
+) -> list[Outcome]:
+    from archscope.study.journal import Journal, default_folder
+    from archscope.study.sweep import run
+    from archscope.study.workers import usable_cores
+
+    path = Path(journal_path) if journal_path else default_folder() / grid.file_name()
+    if jobs is None:
+        jobs = 1 if len(grid.points) <= FEW_POINTS else usable_cores()
+    with Journal(path, grid.identity, resume=resume) as journal, _progress() as progress:
+        try:
+            return run(grid, jobs=jobs, journal=journal, progress=progress)
+        except KeyboardInterrupt:
+            _tell_how_to_resume(journal, len(grid.points))
+            raise
+
+
+def _tell_how_to_resume(journal: Journal, points: int) -> None:
+    kept = len(journal.entries)
+    click.echo(f"{kept} of {points} points are kept; --resume counts the others", err=True)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar with the remaining time on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("points", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,69 @@
+"""`archscope sweep-groups`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from archscope.cli.options import batch_size, network_options, output_option
+
+if TYPE_CHECKING:
+    from archscope.records import Profile
+
+
+@click.command()
+@click.argument("groups")
+@click.option("--base", default="resnet50", metavar="MODEL", help="resnet50 by default.")
+@click.option("--by", metavar="KEYWORD", help="The width that is solved for equal cost.")
+@click.option(
+    "--equal",
+    type=click.Choice(["none", "macs", "params"]),
+    multiple=True,
+    help="What is held equal (none: the width); may repeat; all three by default.",
+)
+@network_options
+@click.option(
+    "--profile", "profiles", multiple=True, metavar="FILE", help="Measured times; may repeat."
+)
+@output_option
+def command(
+    groups: str, base: str, by: str | None, equal: tuple[str, ...], input_text: str | None,
+    batch: str | None, settings: tuple[str, ...], profiles: tuple[str, ...],
+    outputs: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Count a network for each number of GROUPS, such as 1,2,4,8,32.
+
+    At equal width, then with the width solved anew for equal MACs and for equal parameters.
+    Rows are in ascending order, and a repeated count is one row.
+    """
+    from archscope.cli.output import check_outputs, emit
+
+    check_outputs(outputs)
+    from archscope.resolve import parse_settings
+    from archscope.study.group_tables import group_report
+    from archscope.study.groups import EQUALS, parse_groups, sweep_groups
+
+    counts = parse_groups(groups)
+    measured = [_profile(path) for path in profiles]
+    sweep = sweep_groups(
+        counts,
+        base=base,
+        by=by,
+        equal=[view for view in EQUALS if view in equal or not equal],
+        keywords=parse_settings(settings),
+        input=input_text,
+        batch=batch_size(batch),
+    )
+    emit(group_report(sweep, measured), outputs)
+
+
+def _profile(path: str) -> Profile:
+    from archscope import archive
+    from archscope.errors import ArchscopeError
+    from archscope.records import Profile
+
+    record = archive.load(path)
+    if not isinstance(record, Profile):
+        raise ArchscopeError(f"--profile {path}", "holds no times", "save one with profile -o")
+    return record

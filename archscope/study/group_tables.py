@@ -1,0 +1,251 @@
+"""A sweep over group counts → one table a view, and charts over the group count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+from archscope.records import Analysis, Profile, totals
+from archscope.study.groups import PER_GROUP, Equal, GroupSweep, Member
+from archscope.study.summary import CONVENTION
+from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
+from archscope.units import ratio, si
+
+HELD = {"none": "equal width", "macs": "equal MACs", "params": "equal parameters"}
+
+PAPER_TOP1_ERROR = {
+    "resnet50": {(1, 64): 23.9, (2, 40): 23.0, (4, 24): 22.6, (8, 14): 22.3, (32, 4): 22.2},
+    "resnet101": {(1, 64): 22.0, (2, 40): 21.7, (4, 24): 21.4, (8, 14): 21.3, (32, 4): 21.2},
+}
+"""ImageNet top-1 error in percent by (groups, width per group): Xie et al. 2017, Table 3."""
+
+PAPER_NOTE = (
+    "Top-1 error: one 224×224 crop of ImageNet's validation images, Xie et al. 2017, Table 3."
+)
+LARGEST_DENOMINATOR = 256
+
+COLUMNS = (
+    Column("groups", "Groups", "exact"),
+    Column("width", "Width", "exact"),
+    Column("group_conv_width", "Group conv width", "exact", 3),
+    Column("params", "Params", "exact"),
+    Column("params_ratio", "Params ×", "ratio", 4),
+    Column("macs", "MACs", "macs"),
+    Column("macs_ratio", "MACs ×", "ratio", 2),
+    Column("macs_backward", "MACs backward", "macs", 6),
+    Column("group_conv_params_ratio", "Group conv params", "text", 1),
+    Column("group_conv_macs_ratio", "Group conv MACs", "text", 1),
+    Column("activation_bytes", "Activations", "bytes", 3),
+    Column("bytes_moved", "Bytes moved", "bytes", 7),
+    Column("intensity", "flops/byte", "decimal", 8),
+    Column("forward_seconds", "Forward", "seconds", 1),
+    Column("backward_seconds", "Backward", "seconds", 1),
+    Column("top1_error", "Top-1 error", "percent", 2),
+    Column("problem", "Problem"),
+)
+_OPTIONAL = ("forward_seconds", "backward_seconds", "top1_error", "problem")
+_FRACTIONS = ("group_conv_params_ratio", "group_conv_macs_ratio")
+
+
+def group_report(sweep: GroupSweep, profiles: Sequence[Profile] = ()) -> Report:
+    """One table a view, with the charts over the group count.
+
+    Args:
+        sweep: what was counted.
+        profiles: measured networks; each joins the rows that count as it does.
+    """
+    values = {
+        view: [_values(sweep, member, profiles) for member in members]
+        for view, members in sweep.views.items()
+    }
+    told = {key for rows in values.values() for row in rows for key in row if row[key] is not None}
+    shown = [c for c in COLUMNS if c.key not in _OPTIONAL or c.key in told]
+    tables = tuple(_table(sweep, view, rows, shown, profiles) for view, rows in values.items())
+    assert sweep.base.analysis is not None
+    title = f"Group counts of {sweep.base.analysis.model}"
+    return Report(title, tables, _charts(title, values), data=_data(title, values))
+
+
+def same_network(analysis: Analysis, profile: Profile) -> bool:
+    """Whether a profile measured the network that was counted, at any batch size."""
+    counted = profile.analysis
+    if counted is None or len(counted.layers) != len(analysis.layers):
+        return False
+    mine, other = analysis.total, counted.total
+    batches = analysis.input.batch, counted.input.batch
+    if not (isinstance(batches[0], int) and isinstance(batches[1], int)):
+        return False
+    return mine.params == other.params and mine.macs * batches[1] == other.macs * batches[0]
+
+
+def _values(sweep: GroupSweep, member: Member, profiles: Sequence[Profile]) -> dict[str, Cell]:
+    """Every value of one row by its column."""
+    row: dict[str, Cell] = dict.fromkeys(column.key for column in COLUMNS)
+    row |= {"groups": member.groups, "width": member.width, "problem": member.problem or None}
+    analysis = member.analysis
+    if analysis is None:
+        return row
+    assert sweep.base.analysis is not None and sweep.single.analysis is not None
+    base, total = sweep.base.analysis.total, analysis.total
+    for key in ("params", "macs", "macs_backward", "activation_bytes", "bytes_moved", "intensity"):
+        row[key] = getattr(total, key)
+    row["params_ratio"] = total.params / base.params
+    row["macs_ratio"] = total.macs / base.macs
+    grouped = sweep.grouped_layers(analysis)
+    if grouped:
+        row["group_conv_width"] = grouped[0].setting("out_channels")
+        own, single = totals(grouped), totals(sweep.grouped_layers(sweep.single.analysis))
+        row["group_conv_params_ratio"] = own.params / single.params
+        row["group_conv_macs_ratio"] = own.macs / single.macs
+    profile = next((p for p in profiles if same_network(analysis, p)), None)
+    for phase in ("forward", "backward"):
+        if profile is not None and phase in profile.phases:
+            row[f"{phase}_seconds"] = profile.phases[phase].median
+    error = _paper_error(sweep, member)
+    row["top1_error"] = None if error is None else error / 100
+    return row
+
+
+def _shown(key: str, cell: Cell) -> Cell:
+    """A cell of a table; a quotient as people check it: `1/32`, or a decimal."""
+    if key not in _FRACTIONS or not isinstance(cell, float):
+        return cell
+    near = Fraction(cell).limit_denominator(LARGEST_DENOMINATOR)
+    return str(near) if float(near) == cell else ratio(cell)
+
+
+def _paper_error(sweep: GroupSweep, member: Member) -> float | None:
+    """The paper's figure, where this is the paper's network."""
+    analysis = sweep.base.analysis
+    if analysis is None or sweep.by != PER_GROUP or member.width is None:
+        return None
+    keywords = dict(analysis.keywords)
+    depth = keywords.pop("depth", "50")
+    for swept in ("groups", PER_GROUP):
+        keywords.pop(swept, None)
+    if keywords:
+        return None
+    name = f"resnet{depth}" if analysis.model == "resnext" else analysis.model
+    return PAPER_TOP1_ERROR.get(name, {}).get((member.groups, member.width))
+
+
+def _table(
+    sweep: GroupSweep,
+    view: Equal,
+    values: Sequence[dict[str, Cell]],
+    shown: Sequence[Column],
+    profiles: Sequence[Profile],
+) -> Table:
+    base = sweep.base.analysis
+    assert base is not None
+    columns = [
+        Column("width", _width_title(sweep.by), "exact") if c.key == "width" else c for c in shown
+    ]
+    rows = []
+    for row, member in zip(values, sweep.views[view], strict=True):
+        complete = member.analysis is None or member.analysis.coverage.complete
+        bound = frozenset() if complete else frozenset({"macs", "macs_ratio", "macs_backward"})
+        rows.append(Row(tuple(_shown(c.key, row[c.key]) for c in columns), lower_bound=bound))
+    title = f"{base.model} at {HELD[view]}, by group count"
+    return Table(title, tuple(columns), tuple(rows), tuple(_notes(sweep, view, shown, profiles)))
+
+
+def _width_title(keyword: str) -> str:
+    return keyword.replace("_", " ").capitalize()
+
+
+def _notes(
+    sweep: GroupSweep, view: Equal, shown: Sequence[Column], profiles: Sequence[Profile]
+) -> Iterator[str]:
+    base = sweep.base
+    assert base.analysis is not None
+    total = base.analysis.total
+    yield (
+        f"× compares with {base.analysis.model} as it is (groups={base.groups}, {sweep.by}="
+        f"{base.width}): {total.params:,} params, {si(total.macs)}MACs on {base.analysis.input}. "
+        f"Group conv columns compare the {len(sweep.grouped)} grouped convolutions with one group "
+        f"at that network's width."
+    )
+    if view == "none" and _falls_to_one_over_g(sweep):
+        yield "Here they have exactly 1/groups of the parameters and MACs; the network does not."
+    if view == "macs":
+        yield from parting_widths(sweep)
+    keys = {column.key for column in shown}
+    if "forward_seconds" in keys:
+        devices = dict.fromkeys(
+            f"{p.environment.device} at batch {p.input.batch}" for p in profiles
+        )
+        yield f"Times: medians measured on {'; '.join(devices)}."
+    if "top1_error" in keys:
+        yield PAPER_NOTE
+    if view == list(sweep.views)[-1]:
+        yield CONVENTION
+
+
+def _falls_to_one_over_g(sweep: GroupSweep) -> bool:
+    assert sweep.single.analysis is not None
+    single = totals(sweep.grouped_layers(sweep.single.analysis))
+    members = [m for m in sweep.views["none"] if m.analysis is not None]
+    return any(m.groups > 1 for m in members) and all(
+        own.params * member.groups == single.params and own.macs * member.groups == single.macs
+        for member in members
+        if member.analysis is not None
+        for own in [totals(sweep.grouped_layers(member.analysis))]
+    )
+
+
+def parting_widths(sweep: GroupSweep) -> Iterator[str]:
+    """A sentence for each group count at which equal MACs and equal parameters part."""
+    by_params = {member.groups: member for member in sweep.views.get("params", ())}
+    base = sweep.base.analysis
+    for member in sweep.views.get("macs", ()):
+        other = by_params.get(member.groups)
+        if other is None or member.width == other.width:
+            continue
+        if base is None or member.analysis is None or other.analysis is None:
+            continue
+        mine, theirs = member.analysis.total, other.analysis.total
+        yield (
+            f"At {member.groups} groups the two part: {sweep.by} {other.width} comes nearest in "
+            f"parameters ({ratio(theirs.params / base.total.params)}), but costs "
+            f"{ratio(theirs.macs / base.total.macs)} the MACs, where {member.width} costs "
+            f"{ratio(mine.macs / base.total.macs)}."
+        )
+
+
+CHARTED = (
+    ("params", Axis("Parameters", "count")),
+    ("macs", Axis("Forward MACs", "macs")),
+    ("activation_bytes", Axis("Activations", "bytes")),
+    ("forward_seconds", Axis("Forward time", "seconds")),
+    ("backward_seconds", Axis("Backward time", "seconds")),
+)
+
+
+def _charts(title: str, values: dict[Equal, list[dict[str, Cell]]]) -> tuple[Chart, ...]:
+    charts = []
+    for key, axis in CHARTED:
+        series = tuple(
+            Series(HELD[view], *_points(rows, key))
+            for view, rows in values.items()
+            if any(row[key] is not None for row in rows)
+        )
+        if any(len(line.x) > 1 for line in series):
+            name = f"{axis.title} by group count"
+            charts.append(Chart(name, "line", Axis("Groups", "exact", log=True), axis, series))
+    return tuple(charts)
+
+
+def _points(
+    rows: Sequence[dict[str, Cell]], key: str
+) -> tuple[tuple[float | str, ...], tuple[float | None, ...]]:
+    known = [(row["groups"], row[key]) for row in rows]
+    numbers = [(x, y) for x, y in known if isinstance(x, int) and isinstance(y, int | float)]
+    return tuple(float(x) for x, _ in numbers), tuple(float(y) for _, y in numbers)
+
+
+def _data(title: str, values: dict[Equal, list[dict[str, Cell]]]) -> Table:
+    """All views as plain rows with numbers only."""
+    columns = (Column("equal", "Equal", "text"), *COLUMNS)
+    rows = tuple(Row((view, *row.values())) for view, rows in values.items() for row in rows)
+    return Table(title, columns, rows)

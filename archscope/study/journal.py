@@ -1,0 +1,116 @@
+"""Finished points of a sweep as JSON lines, safe against a kill at any moment."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from archscope.errors import ArchscopeError
+
+SCHEMA = 1
+
+
+class Journal:
+    """An append-only file of entries, each on disk before the next point begins.
+
+    The first line says which sweep it belongs to.
+    A line that a kill cut short is dropped when the file is opened again, so an entry is there
+    whole or not at all.
+
+    Args:
+        path: the file; made where it is missing.
+        identity: what decides the numbers: the sweep's points and the versions that count them.
+        resume: keep the entries of an earlier run; without it the file starts anew.
+
+    Raises:
+        ArchscopeError: the file cannot be written, another process is writing it, or it belongs to
+            another sweep.
+    """
+
+    def __init__(self, path: Path, identity: Mapping[str, Any], *, resume: bool) -> None:
+        self.path = path
+        self._header = _line({"journal": "sweep", "schema": SCHEMA, **identity})
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file: BinaryIO = path.open("r+b" if path.exists() else "x+b")
+        except OSError as error:
+            raise self._refused(f"cannot be opened ({error.strerror})", "name another") from None
+        try:
+            self._lock()
+            self.entries: list[dict[str, Any]] = self._kept() if resume else []
+            if not self.entries:
+                self._file.seek(0)
+                self._append(self._header)
+            self._file.truncate()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """Append one entry and wait until it is on the disk."""
+        self._append(_line(entry))
+        self.entries.append(entry)
+
+    def _append(self, line: bytes) -> None:
+        self._file.write(line)
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def _kept(self) -> list[dict[str, Any]]:
+        """The whole lines behind the header; leaves the file position at their end."""
+        content = self._file.read()
+        lines = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
+        if lines and lines[0] != self._header:
+            raise self._refused(
+                "was written for another sweep or by other versions", "run without --resume"
+            )
+        try:
+            entries = [json.loads(line) for line in lines[1:]]
+        except ValueError:
+            raise self._refused("is damaged", "run without --resume") from None
+        self._file.seek(sum(map(len, lines)))
+        return entries
+
+    def _lock(self) -> None:
+        """Hold the file against a second sweep, where the system can; a kill lets go of it."""
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            return
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise self._refused("another sweep is writing it", "wait or name another") from None
+
+    def _refused(self, problem: str, remedy: str) -> ArchscopeError:
+        return ArchscopeError(f"--journal {self.path}", problem, remedy)
+
+
+def _line(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, sort_keys=True).encode() + b"\n"
+
+
+def default_folder() -> Path:
+    """Where journals lie when the user names none: the user's cache folder."""
+    with contextlib.suppress(ImportError):
+        import platformdirs
+
+        return Path(platformdirs.user_cache_dir("archscope")) / "sweeps"
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "archscope" / "sweeps"

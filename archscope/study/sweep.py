@@ -1,0 +1,368 @@
+"""One network over values of its constructor keywords, input or batch, crossed."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from archscope.errors import ArchscopeError
+from archscope.records import Analysis, Dim, Totals
+from archscope.study import workers
+from archscope.study.journal import Journal
+from archscope.study.summary import CONVENTION
+from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
+
+INPUT, BATCH = "input", "batch"
+"""Keys of a sweep that are no constructor keywords."""
+
+Point = tuple[tuple[str, Any], ...]
+"""One value for each swept key."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Which networks a sweep counts.
+
+    Args:
+        model: a name.
+        axes: each swept key and its values; the last varies fastest.
+        keywords: constructor keywords that stay the same.
+        input, batch: as for `analyse`, where they are not swept.
+        backward: also count the backward pass.
+    """
+
+    model: str
+    axes: tuple[tuple[str, tuple[Any, ...]], ...]
+    keywords: tuple[tuple[str, Any], ...] = ()
+    input: str | None = None
+    batch: Dim | None = None
+    backward: bool = False
+
+    @property
+    def points(self) -> list[Point]:
+        keys = [key for key, _ in self.axes]
+        values = itertools.product(*(values for _, values in self.axes))
+        return [tuple(zip(keys, combination, strict=True)) for combination in values]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the numbers, for a journal: all of this, the versions and the file."""
+        file = Path(self.model.rpartition(":")[0] or self.model)
+        source = hashlib.sha256(file.read_bytes()).hexdigest() if file.suffix == ".py" else ""
+        return {"grid": json.loads(json.dumps(asdict(self))), "versions": _versions(),
+                "source": source}  # fmt: skip
+
+    def file_name(self) -> str:
+        """A name for the journal of this sweep, readable and its own."""
+        definition = json.dumps(asdict(self), sort_keys=True).encode()
+        plain = "".join(c if c.isalnum() else "-" for c in Path(self.model).name)
+        return f"{plain}-{hashlib.sha256(definition).hexdigest()[:12]}.jsonl"
+
+
+def _versions() -> dict[str, str]:
+    return {library: _version(library) for library in ("archscope", "torch", "torchvision", "timm")}
+
+
+def _version(library: str) -> str:
+    with suppress(metadata.PackageNotFoundError):
+        return metadata.version(library)
+    return "missing"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one point.
+
+    Args:
+        point: each swept key with its value as text.
+        total: the network's totals; `None` for a point that could not be counted.
+        problem: why it could not.
+        complete: False where the totals are lower bounds.
+        finished: whether counting it again would tell the same.
+    """
+
+    point: tuple[tuple[str, str], ...]
+    total: Totals | None
+    problem: str = ""
+    complete: bool = True
+    finished: bool = True
+
+    @classmethod
+    def of(cls, point: tuple[tuple[str, str], ...], analysis: Analysis) -> Outcome:
+        return cls(point, analysis.total, complete=analysis.coverage.complete)
+
+    def entry(self) -> dict[str, Any]:
+        """As a line of a journal."""
+        return {
+            "point": dict(self.point),
+            "total": None if self.total is None else asdict(self.total),
+            "problem": self.problem,
+            "complete": self.complete,
+        }
+
+    @classmethod
+    def from_entry(cls, entry: Mapping[str, Any]) -> Outcome:
+        total = None if entry["total"] is None else Totals(**entry["total"])
+        point = tuple(entry["point"].items())
+        return cls(point, total, entry["problem"], entry["complete"])
+
+
+def parse_axes(texts: Sequence[str]) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+    """Read `key=v1,v2,…` arguments; brackets hold a value with commas: `blocks=(2,2),(3,4)`.
+
+    Values repeated within one key count once, in the order given.
+
+    Raises:
+        ArchscopeError: no `key=values`, a key given twice, or a value that cannot be read.
+    """
+    axes: dict[str, tuple[Any, ...]] = {}
+    for text in texts:
+        key, equals, values = (part.strip() for part in text.partition("="))
+        if not (equals and values and key.isidentifier()):
+            raise ArchscopeError(text, "is no key=v1,v2,…", "write it like growth_rate=12,24")
+        if key in axes:
+            raise ArchscopeError(text, f"gives {key} a second time", "list all its values at once")
+        axes[key] = tuple(dict.fromkeys(_value(key, value, text) for value in _split(values, text)))
+    return tuple(axes.items())
+
+
+def _split(text: str, argument: str) -> list[str]:
+    """Split at the commas outside brackets."""
+    depth, parts = 0, [""]
+    for character in text:
+        depth += (character in "([") - (character in ")]")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    if depth:
+        raise ArchscopeError(argument, "has an open bracket", "close it")
+    if not all(part.strip() for part in parts):
+        raise ArchscopeError(argument, "has an empty value", "write it like growth_rate=12,24")
+    return [part.strip() for part in parts]
+
+
+def _value(key: str, text: str, argument: str) -> Any:
+    from archscope.resolve import parse_input, parse_settings
+
+    if key == INPUT:
+        parse_input(text.strip("()"))
+        return text.strip("()")
+    if key == BATCH:
+        if not text.isdecimal() or int(text) < 1:
+            raise ArchscopeError(argument, f"{text!r} is no batch size", "give whole numbers")
+        return int(text)
+    try:
+        return parse_settings([f"{key}={text}"])[key]
+    except ArchscopeError as error:
+        raise ArchscopeError(argument, error.problem, error.remedy) from None
+
+
+def count_point(grid: Grid, point: Point) -> Outcome:
+    """Count one point; a failure is told, not raised."""
+    from archscope.study.analyse import analyse
+
+    keywords = {**dict(grid.keywords), **dict(point)}
+    input = keywords.pop(INPUT, grid.input)
+    batch = keywords.pop(BATCH, grid.batch)
+    named = _as_text(point)
+    try:
+        analysis = analyse(
+            grid.model, input=input, batch=batch, backward=grid.backward, keywords=keywords
+        )
+    except ArchscopeError as error:
+        return Outcome(named, None, str(error))
+    except MemoryError:
+        return Outcome(named, None, "out of memory", finished=False)
+    except Exception as error:
+        return Outcome(named, None, f"{type(error).__name__}: {error}", finished=False)
+    return Outcome.of(named, analysis)
+
+
+def _as_text(point: Point) -> tuple[tuple[str, str], ...]:
+    from archscope.resolve.inputs import setting_text
+
+    return tuple((key, setting_text(value)) for key, value in point)
+
+
+def run(
+    grid: Grid,
+    *,
+    jobs: int = 1,
+    journal: Journal | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Outcome]:
+    """Count every point of a sweep that the journal does not hold yet.
+
+    Args:
+        grid: what to count.
+        jobs: how many processes count.
+        journal: gets each outcome as it is known.
+        progress: called with the number of points done and their total, first with those that
+            the journal holds.
+
+    Returns:
+        One outcome a point, in the order of the grid.
+    """
+    points = grid.points
+    known = [] if journal is None else [Outcome.from_entry(e) for e in journal.entries]
+    outcomes = {tuple(sorted(outcome.point)): outcome for outcome in known}
+    keys = [tuple(sorted(_as_text(point))) for point in points]
+    waiting = [index for index, key in enumerate(keys) if key not in outcomes]
+    progress(len(points) - len(waiting), len(points))
+    finished = workers.completed(
+        partial(count_point, grid),
+        [points[index] for index in waiting],
+        jobs=jobs,
+        preload=_libraries(grid.model),
+    )
+    for place, outcome in finished:
+        index = waiting[place]
+        if isinstance(outcome, workers.Died):
+            outcome = Outcome(_as_text(points[index]), None, str(outcome), finished=False)
+        if journal is not None and outcome.finished:
+            journal.add(outcome.entry())
+        outcomes[keys[index]] = outcome
+        progress(len(outcomes), len(points))
+    return [outcomes[key] for key in keys]
+
+
+def _libraries(model: str) -> list[str]:
+    """What counting a model imports, the slow part of starting a worker."""
+    from archscope import zoo
+
+    libraries = ["torch", "archscope.analysis.trace", "archscope.study.call"]
+    if model not in zoo.names() and ":" not in model:
+        libraries.append("torchvision.models")
+    return libraries
+
+
+# The report
+
+MEASURES = (
+    Column("params", "Params", "exact"),
+    Column("params_ratio", "Params ×", "ratio", 3),
+    Column("macs", "MACs", "macs"),
+    Column("macs_ratio", "MACs ×", "ratio", 2),
+    Column("macs_backward", "MACs backward", "macs", 4),
+    Column("buffers", "Buffers", "exact", 6),
+    Column("elementwise", "Elementwise", "count", 5),
+    Column("activation_bytes", "Activations", "bytes", 1),
+    Column("bytes_moved", "Bytes moved", "bytes", 7),
+    Column("intensity", "flops/byte", "decimal", 8),
+)
+COMPARED = "Columns with × compare with the first point that was counted."
+_RATIOS = {"params_ratio": "params", "macs_ratio": "macs"}
+_COUNTED = frozenset({"macs", "macs_ratio", "macs_backward", "elementwise"})
+CHARTED = (
+    ("params", Axis("Parameters", "count")),
+    ("macs", Axis("Forward MACs", "macs")),
+    ("activation_bytes", Axis("Activations", "bytes")),
+)
+
+
+def sweep_report(title: str, outcomes: Sequence[Outcome], notes: Sequence[str] = ()) -> Report:
+    """One row a point and a chart for each of parameters, MACs and activations.
+
+    Ratios are to the first point that was counted.
+
+    Raises:
+        ArchscopeError: no point could be counted.
+    """
+    counted = [outcome for outcome in outcomes if outcome.total is not None]
+    if not counted:
+        raise ArchscopeError(title, "no point can be counted", outcomes[0].problem)
+    table = _table(title, outcomes, [*notes, COMPARED, CONVENTION])
+    return Report(title, (table,), _charts(title, counted))
+
+
+def _table(title: str, outcomes: Sequence[Outcome], notes: Sequence[str]) -> Table:
+    first = next(outcome.total for outcome in outcomes if outcome.total is not None)
+    keys = [key for key, _ in outcomes[0].point]
+    columns = [Column(key, key, _unit(key, outcomes)) for key in keys]
+    measures = [m for m in MEASURES if m.key != "macs_backward" or first.macs_backward is not None]
+    problems = [Column("problem", "Problem")] if any(o.problem for o in outcomes) else []
+    rows = []
+    for outcome in outcomes:
+        point: list[Cell] = [_cell(text) for _, text in outcome.point]
+        cells: list[Cell] = [_measured(m.key, outcome.total, first) for m in measures]
+        told: list[Cell] = [outcome.problem or None for _ in problems]
+        bound = frozenset() if outcome.complete else _COUNTED
+        rows.append(Row((*point, *cells, *told), lower_bound=bound))
+    return Table(title, (*columns, *measures, *problems), tuple(rows), tuple(notes))
+
+
+def _measured(key: str, total: Totals | None, first: Totals) -> Cell:
+    if total is None:
+        return None
+    if key in _RATIOS:
+        base = getattr(first, _RATIOS[key])
+        return getattr(total, _RATIOS[key]) / base if base else None
+    value: Cell = getattr(total, key)
+    return value
+
+
+def _unit(key: str, outcomes: Sequence[Outcome]) -> Any:
+    values = [_cell(dict(outcome.point)[key]) for outcome in outcomes]
+    return "decimal" if all(isinstance(value, int | float) for value in values) else "text"
+
+
+def _cell(text: str) -> int | float | str:
+    """A value as a number where it is one, so that tables and axes are in order."""
+    with suppress(ValueError):
+        return int(text)
+    with suppress(ValueError):
+        return float(text)
+    return text.replace("x", "×") if text.replace("x", "").isdecimal() else text
+
+
+def _charts(title: str, outcomes: Sequence[Outcome]) -> tuple[Chart, ...]:
+    if len(outcomes) < 2:
+        return ()
+    along = _longest_axis(outcomes)
+    lines: dict[str, list[tuple[int | float | str, Totals]]] = {}
+    for outcome in outcomes:
+        assert outcome.total is not None
+        point = dict(outcome.point)
+        x = _cell(point.pop(along))
+        name = ", ".join(f"{key}={text}" for key, text in point.items()) or title
+        lines.setdefault(name, []).append((x, outcome.total))
+    numeric = all(isinstance(x, int | float) for line in lines.values() for x, _ in line)
+    if numeric:
+        lines = {name: sorted(line, key=lambda point: point[0]) for name, line in lines.items()}
+    return tuple(
+        Chart(
+            f"{axis.title} of {title}",
+            "line" if numeric else "bars",
+            Axis(along, "decimal" if numeric else "text"),
+            axis,
+            tuple(
+                Series(
+                    name,
+                    tuple(x for x, _ in line),
+                    tuple(float(getattr(total, key)) for _, total in line),
+                )
+                for name, line in lines.items()
+            ),
+        )
+        for key, axis in CHARTED
+    )
+
+
+def _longest_axis(outcomes: Sequence[Outcome]) -> str:
+    """The key with the most values, a numeric one before others: it becomes the x axis."""
+    keys = [key for key, _ in outcomes[0].point]
+    values = {key: {dict(outcome.point)[key] for outcome in outcomes} for key in keys}
+
+    def rank(key: str) -> tuple[bool, int]:
+        return all(not isinstance(_cell(text), str) for text in values[key]), len(values[key])
+
+    return max(keys, key=rank)

@@ -1,0 +1,143 @@
+"""One function over many tasks, in this process or spread over others that may die."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Died:
+    """A worker process ended while it had a task.
+
+    Args:
+        exit_code: as the system tells it; negative for a signal.
+    """
+
+    exit_code: int | None
+
+    def __str__(self) -> str:
+        if self.exit_code is not None and self.exit_code < 0:
+            with_name = signal.Signals(-self.exit_code).name
+            return f"its process was ended by {with_name}"
+        return f"its process ended with exit code {self.exit_code}"
+
+
+def usable_cores() -> int:
+    """How many processes may run at once on the cores that this process is allowed."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def completed(
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    *,
+    jobs: int,
+    preload: Sequence[str] = (),
+) -> Iterator[tuple[int, Result | Died]]:
+    """Apply a function to every task and yield (index, result) as each is done.
+
+    With several jobs each worker process holds one task at a time, so that one that dies (out of
+    memory, a crash in a library) loses that task alone and is replaced.
+    Workers end when this process does, however it ends.
+
+    Args:
+        function: raises nothing; a module's own function or a partial of one when `jobs` > 1.
+        tasks: in the order in which they begin.
+        jobs: how many processes; 1 calls the function here.
+        preload: modules that are imported once and shared by all workers where the system can.
+    """
+    if jobs <= 1:
+        for index, task in enumerate(tasks):
+            yield index, function(task)
+        return
+    waiting = list(enumerate(tasks))[::-1]
+    team = _Team(function, preload)
+    try:
+        for _ in range(min(jobs, len(tasks))):
+            team.assign(*waiting.pop())
+        while team.busy:
+            for index, result in team.finished():
+                if waiting:
+                    team.assign(*waiting.pop())
+                yield index, result
+    finally:
+        team.end()
+
+
+class _Team:
+    """Worker processes, each behind a pipe of its own."""
+
+    def __init__(self, function: Callable[[Any], Any], preload: Sequence[str]) -> None:
+        # Forking a process that has run autograd or a thread pool is unsafe, and starting each
+        # worker from nothing imports torch once a worker: a fork server imports it once.
+        known = multiprocessing.get_all_start_methods()
+        method = "forkserver" if "forkserver" in known else "spawn"
+        self.context: Any = multiprocessing.get_context(method)
+        if method == "forkserver":
+            self.context.set_forkserver_preload(list(preload))
+        self.function = function
+        self.idle: list[tuple[Connection, BaseProcess]] = []
+        self.busy: dict[Connection, tuple[BaseProcess, int]] = {}
+
+    def assign(self, index: int, task: Any) -> None:
+        connection, process = self.idle.pop() if self.idle else self._started()
+        with contextlib.suppress(OSError):  # a worker that is gone shows when its answer is read
+            connection.send(task)
+        self.busy[connection] = process, index
+
+    def finished(self) -> Iterator[tuple[int, Any]]:
+        """Wait for at least one worker; its result, or how it died."""
+        for ready in wait(list(self.busy)):
+            connection: Any = ready
+            process, index = self.busy.pop(connection)
+            try:
+                result = connection.recv()
+            except (EOFError, OSError):
+                process.join()
+                connection.close()
+                yield index, Died(process.exitcode)
+            else:
+                self.idle.append((connection, process))
+                yield index, result
+
+    def end(self) -> None:
+        """Stop all workers, in the middle of a task if need be."""
+        running = [(c, p) for c, (p, _) in self.busy.items()] + self.idle
+        for connection, process in running:
+            connection.close()
+            process.terminate()
+        for _, process in running:
+            process.join()
+
+    def _started(self) -> tuple[Connection, BaseProcess]:
+        ours, theirs = self.context.Pipe()
+        process = self.context.Process(
+            target=_serve, args=(theirs, self.function), daemon=True, name="archscope worker"
+        )
+        process.start()
+        theirs.close()
+        return ours, process
+
+
+def _serve(connection: Connection, function: Callable[[Any], Any]) -> None:
+    """Answer tasks until the other end closes, which a kill does too."""
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
+    torch.set_num_threads(1)
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            connection.send(function(connection.recv()))

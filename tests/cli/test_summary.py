@@ -1,0 +1,182 @@
+"""`archscope summary` as a user meets it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from archscope import archive
+from archscope.cli import run
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+
+
+@pytest.mark.parametrize("width", [80, 140])
+@pytest.mark.parametrize("model", ["lenet", "resnet18"])
+def test_what_is_printed(
+    model: str, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Golden files; their numbers are those of the published tables."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert run(["summary", model]) == 0
+    printed = capsys.readouterr().out
+    assert printed == (GOLDEN / f"summary_{model}_{width}.txt").read_text()
+    assert max(map(len, printed.splitlines())) <= width
+    assert "\x1b" not in printed
+
+
+def test_every_format_holds_the_same_totals(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suffixes = ("md", "csv", "json", "html", "tex")
+    files = [tmp_path / f"net.{suffix}" for suffix in suffixes]
+    arguments = [piece for file in files for piece in ("-o", str(file))]
+    assert run(["summary", "lenet", "--backward", *arguments]) == 0
+    text = {file.suffix: file.read_text() for file in files}
+    for suffix in (".md", ".html", ".tex"):
+        assert "61,706" in text[suffix], suffix
+        assert "416,520" in text[suffix], suffix
+    rows = list(csv.DictReader(io.StringIO(text[".csv"])))
+    assert sum(int(row["params"]) for row in rows) == 61_706
+    assert sum(int(row["macs"]) for row in rows) == 416_520
+    record = archive.loads(text[".json"])
+    assert record.total.macs == 416_520  # type: ignore[union-attr]
+    assert sorted(tmp_path.iterdir()) == sorted(files)
+
+
+def test_a_saved_record_prints_like_its_network(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = str(tmp_path / "net.json")
+    assert run(["summary", "lenet", "-o", saved]) == 0
+    first = capsys.readouterr().out
+    assert run(["summary", saved]) == 0
+    assert capsys.readouterr().out == first
+
+
+def test_freezing_shows_the_trainable_share_and_the_backward_cost(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["summary", "resnet18", "--set", "num_classes=2", "--train-only", "fc*"]
+    assert run([*arguments, "--columns", "params,trainable_params,macs_backward"]) == 0
+    total = capsys.readouterr().out.split("Total")[1].splitlines()[0].split()
+    # 11,689,512 less the old head (513,000) plus the new one (1,026), of which the head trains.
+    assert total[:2] == ["11,177,538", "1,026"]
+
+
+STRANGE = """
+import torch
+from torch import nn
+
+class Spectrum(nn.Module):
+    def forward(self, x):
+        return torch.fft.fft(x).real
+
+class Broken(nn.Module):
+    def __init__(self):
+        raise ValueError("no such luck")
+
+class Loud(nn.Module):
+    def forward(self, x):
+        raise KeyError("half-way\\nand more")
+"""
+
+
+@pytest.fixture
+def strange(tmp_path: Path) -> str:
+    file = tmp_path / "strange.py"
+    file.write_text(STRANGE)
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["summary", "resnt50"], "resnt50: is no known network; did you mean resnet50"),
+        (["summary", "lenet", "--input", "3x28x28"], "--input"),
+        (["summary", "lenet", "--input", "28by28"], "--input 28by28"),
+        (["summary", "lenet", "--batch", "0"], "--batch 0"),
+        (["summary", "lenet", "--batch", "-1"], "--batch -1"),
+        (["summary", "lenet", "--set", "colour=red"], "colour"),
+        (["summary", "lenet", "--set", "num_classes"], "--set num_classes"),
+        (["summary", "lenet", "-o", "/no/such/folder/x.md"], "-o /no/such/folder/x.md"),
+        (["summary", "lenet", "-o", "net.docx"], "-o net.docx: unknown suffix '.docx'; use one"),
+        (["summary", "lenet", "-o", "net.png"], "-o net.png: this report has no figure"),
+        (["summary", "lenet", "--columns", "cost"], "--columns cost"),
+        (["summary", "lenet", "--sort", "cost"], "--sort cost"),
+        (["summary", "lenet", "--depth", "-1"], "--depth"),
+        (["summary", "lenet", "--train-only", "zzz"], "--train-only zzz"),
+        (["summary", "nowhere.json"], "nowhere.json: cannot be read"),
+        (["summary"], "MODEL"),
+        (["summary", "lenet", "--colour"], "--colour"),
+        (["sumary", "lenet"], "sumary: is no command; did you mean summary?"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert words in output.err
+    assert output.err.startswith("archscope: ")
+    assert output.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Nothing", "Nothing"),
+        ("Broken", "no such luck"),
+        ("Loud", "half-way"),
+        ("Spectrum", "is needed"),
+    ],
+)
+def test_a_mistake_in_a_file_is_one_line(
+    strange: str, name: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [] if name == "Spectrum" else ["--input", "4"]
+    assert run(["summary", f"{strange}:{name}", *given]) == 2
+    output = capsys.readouterr()
+    assert words in output.err
+    assert output.err.count("\n") == 1
+
+
+def test_strict_prints_the_count_and_fails(
+    strange: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["summary", f"{strange}:Spectrum", "--input", "4"]
+    assert run(arguments) == 0
+    assert "≥" in capsys.readouterr().out
+    assert run([*arguments, "--strict"]) == 1
+    output = capsys.readouterr()
+    assert "Total" in output.out
+    assert "aten::_fft_r2c" in output.err
+
+
+def test_a_damaged_and_a_newer_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    damaged, newer = tmp_path / "damaged.json", tmp_path / "newer.json"
+    damaged.write_text('{"archscope": "analysis"')
+    newer.write_text(json.dumps({"archscope": "analysis", "schema": archive.SCHEMA + 1}))
+    for path, words in ((damaged, "is not JSON"), (newer, "upgrade archscope")):
+        assert run(["summary", str(path)]) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_debug_shows_the_traceback() -> None:
+    with pytest.raises(Exception, match="no known network"):
+        run(["--debug", "summary", "resnt50"])
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    printed = capsys.readouterr().out
+    assert "summary" in printed
+    assert "sweep-groups" in printed

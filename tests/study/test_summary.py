@@ -1,0 +1,166 @@
+"""The tree re-adds, folds equal blocks, and says what it left out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import archscope
+from archscope.records import Analysis
+from archscope.study.analyse import analyse
+from archscope.study.summary import COLUMNS, OWN_WORK, SORTABLE, layers_table, summary_report
+from archscope.table import Row, Table
+from tests.networks import SharedConvolution
+
+ADDITIVE = ("params", "macs", "macs_backward", "elementwise", "bytes_moved", "activation_bytes")
+
+
+@pytest.fixture(scope="module")
+def resnet() -> Analysis:
+    return analyse("resnet50", backward=True)
+
+
+def table(analysis: Analysis, **options: object) -> Table:
+    return summary_report(analysis, **options).tables[0]  # type: ignore[arg-type]
+
+
+def leaf_sum(rows: tuple[Row, ...], index: int) -> int:
+    """Sum over the rows that are not subtotals."""
+    return sum(
+        row.cells[index]  # type: ignore[misc]
+        for row in rows
+        if row.kind == "row"
+    )
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, 3, 4, None])
+@pytest.mark.parametrize("unfold", [False, True])
+def test_totals_re_add_to_the_rows_at_every_depth(
+    resnet: Analysis, depth: int | None, unfold: bool
+) -> None:
+    tree = table(resnet, depth=depth, unfold=unfold, columns=ADDITIVE)
+    for index, key in enumerate(ADDITIVE, start=1):
+        total = tree.rows[-1].cells[index]
+        assert tree.rows[-1].kind == "total"
+        assert leaf_sum(tree.rows[:-1], index) == total, key
+
+
+def test_every_subtotal_is_the_sum_of_its_rows(resnet: Analysis) -> None:
+    rows = table(resnet, unfold=True, columns=["macs"]).rows[:-1]
+    for position, row in enumerate(rows):
+        if row.kind != "group":
+            continue
+        below = []
+        for later in rows[position + 1 :]:
+            if later.depth <= row.depth:
+                break
+            if later.depth == row.depth + 1:
+                below.append(later.cells[1])
+        assert row.cells[1] == sum(below)  # type: ignore[arg-type]
+
+
+def names(tree: Table) -> list[object]:
+    return tree.column("name")
+
+
+def test_equal_blocks_fold_into_one_row_that_holds_their_sum(resnet: Analysis) -> None:
+    folded = table(resnet, depth=2, columns=["params"])
+    assert "1 … 5 ×5" in names(folded)
+    single = resnet.total.params
+    position = names(folded).index("1 … 5 ×5")
+    block = sum(layer.params for layer in resnet.layers if layer.name.startswith("layer3.1."))
+    assert folded.rows[position].cells[1] == 5 * block < single
+
+
+def test_the_first_block_of_a_stage_is_not_folded_with_the_rest(resnet: Analysis) -> None:
+    assert names(table(resnet, depth=2)).count("0") == 4
+
+
+def test_blocks_that_differ_only_inside_do_not_fold() -> None:
+    class Block(nn.Module):
+        def __init__(self, groups: int) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(4, 4, 3, padding=1, groups=groups)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv(x)
+
+    network = nn.Sequential(Block(1), Block(1), Block(2))
+    tree = table(analyse(network, input="4x8x8"))
+    assert "0 … 1 ×2" in names(tree)
+    assert "2" in names(tree)
+
+
+def test_functional_work_beside_children_has_a_row(resnet: Analysis) -> None:
+    tree = table(resnet, unfold=True)
+    assert names(tree).count(OWN_WORK) == 16  # the residual adds; flatten is a view
+
+
+def test_a_later_call_of_a_module_says_so() -> None:
+    tree = table(analyse(SharedConvolution(), input="4x5x5"))
+    assert {"conv", "conv (call 2)", "conv (call 3)"} <= set(names(tree))
+
+
+def test_depth_is_chosen_to_read_comfortably_and_said(resnet: Analysis) -> None:
+    tree = table(resnet)
+    assert len(tree.rows) <= 61
+    assert tree.notes[0] == "Depth 2 of 4; --depth 4 or --all shows more."
+    assert not any("Depth" in note for note in table(resnet, unfold=True).notes)
+
+
+@pytest.mark.parametrize("sort", [key for key in SORTABLE if key not in ("execution", "name")])
+def test_sorted_layers_fall_and_re_add(resnet: Analysis, sort: str) -> None:
+    tree = table(resnet, sort=sort, columns=[sort])
+    values = [row.cells[1] for row in tree.rows[:-1]]
+    assert values == sorted(values, reverse=True)  # type: ignore[type-var]
+    assert sum(values) == tree.rows[-1].cells[1]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"columns": ["mac"]}, "--columns mac: is no column; did you mean macs?"),
+        ({"columns": ["colour"]}, "--columns colour: is no column; use some of"),
+        ({"sort": "size"}, "--sort size: is no order; use one of"),
+    ],
+)
+def test_unknown_columns_and_orders(
+    resnet: Analysis, options: dict[str, object], words: str
+) -> None:
+    with pytest.raises(archscope.ArchscopeError) as raised:
+        table(resnet, **options)
+    assert words in str(raised.value)
+
+
+def test_an_incomplete_count_is_marked_from_the_layer_to_the_total() -> None:
+    class Spectrum(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.fft.fft(x).real
+
+    tree = table(analyse(nn.Sequential(nn.Linear(4, 4), Spectrum()), input="4"))
+    marked = [row.cells[0] for row in tree.rows if "macs" in row.lower_bound]
+    assert marked == ["Sequential", "1", "Total"]
+    assert any("aten::_fft_r2c (1) has no formula" in note for note in tree.notes)
+
+
+def test_every_column_can_be_shown(resnet: Analysis) -> None:
+    shown = table(resnet, columns=list(COLUMNS))
+    assert [column.key for column in shown.columns] == ["name", *COLUMNS]
+
+
+def test_flat_rows_hold_every_layer_under_its_full_name(resnet: Analysis) -> None:
+    flat = layers_table(resnet)
+    assert "layer1.0.conv1" in flat.column("name")
+    assert sum(flat.column("macs")) == 4_089_184_256  # type: ignore[arg-type]
+
+
+def test_the_python_result_prints_converts_and_shows() -> None:
+    result = archscope.summary("lenet", backward=True)
+    assert "conv1" in str(result)
+    assert "<table" in result._repr_html_()
+    frame = result.to_frame()
+    assert frame["params"].sum() == 61_706
+    assert list(frame.loc[frame["kind"] == "Linear", "params"]) == [48_120, 10_164, 850]
+    # LeNet's dense second convolution: 10·10·16·6·25 products and 1,600 biases, 241,600 connections.
+    assert frame.set_index("name").loc["conv2", "macs"] == 240_000

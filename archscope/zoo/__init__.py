@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-FAMILIES = ("lenet", "resnet", "resnext", "densenet")
+FAMILIES = ("lenet", "alexnet", "vgg", "nin", "googlenet", "resnet", "resnext", "densenet", "d2l")
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,12 @@ from archscope.measure.events import Call, Credit, Trace
 from archscope.measure.step import Step
 from archscope.records import LayerTime
 
-HOST_GAP = "between operators"
-DEVICE_GAP = "GPU idle / launch gap"
-OVERLAP = "overlapping kernels"
-UNKNOWN = "no layer found"
+# Rows that are no module of the network stand in brackets, as its modules cannot.
+HOST_GAP = "[between operators]"
+DEVICE_GAP = "[GPU idle / launch gap]"
+OVERLAP = "[overlapping kernels]"
+UNKNOWN = "[no layer found]"
+OPTIMIZER = "[optimizer]"
 
 # Private but three times cheaper than record_function, which adds 50 µs to every module call.
 _range = getattr(torch._C._profiler, "_RecordFunctionFast", record_function)
@@ -216,7 +218,7 @@ def _rows(credits: Sequence[Credit], calls: Sequence[Call], steps: int) -> list[
         key, phase = _row_key(credit, calls), credit.phase or "other"
         seconds[key][phase] += credit.nanoseconds / 1e9 / steps
         launches[key] += credit.operator
-    last = [("optimizer", "", 0), (UNKNOWN, "", 0), (HOST_GAP, "Python, hooks, profiler", 0)]
+    last = [(OPTIMIZER, "", 0), (UNKNOWN, "", 0), (HOST_GAP, "Python, hooks, profiler", 0)]
     order = [key for key in seconds if key not in last] + [key for key in last if key in seconds]
     return [
         LayerTime(*key, seconds=dict(seconds[key]), launches=round(launches[key] / steps))
@@ -231,7 +233,7 @@ def _row_key(credit: Credit, calls: Sequence[Call]) -> tuple[str, str, int]:
     if credit.call is not None:
         call = calls[credit.call]
         return call.name, call.kind, call.index
-    return ("optimizer", "", 0) if credit.phase == "optimizer" else (UNKNOWN, "", 0)
+    return (OPTIMIZER, "", 0) if credit.phase == "optimizer" else (UNKNOWN, "", 0)
 
 
 def _attributed(credits: Sequence[Credit]) -> dict[str, float]:

@@ -21,6 +21,9 @@ DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 LEARNING_RATE = 1e-6
 """Small enough that the weights, and so the numbers that flow, stay what they were."""
 
+LOSS = "[loss]"
+"""Name of the loss among the modules of a training step."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -187,7 +190,7 @@ class TrainingStep(Step):
         super().__init__(module, input, settings, device)
         self.eager.train()
         self.loss = Loss()
-        self.modules["loss"] = self.loss
+        self.modules[LOSS] = self.loss
         self.optimizer = _optimizer(self.eager, settings, device)
         self._value: Tensor | None = None
         self.stages = {"forward": self._forward, "backward": self._backward}
@@ -223,7 +226,7 @@ def _placed(module: nn.Module, settings: Settings, device: torch.device) -> nn.M
     try:
         network = copy.deepcopy(module)
     except Exception as error:
-        reason = f"cannot be copied ({_first_line(error)})"
+        reason = f"cannot be copied ({first_line(error)})"
         raise ArchscopeError("network", reason, "pass one that copy.deepcopy accepts") from error
     network.zero_grad(set_to_none=True)
     network.to(device)
@@ -234,7 +237,8 @@ def _placed(module: nn.Module, settings: Settings, device: torch.device) -> nn.M
     return network
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's text, or its name."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 

@@ -49,7 +49,7 @@ CALLS = [
     Call("", "Net", first=10, last=13),
     Call("conv", "Conv2d", first=10, last=11),
     Call("triton", "Fused", first=11, last=12),
-    Call("loss", "Loss", first=13, last=14),
+    Call("[loss]", "Loss", first=13, last=14),
 ]
 
 HOST = [
@@ -123,11 +123,11 @@ def test_every_kernel_is_credited_once_to_its_layer_and_phase():
         ("triton", "forward"): 300,
         ("", "forward"): 100,
         ("", "backward"): 7,
-        ("loss", "forward"): 10,
-        ("loss", "backward"): 3,
+        ("[loss]", "forward"): 10,
+        ("[loss]", "backward"): 3,
         ("conv", "backward"): 2500,
         ("conv", "accumulation"): 70,
-        ("optimizer", "optimizer"): 200,
+        ("[optimizer]", "optimizer"): 200,
         (OVERLAP, "overlap"): -500,
         (DEVICE_GAP, "idle"): 8000 - (4190 - 500),
     }

@@ -1,0 +1,184 @@
+"""`archscope profile`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from archscope.cli.options import input_option, output_option, set_option
+from archscope.errors import ArchscopeError
+
+if TYPE_CHECKING:
+    from archscope.measure.session import Plan, Progress
+    from archscope.records import Profile
+
+
+@click.command()
+@click.argument("model", required=False)
+@input_option
+@set_option
+@click.option("--batch", "batches", default="8", metavar="N,N,…", help="Batch size or sizes (8).")
+@click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps; the fastest by default.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of one operator.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["default", "fp32", "tf32", "fp16", "bf16"]),
+    default="default",
+    help="fp32 forbids TF32; default is PyTorch's own choice.",
+)
+@click.option("--amp", is_flag=True, help="Autocast, to bfloat16 unless --dtype fp16.")
+@click.option("--channels-last", is_flag=True, help="NHWC memory format.")
+@click.option("--compile", "mode", is_flag=False, flag_value="default", metavar="[MODE]",
+              help="torch.compile, such as --compile=max-autotune.")  # fmt: skip
+@click.option("--cuda-graph", is_flag=True, help="Also replay the step as one CUDA graph.")
+@click.option("--cold-l2", is_flag=True, help="Overwrite the cache before every repetition.")
+@click.option(
+    "--optimizer",
+    type=click.Choice(["sgd", "adam", "adamw", "none"]),
+    default="sgd",
+    help="What updates the weights (sgd with momentum).",
+)
+@click.option("--train", "only", flag_value="training", help="Training only.")
+@click.option("--eval", "only", flag_value="inference", help="Inference only.")
+@click.option(
+    "--precision",
+    type=click.FloatRange(min=0.2),
+    default=0.5,
+    metavar="PERCENT",
+    help="Half width of the median's interval at which to stop (0.5).",
+)
+@click.option(
+    "--max-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    help="Longest time spent on one number (10).",
+)
+@click.option("--max-batch", is_flag=True, help="Find the largest batch that fits.")
+@click.option("--every-layer", is_flag=True, help="List every layer, not the slowest.")
+@click.option("--all-reports", is_flag=True, help="Measure all that reports/ shows.")
+@output_option
+def command(
+    model: str | None, input_text: str | None, settings: tuple[str, ...], batches: str,
+    max_batch: bool, every_layer: bool, all_reports: bool, outputs: tuple[str, ...], **chosen: Any,
+) -> None:  # fmt: skip
+    """Measure MODEL's forward and backward time, whole and by layer, on a real device.
+
+    Ctrl-C ends the measuring and reports what is known by then.
+    """
+    # Read by the profiler's library when torch is loaded; it would write to stderr.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    if (model is None) != all_reports:
+        problem = "goes without MODEL" if all_reports else "is missing"
+        argument = "--all-reports" if all_reports else "MODEL"
+        raise ArchscopeError(argument, problem, "see archscope profile --help")
+    from archscope.cli.output import check_outputs, emit
+    from archscope.resolve import parse_settings
+
+    check_outputs(outputs)
+    sizes = _sizes(batches)
+    plan = _plan(**chosen)
+    if model is None:
+        _measure_reports(plan)
+        return
+    keywords = parse_settings(settings)
+    if max_batch:
+        _largest(model, plan, input_text, keywords)
+        return
+    from archscope.study.measured import sweep
+    from archscope.study.profile import profile_report
+
+    with _progress() as progress:
+        profiles = sweep(model, plan, sizes, input=input_text, keywords=keywords, progress=progress)
+    emit(profile_report(profiles, every_layer=every_layer), outputs)
+    _leave_if_interrupted(profiles)
+
+
+def _plan(
+    device: str | None, threads: int | None, dtype: Any, amp: bool, channels_last: bool,
+    mode: str | None, cuda_graph: bool, cold_l2: bool, optimizer: Any, only: str | None,
+    precision: float, max_seconds: float,
+) -> Plan:  # fmt: skip
+    from archscope.measure import device as devices
+    from archscope.measure.sampling import StoppingRule
+    from archscope.measure.session import Plan
+    from archscope.measure.step import Settings
+
+    name = device or devices.best()
+    devices.find(name)
+    settings = Settings(
+        device=name,
+        dtype=dtype,
+        amp=amp,
+        channels_last=channels_last,
+        compile=mode,
+        optimizer=optimizer,
+        threads=threads,
+        cuda_graph=cuda_graph,
+        cold_l2=cold_l2,
+    )
+    rule = StoppingRule(precision=precision / 100, max_seconds=max_seconds)
+    modes: Any = ("training", "inference") if only is None else (only,)
+    return Plan(settings, rule, modes)
+
+
+def _sizes(text: str) -> list[int]:
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise ArchscopeError(f"--batch {text}", "is no batch size", "write 8 or 1,8,32")
+    return [int(part) for part in parts]
+
+
+def _largest(model: str, plan: Plan, input_text: str | None, keywords: dict[str, Any]) -> None:
+    from archscope.study.measured import largest_batch
+    from archscope.units import binary_bytes
+
+    found = largest_batch(model, plan, input=input_text, keywords=keywords)
+    click.echo(
+        f"{model}, {plan.modes[0]} on {plan.settings.device}: batch {found.batch} runs, with a "
+        f"peak of about {binary_bytes(found.peak_bytes)} of {binary_bytes(found.limit_bytes)}."
+    )
+
+
+def _measure_reports(plan: Plan) -> None:
+    from archscope.study.jobs import measure_reports
+
+    with _progress() as progress:
+        for path in measure_reports(plan.settings.device, plan.settings.threads, progress):
+            click.echo(f"wrote {path}", err=True)
+
+
+def _leave_if_interrupted(profiles: Sequence[Profile]) -> None:
+    from archscope.measure.session import interrupted
+
+    if any(interrupted(profile) for profile in profiles):
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A bar for each number being measured, on stderr, where that is a terminal."""
+    stream = click.get_text_stream("stderr")
+    if not stream.isatty():
+        from archscope.measure.session import silent
+
+        yield silent
+        return
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.TimeElapsedColumn(),
+    )
+    with progress.Progress(*columns, console=Console(file=stream), transient=True) as bars:
+        task = bars.add_task("preparing", total=1.0)
+
+        def show(label: str, share: float) -> None:
+            bars.update(task, description=f"measuring {label}", completed=share)
+
+        yield show

@@ -1,0 +1,268 @@
+"""The device: its name, what decides its speed just now, and how fast it can be."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from archscope.errors import ArchscopeError
+from archscope.measure.clock import synchronizer
+from archscope.records import Environment
+
+COPY = "copy"
+"""Key of the memory roof in Peaks, in bytes per second; the others are dtypes, in flop/s."""
+
+DATA_SHEET: dict[str, dict[str, float]] = {
+    # Dense rates of NVIDIA's data sheets, without sparsity.
+    "H200": {"fp32": 67e12, "tf32": 494.5e12, "fp16": 989e12, "bf16": 989e12, COPY: 4.8e12},
+    "H100": {"fp32": 67e12, "tf32": 494.5e12, "fp16": 989e12, "bf16": 989e12, COPY: 3.35e12},
+    "A100": {"fp32": 19.5e12, "tf32": 156e12, "fp16": 312e12, "bf16": 312e12, COPY: 1.555e12},
+    "V100": {"fp32": 15.7e12, "fp16": 125e12, COPY: 0.9e12},
+    "T4": {"fp32": 8.1e12, "fp16": 65e12, COPY: 0.32e12},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """How fast a device can be.
+
+    Args:
+        rates: flop/s by dtype (`fp32`, `tf32`, `fp16`, `bf16`) and bytes/s under `copy`.
+        source: `measured` or `data sheet`.
+    """
+
+    rates: Mapping[str, float]
+    source: str
+
+
+def find(name: str) -> torch.device:
+    """The device of that name.
+
+    Raises:
+        ArchscopeError: PyTorch knows no such device, or this machine has none.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        remedy = "use cpu, cuda, cuda:1 or mps"
+        raise ArchscopeError(f"--device {name}", "is no device", remedy) from None
+    available = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }.get(device.type, 0)
+    if (device.index or 0) >= available:
+        raise ArchscopeError(
+            f"--device {name}",
+            f"this machine has {available or 'no'} {device.type} device{'s' * (available > 1)}",
+            "use --device cpu",
+        )
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    return device
+
+
+def best() -> str:
+    """`cuda` where there is one, else `mps`, else `cpu`."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def model_name(device: torch.device) -> str:
+    """What the device calls itself: `NVIDIA H200`, `Intel(R) Xeon(R) …`."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def environment(device: torch.device) -> Environment:
+    """Facts that decide a time and can be read without measuring."""
+    facts = {
+        "device name": model_name(device),
+        "date": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "threads": str(torch.get_num_threads()),
+        "affinity": f"{_usable_cores()} of {os.cpu_count()} cores",
+        "load": _load(),
+    }
+    if device.type == "cuda":
+        facts |= {
+            "cuda": str(torch.version.cuda),
+            "cudnn": str(torch.backends.cudnn.version()),  # type: ignore[no-untyped-call]
+            "cudnn.benchmark": str(torch.backends.cudnn.benchmark),
+            "matrix products": _tf32(torch.backends.cuda.matmul),
+            "convolutions": _tf32(torch.backends.cudnn.conv),  # type: ignore[attr-defined]
+            **_nvidia_smi(device, {"driver": "driver_version"}),
+        }
+    return Environment(str(device), tuple(facts.items()))
+
+
+def _tf32(backend: object) -> str:
+    return "TF32" if getattr(backend, "fp32_precision", "") == "tf32" else "no TF32"
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _load() -> str:
+    return f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "unknown"
+
+
+def state(device: torch.device) -> dict[str, str]:
+    """Clocks, temperature and power at this moment; empty where they cannot be read."""
+    return _nvidia_smi(
+        device,
+        {
+            "SM clock": "clocks.sm",
+            "memory clock": "clocks.mem",
+            "temperature": "temperature.gpu",
+            "power": "power.draw",
+        },
+    )
+
+
+def _nvidia_smi(device: torch.device, queries: Mapping[str, str]) -> dict[str, str]:
+    if device.type != "cuda" or shutil.which("nvidia-smi") is None:
+        return {}
+    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", device.index)
+    identity = str(uuid) if isinstance(uuid, int) else f"GPU-{uuid}"
+    fields = ",".join(queries.values())
+    command = ["nvidia-smi", f"--id={identity}", f"--query-gpu={fields}", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    values = done.stdout.strip().split(",")
+    return {key: value.strip() for key, value in zip(queries, values, strict=False)}
+
+
+def peaks(device: torch.device) -> Peaks:
+    """Measured once per device, driver and thread count, and kept in the cache folder.
+
+    Where measuring fails (no memory for large matrices), data-sheet values, labelled so.
+    """
+    key = _cache_key(device)
+    kept = _read_cache().get(key)
+    if kept is not None:
+        return Peaks(kept, "measured")
+    try:
+        rates = measure_peaks(device)
+    except RuntimeError:
+        name = model_name(device)
+        sheet = next((rates for part, rates in DATA_SHEET.items() if part in name), {})
+        return Peaks(sheet, "data sheet")
+    _write_cache(key, rates)
+    return Peaks(rates, "measured")
+
+
+def measure_peaks(device: torch.device) -> dict[str, float]:
+    """Fastest of several large square matrix products a dtype, and of copies.
+
+    A copy reads and writes, so it moves twice its size.
+    """
+    cuda = device.type == "cuda"
+    side, copied = (8192, 1 << 30) if cuda else (2048, 256 << 20)
+    dtypes = {"fp32": torch.float32}
+    if cuda:
+        dtypes |= {"tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    rates = {
+        name: 2 * side**3 / _matrix_product_seconds(device, name, dtype, side)
+        for name, dtype in dtypes.items()
+    }
+    source = torch.randint(0, 100, (copied,), dtype=torch.int8, device=device)
+    target = torch.empty_like(source)
+    rates[COPY] = 2 * copied / _fastest(lambda: target.copy_(source), synchronizer(device))
+    return rates
+
+
+def _matrix_product_seconds(
+    device: torch.device, name: str, dtype: torch.dtype, side: int
+) -> float:
+    left = torch.randn(side, side, device=device, dtype=dtype)
+    right = torch.randn(side, side, device=device, dtype=dtype)
+    out = torch.empty_like(left)
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    try:
+        matmul.fp32_precision = "tf32" if name == "tf32" else "ieee"
+        return _fastest(lambda: torch.mm(left, right, out=out), synchronizer(device))
+    finally:
+        matmul.fp32_precision = before
+
+
+def _fastest(run: Callable[[], object], synchronize: Callable[[], None]) -> float:
+    """Shortest of at least five repetitions that fill a fifth of a second."""
+    best, spent, count = float("inf"), 0.0, 0
+    run()
+    while count < 5 or (spent < 0.2 and count < 100):
+        synchronize()
+        begin = time.perf_counter()
+        run()
+        synchronize()
+        seconds = time.perf_counter() - begin
+        best, spent, count = min(best, seconds), spent + seconds, count + 1
+    return best
+
+
+def _cache_key(device: torch.device) -> str:
+    parts = [device.type, model_name(device), f"torch {torch.__version__}"]
+    if device.type == "cuda":
+        parts.append(_nvidia_smi(device, {"driver": "driver_version"}).get("driver", ""))
+    else:
+        parts.append(f"{torch.get_num_threads()} threads")
+    return " | ".join(parts)
+
+
+def _cache_file() -> Path:
+    try:
+        import platformdirs
+
+        folder = Path(platformdirs.user_cache_dir("archscope"))
+    except ImportError:
+        local = os.environ.get("LOCALAPPDATA") if sys.platform == "win32" else None
+        root = os.environ.get("XDG_CACHE_HOME") or local or Path.home() / ".cache"
+        folder = Path(root) / "archscope"
+    return folder / "peaks.json"
+
+
+def _read_cache() -> dict[str, dict[str, float]]:
+    try:
+        found = json.loads(_cache_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write_cache(key: str, rates: Mapping[str, float]) -> None:
+    """Add one device; a folder that cannot be written only costs the time to measure again."""
+    path = _cache_file()
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({**_read_cache(), key: dict(rates)}, indent=1)
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,183 @@
+"""Whatever the user names → Profile: measured on a real device, with its count beside it."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from archscope.errors import ArchscopeError
+from archscope.measure import device as devices
+from archscope.measure import memory, session
+from archscope.measure.session import OutOfMemoryError, Plan, Progress, silent
+from archscope.measure.step import InferenceStep, Step, TrainingStep, configured, with_batch
+from archscope.records import Analysis, InputSpec, Profile
+from archscope.study.analyse import Subject, analyse, find
+from archscope.study.call import network_call
+
+DEFAULT_BATCH = 8
+
+
+def profile(
+    model: Any,
+    plan: Plan,
+    *,
+    input: Any = None,
+    batch: int | None = None,
+    keywords: Mapping[str, Any] | None = None,
+    progress: Progress = silent,
+) -> Profile:
+    """Measure one network on one device.
+
+    Args:
+        model: a name (`resnet50`, `nets.py:Net`), an `nn.Module`, or a class that makes one.
+        plan: device, settings, precision, and what to measure.
+        input: a specification (`3x224x224`) or an InputSpec; the network's default when `None`.
+        batch: 8 when `None` and the input has a batch dimension.
+        keywords: passed to the constructor.
+        progress: told what is being measured.
+
+    Raises:
+        ArchscopeError: no such network or device, or the network fails.
+        OutOfMemoryError: the batch does not fit.
+    """
+    subject, spec = _subject(model, input, batch, keywords)
+    found = session.run(subject.name, _built(subject), spec, plan, progress, subject.keywords)
+    if not plan.details:
+        return found
+    analysis = _count(model, spec, plan, keywords)
+    if analysis is None:
+        return replace(found, notes=(*found.notes, "Its operators could not be counted."))
+    return replace(found, analysis=analysis)
+
+
+def sweep(
+    model: Any,
+    plan: Plan,
+    batches: Iterable[int],
+    *,
+    input: Any = None,
+    keywords: Mapping[str, Any] | None = None,
+    progress: Progress = silent,
+) -> tuple[Profile, ...]:
+    """Measure at several batch sizes, up to the first that does not fit.
+
+    The batch that failed is named in the notes of the largest that ran; an interruption ends the
+    sweep and keeps what was measured.
+
+    Raises:
+        OutOfMemoryError: already the smallest batch does not fit.
+    """
+    found: list[Profile] = []
+    for batch in sorted(set(batches)):
+        try:
+            measured = profile(
+                model, plan, input=input, batch=batch, keywords=keywords, progress=progress
+            )
+        except OutOfMemoryError as error:
+            if not found:
+                raise
+            largest = found[-1]
+            note = f"{error.argument} {error.problem}; the largest that ran is "
+            note += f"{largest.input.batch}."
+            found[-1] = replace(largest, notes=(*largest.notes, note))
+            break
+        found.append(measured)
+        if session.interrupted(measured):
+            break
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class LargestBatch:
+    """The largest batch that runs, with its predicted peak and the memory there is, in bytes."""
+
+    batch: int
+    peak_bytes: int
+    limit_bytes: int
+
+
+def largest_batch(
+    model: Any,
+    plan: Plan,
+    *,
+    input: Any = None,
+    keywords: Mapping[str, Any] | None = None,
+    limit_bytes: int | None = None,
+) -> LargestBatch:
+    """Find the largest batch of the plan's first mode by prediction, confirmed by a real run.
+
+    Args:
+        model: as for `profile`; the confirming process builds it again, so a name is best.
+        plan: device, settings and mode.
+        input: as for `profile`.
+        keywords: passed to the constructor.
+        limit_bytes: pretend that there is this much memory.
+    """
+    subject, spec = _subject(model, input, 1, keywords)
+    device = devices.find(plan.settings.device)
+    module = _built(subject)
+
+    def peak_at(batch: int) -> int:
+        with configured(plan.settings, device):
+            step = _step(plan, module, with_batch(spec, batch))
+            found = memory.peak_bytes(step)
+        return max(size for kind, size in found.items() if kind.endswith(" allocated"))
+
+    def fits(batch: int) -> bool:
+        arguments = (model, plan, with_batch(spec, batch), dict(keywords or {}))
+        process = multiprocessing.get_context("spawn").Process(target=_try, args=arguments)
+        process.start()
+        process.join()
+        return process.exitcode == 0
+
+    limit = limit_bytes or memory.available_bytes(device)
+    batch, peak = memory.largest_batch(peak_at, fits, limit)
+    return LargestBatch(batch, peak, limit)
+
+
+def _try(model: Any, plan: Plan, spec: InputSpec, keywords: Mapping[str, Any]) -> None:
+    """Two steps, in a process of their own; exits 1 when memory runs out."""
+    device = devices.find(plan.settings.device)
+    module = _built(find(model, keywords))
+    try:
+        with configured(plan.settings, device):
+            step = _step(plan, module, spec)
+            step()
+            step()
+    except Exception as error:
+        if memory.is_out_of_memory(error):
+            raise SystemExit(1) from None
+        raise
+
+
+def _step(plan: Plan, module: Any, spec: InputSpec) -> Step:
+    kind = TrainingStep if plan.modes[0] == "training" else InferenceStep
+    return kind(module, spec, plan.settings, devices.find(plan.settings.device))
+
+
+def _subject(
+    model: Any, input: Any, batch: int | None, keywords: Mapping[str, Any] | None
+) -> tuple[Subject, InputSpec]:
+    subject = find(model, keywords or {})
+    spec = network_call(subject, input, None).spec
+    if batch is None and any(tensor.batched for tensor in spec.tensors):
+        batch = DEFAULT_BATCH
+    return subject, with_batch(spec, batch)
+
+
+def _built(subject: Subject) -> Any:
+    if subject.rebuild is None:
+        raise ArchscopeError(subject.name, "has no weights", "give it with storage, or by name")
+    return subject.rebuild()
+
+
+def _count(
+    model: Any, spec: InputSpec, plan: Plan, keywords: Mapping[str, Any] | None
+) -> Analysis | None:
+    training = plan.modes[0] == "training"
+    try:
+        return analyse(model, input=spec, backward=training, train=training, keywords=keywords)
+    except ArchscopeError:
+        return None

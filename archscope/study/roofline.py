@@ -1,0 +1,278 @@
+"""Profile → how near each layer comes to what the device could do, and what holds it back.
+
+The roofline model (Williams, Waterman and Patterson 2009, "Roofline: an insightful visual
+performance model for multicore architectures"): a layer cannot run faster than the arithmetic
+peak, nor faster than its bytes can be moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from archscope.records import Analysis, Layer, LayerTime, Profile, Work
+from archscope.table import Axis, Chart, Column, Row, Series, Table
+
+Bound = Literal[
+    "compute-bound", "memory-bound", "launch-bound", "latency/occupancy-limited", "not counted"
+]
+
+IDLE_LIMIT = 0.20
+SHORT_KERNEL_SECONDS = 5e-6
+NEAR_ROOF = 0.60
+
+RULE = (
+    f"Class: launch-bound where the device idles for more than {100 * IDLE_LIMIT:.0f} % of the "
+    f"step or a layer's mean kernel is shorter than {1e6 * SHORT_KERNEL_SECONDS:.0f} µs; else "
+    f"compute-bound or memory-bound where the nearer roof is reached to {100 * NEAR_ROOF:.0f} % "
+    "or more; else latency/occupancy-limited."
+)
+OPERATIONS = (
+    "Operations: 2 × MACs plus elementwise operations. "
+    "Bytes: distinct inputs and outputs of each operator once, so a rate above the memory roof "
+    "means that data came from a cache."
+)
+
+COLUMNS = (
+    Column("name", "Layer", "name"),
+    Column("kind", "Kind", "text", 4),
+    Column("phase", "Pass", "text"),
+    Column("seconds", "Time", "seconds"),
+    Column("intensity", "Op/byte", "decimal", 2),
+    Column("operations_per_second", "Op/s", "flops_per_second", 1),
+    Column("bytes_per_second", "Bytes/s", "bytes_per_second", 1),
+    Column("roof_share", "Of roof", "percent"),
+    Column("bound", "Class", "text"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Roofs:
+    """What the device can do at most: operations and bytes a second."""
+
+    operations_per_second: float
+    bytes_per_second: float
+
+    @property
+    def ridge(self) -> float:
+        """Arithmetic intensity (operations per byte) where both roofs meet."""
+        return self.operations_per_second / self.bytes_per_second
+
+    def seconds(self, operations: float, moved_bytes: float) -> float:
+        """The shortest time that the work can take."""
+        return max(operations / self.operations_per_second, moved_bytes / self.bytes_per_second)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One layer's pass on the roofline.
+
+    Args:
+        seconds: busy time.
+        operations, moved_bytes: work in that time.
+        launches: kernels a pass, 0 on the host.
+    """
+
+    name: str
+    kind: str
+    phase: str
+    seconds: float
+    operations: int
+    moved_bytes: float
+    launches: int = 0
+
+    @property
+    def intensity(self) -> float | None:
+        return self.operations / self.moved_bytes if self.moved_bytes else None
+
+    @property
+    def operations_per_second(self) -> float:
+        return self.operations / self.seconds
+
+    @property
+    def bytes_per_second(self) -> float:
+        return self.moved_bytes / self.seconds
+
+    def roof_share(self, roofs: Roofs) -> float:
+        """Share of the nearer roof that is reached: shortest possible time over time taken."""
+        return roofs.seconds(self.operations, self.moved_bytes) / self.seconds
+
+    def bound(self, roofs: Roofs, idle: float = 0.0) -> Bound:
+        """What holds it back, by `RULE`; `idle` is the step's share of idle time."""
+        if not self.operations and not self.moved_bytes:
+            return "not counted"
+        if idle > IDLE_LIMIT or (
+            self.launches and self.seconds / self.launches < SHORT_KERNEL_SECONDS
+        ):
+            return "launch-bound"
+        if self.roof_share(roofs) < NEAR_ROOF:
+            return "latency/occupancy-limited"
+        compute = self.operations / roofs.operations_per_second
+        memory = self.moved_bytes / roofs.bytes_per_second
+        return "compute-bound" if compute >= memory else "memory-bound"
+
+
+def roofs(profile: Profile) -> Roofs | None:
+    """The roofs that hold for this profile's dtype, `None` where they were not measured."""
+    rate, copy = profile.peaks.get(arithmetic(profile)), profile.peaks.get("copy")
+    return Roofs(rate, copy) if rate and copy else None
+
+
+def arithmetic(profile: Profile) -> str:
+    """Which of the peaks holds: the dtype in which the device multiplies."""
+    fact = profile.environment.fact
+    dtype = fact("dtype") or "default"
+    if fact("autocast") == "on" and dtype != "fp16":
+        dtype = "bf16"
+    if dtype in ("default", "tf32"):
+        dtype = "tf32" if fact("convolutions") == "TF32" else "fp32"
+    return dtype if dtype in profile.peaks else "fp32"
+
+
+def idle_share(profile: Profile) -> float:
+    """Share of the step in which the device had nothing to do."""
+    total = sum(row.total_seconds for row in profile.layers)
+    idle = sum(row.seconds.get("idle", 0.0) for row in profile.layers)
+    return idle / total if total else 0.0
+
+
+def points(profile: Profile) -> list[Point]:
+    """One point a layer and pass that was both timed and counted."""
+    if profile.analysis is None:
+        return []
+    counted = work_by_call(profile.analysis)
+    on_device = not profile.environment.device.startswith("cpu")
+    width = _byte_width(profile)
+    found = []
+    for row in profile.layers:
+        layer = counted.get((row.name, row.call))
+        if layer is None:
+            continue
+        for phase, work in (("forward", layer.forward), ("backward", layer.backward)):
+            seconds = row.seconds.get(phase, 0.0)
+            if work is not None and seconds > 0:
+                launches = _launches(row, phase) if on_device else 0
+                found.append(_point(row, phase, seconds, work, width, launches))
+    return found
+
+
+def _point(
+    row: LayerTime, phase: str, seconds: float, work: Work, width: float, launches: int
+) -> Point:
+    operations = 2 * work.macs + work.elementwise
+    moved = work.bytes_moved * width
+    return Point(row.name, row.kind, phase, seconds, operations, moved, launches)
+
+
+def work_by_call(analysis: Analysis) -> Mapping[tuple[str, int], Layer]:
+    """The counted calls by name and index, as layer times name them."""
+    return {(layer.name, layer.call): layer for layer in analysis.calls if layer.called}
+
+
+def _launches(row: LayerTime, phase: str) -> int:
+    """Kernels of one pass: the row's, shared out by time."""
+    return max(1, round(row.launches * row.seconds[phase] / row.total_seconds))
+
+
+def _byte_width(profile: Profile) -> float:
+    """Bytes of the dtype measured over those of the count, which is made in float32."""
+    fact = profile.environment.fact
+    half = fact("autocast") == "on" or fact("dtype") in ("fp16", "bf16")
+    return 0.5 if half else 1.0
+
+
+def total_point(profile: Profile) -> Point | None:
+    """All layers in one: the whole step's work over its whole time."""
+    parts = points(profile)
+    if not parts:
+        return None
+    return Point(
+        "whole step",
+        "",
+        "all",
+        sum(row.total_seconds for row in profile.layers),
+        sum(point.operations for point in parts),
+        sum(point.moved_bytes for point in parts),
+    )
+
+
+def roofline_table(profile: Profile, most: int = 20) -> Table | None:
+    """Rates, share of the roof and class of the layers that take the most time, and in total.
+
+    `None` where the device's roofs or the counts are missing.
+    """
+    limits, parts = roofs(profile), points(profile)
+    if limits is None or not parts:
+        return None
+    slowest = sorted(parts, key=lambda point: -point.seconds)[:most]
+    rows = [Row(_cells(point, limits, 0.0)) for point in slowest]
+    whole, idle = total_point(profile), idle_share(profile)
+    if whole is not None:
+        rows.append(Row(_cells(whole, limits, idle), kind="total"))
+    source = profile.environment.fact("roofs") or "unknown source"
+    shown = f"The {len(slowest)} slowest of {len(parts)} passes. " if len(parts) > most else ""
+    roof_text = (
+        f"Roofs ({source}): {limits.operations_per_second / 1e12:.3g} T operations/s in "
+        f"{arithmetic(profile)}, {limits.bytes_per_second / 1e9:.4g} GB/s; they meet at "
+        f"{limits.ridge:.3g} operations per byte."
+    )
+    title = f"Roofline of {profile.model}"
+    return Table(title, COLUMNS, tuple(rows), (shown + roof_text, OPERATIONS, RULE))
+
+
+def _cells(
+    point: Point, limits: Roofs, idle: float
+) -> tuple[str, str, str, float, float | None, float, float, float, str]:
+    return (
+        point.name or "[network]",
+        point.kind,
+        point.phase,
+        point.seconds,
+        point.intensity,
+        point.operations_per_second,
+        point.bytes_per_second,
+        point.roof_share(limits),
+        point.bound(limits, idle),
+    )
+
+
+def roofline_chart(profile: Profile) -> Chart | None:
+    """Layers by arithmetic intensity and rate, bubbles by time, under the roofs."""
+    limits = roofs(profile)
+    parts = [p for p in points(profile) if p.operations and p.moved_bytes]
+    if limits is None or not parts:
+        return None
+    longest = max(point.seconds for point in parts)
+    series = []
+    for phase in ("forward", "backward"):
+        chosen = [point for point in parts if point.phase == phase]
+        if chosen:
+            series.append(
+                Series(
+                    phase,
+                    tuple(point.operations / point.moved_bytes for point in chosen),
+                    tuple(point.operations_per_second for point in chosen),
+                    labels=tuple(
+                        point.name if point.seconds > longest / 2 else "" for point in chosen
+                    ),
+                    sizes=tuple(point.seconds / longest for point in chosen),
+                )
+            )
+    left = min(point.operations / point.moved_bytes for point in parts) / 2
+    right = max(4 * limits.ridge, *(2 * p.operations / p.moved_bytes for p in parts))
+    top = limits.operations_per_second
+    roof = Series(
+        "roof",
+        (left, limits.ridge, right),
+        (left * limits.bytes_per_second, top, top),
+    )
+    return Chart(
+        f"Roofline of {profile.model} on {profile.environment.fact('device name')}",
+        "scatter",
+        Axis("operations per byte", "decimal", log=True),
+        Axis("operations per second", "flops_per_second", log=True),
+        tuple(series),
+        lines=(roof,),
+        notes=("Bubble area: time. " + OPERATIONS,),
+    )

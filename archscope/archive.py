@@ -7,7 +7,7 @@ import dataclasses
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,10 +57,10 @@ def loads(text: str, argument: str = "file") -> Record:
             f"has schema {data.get('schema')!r}, this archscope reads {SCHEMA}",
             "upgrade archscope or save it again",
         )
-    kind = KINDS[data.pop("archscope")]
+    kind: Any = KINDS[data.pop("archscope")]
     data.pop("schema")
     try:
-        return _restored(kind, data)  # type: ignore[no-any-return]
+        return _decoder(kind)(data)  # type: ignore[no-any-return]
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise ArchscopeError(
             argument, f"is a damaged {kind.__name__} ({error})", "save it again with -o"
@@ -102,59 +102,104 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return field.default
 
 
+Decoder: typing.TypeAlias = Callable[[Any], Any]
+"""Rebuilds a value of one type from JSON's own types, and refuses what does not fit."""
+
+
 @cache
-def _hints(cls: type[Any]) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
-
-
-def _restored(hint: Any, value: Any) -> Any:
-    """Rebuild a value of the hinted type, refusing what does not fit."""
+def _decoder(hint: Any) -> Decoder:
+    """The decoder of a type, composed once: a record holds thousands of values of few types."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
-        return _restored_record(hint, value)
+        return _record_decoder(hint)
     if origin in (typing.Union, types.UnionType):
-        return _restored_union(arguments, value)
+        return _union_decoder(arguments)
     if origin is tuple:
-        return _restored_tuple(arguments, value)
+        return _tuple_decoder(arguments)
     if origin is typing.Literal:
-        if value not in arguments:
-            raise ValueError(f"{value!r} is none of {arguments}")
-        return value
+        return _literal_decoder(arguments)
     if origin is not None and issubclass(origin, Mapping):
-        if not isinstance(value, dict):
-            raise TypeError(f"expected an object, found {value!r:.40}")
-        return {key: _restored(arguments[1], item) for key, item in value.items()}
-    if hint is float and type(value) is int:
-        return float(value)
-    if hint is type(None) and value is None:
-        return None
-    if type(value) is not hint:
-        raise TypeError(f"expected {getattr(hint, '__name__', hint)}, found {value!r:.40}")
-    return value
+        return _mapping_decoder(_decoder(arguments[1]))
+    return _plain_decoder(hint)
 
 
-def _restored_record(cls: Any, value: Any) -> Any:
-    if not isinstance(value, dict):
-        raise TypeError(f"expected an object for {cls.__name__}, found {value!r:.40}")
-    hints = _hints(cls)
-    unknown = value.keys() - hints.keys()
-    if unknown:
-        raise ValueError(f"unknown field {min(unknown)!r} in {cls.__name__}")
-    return cls(**{key: _restored(hints[key], item) for key, item in value.items()})
+def _record_decoder(cls: Any) -> Decoder:
+    hints = typing.get_type_hints(cls)
+    fields = {field.name: _decoder(hints[field.name]) for field in dataclasses.fields(cls)}
+
+    def decode(value: Any) -> Any:
+        if type(value) is not dict:
+            raise TypeError(f"expected an object for {cls.__name__}, found {value!r:.40}")
+        unknown = value.keys() - fields.keys()
+        if unknown:
+            raise ValueError(f"unknown field {min(unknown)!r} in {cls.__name__}")
+        return cls(**{key: fields[key](item) for key, item in value.items()})
+
+    return decode
 
 
-def _restored_union(options: tuple[Any, ...], value: Any) -> Any:
-    for option in options:
-        with contextlib.suppress(TypeError, ValueError):
-            return _restored(option, value)
-    raise TypeError(f"{value!r:.40} has no admissible type")
+def _union_decoder(options: tuple[Any, ...]) -> Decoder:
+    exact = {option for option in options if option in (int, float, bool, str, type(None))}
+    decoders = [_decoder(option) for option in options]
+
+    def decode(value: Any) -> Any:
+        if type(value) in exact:
+            return value
+        for decoder in decoders:
+            with contextlib.suppress(TypeError, ValueError):
+                return decoder(value)
+        raise TypeError(f"{value!r:.40} has no admissible type")
+
+    return decode
 
 
-def _restored_tuple(arguments: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
-    if not isinstance(value, list):
-        raise TypeError(f"expected a list, found {value!r:.40}")
+def _tuple_decoder(arguments: tuple[Any, ...]) -> Decoder:
     if len(arguments) == 2 and arguments[1] is Ellipsis:
-        return tuple(_restored(arguments[0], item) for item in value)
-    if len(arguments) != len(value):
-        raise ValueError(f"expected {len(arguments)} items, found {len(value)}")
-    return tuple(_restored(hint, item) for hint, item in zip(arguments, value, strict=True))
+        item_decoder = _decoder(arguments[0])
+
+        def decode(value: Any) -> Any:
+            if type(value) is not list:
+                raise TypeError(f"expected a list, found {value!r:.40}")
+            return tuple(map(item_decoder, value))
+
+        return decode
+
+    decoders = [_decoder(argument) for argument in arguments]
+
+    def decode_fixed(value: Any) -> Any:
+        if type(value) is not list:
+            raise TypeError(f"expected a list, found {value!r:.40}")
+        if len(decoders) != len(value):
+            raise ValueError(f"expected {len(decoders)} items, found {len(value)}")
+        return tuple(decoder(item) for decoder, item in zip(decoders, value, strict=True))
+
+    return decode_fixed
+
+
+def _literal_decoder(options: tuple[Any, ...]) -> Decoder:
+    def decode(value: Any) -> Any:
+        if value not in options:
+            raise ValueError(f"{value!r} is none of {options}")
+        return value
+
+    return decode
+
+
+def _mapping_decoder(item_decoder: Decoder) -> Decoder:
+    def decode(value: Any) -> Any:
+        if type(value) is not dict:
+            raise TypeError(f"expected an object, found {value!r:.40}")
+        return {key: item_decoder(item) for key, item in value.items()}
+
+    return decode
+
+
+def _plain_decoder(cls: type[Any]) -> Decoder:
+    def decode(value: Any) -> Any:
+        if type(value) is cls:
+            return value
+        if cls is float and type(value) is int:
+            return float(value)
+        raise TypeError(f"expected {cls.__name__}, found {value!r:.40}")
+
+    return decode

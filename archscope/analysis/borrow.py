@@ -19,20 +19,42 @@ StandIn = Callable[[torch.Tensor], torch.Tensor]
 
 
 def weightless(tensor: torch.Tensor) -> torch.Tensor:
-    """A meta tensor of the same kind, shape, strides and dtype: no storage."""
+    """A meta tensor of the same kind, shape, strides and dtype: no storage.
+
+    A buffer that is on meta already stands in for itself.
+    """
     if is_lazy(tensor):
         lazy: Any = type(tensor)  # its constructor's keywords are missing from torch's own stubs
         return cast(
             torch.Tensor,
             lazy(requires_grad=tensor.requires_grad, device="meta", dtype=tensor.dtype),
         )
-    with torch.no_grad():
-        twin = torch.empty_strided(
-            tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta"
-        )  # `empty_like` would import sympy
-    if isinstance(tensor, nn.Parameter):
-        return nn.Parameter(twin, requires_grad=tensor.requires_grad)
-    return twin.requires_grad_(tensor.requires_grad)
+    kind, trainable = type(tensor), tensor.requires_grad
+    if kind is torch.Tensor and tensor.is_meta and not trainable:
+        return tensor
+    twin = _empty_twin(tensor)
+    if kind is nn.Parameter:
+        return nn.Parameter(twin, trainable)
+    if kind is not torch.Tensor and _is_plain(tensor):
+        twin = twin.as_subclass(kind)
+        twin.__dict__.update(tensor.__dict__)
+    elif isinstance(tensor, nn.Parameter):
+        return nn.Parameter(twin, trainable)
+    return twin.requires_grad_(trainable)
+
+
+def _empty_twin(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.layout is not torch.strided or tensor.is_quantized:
+        dtype = torch.float32 if tensor.is_quantized else tensor.dtype
+        return torch.empty(tensor.shape, dtype=dtype, device="meta")
+    return torch.empty_strided(
+        tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta"
+    )  # `empty_like` would import sympy
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    """Whether a subclass is one storage with a name: it does not wrap other tensors."""
+    return type(tensor).__torch_dispatch__ is torch.Tensor.__torch_dispatch__
 
 
 def with_storage(tensor: torch.Tensor) -> torch.Tensor:
@@ -54,22 +76,43 @@ def borrowed(network: nn.Module, stand_in: StandIn) -> Iterator[nn.Module]:
         network: any module; shared and nested modules are visited once.
         stand_in: `weightless` or `with_storage`.
     """
-    modules = list(network.modules())
-    saved = [(module, type(module), _snapshot(module.__dict__)) for module in modules]
+    modules = list(members(network).values())
+    saved = [_Snapshot(module) for module in modules]
     random_state, torch_state = random.getstate(), torch.get_rng_state()
     try:
         exchange = _Exchange(stand_in)
-        for module in modules:
-            for key, value in module.__dict__.items():
-                module.__dict__[key] = exchange(value)
+        with torch.no_grad():
+            for module in modules:
+                exchange.within(module.__dict__)
         yield network
     finally:
-        for module, kind, attributes in saved:
-            if type(module) is not kind:
-                module.__class__ = kind
-            _restore(module.__dict__, attributes)
+        for snapshot in saved:
+            snapshot.restore()
         random.setstate(random_state)
         torch.set_rng_state(torch_state)
+
+
+def members(network: nn.Module) -> dict[str, nn.Module]:
+    """Every module of a network once, under its first name, parents first.
+
+    As `named_modules`, whose nested generators take time quadratic in the depth.
+    """
+    found: dict[str, nn.Module] = {}
+    seen: set[int] = set()
+    pending = [("", network)]
+    while pending:
+        name, module = pending.pop()
+        if id(module) in seen:
+            continue
+        seen.add(id(module))
+        found[name] = module
+        prefix = f"{name}." if name else ""
+        pending += [
+            (prefix + key, child)
+            for key, child in reversed(module._modules.items())
+            if child is not None
+        ]
+    return found
 
 
 class _Exchange:
@@ -79,37 +122,54 @@ class _Exchange:
         self.stand_in = stand_in
         self.twins: dict[int, torch.Tensor] = {}
 
-    def __call__(self, value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            if id(value) not in self.twins:
-                self.twins[id(value)] = self.stand_in(value)
-            return self.twins[id(value)]
-        kind = type(value)
-        if kind in (list, tuple) and any(isinstance(item, torch.Tensor) for item in value):
-            return kind(self(item) for item in value)
-        if isinstance(value, dict) and any(isinstance(v, torch.Tensor) for v in value.values()):
-            for key, item in value.items():
-                value[key] = self(item)
-        return value
+    def within(self, attributes: dict[str, Any]) -> None:
+        """Replace the tensors that are values of a dictionary or stand in a container there."""
+        for key, value in attributes.items():
+            if isinstance(value, torch.Tensor):
+                attributes[key] = self.twin(value)
+            elif isinstance(value, dict):
+                for name, item in value.items():
+                    if isinstance(item, torch.Tensor):
+                        value[name] = self.twin(item)
+            elif type(value) in (list, tuple) and any(
+                isinstance(item, torch.Tensor) for item in value
+            ):
+                attributes[key] = type(value)(
+                    self.twin(item) if isinstance(item, torch.Tensor) else item for item in value
+                )
+
+    def twin(self, tensor: torch.Tensor) -> torch.Tensor:
+        found = self.twins.get(id(tensor))
+        if found is None:
+            found = self.twins[id(tensor)] = self.stand_in(tensor)
+        return found
 
 
-_Snapshot = dict[str, tuple[Any, Any]]
+class _Snapshot:
+    """A module's class and attributes, with the contents of those that are containers."""
 
+    __slots__ = ("attributes", "contents", "kind", "module")
 
-def _snapshot(attributes: dict[str, Any]) -> _Snapshot:
-    """Each attribute with a copy of its contents where it is a container."""
-    return {
-        key: (value, value.copy() if isinstance(value, (dict, list, set)) else None)
-        for key, value in attributes.items()
-    }
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.kind = type(module)
+        self.attributes = module.__dict__.copy()
+        self.contents = [
+            (value, value.copy() if value else None)
+            for value in self.attributes.values()
+            if isinstance(value, (dict, list, set))
+        ]
 
-
-def _restore(attributes: dict[str, Any], snapshot: _Snapshot) -> None:
-    attributes.clear()
-    for key, (value, contents) in snapshot.items():
-        attributes[key] = value
-        if isinstance(value, list):
-            value[:] = contents
-        elif contents is not None:
-            value.clear()
-            value.update(contents)
+    def restore(self) -> None:
+        if type(self.module) is not self.kind:
+            self.module.__class__ = self.kind
+        attributes = self.module.__dict__
+        attributes.clear()
+        attributes.update(self.attributes)
+        for container, contents in self.contents:
+            if container or contents:
+                container.clear()
+            if isinstance(container, list):
+                container.extend(contents or ())
+            elif contents:
+                container.update(contents)

@@ -10,10 +10,14 @@ from typing import Any
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from archscope.records import Cost, Layer, Product, Setting, Shape, Work
+from archscope.analysis.borrow import members
+from archscope.records import FREE, Cost, Layer, Product, Setting, Shape, Work
 
 EXTRA_SETTINGS = ("transposed", "embed_dim", "num_heads", "num_embeddings", "embedding_dim")
 """Constructor facts that PyTorch's modules do not list in `__constants__`."""
+
+
+IDLE = Work()
 
 
 class Running:
@@ -29,8 +33,10 @@ class Running:
         self.operators = 0
 
     def frozen(self) -> Work:
+        if not self.operators:
+            return IDLE
         return Work(
-            Cost(tuple(self.products)),
+            Cost(tuple(self.products)) if self.products else FREE,
             self.elementwise,
             self.bytes_read,
             self.bytes_written,
@@ -76,9 +82,8 @@ class CallLog:
     def __init__(self, network: nn.Module, sequence_number: Callable[[], int]) -> None:
         self.network = network
         self.sequence_number = sequence_number
-        self.names: dict[int, str] = {}
-        for name, module in network.named_modules(remove_duplicate=False):
-            self.names.setdefault(id(module), name)
+        self.members = members(network)
+        self.names = {id(module): name for name, module in self.members.items()}
         self.calls: list[Call] = []
         self.first_calls: dict[int, Call] = {}
         self.times_called: Counter[int] = Counter()
@@ -162,6 +167,9 @@ def _layer(call: Call, census: _Census, backward: bool) -> Layer:
     )
 
 
+_PARAMETER_HOLDERS = (nn.ParameterList, nn.ParameterDict)
+
+
 class _Census:
     """Counts each parameter and buffer once, for the layer that uses it first."""
 
@@ -172,17 +180,23 @@ class _Census:
     def take(self, module: nn.Module) -> tuple[int, int, int, int]:
         """Parameters, trainable ones, those counted before, and buffers of a call's module."""
         params = trainable = shared = buffers = 0
+        counted = self.counted
         for part in self._own_parts(module):
             for parameter in part._parameters.values():
                 if parameter is None or is_lazy(parameter):
                     continue
-                if id(parameter) in self.counted:
-                    shared += parameter.numel()
+                elements = parameter.numel()
+                if id(parameter) in counted:
+                    shared += elements
                     continue
-                self.counted.add(id(parameter))
-                params += parameter.numel()
-                trainable += parameter.numel() if parameter.requires_grad else 0
-            buffers += self._count_buffers(part._buffers.values())
+                counted.add(id(parameter))
+                params += elements
+                if parameter.requires_grad:
+                    trainable += elements
+            for buffer in part._buffers.values():
+                if buffer is not None and id(buffer) not in counted and not is_lazy(buffer):
+                    counted.add(id(buffer))
+                    buffers += buffer.numel()
         return params, trainable, shared, buffers
 
     def _own_parts(self, module: nn.Module) -> Iterable[nn.Module]:
@@ -190,25 +204,20 @@ class _Census:
 
         `nn.MultiheadAttention` never calls its `out_proj`, and a `ParameterList` cannot be called.
         """
-        yield module
-        holders = (nn.ParameterList, nn.ParameterDict)
-        for child in module._modules.values():
-            if child is None or id(child) in self.log.first_calls:
-                continue
-            if isinstance(child, holders) or isinstance(module, nn.MultiheadAttention):
-                yield child
-
-    def _count_buffers(self, tensors: Iterable[Any]) -> int:
-        elements = 0
-        for buffer in tensors:
-            if buffer is not None and not is_lazy(buffer) and id(buffer) not in self.counted:
-                self.counted.add(id(buffer))
-                elements += buffer.numel()
-        return elements
+        if not module._modules:
+            return (module,)
+        kinds = nn.Module if isinstance(module, nn.MultiheadAttention) else _PARAMETER_HOLDERS
+        called = self.log.first_calls
+        return (
+            module,
+            *(c for c in module._modules.values() if isinstance(c, kinds) and id(c) not in called),
+        )
 
     def never_called(self) -> Iterable[Layer]:
         """A row for each module whose parameters or buffers no call has used."""
-        for name, module in self.log.network.named_modules():
+        for name, module in self.log.members.items():
+            if id(module) in self.log.first_calls:
+                continue
             params, trainable, _, buffers = self.take(module)
             if params or buffers:
                 yield Layer(
@@ -225,18 +234,16 @@ class _Census:
 
 def settings(module: nn.Module) -> tuple[tuple[str, Setting], ...]:
     """Constructor facts of a standard module: `kernel_size`, `stride`, `groups`, `ceil_mode`, …."""
-    found: list[tuple[str, Setting]] = []
-    for key in (*getattr(type(module), "__constants__", ()), *EXTRA_SETTINGS):
-        value = getattr(module, key, None)
-        if key == "bias" or value is None or not _is_setting(value):
-            continue
-        found.append((key, tuple(value) if isinstance(value, (list, tuple)) else value))
+    found: dict[str, Setting] = {}
+    attributes = module.__dict__
+    for key in (*getattr(module, "__constants__", ()), *EXTRA_SETTINGS):
+        value = attributes.get(key)
+        kind = type(value)
+        if kind in (bool, int, float, str):
+            found[key] = value
+        elif kind in (tuple, list) and all(type(item) is int for item in attributes[key]):
+            found[key] = tuple(attributes[key])
+    found.pop("bias", None)
     if "bias" in module._parameters:
-        found.append(("bias", module._parameters["bias"] is not None))
-    return tuple(dict(found).items())
-
-
-def _is_setting(value: Any) -> bool:
-    if isinstance(value, (tuple, list)):
-        return all(type(item) is int for item in value)
-    return isinstance(value, (bool, int, float, str))
+        found["bias"] = module._parameters["bias"] is not None
+    return tuple(found.items())

@@ -23,7 +23,7 @@ ShapeRule = Callable[..., Any]
 def _like(x: Tensor) -> Tensor:
     """As `torch.empty_like`, whose meta kernel is Python and imports sympy."""
     if x.is_contiguous():
-        return _empty(x.shape, dtype=x.dtype, device="meta")
+        return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device="meta")
     return torch.empty_like(x)
 
 

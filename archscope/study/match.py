@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Dim
+from archscope.table import Column, Row, Table
 
 Quantity = Literal["macs", "params", "activations"]
 
@@ -230,3 +231,26 @@ def _takes(model: Any, keyword: str) -> bool:
     except ArchscopeError as error:
         return error.argument != keyword
     return True
+
+
+MATCH_COLUMNS = (
+    Column("model", "Model", "name"),
+    Column("keyword", "Keyword", "name"),
+    Column("solution", "Solution", "exact"),
+    Column("total", "Total", "exact"),
+    Column("target", "Target", "exact", 2),
+    Column("difference", "Difference", "exact"),
+    Column("relative_difference", "of target", "percent", 1),
+)
+
+
+def match_table(
+    reference: str, quantity: Quantity, solutions: Sequence[tuple[str, str, Solution]]
+) -> Table:
+    """What was solved for: (model, keyword, solution) a row."""
+    titles = {"macs": "MACs", "params": "parameters", "activations": "activation bytes"}
+    rows = tuple(
+        Row((model, keyword, s.value, s.total, s.target, s.difference, s.relative_difference))
+        for model, keyword, s in solutions
+    )
+    return Table(f"Solved for the {titles[quantity]} of {reference}", MATCH_COLUMNS, rows)

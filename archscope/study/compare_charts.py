@@ -1,0 +1,100 @@
+"""Charts of a comparison: cost by output stride, and published accuracy against cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from archscope.records import Totals
+from archscope.study.stages import in_order, stage_seconds, stages
+from archscope.table import Axis, Chart, Series, Unit
+
+if TYPE_CHECKING:
+    from archscope.study.compare import Contender
+
+STRIDE_AXIS = Axis("Output stride (side of the input ÷ side of the output)", "text")
+
+
+def charts(chosen: Sequence[Contender]) -> tuple[Chart, ...]:
+    """Bars of MACs, parameters, activations and time by stride; accuracy against each cost."""
+    found = [stages(contender.analysis) for contender in chosen]
+    kinds: list[tuple[str, Unit, Callable[[Totals], int]]] = [
+        ("MACs", "macs", lambda total: total.macs),
+        ("Parameters", "count", lambda total: total.params),
+        ("Activations", "bytes", lambda total: total.activation_bytes),
+    ]
+    bars = [
+        _bars(title, unit, chosen, [{s.label: read(s.total) for s in rows} for rows in found])
+        for title, unit, read in kinds
+    ]
+    for phase in ("inference", "forward", "backward"):
+        times = [stage_seconds(c.profile, phase) if c.profile else {} for c in chosen]
+        if any(times):
+            bars.append(_bars(f"Measured {phase} time", "seconds", chosen, times))
+    return (*bars, *accuracy_charts(chosen))
+
+
+def _bars(
+    title: str, unit: Unit, chosen: Sequence[Contender], values: Sequence[dict[str, float]]
+) -> Chart:
+    labels = in_order(label for each in values for label in each)
+    series = tuple(
+        Series(contender.label, tuple(labels), tuple(each.get(label, 0.0) for label in labels))
+        for contender, each in zip(chosen, values, strict=True)
+        if each
+    )
+    return Chart(f"{title} by output stride", "bars", STRIDE_AXIS, Axis(title, unit), series)
+
+
+def accuracy_charts(chosen: Sequence[Contender]) -> tuple[Chart, ...]:
+    """Published top-1 against MACs, parameters and measured latency, each with its Pareto front.
+
+    A chart needs two models of which both figures are known.
+    """
+    costs: list[tuple[Axis, Callable[[Contender], float | None]]] = [
+        (Axis("MACs forward", "macs"), lambda c: c.analysis.total.macs),
+        (Axis("Parameters", "count"), lambda c: c.analysis.total.params),
+        (Axis("Measured inference latency", "seconds"), _latency),
+    ]
+    made = [_scatter(chosen, axis, read) for axis, read in costs]
+    return tuple(chart for chart in made if chart is not None)
+
+
+def _latency(contender: Contender) -> float | None:
+    measurement = contender.measured("inference")
+    return None if measurement is None else measurement.median
+
+
+def _scatter(
+    chosen: Sequence[Contender], axis: Axis, read: Callable[[Contender], float | None]
+) -> Chart | None:
+    points = [
+        (cost, contender.top1, contender.label)
+        for contender in chosen
+        if contender.top1 is not None and (cost := read(contender)) is not None
+    ]
+    if len(points) < 2:
+        return None
+    costs, accuracies, names = zip(*points, strict=True)
+    return Chart(
+        f"Published ImageNet top-1 against {axis.title[0].lower() + axis.title[1:]}"
+        if axis.unit != "macs"
+        else "Published ImageNet top-1 against MACs",
+        "scatter",
+        axis,
+        Axis("ImageNet top-1", "percent"),
+        (Series("networks", tuple(costs), tuple(accuracies), tuple(names)),),
+        frontier=pareto_front(points),
+        notes=("Accuracy from the metadata of torchvision's weights.",),
+    )
+
+
+def pareto_front(points: Sequence[tuple[float, float, str]]) -> tuple[str, ...]:
+    """Names of the points (cost, gain, name) that no other one beats in both, cheapest first."""
+    front: list[str] = []
+    best = float("-inf")
+    for _, gain, name in sorted(points, key=lambda point: (point[0], -point[1])):
+        if gain > best:
+            front.append(name)
+            best = gain
+    return tuple(front)

@@ -56,5 +56,5 @@ def test_quantities_are_read_as_they_are_written() -> None:
 
 @pytest.mark.parametrize("text", ["", "G", "4.2Q", "-3", "4,2G", "1e", "nan", "inf"])
 def test_anything_else_is_refused_by_name(text: str) -> None:
-    with pytest.raises(ArchscopeError, match="^--max: "):
+    with pytest.raises(ArchscopeError, match=r"^--max: "):
         units.parse_count(text, "--max")

@@ -162,5 +162,5 @@ def test_the_python_result_prints_converts_and_shows() -> None:
     frame = result.to_frame()
     assert frame["params"].sum() == 61_706
     assert list(frame.loc[frame["kind"] == "Linear", "params"]) == [48_120, 10_164, 850]
-    # LeNet's dense second convolution: 10·10·16·6·25 products and 1,600 biases, 241,600 connections.
+    # LeNet's dense second convolution: 10·10·16·6·25 products (and 1,600 biases).
     assert frame.set_index("name").loc["conv2", "macs"] == 240_000

@@ -66,7 +66,7 @@ def optimizer_bytes(name: str, element: int, master_weights: bool) -> OptimizerB
     return OptimizerBytes(element * moments, element * roots)
 
 
-class _Storage(weakref.ref):  # type: ignore[type-arg, no-untyped-call]
+class _Storage(weakref.ref):  # type: ignore[type-arg]
     """A weak reference to a storage that knows its size and what it is for."""
 
     __slots__ = ("key", "kind", "saved_by", "size")
@@ -77,7 +77,7 @@ class _Storage(weakref.ref):  # type: ignore[type-arg, no-untyped-call]
     saved_by: Call | None
 
 
-class _Follower(trace.Recorder):
+class _Follower(trace.Recorder):  # type: ignore[no-untyped-call]
     """Sees every operator, and knows at any time which of their storages are alive."""
 
     def __init__(self, log: CallLog, on_meta: bool) -> None:
@@ -153,7 +153,8 @@ class _Follower(trace.Recorder):
 
     def note(self, extra: int = 0) -> None:
         """Add the present moment to the timeline, with temporary bytes that no operator made."""
-        layer = "" if self.phase == "update" else self._name(self._owner()[0])
+        call = self._backward_owner() if self.in_backward else self.log.current
+        layer = "" if self.phase == "update" else self._name(call)
         live = self.live
         self.timeline.append(
             LiveBytes(

@@ -52,6 +52,10 @@ def command(
         keywords=parse_settings(settings),
     )
     keys = None if columns is None else [key.strip() for key in columns.split(",")]
+    if keys and "receptive_field" in keys:
+        from archscope.study.receptive_field import add_fields
+
+        analysis = add_fields(analysis, model, input=input_text, keywords=parse_settings(settings))
     report = summary_report(analysis, depth=depth, unfold=unfold, columns=keys, sort=sort)
     emit(report, outputs)
     if strict:

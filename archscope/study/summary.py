@@ -63,6 +63,14 @@ def _shapes_text(shapes: Sequence[Shape]) -> str | None:
     return ", ".join(filter(None, map(shape_text, shapes))) or None
 
 
+def field_text(field: tuple[int | None, ...] | None) -> str | None:
+    """Write a receptive field as `427`, `427×211` or `global`; `None` stays unknown."""
+    if field is None:
+        return None
+    sides = ["global" if side is None else str(side) for side in field]
+    return sides[0] if len(set(sides)) == 1 else "×".join(sides)
+
+
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
 
@@ -115,6 +123,10 @@ COLUMNS: dict[str, _Reading] = {
         _Reading(
             Column("activation_bytes", "Activations", "bytes", 5),
             lambda layer, t, w: t.activation_bytes,
+        ),
+        _Reading(
+            Column("receptive_field", "Receptive field", "text", 4),
+            lambda layer, t, w: field_text(layer.receptive_field),
         ),
     )
 }
@@ -216,7 +228,7 @@ class _Grouping:
         members = tuple(m for child in folded for m in child.members) if folded else (layer,)
         whole = totals(members)
         key = (layer.kind, layer.settings, layer.input_shapes, layer.output_shapes,
-               layer.shared_params, layer.called, whole,
+               layer.shared_params, layer.called, layer.receptive_field, whole,
                tuple((child.signature, child.times) for child in folded))  # fmt: skip
         unknown = layer.name in self.unknown or any(child.unknown for child in folded)
         return Group(layer, _label(layer), members, folded, self._number(key), unknown=unknown)
@@ -315,7 +327,7 @@ def _rows(
     cells = [reading.read(group.layer, own, whole) for reading in readings]
     bound = _LOWER_BOUNDS if group.unknown else frozenset()
     if group.label == OWN_WORK:
-        hidden = {"kind", "input_shape", "output_shape"}
+        hidden = {"kind", "input_shape", "output_shape", "receptive_field"}
         cells = [
             None if reading.column.key in hidden else cell
             for reading, cell in zip(readings, cells, strict=True)
@@ -376,7 +388,10 @@ def _full_name(layer: Layer) -> str:
 
 def layers_table(analysis: Analysis) -> Table:
     """Every layer under its full name with every column, for CSV and frames."""
-    readings = [reading for key, reading in COLUMNS.items() if key not in ("bar", "macs_share")]
+    left_out = {"bar", "macs_share"}
+    if all(layer.receptive_field is None for layer in analysis.layers):
+        left_out.add("receptive_field")
+    readings = [reading for key, reading in COLUMNS.items() if key not in left_out]
     whole = analysis.total
     columns = (
         Column("name", "Layer", "name"),

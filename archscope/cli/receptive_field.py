@@ -1,0 +1,30 @@
+"""`archscope receptive-field`."""
+
+from __future__ import annotations
+
+import click
+
+from archscope.cli.options import input_option, model_argument, output_option, set_option
+
+
+@click.command()
+@model_argument
+@input_option
+@set_option
+@click.option(
+    "--layers", "pattern", metavar="PATTERN", help="Layers to list and draw, such as 'layer4*'."
+)
+@output_option
+def command(
+    model: str, input_text: str | None, settings: tuple[str, ...], pattern: str | None,
+    outputs: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Size, stride and padding of the receptive field of every layer of MODEL."""
+    from archscope.cli.output import check_outputs, emit
+
+    check_outputs(outputs)
+    from archscope.resolve import parse_settings
+    from archscope.study.receptive_field import fields_report, receptive_fields
+
+    network = receptive_fields(model, input=input_text, keywords=parse_settings(settings))
+    emit(fields_report(network, pattern), outputs)

@@ -1,0 +1,318 @@
+"""What every layer sees of the input: a table, a figure over the image, a column of the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from archscope.errors import ArchscopeError
+from archscope.records import Analysis, InputSpec, Layer
+from archscope.table import Axis, Chart, Column, Report, Row, Series, Table
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from archscope.analysis.borrow import StandIn
+    from archscope.analysis.graph import Field, LayerField, ReceptiveFields
+    from archscope.study.call import Arguments
+
+AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+"""What the axes of an image are called, by how many there are."""
+
+DRAWN = 6
+"""Fields in a figure when no layers are chosen."""
+
+CONVENTION = (
+    "Size: input pixels that one position depends on, the largest over all paths. "
+    "Stride: pixels between neighbouring positions. "
+    "Padding: effective padding, pixels by which the first field begins before the image. "
+    "Centre: pixel in the middle of the first field. "
+    "Global: every position depends on the whole image."
+)
+
+
+@dataclass(frozen=True)
+class NetworkFields:
+    """The receptive fields of one network on one input."""
+
+    model: str
+    input: InputSpec
+    found: ReceptiveFields
+    keywords: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def receptive_fields(
+    model: Any, *, input: Any = None, keywords: Mapping[str, Any] | None = None
+) -> NetworkFields:
+    """Find what every layer of a network in evaluation mode sees of its input.
+
+    Args:
+        model: as for `analyse`: a name, an `nn.Module`, or what makes one.
+        input: a specification, or tensors; the network's default when `None`.
+        keywords: passed to the constructor.
+
+    Raises:
+        ArchscopeError: the model cannot be found, built, or run on this input, or its input has
+            no height or width.
+    """
+    from archscope.analysis import borrow, graph
+    from archscope.study.analyse import executed, find
+    from archscope.study.call import network_call
+
+    subject = find(model, keywords or {})
+    call = network_call(subject, input, None)
+
+    def run(module: nn.Module, arguments: Arguments, stand_in: StandIn) -> ReceptiveFields:
+        args, kwargs = arguments
+        with borrow.borrowed(module, stand_in) as network:
+            network.eval()
+            on_meta = stand_in is borrow.weightless
+            try:
+                return graph.receptive_fields(network, args, kwargs, on_meta=on_meta)
+            except graph.NoImageError as error:
+                raise ArchscopeError(
+                    f"--input {call.spec}", str(error), "receptive fields need an image"
+                ) from error
+
+    found, _, notes = executed(subject, call, run)
+    return NetworkFields(subject.name, call.spec, found, subject.keywords, (*subject.notes, *notes))
+
+
+def add_fields(
+    analysis: Analysis, model: Any, *, input: Any = None, keywords: Mapping[str, Any] | None = None
+) -> Analysis:
+    """Fill in the receptive fields of a network just counted; a record keeps those it has.
+
+    Raises:
+        ArchscopeError: as `receptive_fields`, or the count is a record saved without them.
+    """
+    from archscope.study.analyse import saved_record
+
+    if saved_record(model) is None:
+        return with_fields(analysis, receptive_fields(model, input=input, keywords=keywords))
+    if all(layer.receptive_field is None for layer in analysis.calls):
+        raise ArchscopeError(
+            "--columns receptive_field",
+            f"{model} was saved without it",
+            "name the network itself",
+        )
+    return analysis
+
+
+def with_fields(analysis: Analysis, network: NetworkFields) -> Analysis:
+    """The same count with the receptive field of each layer filled in."""
+    by_call = {(layer.name, layer.call): layer.fields for layer in network.found.layers}
+
+    def filled(layer: Layer) -> Layer:
+        fields = by_call.get((layer.name, layer.call), ())
+        known = [field for field in fields if field is not None]
+        if not known or len(known) < len(fields):
+            return layer
+        sizes = (None if field.size is None else ceil(field.size) for field in known)
+        return replace(layer, receptive_field=tuple(sizes))
+
+    return replace(analysis, calls=tuple(map(filled, analysis.calls)))
+
+
+# What is shown
+
+
+def fields_report(network: NetworkFields, pattern: str | None = None) -> Report:
+    """The report of `archscope receptive-field`.
+
+    Args:
+        network: what was found.
+        pattern: glob of layer names to list and draw; by default every layer that changes the
+            field is listed, and the last one at each stride is drawn.
+
+    Raises:
+        ArchscopeError: the pattern matches no layer.
+    """
+    layers = network.found.layers
+    if pattern is None:
+        shown = _changes(layers)
+        drawn = _last_at_each_stride(shown)
+    else:
+        shown = [layer for layer in layers if fnmatchcase(layer.name, pattern)]
+        drawn = [layer for layer in shown if _is_local(layer)][:DRAWN]
+    if not shown:
+        raise ArchscopeError(
+            f"--layers {pattern}", "matches no layer", f"try {layers[-1].name.split('.')[0]}*"
+        )
+    chart = _image_chart(network, drawn) if len(network.found.image) == 2 and drawn else None
+    return Report(
+        f"Receptive fields of {network.model}",
+        (_table(network, shown),),
+        (chart,) if chart else (),
+        data=_plain_table(network),
+    )
+
+
+def _changes(layers: Sequence[LayerField]) -> list[LayerField]:
+    """The modules without children whose field differs from that of the one before."""
+    leaves = [layer for layer in layers if layer.children == 0]
+    return [
+        layer
+        for index, layer in enumerate(leaves)
+        if index == 0 or layer.fields != leaves[index - 1].fields
+    ]
+
+
+def _is_local(layer: LayerField) -> bool:
+    return all(field is not None and field.size is not None for field in layer.fields)
+
+
+def _last_at_each_stride(layers: Sequence[LayerField]) -> list[LayerField]:
+    last = {_strides(layer): layer for layer in layers if _is_local(layer)}
+    return list(last.values())[-DRAWN:]
+
+
+def _strides(layer: LayerField) -> tuple[float, ...]:
+    return tuple(field.stride for field in layer.fields if field is not None)
+
+
+def _table(network: NetworkFields, shown: Sequence[LayerField]) -> Table:
+    columns = (
+        Column("name", "Layer", "name"),
+        Column("kind", "Kind", "text", 4),
+        Column("output_shape", "Output", "text", 3),
+        Column("size", "Size", "text"),
+        Column("stride", "Stride", "text", 1),
+        Column("padding", "Padding", "text", 2),
+        Column("center", "Centre", "text", 2),
+    )
+    rows = tuple(
+        Row(
+            (
+                (layer.name or layer.kind) + (f" (call {layer.call + 1})" if layer.call else ""),
+                layer.kind,
+                "×".join(map(str, layer.output_shape)),
+                *_cells(layer.fields),
+            )
+        )
+        for layer in shown
+    )
+    return Table(_title(network), columns, rows, _notes(network))
+
+
+def _cells(fields: tuple[Field | None, ...]) -> tuple[str | None, ...]:
+    """Size, stride, padding and centre, each once where all axes agree."""
+    known = [field for field in fields if field is not None]
+    if len(known) < len(fields):
+        return (None,) * 4
+    if all(field.size is None for field in known):
+        return ("global", None, None, None)
+    sizes = ["global" if field.size is None else _text(field.size) for field in known]
+    rest = [
+        [
+            None if field.size is None else _text(value)
+            for field, value in zip(known, values, strict=True)
+        ]
+        for values in (
+            [field.stride for field in known],
+            [field.padding for field in known],
+            [field.center for field in known],
+        )
+    ]
+    return (_joined(sizes), *(_joined([text or "–" for text in texts]) for texts in rest))
+
+
+def _text(number: float | None) -> str:
+    return f"{number:g}" if number is not None and abs(number) < 10**5 else str(number)
+
+
+def _joined(texts: Sequence[str]) -> str:
+    return texts[0] if len(set(texts)) == 1 else "×".join(texts)
+
+
+def _title(network: NetworkFields) -> str:
+    keywords = ", ".join(f"{key}={value}" for key, value in network.keywords)
+    name = f"{network.model} ({keywords})" if keywords else network.model
+    return f"Receptive fields of {name} on {network.input}"
+
+
+def _notes(network: NetworkFields) -> tuple[str, ...]:
+    notes = [*network.notes, CONVENTION]
+    local = [layer for layer in network.found.layers if _is_local(layer)]
+    if local:
+        largest = max(local, key=lambda layer: layer.fields[0].size or 0)  # type: ignore[union-attr]
+        sizes = [_text(field.size) for field in largest.fields if field is not None]
+        side = "×".join(map(str, network.found.image))
+        notes.insert(
+            0,
+            f"The largest field that is not global is {'×'.join(sizes)} "
+            f"({largest.name or largest.kind}), on an image of {side}.",
+        )
+    if network.found.unknown:
+        names = ", ".join(network.found.unknown)
+        notes.append(f"Unknown (–) after {names}, which has no rule.")
+    return tuple(notes)
+
+
+def _plain_table(network: NetworkFields) -> Table:
+    """Every module call with plain numbers; a global field has no size and is told apart."""
+    names = AXES[len(network.found.image)]
+    facts = ("size", "stride", "padding", "center")
+    columns = (
+        Column("name", "Layer", "name"),
+        Column("call", "Call", "exact"),
+        Column("kind", "Kind"),
+        Column("output_shape", "Output"),
+        *(
+            Column(f"{axis}_{fact}", f"{fact.capitalize()} ({axis})", "decimal")
+            for axis in names
+            for fact in facts
+        ),
+        *(Column(f"{axis}_global", f"Global ({axis})") for axis in names),
+    )
+    rows = tuple(
+        Row(
+            (
+                layer.name,
+                layer.call,
+                layer.kind,
+                "×".join(map(str, layer.output_shape)),
+                *(
+                    None if field is None or field.size is None else getattr(field, fact)
+                    for field in layer.fields
+                    for fact in facts
+                ),
+                *(None if field is None else field.size is None for field in layer.fields),
+            )
+        )
+        for layer in network.found.layers
+    )
+    return Table(_title(network), columns, rows)
+
+
+def _image_chart(network: NetworkFields, drawn: Sequence[LayerField]) -> Chart:
+    """The field of the middle position of each layer, over the outline of the image."""
+    height, width = network.found.image
+    outline = Series("input image", (0, width, width, 0, 0), (0, 0, height, height, 0))
+    return Chart(
+        f"Receptive fields of {network.model} over its input",
+        "line",
+        Axis("width, pixels", "decimal"),
+        Axis("height, pixels", "decimal"),
+        tuple(_rectangle(layer) for layer in drawn),
+        lines=(outline,),
+        notes=("Each frame holds what the middle position of a layer depends on.",),
+    )
+
+
+def _rectangle(layer: LayerField) -> Series:
+    sides = []
+    for field, length in zip(layer.fields, layer.output_shape[-2:], strict=True):
+        assert field is not None and field.size is not None and isinstance(length, int)
+        start = (length - 1) // 2 * field.stride - field.padding
+        sides.append((start, start + field.size))
+    (top, bottom), (left, right) = sides
+    return Series(
+        f"{layer.name or layer.kind}",
+        (left, right, right, left, left),
+        (top, top, bottom, bottom, top),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -161,7 +162,7 @@ def _leave_if_interrupted(profiles: Sequence[Profile]) -> None:
 @contextmanager
 def _progress() -> Iterator[Progress]:
     """A bar for each number being measured, on stderr, where that is a terminal."""
-    stream = click.get_text_stream("stderr")
+    stream = sys.stderr
     if not stream.isatty():
         from archscope.measure.session import silent
 

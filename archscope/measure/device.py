@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -259,10 +260,8 @@ def _write_cache(key: str, rates: Mapping[str, float]) -> None:
     """Add one device; a folder that cannot be written only costs the time to measure again."""
     path = _cache_file()
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    text = json.dumps({**_read_cache(), key: dict(rates)}, indent=1)
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({**_read_cache(), key: dict(rates)}, indent=1)
         beside.write_text(text, encoding="utf-8")
         beside.replace(path)
-    except OSError:
-        beside.unlink(missing_ok=True)

@@ -1,0 +1,241 @@
+"""A step is a copy: what it needs, what it refuses, and that nothing is left behind."""
+
+import copy
+import random
+
+import pytest
+import torch
+from torch import nn
+
+from archscope.errors import ArchscopeError
+from archscope.measure.clock import WallClock, cold_cache
+from archscope.measure.sampling import StoppingRule
+from archscope.measure.session import OutOfMemoryError, Plan, interrupted, run
+from archscope.measure.step import (
+    InferenceStep,
+    Loss,
+    Settings,
+    TrainingStep,
+    configured,
+    random_inputs,
+    with_batch,
+)
+from archscope.records import InputSpec, TensorSpec
+
+CPU = torch.device("cpu")
+QUICK = StoppingRule(precision=0.5, min_seconds=0.001, max_seconds=0.02, min_warmup_seconds=0)
+IMAGE = InputSpec((TensorSpec((2, 3, 8, 8)),))
+
+
+def network():
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Flatten(),
+        nn.Dropout(0.1), nn.Linear(144, 5),
+    )  # fmt: skip
+
+
+def quick(**settings):
+    modes = settings.pop("modes", ("training", "inference"))
+    return Plan(Settings(**settings), QUICK, modes, details=False)
+
+
+def test_nothing_of_the_callers_changes():
+    module = network().eval()
+    module(torch.randn(2, 3, 8, 8)).sum().backward()
+    torch.backends.cuda.matmul.fp32_precision = "none"
+    before = copy.deepcopy(module.state_dict())
+    gradients = [parameter.grad.clone() for parameter in module.parameters()]
+    torch.manual_seed(1)
+    random.seed(1)
+    flags = lambda: (  # noqa: E731
+        torch.get_num_threads(),
+        torch.backends.cudnn.benchmark,
+        torch.backends.cuda.matmul.fp32_precision,
+        torch.backends.cudnn.conv.fp32_precision,
+        torch.is_grad_enabled(),
+        torch.get_rng_state().tolist(),
+        random.getstate(),
+    )
+    state = flags()
+    with torch.no_grad():
+        run("net", module, IMAGE, quick(threads=1, dtype="tf32", optimizer="adam"))
+    assert flags() == state
+    assert not module.training
+    assert all(torch.equal(module.state_dict()[key], value) for key, value in before.items())
+    assert all(torch.equal(p.grad, g) for p, g in zip(module.parameters(), gradients, strict=True))
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
+
+
+def test_flags_return_even_when_measuring_fails():
+    threads = torch.get_num_threads()
+    with pytest.raises(ValueError, match="stop"), configured(Settings(threads=1), CPU):
+        raise ValueError("stop")
+    assert torch.get_num_threads() == threads
+
+
+def test_dtype_decides_tf32():
+    with configured(Settings(dtype="fp32"), CPU):
+        assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+        assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+    with configured(Settings(dtype="tf32"), CPU):
+        assert torch.backends.cuda.matmul.fp32_precision == "tf32"
+
+
+def test_phases_of_training_and_inference_are_all_there():
+    profile = run("net", network(), IMAGE, quick())
+    assert list(profile.phases) == ["forward", "backward", "optimizer", "step", "inference"]
+    assert "cross-entropy" in profile.notes[0]
+    assert profile.environment.fact("torch") == str(torch.__version__)
+    parts = [profile.phases[name].minimum for name in ("forward", "backward", "optimizer")]
+    assert sum(parts) <= profile.phases["step"].minimum * (1 + 1e-6) + 1e-6
+
+
+def test_a_step_without_an_optimizer_still_drops_its_gradients():
+    step = TrainingStep(network(), IMAGE, Settings(optimizer="none"), CPU)
+    step()
+    assert list(step.stages) == ["forward", "backward"]
+    assert all(parameter.grad is None for parameter in step.eager.parameters())
+
+
+def test_settings_reach_the_network():
+    step = InferenceStep(network(), IMAGE, Settings(dtype="bf16", channels_last=True), CPU)
+    assert {p.dtype for p in step.eager.parameters()} == {torch.bfloat16}
+    assert step.args[0].dtype == torch.bfloat16
+    assert step.args[0].is_contiguous(memory_format=torch.channels_last)
+    amp = InferenceStep(network(), IMAGE, Settings(amp=True), CPU)
+    assert {p.dtype for p in amp.eager.parameters()} == {torch.float32}
+    with amp.autocast():
+        assert torch.get_autocast_dtype("cpu") == torch.bfloat16
+
+
+def test_double_networks_get_double_inputs():
+    profile = run("double", network().double(), IMAGE, quick())
+    assert profile.phases["step"].median > 0
+
+
+def test_integer_inputs_are_whole_numbers_and_random():
+    spec = InputSpec((TensorSpec((4, 64), "int64"), TensorSpec((4,), "float32", name="scale")))
+    args, kwargs = random_inputs(spec, nn.Embedding(2, 3), Settings(), CPU)
+    assert args[0].dtype == torch.int64 and set(args[0].flatten().tolist()) == {0, 1}
+    assert kwargs["scale"].shape == (4,)
+
+
+@pytest.mark.parametrize(
+    ("output", "rule"),
+    [
+        (torch.zeros(4, 10), "cross-entropy with random labels"),
+        (torch.tensor(2.0), "the network's own scalar"),
+        (torch.ones(4, 3, 2), "sum of all floating outputs"),
+        ({"out": torch.ones(4, 10), "aux": [torch.ones(2), torch.ones(3).long()]}, "sum of all"),
+    ],
+)
+def test_loss_suits_the_output(output, rule):
+    loss = Loss()
+    value = loss(output)
+    assert value.dim() == 0
+    assert loss.rule.startswith(rule)
+    if rule == "sum of all":
+        assert value == 42
+
+
+class Constant(nn.Module):
+    """Its output depends on nothing that can be trained."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        return (x.mean() > 0).float() + self.weight.detach().sum()
+
+
+class Indices(nn.Module):
+    def forward(self, x):
+        return x.flatten(1).argmax(1)
+
+
+def frozen():
+    return network().requires_grad_(False)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (frozen, "depends on no trainable parameter"),
+        (Constant, "depends on no trainable parameter"),
+        (Indices, "returns no floating-point tensor"),
+        (lambda: nn.Conv2d(5, 4, 3), "fails in forward"),
+        (lambda: network().to("meta"), "has no weights"),
+    ],
+)
+def test_networks_that_cannot_train_say_so_in_one_line(build, message):
+    with pytest.raises(ArchscopeError, match=message) as caught:
+        run("net", build(), IMAGE, quick(modes=("training",)))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_that_cannot_train_can_be_measured_in_inference():
+    profile = run("net", Indices(), IMAGE, quick(modes=("inference",)))
+    assert list(profile.phases) == ["inference"]
+
+
+class Hungry(nn.Module):
+    def forward(self, x):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+def test_running_out_of_memory_names_the_batch():
+    with pytest.raises(OutOfMemoryError, match="batch 2: runs out of memory on cpu"):
+        run("hungry", Hungry(), IMAGE, quick(modes=("inference",)))
+
+
+def test_interruption_keeps_what_was_measured(monkeypatch):
+    calls = []
+
+    def interrupting(label, share):
+        calls.append(label)
+        if label == "inference":
+            raise KeyboardInterrupt
+
+    profile = run("net", network(), IMAGE, quick(), interrupting)
+    assert list(profile.phases) == ["forward", "backward", "optimizer", "step"]
+    assert interrupted(profile)
+    assert any(note.startswith("Interrupted") for note in profile.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cuda:99", "this machine has"),
+        ("tpu", "is no device"),
+        ("meta", "this machine has no meta"),
+    ],
+)
+def test_devices_that_are_not_there(name, message):
+    with pytest.raises(ArchscopeError, match=message):
+        run("net", network(), IMAGE, quick(device=name))
+
+
+def test_batch_is_replaced_where_there_is_one():
+    assert with_batch(IMAGE, 7).tensors[0].shape == (7, 3, 8, 8)
+    assert with_batch(IMAGE, None) == IMAGE
+    with pytest.raises(ArchscopeError, match="no input has a batch"):
+        with_batch(InputSpec((TensorSpec((3,), batched=False),)), 2)
+    with pytest.raises(ArchscopeError, match="needs numbers"):
+        with_batch(InputSpec((TensorSpec((1, 3, "H", "W")),)), 2)
+
+
+def test_wall_clock_runs_stages_in_order_between_synchronisations():
+    log = []
+    clock = WallClock(
+        [lambda: log.append("a"), lambda: log.append("b")],
+        synchronize=lambda: log.append("|"),
+        before=lambda: log.append("cold"),
+    )
+    laps = clock.laps(2)
+    assert log == ["cold", "|", "a", "|", "b", "|"] * 2
+    assert len(laps) == 2 and all(len(lap) == 2 and min(lap) >= 0 for lap in laps)
+
+
+def test_cold_cache_overwrites_a_quarter_of_a_gigabyte():
+    assert cold_cache(CPU)().numel() == 256 << 20

@@ -102,19 +102,38 @@ def layouts(*shape: int) -> list[Tensor]:
     return tensors
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_batch_norm(training: bool) -> None:
+def test_batch_norm_on_batch_statistics() -> None:
     c = [meta(3) for _ in range(4)]
     for x in [*layouts(2, 3, 4, 5), *layouts(2, 3)]:
-        agrees(aten.native_batch_norm.default, x, *c, training, 0.1, 1e-5)
-        agrees(aten.native_batch_norm.default, x, None, None, *c[2:], training, 0.1, 1e-5)
-        for mask in ([True, True, True], [False, True, True], [True, False, False]):
-            saved = [meta(3), meta(3)] if training else [meta(0), meta(0)]
-            agrees(
-                aten.native_batch_norm_backward.default,
-                torch.empty_like(x), x, c[0], c[1], c[2], *saved, training, 1e-5, mask,
-            )  # fmt: skip
-    assert agrees(aten.native_batch_norm.default, meta(2, 3, 4, 5), *c, training, 0.1, 1e-5)
+        agrees(aten.native_batch_norm.default, x, *c, True, 0.1, 1e-5)
+        agrees(aten.native_batch_norm.default, x, None, None, *c[2:], True, 0.1, 1e-5)
+    assert agrees(aten.native_batch_norm.default, meta(2, 3, 4, 5), *c, True, 0.1, 1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_batch_norm_on_running_statistics_saves_nothing_as_on_a_real_device(
+    dtype: torch.dtype,
+) -> None:
+    x, *c = torch.zeros(2, 3, 4, 5, dtype=dtype), *(torch.ones(3, dtype=dtype) for _ in range(4))
+    real = aten.native_batch_norm.default(x, *c, False, 0.1, 1e-5)
+    answer = shapes.batch_norm(*(t.to("meta") for t in (x, *c)), False, 0.1, 1e-5)
+    assert answer is not None
+    assert [tuple(t.shape) for t in answer] == [tuple(t.shape) for t in real]
+    assert (answer[0].stride(), answer[0].dtype) == (real[0].stride(), real[0].dtype)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_batch_norm_gradients(training: bool) -> None:
+    weight, mean, variance = meta(3), meta(3), meta(3)
+    saved = [meta(3), meta(3)] if training else [meta(0), meta(0)]
+    for x, mask in product(
+        [*layouts(2, 3, 4, 5), *layouts(2, 3)],
+        ([True, True, True], [False, True, True], [True, False, False]),
+    ):
+        agrees(
+            aten.native_batch_norm_backward.default,
+            torch.empty_like(x), x, weight, mean, variance, *saved, training, 1e-5, mask,
+        )  # fmt: skip
 
 
 def test_layer_norm() -> None:

@@ -16,14 +16,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, prod
 
-from archscope.analysis.formula import Polynomial, product, total
+from archscope.analysis.formula import Floor, Polynomial, product, total
 
 Point = tuple[int, ...]
 """One value for each symbol, in the order of the symbols."""
 
 LARGEST_DIVISOR = 1024
+NEAR_STEPS = (0, 1, 32, 33)
 FRESH_POINTS = 3
-ROUNDS = 12
+ROUNDS = 16
 QUERIES_A_ROUND = 24
 
 
@@ -46,11 +47,13 @@ class Range:
     Args:
         base: a usual value, which stands while other symbols vary.
         far: a value so distant that slopes show.
+        degree: the highest power in which it may occur.
     """
 
     symbol: str
     base: int
     far: int
+    degree: int = 2
 
 
 @dataclass(frozen=True)
@@ -105,10 +108,12 @@ class _Fitting:
         for _ in range(ROUNDS):
             forms = self._settled_forms()
             fresh = [self._fresh_point() for _ in range(FRESH_POINTS)]
-            if all(self._agrees(forms, point) for point in fresh):
+            tested = [*self._edges(forms), *fresh]
+            agreed = [self._agrees(forms, point) for point in tested]
+            if all(agreed):
                 self._refuse_missing(forms)
                 return Fit(tuple(forms), tuple(fresh))
-            for point in fresh:
+            for point in tested:
                 for axis, value in enumerate(point):
                     self._look(self._along(axis, value))
         self._refuse_missing(self._disproved(forms))
@@ -128,6 +133,30 @@ class _Fitting:
             if point not in self.seen:
                 break
         return point
+
+    def _edges(self, forms: Sequence[Polynomial | None]) -> list[Point]:
+        """Points right before and at the last step of every floor.
+
+        A floor with a wrong divisor may agree near the base, and drifts off on the way to them.
+        """
+        floors = {
+            atom
+            for form in set(forms)
+            if form is not None
+            for monomial in form.terms
+            for atom in monomial
+        }
+        chosen: list[list[int]] = []
+        for where in self.ranges:
+            values: list[int] = []
+            own = [atom for atom in floors if atom.symbol == where.symbol and atom.divisor > 1]
+            for atom in sorted(own, key=lambda atom: -atom.divisor):
+                if not any(_steps_at(atom, x) for x in values):
+                    last = next(x for x in range(where.far, -1, -1) if _steps_at(atom, x))
+                    values += [x for x in (last, last - 1) if x > where.base]
+            chosen.append(values or [where.base])
+        length = max(map(len, chosen))
+        return [tuple(values[i % len(values)] for values in chosen) for i in range(length)]
 
     def _agrees(self, forms: Sequence[Polynomial | None], point: Point) -> bool:
         self._look(point)
@@ -166,8 +195,7 @@ class _Fitting:
             search = _Search(self.ranges, self.base, self.seen)
             forms = search.forms()
             wanted = [self._along(axis, value) for axis, value in search.wanted]
-            if search.wants_grid:
-                wanted += list(self._grid())
+            wanted += self._grid(search.wanted_degree)
             wanted = [point for point in dict.fromkeys(wanted) if point not in self.seen]
             if not wanted:
                 break
@@ -175,16 +203,25 @@ class _Fitting:
                 self._look(point)
         return forms
 
-    def _grid(self) -> Iterator[Point]:
-        """Points off every axis: three values a symbol, two where there are many symbols."""
-        some = slice(None) if len(self.ranges) <= 3 else slice(0, None, 2)
-        axes = [[r.base, (2 * r.base + r.far) // 3, r.far][some] for r in self.ranges]
-        return itertools.product(*axes)
+    def _grid(self, degree: int) -> list[Point]:
+        """Points off every axis, enough for powers up to a degree of each symbol."""
+        if not degree:
+            return []
+        axes = []
+        for where in self.ranges:
+            near = min(where.base + NEAR_STEPS[-1], (where.base + where.far) // 2)
+            values = [where.base, where.far, near]
+            axes.append(values[: 1 + min(degree, where.degree)])
+        return list(itertools.product(*axes))
+
+
+def _steps_at(atom: Floor, value: int) -> bool:
+    return atom.value({atom.symbol: value}) != atom.value({atom.symbol: value - 1})
 
 
 def _first_values(where: Range) -> list[int]:
     """Neighbours of the base, steps of usual strides, and the far end."""
-    steps = (0, 1, 2, 32, 33, where.far - where.base)
+    steps = (*NEAR_STEPS, where.far - where.base)
     return sorted({where.base + step for step in steps if where.base + step <= where.far})
 
 
@@ -203,7 +240,7 @@ class _Search:
             for axis in range(len(ranges))
         ]  # fmt: skip
         self.wanted: dict[tuple[int, int], None] = {}
-        self.wants_grid = False
+        self.wanted_degree = 0
         self.line_fits: dict[object, _Line | None] = {}
         self.atoms: list[dict[Polynomial, None]] = [{} for _ in ranges]
         self.atom_values: dict[Polynomial, list[int]] = {}
@@ -268,10 +305,11 @@ class _Search:
             single = self._multiple(column, chosen)
             if single is not None:
                 return single
-        self.wants_grid = True
         for highest in (1, 2):
+            self.wanted_degree = max(self.wanted_degree, highest)
+            degrees = [min(highest, self.ranges[axis].degree) for axis in axes]
             for chosen in itertools.product(*choices):
-                form = self._combination(column, chosen, highest)
+                form = self._combination(column, chosen, degrees)
                 if form is not None:
                     return form
         return None
@@ -281,9 +319,7 @@ class _Search:
             self.atom_values[atom] = [atom.value(self._named(i)) for i in range(len(self.points))]
         return self.atom_values[atom]
 
-    def _multiple(
-        self, column: tuple[int, ...], atoms: Sequence[Polynomial]
-    ) -> Polynomial | None:
+    def _multiple(self, column: tuple[int, ...], atoms: Sequence[Polynomial]) -> Polynomial | None:
         """An integer times the product of the atoms."""
         values = [self._values(atom) for atom in atoms]
         first = prod(v[0] for v in values)
@@ -296,10 +332,10 @@ class _Search:
         return product([*atoms, Polynomial.constant(ratio)])
 
     def _combination(
-        self, column: tuple[int, ...], atoms: Sequence[Polynomial], highest: int
+        self, column: tuple[int, ...], atoms: Sequence[Polynomial], degrees: Sequence[int]
     ) -> Polynomial | None:
-        """A sum over all products of the atoms' powers up to the highest."""
-        powers = list(itertools.product(range(highest + 1), repeat=len(atoms)))
+        """A sum over all products of the atoms' powers up to their degrees."""
+        powers = list(itertools.product(*(range(degree + 1) for degree in degrees)))
         values = [self._values(atom) for atom in atoms]
         rows = [
             [prod(v[i] ** k for v, k in zip(values, power, strict=True)) for power in powers]
@@ -390,25 +426,32 @@ def _line(step: int, shift: int, slope: Fraction, offsets: range) -> _Line:
     return _Line(step, a, offsets[-1], s, shift, query)
 
 
+PRIME = 2**61 - 1
+"""Elimination runs modulo a prime, far above any coefficient; the result is checked exactly."""
+
+
 def solve(rows: Sequence[Sequence[int]], right: Sequence[int]) -> list[int] | None:
     """The whole-number solution of an overdetermined system, `None` where there is not one."""
     width = len(rows[0])
-    work = [[Fraction(x) for x in row] + [Fraction(r)] for row, r in zip(rows, right, strict=True)]
+    if len(rows) < width:
+        return None
+    work: list[list[int]] = [
+        [x % PRIME for x in (*row, value)] for row, value in zip(rows, right, strict=True)
+    ]
     for column in range(width):
         pivot = next((i for i in range(column, len(work)) if work[i][column]), None)
         if pivot is None:
             return None
         work[column], work[pivot] = work[pivot], work[column]
-        head = work[column]
-        scale = 1 / head[column]
-        work[column] = head = [x * scale for x in head]
+        inverse = pow(work[column][column], -1, PRIME)
+        head = work[column] = [x * inverse % PRIME for x in work[column]]
         for i, row in enumerate(work):
-            if i != column and row[column]:
-                times = row[column]
-                work[i] = [x - times * y for x, y in zip(row, head, strict=True)]
-    if any(row[width] for row in work[width:]):
-        return None
-    solution = [work[i][width] for i in range(width)]
-    if any(x.denominator != 1 for x in solution):
-        return None
-    return [int(x) for x in solution]
+            times = row[column]
+            if i != column and times:
+                work[i] = [(x - times * y) % PRIME for x, y in zip(row, head, strict=True)]
+    found = [work[i][width] for i in range(width)]
+    signed = [x if x < PRIME // 2 else x - PRIME for x in found]
+    for given, value in zip(rows, right, strict=True):
+        if sum(x * y for x, y in zip(given, signed, strict=True)) != value:
+            return None
+    return signed

@@ -8,7 +8,7 @@ Costs are sums of products of such sizes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from math import gcd, lcm, prod
@@ -61,7 +61,9 @@ class Polynomial:
         return cls({(): value} if value else {})
 
     @classmethod
-    def floor(cls, symbol: str, multiplier: int = 1, offset: int = 0, divisor: int = 1) -> Polynomial:  # fmt: skip
+    def floor(
+        cls, symbol: str, multiplier: int = 1, offset: int = 0, divisor: int = 1
+    ) -> Polynomial:
         """⌊(multiplier·symbol + offset)/divisor⌋ in lowest terms."""
         common = gcd(multiplier, divisor)
         multiplier, divisor, offset = multiplier // common, divisor // common, offset // common
@@ -106,13 +108,14 @@ class Polynomial:
             (sum(atom.symbol in chosen for atom in monomial) for monomial in self.terms), default=0
         )
 
-    def part(self, symbol: str, degree: int) -> Polynomial:
-        """The terms of one degree in one symbol."""
+    def above(self, degree: int, symbols: Iterable[str]) -> Polynomial:
+        """The terms of a higher degree in these symbols taken together."""
+        chosen = frozenset(symbols)
         return Polynomial(
             {
                 monomial: coefficient
                 for monomial, coefficient in self.terms.items()
-                if sum(atom.symbol == symbol for atom in monomial) == degree
+                if sum(atom.symbol in chosen for atom in monomial) > degree
             }
         )
 
@@ -130,20 +133,29 @@ class Polynomial:
         Args:
             multiples: symbol to (factor, name); a factor that its divisors divide.
         """
-        replaced: dict[Floor, Polynomial] = {}
-        for monomial in self.terms:
-            for atom in monomial:
-                if atom not in replaced:
-                    factor, name = multiples.get(atom.symbol, (1, atom.symbol))
-                    replaced[atom] = Polynomial.floor(
-                        name, atom.multiplier * factor, atom.offset, atom.divisor
-                    )
-        return total(
-            reduce(
-                lambda product, atom: product * replaced[atom],
-                monomial,
-                Polynomial.constant(coefficient),
+
+        def replaced(atom: Floor) -> Polynomial:
+            factor, name = multiples.get(atom.symbol, (1, atom.symbol))
+            return Polynomial.floor(name, atom.multiplier * factor, atom.offset, atom.divisor)
+
+        return self._mapped(replaced)
+
+    def in_units(self, units: Mapping[str, int]) -> Polynomial:
+        """Read each symbol as a count of units: H becomes H/16, exact where 16 divides H."""
+
+        def replaced(atom: Floor) -> Polynomial:
+            unit = units.get(atom.symbol, 1)
+            return Polynomial.floor(
+                atom.symbol, atom.multiplier, atom.offset * unit, atom.divisor * unit
             )
+
+        return self._mapped(replaced)
+
+    def _mapped(self, replaced: Callable[[Floor], Polynomial]) -> Polynomial:
+        atoms = {atom for monomial in self.terms for atom in monomial}
+        images = {atom: replaced(atom) for atom in atoms}
+        return total(
+            product([*(images[atom] for atom in monomial), Polynomial.constant(coefficient)])
             for monomial, coefficient in self.terms.items()
         )
 

@@ -72,10 +72,31 @@ def analyse(
     record = saved_record(model)
     if record is not None:
         return _usable(record, str(model), backward, bool(input or batch or keywords or train_only))
+    from archscope.study import kept
+
+    arguments = {"input": input, "batch": batch, "backward": backward, "train": train,
+                 "train_only": train_only, "keywords": dict(keywords or {})}  # fmt: skip
+    return kept.record("analysis", model, arguments, lambda: _analysed(model, **arguments))
+
+
+def _analysed(
+    model: Any,
+    *,
+    input: Any,
+    batch: Dim | None,
+    backward: bool,
+    train: bool,
+    train_only: str | None,
+    keywords: Mapping[str, Any],
+) -> Analysis:
     from archscope.study.call import network_call
 
-    subject = find(model, keywords or {})
+    subject = find(model, keywords)
     call = network_call(subject, input, batch)
+    if any(isinstance(side, str) for tensor in call.spec.tensors for side in tensor.shape):
+        from archscope.study.formula import symbolic_analysis
+
+        return symbolic_analysis(subject, call.spec, backward, train, train_only)
     counted, executed_on, note = _count(subject, call, backward, train, train_only)
     layers, coverage = counted
     return Analysis(

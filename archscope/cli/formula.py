@@ -1,0 +1,36 @@
+"""`archscope formula`."""
+
+from __future__ import annotations
+
+import click
+
+from archscope.cli.options import batch_size, model_argument, network_options, output_option
+
+
+@click.command()
+@model_argument
+@network_options
+@output_option
+def command(
+    model: str, input_text: str | None, batch: str | None, settings: tuple[str, ...],
+    outputs: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Totals and layers of MODEL as closed forms in the sizes left free.
+
+    Write symbols for them: --input 3xHxW --batch N. Without --input, the batch and every side
+    that the network does not fix are free.
+    """
+    from archscope.cli.output import check_outputs, emit
+
+    check_outputs(outputs)
+    from archscope.resolve import parse_settings
+    from archscope.study.formula import formula
+    from archscope.study.growth import formula_report
+
+    found = formula(
+        model,
+        input=input_text,
+        batch=batch_size(batch),
+        keywords=parse_settings(settings),
+    )
+    emit(formula_report(found), outputs)

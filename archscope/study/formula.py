@@ -1,0 +1,358 @@
+"""Costs as closed forms in the batch, height and width that are left free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from archscope.analysis import fitting
+from archscope.analysis.formula import Polynomial, product, total
+from archscope.errors import ArchscopeError
+from archscope.records import Analysis, Dim, InputSpec, Layer, Shape
+from archscope.study import symbols as symbols_of
+from archscope.study.symbols import Domain, Fixed
+from archscope.study.trial import Trial, TrialError, at, factors, numbers
+
+if TYPE_CHECKING:
+    from archscope.study.analyse import Subject
+
+UNKNOWN_SIDE = "?"
+
+
+@dataclass(frozen=True)
+class LayerForm:
+    """One module call with its costs as closed forms.
+
+    Args:
+        layer: with symbols in its shapes; counts are those at the usual sizes.
+        macs: forward multiply-accumulates.
+        activation_bytes: bytes of the tensors that it creates, `None` where no form was found.
+    """
+
+    layer: Layer
+    macs: Polynomial
+    activation_bytes: Polynomial | None
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A plain count that the formula was held against."""
+
+    values: Mapping[str, int]
+    macs: int
+
+
+@dataclass(frozen=True)
+class Formula:
+    """What a network costs, in symbols.
+
+    Args:
+        model: the name it was asked for by.
+        input: with the symbols that stay free.
+        layers: every module call in execution order.
+        domains: of each free symbol, with the usual value.
+        fixed: symbols that the network itself fixes, left out of `input`.
+        limits: for each symbol, the smallest and largest size at which the formula was seen to
+            hold; the largest is `None` where none was met.
+        verified: counts at sizes that no form was made from.
+        keywords: constructor keywords given by the user, as text.
+        notes: sentences a reader must know.
+    """
+
+    model: str
+    input: InputSpec
+    layers: tuple[LayerForm, ...]
+    domains: tuple[Domain, ...]
+    fixed: tuple[Fixed, ...]
+    limits: Mapping[str, tuple[int, int | None]]
+    verified: tuple[Verified, ...]
+    keywords: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def macs(self) -> Polynomial:
+        """Forward multiply-accumulates, exact floors."""
+        return total(form.macs for form in self.layers)
+
+    @cached_property
+    def activation_bytes(self) -> Polynomial | None:
+        parts = [form.activation_bytes for form in self.layers]
+        found = [part for part in parts if part is not None]
+        return total(found) if len(found) == len(parts) else None
+
+    @property
+    def params(self) -> int:
+        return sum(form.layer.params for form in self.layers)
+
+    @property
+    def usual(self) -> dict[str, int]:
+        """The usual value of each symbol, a batch of 1."""
+        values = {d.symbol: d.base for d in self.domains}
+        return {s: 1 if s == self.input.batch else v for s, v in values.items()}
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """The symbols besides the batch."""
+        return tuple(d.symbol for d in self.domains if d.symbol != self.input.batch)
+
+    @cached_property
+    def strides(self) -> dict[str, int]:
+        """For each side, the network's stride: at its multiples every floor is exact."""
+        found = total((self.macs, self.activation_bytes or Polynomial())).strides()
+        return {s: found[s] for s in self.sides if found.get(s, 1) > 1}
+
+    def reduced(self, form: Polynomial) -> Polynomial:
+        """A form at multiples of the strides: H = 32h."""
+        return form.at_multiples({s: (k, s.lower()) for s, k in self.strides.items()})
+
+
+def formula(
+    model: Any,
+    *,
+    input: str | InputSpec | None = None,
+    batch: Dim | None = None,
+    keywords: Mapping[str, Any] | None = None,
+) -> Formula:
+    """Find closed forms of a network's costs.
+
+    Args:
+        model: a name, an `nn.Module`, or a class or function that makes one.
+        input: with symbols for the sides that stay free; the default input with all free sides
+            that the network takes when `None`.
+        batch: a symbol or a number; `N` when `None`.
+        keywords: passed to the constructor.
+
+    Raises:
+        ArchscopeError: symbols that clash, or that the network cannot take.
+    """
+    from archscope.study.analyse import find, saved_record
+    from archscope.study.call import network_call, with_batch
+
+    if saved_record(model) is not None:
+        raise ArchscopeError(str(model), "a saved record holds one size", "name the network itself")
+    subject = find(model, keywords or {})
+    size = symbols_of.BATCH if batch is None else batch
+    if input is not None:
+        spec = network_call(subject, input, size).spec
+        return _formula(subject, spec, asked=True)
+    default = network_call(subject, None, None).spec
+    return _formula(subject, with_batch(symbols_of.freed(default), size), asked=False)
+
+
+def symbolic_analysis(
+    subject: Subject, spec: InputSpec, backward: bool, train: bool, train_only: str | None
+) -> Analysis:
+    """A network's layers with symbols in their shapes, counted at the usual sizes.
+
+    Raises:
+        ArchscopeError: symbols that clash, or that the network cannot take.
+    """
+    from archscope.study.analyse import analyse
+
+    found = _formula(subject, spec, asked=True, train=train)
+    counted = analyse(
+        subject.module,
+        input=at(spec, found.usual),
+        backward=backward,
+        train=train,
+        train_only=train_only,
+    )
+    forms = {(form.layer.name, form.layer.call): form.layer for form in found.layers}
+    sizes = ", ".join(f"{name} = {value}" for name, value in found.usual.items())
+    note = f"Counts are those at {sizes}; archscope formula writes them in symbols."
+    return replace(
+        counted,
+        model=subject.name,
+        input=found.input,
+        calls=tuple(
+            replace(
+                layer,
+                input_shapes=forms[layer.name, layer.call].input_shapes,
+                output_shapes=forms[layer.name, layer.call].output_shapes,
+            )
+            for layer in counted.calls
+        ),
+        keywords=subject.keywords,
+        versions=subject.versions,
+        notes=(note, *subject.notes),
+    )
+
+
+def _formula(subject: Subject, spec: InputSpec, asked: bool, train: bool = False) -> Formula:
+    from archscope.analysis import borrow
+
+    symbols_of.check_symbols(spec)
+    if not symbols_of.symbols(spec):
+        raise ArchscopeError(
+            f"--input {spec}", "leaves nothing free", "give a symbol: 3xHxW or --batch N"
+        )
+    with borrow.borrowed(subject.module, borrow.weightless) as network:
+        return _searched(Trial(subject, network, spec, train), asked)
+
+
+def _searched(trial: Trial, asked: bool) -> Formula:
+    subject = trial.subject
+    trial, values, domains, fixed = _free_symbols(trial, asked)
+    if not domains:
+        raise ArchscopeError(
+            subject.name,
+            "fixes its whole input: " + "; ".join(f"{f.symbol} = {f.sizes}" for f in fixed),
+            "count it with archscope summary",
+        )
+    search = _Search(trial, domains, values)
+    try:
+        forms, verified = search.forms()
+    except TrialError as error:
+        raise ArchscopeError(
+            f"--input {trial.spec}",
+            f"{subject.name} takes some sizes only: {error.place} raises {error.reason}",
+            "give numbers",
+        ) from error
+    macs = total(form.macs for form in forms)
+    limits = {domain.symbol: search.limits(domain, macs) for domain in domains}
+    return Formula(subject.name, trial.spec, forms, domains, fixed, limits, verified,
+                   subject.keywords, subject.notes)  # fmt: skip
+
+
+def _free_symbols(
+    trial: Trial, asked: bool
+) -> tuple[Trial, dict[str, int], tuple[Domain, ...], tuple[Fixed, ...]]:
+    """The symbols that may vary; those that may not become numbers, or an error when asked for."""
+    values = symbols_of.usual_values(trial)
+    found = [symbols_of.domain(trial, symbol, values) for symbol in symbols_of.symbols(trial.spec)]
+    fixed = tuple(item for item in found if isinstance(item, Fixed))
+    if fixed and asked:
+        raise symbols_of.refusal(trial, fixed, values)
+    tied = symbols_of.tied_sides(trial.spec)
+    if tied is not None and {"H", "W"} <= {item.symbol for item in fixed}:
+        square = trial.of(tied)
+        free = symbols_of.domain(square, "S", {**values, "S": values["H"]})
+        if isinstance(free, Domain):
+            return _free_symbols(square, asked=False)
+    numbers = {item.symbol: values[item.symbol] for item in fixed}
+    rest = trial.of(at(trial.spec, numbers))
+    return rest, values, tuple(item for item in found if isinstance(item, Domain)), fixed
+
+
+class _Search:
+    """Fits the observations of a trial over the domains of its symbols."""
+
+    def __init__(self, trial: Trial, domains: Sequence[Domain], values: Mapping[str, int]) -> None:
+        self.trial = trial
+        self.domains = domains
+        self.base = {d.symbol: values[d.symbol] for d in domains}
+        self.layers = trial.layers(self.base)
+        self.structure = trial.observe(self.base).structure
+
+    def forms(self) -> tuple[tuple[LayerForm, ...], tuple[Verified, ...]]:
+        """Every layer's closed forms, and the fresh counts that agreed."""
+        batch = self.trial.spec.batch
+        ranges = [
+            fitting.Range(
+                d.symbol, d.base // d.unit, d.far // d.unit, 1 if d.symbol == batch else 2
+            )
+            for d in self.domains
+        ]
+        needed = factors(self.layers)
+        try:
+            found = fitting.fit(self._numbers, ranges, lambda index: not needed[index])
+        except fitting.NoClosedFormError as error:
+            raise ArchscopeError(
+                self.trial.subject.name,
+                f"{self._layer_of(error.index)} follows no closed form in {', '.join(self.base)}",
+                "give numbers for some symbols",
+            ) from error
+        units = {d.symbol: d.unit for d in self.domains}
+        images = {form: form.in_units(units) for form in set(found.forms) if form is not None}
+        forms = (None if form is None else images[form] for form in found.forms)
+        layers = _layer_forms(self.layers, forms)
+        return layers, self._verified(layers, found.verified)
+
+    def _values(self, point: fitting.Point) -> dict[str, int]:
+        return {d.symbol: d.unit * n for d, n in zip(self.domains, point, strict=True)}
+
+    def _numbers(self, point: fitting.Point) -> Sequence[int]:
+        """The values at a point.
+
+        Raises:
+            TrialError: the network fails there, or takes another path.
+        """
+        values = self._values(point)
+        observed = self.trial.observe(values)
+        if observed.structure != self.structure:
+            sizes = ", ".join(f"{name} = {value}" for name, value in values.items())
+            raise TrialError(self.trial.subject.name, f"another path at {sizes}")
+        return observed.numbers
+
+    def _layer_of(self, index: int) -> str:
+        for layer in self.layers:
+            index -= len(numbers((layer,)))
+            if index < 0:
+                break
+        return f"{layer.name} ({layer.kind})" if layer.name else layer.kind
+
+    def _verified(
+        self, layers: Sequence[LayerForm], points: Sequence[fitting.Point]
+    ) -> tuple[Verified, ...]:
+        """Hold the total against plain counts at points that no form was made from."""
+        macs = total(form.macs for form in layers)
+        checks = []
+        for point in points:
+            values = self._values(point)
+            counted = self.trial.observe(values).macs
+            if macs.value(values) != counted:
+                raise AssertionError(f"{macs} is not {counted} at {values}")
+            checks.append(Verified(values, counted))
+        return tuple(checks)
+
+    def limits(self, domain: Domain, macs: Polynomial) -> tuple[int, int | None]:
+        """The smallest and the largest size at which the plain count equals the formula."""
+
+        def holds(steps: int) -> bool:
+            values = {**self.base, domain.symbol: steps * domain.unit}
+            return self.trial.works(values) and self.trial.observe(values).macs == macs.value(
+                values
+            )
+
+        base, far = domain.base // domain.unit, domain.far // domain.unit
+        low = 1 if holds(1) else _last(holds, base, 1)
+        beyond = base + symbols_of.DISTANCES[0] // domain.unit
+        if far == beyond or domain.symbol == self.trial.spec.batch or holds(beyond):
+            return low * domain.unit, None
+        return low * domain.unit, _last(holds, far, beyond) * domain.unit
+
+
+def _last(holds: Callable[[int], bool], inside: int, outside: int) -> int:
+    """Bisect for the last value that holds on the way from one that does to one that does not."""
+    while abs(outside - inside) > 1:
+        middle = (inside + outside) // 2
+        if holds(middle):
+            inside = middle
+        else:
+            outside = middle
+    return inside
+
+
+def _layer_forms(layers: Sequence[Layer], forms: Any) -> tuple[LayerForm, ...]:
+    """Read the forms back in the order of `trial.numbers`."""
+
+    def shapes(given: Sequence[Shape]) -> tuple[Shape, ...]:
+        return tuple(tuple(_side(next(forms)) for _ in shape) for shape in given)
+
+    found = []
+    for layer in layers:
+        inputs, outputs = shapes(layer.input_shapes), shapes(layer.output_shapes)
+        products = [
+            product(next(forms) for _ in item.factors) for item in layer.forward.cost.products
+        ]
+        symbolic = replace(layer, input_shapes=inputs, output_shapes=outputs)
+        found.append(LayerForm(symbolic, total(products), next(forms)))
+    return tuple(found)
+
+
+def _side(form: Polynomial | None) -> Dim:
+    if form is None:
+        return UNKNOWN_SIDE
+    return form.value({}) if form.is_constant else str(form).replace(" ", "")

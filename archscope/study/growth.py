@@ -1,0 +1,162 @@
+"""Formula → tables: totals and layers in symbols, the growth law in words, and where all holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from archscope.analysis.formula import Polynomial
+from archscope.study.formula import Formula, LayerForm
+from archscope.study.summary import CONVENTION, shape_text
+from archscope.table import Column, Report, Row, Table
+from archscope.units import percent
+
+_POWERS = {1: "linear", 2: "quadratic", 3: "cubic"}
+
+
+def formula_report(found: Formula) -> Report:
+    """The report of `archscope formula`: totals first, then every layer that computes."""
+    keywords = ", ".join(f"{key}={value}" for key, value in found.keywords)
+    title = f"{found.model}{f' ({keywords})' if keywords else ''} on {found.input}"
+    totals = Table(title, _TOTAL_COLUMNS, _total_rows(found), _notes(found))
+    layers = tuple(_layer_row(form) for form in found.layers if form.layer.computes)
+    return Report(
+        f"{found.model} in closed form",
+        (totals, Table("Layers", _LAYER_COLUMNS, layers)),
+        data=Table(title, _LAYER_COLUMNS, layers),
+    )
+
+
+_TOTAL_COLUMNS = (Column("quantity", "Quantity", "name"), Column("formula", "Closed form", "text"))
+_LAYER_COLUMNS = (
+    Column("name", "Layer", "name"),
+    Column("kind", "Kind", "text", 3),
+    Column("output_shape", "Output", "text", 1),
+    Column("params", "Params", "exact", 0),
+    Column("macs", "MACs", "text", 0),
+    Column("activation_bytes", "Activation bytes", "text", 4),
+)
+
+
+def _total_rows(found: Formula) -> tuple[Row, ...]:
+    multiples = ", ".join(f"{s} = {k}{s.lower()}" for s, k in found.strides.items())
+    rows = [Row(("Parameters", f"{found.params:,}"))]
+    for name, form in (("MACs", found.macs), ("Activation bytes", found.activation_bytes)):
+        rows.append(Row((name, "no closed form" if form is None else str(form))))
+        if form is not None and multiples:
+            rows.append(Row((f"{name}, {multiples}", str(found.reduced(form)))))
+    return tuple(rows)
+
+
+def _layer_row(form: LayerForm) -> Row:
+    layer = form.layer
+    activations = None if form.activation_bytes is None else str(form.activation_bytes)
+    call = f" (call {layer.call + 1})" if layer.call else ""
+    return Row(
+        (
+            (layer.name or layer.kind) + call,
+            layer.kind,
+            shape_text(layer.output_shape),
+            layer.params,
+            str(form.macs),
+            activations,
+        )
+    )
+
+
+def _notes(found: Formula) -> tuple[str, ...]:
+    strides = [f"{k} along {s}" for s, k in found.strides.items()]
+    notes = [*found.notes, *growth(found)]
+    if strides:
+        notes.append(
+            f"Stride of the network: {', '.join(strides)}; at its multiples the floors go."
+        )
+    notes.append(f"Holds for {_domain(found)}.")
+    notes += [
+        f"{item.symbol} is fixed: {item.place} admits {item.sizes} ({item.reason})."
+        for item in found.fixed
+    ]
+    checks = "; ".join(f"{_sizes(check.values)}: {check.macs:,}" for check in found.verified)
+    notes.append(f"Equal to plain counts at sizes that no form was made from: {checks} MACs.")
+    return (*notes, CONVENTION)
+
+
+def _domain(found: Formula) -> str:
+    parts = []
+    for domain in found.domains:
+        low, high = found.limits[domain.symbol]
+        text = f"{domain.symbol} ≥ {low}"
+        if high is not None:
+            text = f"{low} ≤ {domain.symbol} ≤ {high}"
+        if domain.unit > 1:
+            text += f" in multiples of {domain.unit}"
+        parts.append(text)
+    return ", ".join(parts)
+
+
+def _sizes(values: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in values.items())
+
+
+# The growth law
+
+
+def growth(found: Formula) -> list[str]:
+    """Sentences: how the MACs grow with the batch and with the sides."""
+    return [*_batch_law(found), *_side_law(found)]
+
+
+def _batch_law(found: Formula) -> list[str]:
+    batch = found.input.batch
+    if not isinstance(batch, str):
+        return []
+    free = Polynomial(
+        {m: c for m, c in found.macs.terms.items() if all(a.symbol != batch for a in m)}
+    )
+    degree = _POWERS.get(found.macs.degree([batch]), "constant")
+    text = f"MACs are {degree} in the batch {batch}"
+    if free.terms and degree != "constant":
+        text += f", but for {free} MACs a call that no sample adds to"
+    return [f"{text}."]
+
+
+def _side_law(found: Formula) -> list[str]:
+    """Degree in pixels or positions; the part that grows faster; what doubling costs."""
+    sides = found.sides
+    if not sides:
+        return []
+    axes = _axes(found)
+    positions = " and ".join(sides)
+    area = {2: "pixels", 3: "voxels"}.get(len(axes))
+    named = f"{area} ({'·'.join(axes)})" if area else positions
+    degree = -(-found.macs.degree(sides) // len(axes))
+    if not degree:
+        return [f"MACs do not depend on {positions}."]
+    usual = found.usual
+    whole = found.macs.value(usual)
+    ratio = found.macs.value({**usual, **{s: 2 * usual[s] for s in sides}}) / whole
+    sentences = [
+        f"MACs are {_POWERS.get(degree, f'of degree {degree}')} in {named}; doubling {positions} "
+        f"costs {ratio:.1f}× at {_sizes(usual)}."
+    ]
+    if degree > 1:
+        sentences.append(_fast_part(found, len(axes), named, whole))
+    return sentences
+
+
+def _axes(found: Formula) -> list[str]:
+    """The free sides of the input that has most of them, S·S where one symbol stands for two."""
+    sides = found.sides
+    return max(([s for s in t.shape if s in sides] for t in found.input.tensors), key=len)
+
+
+def _fast_part(found: Formula, linear: int, named: str, whole: int) -> str:
+    """The terms that grow faster than positions, as attention's do, and who brings them."""
+    fast = found.macs.above(linear, found.sides)
+    brought = [form.layer for form in found.layers if form.macs.above(linear, found.sides).terms]
+    share = percent(fast.value(found.usual) / whole)
+    rest = f" and {len(brought) - 1} more" if len(brought) > 1 else ""
+    return (
+        f"The term that grows faster than {named} is {fast}, {share} of the MACs there: "
+        f"products of all positions with all, in {brought[0].name or brought[0].kind} "
+        f"({brought[0].kind}){rest}."
+    )

@@ -1,0 +1,165 @@
+"""One network on meta at any sizes: what the search for closed forms is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from archscope.records import Dim, InputSpec, Layer, totals
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from archscope.study.analyse import Subject
+
+
+class TrialError(Exception):
+    """The network did not run at some sizes.
+
+    Args:
+        place: the innermost module call, such as `fc1 (Linear)`.
+        reason: the first line of what it raised.
+        on_values: whether it failed only because meta tensors hold no values.
+    """
+
+    def __init__(self, place: str, reason: str, on_values: bool = False) -> None:
+        super().__init__(f"{place}: {reason}")
+        self.place = place
+        self.reason = reason
+        self.on_values = on_values
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What one count says, as whole numbers in an order that is the same at every size.
+
+    Args:
+        structure: a number for all that must be equal at every size for one formula to hold:
+            calls, ranks of shapes, products and the names of their factors.
+        numbers: of each call its shapes, the factors of its products and its activation bytes.
+        macs: the total, summed by the plain count.
+    """
+
+    structure: int
+    numbers: tuple[int, ...]
+    macs: int
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Runs one network at sizes given for its symbols, each sizes once.
+
+    Args:
+        subject: the network as it was named.
+        network: the same, with stand-ins for its tensors; see `archscope.analysis.borrow`.
+        spec: its input, with symbols.
+        train: whether it runs in training mode.
+    """
+
+    subject: Subject
+    network: nn.Module
+    spec: InputSpec
+    train: bool = False
+    seen: dict[InputSpec, Observation | TrialError] = field(default_factory=dict)
+
+    def of(self, spec: InputSpec) -> Trial:
+        """The same network with another input."""
+        return replace(self, spec=spec)
+
+    def observe(self, values: Mapping[str, int]) -> Observation:
+        """Count one forward pass with a number for each symbol.
+
+        Raises:
+            TrialError: the network fails.
+        """
+        numeric = at(self.spec, values)
+        if numeric not in self.seen:
+            try:
+                layers = self.layers(values)
+                self.seen[numeric] = Observation(
+                    hash(_structure(layers)), tuple(numbers(layers)), totals(layers).macs
+                )
+            except TrialError as error:
+                self.seen[numeric] = error
+        found = self.seen[numeric]
+        if isinstance(found, TrialError):
+            raise found
+        return found
+
+    def works(self, values: Mapping[str, int]) -> bool:
+        """Whether the network runs at these sizes."""
+        try:
+            self.observe(values)
+        except TrialError:
+            return False
+        return True
+
+    def layers(self, values: Mapping[str, int]) -> tuple[Layer, ...]:
+        """Count one forward pass and keep every layer.
+
+        Raises:
+            TrialError: the network fails.
+        """
+        from archscope.analysis import calls, trace
+        from archscope.study.analyse import depends_on_values, first_line, place_of
+        from archscope.study.call import network_call
+
+        args, kwargs = network_call(self.subject, at(self.spec, values), None).on_meta()
+        self.network.train(self.train)
+        try:
+            log, _ = trace.run(self.network, args, kwargs, backward=False, on_meta=True)
+        except Exception as error:
+            reason = first_line(error)
+            raise TrialError(place_of(error), reason, depends_on_values(error)) from error
+        return calls.layers(log, False)
+
+
+def at(spec: InputSpec, values: Mapping[str, Dim]) -> InputSpec:
+    """The same input with numbers (or other symbols) for the symbols named in `values`."""
+    tensors = tuple(
+        replace(
+            tensor,
+            shape=tuple(values.get(s, s) if isinstance(s, str) else s for s in tensor.shape),
+        )
+        for tensor in spec.tensors
+    )
+    return InputSpec(tensors, spec.layout)
+
+
+def _structure(layers: Sequence[Layer]) -> tuple[object, ...]:
+    return tuple(
+        (
+            layer.name,
+            layer.call,
+            tuple(map(len, layer.input_shapes)),
+            tuple(map(len, layer.output_shapes)),
+            tuple(
+                (product.role, tuple(factor.name for factor in product.factors))
+                for product in layer.forward.cost.products
+            ),
+        )
+        for layer in layers
+    )
+
+
+def numbers(layers: Sequence[Layer]) -> list[int]:
+    """Shapes, factors and activation bytes of every layer, one after the other."""
+    found: list[Any] = []
+    for layer in layers:
+        for shape in (*layer.input_shapes, *layer.output_shapes):
+            found.extend(shape)
+        for item in layer.forward.cost.products:
+            found.extend(factor.value for factor in item.factors)
+        found.append(layer.activation_bytes)
+    return found
+
+
+def factors(layers: Sequence[Layer]) -> list[bool]:
+    """Which of `numbers` are factors of products."""
+    flags: list[bool] = []
+    for layer in layers:
+        flags += [False] * sum(map(len, (*layer.input_shapes, *layer.output_shapes)))
+        flags += [True] * sum(len(item.factors) for item in layer.forward.cost.products)
+        flags.append(False)
+    return flags

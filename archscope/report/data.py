@@ -1,0 +1,131 @@
+"""What reports are made from: saved counts, measurements, and a few facts beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from archscope import archive
+from archscope.errors import ArchscopeError
+from archscope.records import Analysis, Profile
+from archscope.study.groups import GroupSweep, Member
+
+FACTS = "facts.json"
+PREFIX = "counted-"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Everything under reports/data.
+
+    Args:
+        counted: analyses by name (`counted-resnet50.json` is `resnet50`).
+        measured: profiles by file name without its suffix: `<device>-<job>`.
+        facts: date of the count, published accuracies, depths, and which group counts stand in
+            which view.
+    """
+
+    counted: Mapping[str, Analysis]
+    measured: Mapping[str, Profile]
+    facts: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, folder: Path) -> Data:
+        """Read a folder.
+
+        Raises:
+            ArchscopeError: it holds no counts, or a file of it is damaged.
+        """
+        path = folder / FACTS
+        if not path.is_file():
+            raise ArchscopeError(str(folder), "holds no counts", "make them with report --count")
+        records = {
+            file.stem: archive.load(file)
+            for file in sorted(folder.glob("*.json"))
+            if file.name != FACTS
+        }
+        counted = {
+            name.removeprefix(PREFIX): record
+            for name, record in records.items()
+            if isinstance(record, Analysis)
+        }
+        measured = {n: record for n, record in records.items() if isinstance(record, Profile)}
+        return cls(counted, measured, json.loads(path.read_text(encoding="utf-8")))
+
+    def analysis(self, name: str) -> Analysis:
+        """One count.
+
+        Raises:
+            ArchscopeError: it is missing.
+        """
+        if name not in self.counted:
+            raise ArchscopeError(f"{PREFIX}{name}.json", "is missing", "run report --count")
+        return self.counted[name]
+
+    def profile(self, job: str) -> Profile | None:
+        """The measurement of a job, on a GPU where there is one of each."""
+        found = [profile for name, profile in self.measured.items() if name.endswith(f"-{job}")]
+        return min(found, key=lambda p: p.environment.device.startswith("cpu"), default=None)
+
+    def top1(self, name: str) -> float | None:
+        """Published ImageNet top-1 accuracy as a fraction."""
+        value = self.facts["published"].get(name, {}).get("top1")
+        return None if value is None else value / 100
+
+    def top5(self, name: str) -> float | None:
+        """Published ImageNet top-5 accuracy as a fraction."""
+        value = self.facts["published"].get(name, {}).get("top5")
+        return None if value is None else value / 100
+
+    def depth(self, name: str) -> int:
+        """Convolutions and linear layers on the longest path from input to output."""
+        depth: int = self.facts["depths"][name]
+        return depth
+
+    @cached_property
+    def group_sweep(self) -> GroupSweep:
+        """The group counts of ResNet-50, as `sweep_groups` counted them."""
+
+        def member(groups: int, width: int) -> Member:
+            return Member(groups, width, self.analysis(f"groups-{groups}x{width}d"))
+
+        views = {
+            view: tuple(member(groups, width) for groups, width in members)
+            for view, members in self.facts["groups"].items()
+        }
+        base = member(1, 64)
+        return GroupSweep(base, base, "width_per_group", views)
+
+    def stamp(self) -> str:
+        """Versions and date of the count, as a sentence."""
+        versions: dict[str, str] = {}
+        for analysis in self.counted.values():
+            versions |= dict(analysis.versions)
+        named = ", ".join(f"{library} {version}" for library, version in versions.items())
+        return f"Counted on {self.facts['date']} with {named}."
+
+
+def device_of(profile: Profile) -> str:
+    """The name of the device that a profile was measured on, and how it was loaded."""
+    environment = profile.environment
+    name = environment.fact("device name") or environment.device
+    if environment.device.startswith("cpu"):
+        threads = environment.fact("threads")
+        name = f"CPU ({name}, {threads} threads)" if threads else f"CPU ({name})"
+    return name
+
+
+def measured_stamp(profiles: list[Profile]) -> str:
+    """Devices and dates of measurements, as a sentence; empty without any."""
+    if not profiles:
+        return "Times are not measured yet."
+    places = dict.fromkeys(
+        f"{device_of(p)}, torch {p.environment.fact('torch')}, "
+        f"{(p.environment.fact('date') or '')[:10]}"
+        for p in profiles
+    )
+    return f"Measured on {'; '.join(places)}."

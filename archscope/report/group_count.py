@@ -1,0 +1,113 @@
+"""The effect of the group count on ResNet-50."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from archscope.records import Analysis, totals
+from archscope.report.data import Data
+from archscope.report.page import Figure, Page
+from archscope.study.group_tables import HELD, PAPER_TOP1_ERROR, group_report, parting_widths
+from archscope.study.groups import GroupSweep, Member
+from archscope.table import Table
+from archscope.units import percent, ratio
+
+GROUPS = (1, 2, 4, 8, 32)
+
+
+def page(data: Data) -> Page:
+    """What does it cost, and what does it change, to split the 3×3 convolutions into groups?"""
+    sweep = data.group_sweep
+    jobs = [f"groups-{m.groups}x{m.width}d" for m in sweep.views["params"]]
+    profiles = tuple(p for p in map(data.profile, jobs) if p is not None)
+    report = group_report(sweep, profiles)
+    return Page(
+        slug="group-count",
+        title="The effect of the group count",
+        summary="what splitting ResNet-50's 3×3 convolutions into groups saves, and what it costs.",
+        question="ResNeXt splits the 3×3 convolutions of ResNet-50 into groups. "
+        "What does that save at the same width, and what does it change when the width grows "
+        "until the network costs as much as before?",
+        blocks=(
+            *map(_without_parting, report.tables),
+            Figure("group-count", "ResNet-50 over the group count, three views", report.charts),
+        ),
+        findings=tuple(_findings(sweep)),
+        commands=(f"archscope sweep-groups {','.join(map(str, GROUPS))}",),
+        profiles=profiles,
+    )
+
+
+def _without_parting(table: Table) -> Table:
+    """Leave out the notes that the findings repeat."""
+    notes = tuple(note for note in table.notes if "the two part" not in note)
+    return Table(table.title, table.columns, table.rows, notes)
+
+
+def _counted(member: Member) -> Analysis:
+    assert member.analysis is not None
+    return member.analysis
+
+
+def _findings(sweep: GroupSweep) -> Iterator[str]:
+    base = _counted(sweep.base)
+    last = _counted(sweep.views["none"][-1])
+    groups = sweep.views["none"][-1].groups
+    own = totals(sweep.grouped_layers(base))
+    kept = ratio(last.total.params / base.total.params)
+    yield (
+        f"At {HELD['none']} the grouped convolutions fall to exactly 1/{groups} of their "
+        f"parameters and MACs, but the network keeps {kept} of its parameters, "
+        f"since {percent(1 - own.params / base.total.params)} of them lie elsewhere."
+    )
+    yield from _equal_parameters(sweep, base)
+    yield from parting_widths(sweep)
+    yield from _why(sweep)
+    errors = PAPER_TOP1_ERROR["resnet50"]
+    members = sweep.views["params"]
+    yield (
+        f"The paper's top-1 error falls with every step of this view, from "
+        f"{errors[members[0].groups, members[0].width or 0]} % to "
+        f"{errors[members[-1].groups, members[-1].width or 0]} % "
+        f"(Xie et al. 2017, Table 3)."
+    )
+
+
+def _equal_parameters(sweep: GroupSweep, base: Analysis) -> Iterator[str]:
+    member = sweep.views["params"][-1]
+    total = _counted(member).total
+    widths = [sweep.grouped_layers(a)[0].setting("out_channels") for a in (base, _counted(member))]
+    yield (
+        f"At {HELD['params']}, {member.groups} groups of {member.width} channels widen the first "
+        f"grouped convolution from {widths[0]} to {widths[1]} channels: the activations grow to "
+        f"{ratio(total.activation_bytes / base.total.activation_bytes)} and the flops per byte "
+        f"moved fall from {base.total.intensity:.1f} to {total.intensity:.1f}."
+    )
+
+
+def _why(sweep: GroupSweep) -> Iterator[str]:
+    """Where the MACs of one more channel go, at the group count where the two views part."""
+    by_macs = {member.groups: member for member in sweep.views["macs"]}
+    for member in sweep.views["params"]:
+        other = by_macs[member.groups]
+        if other.width == member.width:
+            continue
+        wide, narrow = _counted(member), _counted(other)
+        added = [_added(wide, narrow, name) for name in ("layer2.0.conv1", "layer3.0.conv1",
+                                                         "layer4.0.conv1")]  # fmt: skip
+        params = wide.total.params - narrow.total.params
+        macs = wide.total.macs - narrow.total.macs
+        yield (
+            f"The 1×1 convolutions that run ahead of each stage's stride are the reason: of what "
+            f"the wider channels add they hold {percent(sum(p for p, _ in added) / params)} of the "
+            f"parameters, but {percent(sum(m for _, m in added) / macs)} of the MACs."
+        )
+
+
+def _added(wide: Analysis, narrow: Analysis, name: str) -> tuple[int, int]:
+    """Parameters and MACs that a layer gains."""
+    before, after = (
+        next(layer for layer in analysis.layers if layer.name == name)
+        for analysis in (narrow, wide)
+    )
+    return after.params - before.params, after.macs - before.macs

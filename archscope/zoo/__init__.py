@@ -20,7 +20,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-FAMILIES = ("lenet", "alexnet", "vgg", "nin", "googlenet", "resnet", "resnext", "densenet", "d2l")
+FAMILIES = (
+    "lenet",
+    "alexnet",
+    "vgg",
+    "nin",
+    "googlenet",
+    "resnet",
+    "resnet_preact",
+    "resnext",
+    "densenet",
+    "d2l",
+)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,8 @@ def params_of(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def steps_of(module: nn.Module, input_shape: tuple[int, ...]) -> Iterator[Step]:
+@functools.cache
+def steps_of(module: nn.Module, input_shape: tuple[int, ...]) -> list[Step]:
     """Every module call in execution order: name, module, input shape, output shape, MACs."""
     steps: list[Step] = []
 
@@ -61,7 +62,7 @@ def steps_of(module: nn.Module, input_shape: tuple[int, ...]) -> Iterator[Step]:
         module(torch.empty(1, *input_shape, device=device))
     for handle in handles:
         handle.remove()
-    return iter(steps)
+    return steps
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def params() -> Callable[[nn.Module], int]:
 
 @pytest.fixture
 def steps() -> Callable[[nn.Module, tuple[int, ...]], list[Step]]:
-    return lambda module, shape: list(steps_of(module, shape))
+    return steps_of
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -78,6 +79,17 @@ def test_a_family_file_stands_alone(family):
             assert node.module.split(".")[0] in allowed
 
 
+@pytest.mark.parametrize("family", zoo.FAMILIES)
+def test_a_copy_of_a_family_file_runs_in_another_project(family, tmp_path):
+    copy = tmp_path / "pasted.py"
+    copy.write_text(FILES[family].read_text())
+    pasted = runpy.run_path(str(copy))
+    name, row = next((n, r) for n, r in pasted["ROWS"].items() if (family, n) in SMALL_OF)
+    preset, shape = SMALL[name]
+    network = pasted[row["constructor"]](**{**row["keywords"], **preset})
+    assert network(torch.randn(2, *shape_of(shape))) is not None
+
+
 def test_copies_of_a_function_are_the_same_in_every_family_file():
     first: dict[str, str] = {}
     for path in FILES.values():
@@ -113,6 +125,9 @@ SMALL = {
     "resnet18_d2l": ({"width": 8, "image_size": 40}, "1x40x40"),
     "densenet_d2l": ({"growth_rate": 4, "num_convs": 2, "image_size": 64}, "1x64x64"),
     "resnet50_v1": ({"width": 8, "num_classes": 8, "image_size": 64}, "3x64x64"),
+    "resnet_preact": ({"width": 4, "num_classes": 8, "image_size": 64}, "3x64x64"),
+    "resnet164_preact_cifar": ({"depth": 11, "width": 4, "image_size": 16}, "3x16x16"),
+    "preact_block": ({"width": 4, "image_size": 6}, "256x6x6"),
     "resnet20_cifar": ({"depth": 8, "width": 4, "image_size": 16}, "3x16x16"),
     "resnext": (
         {"depth": 26, "groups": 2, "width_per_group": 4, "num_classes": 8, "image_size": 64},
@@ -136,13 +151,14 @@ SMALL = {
     "basic_block": ({"width": 8, "image_size": 6}, "64x6x6"),
     "bottleneck_block": ({"input_channels": 16, "width": 4, "image_size": 6}, "16x6x6"),
 }
+SMALL_OF = {(zoo.card(name).family, name) for name in SMALL}
 NORMS = ("batch", "layer", "instance", "group", "none")
 
 
 def small(name: str, **keywords: object) -> tuple[nn.Module, torch.Tensor]:
     preset, shape = SMALL[name]
     torch.manual_seed(0)
-    return zoo.build(name, **{**preset, **keywords}), torch.randn(8, *shape_of(shape))
+    return zoo.build(name, **{**preset, **keywords}), torch.randn(4, *shape_of(shape))
 
 
 def test_every_network_constructor_has_a_small_network_here():
@@ -156,7 +172,7 @@ def test_a_few_steps_lower_the_loss_and_reach_every_parameter(name):
     network.train()
     losses = []
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    for step in range(6):
+    for step in range(4):
         torch.manual_seed(1)  # the same dropout masks in each step
         outputs = network(images)
         loss = sum(map(objective, outputs if isinstance(outputs, tuple) else (outputs,)))

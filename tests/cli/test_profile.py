@@ -1,0 +1,173 @@
+"""`archscope profile` as a user meets it, on networks that take milliseconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from archscope import archive
+from archscope.cli import run
+from archscope.errors import ArchscopeError
+from archscope.measure import device as devices
+from archscope.measure import session
+from archscope.study import jobs, measured
+
+NETWORK = """
+import torch
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self, width=4):
+        super().__init__(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.ReLU(inplace=True),
+                         nn.Flatten(), nn.Linear(36 * width, 5))
+
+class Frozen(Net):
+    def __init__(self):
+        super().__init__()
+        self.requires_grad_(False)
+
+class Greedy(Net):
+    def forward(self, x):
+        if len(x) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().forward(x)
+"""
+
+QUICK = ("--input", "3x8x8", "--device", "cpu", "--threads", "1", "--max-seconds", "0.02")
+
+
+@pytest.fixture
+def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(
+        devices, "peaks", lambda device: devices.Peaks({"fp32": 1e11, "copy": 1e10}, "measured")
+    )
+    file = tmp_path / "nets.py"
+    file.write_text(NETWORK)
+    return str(file)
+
+
+def test_a_network_is_measured_whole_by_layer_and_saved(
+    network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [tmp_path / f"run.{suffix}" for suffix in ("json", "csv", "svg")]
+    outputs = [part for file in files for part in ("-o", str(file))]
+    command = ["profile", f"{network}:Net", *QUICK, "--batch", "4", "--set", "width=6", *outputs]
+    assert run(command) == 0
+    out = capsys.readouterr().out
+    for title in ("Whole step", "Stages of", "Slowest layers", "Roofline of", "Memory of"):
+        assert title in out
+    profile = archive.load(files[0])
+    assert isinstance(profile, session.Profile)
+    assert profile.input.batch == 4
+    assert profile.keywords == (("width", "6"),)
+    assert {"forward", "backward", "optimizer", "step", "inference"} == set(profile.phases)
+    assert profile.environment.fact("threads") == "1"
+    assert min(profile.attributed[phase] for phase in ("forward", "backward")) >= 0.98
+    # Conv 6×6×6 outputs × 27 weights each, and the classifier, for four samples.
+    assert profile.analysis is not None
+    assert profile.analysis.total.macs == 4 * (6 * 36 * 27 + 216 * 5)
+    assert "0,Conv2d," in files[1].read_text()
+    assert files[2].read_text().startswith("<?xml")
+
+
+def test_a_saved_profile_is_a_model_for_other_commands(
+    network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = tmp_path / "run.json"
+    assert run(["profile", f"{network}:Net", *QUICK, "--train", "-o", str(saved)]) == 0
+    assert run(["summary", str(saved)]) == 0
+    assert "Conv2d" in capsys.readouterr().out
+
+
+def test_a_batch_that_does_not_fit_ends_the_sweep_and_is_named(
+    network: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["profile", f"{network}:Greedy", *QUICK, "--eval", "--batch", "8,2,4"]) == 0
+    out = capsys.readouterr().out
+    assert "batch 8 runs out of memory on cpu in inference; the largest that ran is 4." in out
+    assert run(["profile", f"{network}:Greedy", *QUICK, "--eval", "--batch", "8"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("archscope: batch 8: runs out of memory") and error.count("\n") == 1
+
+
+def test_interruption_reports_what_is_known_and_leaves_with_130(
+    network: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session, "_detail", stopped)
+    assert run(["profile", f"{network}:Net", *QUICK]) == 130
+    out = capsys.readouterr().out
+    assert "Interrupted: what is missing was not measured." in out
+    assert "backward" in out and "inference" not in out.partition("Measured with")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("Net", "--device", "cuda:77"), "--device cuda:77: this machine has"),
+        (("Net", "--device", "abacus"), "--device abacus: is no device"),
+        (("Net", "--batch", "0"), "--batch 0: is no batch size"),
+        (("Net", "--batch", "4,x"), "--batch 4,x: is no batch size"),
+        (("Frozen", "--train"), "depends on no trainable parameter"),
+        (("Net", "--input", "4x8x8"), "fails in forward"),
+        (("Net", "--all-reports"), "--all-reports: goes without MODEL"),
+        (("Net", "-o", "run.xyz"), "unknown suffix"),
+    ],
+)
+def test_mistakes_are_one_line(
+    network: str, arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, *rest = arguments
+    assert run(["profile", f"{network}:{name}", *QUICK, *rest]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_model_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["profile"]) == 2
+    assert "MODEL: is missing" in capsys.readouterr().err
+
+
+def test_largest_batch_is_told(
+    network: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        measured, "largest_batch", lambda *a, **k: measured.LargestBatch(96, 3 << 30, 4 << 30)
+    )
+    assert run(["profile", f"{network}:Net", *QUICK, "--max-batch"]) == 0
+    assert "batch 96 runs, with a peak of about 3.00 GiB of 4.00 GiB" in capsys.readouterr().out
+
+
+def test_jobs_of_the_reports_write_a_file_each(
+    network: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "model_name", lambda device: "Test CPU (R) 3.0")
+    job = jobs.Job("tiny", f"{network}:Net", 64, 2, "3x8x8", (("width", 3),))
+    hungry = jobs.Job("hungry", f"{network}:Greedy", 64, 8, "3x8x8")
+    rule = session.StoppingRule(max_seconds=0.02)
+    monkeypatch.setattr(jobs, "ON_CPU", rule)
+    written = list(jobs.measure_reports("cpu", 1, folder=tmp_path, jobs=(hungry, job)))
+    assert written == [tmp_path / "test-cpu-r-3-0-tiny.json"]
+    profile = archive.load(written[0])
+    assert profile.input.batch == 2
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_reports_need_their_folder(tmp_path: Path) -> None:
+    with pytest.raises(ArchscopeError, match="is no folder"):
+        list(jobs.measure_reports("cpu", folder=tmp_path / "nowhere"))
+
+
+def test_reports_cover_the_book_at_its_batch_sizes() -> None:
+    """Dive into Deep Learning trains LeNet, ResNet-18 and DenseNet at 256, the others at 128."""
+    batches = {job.model: job.batch for job in jobs.JOBS if job.input is not None}
+    assert batches == {
+        "lenet": 256, "alexnet_d2l": 128, "vgg11_quarter_d2l": 128, "nin_d2l": 128,
+        "googlenet_d2l": 128, "resnet18_d2l": 256, "densenet_d2l": 256,
+    }  # fmt: skip
+    groups = [dict(job.keywords)["groups"] for job in jobs.JOBS if job.keywords]
+    assert groups == [1, 2, 4, 8, 32]

@@ -1,0 +1,161 @@
+"""Roofs, shares and classes, on numbers worked out by hand."""
+
+import pytest
+
+from archscope.records import (
+    Analysis,
+    Cost,
+    Environment,
+    Factor,
+    InputSpec,
+    Layer,
+    LayerTime,
+    Product,
+    Profile,
+    TensorSpec,
+    Work,
+)
+from archscope.study.roofline import (
+    RULE,
+    Point,
+    Roofs,
+    arithmetic,
+    idle_share,
+    points,
+    roofline_chart,
+    roofline_table,
+    roofs,
+    total_point,
+)
+
+ROOFS = Roofs(operations_per_second=100e12, bytes_per_second=1e12)
+
+
+def point(operations, moved_bytes, seconds, launches=1):
+    return Point("layer", "Conv2d", "forward", seconds, operations, moved_bytes, launches)
+
+
+def test_roofs_meet_at_the_ridge():
+    assert ROOFS.ridge == 100
+    assert ROOFS.seconds(100e9, 1e9) == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize(
+    ("operations", "moved_bytes", "seconds", "bound"),
+    [
+        # 100 G operations need 1 ms, and 0.1 GB need 0.1 ms.
+        (100e9, 0.1e9, 1.25e-3, "compute-bound"),
+        (100e9, 0.1e9, 2.5e-3, "latency/occupancy-limited"),
+        # 1 G operations need 0.01 ms, and 1 GB needs 1 ms.
+        (1e9, 1e9, 1.25e-3, "memory-bound"),
+        (1e9, 1e9, 2.0e-3, "latency/occupancy-limited"),
+        (0, 0, 1e-3, "not counted"),
+    ],
+)
+def test_the_nearer_roof_names_the_class(operations, moved_bytes, seconds, bound):
+    assert point(operations, moved_bytes, seconds).bound(ROOFS) == bound
+
+
+def test_share_of_the_roof_is_possible_over_actual_time():
+    assert point(100e9, 0.1e9, 2e-3).roof_share(ROOFS) == pytest.approx(0.5)
+    assert point(1e9, 1e9, 2e-3).roof_share(ROOFS) == pytest.approx(0.5)
+
+
+def test_short_kernels_and_idle_devices_are_launch_bound():
+    assert point(1e6, 1e6, 4e-6).bound(ROOFS) == "launch-bound"
+    assert point(1e9, 1e9, 1.25e-3, launches=300).bound(ROOFS) == "launch-bound"
+    assert point(1e9, 1e9, 1.25e-3).bound(ROOFS, idle=0.21) == "launch-bound"
+    assert point(1e9, 1e9, 1.25e-3).bound(ROOFS, idle=0.19) == "memory-bound"
+    # A host has no kernels to launch.
+    assert point(1e6, 4e6, 4e-6, launches=0).bound(ROOFS) == "memory-bound"
+
+
+def work(macs, elementwise, moved):
+    cost = Cost((Product((Factor("N", macs),)),))
+    return Work(cost, elementwise, bytes_read=moved - 10, bytes_written=10, operators=1)
+
+
+def profile(device="cuda:0", facts=(), **changes):
+    layers = (
+        Layer("", "Net", children=2),
+        Layer("conv", "Conv2d", forward=work(500, 0, 100), backward=work(1000, 0, 200), depth=1),
+        Layer("relu", "ReLU", forward=work(0, 40, 80), depth=1),
+    )
+    spec = InputSpec((TensorSpec((2, 3, 8, 8)),))
+    return Profile(
+        "net",
+        spec,
+        Environment(device, (("device name", "Test"), *facts)),
+        layers=(
+            LayerTime("conv", "Conv2d", 0, {"forward": 1e-3, "backward": 3e-3}, launches=4),
+            LayerTime("relu", "ReLU", 0, {"forward": 1e-3}, launches=1),
+            LayerTime("[loss]", "Loss", 0, {"forward": 1e-3}, launches=1),
+            LayerTime("[GPU idle / launch gap]", "", 0, {"idle": 2e-3}),
+        ),
+        peaks={"fp32": 2e6, "tf32": 4e6, "bf16": 8e6, "copy": 1e6},
+        analysis=Analysis("net", spec, layers),
+        **changes,
+    )
+
+
+def test_points_are_layers_that_were_timed_and_counted():
+    found = {(p.name, p.phase): p for p in points(profile())}
+    assert set(found) == {("conv", "forward"), ("conv", "backward"), ("relu", "forward")}
+    conv = found["conv", "backward"]
+    assert (conv.operations, conv.moved_bytes, conv.launches) == (2000, 200, 3)
+    assert found["relu", "forward"].operations == 40
+    assert conv.operations_per_second == pytest.approx(2000 / 3e-3)
+    assert conv.intensity == 10
+
+
+def test_total_is_all_work_over_the_whole_step():
+    whole = total_point(profile())
+    assert whole.operations == 2 * 500 + 2 * 1000 + 40
+    assert whole.moved_bytes == 380
+    assert whole.seconds == pytest.approx(8e-3)
+    assert idle_share(profile()) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("facts", "dtype", "width"),
+    [
+        ((), "fp32", 1.0),
+        ((("convolutions", "TF32"),), "tf32", 1.0),
+        ((("dtype", "fp32"), ("convolutions", "no TF32")), "fp32", 1.0),
+        ((("dtype", "bf16"),), "bf16", 0.5),
+        ((("dtype", "default"), ("autocast", "on")), "bf16", 0.5),
+    ],
+)
+def test_dtype_decides_the_roof_and_the_bytes(facts, dtype, width):
+    measured = profile(facts=facts)
+    assert arithmetic(measured) == dtype
+    assert roofs(measured).operations_per_second == measured.peaks[dtype]
+    assert points(measured)[0].moved_bytes == 100 * width
+
+
+def test_table_prints_its_rule_and_closes_with_the_step():
+    table = roofline_table(profile(facts=(("roofs", "measured"),)))
+    assert RULE in table.notes
+    assert any("Roofs (measured)" in note for note in table.notes)
+    assert table.rows[-1].kind == "total"
+    assert table.column("seconds")[-1] == pytest.approx(8e-3)
+    assert table.column("bound")[-1] == "launch-bound", "a quarter of the step is idle"
+    assert table.column("seconds")[:-1] == sorted(table.column("seconds")[:-1], reverse=True)
+
+
+def test_chart_holds_every_point_under_a_roof_with_its_ridge():
+    chart = roofline_chart(profile())
+    assert chart.x.log and chart.y.log
+    assert {series.name: len(series.x) for series in chart.series} == {"forward": 2, "backward": 1}
+    (roof,) = chart.lines
+    assert roof.x[1] == 2.0 and roof.y[1:] == (2e6, 2e6)
+    assert roof.y[0] == pytest.approx(roof.x[0] * 1e6)
+    assert max(size for series in chart.series for size in series.sizes) == 1.0
+
+
+def test_nothing_is_claimed_without_roofs_or_counts():
+    from dataclasses import replace
+
+    for poorer in (replace(profile(), peaks={}), replace(profile(), analysis=None)):
+        assert roofline_table(poorer) is None
+        assert roofline_chart(poorer) is None

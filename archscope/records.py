@@ -586,7 +586,8 @@ class SignalPoint:
         mean_square: mean of x² over all elements.
         variance: of each channel over batch and positions, averaged over channels.
         squared_mean: squared mean of each channel, averaged over channels.
-        weight_gradient_norm: Euclidean norm of the loss gradient of its weights, if it has any.
+        weight_gradient_norm: Euclidean norm of the loss gradient of its weights, those of its
+            children included, if it has any.
         input_gradient_norm: Euclidean norm of the loss gradient of its first input.
     """
 
@@ -619,12 +620,7 @@ class NetworkSignal:
 
 @dataclass(frozen=True)
 class SignalPropagation:
-    """How signal and gradient travel through one or several networks.
-
-    Args:
-        seed: of the initialisation and of the standard normal input.
-    """
+    """How signal and gradient travel through one or several networks."""
 
     networks: tuple[NetworkSignal, ...]
-    seed: int = 0
     versions: tuple[tuple[str, str], ...] = ()

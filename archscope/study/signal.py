@@ -1,0 +1,231 @@
+"""How signal and gradient travel through networks at initialisation: tables and plots by depth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from archscope.errors import ArchscopeError
+from archscope.records import NetworkSignal, SignalPoint, SignalPropagation
+from archscope.table import Axis, Chart, Column, Report, Row, Series, Table
+
+BATCH = 8
+"""Samples of a pass when nobody asks for another number."""
+
+CONVENTION = (
+    "One forward and backward pass in training mode on standard normal input, at the network's "
+    "own initialisation (seed 0). "
+    "Variance and squared mean are taken of each channel over batch and positions and averaged "
+    "over channels; their sum is the mean square. "
+    "Depth counts the convolutions and linear layers executed so far."
+)
+
+
+def signal(
+    models: Sequence[Any],
+    *,
+    input: Any = None,
+    batch: int | None = None,
+    keywords: Mapping[str, Any] | None = None,
+) -> SignalPropagation:
+    """Run networks forward and backward once and note the statistics of every layer.
+
+    Args:
+        models: names, `nn.Module`s (whose weights are used as they are), classes, or files saved
+            with `-o signal.json`.
+        input: a specification without the batch; each network's default when `None`.
+        batch: samples; 8 when `None`.
+        keywords: passed to every constructor.
+
+    Raises:
+        ArchscopeError: a network cannot be found, built, or run on this input.
+    """
+    import torch
+
+    from archscope import __version__
+
+    networks: list[NetworkSignal] = []
+    for model in models:
+        saved = _saved(model)
+        networks += saved.networks if saved else (_measured(model, input, batch, keywords or {}),)
+    versions = (("archscope", __version__), ("torch", str(torch.__version__)))
+    return SignalPropagation(tuple(networks), versions)
+
+
+def _saved(model: Any) -> SignalPropagation | None:
+    if not (isinstance(model, str) and model.endswith(".json")):
+        return None
+    from archscope import archive
+
+    record = archive.load(model)
+    if not isinstance(record, SignalPropagation):
+        raise ArchscopeError(model, "holds no signal statistics", "save some with -o signal.json")
+    return record
+
+
+def _measured(
+    model: Any, input: Any, batch: int | None, keywords: Mapping[str, Any]
+) -> NetworkSignal:
+    import torch
+
+    from archscope.analysis import borrow
+    from archscope.measure.signal import propagate
+    from archscope.measure.step import Loss
+    from archscope.study.analyse import find, first_line
+    from archscope.study.call import network_call
+
+    subject = find(model, keywords)
+    if subject.rebuild is None:
+        raise ArchscopeError(subject.name, "has no weights to run", "build it with storage")
+    is_specification = input is None or isinstance(input, str)
+    size = BATCH if batch is None and is_specification else batch
+    call = network_call(subject, input, size)
+    args, kwargs = call.with_values()
+    try:
+        with borrow.borrowed(subject.rebuild(), borrow.with_storage) as network:
+            torch.manual_seed(0)
+            points = propagate(network, args, kwargs, Loss())
+    except ArchscopeError:
+        raise
+    except Exception as error:
+        raise ArchscopeError(
+            f"--input {call.spec}",
+            f"{subject.name} fails: {first_line(error)}",
+            "check that the network takes this input, and trains on this batch",
+        ) from error
+    return NetworkSignal(subject.name, call.spec, points, subject.keywords, subject.notes)
+
+
+# What is shown
+
+
+def signal_report(record: SignalPropagation, pattern: str | None = None) -> Report:
+    """The report of `archscope signal`: a table a network, and plots of all by depth.
+
+    Args:
+        record: what was measured.
+        pattern: glob of layer names or kinds to show; by default the blocks, and outside of them
+            the activations and weight layers.
+
+    Raises:
+        ArchscopeError: the pattern matches nothing.
+    """
+    chosen = [(network, shown(network, pattern)) for network in record.networks]
+    if pattern is not None and not any(points for _, points in chosen):
+        raise ArchscopeError(f"--layers {pattern}", "matches no layer", "name a layer or a kind")
+    names = ", ".join(network.model for network in record.networks)
+    return Report(
+        f"Signal propagation in {names}",
+        tuple(_table(network, points) for network, points in chosen),
+        signal_charts(record, pattern),
+        record=record,
+        data=_plain_table(record),
+    )
+
+
+def shown(network: NetworkSignal, pattern: str | None = None) -> list[SignalPoint]:
+    """The points that tell how a network develops with depth."""
+    if pattern is not None:
+        return [
+            point
+            for point in network.points
+            if fnmatchcase(point.name, pattern) or fnmatchcase(point.kind, pattern)
+        ]
+    blocks = [f"{point.name}." for point in network.points if point.role == "block"]
+    outside = [
+        point
+        for point in network.points
+        if point.role != "other" and not point.name.startswith(tuple(blocks))
+    ]
+    if any(point.role == "activation" for point in outside):
+        outside = [point for point in outside if point.role != "weight" or point is outside[-1]]
+    return outside
+
+
+COLUMNS = (
+    Column("depth", "Depth", "exact", 1),
+    Column("kind", "Kind", "text", 3),
+    Column("mean_square", "Mean square", "decimal"),
+    Column("variance", "Variance", "decimal"),
+    Column("squared_mean", "Squared mean", "decimal", 1),
+    Column("weight_gradient_norm", "‖∂L/∂W‖", "decimal", 1),
+    Column("input_gradient_norm", "‖∂L/∂x‖", "decimal", 2),
+)
+
+
+def _cells(point: SignalPoint) -> tuple[Any, ...]:
+    return tuple(getattr(point, column.key) for column in COLUMNS)
+
+
+def _table(network: NetworkSignal, points: Sequence[SignalPoint]) -> Table:
+    rows = tuple(
+        Row(
+            (
+                (point.name or point.kind) + (f" (call {point.call + 1})" if point.call else ""),
+                *_cells(point),
+            )
+        )
+        for point in points
+    )
+    columns = (Column("name", "Layer", "name"), *COLUMNS)
+    return Table(_title(network), columns, rows, (*network.notes, CONVENTION))
+
+
+def _title(network: NetworkSignal) -> str:
+    keywords = ", ".join(f"{key}={value}" for key, value in network.keywords)
+    name = f"{network.model} ({keywords})" if keywords else network.model
+    return f"Signal propagation in {name} on {network.input}"
+
+
+def _plain_table(record: SignalPropagation) -> Table:
+    """Every module call of every network."""
+    columns = (
+        Column("model", "Network"),
+        Column("name", "Layer", "name"),
+        Column("call", "Call", "exact"),
+        Column("role", "Role"),
+        *COLUMNS,
+    )
+    rows = tuple(
+        Row((network.model, point.name, point.call, point.role, *_cells(point)))
+        for network in record.networks
+        for point in network.points
+    )
+    return Table("Signal propagation", columns, rows)
+
+
+def signal_charts(record: SignalPropagation, pattern: str | None = None) -> tuple[Chart, ...]:
+    """Mean square, variance, squared mean and gradient norms by depth, one line a network."""
+
+    def main(network: NetworkSignal) -> Sequence[SignalPoint]:
+        return shown(network, pattern)
+
+    def weights(network: NetworkSignal) -> Sequence[SignalPoint]:
+        return [point for point in network.points if point.role == "weight"]
+
+    return (
+        _chart(record, "Mean square of activations", "mean_square", main),
+        _chart(record, "Channel variance of activations", "variance", main),
+        _chart(record, "Squared channel mean of activations", "squared_mean", main),
+        _chart(record, "Norm of weight gradients", "weight_gradient_norm", weights),
+        _chart(record, "Norm of activation gradients", "input_gradient_norm", main),
+    )
+
+
+def _chart(
+    record: SignalPropagation,
+    title: str,
+    key: str,
+    choose: Callable[[NetworkSignal], Sequence[SignalPoint]],
+) -> Chart:
+    series = tuple(
+        Series(
+            network.model,
+            tuple(point.depth for point in choose(network)),
+            tuple(getattr(point, key) or None for point in choose(network)),
+        )
+        for network in record.networks
+    )
+    depth = Axis("depth: convolutions and linear layers passed", "count")
+    return Chart(title, "line", depth, Axis(title.lower(), "decimal", log=True), series)

@@ -30,9 +30,18 @@ KINDS: dict[str, type[Any]] = {
 
 
 def dumps(record: Record) -> str:
-    """Write a record as JSON; fields at their default are left out."""
+    """Write a record as JSON for files; fields at their default are left out."""
+    return json.dumps(_tagged(record), indent=1) + "\n"
+
+
+def compact(record: Record) -> str:
+    """The same on one line, half as long."""
+    return json.dumps(_tagged(record), separators=(",", ":"))
+
+
+def _tagged(record: Record) -> dict[str, Any]:
     kind = next(name for name, cls in KINDS.items() if isinstance(record, cls))
-    return json.dumps({"archscope": kind, "schema": SCHEMA, **_plain(record)}, indent=1) + "\n"
+    return {"archscope": kind, "schema": SCHEMA, **_plain(record)}
 
 
 def loads(text: str, argument: str = "file") -> Record:

@@ -65,7 +65,8 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="archscope")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def cli(debug: bool) -> None:
+@click.option("--no-cache", is_flag=True, help="Count anew, and keep nothing for the next run.")
+def cli(debug: bool, no_cache: bool) -> None:
     """What a PyTorch network costs, and why.
 
     A MODEL is a name (resnet50, timm:convnext_tiny, nets.py:Net) or a record saved with
@@ -78,14 +79,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     0 is success, 1 a failed check, 2 a mistake of the user, 130 an interruption.
     """
+    from archscope.study import kept
+
     given = list(sys.argv[1:] if arguments is None else arguments)
+    kept.use("never" if "--no-cache" in given else "always")
     sys.exit(run(given))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; mistakes are one line on stderr."""
     debug = "--debug" in arguments
-    given = [argument for argument in arguments if argument != "--debug"]
+    given = [argument for argument in arguments if argument not in ("--debug", "--no-cache")]
     try:
         result: Any = cli.main(given, prog_name="archscope", standalone_mode=False)
         return result if isinstance(result, int) else 0

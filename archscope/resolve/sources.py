@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _NUMBER = itertools.count()
 
+USER_CODE: set[str] = set()
+"""Files and packages of users that ran in this process and may have changed anything in it."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -145,6 +148,7 @@ def _from_file(path: str, attribute: str, keywords: Mapping[str, Any]) -> Recipe
     if not attribute:
         raise ArchscopeError(path, "names no class in the file", f"write {path}:Class")
     folder = str(file.resolve().parent)
+    USER_CODE.add(path)
     with _importable(folder):
         module = _run(file)
     return _from_module(f"{path}:{attribute}", module, attribute, keywords, "file path", folder)
@@ -152,6 +156,7 @@ def _from_file(path: str, attribute: str, keywords: Mapping[str, Any]) -> Recipe
 
 def _from_package(place: str, attribute: str, keywords: Mapping[str, Any]) -> Recipe:
     argument = f"{place}:{attribute}"
+    USER_CODE.add(place)
     try:
         module = importlib.import_module(place)
     except ModuleNotFoundError as error:

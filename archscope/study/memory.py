@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from archscope.errors import ArchscopeError
@@ -104,10 +104,17 @@ def predict(
     Raises:
         ArchscopeError: the model cannot be found, built, or run on this input.
     """
+    from archscope.study import kept
     from archscope.study.analyse import find
 
     setting = Setting(mode, optimizer, dtype, master_weights, train_only)
-    return _predicted(find(model, keywords or {}), input, batch, setting)
+    arguments = {**asdict(setting), "input": input, "batch": batch, "keywords": keywords or {}}
+    return kept.record(
+        "memory",
+        model,
+        arguments,
+        lambda: _predicted(find(model, keywords or {}), input, batch, setting),
+    )
 
 
 def largest_batch(

@@ -23,7 +23,7 @@ ShapeRule = Callable[..., Any]
 def _like(x: Tensor) -> Tensor:
     """As `torch.empty_like`, whose meta kernel is Python and imports sympy."""
     if x.is_contiguous():
-        return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device="meta")
+        return _empty(x.shape, dtype=x.dtype, device="meta")
     return torch.empty_like(x)
 
 
@@ -146,7 +146,10 @@ def like_gradient(gradient: Tensor, x: Tensor, *args: Any, **kwargs: Any) -> Ten
 
 
 def broadcast(x: Tensor, y: Any, **scales: Any) -> Tensor | None:
-    """Sums and products of two tensors that broadcast, or of a tensor and a number."""
+    """Sums and products of two tensors that broadcast, or of a tensor and a number.
+
+    Where the shapes are equal, the first tensor's order of axes decides the result's.
+    """
     if not x.dtype.is_floating_point:
         return None
     if not isinstance(y, Tensor):
@@ -154,11 +157,24 @@ def broadcast(x: Tensor, y: Any, **scales: Any) -> Tensor | None:
     if y.dtype != x.dtype or not y.is_meta:
         return None
     if x.shape == y.shape:
-        return _like(x) if x.stride() == y.stride() else None
+        if x.is_contiguous():
+            return _new(x, x.shape)
+        return _like(x) if x.stride() == y.stride() else _like_dense(x)
     if not (x.is_contiguous() and y.is_contiguous()):
         return None
     shape = _broadcast_shape(x.shape, y.shape)
     return None if shape is None else _new(x, shape)
+
+
+def _like_dense(x: Tensor) -> Tensor | None:
+    """As `_like` for a tensor whose axes are permuted and whose elements leave no gap."""
+    shape, stride = x.shape, x.stride()
+    expected = 1
+    for step, side in sorted(zip(stride, shape, strict=True)):
+        if step != expected or side == 1:
+            return None
+        expected *= side
+    return torch.empty_strided(shape, stride, dtype=x.dtype, device="meta")
 
 
 def _broadcast_shape(a: Sequence[int], b: Sequence[int]) -> list[int] | None:
@@ -230,6 +246,13 @@ def reduce_dims(
     return _new(x, [side for axis, side in enumerate(x.shape) if axis not in reduced])
 
 
+def vector_norm(
+    x: Tensor, ord: float = 2, dim: list[int] | None = None, keepdim: bool = False, *,
+    dtype: Any = None,
+) -> Tensor | None:  # fmt: skip
+    return reduce_dims(x, dim, keepdim, dtype=dtype)
+
+
 def concatenate(tensors: Sequence[Tensor], dim: int = 0) -> Tensor | None:
     first = tensors[0]
     rank, shape = first.dim(), list(first.shape)
@@ -247,6 +270,89 @@ def concatenate(tensors: Sequence[Tensor], dim: int = 0) -> Tensor | None:
             return None
     shape[dim] = total
     return _new(first, shape)
+
+
+def empty(size: list[int], *, dtype: Any = None, device: Any = None, **options: Any) -> Any:
+    if device is None or device.type != "meta" or any(v is not None for v in options.values()):
+        return None
+    return _empty(size, dtype=dtype, device="meta")
+
+
+def zeros_of(gradient: Tensor, sizes: list[int], *place: Any) -> Tensor:
+    """Gradients of slicing: shaped like what was sliced."""
+    return _new(gradient, sizes)
+
+
+def clone(x: Tensor, *, memory_format: Any = None) -> Tensor | None:
+    if memory_format is torch.contiguous_format:
+        return _new(x, x.shape)
+    return _like(x) if memory_format in (None, torch.preserve_format) else None
+
+
+def compare(x: Tensor, number: float) -> Tensor | None:
+    return _empty(x.shape, dtype=torch.bool, device="meta") if x.is_contiguous() else None
+
+
+def roll(x: Tensor, shifts: Any, dims: Any = ()) -> Tensor | None:
+    if not x.is_contiguous() or x.dim() == 0 or len(shifts) != len(dims) or not dims:
+        return None
+    return _new(x, x.shape)
+
+
+def masked_fill(x: Tensor, mask: Tensor, value: float) -> Tensor | None:
+    fits = _broadcast_shape(x.shape, mask.shape) == list(x.shape)
+    if not fits or not x.is_contiguous() or not x.dtype.is_floating_point:
+        return None
+    return _new(x, x.shape)
+
+
+def where(condition: Tensor, x: Tensor, y: Tensor) -> Tensor | None:
+    alike = condition.shape == x.shape == y.shape and x.dtype == y.dtype and y.is_meta
+    if not alike or not (x.is_contiguous() and y.is_contiguous() and condition.is_contiguous()):
+        return None
+    return _new(x, x.shape) if x.is_meta and condition.dtype is torch.bool else None
+
+
+def _pooled(
+    x: Tensor, kernel: list[int], stride: list[int], padding: list[int], dilation: list[int],
+    ceil_mode: bool,
+) -> list[int] | None:  # fmt: skip
+    """Shape after two-dimensional pooling, `None` where the arguments are unusual or wrong."""
+    if x.dim() != 4 or 0 in x.shape or ceil_mode or not x.is_contiguous() or len(kernel) != 2:
+        return None
+    shape = list(x.shape[:2])
+    for axis in range(2):
+        step, pad = (stride or kernel)[axis % len(stride or kernel)], padding[axis % len(padding)]
+        reach = dilation[axis % len(dilation)] * (kernel[axis] - 1)
+        side = (x.shape[2 + axis] + 2 * pad - reach - 1) // step + 1
+        if side <= 0 or pad > kernel[axis] // 2:
+            return None
+        shape.append(side)
+    return shape
+
+
+def max_pool2d(
+    x: Tensor, kernel: list[int], stride: list[int] = [], padding: list[int] = [0],  # noqa: B006
+    dilation: list[int] = [1], ceil_mode: bool = False,  # noqa: B006
+) -> tuple[Tensor, Tensor] | None:  # fmt: skip
+    shape = _pooled(x, kernel, stride, padding, dilation, ceil_mode)
+    if shape is None or not x.dtype.is_floating_point:
+        return None
+    return _new(x, shape), _empty(shape, dtype=torch.int64, device="meta")
+
+
+def avg_pool2d(
+    x: Tensor, kernel: list[int], stride: list[int] = [], padding: list[int] = [0],  # noqa: B006
+    ceil_mode: bool = False, *rest: Any,
+) -> Tensor | None:  # fmt: skip
+    shape = _pooled(x, kernel, stride, padding, [1], ceil_mode)
+    return None if shape is None or not x.dtype.is_floating_point else _new(x, shape)
+
+
+def adaptive_avg_pool2d(x: Tensor, size: list[int]) -> Tensor | None:
+    if x.dim() != 4 or 0 in x.shape or not x.is_contiguous() or not x.dtype.is_floating_point:
+        return None
+    return _new(x, [*x.shape[:2], *size])
 
 
 RULES: dict[Any, ShapeRule] = {
@@ -296,4 +402,28 @@ RULES: dict[Any, ShapeRule] = {
         (aten.add.Tensor, aten.mul.Tensor, aten.sub.Tensor, aten.div.Tensor), broadcast
     ),
     **dict.fromkeys((aten.add_.Tensor, aten.mul_.Tensor), broadcast_in_place),
+    aten.empty.memory_format: empty,
+    aten.clone.default: clone,
+    aten.roll.default: roll,
+    aten.linalg_vector_norm.default: vector_norm,
+    aten.masked_fill.Scalar: masked_fill,
+    aten.where.self: where,
+    aten.max_pool2d_with_indices.default: max_pool2d,
+    aten.avg_pool2d.default: avg_pool2d,
+    aten._adaptive_avg_pool2d.default: adaptive_avg_pool2d,
+    **dict.fromkeys((aten.select_backward.default, aten.slice_backward.default), zeros_of),
+    **dict.fromkeys(
+        (aten.eq.Scalar, aten.ne.Scalar, aten.gt.Scalar, aten.lt.Scalar), compare
+    ),
+    # Views: the same kernels, called without going through the operator's schema again.
+    aten.view.default: Tensor.view,
+    aten._unsafe_view.default: Tensor.view,
+    aten.t.default: Tensor.t,
+    aten.permute.default: Tensor.permute,
+    aten.transpose.int: Tensor.transpose,
+    aten.unsqueeze.default: Tensor.unsqueeze,
+    aten.select.int: Tensor.select,
+    aten.squeeze.dim: Tensor.squeeze,
+    aten.expand.default: Tensor.expand,
+    aten.detach.default: Tensor.detach,
 }  # fmt: skip

@@ -111,14 +111,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, operator: _Operator, args: Any, kwargs: Mapping[str, Any], result: Any
     ) -> None:
         self.ran[operator] += 1
+        read, written, created = _bytes(args, kwargs, result)
         call, backward = self._owner()
         work = call.backward if backward else call.forward
-        read, written, created = _bytes(args, kwargs, result)
+        if not backward:
+            call.activation_bytes += created
         work.bytes_read += read
         work.bytes_written += written
         work.operators += 1
-        if not backward:
-            call.activation_bytes += created
         if operator.rule is None:
             self.unknown_calls.setdefault(call.name)
             return
@@ -133,7 +133,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """The module call to credit, and whether the work is part of the backward pass."""
         log = self.log
         if not self.in_backward:
-            return log.current, False
+            return log.stack[-1], False
         if len(log.stack) > 1:  # a checkpointed block runs its forward pass again
             return log.current.credited, True
         node = torch._C._current_autograd_node()
@@ -158,9 +158,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _on_meta(first: Any) -> bool:
+    """Whether the argument that decides an operator's device is plain and on meta, or a size."""
     if isinstance(first, (list, tuple)):
-        return bool(first) and all(tensor.is_meta for tensor in first)
-    return isinstance(first, Tensor) and first.is_meta
+        return bool(first) and all(type(item) is int or _on_meta(item) for item in first)
+    return type(first) in (Tensor, nn.Parameter) and first.is_meta
 
 
 def _all_on_meta(args: Any, kwargs: Mapping[str, Any]) -> tuple[Any, dict[str, Any], bool]:
@@ -184,24 +185,27 @@ def _all_on_meta(args: Any, kwargs: Mapping[str, Any]) -> tuple[Any, dict[str, A
 
 def _bytes(args: Any, kwargs: Mapping[str, Any], result: Any) -> tuple[int, int, int]:
     """Bytes read, written, and newly allocated: each distinct tensor once."""
-    inputs: list[Tensor] = []
+    inputs = set()
     read = 0
     for value in (*args, *kwargs.values()) if kwargs else args:
         if isinstance(value, Tensor):
-            if not any(value is seen for seen in inputs):
-                inputs.append(value)
+            if id(value) not in inputs:
+                inputs.add(id(value))
                 read += value.nbytes
-        elif isinstance(value, (list, tuple)) and value and isinstance(value[0], Tensor):
+        elif isinstance(value, (list, tuple)):
             for tensor in value:
-                if isinstance(tensor, Tensor) and not any(tensor is seen for seen in inputs):
-                    inputs.append(tensor)
+                if isinstance(tensor, Tensor) and id(tensor) not in inputs:
+                    inputs.add(id(tensor))
                     read += tensor.nbytes
+    if isinstance(result, Tensor):
+        size = result.nbytes
+        return read, size, 0 if id(result) in inputs else size
     written = created = 0
-    for value in result if isinstance(result, (list, tuple)) else (result,):
+    for value in result if isinstance(result, (list, tuple)) else ():
         if isinstance(value, Tensor):
             size = value.nbytes
             written += size
-            if not any(value is seen for seen in inputs):
+            if id(value) not in inputs:
                 created += size
     return read, written, created
 
@@ -215,7 +219,7 @@ def observed(log: CallLog) -> Iterator[None]:
     def observed_call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         if threading.get_ident() != thread:
             return original(module, *args, **kwargs)
-        call = log.enter(module, _shapes((args, kwargs)))
+        call = log.enter(module, _shapes(args if not kwargs else (args, kwargs)))
         try:
             result = original(module, *args, **kwargs)
             call.output_shapes = _shapes(result)
@@ -309,6 +313,8 @@ def freeze_all_but(module: nn.Module, pattern: str) -> int:
 def _shapes(value: Any) -> tuple[tuple[int, ...], ...]:
     if type(value) is Tensor:
         return (tuple(value.shape),)
+    if type(value) is tuple and len(value) == 1 and type(value[0]) is Tensor:
+        return (tuple(value[0].shape),)
     return tuple(tuple(tensor.shape) for tensor in _tensors(value))
 
 

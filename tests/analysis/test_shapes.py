@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import isfunction, signature
 from itertools import product
 from typing import Any
 
@@ -19,9 +20,11 @@ def meta(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 def described(value: Any) -> Any:
-    """What a later operator could see of a result."""
+    """What a later operator could see of a result: no step leads along a side of 1."""
     if isinstance(value, Tensor):
-        return tuple(value.shape), value.stride(), value.dtype, value.device.type
+        steps = zip(value.stride(), value.shape, strict=True)
+        used = tuple(step if side > 1 else None for step, side in steps)
+        return tuple(value.shape), used, value.dtype, value.device.type
     if isinstance(value, (tuple, list)):
         return tuple(map(described, value))
     return value
@@ -102,9 +105,17 @@ def layouts(*shape: int) -> list[Tensor]:
     return tensors
 
 
+def one_sample(*shape: int) -> list[Tensor]:
+    """Layouts of one sample; a slice of channels is contiguous in spite of its first stride."""
+    return [*layouts(1, *shape), meta(1, 2 * shape[0], *shape[1:])[:, : shape[0]]]
+
+
+EVERY = [*layouts(2, 3, 4, 5), *one_sample(3, 4, 5), *one_sample(3, 1, 1), *one_sample(1, 4, 5)]
+
+
 def test_batch_norm_on_batch_statistics() -> None:
     c = [meta(3) for _ in range(4)]
-    for x in [*layouts(2, 3, 4, 5), *layouts(2, 3)]:
+    for x in [*layouts(2, 3, 4, 5), *layouts(2, 3), *one_sample(3, 4, 5)]:
         agrees(aten.native_batch_norm.default, x, *c, True, 0.1, 1e-5)
         agrees(aten.native_batch_norm.default, x, None, None, *c[2:], True, 0.1, 1e-5)
     assert agrees(aten.native_batch_norm.default, meta(2, 3, 4, 5), *c, True, 0.1, 1e-5)
@@ -127,7 +138,7 @@ def test_batch_norm_gradients(training: bool) -> None:
     weight, mean, variance = meta(3), meta(3), meta(3)
     saved = [meta(3), meta(3)] if training else [meta(0), meta(0)]
     for x, mask in product(
-        [*layouts(2, 3, 4, 5), *layouts(2, 3)],
+        [*layouts(2, 3, 4, 5), *layouts(2, 3), *one_sample(3, 4, 5)],
         ([True, True, True], [False, True, True], [True, False, False]),
     ):
         agrees(
@@ -137,7 +148,7 @@ def test_batch_norm_gradients(training: bool) -> None:
 
 
 def test_layer_norm() -> None:
-    for x, over in product(layouts(2, 3, 4, 5), ([5], [4, 5], [3, 4, 5])):
+    for x, over in product([*layouts(2, 3, 4, 5), *one_sample(3, 4, 5)], ([5], [4, 5], [3, 4, 5])):
         weight, bias = meta(*over), meta(*over)
         agrees(aten.native_layer_norm.default, x, over, weight, bias, 1e-5)
         out, mean, deviation = aten.native_layer_norm.default(x, over, weight, bias, 1e-5)
@@ -164,7 +175,7 @@ EXTRA_ARGUMENTS: dict[Any, tuple[Any, ...]] = {
 def test_activations(dtype: torch.dtype) -> None:
     unary = [rule for rule, answer in shapes.RULES.items() if answer is shapes.same]
     assert len(unary) > 10
-    for operator, x in product(unary, layouts(2, 3, 4, 5)):
+    for operator, x in product(unary, EVERY):
         given = x.to(dtype)
         answered = agrees(operator, given, *EXTRA_ARGUMENTS.get(operator, ()))
         assert answered == dtype.is_floating_point
@@ -186,8 +197,9 @@ GRADIENT_ARGUMENTS: dict[Any, tuple[Any, ...]] = {
 
 def test_gradients_of_activations() -> None:
     backward = [rule for rule, answer in shapes.RULES.items() if answer is shapes.like_gradient]
-    for operator, x, gradient in product(backward, layouts(2, 3, 4, 5), layouts(2, 3, 4, 5)):
-        agrees(operator, gradient, x, *GRADIENT_ARGUMENTS.get(operator, ()))
+    for every in (layouts(2, 3, 4, 5), one_sample(3, 4, 5), one_sample(3, 1, 1)):
+        for operator, x, gradient in product(backward, every, every):
+            agrees(operator, gradient, x, *GRADIENT_ARGUMENTS.get(operator, ()))
     assert agrees(aten.gelu_backward.default, meta(2, 3), meta(2, 3))
 
 
@@ -197,6 +209,9 @@ def test_sums_and_products_broadcast() -> None:
               meta(), meta(2, 3, 4, 5, dtype=torch.float64), meta(3, 1, 1)]  # fmt: skip
     for operator, x, y in product(operators, layouts(2, 3, 4, 5), others):
         agrees(operator, x, y)
+    for shape in ((3, 4, 5), (3, 1, 1), (1, 4, 5), (1, 1, 1)):
+        for operator, x, y in product(operators, one_sample(*shape), one_sample(*shape)):
+            agrees(operator, x, y)
     for y in (meta(2, 3, 4, 5), meta(2, 3, 1, 1), meta(5), 2, 0.5):
         assert agrees(aten.mul.Tensor, meta(2, 3, 4, 5), y)
 
@@ -222,7 +237,7 @@ def test_matrix_products() -> None:
 
 
 def test_softmax() -> None:
-    for x, dim in product(layouts(2, 3, 4, 5), (0, 1, -1)):
+    for x, dim in product(EVERY, (0, 1, -1)):
         agrees(aten._softmax.default, x, dim, False)
         agrees(aten._safe_softmax.default, x, dim)
         for gradient in layouts(2, 3, 4, 5):
@@ -247,3 +262,118 @@ def test_concatenation() -> None:
         agrees(aten.cat.default, [first, second], dim)
     assert agrees(aten.cat.default, [meta(2, 3), meta(2, 4)], 1)
     assert shapes.concatenate([meta(2, 3), meta(3, 4)], 1) is None
+
+
+def test_every_rule_takes_whatever_its_operator_takes() -> None:
+    for operator, rule in shapes.RULES.items():
+        if not isfunction(rule):  # views are PyTorch's own methods
+            continue
+        arguments = operator._schema.arguments
+        positional = [0 for argument in arguments if not argument.kwarg_only]
+        keywords = {argument.name: 0 for argument in arguments if argument.kwarg_only}
+        signature(rule).bind(*positional, **keywords)
+
+
+@pytest.mark.parametrize("memory_format", [None, torch.preserve_format, torch.contiguous_format,
+                                           torch.channels_last])  # fmt: skip
+def test_copies(memory_format: torch.memory_format | None) -> None:
+    for x in EVERY:
+        keywords = {} if memory_format is None else {"memory_format": memory_format}
+        agrees(aten.clone.default, x, **keywords)
+    assert agrees(aten.clone.default, meta(2, 3))
+
+
+def test_new_tensors() -> None:
+    place = {"device": torch.device("meta"), "pin_memory": False}
+    for size, dtype in product(([], [0], [2, 3]), (torch.float32, torch.uint8)):
+        assert agrees(aten.empty.memory_format, size, dtype=dtype, device=torch.device("meta"))
+        assert not agrees(aten.empty.memory_format, size, dtype=dtype, **place)
+    assert not agrees(aten.empty.memory_format, [2], device=torch.device("cpu"))
+    assert not agrees(aten.empty.memory_format, [2])
+
+
+def test_rolling_and_norms() -> None:
+    for x, dims in product(EVERY, ([0], [1, 2], [-1, 0])):
+        agrees(aten.roll.default, x, [1] * len(dims), dims)
+        for keep in (False, True):
+            agrees(aten.linalg_vector_norm.default, x, 2.0, dims, keep)
+    assert not agrees(aten.roll.default, meta(2, 3), [1])
+    assert agrees(aten.roll.default, meta(2, 3), [1], [0])
+    assert agrees(aten.linalg_vector_norm.default, meta(2, 3), 2.0, [-1], True)
+
+
+MASKS = [meta(2, 3, 4, 5), meta(4, 5), meta(3, 1, 5), meta(), meta(7, 2, 3, 4, 5)]
+
+
+def test_masks() -> None:
+    inputs = [*layouts(2, 3, 4, 5), *one_sample(3, 4, 5)]
+    for x, mask in product(inputs, [*MASKS, *inputs]):
+        agrees(aten.masked_fill.Scalar, x, mask.to(torch.bool), 0.5)
+        agrees(aten.where.self, mask.to(torch.bool), x, x)
+        agrees(aten.where.self, mask.to(torch.bool), x, x.to(torch.float64))
+    mask = meta(2, 3, dtype=torch.bool)
+    assert agrees(aten.masked_fill.Scalar, meta(2, 3), mask, 0.5)
+    assert agrees(aten.where.self, mask, meta(2, 3), meta(2, 3))
+
+
+def test_comparisons() -> None:
+    operators = [rule for rule, answer in shapes.RULES.items() if answer is shapes.compare]
+    for operator, x in product(operators, [*EVERY, meta(), meta(0, 2)]):
+        agrees(operator, x, 1.5)
+    assert agrees(aten.gt.Scalar, meta(2, 3), 0)
+
+
+def test_gradients_of_slices() -> None:
+    for gradient in (meta(2, 3), meta(3, 2).t()):
+        assert agrees(aten.select_backward.default, gradient, [2, 4, 3], 1, 0)
+    assert agrees(aten.slice_backward.default, meta(2, 2, 3), [2, 4, 3], 1, 0, 2, 1)
+
+
+def test_pooling() -> None:
+    windows = product(([2, 2], [3, 2]), ([], [2, 2], [1, 3]), ([0, 0], [1, 1]), (False, True))
+    for x, (kernel, stride, padding, ceil_mode) in product(
+        [*layouts(2, 3, 8, 9), meta(3, 8, 9), meta(0, 3, 8, 9), meta(2, 3, 8, 9).to(torch.int64)],
+        list(windows),
+    ):
+        for dilation in ([1, 1], [2, 2]):
+            agrees(
+                aten.max_pool2d_with_indices.default,
+                x, kernel, stride, padding, dilation, ceil_mode,
+            )  # fmt: skip
+        if x.is_floating_point():
+            agrees(aten.avg_pool2d.default, x, kernel, stride, padding, ceil_mode)
+    assert agrees(aten.max_pool2d_with_indices.default, meta(2, 3, 8, 8), [2, 2])
+    assert agrees(aten.avg_pool2d.default, meta(2, 3, 8, 8), [2, 2])
+    for x, size in product([*layouts(2, 3, 8, 9), meta(3, 8, 9)], ([1, 1], [3, 4])):
+        agrees(aten._adaptive_avg_pool2d.default, x, size)
+    assert agrees(aten._adaptive_avg_pool2d.default, meta(2, 3, 8, 8), [1, 1])
+
+
+def test_a_pool_that_does_not_fit_is_left_to_the_kernel() -> None:
+    for kernel, padding in (([9, 9], [0, 0]), ([2, 2], [2, 2])):
+        rule = shapes.RULES[aten.max_pool2d_with_indices.default]
+        assert rule(meta(2, 3, 8, 8), kernel, [1, 1], padding) is None
+
+
+VIEWS: dict[Any, tuple[Any, ...]] = {
+    aten.view.default: ([6, 20],),
+    aten._unsafe_view.default: ([6, -1],),
+    aten.permute.default: ([3, 1, 0, 2],),
+    aten.transpose.int: (1, -1),
+    aten.unsqueeze.default: (2,),
+    aten.select.int: (1, -1),
+    aten.squeeze.dim: (0,),
+    aten.expand.default: ([7, 2, 3, 4, 5],),
+    aten.detach.default: (),
+}
+
+
+def test_views_share_their_storage() -> None:
+    for operator, args in VIEWS.items():
+        x = meta(2, 3, 4, 5)
+        assert agrees(operator, x, *args)
+        assert shapes.RULES[operator](x, *args).untyped_storage()._cdata == x.untyped_storage()._cdata
+    assert agrees(aten.t.default, meta(2, 3))
+    assert agrees(aten.expand.default, meta(1, 3), [4, 3], implicit=True)
+    views = {rule for rule, answer in shapes.RULES.items() if not isfunction(answer)}
+    assert views == {*VIEWS, aten.t.default}

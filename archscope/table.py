@@ -153,6 +153,29 @@ class Chart:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One line of an argument.
+
+    Args:
+        label: what is found: `Output height`, `Parameters`.
+        text: a sentence, or a formula such as `⌊(28 + 2·2 − 5)/1⌋ + 1 = 28`.
+        kind: how the text is to be read.
+    """
+
+    label: str
+    text: str
+    kind: Literal["formula", "prose"] = "formula"
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """How the numbers of one thing come about, line by line."""
+
+    title: str
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What one command says: printed as tables, saved in any format.
 
@@ -160,6 +183,7 @@ class Report:
         title: heads the file when there are several tables.
         record: the Analysis or Profile that `-o run.json` saves in place of the tables.
         data: plain rows that `-o rows.csv` gets in place of folded or subtotalled tables.
+        derivations: arithmetic written out, above the tables.
     """
 
     title: str
@@ -167,3 +191,4 @@ class Report:
     charts: tuple[Chart, ...] = ()
     record: object | None = None
     data: Table | None = None
+    derivations: tuple[Derivation, ...] = ()

@@ -107,7 +107,9 @@ class _Fitting:
                 self._look(self._along(axis, value))
         for _ in range(ROUNDS):
             forms = self._settled_forms()
-            fresh = [self._fresh_point() for _ in range(FRESH_POINTS)]
+            fresh: list[Point] = []
+            for _ in range(FRESH_POINTS):
+                fresh.append(self._fresh_point(fresh))
             tested = [*self._edges(forms), *fresh]
             agreed = [self._agrees(forms, point) for point in tested]
             if all(agreed):
@@ -126,11 +128,11 @@ class _Fitting:
     def _along(self, axis: int, value: int) -> Point:
         return (*self.base[:axis], value, *self.base[axis + 1 :])
 
-    def _fresh_point(self) -> Point:
-        """Between base and far, not seen before where that is possible."""
+    def _fresh_point(self, chosen: Sequence[Point]) -> Point:
+        """Between base and far, not seen or chosen before where that is possible."""
         for _ in range(20):
             point = tuple(self.random.randint(r.base, r.far) for r in self.ranges)
-            if point not in self.seen:
+            if point not in self.seen and point not in chosen:
                 break
         return point
 

@@ -82,10 +82,15 @@ class Screen:
 
 
 def _print(report: Report, stream: TextIO) -> None:
+    from archscope.render import derivation
     from archscope.render.text import terminal
 
     screen = Screen.of(stream)
     texts = [
+        derivation.terminal(item, screen.width, screen.color, encoding=screen.encoding)
+        for item in report.derivations
+    ]
+    texts += [
         terminal(
             table,
             screen.width,
@@ -114,10 +119,13 @@ def _format(path: str) -> Callable[[Report, str], bytes]:
 
 
 def _markdown(report: Report, path: str) -> bytes:
+    from archscope.render import derivation
     from archscope.render.markdown import escaped, markdown
 
-    heading = [f"# {escaped(report.title)}\n"] if len(report.tables) > 1 else []
-    return _encoded("\n".join([*heading, *map(markdown, report.tables)]))
+    several = len(report.tables) > 1 or report.derivations
+    heading = [f"# {escaped(report.title)}\n"] if several else []
+    derived = map(derivation.markdown, report.derivations)
+    return _encoded("\n".join([*heading, *derived, *map(markdown, report.tables)]))
 
 
 def _csv(report: Report, path: str) -> bytes:
@@ -141,13 +149,15 @@ def _json(report: Report, path: str) -> bytes:
 def _html(report: Report, path: str) -> bytes:
     from archscope.render.html import html
 
-    return _encoded(html(report.title, report.tables, report.charts))
+    return _encoded(html(report.title, report.tables, report.charts, report.derivations))
 
 
 def _latex(report: Report, path: str) -> bytes:
+    from archscope.render import derivation
     from archscope.render.latex import latex
 
-    return _encoded("\n".join(map(latex, report.tables)))
+    derived = map(derivation.latex, report.derivations)
+    return _encoded("\n".join([*derived, *map(latex, report.tables)]))
 
 
 def _image(report: Report, path: str) -> bytes:

@@ -10,8 +10,8 @@ import base64
 from collections.abc import Sequence
 from html import escape
 
-from archscope.render import cells
-from archscope.table import Cell, Chart, Column, Row, Table
+from archscope.render import cells, derivation
+from archscope.table import Cell, Chart, Column, Derivation, Row, Table
 
 # Colours derive from the text's own, so the fragment suits a light and a dark notebook.
 _TABLE_STYLE = """\
@@ -54,14 +54,25 @@ figure img { max-width: 100%; height: auto; background: #fff; }
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-def html(title: str, tables: Sequence[Table], charts: Sequence[Chart] = ()) -> str:
+def html(
+    title: str,
+    tables: Sequence[Table],
+    charts: Sequence[Chart] = (),
+    derivations: Sequence[Derivation] = (),
+) -> str:
     """Write a page that needs no other file, for light and dark screens and for print."""
-    body = [f"<h1>{_text(title)}</h1>", *map(_table, tables), *map(_figure, charts)]
+    body = [
+        f"<h1>{_text(title)}</h1>",
+        *map(derivation.html, derivations),
+        *map(_table, tables),
+        *map(_figure, charts),
+    ]
+    style = _TABLE_STYLE + _PAGE_STYLE + (derivation.STYLE if derivations else "")
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        f"<title>{_text(title)}</title>\n<style>\n{_TABLE_STYLE}{_PAGE_STYLE}</style>\n"
+        f"<title>{_text(title)}</title>\n<style>\n{style}</style>\n"
         "</head>\n<body>\n" + "\n".join(body) + "\n</body>\n</html>\n"
     )
 

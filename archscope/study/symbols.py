@@ -15,7 +15,7 @@ from archscope.study.trial import Trial, TrialError, at
 
 BATCH = "N"
 USUAL_BATCH = 2
-DISTANT_BATCH = 5
+DISTANT_BATCH = 64
 USUAL_SIDES = (224, 64, 32, 28, 128, 256, 299, 8, 3, 1)
 DISTANCES = (1792, 896, 448, 224, 96, 64, 32)
 """Multiples of the strides in use, the largest first: slopes show best over a long way."""

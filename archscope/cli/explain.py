@@ -1,0 +1,37 @@
+"""`archscope explain`."""
+
+from __future__ import annotations
+
+import click
+
+from archscope.cli.options import batch_size, model_argument, network_options, output_option
+
+
+@click.command()
+@model_argument
+@click.argument("layers", nargs=-1, metavar="[LAYER]...")
+@network_options
+@output_option
+def command(
+    model: str, layers: tuple[str, ...], input_text: str | None, batch: str | None,
+    settings: tuple[str, ...], outputs: tuple[str, ...],
+) -> None:  # fmt: skip
+    """The arithmetic of the layers of MODEL, with the numbers in place.
+
+    LAYER is a name or a glob, such as conv1, layer1.0 or 'layer1.*.conv2'; all by default.
+    """
+    from archscope.cli.output import check_outputs, emit
+
+    check_outputs(outputs)
+    from archscope.resolve import parse_settings
+    from archscope.study.analyse import analyse
+    from archscope.study.explain import explain_report
+
+    analysis = analyse(
+        model,
+        input=input_text,
+        batch=batch_size(batch),
+        backward=True,
+        keywords=parse_settings(settings),
+    )
+    emit(explain_report(analysis, layers), outputs)

@@ -1,0 +1,162 @@
+"""The arithmetic of every layer, written out with the numbers in place.
+
+Each count printed is one that the record holds: rules are shown where they give the counted number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+from archscope.errors import ArchscopeError
+from archscope.records import Analysis, Layer
+from archscope.study.explain import dense, others, windows
+from archscope.study.summary import CONVENTION, shape_text
+from archscope.table import Column, Derivation, Report, Row, Step, Table
+
+RULES: dict[str, Callable[[Layer], list[Step]]] = {
+    **{f"{lazy}Conv{t}{n}d": windows.convolution
+       for lazy in ("", "Lazy") for t in ("", "Transpose") for n in (1, 2, 3)},
+    **{f"{k}Pool{n}d": windows.pooling for k in ("Max", "Avg") for n in (1, 2, 3)},
+    **{f"Adaptive{k}Pool{n}d": windows.adaptive_pooling for k in ("Max", "Avg") for n in (1, 2, 3)},
+    **{f"{k}Norm{n}d": others.normalisation for k in ("Batch", "Instance") for n in (1, 2, 3)},
+    "SyncBatchNorm": others.normalisation,
+    "LayerNorm": others.normalisation,
+    "LayerNorm2d": others.normalisation,
+    "RMSNorm": others.normalisation,
+    "GroupNorm": others.normalisation,
+    "Linear": dense.linear,
+    "NonDynamicallyQuantizableLinear": dense.linear,
+    "MultiheadAttention": dense.attention,
+    "LSTM": dense.recurrent,
+    "GRU": dense.recurrent,
+    "RNN": dense.recurrent,
+    "Embedding": dense.embedding,
+}  # fmt: skip
+"""Which rule explains which of PyTorch's modules."""
+
+
+def explain_report(analysis: Analysis, patterns: Sequence[str] = ()) -> Report:
+    """The report of `archscope explain`.
+
+    Args:
+        analysis: what was counted, best with a backward pass.
+        patterns: names or globs of layers; every layer with work when empty. A container's name
+            stands for the layers in it.
+
+    Raises:
+        ArchscopeError: a pattern matches no layer, or the input has symbols.
+    """
+    if any(isinstance(side, str) for tensor in analysis.input.tensors for side in tensor.shape):
+        raise ArchscopeError(
+            f"--input {analysis.input}",
+            "has symbols, and explain puts numbers in place",
+            "give numbers, or write it in symbols with archscope formula",
+        )
+    chosen = _chosen(analysis, patterns)
+    derivations = [
+        derivation
+        for layer, children in _with_children(analysis)
+        if id(layer) in chosen and (derivation := _derivation(layer, children)) is not None
+    ]
+    keywords = ", ".join(f"{key}={value}" for key, value in analysis.keywords)
+    title = f"{analysis.model}{f' ({keywords})' if keywords else ''} on {analysis.input}"
+    derivations.append(_totals(analysis))
+    return Report(
+        f"The arithmetic of {title}",
+        (),
+        record=analysis,
+        data=_rows(title, derivations),
+        derivations=tuple(derivations),
+    )
+
+
+def _chosen(analysis: Analysis, patterns: Sequence[str]) -> set[int]:
+    """The calls that the patterns name, by identity."""
+    if not patterns:
+        return {id(layer) for layer in analysis.calls}
+    found: set[int] = set()
+    for pattern in patterns:
+        named = [layer for layer in analysis.calls if _matches(layer.name, pattern)]
+        if not named:
+            names = [layer.name for layer in analysis.calls if layer.name]
+            near = get_close_matches(pattern, names, n=3)
+            remedy = f"did you mean {', '.join(near)}?" if near else "see archscope summary --all"
+            raise ArchscopeError(pattern, f"{analysis.model} has no such layer", remedy)
+        found |= {id(layer) for layer in named}
+    return found
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """A name equal to the pattern, below it, or matched by it as a glob."""
+    return name == pattern or name.startswith(f"{pattern}.") or fnmatchcase(name, pattern)
+
+
+def _with_children(analysis: Analysis) -> list[tuple[Layer, list[Layer]]]:
+    """Each call with its direct children."""
+    paired: list[tuple[Layer, list[Layer]]] = []
+    open_calls: list[tuple[Layer, list[Layer]]] = []
+    for layer in analysis.calls:
+        while open_calls and open_calls[-1][0].depth >= layer.depth:
+            open_calls.pop()
+        if open_calls:
+            open_calls[-1][1].append(layer)
+        entry: tuple[Layer, list[Layer]] = (layer, [])
+        paired.append(entry)
+        open_calls.append(entry)
+    return paired
+
+
+def _derivation(layer: Layer, children: Sequence[Layer]) -> Derivation | None:
+    """The steps of one call, `None` for a container that does nothing itself."""
+    if not layer.called:
+        text = f"{layer.params:,} parameters that no call of this input uses."
+        steps = [Step("Not run", text, "prose")]
+    elif layer.kind in RULES and layer.settings:
+        steps = RULES[layer.kind](layer)
+    elif children:
+        steps = others.container(layer, children)
+    else:
+        steps = others.anything(layer)
+    return Derivation(_title(layer), tuple(steps)) if steps else None
+
+
+def _title(layer: Layer) -> str:
+    name = layer.name or layer.kind
+    call = f" (call {layer.call + 1})" if layer.call else ""
+    kind = f" · {layer.kind}" if layer.name else ""
+    inputs = ", ".join(filter(None, map(shape_text, layer.input_shapes)))
+    outputs = shape_text(layer.output_shape)
+    shapes = f" · {inputs} → {outputs}" if inputs and outputs else ""
+    return f"{name}{call}{kind}{shapes}"
+
+
+def _totals(analysis: Analysis) -> Derivation:
+    """The sums over every layer, explained ones and others."""
+    whole = analysis.total
+    steps = [
+        Step("Parameters", f"{whole.params:,}"),
+        Step("MACs", f"{whole.macs:,}"),
+        Step("flops", f"2·{whole.macs:,} = {whole.flops:,}"),
+    ]
+    if whole.macs_backward is not None:
+        ratio = f" ({whole.macs_backward / whole.macs:.3f}× forward)" if whole.macs else ""
+        steps.append(Step("Backward MACs", f"{whole.macs_backward:,}{ratio}", "prose"))
+    steps.append(Step("Elementwise", f"{whole.elementwise:,}"))
+    steps.append(Step("Convention", CONVENTION, "prose"))
+    return Derivation(f"Totals of {analysis.model} on {analysis.input}", tuple(steps))
+
+
+def _rows(title: str, derivations: Sequence[Derivation]) -> Table:
+    columns = (
+        Column("name", "Layer", "name"),
+        Column("quantity", "Quantity"),
+        Column("text", "Arithmetic"),
+    )
+    rows = tuple(
+        Row((derivation.title.split(" · ")[0], step.label, step.text))
+        for derivation in derivations
+        for step in derivation.steps
+    )
+    return Table(title, columns, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from archscope.records import Totals
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from archscope.study.compare import Contender
 
 STRIDE_AXIS = Axis("Output stride (side of the input ÷ side of the output)", "text")
+
+LOG_FROM = 8
+"""From this ratio of the largest to the smallest cost on, the axis of costs is logarithmic."""
 
 
 def charts(chosen: Sequence[Contender]) -> tuple[Chart, ...]:
@@ -51,12 +55,12 @@ def accuracy_charts(chosen: Sequence[Contender]) -> tuple[Chart, ...]:
 
     A chart needs two models of which both figures are known.
     """
-    costs: list[tuple[Axis, Callable[[Contender], float | None]]] = [
-        (Axis("MACs forward", "macs"), lambda c: c.analysis.total.macs),
-        (Axis("Parameters", "count"), lambda c: c.analysis.total.params),
-        (Axis("Measured inference latency", "seconds"), _latency),
+    costs: list[tuple[str, Axis, Callable[[Contender], float | None]]] = [
+        ("MACs", Axis("MACs forward", "macs"), lambda c: c.analysis.total.macs),
+        ("parameters", Axis("Parameters", "count"), lambda c: c.analysis.total.params),
+        ("measured latency", Axis("Inference latency", "seconds"), _latency),
     ]
-    made = [_scatter(chosen, axis, read) for axis, read in costs]
+    made = [_scatter(chosen, name, axis, read) for name, axis, read in costs]
     return tuple(chart for chart in made if chart is not None)
 
 
@@ -66,7 +70,7 @@ def _latency(contender: Contender) -> float | None:
 
 
 def _scatter(
-    chosen: Sequence[Contender], axis: Axis, read: Callable[[Contender], float | None]
+    chosen: Sequence[Contender], name: str, axis: Axis, read: Callable[[Contender], float | None]
 ) -> Chart | None:
     points = [
         (cost, contender.top1, contender.label)
@@ -76,12 +80,11 @@ def _scatter(
     if len(points) < 2:
         return None
     costs, accuracies, names = zip(*points, strict=True)
+    wide = min(costs) > 0 and max(costs) / min(costs) >= LOG_FROM
     return Chart(
-        f"Published ImageNet top-1 against {axis.title[0].lower() + axis.title[1:]}"
-        if axis.unit != "macs"
-        else "Published ImageNet top-1 against MACs",
+        f"Published ImageNet top-1 against {name}",
         "scatter",
-        axis,
+        replace(axis, log=wide),
         Axis("ImageNet top-1", "percent"),
         (Series("networks", tuple(costs), tuple(accuracies), tuple(names)),),
         frontier=pareto_front(points),

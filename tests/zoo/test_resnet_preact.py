@@ -33,6 +33,14 @@ def test_the_shortcut_is_a_pure_identity():
     assert torch.equal(block(x), x)
 
 
+def test_a_projection_reads_the_activated_input():
+    block = zoo.build("preact_block", stride=2).eval()
+    torch.nn.init.zeros_(block.conv3.weight)
+    x = torch.randn(1, 256, 4, 4)
+    torch.testing.assert_close(block(x), block.downsample(block.preact(x)))
+    assert not torch.allclose(block(x), block.downsample(x))
+
+
 def test_the_first_block_reads_what_the_stem_has_activated(weightless, steps):
     done = [step[0] for step in steps(weightless("resnet_preact"), (3, 64, 64))]
     assert "layer1.0.preact.bn1" not in done

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,24 +69,34 @@ def command(
 def _outcomes(
     grid: Grid, jobs: int | None, journal_path: str | None, resume: bool
 ) -> list[Outcome]:
-    from archscope.study.journal import Journal, default_folder
     from archscope.study.sweep import run
     from archscope.study.workers import usable_cores
 
-    path = Path(journal_path) if journal_path else default_folder() / grid.file_name()
     if jobs is None:
         jobs = 1 if len(grid.points) <= FEW_POINTS else usable_cores()
-    with Journal(path, grid.identity, resume=resume) as journal, _progress() as progress:
+    with _journal(grid, journal_path, resume) as journal, _progress() as progress:
         try:
             return run(grid, jobs=jobs, journal=journal, progress=progress)
         except KeyboardInterrupt:
-            _tell_how_to_resume(journal, len(grid.points))
+            if journal is not None:
+                kept = f"{len(journal.entries)} of {len(grid.points)} points are kept"
+                click.echo(f"{kept}; --resume counts the others", err=True)
             raise
 
 
-def _tell_how_to_resume(journal: Journal, points: int) -> None:
-    kept = len(journal.entries)
-    click.echo(f"{kept} of {points} points are kept; --resume counts the others", err=True)
+def _journal(grid: Grid, path: str | None, resume: bool) -> AbstractContextManager[Journal | None]:
+    """The named journal or the usual one; none where the system has no place for it."""
+    from archscope.errors import ArchscopeError
+    from archscope.study.journal import Journal, default_folder
+
+    if path is not None:
+        return Journal(Path(path), grid.identity, resume=resume)
+    folder = default_folder()
+    if folder is not None:
+        return Journal(folder / grid.file_name(), grid.identity, resume=resume)
+    if resume:
+        raise ArchscopeError("--resume", "there is no cache folder", "name a --journal FILE")
+    return nullcontext()
 
 
 @contextmanager

@@ -30,9 +30,7 @@ def recount(folder: Path) -> list[Path]:
     analyses, groups = _analyses()
     written = []
     for name, analysis in analyses.items():
-        plain = json.loads(archive.dumps(analysis))
-        text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False) + "\n"
-        written.append(_replace(folder / f"{PREFIX}{name}.json", text))
+        written.append(_replace(folder / f"{PREFIX}{name}.json", archive.compact(analysis)))
     facts = {
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "depths": {kin.name: depth(kin.name) for kin in family_tree.FAMILY},

@@ -36,7 +36,7 @@ def page(data: Data) -> Page:
         slug="resnet50-vs-resnext50",
         title="ResNet-50 and ResNeXt-50: the same cost, another network",
         summary="what differs between two networks of equal MACs, and why one is slower.",
-        question="ResNet-50 and ResNeXt-50 (32×4d) are drawn up to cost the same. "
+        question="ResNet-50 and ResNeXt-50 (32×4d) are drawn up to cost the same.\n"
         "What differs, and why is one of them slower?",
         blocks=(
             *report.tables,

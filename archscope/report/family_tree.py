@@ -81,7 +81,7 @@ def page(data: Data) -> Page:
         slug="family-tree",
         title="The family tree from LeNet to DenseNet",
         summary="parameters, MACs, depth and published accuracy of eight networks in a line.",
-        question="Each network of the line from LeNet to DenseNet brought one idea. "
+        question="Each network of the line from LeNet to DenseNet brought one idea.\n"
         "What does each cost, and what did it reach?",
         blocks=(_table(data), Figure("family-tree", "Accuracy against cost", _charts(data)),
                 *course),
@@ -101,8 +101,8 @@ def _table(data: Data) -> Table:
         )  # fmt: skip
         rows.append(Row(cells))
     notes = (
-        "Depth: convolutions and linear layers on the longest path from input to output. "
-        "Input: 1×32×32 for LeNet-5, 3×224×224 for all others.",
+        "Depth: convolutions and linear layers on the longest path from input to output; the last "
+        "layer of LeNet-5 is neither. Input: 1×32×32 for LeNet-5, 3×224×224 for all others.",
         f"Accuracy: one crop of ImageNet, from the metadata of torchvision's "
         f"{data.facts['published']['resnet50']['entry']} weights; NiN and LeNet-5 have none there.",
         CONVENTION,

@@ -25,7 +25,7 @@ def page(data: Data) -> Page:
         slug="group-count",
         title="The effect of the group count",
         summary="what splitting ResNet-50's 3×3 convolutions into groups saves, and what it costs.",
-        question="ResNeXt splits the 3×3 convolutions of ResNet-50 into groups. "
+        question="ResNeXt splits the 3×3 convolutions of ResNet-50 into groups.\n"
         "What does that save at the same width, and what does it change when the width grows "
         "until the network costs as much as before?",
         blocks=(
@@ -97,10 +97,11 @@ def _why(sweep: GroupSweep) -> Iterator[str]:
                                                          "layer4.0.conv1")]  # fmt: skip
         params = wide.total.params - narrow.total.params
         macs = wide.total.macs - narrow.total.macs
+        shares = sum(p for p, _ in added) / params, sum(m for _, m in added) / macs
         yield (
-            f"The 1×1 convolutions that run ahead of each stage's stride are the reason: of what "
-            f"the wider channels add they hold {percent(sum(p for p, _ in added) / params)} of the "
-            f"parameters, but {percent(sum(m for _, m in added) / macs)} of the MACs."
+            f"The 1×1 convolutions that run ahead of each stage's stride are the main reason: of "
+            f"what the wider channels add they hold {percent(shares[0])} of the parameters, but "
+            f"{percent(shares[1])} of the MACs."
         )
 
 

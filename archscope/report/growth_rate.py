@@ -31,7 +31,7 @@ def page(data: Data) -> Page:
         slug="densenet-growth-rate",
         title="DenseNet's growth rate",
         summary="how parameters, MACs and activations of DenseNet-121 rise with k.",
-        question="Each layer of a dense block adds k feature maps, the growth rate. "
+        question="Each layer of a dense block adds k feature maps, the growth rate.\n"
         "How does what DenseNet-121 costs rise with k?",
         blocks=(*report.tables,
                 Figure("densenet-growth-rate", "Costs over the growth rate", report.charts)),

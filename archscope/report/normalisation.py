@@ -62,20 +62,25 @@ def page(data: Data) -> Page:
         "norm.",
         question="ResNet-50 with each of the usual normalisations in place of every other: "
         "what does each add?",
-        blocks=(table, Figure("normalisation", "Parameters of the normalisation layers",
-                              (_chart(norms),))),
+        blocks=(table, Figure("normalisation", "Parameters of ResNet-50 by its normalisation",
+                              (_chart(analyses, norms),))),
         findings=tuple(_findings(analyses, norms)),
         commands=(f"archscope sweep resnet --set stride_in=3x3 norm_layer={','.join(NORMS)}",),
     )  # fmt: skip
 
 
-def _chart(norms: dict[str, Totals]) -> Chart:
+def _chart(analyses: dict[str, Analysis], norms: dict[str, Totals]) -> Chart:
+    own_params = [norms[norm].params for norm in NORMS]
+    others = [analyses[norm].total.params - norms[norm].params for norm in NORMS]
     return Chart(
-        "Parameters of ResNet-50's normalisation layers",
-        "bars",
+        "Parameters of ResNet-50 by its normalisation",
+        "stacked",
         Axis("Normalisation", "text"),
-        Axis("Parameters", "count", log=True),
-        (Series("parameters", tuple(norms), tuple(float(t.params) for t in norms.values())),),
+        Axis("Parameters", "count"),
+        (
+            Series("convolutions and linear layer", tuple(NORMS), tuple(map(float, others))),
+            Series("normalisation layers", tuple(NORMS), tuple(map(float, own_params))),
+        ),
     )
 
 
@@ -102,7 +107,8 @@ def _findings(analyses: dict[str, Analysis], norms: dict[str, Totals]) -> Iterat
     same = len({total.elementwise for total in norms.values()}) == 1
     yield (
         f"All four do the same elementwise work as counted here, one operation for each of "
-        f"{si(batch.elementwise)} elements; their kernels pass over the data differently often."
+        f"{si(batch.elementwise)} elements; batch normalisation takes its statistics from the "
+        f"buffers, the others compute theirs from every input."
         if same
         else "Their elementwise work is "
         + ", ".join(f"{si(total.elementwise)} ({norm})" for norm, total in norms.items())

@@ -173,7 +173,8 @@ def _notes(
     keys = {column.key for column in shown}
     if "forward_seconds" in keys:
         devices = dict.fromkeys(
-            f"{p.environment.device} at batch {p.input.batch}" for p in profiles
+            f"{p.environment.fact('device name') or p.environment.device} at batch {p.input.batch}"
+            for p in profiles
         )
         yield f"Times: medians measured on {'; '.join(devices)}."
     if "top1_error" in keys:

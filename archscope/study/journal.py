@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+from archscope import cache
 from archscope.errors import ArchscopeError
 
 SCHEMA = 1
@@ -106,11 +106,7 @@ def _line(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, sort_keys=True).encode() + b"\n"
 
 
-def default_folder() -> Path:
-    """Where journals lie when the user names none: the user's cache folder."""
-    with contextlib.suppress(ImportError):
-        import platformdirs
-
-        return Path(platformdirs.user_cache_dir("archscope")) / "sweeps"
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "archscope" / "sweeps"
+def default_folder() -> Path | None:
+    """Where journals lie when the user names none; `None` where nobody can say."""
+    folder = cache.folder()
+    return None if folder is None else folder / "sweeps"

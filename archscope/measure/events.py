@@ -89,6 +89,7 @@ class Credit:
         step: index of the step in which it was started.
         call: index of the module call it works for; `None` when unknown.
         phase: `forward`, `backward`, `accumulation`, `recompute`, `optimizer`.
+        start: when it began.
         operator: False for the time between operators (Python, hooks), on the host.
     """
 
@@ -96,6 +97,7 @@ class Credit:
     call: int | None
     phase: str
     nanoseconds: int
+    start: int
     operator: bool = True
 
 
@@ -152,7 +154,7 @@ def join(trace: Trace, calls: list[Call]) -> list[Credit]:
         if step is not None:
             own = event.end - event.start - event.inner
             operator = not event.is_range
-            credits.append(Credit(step, event.owner, event.phase, own, operator))
+            credits.append(Credit(step, event.owner, event.phase, own, event.start, operator))
     return credits
 
 
@@ -233,7 +235,8 @@ def _device_credits(trace: Trace, by_correlation: dict[int, Event], steps: _Step
         step = steps.at(when.start)
         if step is not None:
             owner, phase = (source.owner, source.phase) if source else (None, "")
-            credits.append(Credit(step, owner, phase, kernel.end - kernel.start))
+            length = kernel.end - kernel.start
+            credits.append(Credit(step, owner, phase, length, kernel.start))
     return credits
 
 
@@ -245,18 +248,15 @@ def _innermost(host: Sequence[Event], starts: Sequence[int], time: int) -> Event
     return None
 
 
-def busy(trace: Trace) -> dict[int, int]:
+def busy(credits: Iterable[Credit]) -> dict[int, int]:
     """Nanoseconds in which each step kept the device busy, overlapping kernels counted once."""
-    steps = _Steps(trace)
-    launches = {event.correlation: event for event in trace.runtime}
     found: dict[int, int] = defaultdict(int)
     end = 0
-    for kernel in sorted(trace.device, key=lambda event: event.start):
-        step = steps.at(launches.get(kernel.correlation, kernel).start)
-        if kernel.end > end:
-            if step is not None:
-                found[step] += kernel.end - max(kernel.start, end)
-            end = kernel.end
+    for credit in sorted(credits, key=lambda credit: credit.start):
+        finish = credit.start + credit.nanoseconds
+        if finish > end:
+            found[credit.step] += finish - max(credit.start, end)
+            end = finish
     return dict(found)
 
 

@@ -45,7 +45,7 @@ class CallRecorder:
         for name, module in modules.items():
             self._names.setdefault(module, name)
         self._counts: Counter[tuple[str, bool]] = Counter()
-        self._open: list[tuple[nn.Module, Call, Any]] = []
+        self._open: list[tuple[Call, Any]] = []
         self._handles: list[Any] = []
 
     def begin_step(self) -> None:
@@ -71,18 +71,15 @@ class CallRecorder:
         call = Call(name, type(module).__name__, index, self.in_backward)
         opened = _range(f"{events.CALL}{len(self.calls)}")
         self.calls.append(call)
-        self._open.append((module, call, opened))
+        self._open.append((call, opened))
         opened.__enter__()
         call.first = torch.autograd._get_sequence_nr()  # type: ignore[attr-defined]
 
-    def _exit(self, module: nn.Module, *_: object) -> None:
-        # A forward that raised, and was caught, leaves calls open inside this one.
-        while self._open:
-            found, call, opened = self._open.pop()
-            call.last = torch.autograd._get_sequence_nr()  # type: ignore[attr-defined]
-            opened.__exit__(None, None, None)
-            if found is module:
-                break
+    def _exit(self, *_: object) -> None:
+        # Called also when forward raises, so the call at hand is always the one opened last.
+        call, opened = self._open.pop()
+        call.last = torch.autograd._get_sequence_nr()  # type: ignore[attr-defined]
+        opened.__exit__(None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +112,11 @@ def profile_layers(step: Step, latency: float | None = None, steps: int = 5) -> 
         steps: how many to profile, after one that is dropped.
     """
     recorder = CallRecorder(step.modules)
-    raw = _session(step, recorder, steps)
-    return times(events.read(raw), recorder.calls, latency)
+    trace = events.read(_session(step, recorder, steps))
+    if step.device.type == "cuda" and not trace.device:
+        note = "No layer times: the profiler recorded no kernels (is CUPTI permitted here?)."
+        return LayerTimes((), {}, 0.0, 0.0, (note,))
+    return times(trace, recorder.calls, latency)
 
 
 def _session(step: Step, recorder: CallRecorder, steps: int) -> list[Any]:
@@ -159,12 +159,12 @@ def times(trace: Trace, calls: list[Call], latency: float | None = None) -> Laye
     credits = events.join(trace, calls)
     lengths = events.step_nanoseconds(trace)
     kept, notes = _complete_steps(credits, lengths)
-    kept = _middle_half(kept, events.busy(trace) if trace.device else lengths)
+    kept = _middle_half(kept, events.busy(credits) if trace.device else lengths)
     credits = [credit for credit in credits if credit.step in kept]
     rows = _rows(credits, calls, len(kept))
     busy = sum(row.total_seconds for row in rows if row.name != HOST_GAP)
     if trace.device:
-        summed, by_step = busy, events.busy(trace)
+        summed, by_step = busy, events.busy(credits)
         busy = statistics.fmean(by_step.get(step, 0) for step in kept) / 1e9
         rows += _device_rest(summed, busy, latency or busy)
     return LayerTimes(
@@ -179,7 +179,7 @@ def times(trace: Trace, calls: list[Call], latency: float | None = None) -> Laye
 def _device_rest(summed: float, busy: float, latency: float) -> list[LayerTime]:
     """Rows that lead from the sum of all kernels to the step's latency."""
     rest = [LayerTime(DEVICE_GAP, "latency − busy", 0, {"idle": max(0.0, latency - busy)})]
-    if summed > busy:
+    if summed > busy * (1 + 1e-6):
         rest.insert(0, LayerTime(OVERLAP, "counted twice above", 0, {"overlap": busy - summed}))
     return rest
 
@@ -202,7 +202,7 @@ def _complete_steps(
 
 def _middle_half(steps: Sequence[int], lengths: Mapping[int, int]) -> tuple[int, ...]:
     """Steps without the fastest and slowest quarter: means add up, and hiccups stay out."""
-    ordered = sorted(steps, key=lengths.__getitem__)
+    ordered = sorted(steps, key=lambda step: lengths.get(step, 0))
     quarter = len(ordered) // 4
     return tuple(ordered[quarter : len(ordered) - quarter])
 

@@ -104,7 +104,7 @@ DEVICE = [
     kernel("accumulate", 5020, 5070, 603, 41),
     kernel("sgd", 6000, 6200, 701, 50),
     # The range's shadow on the device must not count its kernels again.
-    replace(kernel(f"{CALL}{CONV}", 1000, 2000, 0), annotation=True),
+    replace(kernel(f"{CALL}{CONV}", 1000, 2000, 501, 7), annotation=True),
 ]
 
 
@@ -141,7 +141,7 @@ def test_the_table_adds_up_to_the_latency_of_the_step():
 
 
 def test_busy_time_is_the_union_of_kernels():
-    assert busy(read(HOST + DEVICE)) == {1: 3690}
+    assert busy(join(read(HOST + DEVICE), list(CALLS))) == {1: 3690}
 
 
 def test_a_kernel_without_any_trace_of_its_launch_stays_unknown_and_shows():
@@ -207,3 +207,27 @@ def test_without_kernels_the_operators_own_time_counts():
     assert own[CONV, "accumulation"] == 10 + 19
     main_thread = [c.nanoseconds for c in credits if c.phase != "backward" or not c.operator]
     assert sum(main_thread) > 0
+
+
+def test_graphs_of_the_compiler_are_rows_of_their_own():
+    """Two graphs, the second called from inside the first as after a graph break."""
+    raw = [
+        Raw(f"{STEP}1", 0, 900),
+        Raw(f"{STAGE}forward", 1, 400),
+        Raw(f"{CALL}0", 2, 399),
+        Raw("Torch-Compiled Region: 0/0", 10, 390),
+        Raw("CompiledFunction", 20, 100, seq=10, cid=1),
+        Raw("Torch-Compiled Region: 1/0", 110, 380),
+        Raw("CompiledFunction", 120, 300, seq=11, cid=2),
+        Raw(f"{STAGE}backward", 410, 890),
+        Raw(NODE + "CompiledFunctionBackward", 420, 500, tid=2, seq=11, fwd=1, cid=3),
+        Raw(NODE + "CompiledFunctionBackward", 510, 600, tid=2, seq=10, fwd=1, cid=4),
+        kernel("triton_0", 1000, 1100, 0, 1),
+        kernel("triton_1", 1100, 1300, 0, 2),
+        kernel("triton_1_backward", 1300, 1600, 0, 3),
+        kernel("triton_0_backward", 1600, 2000, 0, 4),
+    ]
+    table = times(read(raw), [Call("", "OptimizedModule", first=10, last=12)])
+    rows = {row.name: row.seconds for row in table.rows}
+    assert rows["compiled graph 0/0"] == pytest.approx({"forward": 100e-9, "backward": 400e-9})
+    assert rows["compiled graph 1/0"] == pytest.approx({"forward": 200e-9, "backward": 300e-9})

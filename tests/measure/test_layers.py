@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from archscope.measure import events, layers
 from archscope.measure.layers import HOST_GAP, CallRecorder, profile_layers
+from archscope.measure.serialised import serialised_layers
 from archscope.measure.step import InferenceStep, Settings, TrainingStep, configured
 from archscope.records import InputSpec, TensorSpec
 
@@ -193,3 +194,16 @@ def test_profiling_warns_of_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         profile_layers(training_step(Shared()), steps=1)
+
+
+def test_serialised_layers_close_and_say_what_they_are():
+    step = training_step(Checkpointed(False))
+    table = serialised_layers(step, steps=2)
+    rows = {(row.name, row.call): row for row in table.rows}
+    assert "serialised" in table.notes[0]
+    # The block runs again while the backward pass recomputes it.
+    assert {("stem", 0), ("block.0", 0), ("head", 0), ("[loss]", 0)} <= set(rows)
+    assert set(rows["[backward]", 0].seconds) == {"backward"}
+    assert set(rows["[optimizer]", 0].seconds) == {"optimizer"}
+    assert table.step_seconds == pytest.approx(sum(row.total_seconds for row in table.rows))
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in step.modules.values())

@@ -15,7 +15,7 @@ from archscope.measure.step import InferenceStep, Settings, TrainingStep
 from archscope.records import InputSpec, TensorSpec
 
 CPU = torch.device("cpu")
-N, WIDTH = 512, 256
+N, WIDTH = 384, 256
 FLOAT = 4
 
 

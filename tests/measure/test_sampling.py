@@ -68,6 +68,15 @@ def test_warm_up_goes_on_until_windows_agree():
     assert set(total.seconds) == {0.003}
 
 
+def test_a_ramp_that_the_warm_up_missed_is_dropped():
+    rule = StoppingRule(min_warmup_seconds=0)
+    ramp = [(0.0110 - 0.0010 * i / 20,) for i in range(20)]
+    total = measure(FakeClock([(0.0110,)] * 16 + ramp + [(0.0100,)]), rule).total
+    assert max(total.seconds) < 0.01005
+    assert total.warmup >= 16 + 19 - 1
+    assert total.warnings == ()
+
+
 def test_noise_beyond_the_limit_is_called_not_converged():
     generator = random.Random(0)
     noisy = [(generator.uniform(0.01, 0.05),) for _ in range(2000)]

@@ -68,7 +68,9 @@ def test_nothing_of_the_callers_changes():
 
 def test_flags_return_even_when_measuring_fails():
     threads = torch.get_num_threads()
-    with pytest.raises(ValueError, match="stop"), configured(Settings(threads=1), CPU):
+    other = Settings(threads=threads + 1)
+    with pytest.raises(ValueError, match="stop"), configured(other, CPU):
+        assert torch.get_num_threads() == threads + 1
         raise ValueError("stop")
     assert torch.get_num_threads() == threads
 

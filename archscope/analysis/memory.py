@@ -151,10 +151,19 @@ class _Follower(trace.Recorder):  # type: ignore[no-untyped-call]
         if parameter.grad is not None:
             self.becomes(parameter.grad, "gradients")
 
+    def _running(self) -> Call:
+        """The module call whose forward pass, or whose part of the backward pass, is running."""
+        log = self.log
+        if not self.in_backward or len(log.stack) > 1:  # a checkpointed block runs again
+            return log.current.credited
+        node = torch._C._current_autograd_node()
+        if node is not None and node._sequence_nr() < trace.ACCUMULATE_GRAD:
+            log.last_owner = log.made_node(node._sequence_nr())
+        return log.last_owner
+
     def note(self, extra: int = 0) -> None:
         """Add the present moment to the timeline, with temporary bytes that no operator made."""
-        call = self._backward_owner() if self.in_backward else self.log.current
-        layer = "" if self.phase == "update" else self._name(call)
+        layer = "" if self.phase == "update" else self._name(self._running())
         live = self.live
         self.timeline.append(
             LiveBytes(

@@ -1,0 +1,38 @@
+"""`archscope memory` as a command."""
+
+import pytest
+
+from archscope.cli import run
+
+
+def test_it_prints_kinds_and_layers_and_writes_the_timeline(tmp_path, capsys):
+    figure, record = tmp_path / "memory.svg", tmp_path / "memory.json"
+    given = ["memory", "resnet18", "--input", "3x64x64", "--batch", "4", "--optimizer", "adam"]
+    assert run([*given, "-o", str(figure), "-o", str(record)]) == 0
+    printed = capsys.readouterr()
+    assert "Optimiser state" in printed.out and "saved for the backward pass" in printed.out
+    assert printed.err == ""
+    assert figure.read_text().startswith("<?xml") and '"memory"' in record.read_text()
+
+
+def test_the_batch_that_fits(capsys):
+    assert run(["memory", "lenet5", "--fit", "64MiB", "--inference"]) == 0
+    assert "is the largest that fits into 64.0 MiB" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["lenet5", "--fit", "lots"],
+        ["lenet5", "--fit", "64MiB", "--batch", "2"],
+        ["lenet5", "--fit", "1KiB"],
+        ["lenet5", "--batch", "N"],
+        ["lenet5", "--optimizer", "lion"],
+        ["lenet5", "--input", "1x4x4"],
+        ["lenet55"],
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(given, capsys):
+    assert run(["memory", *given]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == 1

@@ -1,0 +1,28 @@
+"""`archscope receptive-field`, and the column of `archscope summary`."""
+
+import pytest
+
+from archscope.cli import run
+
+
+def test_it_prints_a_table_and_draws_the_image(tmp_path, capsys):
+    figure = tmp_path / "field.svg"
+    assert run(["receptive-field", "resnet18", "--layers", "layer?", "-o", str(figure)]) == 0
+    assert "435" in capsys.readouterr().out
+    assert "input image" in figure.read_text()
+
+
+def test_the_summary_takes_it_as_a_column(capsys):
+    given = ["summary", "resnet18", "--columns", "params,receptive_field", "--depth", "1"]
+    assert run(given) == 0
+    printed = capsys.readouterr().out
+    assert "Receptive field" in printed and "435" in printed
+
+
+@pytest.mark.parametrize(
+    "given", [["lenet5", "--layers", "layer9"], ["lenet5", "--input", "28"], ["lenet55"]]
+)
+def test_a_mistake_is_one_line_and_exit_code_2(given, capsys):
+    assert run(["receptive-field", *given]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == 1

@@ -45,7 +45,7 @@ def _significant(number: float, digits: int) -> float:
 def _plain(number: float, digits: int) -> str:
     """Fixed-point text with `digits` significant digits and no exponent."""
     rounded = _significant(number, digits)
-    exponent = floor(log10(rounded)) if rounded else 0
+    exponent = floor(log10(abs(rounded))) if rounded else 0
     return f"{number:.{max(0, digits - 1 - exponent)}f}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from archscope.records import Analysis, Totals, totals
 from archscope.report.data import Data, device_of
@@ -39,7 +40,7 @@ def page(data: Data) -> Page:
         question="ResNet-50 and ResNeXt-50 (32×4d) are drawn up to cost the same.\n"
         "What differs, and why is one of them slower?",
         blocks=(
-            *report.tables,
+            *(_without(table, verdict(first, second)) for table in report.tables),
             Figure(
                 "resnet50-vs-resnext50",
                 "Cost of ResNet-50 and ResNeXt-50 by output stride",
@@ -51,6 +52,11 @@ def page(data: Data) -> Page:
         commands=("archscope compare resnet50 resnext50_32x4d",),
         profiles=profiles,
     )
+
+
+def _without(table: Table, note: str) -> Table:
+    """Leave out a note that the findings repeat."""
+    return replace(table, notes=tuple(other for other in table.notes if other != note))
 
 
 def _contender(data: Data, name: str, job: str) -> Contender:

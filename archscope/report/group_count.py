@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from archscope.records import Analysis, totals
 from archscope.report.data import Data
@@ -41,7 +42,7 @@ def page(data: Data) -> Page:
 def _without_parting(table: Table) -> Table:
     """Leave out the notes that the findings repeat."""
     notes = tuple(note for note in table.notes if "the two part" not in note)
-    return Table(table.title, table.columns, table.rows, notes)
+    return replace(table, notes=notes)
 
 
 def _counted(member: Member) -> Analysis:

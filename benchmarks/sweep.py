@@ -1,0 +1,59 @@
+"""How much faster a sweep is on two cores, and what a group sweep costs beside importing torch.
+
+Run it on an idle machine: `python benchmarks/sweep.py`.
+Each figure is the best of several whole processes, alternated, so that a slow moment of the machine
+hits both sides.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROUNDS = 3
+RATES = ",".join(map(str, range(4, 104)))
+ARCHSCOPE = (sys.executable, "-m", "archscope", "--no-cache")
+
+
+def seconds(command: tuple[str, ...]) -> float:
+    """Wall-clock time of a process from start to end."""
+    begin = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - begin
+
+
+def best(commands: dict[str, tuple[str, ...]]) -> dict[str, float]:
+    """The shortest time of each command."""
+    taken: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(ROUNDS):
+        for name, command in commands.items():
+            taken[name].append(seconds(command))
+    return {name: min(times) for name, times in taken.items()}
+
+
+def main() -> None:
+    """Print both figures with the ratios asked for."""
+    with tempfile.TemporaryDirectory() as folder:
+        sweep = (*ARCHSCOPE, "sweep", "densenet", f"growth_rate={RATES}")
+        journal = ("--journal", str(Path(folder) / "journal.jsonl"))
+        times = best(
+            {
+                "1 job": (*sweep, *journal, "--jobs", "1"),
+                "2 jobs": (*sweep, *journal, "--jobs", "2"),
+                "import torch, torchvision": (sys.executable, "-c", "import torch, torchvision"),
+                "sweep-groups": (*ARCHSCOPE, "sweep-groups", "1,2,4,8,16,32"),
+            }
+        )
+    for name, taken in times.items():
+        print(f"{name:28}{taken:7.2f} s")
+    speedup = times["1 job"] / times["2 jobs"]
+    print(f"100 points on two cores: {speedup:.2f}× as fast as on one (wanted: at least 1.6×)")
+    ratio = times["sweep-groups"] / times["import torch, torchvision"]
+    print(f"three views of six group counts: {ratio:.2f}× the import (wanted: at most 3×)")
+
+
+if __name__ == "__main__":
+    main()

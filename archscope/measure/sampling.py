@@ -26,6 +26,9 @@ Z95 = 1.959963984540054
 MAD_TO_SIGMA = 1.4826
 """Median absolute deviation to standard deviation of a normal distribution."""
 
+FEWEST = 6
+"""Samples whose extremes hold the median with 95 %: 1 − 2·0.5ⁿ ≥ 0.95."""
+
 Laps = tuple[float, ...]
 """Seconds of each stage of one repetition, in order."""
 
@@ -174,7 +177,9 @@ def summarise(
     if states is not None:
         low, high = min(low, states[0]), max(high, states[1])
     half_width = (high - low) / 2 / max(statistics.median(seconds), 1e-12)
-    converged = half_width <= rule.precision and effective_count(seconds) >= rule.min_effective
+    enough = len(seconds) >= FEWEST
+    converged = enough and half_width <= rule.precision
+    converged = converged and effective_count(seconds) >= rule.min_effective
     warnings = _warnings(seconds)
     if states is not None:
         warnings.insert(
@@ -183,7 +188,8 @@ def summarise(
             f"{1e3 * states[1]:.4g} ms (device clocks or other load); the interval spans both",
         )
     if not converged:
-        warnings.insert(0, f"not converged: ±{100 * half_width:.2f} % in {sum(seconds):.1f} s")
+        known = f"±{100 * half_width:.2f} %" if enough else "too few runs for a 95 % interval,"
+        warnings.insert(0, f"not converged: {known} in {sum(seconds):.1f} s")
     return Measurement(
         seconds=tuple(round(value, 9) for value in seconds),
         median_low=round(low, 9),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 from torch import nn
 
-from archscope.errors import ArchscopeError
+from archscope.errors import ArchscopeError, first_line
 from archscope.measure import device as devices
 from archscope.measure.clock import Stage, StreamClock, WallClock, cold_cache, nothing, synchronizer
 from archscope.measure.layers import LayerTimes, profile_layers
@@ -24,7 +24,6 @@ from archscope.measure.step import (
     TrainingStep,
     captured,
     configured,
-    first_line,
 )
 from archscope.records import Environment, InputSpec, Measurement, Profile
 
@@ -161,14 +160,25 @@ def _measure_mode(
     kind = TrainingStep if mode == "training" else InferenceStep
     with _failures(mode, input, device):
         step: Step = kind(module, input, plan.settings, device)
-        for phase, stage in step.stages.items():
-            with _failures(phase, input, device):
-                stage()
+        firsts = _first_run(step, input)
         _time(step, plan, found, progress)
+        firsts["step" if mode == "training" else mode] = sum(firsts.values())
+        for phase, seconds in firsts.items():
+            found.phases[phase] = replace(found.phases[phase], first_seconds=seconds)
         if isinstance(step, TrainingStep):
             found.notes.append(f"Loss: {step.loss.rule}.")
         if mode == plan.modes[0] and plan.details:
             _detail(step, plan, found, progress)
+
+
+def _first_run(step: Step, input: InputSpec) -> dict[str, float]:
+    """Seconds of each stage's very first run, with its compilation and algorithm search."""
+    seconds = {}
+    for phase, stage in step.stages.items():
+        with _failures(phase, input, step.device):
+            clock = WallClock([stage], synchronizer(step.device))
+            seconds[phase] = clock.laps(1)[0][0]
+    return seconds
 
 
 @contextmanager

@@ -6,6 +6,7 @@ variance and average squared channel mean.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -77,7 +78,7 @@ def propagate(
 class _Visit:
     """One module call while it runs, and what is known of it afterwards."""
 
-    __slots__ = ("call", "gradient_norm", "has_block", "module", "point", "weights_before")
+    __slots__ = ("call", "gradient_norms", "has_block", "module", "point", "weights_before")
 
     def __init__(self, module: nn.Module, call: int, weights_before: int) -> None:
         self.module = module
@@ -85,10 +86,10 @@ class _Visit:
         self.weights_before = weights_before
         self.has_block = False
         self.point: SignalPoint | None = None
-        self.gradient_norm: float | None = None
+        self.gradient_norms: list[float] = []
 
     def keep_norm(self, gradient: Tensor) -> None:
-        self.gradient_norm = float(gradient.norm())
+        self.gradient_norms.append(float(gradient.norm()))
 
 
 class _Probe:
@@ -120,10 +121,10 @@ class _Probe:
         visit = _Visit(module, self.calls[module], self.weights)
         self.calls[module] += 1
         self.running.append(visit)
-        first = next(iter(leaves(args)), None)
-        if first is not None and first.requires_grad:
-            # Of the tensor as it is now: an in-place activation may overwrite it.
-            first.register_hook(visit.keep_norm)  # type: ignore[no-untyped-call]
+        for tensor in leaves(args):
+            if tensor.requires_grad:
+                # Of the tensor as it is now: an in-place activation may overwrite it.
+                tensor.register_hook(visit.keep_norm)  # type: ignore[no-untyped-call]
 
     def _left(self, module: nn.Module, args: Any, output: Any) -> None:
         if module not in self.names:
@@ -180,5 +181,5 @@ class _Probe:
             yield replace(
                 visit.point,
                 weight_gradient_norm=norm,
-                input_gradient_norm=visit.gradient_norm,
+                input_gradient_norm=math.hypot(*visit.gradient_norms) or None,
             )

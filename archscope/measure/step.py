@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from archscope.errors import ArchscopeError
+from archscope.errors import ArchscopeError, first_line
 from archscope.measure.clock import Stage
 from archscope.records import InputSpec
 
@@ -235,11 +235,6 @@ def _placed(module: nn.Module, settings: Settings, device: torch.device) -> nn.M
     if settings.channels_last:
         network.to(memory_format=torch.channels_last)
     return network
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an exception's text, or its name."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _mode(name: str) -> str | None:

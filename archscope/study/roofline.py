@@ -14,9 +14,7 @@ from typing import Literal
 from archscope.records import Analysis, Layer, LayerTime, Profile, Work
 from archscope.table import Axis, Chart, Column, Row, Series, Table
 
-Bound = Literal[
-    "compute-bound", "memory-bound", "launch-bound", "latency/occupancy-limited", "not counted"
-]
+Bound = Literal["compute-bound", "memory-bound", "launch-bound", "latency/occupancy-limited"]
 
 IDLE_LIMIT = 0.20
 SHORT_KERNEL_SECONDS = 5e-6
@@ -100,8 +98,6 @@ class Point:
 
     def bound(self, roofs: Roofs, idle: float = 0.0) -> Bound:
         """What holds it back, by `RULE`; `idle` is the step's share of idle time."""
-        if not self.operations and not self.moved_bytes:
-            return "not counted"
         if idle > IDLE_LIMIT or (
             self.launches and self.seconds / self.launches < SHORT_KERNEL_SECONDS
         ):
@@ -138,7 +134,7 @@ def idle_share(profile: Profile) -> float:
 
 
 def points(profile: Profile) -> list[Point]:
-    """One point a layer and pass that was both timed and counted."""
+    """One point a layer and pass that was both timed and counted; views do no work."""
     if profile.analysis is None:
         return []
     counted = work_by_call(profile.analysis)
@@ -151,7 +147,7 @@ def points(profile: Profile) -> list[Point]:
             continue
         for phase, work in (("forward", layer.forward), ("backward", layer.backward)):
             seconds = row.seconds.get(phase, 0.0)
-            if work is not None and seconds > 0:
+            if work is not None and work.operators and seconds > 0:
                 launches = _launches(row, phase) if on_device else 0
                 found.append(_point(row, phase, seconds, work, width, launches))
     return found
@@ -183,17 +179,21 @@ def _byte_width(profile: Profile) -> float:
 
 
 def total_point(profile: Profile) -> Point | None:
-    """All layers in one: the whole step's work over its whole time."""
-    parts = points(profile)
-    if not parts:
+    """The whole step: all that was counted over all its time, idle time included."""
+    seconds = sum(row.total_seconds for row in profile.layers)
+    if profile.analysis is None or not seconds:
         return None
+    training = any("backward" in row.seconds for row in profile.layers)
+    works = [layer.forward for layer in profile.analysis.calls]
+    if training:
+        works += [layer.backward for layer in profile.analysis.calls if layer.backward is not None]
     return Point(
         "whole step",
         "",
         "all",
-        sum(row.total_seconds for row in profile.layers),
-        sum(point.operations for point in parts),
-        sum(point.moved_bytes for point in parts),
+        seconds,
+        sum(2 * work.macs + work.elementwise for work in works),
+        sum(work.bytes_moved for work in works) * _byte_width(profile),
     )
 
 
@@ -202,14 +202,12 @@ def roofline_table(profile: Profile, most: int = 20) -> Table | None:
 
     `None` where the device's roofs or the counts are missing.
     """
-    limits, parts = roofs(profile), points(profile)
-    if limits is None or not parts:
+    limits, whole, parts = roofs(profile), total_point(profile), points(profile)
+    if limits is None or whole is None:
         return None
     slowest = sorted(parts, key=lambda point: -point.seconds)[:most]
     rows = [Row(_cells(point, limits, 0.0)) for point in slowest]
-    whole, idle = total_point(profile), idle_share(profile)
-    if whole is not None:
-        rows.append(Row(_cells(whole, limits, idle), kind="total"))
+    rows.append(Row(_cells(whole, limits, idle_share(profile)), kind="total"))
     source = profile.environment.fact("roofs") or "unknown source"
     shown = f"The {len(slowest)} slowest of {len(parts)} passes. " if len(parts) > most else ""
     roof_text = (

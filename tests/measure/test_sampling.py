@@ -93,6 +93,7 @@ def test_a_call_longer_than_the_limit_is_repeated_only_a_few_times():
     total = measure(clock, StoppingRule(max_seconds=10)).total
     assert sum(clock.asked) <= 4
     assert not total.converged
+    assert "too few runs for a 95 % interval" in total.warnings[0]
 
 
 def test_progress_never_runs_backwards():

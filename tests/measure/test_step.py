@@ -2,6 +2,7 @@
 
 import copy
 import random
+import time
 
 import pytest
 import torch
@@ -90,6 +91,23 @@ def test_phases_of_training_and_inference_are_all_there():
     assert profile.environment.fact("torch") == str(torch.__version__)
     parts = [profile.phases[name].minimum for name in ("forward", "backward", "optimizer")]
     assert sum(parts) <= profile.phases["step"].minimum * (1 + 1e-6) + 1e-6
+
+
+def test_the_very_first_run_is_told_apart():
+    class Waking(nn.Linear):
+        slept = False
+
+        def forward(self, x):
+            if not self.slept:
+                time.sleep(0.05)
+                self.slept = True
+            return super().forward(x)
+
+    spec = InputSpec((TensorSpec((2, 8)),))
+    profile = run("waking", Waking(8, 4), spec, quick(modes=("training",)))
+    assert profile.phases["forward"].first_seconds >= 0.05
+    assert profile.phases["step"].first_seconds >= 0.05
+    assert profile.phases["step"].minimum < 0.05
 
 
 def test_a_step_without_an_optimizer_still_drops_its_gradients():

@@ -49,7 +49,6 @@ def test_roofs_meet_at_the_ridge():
         # 1 G operations need 0.01 ms, and 1 GB needs 1 ms.
         (1e9, 1e9, 1.25e-3, "memory-bound"),
         (1e9, 1e9, 2.0e-3, "latency/occupancy-limited"),
-        (0, 0, 1e-3, "not counted"),
     ],
 )
 def test_the_nearer_roof_names_the_class(operations, moved_bytes, seconds, bound):
@@ -151,6 +150,23 @@ def test_chart_holds_every_point_under_a_roof_with_its_ridge():
     assert roof.x[1] == 2.0 and roof.y[1:] == (2e6, 2e6)
     assert roof.y[0] == pytest.approx(roof.x[0] * 1e6)
     assert max(size for series in chart.series for size in series.sizes) == 1.0
+
+
+def test_a_compiled_network_has_its_total_only():
+    from dataclasses import replace
+
+    seconds = {"forward": 1e-3, "backward": 3e-3}
+    rows = (LayerTime("compiled graph 0/0", "torch.compile", 0, seconds),)
+    table = roofline_table(replace(profile(), layers=rows))
+    assert table.column("name") == ["whole step"]
+    assert table.column("operations_per_second") == [pytest.approx(3040 / 4e-3)]
+
+
+def test_inference_is_held_against_the_forward_work():
+    from dataclasses import replace
+
+    rows = (LayerTime("conv", "Conv2d", 0, {"forward": 1e-3}),)
+    assert total_point(replace(profile(), layers=rows)).operations == 1040
 
 
 def test_nothing_is_claimed_without_roofs_or_counts():

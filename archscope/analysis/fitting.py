@@ -391,6 +391,9 @@ def fit_line(pairs: Sequence[tuple[int, int]]) -> _Line | None:
     shift = v0 % step if step > 1 else 0
     reduced = [(x, (value - shift) // step) for x, value in pairs]
     slope = Fraction(v1 - v0, step * (x1 - x0))
+    start = (v0 - shift) // step
+    if any(abs(value - start - slope * (x - x0)) >= 2 for x, value in reduced):
+        return None  # a floor stays within one step of its straight line at both ends
     for candidate in _slopes(slope, x1 - x0):
         offsets = _offsets(reduced, candidate)
         if offsets:

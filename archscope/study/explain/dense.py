@@ -63,19 +63,22 @@ def attention(layer: Layer) -> list[Step]:
     """Multi-head attention (Vaswani et al. 2017, section 3.2): projections and two products."""
     width, heads = int(layer.setting("embed_dim")), int(layer.setting("num_heads"))
     cost = Cost(tuple(_attention_role(item) for item in layer.forward.cost.products))
-    return [
+    expected = 4 * width * (width + 1)
+    steps = [
         chain("Width of a head", "E", "D/heads", f"{width}/{heads}", str(width // heads)),
-        *parameter_steps(layer, "4·D·(D + 1)", f"4·{width}·({width} + 1)", 4 * width * (width + 1)),
-        prose(
-            "Parameters, parts",
-            "query, key, value and output projections have D·D weights and D biases each.",
-        ),
+        *parameter_steps(layer, "4·D·(D + 1)", f"4·{width}·({width} + 1)", expected),
+    ]
+    if layer.params == expected:
+        text = "query, key, value and output projections have D·D weights and D biases each."
+        steps.append(prose("Parameters, parts", text))
+    text = (
+        "query·key and weights·value multiply all positions with all: they grow with the square "
+        "of the length, the projections in proportion to it."
+    )
+    return [
+        *steps,
         *cost_steps("MACs", cost),
-        prose(
-            "Quadratic term",
-            "query·key and weights·value multiply all positions with all: they grow with the "
-            "square of the length, the projections in proportion to it.",
-        ),
+        prose("Quadratic term", text),
         *backward_steps(layer),
     ]
 
@@ -101,9 +104,8 @@ def recurrent(layer: Layer) -> list[Step]:
     inputs, width = int(layer.setting("input_size")), int(layer.setting("hidden_size"))
     directions = 2 if layer.setting("bidirectional") else 1
     bias = 2 if layer.setting("bias") is not False else 0
-    steps = [
-        prose("Gates", f"{layer.setting('mode')} has {gates}: each a row of D weights a unit.")
-    ]
+    text = f"each unit of the state takes {gates} weighted sums of the input and of the state."
+    steps = [prose("Gates", text)]
     parts: list[str] = []
     expected = 0
     for depth in range(int(layer.setting("num_layers"))):

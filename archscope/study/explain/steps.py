@@ -69,13 +69,10 @@ def backward_steps(
         return [prose("Backward MACs", "0: no gradient is asked for here.")]
     ratio = cost.macs / layer.macs
     if ratio == 1:
-        steps.append(
-            prose(
-                "Why 1× forward",
-                "only one of the two gradients is computed: nothing before this layer needs a "
-                "gradient (the network's input has none), or its weights are frozen.",
-            )
-        )
+        reason = "nothing before this layer needs a gradient, as the network's input has none"
+        if layer.params and not layer.trainable_params:
+            reason = "its weights are frozen"
+        steps.append(prose("Why 1× forward", f"one gradient only: {reason}."))
     elif ratio == 2:
         steps.append(
             prose(

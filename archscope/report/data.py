@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from archscope import archive
 from archscope.errors import ArchscopeError
-from archscope.records import Analysis, Profile
+from archscope.records import Analysis, Profile, SignalPropagation
 from archscope.study.groups import GroupSweep, Member
 
 FACTS = "facts.json"
@@ -27,11 +27,13 @@ class Data:
         measured: profiles by file name without its suffix: `<device>-<job>`.
         facts: date of the count, published accuracies, depths, and which group counts stand in
             which view.
+        signals: activation and gradient statistics by file name without its suffix.
     """
 
     counted: Mapping[str, Analysis]
     measured: Mapping[str, Profile]
     facts: Mapping[str, Any]
+    signals: Mapping[str, SignalPropagation] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path) -> Data:
@@ -54,7 +56,8 @@ class Data:
             if isinstance(record, Analysis)
         }
         measured = {n: record for n, record in records.items() if isinstance(record, Profile)}
-        return cls(counted, measured, json.loads(path.read_text(encoding="utf-8")))
+        signals = {n: r for n, r in records.items() if isinstance(r, SignalPropagation)}
+        return cls(counted, measured, json.loads(path.read_text(encoding="utf-8")), signals)
 
     def analysis(self, name: str) -> Analysis:
         """One count.
@@ -65,6 +68,16 @@ class Data:
         if name not in self.counted:
             raise ArchscopeError(f"{PREFIX}{name}.json", "is missing", "run report --count")
         return self.counted[name]
+
+    def signal(self, name: str) -> SignalPropagation:
+        """Activation and gradient statistics saved by `archscope signal`.
+
+        Raises:
+            ArchscopeError: they are missing.
+        """
+        if name not in self.signals:
+            raise ArchscopeError(f"{name}.json", "is missing", "save it with archscope signal -o")
+        return self.signals[name]
 
     def profile(self, job: str) -> Profile | None:
         """The measurement of a job, on a GPU where there is one of each."""
@@ -115,7 +128,8 @@ def device_of(profile: Profile) -> str:
     name = environment.fact("device name") or environment.device
     if environment.device.startswith("cpu"):
         threads = environment.fact("threads")
-        name = f"CPU ({name}, {threads} threads)" if threads else f"CPU ({name})"
+        used = f", {threads} thread{'' if threads == '1' else 's'}" if threads else ""
+        name = f"CPU ({name}{used})"
     return name
 
 

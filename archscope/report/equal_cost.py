@@ -126,10 +126,13 @@ def _accuracy(data: Data) -> Iterator[str]:
 
 
 def _times(first: Contender, second: Contender) -> Iterator[str]:
+    taken = []
     for phase, what in (("inference", "inference"), ("step", "a training step")):
         one, two = first.measured(phase), second.measured(phase)
-        if one is not None and two is not None and first.profile is not None:
-            yield (
-                f"Measured on {device_of(first.profile)} at batch {first.profile.input.batch}, "
-                f"{what} of ResNeXt-50 takes {ratio(two.median / one.median, 2)} the time."
-            )
+        if one is not None and two is not None:
+            taken.append(f"{ratio(two.median / one.median, 2)} the time for {what}")
+    if taken and first.profile is not None:
+        yield (
+            f"Measured on {device_of(first.profile)} at batch {first.profile.input.batch}, "
+            f"ResNeXt-50 takes {' and '.join(taken)}."
+        )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from archscope.records import Analysis, totals
-from archscope.report.data import Data
+from archscope.report.data import Data, device_of
 from archscope.report.page import Figure, Page
 from archscope.study.group_tables import HELD, PAPER_TOP1_ERROR, group_report, parting_widths
 from archscope.study.groups import GroupSweep, Member
@@ -19,8 +19,9 @@ GROUPS = (1, 2, 4, 8, 32)
 def page(data: Data) -> Page:
     """What does it cost, and what does it change, to split the 3×3 convolutions into groups?"""
     sweep = data.group_sweep
-    jobs = [f"groups-{m.groups}x{m.width}d" for m in sweep.views["params"]]
-    profiles = tuple(p for p in map(data.profile, jobs) if p is not None)
+    profiles = tuple(
+        p for p in map(data.profile, map(_job, sweep.views["params"])) if p is not None
+    )
     report = group_report(sweep, profiles)
     return Page(
         slug="group-count",
@@ -33,7 +34,7 @@ def page(data: Data) -> Page:
             *map(_without_parting, report.tables),
             Figure("group-count", "ResNet-50 over the group count, three views", report.charts),
         ),
-        findings=tuple(_findings(sweep)),
+        findings=(*_findings(sweep), *_times(data, sweep)),
         commands=(f"archscope sweep-groups {','.join(map(str, GROUPS))}",),
         profiles=profiles,
     )
@@ -104,6 +105,26 @@ def _why(sweep: GroupSweep) -> Iterator[str]:
             f"what the wider channels add they hold {percent(shares[0])} of the parameters, but "
             f"{percent(shares[1])} of the MACs."
         )
+
+
+def _times(data: Data, sweep: GroupSweep) -> Iterator[str]:
+    members = sweep.views["params"]
+    first, last = (data.profile(_job(member)) for member in (members[0], members[-1]))
+    if first is None or last is None:
+        return
+    taken = [
+        f"{ratio(last.phases[phase].median / first.phases[phase].median, 2)} the {phase} time"
+        for phase in ("forward", "backward")
+        if phase in first.phases and phase in last.phases
+    ]
+    yield (
+        f"Measured on {device_of(first)} at batch {first.input.batch}, {members[-1].groups} groups "
+        f"take {' and '.join(taken)} of one."
+    )
+
+
+def _job(member: Member) -> str:
+    return f"groups-{member.groups}x{member.width}d"
 
 
 def _added(wide: Analysis, narrow: Analysis, name: str) -> tuple[int, int]:

@@ -38,8 +38,8 @@ COLUMNS = (
     Column("activation_bytes", "Activations", "bytes", 3),
     Column("bytes_moved", "Bytes moved", "bytes", 7),
     Column("intensity", "flops/byte", "decimal", 8),
-    Column("forward_seconds", "Forward", "seconds", 1),
-    Column("backward_seconds", "Backward", "seconds", 1),
+    Column("forward_seconds", "Forward time", "seconds", 1),
+    Column("backward_seconds", "Backward time", "seconds", 1),
     Column("top1_error", "Top-1 error", "percent", 2),
     Column("problem", "Problem"),
 )

@@ -56,7 +56,8 @@ class Grid:
     def identity(self) -> dict[str, Any]:
         """What decides the numbers, for a journal: all of this, the versions and the file."""
         file = Path(self.model.rpartition(":")[0] or self.model)
-        source = hashlib.sha256(file.read_bytes()).hexdigest() if file.suffix == ".py" else ""
+        own = file.suffix == ".py" and file.is_file()
+        source = hashlib.sha256(file.read_bytes()).hexdigest() if own else ""
         return {"grid": json.loads(json.dumps(asdict(self))), "versions": _versions(),
                 "source": source}  # fmt: skip
 

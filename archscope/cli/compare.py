@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from archscope.cli.options import batch_size, network_options, output_option, strict_option
 
 if TYPE_CHECKING:
+    from archscope.records import Profile
     from archscope.study.compare import Layout
     from archscope.study.match import Quantity
     from archscope.table import Table
@@ -30,16 +32,21 @@ if TYPE_CHECKING:
     help="Solve a keyword of the later models so that they equal the first in this.",
 )
 @click.option("--by", "keyword", metavar="KEYWORD", help="The keyword solved for: its width.")
+@click.option("--time", "timed", is_flag=True, help="Measure the named models now, on a device.")
+@click.option(
+    "--device", metavar="NAME", help="For --time: cpu, cuda, mps; the fastest by default."
+)
 @strict_option
 @output_option
 def command(
     models: tuple[str, ...], input_text: str | None, batch: str | None, settings: tuple[str, ...],
-    layout: Layout, quantity: Quantity | None, keyword: str | None, strict: bool,
-    outputs: tuple[str, ...],
+    layout: Layout, quantity: Quantity | None, keyword: str | None, timed: bool,
+    device: str | None, strict: bool, outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Networks side by side: what MODELS cost and where they differ.
 
     `--input`, `--batch` and `--set` hold for every model that is named rather than saved.
+    A saved Profile brings its measured times; batch is 8 where `--time` measures them.
     """
     from archscope.cli.output import check_outputs, emit
     from archscope.errors import ArchscopeError
@@ -47,6 +54,8 @@ def command(
     check_outputs(outputs)
     if keyword is not None and quantity is None:
         raise ArchscopeError("--by", "goes with --match", "add --match macs, params or activations")
+    if device is not None and not timed:
+        raise ArchscopeError("--device", "goes with --time", "add --time")
     from archscope.resolve import parse_settings
     from archscope.study.analyse import require_complete
     from archscope.study.compare import compare_report, contenders, matched
@@ -58,8 +67,41 @@ def command(
     if quantity is not None:
         keywords, table = matched(models, quantity, keyword, keywords, input=input_text, batch=size)
         first = (table,)
-    chosen = contenders(models, input=input_text, batch=size, keywords=keywords)
-    emit(compare_report(chosen, layout=layout, first=first), outputs)
+    chosen: Sequence[Any] = models
+    if timed:
+        chosen = _measured(models, device, input_text, size, keywords)
+        keywords = [{} for _ in models]
+    found = contenders(chosen, input=input_text, batch=size, keywords=keywords)
+    emit(compare_report(found, layout=layout, first=first), outputs)
     if strict:
-        for contender in chosen:
+        for contender in found:
             require_complete(contender.analysis)
+
+
+def _measured(
+    models: Sequence[str],
+    device: str | None,
+    input_text: str | None,
+    batch: int | str | None,
+    keywords: Sequence[dict[str, Any]],
+) -> list[str | Profile]:
+    """A Profile of each named model; saved records stay what they are."""
+    from archscope.errors import ArchscopeError
+    from archscope.measure import device as devices
+    from archscope.measure.session import Plan
+    from archscope.measure.step import Settings
+    from archscope.study.measured import profile
+
+    if isinstance(batch, str):
+        raise ArchscopeError(f"--batch {batch}", "is no number to measure at", "give one like 8")
+    name = device or devices.best()
+    devices.find(name)
+    plan = Plan(Settings(device=name))
+    records: list[str | Profile] = []
+    for model, given in zip(models, keywords, strict=True):
+        if model.endswith(".json"):
+            records.append(model)
+            continue
+        click.echo(f"measuring {model}", err=True)
+        records.append(profile(model, plan, input=input_text, batch=batch, keywords=given))
+    return records

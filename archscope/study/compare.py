@@ -67,6 +67,8 @@ def contenders(
         _contender(model, input, batch, options)
         for model, options in zip(models, given, strict=True)
     ]
+    for contender in found:
+        _require_numbers(contender.analysis)
     labels = _distinct([_name(contender.analysis) for contender in found])
     return tuple(
         replace(contender, label=label) for label, contender in zip(labels, found, strict=True)
@@ -90,6 +92,17 @@ def _contender(model: Any, input: Any, batch: Dim | None, keywords: Mapping[str,
     except ArchscopeError as error:  # what can be counted may still not be trained
         failure = error.problem
     return Contender("", analysis, None, *_accuracy(analysis), bytes_needed, failure)
+
+
+def _require_numbers(analysis: Analysis) -> None:
+    symbols = [
+        side for tensor in analysis.input.tensors for side in tensor.shape if isinstance(side, str)
+    ]
+    if symbols:
+        raise ArchscopeError(
+            f"{symbols[0]} in {analysis.input}", "is a symbol where a number is needed",
+            "give a number here, or ask archscope formula",
+        )  # fmt: skip
 
 
 def _accuracy(analysis: Analysis) -> tuple[float | None, float | None]:

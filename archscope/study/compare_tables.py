@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from archscope.records import Measurement, Totals
-from archscope.study.stages import in_order, stage_seconds, stages
+from archscope.study.stages import ELSEWHERE, HEAD, NOT_RUN, in_order, stage_seconds, stages
 from archscope.study.summary import CONVENTION, coverage_note
 from archscope.table import Cell, Column, Row, Table, Unit
 from archscope.units import percent, ratio
@@ -31,6 +31,14 @@ NONE = "none"
 
 EQUAL_COST = 0.05
 """Totals within this share of each other count as equal in the sentence below the totals."""
+
+PROFILED_NOTE = "Times of layers are from profiled steps, which take longer than those timed whole."
+
+PLACES = {
+    HEAD: "in the head",
+    NOT_RUN: "in modules that never ran",
+    ELSEWHERE: "outside every layer",
+}
 
 STRIDE_NOTE = (
     "Output stride: side of the input over side of a layer's output, to the nearest power of two; "
@@ -277,10 +285,19 @@ def stage_tables(chosen: Sequence[Contender]) -> list[Table]:
     for phase in LAYER_PHASES:
         times = [stage_seconds(c.profile, phase) if c.profile else {} for c in chosen]
         if any(times):
-            title = f"Measured {phase} time by output stride"
-            tables.append(_stage_table(title, "seconds", chosen, times))
-    last = tables.pop()
-    return [*tables, Table(last.title, last.columns, last.rows, (STRIDE_NOTE,))]
+            table = _stage_table(
+                f"Measured {phase} time by output stride", "seconds", chosen, times
+            )
+            tables.append(replace(table, notes=_time_notes(chosen, phase, table.notes)))
+    return [*tables[:-1], replace(tables[-1], notes=(*tables[-1].notes, STRIDE_NOTE))]
+
+
+def _time_notes(chosen: Sequence[Contender], phase: str, where: tuple[str, ...]) -> tuple[str, ...]:
+    """Where the time goes, unless the whole phase shows no difference."""
+    whole = [c.measured(phase) for c in chosen]
+    if len(whole) == 2 and whole[0] and whole[1] and overlap(whole[0], whole[1]):
+        where = (f"Difference in the whole {phase} time: {NONE}, the intervals overlap.",)
+    return (*where, PROFILED_NOTE)
 
 
 def _stage_table(
@@ -333,6 +350,6 @@ def _where(chosen: Sequence[Contender], values: Sequence[Mapping[str, float]]) -
     if not whole:
         return ()
     label = max(gaps, key=lambda label: gaps[label] / whole)
-    place = f"at output stride {label}" if label[0].isdigit() else f"in: {label}"
+    place = PLACES.get(label, f"at output stride {label}")
     share = percent(gaps[label] / whole, digits=0)
     return (f"The largest part of the difference lies {place} ({share} of it).",)

@@ -1,0 +1,75 @@
+"""`archscope compare` on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from archscope.cli import run
+
+
+def test_names_and_saved_records_mix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved = tmp_path / "lenet.json"
+    assert run(["summary", "lenet", "-o", str(saved)]) == 0
+    capsys.readouterr()
+    assert run(["compare", str(saved), "lenet5", "-o", str(tmp_path / "all.json")]) == 0
+    out = capsys.readouterr().out
+    assert "lenet · lenet5" in out
+    assert "MACs by output stride" in out
+    written = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
+    totals = written["tables"][0]
+    assert [column["title"] for column in totals["columns"]] == ["Total", "lenet", "lenet5",
+                                                                "÷ lenet"]  # fmt: skip
+    macs = next(row for row in totals["rows"] if row["cells"][0] == "MACs forward")
+    assert macs["cells"][1] == 416520  # LeCun 1998's convolutions and linear layers on 28×28
+    assert macs["unit"] == "macs"
+
+
+@pytest.mark.parametrize("suffix", ["md", "csv", "html", "tex", "png", "svg", "pdf"])
+def test_every_format_is_written(
+    suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / f"out.{suffix}"
+    assert run(["compare", "lenet", "lenet5", "-o", str(target)]) == 0
+    assert target.stat().st_size > 1000
+
+
+def test_the_layout_of_the_papers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["compare", "resnet50", "resnext50_32x4d", "--layout", "paper"]) == 0
+    out = capsys.readouterr().out
+    assert "[1×1, 128; 3×3, 128, C=32; 1×1, 256] ×3" in out
+    assert "# params" in out
+
+
+def test_a_match_prints_what_it_solved(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--match", "params", "--by", "width"]
+    assert run(["compare", "resnet20_cifar", "resnet56_cifar", *arguments]) == 0
+    out = capsys.readouterr().out
+    assert "Solved for the parameters of resnet20_cifar" in out
+    assert "resnet56_cifar (width=" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["lenet"], "at least two"),
+        (["lenet", "lenett"], "lenett"),
+        (["lenet", "lenet5", "--by", "width"], "--by"),
+        (["lenet", "lenet5", "--device", "cpu"], "--device"),
+        (["lenet", "lenet5", "--match", "macs"], "no known width keyword"),
+        (["lenet", "lenet5", "--match", "macs", "--by", "widht"], "widht"),
+        (["lenet", "lenet5", "--layout", "circle"], "circle"),
+        (["lenet", "lenet5", "-o", "out.xyz"], "out.xyz"),
+        (["lenet", "missing.json"], "missing.json"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["compare", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""

@@ -1,0 +1,237 @@
+"""What is written out is true: every printed equation holds, and its result is the count."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from archscope.errors import ArchscopeError
+from archscope.records import Analysis
+from archscope.study.analyse import analyse
+from archscope.study.explain import explain_report
+from archscope.table import Derivation
+
+
+def explained(model: object, *patterns: str, **options: object) -> dict[str, Derivation]:
+    """Derivations by the name of their layer."""
+    report = explain_report(analyse(model, backward=True, **options), patterns)
+    return {item.title.split(" · ")[0]: item for item in report.derivations}
+
+
+def lines(derivation: Derivation) -> dict[str, str]:
+    return {step.label: step.text for step in derivation.steps}
+
+
+def arithmetic(text: str) -> int | None:
+    """The value of one side of an equation, `None` where letters stand in it."""
+    if re.search("[A-Za-z]", text):
+        return None
+    text = text.replace(",", "").replace("·", "*").replace("−", "-")
+    text = re.sub(r"⌊(.*)/(\d+)⌋", r"(\1)//\2", text)
+    text = re.sub(r"⌈(.*)/(\d+)⌉", r"-(-(\1)//\2)", text)
+    value = eval(text, {"__builtins__": {}}, {})
+    assert value == int(value)
+    return int(value)
+
+
+def check_equations(report_of: Analysis) -> None:
+    report = explain_report(report_of)
+    for derivation in report.derivations:
+        for step in derivation.steps:
+            if step.kind == "formula":
+                values = [arithmetic(side) for side in step.text.split(" = ")]
+                known = {value for value in values if value is not None}
+                assert len(known) == 1, (derivation.title, step)
+
+
+NETWORKS = ["lenet", "resnet18", "resnext50_32x4d", "densenet121", "googlenet", "vit_b_16"]
+
+
+@pytest.mark.parametrize("model", [*NETWORKS, "mobilenet_v3_small", "swin_t"])
+def test_both_sides_of_every_equation_are_equal(model: str) -> None:
+    check_equations(analyse(model, backward=True))
+
+
+@pytest.mark.parametrize("model", NETWORKS)
+def test_the_explained_numbers_add_up_to_the_totals(model: str) -> None:
+    counted = analyse(model, backward=True)
+    report = explain_report(counted)
+    *layers, _ = report.derivations
+    by_label = {"Parameters": 0, "MACs": 0}
+    for derivation in layers:
+        found = lines(derivation)
+        params = found.get("Parameters", "0").split(" = ")[-1]
+        by_label["Parameters"] += arithmetic(params) or 0
+        macs = found.get("MACs, together", found.get("MACs", "0")).split(" = ")[-1]
+        by_label["MACs"] += arithmetic(macs) or 0
+    held_elsewhere = sum(layer.params for layer in counted.calls if layer.children and layer.params)
+    assert by_label["MACs"] == counted.total.macs
+    assert by_label["Parameters"] + held_elsewhere >= counted.total.params
+
+
+def test_lenet_c1_has_the_published_numbers() -> None:
+    """LeCun et al. (1998, section II.B): C1 has 156 parameters and 122,304 connections."""
+    found = lines(explained("lenet")["conv1"])
+    assert found["Output height"].endswith("⌊(28 + 2·2 − 5)/1⌋ + 1 = 28")
+    assert found["Parameters"].endswith("(1·5·5 + 1)·6 = 156")
+    assert found["MACs"] == ("N·C_out·H_out·W_out·(C_in/G)·K_h·K_w = 1·6·28·28·1·5·5 = 117,600")
+    assert found["Connections"].endswith("= 122,304")
+
+
+def test_the_first_layer_says_why_its_backward_is_cheaper() -> None:
+    layers = explained("lenet")
+    assert "network's input has none" in lines(layers["conv1"])["Why 1× forward"]
+    assert "Backward MACs, input gradient" not in lines(layers["conv1"])
+    assert lines(layers["conv2"])["Backward MACs, together"].endswith("= 480,000")
+    assert "Why 2× forward" in lines(layers["conv2"])
+
+
+def test_frozen_weights_say_why_their_backward_is_cheaper() -> None:
+    network = nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 6))
+    for parameter in network[1].parameters():
+        parameter.requires_grad_(False)
+    frozen = lines(explained(network, input="4")["1"])
+    assert "its weights are frozen" in frozen["Why 1× forward"]
+    assert frozen["Backward MACs, input gradient"] == "rows·D_out·D_in = 1·6·5 = 30"
+    assert frozen["Frozen"].startswith("36 of them")
+
+
+def test_groups_divide_parameters_and_macs() -> None:
+    """ResNeXt-50 32×4d: 128 channels in 32 groups of 4 (Xie et al. 2017, Table 1)."""
+    found = lines(explained("resnext50_32x4d", "layer1.0.conv2")["layer1.0.conv2"])
+    assert "128/32 = 4 of 128 channels" in found["Groups"]
+    assert found["Parameters"] == "(C_in/G)·K_h·K_w·C_out = 4·3·3·128 = 4,608"
+
+
+def test_a_dense_layer_joins_what_came_before() -> None:
+    """Huang et al. (2017): layer l of a block sees k₀ + k·(l − 1) channels, k = 32."""
+    layers = explained("densenet121", "features.denseblock1")
+    assert lines(layers["features.denseblock1.denselayer3"])["Concatenation"] == (
+        "64 + 32 + 32 = 128 channels"
+    )
+    assert lines(layers["features.denseblock1"])["Concatenation"].endswith("= 256 channels")
+
+
+def test_branches_are_joined_along_channels() -> None:
+    """GoogLeNet's inception 3a: 64 + 128 + 32 + 32 (Szegedy et al. 2015, Table 1)."""
+    found = lines(explained("googlenet", "inception3a")["inception3a"])
+    assert found["Concatenation"] == "64 + 128 + 32 + 32 = 256 channels"
+
+
+def test_a_residual_add_costs_one_operation_an_element() -> None:
+    found = lines(explained("resnet50", "layer1.0")["layer1.0"])
+    assert found["Elementwise"] == "outputs = 1·256·56·56 = 802,816"
+    assert "Residual add" in found
+
+
+def test_a_functional_activation_is_no_residual_add() -> None:
+    layers = explained("googlenet", "inception3a.branch1")
+    assert "Residual add" not in lines(layers["inception3a.branch1"])
+
+
+def test_normalisation_tells_parameters_from_buffers() -> None:
+    layers = explained("resnet18", "bn1")
+    assert lines(layers["bn1"])["Parameters"] == "2·C = 2·64 = 128"
+    assert lines(layers["bn1"])["Buffers"] == "2·C + 1 = 2·64 + 1 = 129"
+    grouped = explained(nn.GroupNorm(2, 8), input="8x4x4")
+    assert "Buffers, parts" not in lines(grouped["GroupNorm"])
+
+
+def test_attention_names_its_two_products() -> None:
+    """Vaswani et al. (2017): heads·L·L·E each, with 12 heads of 64 on 197 tokens."""
+    name = "encoder.layers.encoder_layer_0.self_attention"
+    found = lines(explained("vit_b_16", name)[name])
+    assert found["MACs, query·key"] == "B·rows·D_in·D_out = 12·197·64·197 = 29,805,312"
+    assert found["MACs, weights·value"].endswith("12·197·197·64 = 29,805,312")
+    assert found["Parameters"].endswith("= 2,362,368")
+
+
+def test_an_lstm_counts_its_gates() -> None:
+    """4·D·(D_in + D + 2) parameters a layer and direction (PyTorch keeps two biases)."""
+    network = nn.LSTM(16, 8, num_layers=2, bidirectional=True)
+    found = lines(explained(network, input="5x16")["LSTM"])
+    assert found["Parameters"].endswith("2·4·8·(16 + 8 + 2) + 2·4·8·(16 + 8 + 2) = 3,328")
+    assert arithmetic(found["MACs, together"].split(" = ")[-1]) == 2 * 5 * 2 * 4 * 8 * (16 + 8)
+
+
+def test_parameters_that_no_call_uses_are_told() -> None:
+    class Idle(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.idle = nn.Linear(2, 2), nn.Linear(3, 3)
+
+        def forward(self, x):  # type: ignore[no-untyped-def]
+            return self.used(x)
+
+    assert lines(explained(Idle, input="2")["idle"])["Not run"].startswith("12 parameters")
+
+
+convolutions = st.fixed_dictionaries(
+    {
+        "kernel_size": st.integers(1, 5),
+        "stride": st.integers(1, 4),
+        "padding": st.integers(0, 3),
+        "dilation": st.integers(1, 3),
+        "groups": st.sampled_from([1, 2, 4]),
+        "bias": st.booleans(),
+    }
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(convolutions, st.booleans(), st.integers(13, 40), st.integers(13, 40))
+def test_every_convolution_is_explained_right(
+    options: dict[str, int], transposed: bool, height: int, width: int
+) -> None:
+    kind = nn.ConvTranspose2d if transposed else nn.Conv2d
+    network = kind(4, 8, **options)  # type: ignore[arg-type]
+    counted = analyse(network, input=f"4x{height}x{width}", backward=True)
+    check_equations(counted)
+    found = lines(explain_report(counted).derivations[0])
+    assert found["Parameters"].split(" = ")[-1] == f"{counted.total.params:,}"
+    assert found["Output height"].split(" = ")[-1] == str(counted.calls[0].output_shape[2])  # type: ignore[index]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from([nn.MaxPool2d, nn.AvgPool2d]),
+    st.integers(1, 5),
+    st.integers(1, 5),
+    st.integers(0, 2),
+    st.booleans(),
+    st.integers(6, 40),
+)
+def test_every_pooling_is_explained_right(
+    kind: type[nn.Module], kernel: int, stride: int, padding: int, ceil: bool, side: int
+) -> None:
+    pool = kind(kernel, stride, min(padding, kernel // 2), ceil_mode=ceil)
+    counted = analyse(pool, input=f"3x{side}x{side}")
+    check_equations(counted)
+    derived = lines(explain_report(counted).derivations[0])
+    printed, actual = derived["Output height"].split(" = ")[-1], counted.calls[0].output_shape
+    assert actual is not None
+    dropped = "dropped" in derived.get("Ceiling, height", "")
+    assert int(printed) - dropped == actual[2]
+
+
+def test_layers_are_chosen_by_name_container_and_glob() -> None:
+    assert list(explained("resnet18", "conv1", "fc"))[:-1] == ["conv1", "fc"]
+    inside = list(explained("resnet18", "layer1.0"))[:-1]
+    assert inside[:2] == ["layer1.0", "layer1.0.conv1"]
+    assert list(explained("resnet18", "layer?.0.conv2"))[:-1] == [
+        f"layer{stage}.0.conv2" for stage in (1, 2, 3, 4)
+    ]
+
+
+def test_a_layer_that_is_not_there_is_told_with_its_neighbours() -> None:
+    with pytest.raises(ArchscopeError, match="layer9: resnet18 has no such layer; did you mean"):
+        explained("resnet18", "layer9")
+
+
+def test_symbols_are_sent_to_formula() -> None:
+    with pytest.raises(ArchscopeError, match="archscope formula"):
+        explained("resnet18", input="3xHxW")

@@ -49,7 +49,7 @@ def emit(report: Report, outputs: Sequence[str] = (), stream: TextIO | None = No
     check_outputs(outputs)
     contents = [(path, _format(path)(report, path)) for path in outputs]
     for path, content in contents:
-        _replace(path, content)
+        replace_file(path, content)
     _print(report, sys.stdout if stream is None else stream)
 
 
@@ -186,8 +186,12 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def _replace(path: str, content: bytes) -> None:
-    """Write beside the file, then rename, so that it is there whole or not at all."""
+def replace_file(path: str, content: bytes, option: str = "-o") -> None:
+    """Write beside the file, then rename, so that it is there whole or not at all.
+
+    Raises:
+        ArchscopeError: naming the option, when the file cannot be written.
+    """
     target = Path(path).resolve()
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
@@ -200,4 +204,6 @@ def _replace(path: str, content: bytes) -> None:
             beside.unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise ArchscopeError(f"-o {path}", f"cannot be written ({reason})", "check it") from None
+        raise ArchscopeError(
+            f"{option} {path}", f"cannot be written ({reason})", "check it"
+        ) from None

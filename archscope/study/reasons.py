@@ -1,0 +1,242 @@
+"""Why another tool's figure parts from archscope's: habits, each proved by exact arithmetic.
+
+A habit says what a tool adds to (or leaves out of) a layer.
+It is a reason only where the amounts of the fewest habits sum exactly to the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from math import prod
+
+from archscope.records import Layer, Product, Shape
+
+ATTENTION_ROLES = ("query·key", "weights·value")
+
+
+def _nothing(layer: Layer) -> int:
+    return 0
+
+
+@dataclass(frozen=True)
+class Habit:
+    """What a tool does that archscope does not.
+
+    Args:
+        sentence: completes "it …".
+        amount: what it adds to the multiply-accumulates of one layer; negative for an omission.
+        rounding: how far the tool's figure of one layer may be off where it rounds.
+    """
+
+    sentence: str
+    amount: Callable[[Layer], int] = _nothing
+    rounding: Callable[[Layer], int] = _nothing
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A habit with what it amounts to here."""
+
+    sentence: str
+    amount: int
+
+
+def explained(
+    difference: int, layers: Sequence[Layer], habits: Sequence[Habit]
+) -> tuple[Reason, ...] | None:
+    """The fewest habits whose amounts sum to a difference, `None` where none do.
+
+    Args:
+        difference: the tool's figure minus archscope's, over these layers.
+        layers: calls that the two figures are about.
+        habits: of the tool.
+    """
+    found = [
+        Reason(habit.sentence, amount)
+        for habit in habits
+        if (amount := sum(map(habit.amount, layers)))
+    ]
+    choices = [chosen for size in range(len(found) + 1) for chosen in combinations(found, size)]
+    for chosen in choices:
+        if sum(reason.amount for reason in chosen) == difference:
+            return chosen
+    for habit in habits:
+        slack = sum(map(habit.rounding, layers))
+        for chosen in choices if slack else ():
+            rest = difference - sum(reason.amount for reason in chosen)
+            if abs(rest) <= slack:
+                return (*chosen, Reason(habit.sentence, rest))
+    return None
+
+
+# Amounts
+
+
+def _elements(shapes: Sequence[Shape]) -> int:
+    return sum(prod(int(side) for side in shape) for shape in shapes)
+
+
+def _normalised(*kinds: str, affine: int, plain: int) -> Callable[[Layer], int]:
+    """Operations an element of a normalisation, with and without scale and shift."""
+
+    def amount(layer: Layer) -> int:
+        if not any(kind in layer.kind for kind in kinds) or not layer.forward.operators:
+            return 0
+        learned = layer.params or layer.shared_params or "Frozen" in layer.kind
+        return (affine if learned else plain) * _elements(layer.output_shapes)
+
+    return amount
+
+
+def _per_input(times: int, *kinds: str) -> Callable[[Layer], int]:
+    return lambda layer: (
+        times * _elements(layer.input_shapes[:1])
+        if any(kind in layer.kind for kind in kinds)
+        else 0
+    )
+
+
+def _per_output(times: int, *kinds: str) -> Callable[[Layer], int]:
+    return lambda layer: (
+        times * _elements(layer.output_shapes) if any(kind in layer.kind for kind in kinds) else 0
+    )
+
+
+def _no_attention(layer: Layer) -> int:
+    return -sum(product.value for product in attention_products(layer))
+
+
+def attention_products(layer: Layer) -> list[Product]:
+    """Query·key and weights·value, as one fused operator or as two batched matrix products.
+
+    Two batched products are those of attention where the second takes what the first gives:
+    (B, L, E)·(B, E, S), then (B, L, S)·(B, S, E).
+    """
+    products = layer.forward.cost.products
+    found = [product for product in products if product.role in ATTENTION_ROLES]
+    batched = [product for product in products if product.factors[0].name == "B"]
+    for first, second in pairwise(batched):
+        a, b = ([factor.value for factor in product.factors] for product in (first, second))
+        if a[:2] == b[:2] and a[3] == b[2]:
+            found += [first, second]
+    return found
+
+
+def _no_recurrence(layer: Layer) -> int:
+    return -layer.macs if layer.kind in ("RNN", "LSTM", "GRU") else 0
+
+
+def _no_text_padding(layer: Layer) -> int:
+    return -layer.macs if isinstance(layer.setting("padding"), str) else 0
+
+
+def _resized(layer: Layer) -> int:
+    """Bilinear resizing of a network's own outputs, as segmentation networks do last."""
+    if layer.depth or not layer.children:
+        return 0
+    return 4 * _elements([shape for shape in layer.output_shapes if len(shape) == 4])
+
+
+def _ungrouped_weight_gradient(layer: Layer) -> int:
+    """(G − 1) times the weight gradient of a convolution with G groups."""
+    groups = layer.setting("groups")
+    if not isinstance(groups, int) or layer.backward is None:
+        return 0
+    products = layer.backward.cost.products
+    return (groups - 1) * sum(p.value for p in products if p.role == "weight gradient")
+
+
+def _convolution_bias(layer: Layer) -> int:
+    weighted = "Conv" in layer.kind and layer.setting("bias") is not False
+    own = layer.params + layer.shared_params
+    channels = layer.setting("out_channels")
+    kernel = layer.setting("kernel_size")
+    inputs, groups = layer.setting("in_channels"), layer.setting("groups")
+    if not weighted or not all((channels, kernel, inputs, groups)):
+        return 0
+    has_bias = own == channels * (inputs // groups * prod(kernel) + 1)
+    return _elements(layer.output_shapes) if has_bias else 0
+
+
+def _linear_bias(layer: Layer) -> int:
+    if layer.kind != "Linear" or layer.params != layer.setting("out_features") * (
+        layer.setting("in_features") + 1
+    ):
+        return 0
+    return _elements(layer.output_shapes)
+
+
+def _rounded_einsum(layer: Layer) -> int:
+    """NumPy prints its estimate with four digits, so it is off by at most half of the last."""
+    own = layer.kind in ("Linear",) or "Conv" in layer.kind
+    return 0 if own else round(5e-4 * layer.macs)
+
+
+BATCH_NORM = ("BatchNorm",)
+OTHER_NORMS = ("LayerNorm", "GroupNorm", "InstanceNorm")
+
+HABITS: Mapping[tuple[str, str], tuple[Habit, ...]] = {
+    ("fvcore", "macs"): (
+        Habit(
+            "counts two operations per BatchNorm element",
+            _normalised(*BATCH_NORM, affine=2, plain=1),
+        ),
+        Habit(
+            "counts five operations per element of other normalisations",
+            _normalised(*OTHER_NORMS, affine=5, plain=4),
+        ),
+        Habit("counts adaptive average pooling", _per_input(1, "AdaptiveAvgPool")),
+        Habit("counts four operations per bilinearly resized element", _resized),
+        Habit("misses attention", _no_attention),
+        Habit("skips string padding", _no_text_padding),
+        Habit("misses recurrent layers", _no_recurrence),
+        Habit("takes einsum from NumPy's estimate of four digits", rounding=_rounded_einsum),
+    ),
+    ("torch.utils.flop_counter", "macs_training"): (
+        Habit("ignores groups in the weight gradient", _ungrouped_weight_gradient),
+    ),
+    ("torchprofile", "macs"): (
+        Habit(
+            "counts one operation per normalised element",
+            _normalised(*BATCH_NORM, *OTHER_NORMS, affine=1, plain=0),
+        ),
+        Habit("counts average pooling", _per_output(1, "AvgPool")),
+        Habit("skips string padding", _no_text_padding),
+    ),
+    ("thop", "macs"): (
+        Habit(
+            "counts operations of BatchNorm, four per element",
+            _normalised(*BATCH_NORM, affine=4, plain=2),
+        ),
+        Habit("misses attention", _no_attention),
+    ),
+    ("ptflops", "macs"): (
+        Habit(
+            "counts two operations per BatchNorm element",
+            _normalised(*BATCH_NORM, affine=2, plain=1),
+        ),
+        Habit("counts activations twice", _per_output(2, "ReLU", "GELU", "SiLU", "Hardswish")),
+        Habit("counts activations", _per_output(1, "ReLU", "GELU", "SiLU", "Hardswish")),
+        Habit("counts pooling twice", _per_input(2, "Pool")),
+        Habit("counts pooling", _per_input(1, "Pool")),
+        Habit("counts the bias of convolutions", _convolution_bias),
+        Habit("counts the bias of linear layers", _linear_bias),
+        Habit("misses attention", _no_attention),
+    ),
+    ("torchinfo", "macs"): (
+        Habit("counts the bias of convolutions", _convolution_bias),
+        Habit("counts the bias of linear layers", _linear_bias),
+        Habit(
+            "counts the parameters of normalisations",
+            lambda layer: (layer.params + layer.shared_params) * ("Norm" in layer.kind),
+        ),
+        Habit("misses attention", _no_attention),
+    ),
+    ("calflops", "macs"): (
+        Habit("misses attention", _no_attention),
+        Habit("misses recurrent layers", _no_recurrence),
+    ),
+}
+"""By tool and quantity; a tool without habits is expected to agree exactly."""

@@ -1,0 +1,352 @@
+"""archscope's count beside those of other tools and of publications, with why they part."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import util
+from typing import Any
+
+from archscope.errors import ArchscopeError
+from archscope.records import Analysis, Check, Dim, Layer
+from archscope.study.peers import PEERS, Peer, PeerCount
+from archscope.study.reasons import HABITS, explained
+from archscope.units import parse_count
+
+UNKNOWN = "no known reason"
+
+TITLES = {"macs": "MACs", "macs_training": "MACs with backward", "params": "Params"}
+
+
+@dataclass(frozen=True)
+class Parting:
+    """One layer on which a tool and archscope disagree.
+
+    Args:
+        name: dotted path, empty for the network's own operators.
+        kind: class name.
+        theirs, ours: multiply-accumulates of the layer without its children.
+        reason: empty when it is not known.
+    """
+
+    name: str
+    kind: str
+    theirs: int
+    ours: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One total that somebody else states.
+
+    Args:
+        quantity: `macs`, `macs_training` (forward and backward) or `params`.
+        source: the tool with its version, or the publication.
+        theirs: what it states, `None` where it fails.
+        ours: what archscope counts.
+        tolerance: half of the last digit that is stated; 0 for exact figures.
+        reasons: why they part.
+        partings: the layers where they part, of tools that tell single layers.
+        failure: what the tool raised.
+    """
+
+    quantity: str
+    source: str
+    theirs: int | None
+    ours: int
+    tolerance: float = 0.0
+    reasons: tuple[str, ...] = ()
+    partings: tuple[Parting, ...] = ()
+    failure: str = ""
+
+    @property
+    def check(self) -> Check | None:
+        """The figure as a check, `None` where the tool fails."""
+        if self.theirs is None:
+            return None
+        return Check(
+            TITLES[self.quantity],
+            self.theirs,
+            self.ours,
+            self.tolerance,
+            self.source,
+            "; ".join(self.reasons),
+        )
+
+    @property
+    def passed(self) -> bool:
+        """A tool that fails on a network says nothing against the count."""
+        check = self.check
+        return check is None or check.passed
+
+    @property
+    def agrees(self) -> bool:
+        return self.theirs is not None and abs(self.theirs - self.ours) <= self.tolerance
+
+    @property
+    def verdict(self) -> str:
+        if self.theirs is None:
+            return f"fails: {self.failure}"
+        if self.agrees:
+            return "equal" if not self.tolerance else "equal as stated"
+        return "; ".join(self.reasons) or UNKNOWN
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Everything that others say of one network.
+
+    Args:
+        model: as the user named it.
+        input: what it was called with.
+        figures: one a tool and quantity.
+    """
+
+    model: str
+    input: str
+    figures: tuple[Figure, ...]
+
+    @property
+    def passed(self) -> bool:
+        return all(figure.passed for figure in self.figures)
+
+
+def verify(
+    model: Any,
+    *,
+    input: Any = None,
+    batch: Dim | None = None,
+    keywords: Mapping[str, Any] | None = None,
+    peers: Sequence[Peer] = PEERS,
+) -> Verification:
+    """Count a network with every tool that is installed, and compare with what is published.
+
+    Args:
+        model: a name, an `nn.Module`, or what makes one.
+        input: as for `analyse`.
+        batch: as for `analyse`.
+        keywords: passed to the constructor.
+        peers: the tools to ask.
+
+    Raises:
+        ArchscopeError: archscope itself cannot count the network.
+    """
+    from archscope.study.analyse import analyse, saved_record
+
+    if saved_record(model) is not None:
+        raise ArchscopeError(
+            str(model), "is a record, which other tools cannot count", "name the network itself"
+        )
+    analysis = analyse(model, input=input, batch=batch, backward=True, keywords=keywords)
+    counts = _peer_counts(model, analysis, input, batch, keywords or {}, peers)
+    figures = [_figure(count, analysis) for count in counts]
+    figures += _published(analysis, input is None and batch is None and not keywords)
+    return Verification(analysis.model, str(analysis.input), tuple(figures))
+
+
+def verify_all(told: Callable[[str], None]) -> tuple[list[Verification], dict[str, str]]:
+    """Verify every network of torchvision, and of timm where it is installed.
+
+    Torchvision's quantizable networks have the layers of those without the prefix.
+
+    Args:
+        told: is given one line a network when it is done.
+
+    Returns:
+        the verifications, and why the other networks cannot be counted, by name.
+    """
+    from archscope.resolve import sources, vision
+
+    names = [name for name in vision.names() if not name.startswith("quantized_")]
+    if util.find_spec("timm") is not None:
+        names += [f"timm:{name}" for name in sources.timm_names()]
+    found, failures = list[Verification](), dict[str, str]()
+    for number, name in enumerate(names, 1):
+        try:
+            verification = verify(name)
+        except ArchscopeError as error:
+            failures[name] = error.problem
+        else:
+            found.append(verification)
+        state = failures.get(name) or ("explained" if found[-1].passed else UNKNOWN)
+        told(f"{number}/{len(names)} {name}: {state}")
+    return found, failures
+
+
+def _peer_counts(
+    model: Any,
+    analysis: Analysis,
+    input: Any,
+    batch: Dim | None,
+    keywords: Mapping[str, Any],
+    peers: Sequence[Peer],
+) -> Iterator[PeerCount]:
+    import copy
+
+    from archscope.study.analyse import find
+    from archscope.study.call import network_call
+
+    subject = find(model, keywords)
+    call = network_call(subject, input, batch)
+    real: Any = None
+    for peer in (peer for peer in peers if peer.installed):
+        if not peer.weights and analysis.executed_on == "meta":
+            yield peer(copy.deepcopy(subject.module).eval(), call.on_meta())
+        elif subject.rebuild is None:
+            yield peer.failed("needs a network with weights")
+        else:
+            real = subject.rebuild().eval() if real is None else real
+            yield peer(real, call.with_values())
+
+
+def _figure(count: PeerCount, analysis: Analysis) -> Figure:
+    total = analysis.total
+    ours = total.macs + (total.macs_backward or 0) * (count.quantity == "macs_training")
+    source = f"{count.tool} {count.version}" if count.package == count.tool else count.tool
+    if count.macs is None:
+        return Figure(count.quantity, source, None, ours, failure=count.failure)
+    if count.macs == ours:
+        return Figure(count.quantity, source, count.macs, ours)
+    habits = HABITS.get((count.tool, count.quantity), ())
+    if count.own is None:
+        reasons = explained(count.macs - ours, analysis.calls, habits)
+        sentences = tuple(reason.sentence for reason in reasons or ())
+        return Figure(count.quantity, source, count.macs, ours, reasons=sentences)
+    partings = tuple(_partings(count, analysis))
+    told = sum(parting.theirs - parting.ours for parting in partings)
+    known = all(parting.reason for parting in partings) and told == count.macs - ours
+    sentences = tuple(dict.fromkeys(parting.reason for parting in partings)) if known else ()
+    return Figure(count.quantity, source, count.macs, ours, 0.0, sentences, partings)
+
+
+def _partings(count: PeerCount, analysis: Analysis) -> Iterator[Parting]:
+    """The modules whose own figures differ; all calls of a module count as one."""
+    assert count.own is not None
+    habits = HABITS.get((count.tool, count.quantity), ())
+    calls: dict[str, list[Layer]] = defaultdict(list)
+    for layer in analysis.calls:
+        calls[layer.name].append(layer)
+    for name in dict.fromkeys([*calls, *count.own]):
+        theirs = count.own.get(name, 0)
+        ours = sum(layer.macs for layer in calls[name])
+        if theirs != ours:
+            reasons = explained(theirs - ours, calls[name], habits)
+            text = "; ".join(reason.sentence for reason in reasons or ())
+            kind = calls[name][0].kind if calls[name] else ""
+            yield Parting(name, kind, theirs, ours, text)
+
+
+# Published figures
+
+
+def _published(analysis: Analysis, usual: bool) -> Iterator[Figure]:
+    """What torchvision's metadata or the zoo's papers state of the network as it comes."""
+    from archscope import zoo
+
+    if not usual:
+        return
+    if analysis.model in zoo.names():
+        for quantity, stated, where in zoo.card(analysis.model).published:
+            figure = _paper(analysis, quantity, stated, where)
+            if figure is not None:
+                yield figure
+    elif "torchvision" in dict(analysis.versions):
+        yield from _torchvision(analysis)
+
+
+def _paper(analysis: Analysis, quantity: str, stated: object, where: str) -> Figure | None:
+    """A paper's number, which may be cut as well as rounded at its last digit."""
+    if quantity not in ("macs", "params"):
+        return None
+    text = str(stated)
+    if isinstance(stated, int):
+        number, unit = stated, 0.0
+    else:
+        try:
+            number = parse_count(text, quantity)
+        except ArchscopeError:
+            return None
+        unit = _last_digit(text)
+    ours = getattr(analysis.total, quantity)
+    return Figure(quantity, f"paper, {where}", number, ours, unit)
+
+
+def _last_digit(text: str) -> float:
+    """What one in the last digit of `25.6M` or `3800000000.0` is worth."""
+    match = re.match(r"\s*([0-9.]+)(.*)", text)
+    assert match is not None  # parse_count has read it
+    digits, rest = match[1], match[2]
+    if not rest and float(digits) >= 1000:
+        whole = digits.split(".")[0]
+        return float(10 ** (len(whole) - max(2, len(whole.rstrip("0")))))
+    places = len(digits.partition(".")[2])
+    return 10.0**-places * parse_count(f"1{rest}", text)
+
+
+def _torchvision(analysis: Analysis) -> Iterator[Figure]:
+    from archscope.resolve import published
+
+    facts = published(analysis.model)
+    if [t.shape[1:] for t in facts["input"].tensors] != [
+        t.shape[1:] for t in analysis.input.tensors
+    ]:
+        return
+    source = f"torchvision's metadata, {facts['entry']}"
+    params = int(facts["num_params"])
+    ours = analysis.total.params
+    yield Figure("params", source, params, ours, reasons=_why_params(analysis, params - ours))
+    if facts["gmacs"]:
+        stated = round(facts["gmacs"] * 1e9)
+        reasons = (
+            ("depends on proposals, hence on weights",) if analysis.executed_on == "cpu" else ()
+        )
+        yield Figure("macs", source, stated, analysis.total.macs, 0.5e6, reasons)
+
+
+def _why_params(analysis: Analysis, difference: int) -> tuple[str, ...]:
+    """Trained detection networks have a backbone whose BatchNorm is frozen, without parameters."""
+    frozen = sum(
+        layer.params
+        for layer in analysis.calls
+        if "BatchNorm" in layer.kind and layer.name.startswith("backbone.")
+    )
+    if difference and difference == -frozen:
+        return ("trained weights imply a frozen BatchNorm in the backbone",)
+    return ()
+
+
+# JSON, for reports/
+
+
+def dumps(found: Sequence[Verification], failures: Mapping[str, str]) -> str:
+    """Write verifications as JSON, one network a line."""
+    plain = [json.dumps(asdict(verification), ensure_ascii=False) for verification in found]
+    lines = ",\n".join(plain)
+    return f'{{"failures": {json.dumps(dict(failures))},\n"verifications": [\n{lines}\n]}}\n'
+
+
+def loads(text: str) -> tuple[list[Verification], dict[str, str]]:
+    """Read what `dumps` wrote."""
+    data = json.loads(text)
+    found = [
+        Verification(
+            entry["model"],
+            entry["input"],
+            tuple(
+                Figure(
+                    **{
+                        **figure,
+                        "reasons": tuple(figure["reasons"]),
+                        "partings": tuple(Parting(**parting) for parting in figure["partings"]),
+                    }
+                )
+                for figure in entry["figures"]
+            ),
+        )
+        for entry in data["verifications"]
+    ]
+    return found, data["failures"]

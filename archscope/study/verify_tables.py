@@ -1,0 +1,141 @@
+"""Verifications → tables: totals, layers where tools part from them, and all networks at once."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from archscope.study.verify import TITLES, UNKNOWN, Figure, Parting, Verification
+from archscope.table import Column, Report, Row, Table
+
+TOTALS = (
+    Column("quantity", "Quantity", "text"),
+    Column("source", "Source", "name"),
+    Column("theirs", "Stated", "exact"),
+    Column("ours", "archscope", "exact"),
+    Column("difference", "Difference", "exact", 1),
+    Column("verdict", "Verdict", "text"),
+)
+
+LAYERS = (
+    Column("source", "Source", "name"),
+    Column("layers", "Layers", "name"),
+    Column("kind", "Kind", "text", 2),
+    Column("count", "Number", "exact", 3),
+    Column("difference", "Difference", "exact"),
+    Column("reason", "It …", "text"),
+)
+
+DATA = (
+    Column("model", "Model", "name"),
+    Column("quantity", "Quantity", "text"),
+    Column("source", "Source", "name"),
+    Column("layer", "Layer", "name"),
+    Column("kind", "Kind", "text"),
+    Column("theirs", "Stated", "exact"),
+    Column("ours", "archscope", "exact"),
+    Column("verdict", "Verdict", "text"),
+)
+
+
+def verify_report(found: Sequence[Verification]) -> Report:
+    """The report of `archscope verify`: totals, and the layers where tools part from them."""
+    tables = [table for verification in found for table in _tables(verification)]
+    title = " · ".join(verification.model for verification in found)
+    return Report(title, tuple(tables), data=_data(found))
+
+
+def _tables(verification: Verification) -> Iterator[Table]:
+    title = f"{verification.model} on {verification.input}"
+    rows = tuple(
+        Row(
+            (
+                TITLES[figure.quantity],
+                figure.source,
+                figure.theirs,
+                figure.ours,
+                None if figure.theirs is None else figure.theirs - figure.ours,
+                figure.verdict,
+            )
+        )
+        for figure in verification.figures
+    )
+    notes = ("Tools that state FLOPs are halved; MACs are multiply-accumulates.",)
+    yield Table(title, TOTALS, rows, notes)
+    parted = tuple(row for figure in verification.figures for row in _layer_rows(figure))
+    if parted:
+        yield Table(f"Where they part in {verification.model}", LAYERS, parted)
+
+
+def _layer_rows(figure: Figure) -> Iterator[Row]:
+    """Layers of one kind that part for one reason share a row."""
+    groups: dict[tuple[str, str], list[Parting]] = defaultdict(list)
+    for parting in figure.partings:
+        groups[parting.kind, parting.reason].append(parting)
+    for (kind, reason), members in groups.items():
+        first, last = (member.name or "the network itself" for member in (members[0], members[-1]))
+        names = first if len(members) == 1 else f"{first} … {last}"
+        difference = sum(member.theirs - member.ours for member in members)
+        yield Row((figure.source, names, kind, len(members), difference, reason or UNKNOWN))
+
+
+def _data(found: Iterable[Verification]) -> Table:
+    rows: list[Row] = []
+    for verification in found:
+        for figure in verification.figures:
+            shared = (verification.model, figure.quantity, figure.source)
+            rows.append(Row((*shared, None, None, figure.theirs, figure.ours, figure.verdict)))
+            rows += [
+                Row((*shared, p.name, p.kind, p.theirs, p.ours, p.reason or UNKNOWN))
+                for p in figure.partings
+            ]
+    return Table("Verification", DATA, tuple(rows))
+
+
+def overview_report(found: Sequence[Verification], failures: Mapping[str, str]) -> Report:
+    """The report of `archscope verify --all`: one row a network, one column a tool.
+
+    Args:
+        found: every network that archscope counts.
+        failures: why the others cannot be counted, by name.
+    """
+    sources = list(dict.fromkeys(_column(figure) for v in found for figure in v.figures))
+    columns = (
+        Column("model", "Model", "name"),
+        Column("macs", "MACs", "macs"),
+        *(Column(_key(source), source, "text") for source in sources),
+    )
+    rows = [_overview_row(verification, sources) for verification in found]
+    rows += [Row((name, None, *(why for _ in sources))) for name, why in failures.items()]
+    unknown = sum(not v.passed for v in found)
+    notes = (
+        f"{len(found)} networks counted, {len(failures)} not; "
+        f"{unknown} with a disagreement of no known reason.",
+        "A signed share is the difference from archscope's count, with its reason.",
+    )
+    return Report("Verification", (Table("Verification", columns, tuple(rows), notes),))
+
+
+def _column(figure: Figure) -> str:
+    source = figure.source.partition(",")[0]
+    return f"{TITLES[figure.quantity]}: {source}"
+
+
+def _key(title: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")
+
+
+def _overview_row(verification: Verification, sources: Sequence[str]) -> Row:
+    figures = {_column(figure): figure for figure in verification.figures}
+    macs = next((f.ours for f in verification.figures if f.quantity == "macs"), None)
+    cells = [_short(figures[source]) if source in figures else None for source in sources]
+    return Row((verification.model, macs, *cells))
+
+
+def _short(figure: Figure) -> str:
+    if figure.theirs is None or figure.agrees:
+        return figure.verdict
+    share = (figure.theirs - figure.ours) / figure.ours if figure.ours else math.inf
+    return f"{share:+.2%}: {figure.verdict}"

@@ -22,3 +22,9 @@ class ArchscopeError(Exception):
 
 class UnknownCostError(ArchscopeError):
     """Operators without a formula under `--strict`; the command line exits with 1."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's text, shortened."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:200]

@@ -14,19 +14,21 @@ import archscope
 PACKAGE = Path(archscope.__file__).parent
 
 FACTS = {"records", "table", "units", "errors"}
+PEERS = {"fvcore", "torchinfo", "ptflops", "thop", "calflops", "torchprofile"}
 MAY_IMPORT: dict[str, set[str]] = {
     "records": {"errors"},
     "table": set(),
     "units": {"errors"},
     "errors": set(),
     "archive": {"errors", "records"},
+    "cache": {"errors", "platformdirs"},
     "zoo": {"torch"},
     "resolve": {"zoo", "errors", "records", "torch", "torchvision", "timm", "archscope"},
     "analysis": {"records", "errors", "torch", "sympy"},
     "measure": {"records", "errors", "archive", "torch", "platformdirs"},
     "study": {
-        *FACTS, "archive", "zoo", "resolve", "analysis", "measure", "torch", "fvcore", "archscope",
-        "platformdirs",
+        *FACTS, "archive", "cache", "zoo", "resolve", "analysis", "measure", "torch", "archscope",
+        "tomli", *PEERS,
     },
     "render": {"table", "units", "errors", "rich", "tabulate", "matplotlib"},
 }  # fmt: skip
@@ -66,9 +68,9 @@ def imported(source: str) -> set[str]:
                 found.add(parts[1])
             elif parts[0] == "archscope" and (PACKAGE / f"{parts[-1]}.py").exists():
                 found.add(parts[-1])
-            elif parts[0] == "archscope" and len(parts) > 1 and (
-                PACKAGE / f"{parts[1]}.py"
-            ).exists():
+            elif (
+                parts[0] == "archscope" and len(parts) > 1 and (PACKAGE / f"{parts[1]}.py").exists()
+            ):
                 found.add(parts[1])
             else:
                 found.add(parts[0])

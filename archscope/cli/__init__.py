@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from archscope import __version__
-from archscope.errors import ArchscopeError, UnknownCostError
+from archscope.errors import ArchscopeError, UnknownCostError, first_line
 
 COMMANDS = {
     "summary": "Shapes, parameters and multiply-accumulates of every layer.",
@@ -110,6 +110,15 @@ def run(arguments: Sequence[str]) -> int:
             raise
         click.echo("archscope: interrupted", err=True)
         return 130
+    except Exception as error:
+        if debug:
+            raise
+        click.echo(
+            f"archscope: internal error ({type(error).__name__}: {first_line(error)}); "
+            f"this is archscope's fault, please report it with --debug",
+            err=True,
+        )
+        return 2
 
 
 def _one_line(error: click.ClickException) -> str:

@@ -81,13 +81,19 @@ def _from_zoo(name: str, keywords: Mapping[str, Any]) -> Recipe:
     module = importlib.import_module(f"archscope.zoo.{card.family}")
     check_keywords(name, getattr(module, card.constructor), keywords)
     sides = card.input.split("x")
-    sides[0] = str(keywords.get("in_channels", sides[0]))
+    sides[0] = str(keywords.get("input_channels", sides[0]))
     if isinstance(keywords.get("image_size"), int):
         sides[1:] = [str(keywords["image_size"])] * (len(sides) - 1)
     spec = parse_input("x".join(sides))
-    return Recipe(
-        "archscope zoo", functools.partial(zoo.build, name, **keywords), lambda module: spec
-    )
+
+    def construct() -> nn.Module:
+        try:
+            return zoo.build(name, **keywords)
+        except ValueError as error:  # the zoo says `keyword=value: what is admissible`
+            given, _, admissible = str(error).partition(": ")
+            raise ArchscopeError(f"--set {given}", admissible) from error
+
+    return Recipe("archscope zoo", construct, lambda module: spec)
 
 
 def _from_torchvision(name: str, keywords: Mapping[str, Any]) -> Recipe:

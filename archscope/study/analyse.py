@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from archscope import archive
-from archscope.errors import ArchscopeError, UnknownCostError
+from archscope.errors import ArchscopeError, UnknownCostError, first_line
 from archscope.records import Analysis, Coverage, Dim, InputSpec, Layer, Profile
+from archscope.study.failure import depends_on_values, failure, place_of
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
+    from archscope.analysis import borrow
     from archscope.study.call import NetworkCall
 
 Ran = TypeVar("Ran")
@@ -32,6 +33,7 @@ class Subject:
         keywords: constructor keywords given by the user, as text.
         versions: of every library that decides the answer.
         notes: sentences a reader must know.
+        private: nobody else has the module, so it need not be handed back as it was.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Subject:
     keywords: tuple[tuple[str, str], ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    private: bool = False
 
 
 def analyse(
@@ -72,11 +75,19 @@ def analyse(
     record = saved_record(model)
     if record is not None:
         return _usable(record, str(model), backward, bool(input or batch or keywords or train_only))
+    from archscope.resolve.storage import collector_paused
     from archscope.study import kept
 
-    arguments = {"input": input, "batch": batch, "backward": backward, "train": train,
-                 "train_only": train_only, "keywords": dict(keywords or {})}  # fmt: skip
-    return kept.record("analysis", model, arguments, lambda: _analysed(model, **arguments))
+    arguments: dict[str, Any] = {
+        "input": input, "batch": batch, "backward": backward, "train": train,
+        "train_only": train_only, "keywords": dict(keywords or {}),
+    }  # fmt: skip
+
+    def compute() -> Analysis:
+        with collector_paused():
+            return _analysed(model, **arguments)
+
+    return kept.record("analysis", model, arguments, compute)
 
 
 def _analysed(
@@ -160,6 +171,19 @@ def find(model: Any, keywords: Mapping[str, Any]) -> Subject:
     Raises:
         ArchscopeError: nothing of that name, or it cannot be built.
     """
+    from archscope.study.call import require_countable, unwrapped
+
+    found = _found(model, keywords)
+    module, notes = unwrapped(found.module)
+    require_countable(found.name, module)
+    if not notes:
+        return found
+    anew = found.rebuild
+    rebuild = None if anew is None else lambda: unwrapped(anew())[0]
+    return replace(found, module=module, rebuild=rebuild, notes=(*found.notes, *notes))
+
+
+def _found(model: Any, keywords: Mapping[str, Any]) -> Subject:
     if isinstance(model, str):
         from archscope.resolve import network
 
@@ -172,6 +196,7 @@ def find(model: Any, keywords: Mapping[str, Any]) -> Subject:
             found.keywords,
             found.versions,
             found.notes,
+            private=True,
         )
     from torch import nn
 
@@ -191,16 +216,10 @@ def find(model: Any, keywords: Mapping[str, Any]) -> Subject:
 def _given(module: nn.Module) -> Subject:
     from archscope.study.call import unwrapped
 
-    inner, notes = unwrapped(module)
-    has_values = all(not tensor.is_meta for tensor in inner.parameters())
-    return Subject(
-        type(inner).__name__,
-        inner,
-        None,
-        (lambda: inner) if has_values else None,
-        versions=_versions(),
-        notes=notes,
-    )
+    name = type(unwrapped(module)[0]).__name__
+    has_values = all(not tensor.is_meta for tensor in module.parameters())
+    rebuild = (lambda: module) if has_values else None
+    return Subject(name, module, None, rebuild, versions=_versions())
 
 
 def _constructed(factory: Callable[..., Any], keywords: Mapping[str, Any]) -> Subject:
@@ -211,7 +230,10 @@ def _constructed(factory: Callable[..., Any], keywords: Mapping[str, Any]) -> Su
 
     name = getattr(factory, "__name__", type(factory).__name__)
     try:
-        with weightless():
+        try:
+            with weightless():
+                module = factory(**keywords)
+        except Exception:  # a constructor may compute with the values of its parameters
             module = factory(**keywords)
     except Exception as error:
         reason = f"cannot be built ({type(error).__name__}: {first_line(error)})"
@@ -220,7 +242,7 @@ def _constructed(factory: Callable[..., Any], keywords: Mapping[str, Any]) -> Su
         raise ArchscopeError(name, f"makes a {type(module).__name__}, not an nn.Module")
     return Subject(
         name,
-        module.to("meta"),
+        module,
         None,
         lambda: factory(**keywords),
         tuple((key, setting_text(value)) for key, value in keywords.items()),
@@ -236,17 +258,23 @@ def _versions() -> tuple[tuple[str, str], ...]:
     return (("archscope", __version__), ("torch", str(torch.__version__)))
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an exception's text, shortened."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200]
-
-
 def _count(
     subject: Subject, call: NetworkCall, backward: bool, train: bool, train_only: str | None
 ) -> tuple[tuple[tuple[Layer, ...], Coverage], Any, tuple[str, ...]]:
-    def counted(module: nn.Module, arguments: Any, stand_in: Any) -> Any:
-        return run_once(module, arguments, stand_in, backward, train, train_only)
+    from archscope.analysis import borrow
+
+    changes_parameters = backward or train_only is not None
+
+    def counted(module: nn.Module, arguments: Any, stand_in: borrow.StandIn) -> Any:
+        on_meta = stand_in is borrow.weightless
+        if subject.private and on_meta and not changes_parameters:
+            lent = borrow.owned(module)
+        else:
+            lent = borrow.borrowed(module, stand_in)
+        with lent as network:
+            network.train(train)
+            freeze(network, train_only)
+            return run_once(network, arguments, backward, on_meta)
 
     return executed(subject, call, counted)
 
@@ -276,7 +304,7 @@ def executed(
         if isinstance(error, ArchscopeError):
             raise
         if not depends_on_values(error):
-            raise _failure(subject, call, error) from error
+            raise failure(subject.name, call.spec, subject.default_input, error) from error
         where = place_of(error)
         if subject.rebuild is None:
             raise ArchscopeError(
@@ -292,35 +320,28 @@ def executed(
         module = subject.rebuild()
         return run(module, call.with_values(), borrow.with_storage), "cpu", (note,)
     except Exception as error:
-        raise _failure(subject, call, error) from error
+        raise failure(subject.name, call.spec, subject.default_input, error) from error
 
 
 def run_once(
-    module: nn.Module,
+    network: nn.Module,
     arguments: tuple[tuple[Any, ...], dict[str, Any]],
-    stand_in: Callable[[torch.Tensor], torch.Tensor],
     backward: bool,
-    train: bool,
-    train_only: str | None,
+    on_meta: bool,
 ) -> tuple[tuple[Layer, ...], Coverage]:
-    """Count one run of a network whose tensors are stand-ins; see `analyse` for the options.
+    """Count one run of a lent network; see `analyse` for the options.
 
     Raises:
         Exception: whatever the network raises; `place_of` tells where.
     """
     import torch
 
-    from archscope.analysis import borrow, calls, trace
+    from archscope.analysis import calls, trace
 
     args, kwargs = arguments
-    with borrow.borrowed(module, stand_in) as network:
-        network.train(train)
-        freeze(network, train_only)
-        torch.default_generator.manual_seed(0)  # `torch.manual_seed` wakes every device
-        log, coverage = trace.run(
-            network, args, kwargs, backward=backward, on_meta=stand_in is borrow.weightless
-        )
-        return calls.layers(log, backward), coverage
+    torch.default_generator.manual_seed(0)  # `torch.manual_seed` wakes every device
+    log, coverage = trace.run(network, args, kwargs, backward=backward, on_meta=on_meta)
+    return calls.layers(log, backward), coverage
 
 
 def freeze(network: nn.Module, train_only: str | None) -> None:
@@ -338,60 +359,3 @@ def freeze(network: nn.Module, train_only: str | None) -> None:
             "matches no trainable parameter",
             f"name a parameter or module, such as {names[-1] if names else 'weight'}*",
         )
-
-
-_NEEDS_VALUES = (
-    "meta tensor",
-    "'meta'",
-    "Meta",
-    "meta is not supported",
-    "data-dependent",
-    "on the meta device",
-    "device meta",
-    "meta backend",
-)
-
-
-def depends_on_values(error: BaseException) -> bool:
-    """Whether a run failed on meta only because meta tensors hold no values."""
-    if isinstance(error, NotImplementedError):
-        return True
-    return isinstance(error, (RuntimeError, ValueError, TypeError)) and any(
-        sign in str(error) for sign in _NEEDS_VALUES
-    )
-
-
-def place_of(error: BaseException) -> str:
-    """The innermost module call that an exception came from, `fc (Linear)`."""
-    call = getattr(error, "archscope_call", None)
-    if call is None:
-        return "the network"
-    kind = type(call.module).__name__
-    return f"{call.name} ({kind})" if call.name else kind
-
-
-def _failure(subject: Subject, call: NetworkCall, error: BaseException) -> ArchscopeError:
-    from archscope.analysis.trace import NoGradientError
-
-    if isinstance(error, NoGradientError):
-        return ArchscopeError(
-            "--backward", f"{error} in {subject.name}", "unfreeze something with --train-only"
-        )
-    remedy = (
-        f"its default is --input {_default_text(subject.default_input)}"
-        if subject.default_input is not None and subject.default_input != call.spec
-        else "check that the network takes this input"
-    )
-    return ArchscopeError(
-        f"--input {call.spec}",
-        f"{subject.name} fails in {place_of(error)}: {first_line(error)}",
-        remedy,
-    )
-
-
-def _default_text(spec: InputSpec) -> str:
-    unbatched = [
-        replace(tensor, shape=tensor.shape[1:] if tensor.batched else tensor.shape)
-        for tensor in spec.tensors
-    ]
-    return str(InputSpec(tuple(unbatched), spec.layout)).replace("×", "x").replace(", ", ",")

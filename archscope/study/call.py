@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from archscope.analysis.borrow import members
 from archscope.errors import ArchscopeError
 from archscope.records import Dim, InputSpec, TensorSpec
 
@@ -187,6 +188,28 @@ def _weightless(tensor: Tensor) -> Tensor:
 
 def _detached(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().clone().requires_grad_(tensor.requires_grad)
+
+
+def require_countable(name: str, network: nn.Module) -> None:
+    """Refuse networks whose operators or module calls cannot be seen.
+
+    Raises:
+        ArchscopeError: a part is a ScriptModule or a quantized module.
+    """
+    for path, part in members(network).items():
+        where = f"{path} is" if path else "is"
+        if isinstance(part, torch.jit.ScriptModule):
+            raise ArchscopeError(
+                name,
+                f"{where} a ScriptModule, whose layers and operators run out of sight",
+                "give the nn.Module that it was made from",
+            )
+        if ".quantized" in type(part).__module__ and type(part).__module__.startswith("torch."):
+            raise ArchscopeError(
+                name,
+                f"{where} a quantized {type(part).__name__}, which runs on packed integers only",
+                "count the network as it was before its conversion",
+            )
 
 
 def unwrapped(module: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:

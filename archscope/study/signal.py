@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from archscope.errors import ArchscopeError
+from archscope.errors import ArchscopeError, first_line
 from archscope.records import NetworkSignal, SignalPoint, SignalPropagation
 from archscope.table import Axis, Chart, Column, Report, Row, Series, Table
 
@@ -72,7 +72,7 @@ def _measured(
     from archscope.analysis import borrow
     from archscope.measure.signal import propagate
     from archscope.measure.step import Loss
-    from archscope.study.analyse import find, first_line
+    from archscope.study.analyse import find
     from archscope.study.call import network_call
 
     subject = find(model, keywords)

@@ -102,8 +102,9 @@ class Trial:
             TrialError: the network fails.
         """
         from archscope.analysis import calls, trace
-        from archscope.study.analyse import depends_on_values, first_line, place_of
+        from archscope.errors import first_line
         from archscope.study.call import network_call
+        from archscope.study.failure import depends_on_values, place_of
 
         args, kwargs = network_call(self.subject, at(self.spec, values), None).on_meta()
         self.network.train(self.train)

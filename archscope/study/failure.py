@@ -1,0 +1,90 @@
+"""What a run that failed tells its user: where, why, and what to give instead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from archscope.errors import ArchscopeError, first_line
+from archscope.records import InputSpec
+
+_NEEDS_VALUES = (
+    "meta tensor",
+    "'meta'",
+    "Meta",
+    "meta is not supported",
+    "data-dependent",
+    "on the meta device",
+    "device meta",
+    "meta backend",
+)
+
+
+def depends_on_values(error: BaseException) -> bool:
+    """Whether a run failed on meta only because meta tensors hold no values."""
+    if isinstance(error, NotImplementedError):
+        return True
+    return isinstance(error, (RuntimeError, ValueError, TypeError)) and any(
+        sign in str(error) for sign in _NEEDS_VALUES
+    )
+
+
+def place_of(error: BaseException) -> str:
+    """The innermost module call that an exception came from, `fc (Linear)`."""
+    call = getattr(error, "archscope_call", None)
+    if call is None:
+        return "the network"
+    kind = type(call.module).__name__
+    return f"{call.name} ({kind})" if call.name else kind
+
+
+def failure(
+    name: str, given: InputSpec, default: InputSpec | None, error: BaseException
+) -> ArchscopeError:
+    """One line for an exception of a network's own code.
+
+    Args:
+        name: the network's.
+        given: the input it failed on.
+        default: the input that it takes by default, where one is known.
+        error: what it raised; see `analysis.trace.run`.
+    """
+    from archscope.analysis.trace import NoGradientError
+
+    if isinstance(error, NoGradientError):
+        return ArchscopeError(
+            "--backward", f"{error} in {name}", "unfreeze something with --train-only"
+        )
+    remedy = "check that the network takes this input"
+    if default is not None and default != given:
+        remedy = f"its default is --input {_as_written(default)}"
+    reason = _channels_refused(error) or first_line(error)
+    return ArchscopeError(
+        f"--input {given}", f"{name} fails in {place_of(error)}: {reason}", remedy
+    )
+
+
+_CHANNELS = (("in_channels", 1), ("num_features", 1), ("in_features", -1))
+"""Constructor facts that fix a side of the input, and which side."""
+
+
+def _channels_refused(error: BaseException) -> str:
+    """What the failing layer takes and what it was given, where that is why it failed."""
+    call = getattr(error, "archscope_call", None)
+    if call is None or not call.input_shapes:
+        return ""
+    shape = call.input_shapes[0]
+    for fact, side in _CHANNELS:
+        wanted = getattr(call.module, fact, None)
+        if isinstance(wanted, int) and len(shape) > 1 and shape[side] != wanted:
+            noun = "features" if side == -1 else "channels"
+            return f"it takes {wanted} {noun} and was given {'×'.join(map(str, shape))}"
+    return ""
+
+
+def _as_written(spec: InputSpec) -> str:
+    """An input as `--input` takes it."""
+    tensors = [
+        replace(tensor, shape=tensor.shape[1:] if tensor.batched else tensor.shape)
+        for tensor in spec.tensors
+    ]
+    return str(InputSpec(tuple(tensors), spec.layout)).replace("×", "x").replace(", ", ",")

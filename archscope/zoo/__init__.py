@@ -27,6 +27,7 @@ FAMILIES = (
     "nin",
     "googlenet",
     "resnet",
+    "resnet_cifar",
     "resnet_preact",
     "resnext",
     "densenet",

@@ -17,7 +17,7 @@ ROWS: dict[str, dict[str, object]] = {
         "params": 60965224,
         "macs": 724406816,
         "published": (
-            ("params", "60 million", "section 1"),
+            ("params", "60 million", "section 4"),
             ("top-1 error, %", 40.7, "Table 2, one CNN, ILSVRC-2012 validation"),
             ("top-5 error, %", 18.2, "Table 2, one CNN, ILSVRC-2012 validation"),
         ),
@@ -25,7 +25,7 @@ ROWS: dict[str, dict[str, object]] = {
     "alexnet_2012_ungrouped": {
         "constructor": "AlexNet",
         "keywords": {"groups": 1},
-        "source": "Krizhevsky, Sutskever and Hinton 2012, Fig. 2 on one GPU",
+        "source": "Krizhevsky, Sutskever and Hinton 2012, section 3.5, without the groups",
         "input": "3x227x227",
         "introduced": "AlexNet with every convolution reading all maps, as most rewrites have it.",
         "params": 62378344,

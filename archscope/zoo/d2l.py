@@ -28,7 +28,7 @@ ROWS: dict[str, dict[str, object]] = {
         "introduced": "Four dense blocks of four 3×3 convolutions, without bottlenecks.",
         "params": 758226,
         "macs": 129077168,
-        "published": (("last feature map", "248x3x3", "section 8.7"),),
+        "published": (("convolutions per dense block", "4, 4, 4, 4", "section 8.7"),),
     },
 }
 

@@ -41,7 +41,7 @@ ROWS: dict[str, dict[str, object]] = {
         "introduced": "Three dense blocks for 32×32 images, to be swept by depth and growth rate.",
         "params": 1019722,
         "macs": 264812928,
-        "published": (("depth", "3n + 4, with bottlenecks 6n + 4", "section 3"),),
+        "published": (("depths", "40, 100; DenseNet-BC 100, 190, 250", "section 3"),),
     },
     "densenet40_k12_cifar": {
         "constructor": "CifarDenseNet",

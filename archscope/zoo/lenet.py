@@ -17,9 +17,7 @@ ROWS: dict[str, dict[str, object]] = {
         "introduced": "Convolution, pooling and fully connected layers trained end to end.",
         "params": 61706,
         "macs": 416520,
-        "published": (
-            ("params of conv1, conv2, fc1, fc2, fc3", "156, 2416, 48120, 10164, 850", "sec. 7.6"),
-        ),
+        "published": (("last feature map", "16x5x5", "section 7.6"),),
     },
     "lenet5": {
         "constructor": "LeNet",
@@ -29,13 +27,13 @@ ROWS: dict[str, dict[str, object]] = {
         "introduced": "LeNet-5 as it is usually rewritten: every C3 map sees all six S2 maps.",
         "params": 61706,
         "macs": 416520,
-        "published": (("connections of a dense C3", 241600, "section II-B, 100·16·(6·25 + 1)"),),
+        "published": (("params of C1, C5, F6", "156, 48120, 10164", "section II-B"),),
     },
     "lenet5_1998": {
         "constructor": "LeNet5",
         "keywords": {},
         "source": "LeCun et al. 1998, Gradient-Based Learning Applied to Document Recognition, "
-        "Proceedings of the IEEE 86(11), section II-B, pp. 2283–2284",
+        "Proceedings of the IEEE 86(11), pp. 2278–2324, section II-B",
         "input": "1x32x32",
         "introduced": "Local receptive fields, shared weights and subsampling for reading digits.",
         "params": 60000,
@@ -62,7 +60,7 @@ ROWS: dict[str, dict[str, object]] = {
         "introduced": "The LeNet layout with batch normalisation, ReLU and max pooling.",
         "params": 61370,
         "macs": 651048,
-        "published": (("params", 61370, "sum over the layers"),),
+        "published": (("place of batch normalisation", "before the nonlinearity", "section 3.2"),),
     },
     "lenet_bn_d2l": {
         "constructor": "LeNet",
@@ -72,7 +70,7 @@ ROWS: dict[str, dict[str, object]] = {
         "introduced": "Batch normalisation after every hidden layer, linear ones included.",
         "params": 44878,
         "macs": 281640,
-        "published": (("last feature map", "16x4x4", "section 8.5"),),
+        "published": (("features normalised", "6, 16, 120, 84", "section 8.5"),),
     },
 }
 
@@ -83,8 +81,8 @@ C3_TABLE = (
     *((0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5), (0, 1, 2, 3, 4, 5)),
 )
 
-# One 7×12 bitmap per digit, side by side: the fixed targets of the output units (Fig. 3 shows the
-# paper's own drawings; these are stylised alike, not traced from it).
+# One 7×12 bitmap per digit, side by side: the fixed targets of the output units (the paper
+# prints its own drawings; these are stylised alike, not traced from them).
 DIGITS = """
 ....... ....... ....... ....... ....... ....... ....... ....... ....... .......
 ..###.. ...#... .#####. .#####. .....#. ####### ..####. ####### .#####. .#####.

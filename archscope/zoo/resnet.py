@@ -1,4 +1,4 @@
-"""Plain and residual networks of He et al. 2016: ImageNet and CIFAR, shortcuts A, B and C."""
+"""Plain and residual networks of He et al. 2016 for ImageNet, shortcuts A, B and C."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ ROWS: dict[str, dict[str, object]] = {
         "introduced": "ResNet-18 without shortcuts, the control of the degradation experiment.",
         "params": 11515688,
         "macs": 1794805760,
-        "published": (("macs", 1.8e9, "Table 1, p. 5"), ("top-1 error, %", 27.94, "Table 2, p. 5")),
+        "published": (
+            ("macs", 1.8e9, "Table 1, p. 5"),
+            ("top-1 error, 10 crops, %", 27.94, "Table 2, p. 5"),
+        ),
     },
     "plain34": {
         "constructor": "ResNet",
@@ -38,7 +41,10 @@ ROWS: dict[str, dict[str, object]] = {
         "introduced": "Deeper and yet worse than plain-18: the degradation that shortcuts cure.",
         "params": 21623848,
         "macs": 3644493824,
-        "published": (("macs", 3.6e9, "Fig. 3, p. 4"), ("top-1 error, %", 28.54, "Table 2, p. 5")),
+        "published": (
+            ("macs", 3.6e9, "Fig. 3, p. 4"),
+            ("top-1 error, 10 crops, %", 28.54, "Table 2, p. 5"),
+        ),
     },
     "resnet18_a": {
         "constructor": "ResNet",
@@ -48,7 +54,10 @@ ROWS: dict[str, dict[str, object]] = {
         "introduced": "ResNet-18 with parameter-free shortcuts: as many parameters as plain-18.",
         "params": 11515688,
         "macs": 1794805760,
-        "published": (("macs", 1.8e9, "Table 1, p. 5"), ("top-1 error, %", 27.88, "Table 2, p. 5")),
+        "published": (
+            ("macs", 1.8e9, "Table 1, p. 5"),
+            ("top-1 error, 10 crops, %", 27.88, "Table 2, p. 5"),
+        ),
     },
     "resnet18_c": {
         "constructor": "ResNet",
@@ -68,7 +77,10 @@ ROWS: dict[str, dict[str, object]] = {
         "introduced": "ResNet-34 with parameter-free shortcuts: as many parameters as plain-34.",
         "params": 21623848,
         "macs": 3644493824,
-        "published": (("macs", 3.6e9, "Fig. 3, p. 4"), ("top-1 error, %", 25.03, "Table 3, p. 6")),
+        "published": (
+            ("macs", 3.6e9, "Fig. 3, p. 4"),
+            ("top-1 error, 10 crops, %", 25.03, "Table 3, p. 6"),
+        ),
     },
     "resnet34_c": {
         "constructor": "ResNet",
@@ -78,7 +90,7 @@ ROWS: dict[str, dict[str, object]] = {
         "introduced": "Projections everywhere: hardly better, so not essential.",
         "params": 22716840,
         "macs": 3830747136,
-        "published": (("top-1 error, %", 24.19, "Table 3, p. 6"),),
+        "published": (("top-1 error, 10 crops, %", 24.19, "Table 3, p. 6"),),
     },
     "resnet50_v1": {
         "constructor": "ResNet",
@@ -88,7 +100,10 @@ ROWS: dict[str, dict[str, object]] = {
         "introduced": "The bottleneck block; its stride stands in the first 1×1 convolution.",
         "params": 25557032,
         "macs": 3857973248,
-        "published": (("macs", 3.8e9, "Table 1, p. 5"), ("top-1 error, %", 22.85, "Table 3, p. 6")),
+        "published": (
+            ("macs", 3.8e9, "Table 1, p. 5"),
+            ("top-1 error, 10 crops, %", 22.85, "Table 3, p. 6"),
+        ),
     },
     "resnet101_v1": {
         "constructor": "ResNet",
@@ -98,19 +113,22 @@ ROWS: dict[str, dict[str, object]] = {
         "introduced": "Accuracy still rising at a hundred layers.",
         "params": 44549160,
         "macs": 7570194432,
-        "published": (("macs", 7.6e9, "Table 1, p. 5"), ("top-1 error, %", 21.75, "Table 3, p. 6")),
+        "published": (
+            ("macs", 7.6e9, "Table 1, p. 5"),
+            ("top-1 error, 10 crops, %", 21.75, "Table 3, p. 6"),
+        ),
     },
     "resnet152_v1": {
         "constructor": "ResNet",
         "keywords": {"depth": 152},
         "source": "He et al. 2016, arXiv:1512.03385, section 4.1",
         "input": "3x224x224",
-        "introduced": "The winner of ILSVRC 2015, cheaper than VGG-16 at nine times its depth.",
+        "introduced": "Eight times as deep as VGG yet cheaper; part of ILSVRC 2015's winner.",
         "params": 60192808,
         "macs": 11282415616,
         "published": (
             ("macs", 11.3e9, "Table 1, p. 5"),
-            ("top-1 error, %", 21.43, "Table 3, p. 6"),
+            ("top-1 error, 10 crops, %", 21.43, "Table 3, p. 6"),
         ),
     },
     "resnet200": {
@@ -122,76 +140,6 @@ ROWS: dict[str, dict[str, object]] = {
         "params": 64673832,
         "macs": 15007481856,
         "published": (("top-1 error of one 320×320 crop, %", 21.8, "Table 5"),),
-    },
-    "resnet_cifar": {
-        "constructor": "CifarResNet",
-        "keywords": {},
-        "source": "He et al. 2016, arXiv:1512.03385, section 4.2",
-        "input": "3x32x32",
-        "introduced": "Three stages of n basic blocks for 32×32 images, to be swept by depth.",
-        "params": 269722,
-        "macs": 40551040,
-        "published": (("depth", "6n + 2", "section 4.2, p. 7"),),
-    },
-    "resnet20_cifar": {
-        "constructor": "CifarResNet",
-        "keywords": {"depth": 20},
-        "source": "He et al. 2016, arXiv:1512.03385, section 4.2",
-        "input": "3x32x32",
-        "introduced": "Three stages of three basic blocks for 32×32 images.",
-        "params": 269722,
-        "macs": 40551040,
-        "published": (("params", "0.27M", "Table 6, p. 7"), ("error, %", 8.75, "Table 6, p. 7")),
-    },
-    "resnet32_cifar": {
-        "constructor": "CifarResNet",
-        "keywords": {"depth": 32},
-        "source": "He et al. 2016, arXiv:1512.03385, section 4.2",
-        "input": "3x32x32",
-        "introduced": "Three stages of five basic blocks for 32×32 images.",
-        "params": 464154,
-        "macs": 68862592,
-        "published": (("params", "0.46M", "Table 6, p. 7"), ("error, %", 7.51, "Table 6, p. 7")),
-    },
-    "resnet44_cifar": {
-        "constructor": "CifarResNet",
-        "keywords": {"depth": 44},
-        "source": "He et al. 2016, arXiv:1512.03385, section 4.2",
-        "input": "3x32x32",
-        "introduced": "Three stages of seven basic blocks for 32×32 images.",
-        "params": 658586,
-        "macs": 97174144,
-        "published": (("params", "0.66M", "Table 6, p. 7"), ("error, %", 7.17, "Table 6, p. 7")),
-    },
-    "resnet56_cifar": {
-        "constructor": "CifarResNet",
-        "keywords": {"depth": 56},
-        "source": "He et al. 2016, arXiv:1512.03385, section 4.2",
-        "input": "3x32x32",
-        "introduced": "Three stages of nine basic blocks for 32×32 images.",
-        "params": 853018,
-        "macs": 125485696,
-        "published": (("params", "0.85M", "Table 6, p. 7"), ("error, %", 6.97, "Table 6, p. 7")),
-    },
-    "resnet110_cifar": {
-        "constructor": "CifarResNet",
-        "keywords": {"depth": 110},
-        "source": "He et al. 2016, arXiv:1512.03385, section 4.2",
-        "input": "3x32x32",
-        "introduced": "More than a hundred layers that still train on 50,000 images.",
-        "params": 1727962,
-        "macs": 252887680,
-        "published": (("params", "1.7M", "Table 6, p. 7"), ("error, %", 6.43, "Table 6, p. 7")),
-    },
-    "resnet1202_cifar": {
-        "constructor": "CifarResNet",
-        "keywords": {"depth": 1202},
-        "source": "He et al. 2016, arXiv:1512.03385, section 4.2",
-        "input": "3x32x32",
-        "introduced": "Over a thousand layers: it trains without difficulty, and overfits.",
-        "params": 19421274,
-        "macs": 2829238912,
-        "published": (("params", "19.4M", "Table 6, p. 7"), ("error, %", 7.93, "Table 6, p. 7")),
     },
     "basic_block": {
         "constructor": "BasicBlock",
@@ -384,7 +332,7 @@ class Bottleneck(nn.Module):
 
 
 def init_he(module: nn.Module) -> None:
-    """Convolutions normal with variance 2 / fan-in (He et al. 2015, equation 10)."""
+    """Convolutions normal with variance 2 / fan-in (He et al. 2015)."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
@@ -478,50 +426,3 @@ def make_stage(
         blocks.append(part)
         input_channels, size, stride = width * block.expansion, (size - 1) // stride + 1, 1
     return nn.Sequential(*blocks)
-
-
-class CifarResNet(nn.Module):
-    """The CIFAR-10 network of section 4.2: 6n + 2 layers, three stages of n basic blocks.
-
-    N×C×S×S to N×num_classes; S = `image_size` matters to layer normalisation alone.
-
-    Raises:
-        ValueError: a depth that is not 6n + 2, or an unknown choice.
-    """
-
-    def __init__(
-        self,
-        *,
-        depth: int = 20,
-        shortcut: str = "A",
-        width: int = 16,
-        num_classes: int = 10,
-        input_channels: int = 3,
-        image_size: int = 32,
-        norm_layer: Norm = "batch",
-        activation: Activation = "relu",
-    ) -> None:
-        super().__init__()
-        if depth < 8 or depth % 6 != 2:
-            near = max(8, round((depth - 2) / 6) * 6 + 2)
-            raise ValueError(f"depth={depth}: must be 6n + 2, such as {near}")
-        options: dict[str, Any] = {"shortcut": shortcut, "norm_layer": norm_layer}
-        options["activation"] = activation
-        self.conv1 = nn.Conv2d(input_channels, width, 3, padding=1, bias=False)
-        self.bn1 = make_norm(norm_layer, width, image_size)
-        self.act1 = make_activation(activation)
-        size, channels = image_size, width
-        for i in range(3):
-            stride, stage_width, count = min(i + 1, 2), width * 2**i, (depth - 2) // 6
-            stage = make_stage(BasicBlock, count, channels, stage_width, stride, size, options)
-            self.add_module(f"layer{i + 1}", stage)
-            size, channels = (size - 1) // stride + 1, stage_width
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.flatten = nn.Flatten()
-        self.fc = nn.Linear(channels, num_classes)
-        init_he(self.conv1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        for layer in self.children():
-            x = layer(x)
-        return x

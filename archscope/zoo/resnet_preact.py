@@ -16,7 +16,7 @@ ROWS: dict[str, dict[str, object]] = {
         "introduced": "Norm and activation before each convolution: shortcuts are pure identities.",
         "params": 25549352,
         "macs": 4089184256,
-        "published": (("depths on ImageNet", "101, 152, 200", "Table 5"),),
+        "published": (("depths on ImageNet", "152, 200", "Table 5"),),
     },
     "resnet152_preact": {
         "constructor": "PreActResNet",
@@ -119,7 +119,7 @@ class PreActBottleneck(nn.Module):
 
     Where the shape changes, a bare 1×1 convolution of the activated input takes the place of x.
     `activated` says that the input is so already: the block behind the stem has no norm of its own
-    (section 4, on the first residual unit).
+    (appendix, on the first residual unit).
     """
 
     def __init__(

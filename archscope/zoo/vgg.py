@@ -16,9 +16,7 @@ ROWS: dict[str, dict[str, object]] = {
         "introduced": "Depth from stacked 3×3 convolutions, to be swept over columns A to E.",
         "params": 138357544,
         "macs": 15470264320,
-        "published": (
-            ("params of A, B, C, D, E", "133M, 133M, 134M, 138M, 144M", "Table 2, p. 3"),
-        ),
+        "published": (("params of A, B, C, D, E", "133M, 133M, 134M, 138M, 144M", "Table 2"),),
     },
     "vgg11_lrn": {
         "constructor": "VGG",
@@ -28,7 +26,10 @@ ROWS: dict[str, dict[str, object]] = {
         "introduced": "Shows that local response normalisation brings nothing here.",
         "params": 132863336,
         "macs": 7609090048,
-        "published": (("params", "133M", "Table 2, p. 3"), ("top-1 error, %", 29.7, "Table 3")),
+        "published": (
+            ("params", "133M", "Table 2"),
+            ("top-1 error at one scale, %", 29.7, "Table 3"),
+        ),
     },
     "vgg16_c": {
         "constructor": "VGG",
@@ -38,7 +39,7 @@ ROWS: dict[str, dict[str, object]] = {
         "introduced": "Sixteen layers, three of them 1×1: worse than 3×3 in the same places.",
         "params": 133638952,
         "macs": 11770888192,
-        "published": (("params", "134M", "Table 2, p. 3"),),
+        "published": (("params", "134M", "Table 2"),),
     },
     "vgg11_d2l": {
         "constructor": "VGG",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 
 from archscope import zoo
+from archscope.zoo import resnet, resnet_cifar
 
 IMAGE = (3, 224, 224)
 
@@ -80,6 +83,12 @@ def test_a_plain_network_has_no_path_around_its_blocks(weightless):
     torch.nn.init.zeros_(block.conv2.weight)
     assert not block(torch.randn(1, 64, 4, 4)).any()
     assert not [name for name, _ in weightless("plain34").named_parameters() if "down" in name]
+
+
+@pytest.mark.parametrize("name", ["ZeroPadShortcut", "BasicBlock"])
+def test_the_cifar_file_holds_a_copy_of_the_same_block(name):
+    sources = [inspect.getsource(getattr(family, name)) for family in (resnet, resnet_cifar)]
+    assert sources[0] == sources[1]
 
 
 def test_an_unknown_depth_or_choice_names_the_admissible_ones():

@@ -87,6 +87,7 @@ class Outcome:
         total: the network's totals; `None` for a point that could not be counted.
         problem: why it could not.
         complete: False where the totals are lower bounds.
+        notes: sentences that a reader of its numbers must know.
         finished: whether counting it again would tell the same.
     """
 
@@ -94,11 +95,13 @@ class Outcome:
     total: Totals | None
     problem: str = ""
     complete: bool = True
+    notes: tuple[str, ...] = ()
     finished: bool = True
 
     @classmethod
     def of(cls, point: tuple[tuple[str, str], ...], analysis: Analysis) -> Outcome:
-        return cls(point, analysis.total, complete=analysis.coverage.complete)
+        complete = analysis.coverage.complete
+        return cls(point, analysis.total, complete=complete, notes=analysis.notes)
 
     def entry(self) -> dict[str, Any]:
         """As a line of a journal."""
@@ -107,13 +110,15 @@ class Outcome:
             "total": None if self.total is None else asdict(self.total),
             "problem": self.problem,
             "complete": self.complete,
+            "notes": list(self.notes),
         }
 
     @classmethod
     def from_entry(cls, entry: Mapping[str, Any]) -> Outcome:
         total = None if entry["total"] is None else Totals(**entry["total"])
         point = tuple(entry["point"].items())
-        return cls(point, total, entry["problem"], entry["complete"])
+        notes = tuple(entry["notes"])
+        return cls(point, total, entry["problem"], entry["complete"], notes)
 
 
 def parse_axes(texts: Sequence[str]) -> tuple[tuple[str, tuple[Any, ...]], ...]:
@@ -281,7 +286,8 @@ def sweep_report(title: str, outcomes: Sequence[Outcome], notes: Sequence[str] =
     counted = [outcome for outcome in outcomes if outcome.total is not None]
     if not counted:
         raise ArchscopeError(title, "no point can be counted", outcomes[0].problem)
-    table = _table(title, outcomes, [*notes, COMPARED, CONVENTION])
+    told = dict.fromkeys(note for outcome in counted for note in outcome.notes)
+    table = _table(title, outcomes, [*notes, *told, COMPARED, CONVENTION])
     return Report(title, (table,), _charts(title, counted))
 
 

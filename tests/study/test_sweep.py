@@ -126,6 +126,15 @@ def test_a_worker_that_dies_loses_its_point_alone_and_is_counted_again_on_resume
     assert outcomes[:3] == run(Grid(nets, (("fault", ("",)), ("width", (4, 5, 6))), (), "3x8x8"))
 
 
+def test_what_a_layer_type_means_is_told_once():
+    outcomes = run(Grid("resnet18", (("norm_layer", ("batch", "layer")), ("num_classes", (2, 3)))))
+    (table,) = sweep_report("resnet18", outcomes).tables
+    assert [note for note in table.notes if "GroupNorm with one group" in note] == [
+        outcomes[2].notes[0]
+    ]
+    assert Outcome.from_entry(json.loads(json.dumps(outcomes[2].entry()))) == outcomes[2]
+
+
 def test_a_sweep_without_any_point_is_an_error():
     failed = [Outcome((("width", "0"),), None, "width: must be positive")]
     with pytest.raises(ArchscopeError, match="must be positive"):

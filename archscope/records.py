@@ -588,7 +588,8 @@ class SignalPoint:
         squared_mean: squared mean of each channel, averaged over channels.
         weight_gradient_norm: Euclidean norm of the loss gradient of its weights, those of its
             children included, if it has any.
-        input_gradient_norm: Euclidean norm of the loss gradient of its first input.
+        input_gradient_norm: Euclidean norm of the loss gradient of all its inputs together;
+            `None` where none needs a gradient.
     """
 
     name: str

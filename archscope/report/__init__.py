@@ -24,9 +24,13 @@ def pages(data: Data) -> tuple[Page, ...]:
         group_count,
         growth_rate,
         normalisation,
+        signal_propagation,
     )
 
-    articles = (equal_cost, group_count, family_tree, growth_rate, normalisation, corrections)
+    articles = (
+        equal_cost, group_count, family_tree, growth_rate, normalisation, signal_propagation,
+        corrections,
+    )  # fmt: skip
     return tuple(article.page(data) for article in articles)
 
 

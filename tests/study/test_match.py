@@ -47,6 +47,12 @@ def test_few_values_are_counted(target, start):
     assert len(solution.tried) <= 20
 
 
+def test_few_values_are_counted_across_a_jump_that_no_power_law_has():
+    solution = solve(10**6 + 3500, lambda width: 10**6 * (width > 3000) + width)
+    assert solution.value == 3500
+    assert len(solution.tried) <= 30
+
+
 @given(target=st.integers(1, 10**7), heads=st.integers(2, 16))
 def test_values_that_no_network_can_have_are_left_out(target, heads):
     def total(width):

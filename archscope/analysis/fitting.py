@@ -11,21 +11,21 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from math import gcd, prod
+from math import prod
 
 from archscope.analysis.formula import Floor, Polynomial, product, total
+from archscope.analysis.lines import Line, fit_line, solve
 
 Point = tuple[int, ...]
 """One value for each symbol, in the order of the symbols."""
 
-LARGEST_DIVISOR = 1024
 NEAR_STEPS = (0, 1, 32, 33)
 FRESH_POINTS = 3
 ROUNDS = 16
 QUERIES_A_ROUND = 24
+WRONG_TOGETHER = 3
 
 
 class NoClosedFormError(Exception):
@@ -118,6 +118,7 @@ class _Fitting:
             for point in tested:
                 for axis, value in enumerate(point):
                     self._look(self._along(axis, value))
+            self._locate_last_steps(forms)
         self._refuse_missing(self._disproved(forms))
         return Fit(tuple(self._disproved(forms)), tuple(fresh))
 
@@ -137,7 +138,7 @@ class _Fitting:
         return point
 
     def _edges(self, forms: Sequence[Polynomial | None]) -> list[Point]:
-        """Points right before and at the last step of every floor.
+        """Points right before and at the first and last step of every floor.
 
         A floor with a wrong divisor may agree near the base, and drifts off on the way to them.
         """
@@ -154,11 +155,30 @@ class _Fitting:
             own = [atom for atom in floors if atom.symbol == where.symbol and atom.divisor > 1]
             for atom in sorted(own, key=lambda atom: -atom.divisor):
                 if not any(_steps_at(atom, x) for x in values):
-                    last = next(x for x in range(where.far, -1, -1) if _steps_at(atom, x))
-                    values += [x for x in (last, last - 1) if x > where.base]
+                    inside = range(where.base + 1, where.far + 1)
+                    ends = (inside, reversed(inside))
+                    steps = {next((x for x in end if _steps_at(atom, x)), None) for end in ends}
+                    values += [x for step in steps if step for x in (step, step - 1)]
             chosen.append(values or [where.base])
         length = max(map(len, chosen))
         return [tuple(values[i % len(values)] for values in chosen) for i in range(length)]
+
+    def _locate_last_steps(self, forms: Sequence[Polynomial | None]) -> None:
+        """Find the last step of functions that were fitted wrong: it pins the slope down."""
+        kept = self._disproved(forms)
+        wrong = [i for i, form in enumerate(forms) if form is not None and kept[i] is None]
+        for axis, where in enumerate(self.ranges):
+            columns = {self.seen[self._along(axis, where.far)][i]: i for i in wrong}
+            for index in list(columns.values())[:WRONG_TOGETHER]:
+                low, high = where.base, where.far
+                last = self.seen[self._along(axis, high)][index]
+                while high - low > 1:
+                    middle = (low + high) // 2
+                    self._look(self._along(axis, middle))
+                    if self.seen[self._along(axis, middle)][index] == last:
+                        high = middle
+                    else:
+                        low = middle
 
     def _agrees(self, forms: Sequence[Polynomial | None], point: Point) -> bool:
         self._look(point)
@@ -243,7 +263,7 @@ class _Search:
         ]  # fmt: skip
         self.wanted: dict[tuple[int, int], None] = {}
         self.wanted_degree = 0
-        self.line_fits: dict[object, _Line | None] = {}
+        self.line_fits: dict[object, Line | None] = {}
         self.atoms: list[dict[Polynomial, None]] = [{} for _ in ranges]
         self.atom_values: dict[Polynomial, list[int]] = {}
 
@@ -282,7 +302,7 @@ class _Search:
         point = self.points[index]
         return {where.symbol: value for where, value in zip(self.ranges, point, strict=True)}
 
-    def _line(self, column: tuple[int, ...], axis: int) -> _Line | None:
+    def _line(self, column: tuple[int, ...], axis: int) -> Line | None:
         """The fit along one axis; what it is unsure of becomes a wanted point."""
         pairs = tuple((self.points[i][axis], column[i]) for i in self.lines[axis])
         key = (axis, pairs)
@@ -352,111 +372,3 @@ class _Search:
             for coefficient, power in zip(solved, powers, strict=True)
             if coefficient
         )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Line:
-    """step·⌊(multiplier·x + offset)/divisor⌋ + shift.
-
-    Args:
-        query: a value modulo the divisor that would halve the choice of offsets, if any is left.
-    """
-
-    step: int
-    multiplier: int
-    offset: int
-    divisor: int
-    shift: int
-    query: int | None
-
-    def atom(self, symbol: str) -> Polynomial:
-        """The part that varies, without step and shift."""
-        if self.divisor == 1:
-            return Polynomial.floor(symbol)
-        return Polynomial.floor(symbol, self.multiplier, self.offset, self.divisor)
-
-    def form(self, symbol: str) -> Polynomial:
-        floor = Polynomial.floor(symbol, self.multiplier, self.offset, self.divisor)
-        return floor * self.step + Polynomial.constant(self.shift)
-
-
-def fit_line(pairs: Sequence[tuple[int, int]]) -> _Line | None:
-    """Fit c·⌊(a·x + b)/s⌋ + d to pairs of x and value, the smallest s that the slope allows."""
-    (x0, v0), (x1, v1) = min(pairs), max(pairs)
-    if x0 == x1:
-        return None
-    step = gcd(*(value - v0 for _, value in pairs))
-    if not step or v1 < v0:
-        return None
-    shift = v0 % step if step > 1 else 0
-    reduced = [(x, (value - shift) // step) for x, value in pairs]
-    slope = Fraction(v1 - v0, step * (x1 - x0))
-    start = (v0 - shift) // step
-    if any(abs(value - start - slope * (x - x0)) >= 2 for x, value in reduced):
-        return None  # a floor stays within one step of its straight line at both ends
-    for candidate in _slopes(slope, x1 - x0):
-        offsets = _offsets(reduced, candidate)
-        if offsets:
-            return _line(step, shift, candidate, offsets)
-    return None
-
-
-def _slopes(measured: Fraction, distance: int) -> Iterator[Fraction]:
-    """The measured slope, then all within one step over the distance, simplest first."""
-    if measured.denominator <= LARGEST_DIVISOR:
-        yield measured
-    error = Fraction(1, distance)
-    for divisor in range(1, LARGEST_DIVISOR + 1):
-        low = -((-(measured - error) * divisor).__floor__())
-        for multiplier in range(max(1, low - 1), ((measured + error) * divisor).__floor__() + 1):
-            if gcd(multiplier, divisor) == 1:
-                yield Fraction(multiplier, divisor)
-
-
-def _offsets(pairs: Sequence[tuple[int, int]], slope: Fraction) -> range:
-    """Every b for which ⌊(a·x + b)/s⌋ is the value of all pairs."""
-    a, s = slope.numerator, slope.denominator
-    low = max(s * value - a * x for x, value in pairs)
-    high = min(s * value - a * x for x, value in pairs) + s - 1
-    return range(low, high + 1)
-
-
-def _line(step: int, shift: int, slope: Fraction, offsets: range) -> _Line:
-    """The largest offset still possible, and where to look to halve the choice."""
-    a, s = slope.numerator, slope.denominator
-    query = None
-    if len(offsets) > 1:
-        middle = offsets[len(offsets) // 2]
-        query = -middle * pow(a, -1, s) % s
-    return _Line(step, a, offsets[-1], s, shift, query)
-
-
-PRIME = 2**61 - 1
-"""Elimination runs modulo a prime, far above any coefficient; the result is checked exactly."""
-
-
-def solve(rows: Sequence[Sequence[int]], right: Sequence[int]) -> list[int] | None:
-    """The whole-number solution of an overdetermined system, `None` where there is not one."""
-    width = len(rows[0])
-    if len(rows) < width:
-        return None
-    work: list[list[int]] = [
-        [x % PRIME for x in (*row, value)] for row, value in zip(rows, right, strict=True)
-    ]
-    for column in range(width):
-        pivot = next((i for i in range(column, len(work)) if work[i][column]), None)
-        if pivot is None:
-            return None
-        work[column], work[pivot] = work[pivot], work[column]
-        inverse = pow(work[column][column], -1, PRIME)
-        head = work[column] = [x * inverse % PRIME for x in work[column]]
-        for i, row in enumerate(work):
-            times = row[column]
-            if i != column and times:
-                work[i] = [(x - times * y) % PRIME for x, y in zip(row, head, strict=True)]
-    found = [work[i][width] for i in range(width)]
-    signed = [x if x < PRIME // 2 else x - PRIME for x in found]
-    for given, value in zip(rows, right, strict=True):
-        if sum(x * y for x, y in zip(given, signed, strict=True)) != value:
-            return None
-    return signed

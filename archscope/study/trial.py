@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from archscope.errors import first_line
 from archscope.records import Dim, InputSpec, Layer, totals
 
 if TYPE_CHECKING:
@@ -102,7 +103,6 @@ class Trial:
             TrialError: the network fails.
         """
         from archscope.analysis import calls, trace
-        from archscope.errors import first_line
         from archscope.study.call import network_call
         from archscope.study.failure import depends_on_values, place_of
 

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archscope.analysis.fitting import NoClosedFormError, Range, fit, solve
+from archscope.analysis.fitting import NoClosedFormError, Range, fit
+from archscope.analysis.formula import Polynomial
+from archscope.analysis.lines import solve
 
 BATCH = Range("N", 2, 64, degree=1)
 HEIGHT = Range("H", 224, 224 + 1792)
@@ -70,9 +72,11 @@ def test_constants_are_constants() -> None:
     assert form.value({}) == 64
 
 
-def test_divisors_near_each_other_are_told_apart_far_from_the_base() -> None:
-    """127 and 128 agree around 224; the last step before the far end tells them apart."""
-    assert agrees(lambda n, h, w: n * ((h + 124) // 128) * ((w + 252) // 256))
+@pytest.mark.parametrize("stride", [54, 90, 150, 200, 300, 360])
+def test_strides_with_few_steps_in_range_are_told_from_their_neighbours(stride: int) -> None:
+    """The range is no multiple of them; only the last step before its end tells 360 from 358."""
+    form = found(lambda h: (h + 100) // stride, (HEIGHT,))
+    assert str(form) == str(Polynomial.floor("H", 1, 100, stride))
 
 
 def test_what_has_no_closed_form_is_refused_by_its_index() -> None:

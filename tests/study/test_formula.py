@@ -196,6 +196,23 @@ class Values(nn.Module):
         return self.linear(x) if x.sum() > 0 else x
 
 
+class TwoPaths(nn.Module):
+    """Runs a second convolution on large images only."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3)
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.second(x) if x.shape[2] > 900 else x
+
+
+def test_a_network_of_two_paths_has_no_single_formula() -> None:
+    with pytest.raises(ArchscopeError, match="another path at N = 2, H = 2016"):
+        formula(TwoPaths, input="3xHxW")
+
+
 @pytest.mark.parametrize(
     ("model", "options", "problem"),
     [

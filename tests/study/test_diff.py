@@ -1,0 +1,114 @@
+"""Two versions of a network are told apart like a reviewer would."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from torch import nn
+
+from archscope.records import Analysis
+from archscope.study.analyse import analyse
+from archscope.study.diff import Change, changes, diff_report
+
+
+def stack(*layers: nn.Module) -> Analysis:
+    return analyse(nn.Sequential(*layers), input="4x8x8")
+
+
+def conv(out: int = 4, **options: int) -> nn.Module:
+    return nn.Conv2d(4, out, 3, padding=1, **options)
+
+
+def told(old: Analysis, new: Analysis) -> list[tuple[str, str]]:
+    return [(c.status, c.name) for c in changes(old, new) if c.status != "same"]
+
+
+def by_status(found: tuple[Change, ...]) -> Counter[str]:
+    return Counter(change.status for change in found)
+
+
+def test_nothing_changed() -> None:
+    one = stack(conv(), nn.ReLU(), conv())
+    assert told(one, one) == []
+    report = diff_report(one, one)
+    assert len(report.tables) == 1
+    assert report.tables[0].notes == ("No total changed.",)
+
+
+def test_an_inserted_layer_renames_those_behind_it() -> None:
+    """Indices of a Sequential shift; the layers behind the new ones are still the same."""
+    old = stack(conv(), nn.ReLU(), nn.BatchNorm2d(4), conv(8))
+    new = stack(conv(), nn.ReLU(), nn.Tanh(), nn.BatchNorm2d(4), conv(8))
+    assert told(old, new) == [("added", "2"), ("renamed", "2 → 3"), ("renamed", "3 → 4")]
+
+
+def test_a_removed_layer() -> None:
+    old = stack(conv(), nn.BatchNorm2d(4), conv(8))
+    new = stack(conv(), conv(8))
+    assert told(old, new) == [("removed", "1"), ("renamed", "2 → 1")]
+
+
+def test_a_renamed_attribute_is_known_by_its_shape_and_place() -> None:
+    class Net(nn.Module):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.first = conv()
+            self.name = name
+            setattr(self, name, conv(8))
+
+        def forward(self, x):  # type: ignore[no-untyped-def]
+            return getattr(self, self.name)(self.first(x))
+
+    old, new = (analyse(Net(name), input="4x8x8") for name in ("second", "expand"))
+    assert told(old, new) == [("renamed", "second → expand")]
+
+
+def test_a_changed_layer_tells_what_changed_and_by_how_much() -> None:
+    old, new = stack(conv(), conv(8)), stack(conv(), conv(8, groups=2))
+    (change,) = [c for c in changes(old, new) if c.status == "changed"]
+    assert change.sentence == "groups 1 → 2"
+    assert change.difference(lambda layer: layer.params) == -(8 * 4 * 9) // 2
+    assert change.difference(lambda layer: layer.macs) == -(8 * 8 * 8 * 4 * 9) // 2
+
+
+def test_freezing_alone_is_a_change() -> None:
+    old = analyse("lenet", backward=True)
+    new = analyse("lenet", backward=True, train_only="fc*")
+    found = [c for c in changes(old, new) if c.status == "changed"]
+    assert {change.sentence.split()[0] for change in found} == {"trainable"}
+
+
+def test_what_only_follows_a_new_shape_is_not_told_twice() -> None:
+    old, new = (stack(conv(width), nn.ReLU()) for width in (4, 8))
+    report = diff_report(old, new)
+    assert [row.cells[1] for row in report.tables[1].rows] == ["0"]
+    assert any("only follow the shapes around them (1)" in n for n in report.tables[1].notes)
+    assert report.data is not None and report.data.column("status") == ["changed", "changed"]
+
+
+def test_a_deeper_network_is_one_row() -> None:
+    old, new = analyse("resnet50"), analyse("resnet101")
+    assert by_status(changes(old, new)) == {"same": 174, "added": 170}
+    (row,) = diff_report(old, new).tables[1].rows
+    # torchvision's published parameters: 44,549,160 and 25,557,032.
+    assert row.cells[-2] == 44_549_160 - 25_557_032
+
+
+@pytest.mark.parametrize(("old", "new"), [("vgg11", "vgg16"), ("resnet18", "resnet34")])
+def test_the_changes_add_up_to_the_totals(old: str, new: str) -> None:
+    a, b = analyse(old), analyse(new)
+    found = changes(a, b)
+    assert sum(c.difference(lambda layer: layer.params) for c in found) == (
+        b.total.params - a.total.params
+    )
+    assert sum(c.difference(lambda layer: layer.macs) for c in found) == (
+        b.total.macs - a.total.macs
+    )
+    assert [c.old for c in found if c.old] == list(a.layers)
+    assert [c.new for c in found if c.new] == list(b.layers)
+
+
+def test_different_inputs_are_said() -> None:
+    report = diff_report(analyse("lenet"), analyse("lenet", batch=2))
+    assert any("different inputs: 1×1×28×28 and 2×1×28×28" in n for n in report.tables[1].notes)

@@ -78,18 +78,18 @@ def borrowed(network: nn.Module, stand_in: StandIn) -> Iterator[nn.Module]:
     """
     modules = list(members(network).values())
     saved = [_Snapshot(module) for module in modules]
-    random_state, torch_state = random.getstate(), torch.get_rng_state()
-    try:
-        exchange = _Exchange(stand_in)
-        with torch.no_grad():
-            for module in modules:
-                exchange.within(module.__dict__)
-        yield network
-    finally:
-        for snapshot in saved:
-            snapshot.restore()
-        random.setstate(random_state)
-        torch.set_rng_state(torch_state)
+    with owned(network):
+        try:
+            exchange = _Exchange(stand_in)
+            with torch.no_grad():
+                for module in modules:
+                    exchange.within(module.__dict__)
+                    if module._compiled_call_impl is not None:
+                        module._compiled_call_impl = None  # `module.compile()`: run it as written
+            yield network
+        finally:
+            for snapshot in saved:
+                snapshot.restore()
 
 
 def members(network: nn.Module) -> dict[str, nn.Module]:
@@ -113,6 +113,17 @@ def members(network: nn.Module) -> dict[str, nn.Module]:
             if child is not None
         ]
     return found
+
+
+@contextmanager
+def owned(network: nn.Module) -> Iterator[nn.Module]:
+    """Use a network that was built for this run alone: only the random state is restored."""
+    random_state, torch_state = random.getstate(), torch.get_rng_state()
+    try:
+        yield network
+    finally:
+        random.setstate(random_state)
+        torch.set_rng_state(torch_state)
 
 
 class _Exchange:

@@ -232,17 +232,19 @@ class _Census:
                 )
 
 
+_SCALARS = (bool, int, float, str)
+
+
 def settings(module: nn.Module) -> tuple[tuple[str, Setting], ...]:
     """Constructor facts of a standard module: `kernel_size`, `stride`, `groups`, `ceil_mode`, …."""
     found: dict[str, Setting] = {}
-    attributes = module.__dict__
+    attributes: dict[str, Any] = module.__dict__
     for key in (*getattr(module, "__constants__", ()), *EXTRA_SETTINGS):
-        value = attributes.get(key)
-        kind = type(value)
-        if kind in (bool, int, float, str):
+        value: Any = attributes.get(key)
+        if type(value) in _SCALARS:
             found[key] = value
-        elif kind in (tuple, list) and all(type(item) is int for item in attributes[key]):
-            found[key] = tuple(attributes[key])
+        elif type(value) in (tuple, list) and all(type(item) is int for item in value):
+            found[key] = tuple(value)
     found.pop("bias", None)
     if "bias" in module._parameters:
         found["bias"] = module._parameters["bias"] is not None

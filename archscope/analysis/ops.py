@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 from archscope.records import FREE, Cost, Factor, Product
@@ -53,8 +54,13 @@ def _named(names: Sequence[str], values: Sequence[int], role: str = "") -> Produ
 # Convolution
 
 
+@lru_cache(maxsize=4096)
 def _convolution_product(
-    positions: Sequence[int], weight: Sequence[int], batch: int, transposed: bool, role: str = ""
+    positions: tuple[int, ...],
+    weight: tuple[int, ...],
+    batch: int,
+    transposed: bool,
+    role: str = "",
 ) -> Product:
     """N · C · positions · C/G · kernel.
 
@@ -84,7 +90,8 @@ def convolution(
     spatial = len(weight.shape) - 2
     applied = x if transposed else out
     batch = x.shape[0] if len(x.shape) == spatial + 2 else 1
-    cost = Cost((_convolution_product(applied.shape[-spatial:], weight.shape, batch, transposed),))
+    positions, kernel = tuple(applied.shape[-spatial:]), tuple(weight.shape)
+    cost = Cost((_convolution_product(positions, kernel, batch, transposed),))
     return Tally(cost, out.numel() if bias is not None else 0)
 
 
@@ -99,15 +106,15 @@ def convolution_backward(
     product; `torch.utils.flop_counter` multiplies it by G.
     """
     spatial = len(weight.shape) - 2
-    positions = (x if transposed else gradient).shape[-spatial:]
+    positions = tuple((x if transposed else gradient).shape[-spatial:])
+    kernel = tuple(weight.shape)
     roles = [
         role
         for role, wanted in zip(("input gradient", "weight gradient"), output_mask, strict=False)
         if wanted
     ]
     products = tuple(
-        _convolution_product(positions, weight.shape, x.shape[0], transposed, role)
-        for role in roles
+        _convolution_product(positions, kernel, x.shape[0], transposed, role) for role in roles
     )
     return Tally(Cost(products), gradient.numel() if output_mask[2] else 0)
 
@@ -119,7 +126,7 @@ def deformable_convolution(x: Sized, weight: Sized, *rest: Any, out: Sized) -> T
     """
     batch, _, *positions = out.shape
     sampled = batch * x.shape[1] * positions[0] * positions[1] * weight.shape[2] * weight.shape[3]
-    product = _convolution_product(positions, weight.shape, batch, transposed=False)
+    product = _convolution_product(tuple(positions), tuple(weight.shape), batch, transposed=False)
     return Tally(Cost((product,)), sampled + out.numel())
 
 

@@ -95,7 +95,9 @@ def batch_norm_backward(
     gradient: Tensor, x: Tensor, weight: Tensor | None, mean: Any, variance: Any, saved_mean: Any,
     saved_deviation: Any, training: bool, eps: float, output_mask: list[bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None] | None:  # fmt: skip
-    if not x.is_contiguous() or x.dtype != torch.float32 or not output_mask[0]:
+    if not (x.is_contiguous() and gradient.is_contiguous() and output_mask[0]):
+        return None
+    if x.dtype != torch.float32:
         return None
     channels = [x.shape[1]]
     return (
@@ -119,10 +121,10 @@ def layer_norm_backward(
     gradient: Tensor, x: Tensor, normalized_shape: list[int], mean: Any, deviation: Any,
     weight: Tensor | None, bias: Tensor | None, output_mask: list[bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None] | None:  # fmt: skip
-    if x.dtype != torch.float32 or not x.is_contiguous():
+    if x.dtype != torch.float32 or not gradient.is_contiguous():
         return None
     return (
-        _like(x) if output_mask[0] else None,
+        _new(x, x.shape) if output_mask[0] else None,
         _new(x, normalized_shape) if output_mask[1] and weight is not None else None,
         _new(x, normalized_shape) if output_mask[2] and bias is not None else None,
     )
@@ -272,8 +274,13 @@ def concatenate(tensors: Sequence[Tensor], dim: int = 0) -> Tensor | None:
     return _new(first, shape)
 
 
-def empty(size: list[int], *, dtype: Any = None, device: Any = None, **options: Any) -> Any:
-    if device is None or device.type != "meta" or any(v is not None for v in options.values()):
+def empty(
+    size: list[int], *, dtype: Any = None, layout: Any = None, device: Any = None,
+    pin_memory: Any = None, memory_format: Any = None,
+) -> Tensor | None:  # fmt: skip
+    if device is None or device.type != "meta" or layout not in (None, torch.strided):
+        return None
+    if memory_format not in (None, torch.contiguous_format):
         return None
     return _empty(size, dtype=dtype, device="meta")
 

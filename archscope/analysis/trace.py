@@ -1,7 +1,7 @@
 """Module + inputs → Analysis: one forward pass, and on request one backward pass, counted.
 
 A dispatch mode sees every operator below autograd, on meta tensors, so nothing is computed.
-`nn.Module.__call__` is wrapped for the time of the run to know whose operator it is.
+What `nn.Module.__call__` calls is wrapped for the time of the run to know whose operator it is.
 In the backward pass autograd's sequence numbers tell it: a node made while a module ran carries a
 number from that time, so no backward hook is needed (they fail on in-place activations).
 """
@@ -213,7 +213,7 @@ def _bytes(args: Any, kwargs: Mapping[str, Any], result: Any) -> tuple[int, int,
 @contextmanager
 def observed(log: CallLog) -> Iterator[None]:
     """Tell `log` when each module call of this thread begins and ends."""
-    original = nn.Module.__call__
+    original: Any = nn.Module._call_impl
     thread = threading.get_ident()
 
     def observed_call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
@@ -230,11 +230,11 @@ def observed(log: CallLog) -> Iterator[None]:
         finally:
             log.leave(call)
 
-    nn.Module.__call__ = observed_call  # type: ignore[method-assign]
+    nn.Module._call_impl = observed_call  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:
-        nn.Module.__call__ = original  # type: ignore[method-assign]
+        nn.Module._call_impl = original  # type: ignore[method-assign]
 
 
 @contextmanager

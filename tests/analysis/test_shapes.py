@@ -141,10 +141,11 @@ def test_batch_norm_gradients(training: bool) -> None:
         [*layouts(2, 3, 4, 5), *layouts(2, 3), *one_sample(3, 4, 5)],
         ([True, True, True], [False, True, True], [True, False, False]),
     ):
-        agrees(
-            aten.native_batch_norm_backward.default,
-            torch.empty_like(x), x, weight, mean, variance, *saved, training, 1e-5, mask,
-        )  # fmt: skip
+        for gradient in (torch.empty_like(x), *layouts(*x.shape)):
+            agrees(
+                aten.native_batch_norm_backward.default,
+                gradient, x, weight, mean, variance, *saved, training, 1e-5, mask,
+            )  # fmt: skip
 
 
 def test_layer_norm() -> None:
@@ -152,10 +153,12 @@ def test_layer_norm() -> None:
         weight, bias = meta(*over), meta(*over)
         agrees(aten.native_layer_norm.default, x, over, weight, bias, 1e-5)
         out, mean, deviation = aten.native_layer_norm.default(x, over, weight, bias, 1e-5)
-        for mask in ([True, True, True], [True, False, False]):
+        for mask, gradient in product(
+            ([True, True, True], [True, False, False]), layouts(*out.shape)
+        ):
             agrees(
                 aten.native_layer_norm_backward.default,
-                torch.empty_like(out), x, over, mean, deviation, weight, bias, mask,
+                gradient, x, over, mean, deviation, weight, bias, mask,
             )  # fmt: skip
     assert agrees(
         aten.native_layer_norm.default, meta(2, 3, 4, 5), [4, 5], meta(4, 5), meta(4, 5), 1e-5
@@ -284,10 +287,18 @@ def test_copies(memory_format: torch.memory_format | None) -> None:
 
 
 def test_new_tensors() -> None:
-    place = {"device": torch.device("meta"), "pin_memory": False}
-    for size, dtype in product(([], [0], [2, 3]), (torch.float32, torch.uint8)):
-        assert agrees(aten.empty.memory_format, size, dtype=dtype, device=torch.device("meta"))
-        assert not agrees(aten.empty.memory_format, size, dtype=dtype, **place)
+    meta_device = torch.device("meta")
+    for size, dtype in product(([], [0], [2, 3, 4, 5]), (torch.float32, torch.uint8, None)):
+        options: dict[str, Any] = {"dtype": dtype, "device": meta_device}
+        assert agrees(aten.empty.memory_format, size, **options)
+        assert agrees(
+            aten.empty.memory_format, size, layout=torch.strided, pin_memory=False,
+            memory_format=torch.contiguous_format, **options,
+        )  # fmt: skip
+        assert not agrees(aten.empty.memory_format, size, layout=torch.sparse_coo, **options)
+        assert not agrees(
+            aten.empty.memory_format, size, memory_format=torch.channels_last, **options
+        )
     assert not agrees(aten.empty.memory_format, [2], device=torch.device("cpu"))
     assert not agrees(aten.empty.memory_format, [2])
 
@@ -372,7 +383,8 @@ def test_views_share_their_storage() -> None:
     for operator, args in VIEWS.items():
         x = meta(2, 3, 4, 5)
         assert agrees(operator, x, *args)
-        assert shapes.RULES[operator](x, *args).untyped_storage()._cdata == x.untyped_storage()._cdata
+        view = shapes.RULES[operator](x, *args)
+        assert view.untyped_storage()._cdata == x.untyped_storage()._cdata
     assert agrees(aten.t.default, meta(2, 3))
     assert agrees(aten.expand.default, meta(1, 3), [4, 3], implicit=True)
     views = {rule for rule, answer in shapes.RULES.items() if not isfunction(answer)}

@@ -27,11 +27,14 @@ class Habit:
     Args:
         sentence: completes "it …".
         amount: what it adds to the multiply-accumulates of one layer; negative for an omission.
+        on_child: what it adds to a container that does this, without a module of its own, to what
+            one of its children returns.
         rounding: how far the tool's figure of one layer may be off where it rounds.
     """
 
     sentence: str
     amount: Callable[[Layer], int] = _nothing
+    on_child: Callable[[Layer], int] = _nothing
     rounding: Callable[[Layer], int] = _nothing
 
 
@@ -44,7 +47,10 @@ class Reason:
 
 
 def explained(
-    difference: int, layers: Sequence[Layer], habits: Sequence[Habit]
+    difference: int,
+    layers: Sequence[Layer],
+    habits: Sequence[Habit],
+    children: Sequence[Layer] = (),
 ) -> tuple[Reason, ...] | None:
     """The fewest habits whose amounts sum to a difference, `None` where none do.
 
@@ -52,6 +58,7 @@ def explained(
         difference: the tool's figure minus archscope's, over these layers.
         layers: calls that the two figures are about.
         habits: of the tool.
+        children: direct children of these calls.
     """
     found = [
         Reason(habit.sentence, amount)
@@ -62,7 +69,13 @@ def explained(
     for chosen in choices:
         if sum(reason.amount for reason in chosen) == difference:
             return chosen
+    elementwise = sum(layer.elementwise for layer in layers)
     for habit in habits:
+        on_children = {amount for child in children if (amount := habit.on_child(child))}
+        for chosen in choices:
+            rest = difference - sum(reason.amount for reason in chosen)
+            if rest in on_children and rest <= elementwise:
+                return (*chosen, Reason(habit.sentence, rest))
         slack = sum(map(habit.rounding, layers))
         for chosen in choices if slack else ():
             rest = difference - sum(reason.amount for reason in chosen)
@@ -187,7 +200,11 @@ HABITS: Mapping[tuple[str, str], tuple[Habit, ...]] = {
             "counts five operations per element of other normalisations",
             _normalised(*OTHER_NORMS, affine=5, plain=4),
         ),
-        Habit("counts adaptive average pooling", _per_input(1, "AdaptiveAvgPool")),
+        Habit(
+            "counts adaptive average pooling",
+            _per_input(1, "AdaptiveAvgPool"),
+            on_child=lambda child: _elements(child.output_shapes[:1]),
+        ),
         Habit("counts four operations per bilinearly resized element", _resized),
         Habit("misses attention", _no_attention),
         Habit("skips string padding", _no_text_padding),

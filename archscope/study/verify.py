@@ -230,14 +230,27 @@ def _partings(count: PeerCount, analysis: Analysis) -> Iterator[Parting]:
     calls: dict[str, list[Layer]] = defaultdict(list)
     for layer in analysis.calls:
         calls[layer.name].append(layer)
+    children = _children(analysis)
     for name in dict.fromkeys([*calls, *count.own]):
         theirs = count.own.get(name, 0)
         ours = sum(layer.macs for layer in calls[name])
         if theirs != ours:
-            reasons = explained(theirs - ours, calls[name], habits)
+            reasons = explained(theirs - ours, calls[name], habits, children[name])
             text = "; ".join(reason.sentence for reason in reasons or ())
             kind = calls[name][0].kind if calls[name] else ""
             yield Parting(name, kind, theirs, ours, text)
+
+
+def _children(analysis: Analysis) -> dict[str, list[Layer]]:
+    """The direct children of all calls of each module."""
+    found: dict[str, list[Layer]] = defaultdict(list)
+    open_calls: list[Layer] = []
+    for layer in analysis.calls:
+        del open_calls[layer.depth :]
+        if open_calls:
+            found[open_calls[-1].name].append(layer)
+        open_calls.append(layer)
+    return found
 
 
 # Published figures

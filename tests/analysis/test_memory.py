@@ -47,7 +47,6 @@ NETWORKS = (
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_saved_bytes_equal_those_of_a_real_run(name):
-    """Attention included: both keep what a fused kernel keeps."""
     side = 64 if name in ("alexnet", "squeezenet1_1", "swin_t") else 32
     network = find(name, {}).module.to_empty(device="cpu").train()
     with torch.no_grad():
@@ -55,6 +54,36 @@ def test_saved_bytes_equal_those_of_a_real_run(name):
             tensor.fill_(0)
     expected = really_saved(network, torch.zeros(2, 3, side, side))
     assert saved_by_network(predict(name, input=f"3x{side}x{side}", batch=2)) == expected
+
+
+def test_attention_keeps_what_a_fused_kernel_keeps():
+    keywords = {"image_size": 64, "num_layers": 2}
+    network = find("vit_b_16", keywords).module.to_empty(device="cpu").train()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(0)
+    expected = really_saved(network, torch.zeros(2, 3, 64, 64))
+    found = predict("vit_b_16", input="3x64x64", batch=2, keywords=keywords)
+    assert saved_by_network(found) == expected
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["resnet50", "densenet121", "vit_b_16"])
+def test_the_peak_is_within_a_tenth_of_the_cuda_allocator(name):
+    network = find(name, {}).module.to_empty(device="cuda").train()
+    with torch.no_grad():
+        for tensor in (*network.parameters(), *network.buffers()):
+            tensor.fill_(0)
+    image = torch.zeros(32, 3, 224, 224, device="cuda")
+    labels = torch.zeros(32, dtype=torch.long, device="cuda")
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    for _ in range(2):
+        torch.cuda.reset_peak_memory_stats()
+        F.cross_entropy(network(image), labels).backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    real = torch.cuda.max_memory_allocated()
+    assert predict(name, batch=32).peak_bytes == pytest.approx(real, rel=0.1)
 
 
 def test_resnet50_at_batch_32_keeps_2730_megabytes():

@@ -24,14 +24,9 @@ def command(
 
     check_outputs(outputs)
     from archscope.resolve import parse_settings
-    from archscope.study.analyse import analyse
-    from archscope.study.explain import explain_report
+    from archscope.study.explain import count, explain_report
 
-    analysis = analyse(
-        model,
-        input=input_text,
-        batch=batch_size(batch),
-        backward=True,
-        keywords=parse_settings(settings),
+    analysis = count(
+        model, input=input_text, batch=batch_size(batch), keywords=parse_settings(settings)
     )
     emit(explain_report(analysis, layers), outputs)

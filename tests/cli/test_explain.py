@@ -49,6 +49,24 @@ def test_every_format_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert json.loads(record)["archscope"] == "analysis"
 
 
+def test_a_network_without_gradients_is_explained_forward(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "pooled.py"
+    file.write_text("from torch import nn\nPooled = lambda: nn.Sequential(nn.MaxPool2d(2))\n")
+    assert run(["explain", f"{file}:Pooled", "--input", "3x8x8"]) == 0
+    printed = capsys.readouterr().out
+    assert "⌊(8 + 2·0 − 2)/2⌋ + 1 = 4" in printed
+    assert "Backward" not in printed
+
+
+def test_a_saved_record_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = tmp_path / "lenet.json"
+    assert run(["summary", "lenet", "-o", str(record)]) == 0
+    assert run(["explain", str(record), "conv1"]) == 0
+    assert "= 122,304" in capsys.readouterr().out
+
+
 def test_a_stream_without_unicode_gets_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

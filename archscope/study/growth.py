@@ -121,16 +121,16 @@ def _batch_law(found: Formula) -> list[str]:
 
 def _side_law(found: Formula) -> list[str]:
     """Degree in pixels or positions; the part that grows faster; what doubling costs."""
-    sides = found.sides
-    if not sides:
+    if not found.sides:
         return []
-    axes = _axes(found)
+    sides = tuple(s for s in found.sides if s in found.macs.symbols)
+    if not sides:
+        return [f"MACs do not depend on {' and '.join(found.sides)}."]
+    axes = _axes(found, sides)
     positions = " and ".join(sides)
     area = {2: "pixels", 3: "voxels"}.get(len(axes))
     named = f"{area} ({'·'.join(axes)})" if area else positions
     degree = -(-found.macs.degree(sides) // len(axes))
-    if not degree:
-        return [f"MACs do not depend on {positions}."]
     usual = found.usual
     whole = found.macs.value(usual)
     ratio = found.macs.value({**usual, **{s: 2 * usual[s] for s in sides}}) / whole
@@ -143,9 +143,8 @@ def _side_law(found: Formula) -> list[str]:
     return sentences
 
 
-def _axes(found: Formula) -> list[str]:
-    """The free sides of the input that has most of them, S·S where one symbol stands for two."""
-    sides = found.sides
+def _axes(found: Formula, sides: tuple[str, ...]) -> list[str]:
+    """These sides of the input that has most of them, S·S where one symbol stands for two."""
     return max(([s for s in t.shape if s in sides] for t in found.input.tensors), key=len)
 
 

@@ -109,6 +109,24 @@ def test_attention_shows_its_quadratic_term() -> None:
     assert "self_attn" in sentences
 
 
+class TwoInputs(nn.Module):
+    """A convolution over one sequence, a table for the other."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.embed = nn.Conv1d(2, 4, 3), nn.Embedding(9, 4)
+
+    def forward(self, signal, ids):
+        return self.conv(signal).mean(2) + self.embed(ids).mean(1)
+
+
+def test_growth_speaks_of_the_sizes_that_matter() -> None:
+    """A kernel of 3 over 2 channels to 4: 24 MACs at each of T - 2 places, none for the table."""
+    found = formula(TwoInputs, input="2xT,L:int64")
+    assert str(found.macs) == "24·N·(T - 2)"
+    assert "MACs are linear in T; doubling T costs 2.0×" in " ".join(growth(found))
+
+
 def test_a_largest_size_is_found_and_said() -> None:
     found = formula(Attention, input="ids=L:int64", keywords={"longest": 300})
     assert found.limits["L"] == (1, 300)

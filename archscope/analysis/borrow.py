@@ -84,8 +84,7 @@ def borrowed(network: nn.Module, stand_in: StandIn) -> Iterator[nn.Module]:
             with torch.no_grad():
                 for module in modules:
                     exchange.within(module.__dict__)
-                    if module._compiled_call_impl is not None:
-                        module._compiled_call_impl = None  # `module.compile()`: run it as written
+                    module._compiled_call_impl = None  # `module.compile()`: run it as written
             yield network
         finally:
             for snapshot in saved:

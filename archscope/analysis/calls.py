@@ -77,6 +77,7 @@ class CallLog:
             carries a number between them.
 
     Once `repeating` is set, calls are not listed: they run a checkpointed block a second time.
+    `out_of_sight` names a module that ran in another thread.
     """
 
     def __init__(self, network: nn.Module, sequence_number: Callable[[], int]) -> None:
@@ -92,6 +93,7 @@ class CallLog:
         self.last_owner = outside
         self.failed_in: Call | None = None
         self.repeating = False
+        self.out_of_sight: str | None = None
         self._switch_numbers: list[int] = []
         self._switch_owners: list[Call] = []
 

@@ -108,7 +108,8 @@ _FREE = """
     transpose_ t_ squeeze_ unsqueeze_ swapaxes_ swapdims_ squeeze_copy
     arange linspace logspace eye scalar_tensor zero_ zero lift lift_fresh
     lift_fresh_copy detach detach_ alias index_select gather scatter scatter_ index index_put
-    index_put_ _index_put_impl_ _unsafe_index _unsafe_index_put index_copy index_copy_ take put_
+    index_put_ index_fill index_fill_ _index_put_impl_ _unsafe_index _unsafe_index_put index_copy
+    index_copy_ take put_
     repeat repeat_interleave roll flip constant_pad_nd reflection_pad1d reflection_pad2d
     reflection_pad3d replication_pad1d replication_pad2d replication_pad3d
     reflection_pad1d_backward reflection_pad2d_backward reflection_pad3d_backward

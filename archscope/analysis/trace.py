@@ -9,6 +9,8 @@ number from that time, so no backward hook is needed (they fail on in-place acti
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -218,6 +220,7 @@ def observed(log: CallLog) -> Iterator[None]:
 
     def observed_call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         if threading.get_ident() != thread:
+            log.out_of_sight = log.names.get(id(module), log.out_of_sight)
             return original(module, *args, **kwargs)
         call = log.enter(module, _shapes(args if not kwargs else (args, kwargs)))
         try:
@@ -235,6 +238,16 @@ def observed(log: CallLog) -> Iterator[None]:
         yield
     finally:
         nn.Module._call_impl = original  # type: ignore[method-assign]
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """Run what `torch.compile` would compile as it is written."""
+    if "torch._dynamo" not in sys.modules:  # then nothing is compiled; its import takes seconds
+        yield
+    else:
+        with torch.compiler.set_stance("force_eager"):
+            yield
 
 
 @contextmanager
@@ -272,9 +285,19 @@ def run(
     """
     log = CallLog(module, torch._C._autograd._get_sequence_nr)
     recorder = Recorder(log, on_meta)
-    with unfused_attention(), observed(log), torch.set_grad_enabled(backward), recorder:
+    with (
+        unfused_attention(),
+        uncompiled(),
+        observed(log),
+        torch.set_grad_enabled(backward),
+        recorder,
+    ):
         try:
             outputs = module(*args, **kwargs)
+            if inspect.isgenerator(outputs):
+                raise TypeError("it returns a generator, which runs after the call")
+            if log.out_of_sight is not None:
+                raise TypeError(f"{log.out_of_sight} runs in a thread of its own, out of sight")
             if backward:
                 _run_backward(recorder, outputs)
         except Exception as error:

@@ -279,6 +279,9 @@ def _count(
     return executed(subject, call, counted)
 
 
+MOVES_ITSELF = "This network names a device itself; it was counted as if all ran on one."
+
+
 def executed(
     subject: Subject, call: NetworkCall, run: Callable[[nn.Module, Any, Any], Ran]
 ) -> tuple[Ran, Any, tuple[str, ...]]:
@@ -297,9 +300,19 @@ def executed(
         ArchscopeError: the network fails on this input.
     """
     from archscope.analysis import borrow
+    from archscope.analysis.one_device import OneDevice, asks_for_a_device
+
+    def run_on_meta() -> Ran:
+        return run(subject.module, call.on_meta(), borrow.weightless)
 
     try:
-        return run(subject.module, call.on_meta(), borrow.weightless), "meta", ()
+        try:
+            return run_on_meta(), "meta", ()
+        except Exception as error:
+            if not asks_for_a_device(error):
+                raise
+        with OneDevice("meta"):
+            return run_on_meta(), "meta", (MOVES_ITSELF,)
     except Exception as error:
         if isinstance(error, ArchscopeError):
             raise
@@ -318,7 +331,8 @@ def executed(
     )
     try:
         module = subject.rebuild()
-        return run(module, call.with_values(), borrow.with_storage), "cpu", (note,)
+        with OneDevice("cpu"):
+            return run(module, call.with_values(), borrow.with_storage), "cpu", (note,)
     except Exception as error:
         raise failure(subject.name, call.spec, subject.default_input, error) from error
 

@@ -204,12 +204,18 @@ def require_countable(name: str, network: nn.Module) -> None:
                 f"{where} a ScriptModule, whose layers and operators run out of sight",
                 "give the nn.Module that it was made from",
             )
-        if ".quantized" in type(part).__module__ and type(part).__module__.startswith("torch."):
+        if _runs_on_integers(type(part)):
             raise ArchscopeError(
                 name,
                 f"{where} a quantized {type(part).__name__}, which runs on packed integers only",
                 "count the network as it was before its conversion",
             )
+
+
+def _runs_on_integers(kind: type[nn.Module]) -> bool:
+    """Whether a class is one of PyTorch's quantized modules; `FloatFunctional` is not."""
+    home = kind.__module__
+    return home.startswith("torch.") and ".quantized" in home and kind.__name__ != "FloatFunctional"
 
 
 def unwrapped(module: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:

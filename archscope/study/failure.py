@@ -16,6 +16,7 @@ _NEEDS_VALUES = (
     "on the meta device",
     "device meta",
     "meta backend",
+    "meta device type tensor to numpy",
 )
 
 

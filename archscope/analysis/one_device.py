@@ -1,0 +1,50 @@
+"""Run networks that name a device themselves: whatever they ask for, one device is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+_MOVES = ("cpu", "cuda", "xpu", "mps")
+
+
+class OneDevice(TorchFunctionMode):
+    """Sends every tensor that is moved or made on a device to the same one.
+
+    `x.cuda()`, `x.to("cuda:1")`, `module.to("cpu")` and `torch.zeros(3, device="cuda")` all work on
+    a machine without that device.
+
+    Args:
+        device: where tensors go, `meta` or `cpu`.
+    """
+
+    def __init__(self, device: str) -> None:
+        super().__init__()
+        self.device = torch.device(device)
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        options = dict(kwargs or {})
+        name = getattr(func, "__name__", "")
+        if name in _MOVES and args and isinstance(args[0], Tensor):
+            return args[0].to(self.device)
+        if options.get("device") is not None:
+            options["device"] = self.device
+        if name == "to":
+            args = (args[0], *(self.device if _is_device(value) else value for value in args[1:]))
+        return func(*args, **options)
+
+
+def _is_device(value: Any) -> bool:
+    return isinstance(value, (torch.device, str))
+
+
+def asks_for_a_device(error: BaseException) -> bool:
+    """Whether a run on meta failed because the network moves tensors to a device of its own."""
+    text = str(error)
+    return any(sign in text for sign in ("Cannot copy out of meta", "CUDA", "NVIDIA", "cuda"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,9 @@ def command(
         raise ArchscopeError("--by", "goes with --match", "add --match macs, params or activations")
     if device is not None and not timed:
         raise ArchscopeError("--device", "goes with --time", "add --time")
+    if timed:
+        # Read by the profiler's library when torch is loaded; it would write to stderr.
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     from archscope.resolve import parse_settings
     from archscope.study.analyse import require_complete
     from archscope.study.compare import compare_report, contenders, matched

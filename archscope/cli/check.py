@@ -1,0 +1,51 @@
+"""`archscope check`."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import click
+
+from archscope.cli.options import output_option
+
+
+@click.command()
+@click.argument("file", metavar="BUDGET.TOML")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of the table.")
+@click.option("--github", "annotate", is_flag=True, help="Also print GitHub annotations.")
+@click.option("--junit", "junit_file", metavar="FILE", help="Also write a JUnit XML file.")
+@output_option
+def command(
+    file: str, as_json: bool, annotate: bool, junit_file: str | None, outputs: tuple[str, ...]
+) -> int:
+    r"""Hold networks to the limits in BUDGET.TOML; exit 1 when one is over.
+
+    \b
+    [[budget]]
+    model = "resnet50"
+    max_params = "26M"
+    max_macs = "4.2G"
+    max_memory = "1GiB"
+    baseline = "resnet50.json"
+    max_growth = "2%"
+
+    \b
+    [[budget.layers]]
+    match = "layer4.*"
+    max_params = "15M"
+    """
+    from archscope.cli.output import check_outputs, emit, replace_file
+    from archscope.study import budget, budget_file
+
+    check_outputs(outputs)
+    outcomes = budget.check(budget_file.load(file))
+    report = budget.budget_report(outcomes)
+    if junit_file is not None:
+        replace_file(junit_file, budget.junit(outcomes).encode(), "--junit")
+    emit(report, outputs, io.StringIO() if as_json else None)
+    if as_json:
+        click.echo(json.dumps({"outcomes": budget.plain(outcomes)}, indent=1))
+    if annotate:
+        click.echo(budget.github(outcomes, file), nl=False, err=as_json)
+    return 0 if all(outcome.passed for outcome in outcomes) else 1

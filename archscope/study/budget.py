@@ -1,0 +1,281 @@
+"""Networks held to a budget: limits on cost, memory and time, absolute or against a baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from archscope.errors import ArchscopeError
+from archscope.records import Analysis, Layer
+from archscope.study.analyse import analyse, saved_record
+from archscope.study.budget_file import Budget, Limits, Quantity
+from archscope.study.diff import changes
+from archscope.table import Cell, Column, Report, Row, Table, Unit
+from archscope.units import binary_bytes, seconds, si
+
+MOST_LAYERS = 3
+"""How many of the layers behind a figure are named."""
+
+READ: Mapping[str, Callable[[Layer], int]] = {
+    "params": lambda layer: layer.params,
+    "macs": lambda layer: layer.macs,
+    "activations": lambda layer: layer.activation_bytes,
+}
+
+TITLES: Mapping[str, tuple[str, Unit, Callable[[float], str]]] = {
+    "params": ("parameters", "exact", lambda value: f"{value:,.0f}"),
+    "macs": ("MACs", "exact", lambda value: f"{si(value)}MACs"),
+    "activations": ("activations", "bytes", binary_bytes),
+    "memory": ("training memory", "bytes", binary_bytes),
+    "latency": ("inference latency", "seconds", seconds),
+}
+"""How each quantity is called, what its cells are, and how it reads in a sentence."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One limit and what was found.
+
+    Args:
+        model: as the file names it.
+        quantity: `params`, `macs`, `activations`, `memory` or `latency`.
+        value: what the network takes.
+        limit: the most that it may take.
+        pattern: glob of the layers that the limit is for; empty for the whole network.
+        allowance: where the limit comes from, such as `baseline + 2 %`.
+        layers: the layers that grew most, or the largest where there is no baseline.
+    """
+
+    model: str
+    quantity: Quantity
+    value: float
+    limit: float
+    pattern: str = ""
+    allowance: str = ""
+    layers: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return self.value <= self.limit
+
+    @property
+    def name(self) -> str:
+        where = f"{self.model} {self.pattern}".strip()
+        return f"{where}: {TITLES[self.quantity][0]}"
+
+    @property
+    def sentence(self) -> str:
+        """`resnet50: MACs 4.09 GMACs, limit 4.00 GMACs`, and which layers are behind it."""
+        written = TITLES[self.quantity][2]
+        text = f"{self.name} {written(self.value)}, limit {written(self.limit)}"
+        if self.allowance:
+            text += f" ({self.allowance})"
+        return f"{text}; {', '.join(self.layers)}" if self.layers and not self.passed else text
+
+
+def check(budgets: Sequence[Budget]) -> tuple[Outcome, ...]:
+    """Hold every network to its limits.
+
+    Raises:
+        ArchscopeError: a network cannot be counted, or a glob matches none of its layers.
+    """
+    return tuple(outcome for budget in budgets for outcome in _outcomes(budget))
+
+
+def _outcomes(budget: Budget) -> Iterator[Outcome]:
+    keywords = dict(budget.keywords)
+    if saved_record(budget.model) is not None:
+        analysis = analyse(budget.model)
+    else:
+        analysis = analyse(budget.model, input=budget.input, batch=budget.batch, keywords=keywords)
+    baseline = None if budget.baseline is None else analyse(budget.baseline)
+    if baseline is not None and baseline.input != analysis.input:
+        raise ArchscopeError(
+            str(budget.baseline),
+            f"was counted on {baseline.input}, and {budget.model} on {analysis.input}",
+            "save it again on the same input",
+        )
+    for limits in budget.limits:
+        yield from _counted(budget, limits, analysis, baseline)
+    for quantity, limit in budget.limits[0].most.items():
+        if quantity not in READ:
+            yield Outcome(budget.model, quantity, _run(budget, quantity, keywords), limit)
+
+
+def _counted(
+    budget: Budget, limits: Limits, analysis: Analysis, baseline: Analysis | None
+) -> Iterator[Outcome]:
+    chosen = _matching(analysis, limits.pattern)
+    if not chosen and not (baseline is not None and _matching(baseline, limits.pattern)):
+        raise ArchscopeError(
+            limits.pattern, f"matches no layer of {budget.model}", "see archscope summary --all"
+        )
+    for quantity, read in READ.items():
+        value = sum(map(read, chosen))
+        behind = _behind(analysis, baseline, limits.pattern, read)
+        if quantity in limits.most:
+            limit = limits.most[quantity]  # type: ignore[index]
+            yield Outcome(
+                budget.model, quantity, value, limit, limits.pattern, "", behind  # type: ignore[arg-type]
+            )  # fmt: skip
+        if quantity in limits.growth and baseline is not None:
+            share = limits.growth[quantity]  # type: ignore[index]
+            before = sum(map(read, _matching(baseline, limits.pattern)))
+            allowance = f"{_share(share)} over {before:,}"
+            yield Outcome(
+                budget.model, quantity, value, before * (1 + share), limits.pattern,  # type: ignore[arg-type]
+                allowance, behind,
+            )  # fmt: skip
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:g} %"
+
+
+def _matching(analysis: Analysis, pattern: str) -> list[Layer]:
+    return [layer for layer in analysis.layers if not pattern or fnmatchcase(layer.name, pattern)]
+
+
+def _behind(
+    analysis: Analysis, baseline: Analysis | None, pattern: str, read: Callable[[Layer], int]
+) -> tuple[str, ...]:
+    """The layers that grew most, or the largest ones where nothing is known of before."""
+    if baseline is None:
+        sizes = [(read(layer), layer.name or layer.kind) for layer in _matching(analysis, pattern)]
+        sign = ""
+    else:
+        sizes = [
+            (change.difference(read), change.name)
+            for change in changes(baseline, analysis)
+            if change.new is not None and (not pattern or fnmatchcase(change.new.name, pattern))
+        ]
+        sign = "+"
+    largest = sorted((size for size in sizes if size[0] > 0), key=lambda size: -size[0])
+    return tuple(f"{name} {sign}{size:,}" for size, name in largest[:MOST_LAYERS])
+
+
+def _run(budget: Budget, quantity: Quantity, keywords: Mapping[str, Any]) -> float:
+    """What needs more than a count: predicted memory, or a measured time."""
+    if saved_record(budget.model) is not None:
+        raise ArchscopeError(
+            budget.model, f"is a record, which has no {quantity}", "name the network itself"
+        )
+    if quantity == "memory":
+        from archscope.study.memory import predict
+
+        prediction = predict(
+            budget.model, input=budget.input, batch=budget.batch, keywords=keywords
+        )
+        return prediction.peak_bytes
+    from archscope.measure import device
+    from archscope.measure.session import Plan
+    from archscope.measure.step import Settings
+    from archscope.study.measured import profile
+
+    device.find(budget.device)
+    plan = Plan(Settings(device=budget.device), modes=("inference",), details=False)
+    measured = profile(
+        budget.model, plan, input=budget.input, batch=budget.batch, keywords=keywords
+    )
+    return measured.phases["inference"].median
+
+
+# Tables
+
+COLUMNS = (
+    Column("result", "", "text"),
+    Column("model", "Model", "name"),
+    Column("layers", "Layers", "name"),
+    Column("quantity", "Quantity", "text"),
+    Column("value", "Value", "decimal"),
+    Column("limit", "Limit", "decimal"),
+    Column("used", "Used", "percent"),
+    Column("behind", "Largest, or grown by", "text"),
+)
+
+
+def budget_report(outcomes: Sequence[Outcome]) -> Report:
+    """The report of `archscope check`: each limit with what was found, the failed ones marked."""
+    rows = []
+    for outcome in outcomes:
+        title, unit, _ = TITLES[outcome.quantity]
+        cells: tuple[Cell, ...] = (
+            "ok" if outcome.passed else "OVER",
+            outcome.model,
+            outcome.pattern or "all",
+            title,
+            outcome.value,
+            outcome.limit,
+            outcome.value / outcome.limit if outcome.limit else None,
+            None if outcome.passed else ", ".join(outcome.layers) or None,
+        )
+        rows.append(Row(cells, unit=unit))
+    over = sum(not outcome.passed for outcome in outcomes)
+    note = (
+        f"{over} of {len(rows)} limits exceeded." if over else f"All {len(rows)} limits are kept."
+    )
+    return Report("Budget", (Table("Budget", COLUMNS, tuple(rows), (note,)),))
+
+
+def github(outcomes: Sequence[Outcome], path: str) -> str:
+    """Failed limits as annotations of GitHub Actions, one line each."""
+    return "".join(
+        f"::error file={_escaped(path, PROPERTY)},title=archscope check::"
+        f"{_escaped(outcome.sentence, MESSAGE)}\n"
+        for outcome in outcomes
+        if not outcome.passed
+    )
+
+
+MESSAGE = {"%": "%25", "\r": "%0D", "\n": "%0A"}
+PROPERTY = {**MESSAGE, ":": "%3A", ",": "%2C"}
+"""Escapes of workflow commands, as actions/toolkit writes them (packages/core/src/command.ts)."""
+
+
+def _escaped(text: str, signs: Mapping[str, str]) -> str:
+    return "".join(signs.get(sign, sign) for sign in text)
+
+
+def junit(outcomes: Sequence[Outcome]) -> str:
+    """All limits as one JUnit test suite, as continuous-integration servers read it."""
+    from xml.etree import ElementTree
+
+    over = sum(not outcome.passed for outcome in outcomes)
+    suite = ElementTree.Element(
+        "testsuite", name="archscope check", tests=str(len(outcomes)), failures=str(over)
+    )
+    for outcome in outcomes:
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=_xml(outcome.model), name=_xml(outcome.name)
+        )
+        if not outcome.passed:
+            ElementTree.SubElement(case, "failure", message=_xml(outcome.sentence))
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _xml(text: str) -> str:
+    """Control characters and lone surrogates, which XML 1.0 cannot hold, as escapes."""
+    return "".join(
+        sign if sign >= " " and not "\ud800" <= sign <= "\udfff" else repr(sign)[1:-1]
+        for sign in text
+    )
+
+
+def plain(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """All limits as plain values, for JSON."""
+    return [
+        {
+            "model": outcome.model,
+            "layers": outcome.pattern,
+            "quantity": outcome.quantity,
+            "value": outcome.value,
+            "limit": outcome.limit,
+            "passed": outcome.passed,
+            "allowance": outcome.allowance,
+            "behind": list(outcome.layers),
+        }
+        for outcome in outcomes
+    ]

@@ -1,0 +1,76 @@
+"""`archscope check` and `archscope diff` as continuous integration meets them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from archscope.cli import run
+
+
+@pytest.fixture
+def budget(tmp_path: Path) -> Path:
+    path = tmp_path / "budget.toml"
+    path.write_text('[[budget]]\nmodel = "lenet"\nmax_params = 61706\nmax_macs = 416519\n')
+    return path
+
+
+def test_one_limit_over_is_exit_code_one(budget: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", str(budget)]) == 1
+    printed = capsys.readouterr().out
+    assert "416,520" in printed and "OVER" in printed and "1 of 2 limits exceeded" in printed
+
+
+def test_all_limits_kept_is_exit_code_zero(
+    budget: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    budget.write_text(budget.read_text().replace("416519", "416520"))
+    assert run(["check", str(budget)]) == 0
+    assert "All 2 limits are kept" in capsys.readouterr().out
+
+
+def test_a_mistake_is_exit_code_two_and_one_line(
+    budget: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    budget.write_text("[[budget]]\nmodel = 'lenet'\nmax_mac = 1\n")
+    assert run(["check", str(budget)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_machines_read_json_annotations_and_junit(
+    budget: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    junit = tmp_path / "junit.xml"
+    table = tmp_path / "budget.md"
+    arguments = ["check", str(budget), "--json", "--github", "--junit", str(junit)]
+    assert run([*arguments, "-o", str(table)]) == 1
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)["outcomes"]
+    assert [(row["quantity"], row["passed"]) for row in found] == [
+        ("params", True),
+        ("macs", False),
+    ]
+    assert printed.err.startswith("::error file=") and "417 kMACs" in printed.err
+    assert 'failures="1"' in junit.read_text()
+    assert "416,520" in table.read_text()
+
+
+def test_a_junit_file_that_cannot_be_written(
+    budget: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["check", str(budget), "--junit", str(tmp_path / "no" / "junit.xml")]) == 2
+    assert "--junit" in capsys.readouterr().err
+
+
+def test_diff_of_two_saved_versions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old, new = str(tmp_path / "old.json"), str(tmp_path / "new.json")
+    assert run(["summary", "lenet", "-o", old]) == 0
+    assert run(["summary", "lenet", "--set", "num_classes=20", "-o", new]) == 0
+    capsys.readouterr()
+    assert run(["diff", old, new]) == 0
+    printed = capsys.readouterr().out
+    assert "out_features 10 → 20" in printed and "61,706" in printed and "850" in printed
+    assert run(["diff", old, old]) == 0
+    assert "No total changed" in capsys.readouterr().out

@@ -1,0 +1,190 @@
+"""Budgets: what is read, what is held to a limit, and what a failure tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from archscope import archive
+from archscope.errors import ArchscopeError
+from archscope.records import Analysis
+from archscope.study import budget as budgets
+from archscope.study.analyse import analyse
+from archscope.study.budget import Outcome, check, github, junit, plain
+from archscope.study.budget_file import load
+
+LENET_PARAMS, LENET_MACS = 61_706, 416_520
+"""By hand: 156 + 2,416 + 48,120 + 10,164 + 850, and the products of its five layers."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "lenet.json").write_text(archive.dumps(analyse("lenet")))
+    return tmp_path
+
+
+def outcomes(folder: Path, text: str) -> tuple[Outcome, ...]:
+    (folder / "budget.toml").write_text(text)
+    return check(load(str(folder / "budget.toml")))
+
+
+def one(folder: Path, text: str) -> Outcome:
+    (found,) = outcomes(folder, f'[[budget]]\nmodel = "lenet"\n{text}\n')
+    return found
+
+
+@pytest.mark.parametrize(
+    ("limit", "passed"),
+    [
+        (f"max_params = {LENET_PARAMS}", True),
+        (f"max_params = {LENET_PARAMS - 1}", False),
+        ('max_params = "61.706k"', True),
+        ('max_macs = "0.42M"', True),
+        ('max_macs = "0.41M"', False),
+        ("max_macs = 0", False),
+        ('max_memory = "1GiB"', True),
+        ('max_memory = "100kB"', False),
+    ],
+)
+def test_an_absolute_limit(folder: Path, limit: str, passed: bool) -> None:
+    assert one(folder, limit).passed is passed
+
+
+def test_a_limit_on_layers(folder: Path) -> None:
+    text = '[[budget]]\nmodel = "lenet"\n[[budget.layers]]\nmatch = "{}"\nmax_params = 1\n'
+    names = [layer.name for layer in analyse("lenet").layers if layer.params]
+    for name in names:
+        (found,) = outcomes(folder, text.format(name))
+        assert found.pattern == name and not found.passed
+    (all_of_them,) = outcomes(folder, text.format("*"))
+    assert all_of_them.value == LENET_PARAMS
+
+
+def test_growth_against_a_saved_count(folder: Path) -> None:
+    """Ten more classes: 85 parameters and 84 MACs each (84 weights and a bias)."""
+    grown = (
+        '[[budget]]\nmodel = "lenet"\nset = { num_classes = 20 }\n'
+        'baseline = "lenet.json"\nmax_growth = { params = "1%", macs = "1%" }\n'
+    )
+    params, macs = outcomes(folder, grown)
+    assert (params.value, params.limit) == (LENET_PARAMS + 850, LENET_PARAMS * 1.01)
+    assert (macs.value, macs.limit) == (LENET_MACS + 840, LENET_MACS * 1.01)
+    assert (params.passed, macs.passed) == (False, True)
+    assert len(params.layers) == 1 and params.layers[0].endswith("+850")
+    assert "1 % over 61,706" in params.sentence
+
+
+def test_one_share_is_for_everything_that_is_counted(folder: Path) -> None:
+    text = '[[budget]]\nmodel = "lenet"\nbaseline = "lenet.json"\nmax_growth = "0%"\n'
+    found = outcomes(folder, text)
+    assert [outcome.quantity for outcome in found] == ["params", "macs", "activations"]
+    assert all(outcome.passed for outcome in found)
+
+
+def test_a_saved_record_can_be_checked(folder: Path) -> None:
+    (found,) = outcomes(folder, '[[budget]]\nmodel = "lenet.json"\nmax_macs = 416520\n')
+    assert found.passed and found.value == LENET_MACS
+    with pytest.raises(ArchscopeError, match="is a record, which has no memory"):
+        outcomes(folder, '[[budget]]\nmodel = "lenet.json"\nmax_memory = "1GiB"\n')
+
+
+def test_a_failure_names_the_largest_layers(folder: Path) -> None:
+    found = one(folder, "max_params = 5")
+    assert "48,120" in found.layers[0] and "10,164" in found.layers[1]
+
+
+def test_latency_is_the_median_of_an_inference(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budgets, "_run", lambda budget, quantity, keywords: 0.02)
+    assert one(folder, 'max_latency = "20ms"').passed
+    late = one(folder, 'max_latency = "19ms"')
+    assert late.sentence == "lenet: inference latency 20.0 ms, limit 19.0 ms"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "budget: is missing; begin with [[budget]]"),
+        ("x = ", "is no TOML"),
+        ("budgets = 1", "budgets: is no key; did you mean budget?"),
+        ("budget = 1", "budget: is no list of tables; write [[budget]]"),
+        ("[[budget]]\nmax_macs = 1", "budget 1, model: is missing"),
+        ("[[budget]]\nmodel = 3", "budget 1, model: 3 is no text"),
+        ('[[budget]]\nmodel = "lenet"', "budget 1: limits nothing"),
+        ('[[budget]]\nmodel = "lenet"\nmax_mac = 1', "budget 1, max_mac: is no key; did you mean"),
+        ('[[budget]]\nmodel = "lenet"\nmax_macs = "4 apples"', "max_macs: '4 apples' is not a"),
+        ('[[budget]]\nmodel = "lenet"\nmax_macs = true', "max_macs: True is no quantity"),
+        ('[[budget]]\nmodel = "lenet"\nmax_macs = -1', "max_macs: -1 is no quantity"),
+        ('[[budget]]\nmodel = "lenet"\nmax_growth = "2%"', "max_growth: has no baseline"),
+        ('[[budget]]\nmodel = "lenet"\nbatch = 0\nmax_macs = 1', "batch: 0 is no batch size"),
+        (
+            '[[budget]]\nmodel = "lenet"\nbaseline = "lenet.json"\nmax_growth = "much"',
+            "max_growth: 'much' is no share",
+        ),
+        (
+            '[[budget]]\nmodel = "lenet"\n[[budget.layers]]\nmatch = "*"\nmax_latency = "1s"',
+            "budget 1, layers 1, max_latency: is no key",
+        ),
+        (
+            '[[budget]]\nmodel = "lenet"\n[[budget.layers]]\nmax_macs = 1',
+            "budget 1, layers 1, match: is missing",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_with_file_key_and_remedy(
+    folder: Path, text: str, message: str
+) -> None:
+    with pytest.raises(ArchscopeError) as caught:
+        outcomes(folder, text)
+    told = str(caught.value)
+    assert told.startswith(str(folder / "budget.toml")) and message in told
+    assert caught.value.remedy and "\n" not in told
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ArchscopeError, match="cannot be read"):
+        load(str(tmp_path / "none.toml"))
+
+
+def test_a_glob_that_matches_nothing_is_a_mistake(folder: Path) -> None:
+    text = '[[budget]]\nmodel = "lenet"\n[[budget.layers]]\nmatch = "none.*"\nmax_macs = 1\n'
+    with pytest.raises(ArchscopeError, match="matches no layer of lenet"):
+        outcomes(folder, text)
+
+
+def test_a_baseline_on_another_input_is_a_mistake(folder: Path) -> None:
+    with pytest.raises(ArchscopeError, match="was counted on"):
+        one(folder, 'batch = 2\nbaseline = "lenet.json"\nmax_growth = "2%"')
+
+
+HOSTILE = Outcome("a<b>&\n\x00💥::error", "macs", 5, 4, 'x"%,:*', "", ("l\r\n1 5",))
+KEPT = Outcome("lenet", "params", 1, 2)
+
+
+def test_annotations_are_one_line_a_failure() -> None:
+    text = github((HOSTILE, KEPT), "a,b:c%\n.toml")
+    assert text.startswith("::error file=a%2Cb%3Ac%25%0A.toml,title=archscope check::")
+    assert text.count("\n") == 1 and "%0D%0A" in text
+
+
+def test_junit_is_well_formed_whatever_the_names() -> None:
+    suite = ElementTree.fromstring(junit((HOSTILE, KEPT)))
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    failures = [case.find("failure") for case in suite]
+    assert failures[0] is not None and failures[1] is None
+    assert "limit 4" in str(failures[0].get("message"))
+
+
+def test_plain_values_hold_everything() -> None:
+    (row,) = plain((KEPT,))
+    assert row["passed"] is True and (row["value"], row["limit"]) == (1, 2)
+
+
+def test_a_record_without_layers_of_its_own_is_no_traceback(tmp_path: Path) -> None:
+    empty = Analysis("empty", analyse("lenet").input, ())
+    (tmp_path / "empty.json").write_text(archive.dumps(empty))
+    with pytest.raises(ArchscopeError, match="matches no layer"):
+        outcomes(tmp_path, '[[budget]]\nmodel = "empty.json"\nmax_macs = 1\n')

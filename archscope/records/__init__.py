@@ -1,0 +1,69 @@
+"""Facts and measurements, frozen: what was counted or measured, of which network, on what."""
+
+from archscope.records.check import (
+    Check,
+)
+from archscope.records.cost import (
+    FREE,
+    Cost,
+    Factor,
+    Product,
+    Work,
+)
+from archscope.records.measured import (
+    Environment,
+    LayerTime,
+    Measurement,
+    Profile,
+)
+from archscope.records.memory import (
+    LiveBytes,
+    MemoryPrediction,
+    SavedBytes,
+)
+from archscope.records.network import (
+    Analysis,
+    Coverage,
+    Dim,
+    InputSpec,
+    Layer,
+    Setting,
+    Shape,
+    TensorSpec,
+    Totals,
+    totals,
+)
+from archscope.records.signal import (
+    NetworkSignal,
+    SignalPoint,
+    SignalPropagation,
+)
+
+__all__ = [
+    "FREE",
+    "Analysis",
+    "Check",
+    "Cost",
+    "Coverage",
+    "Dim",
+    "Environment",
+    "Factor",
+    "InputSpec",
+    "Layer",
+    "LayerTime",
+    "LiveBytes",
+    "Measurement",
+    "MemoryPrediction",
+    "NetworkSignal",
+    "Product",
+    "Profile",
+    "SavedBytes",
+    "Setting",
+    "Shape",
+    "SignalPoint",
+    "SignalPropagation",
+    "TensorSpec",
+    "Totals",
+    "Work",
+    "totals",
+]

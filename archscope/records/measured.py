@@ -1,0 +1,123 @@
+"""What was measured: seconds, where they were taken, and the profile of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from archscope.records.network import Analysis, InputSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Raw seconds of one repeated thing, in the order taken, warm-up removed.
+
+    Args:
+        seconds: every sample kept.
+        median_low, median_high: 95 % interval of the median, widened for autocorrelation.
+        first_seconds: the very first call, with its compilation and algorithm search.
+        warmup: how many samples were spent and dropped before the first one kept.
+        converged: whether the interval reached the precision asked for.
+        warnings: what makes the number doubtful (drift, outliers, two clock states).
+    """
+
+    seconds: tuple[float, ...]
+    median_low: float
+    median_high: float
+    first_seconds: float | None = None
+    warmup: int = 0
+    converged: bool = True
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def median(self) -> float:
+        return self._quantile(0.5)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        return self._quantile(0.25), self._quantile(0.75)
+
+    @property
+    def minimum(self) -> float:
+        return min(self.seconds)
+
+    @property
+    def relative_half_width(self) -> float:
+        """Half the interval over the median; never printed tighter than 0.2 %."""
+        return max(0.002, (self.median_high - self.median_low) / 2 / self.median)
+
+    def _quantile(self, share: float) -> float:
+        ordered = sorted(self.seconds)
+        position = share * (len(ordered) - 1)
+        index = int(position)
+        if index + 1 >= len(ordered):
+            return ordered[index]
+        return ordered[index] + (position - index) * (ordered[index + 1] - ordered[index])
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What decides a measured number besides the network: all of it text, as the tools print it."""
+
+    device: str
+    facts: tuple[tuple[str, str], ...] = ()
+
+    def fact(self, key: str) -> str | None:
+        return dict(self.facts).get(key)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTime:
+    """Seconds of one row of the step's table, mean over the middle half of the profiled steps.
+
+    Args:
+        name: the module's dotted path; `[GPU idle / launch gap]` and the like for other rows.
+        kind: class name, or what the row is.
+        call: index of the module call, 0 for the first.
+        seconds: phase (`forward`, `backward`, `recompute`, `optimizer`, …) to busy seconds.
+        launches: kernels (or operators on CPU) a step.
+    """
+
+    name: str
+    kind: str
+    call: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    launches: int = 0
+
+    @property
+    def total_seconds(self) -> float:
+        return sum(self.seconds.values())
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Everything measured about one network on one device.
+
+    Args:
+        phases: whole-step Measurements by phase: `forward`, `backward`, `optimizer`, `step`,
+            `inference`, and the same with ` stream` or ` graph` behind for other clocks.
+        layers: rows that add up to the profiled step.
+        attributed: share of the profiled busy time that found its layer, by phase.
+        peak_bytes: by kind (`parameters`, `gradients`, `forward allocated`, …).
+        peaks: how fast the device can be: flop/s by dtype, bytes/s under `copy`.
+        analysis: the count of the same network, when it could be made.
+    """
+
+    model: str
+    input: InputSpec
+    environment: Environment
+    phases: Mapping[str, Measurement] = field(default_factory=dict)
+    layers: tuple[LayerTime, ...] = ()
+    attributed: Mapping[str, float] = field(default_factory=dict)
+    peak_bytes: Mapping[str, int] = field(default_factory=dict)
+    peaks: Mapping[str, float] = field(default_factory=dict)
+    keywords: tuple[tuple[str, str], ...] = ()
+    analysis: Analysis | None = None
+    notes: tuple[str, ...] = ()
+
+    def throughput(self, phase: str) -> float:
+        """Samples per second of a phase."""
+        batch = self.input.batch
+        if not isinstance(batch, int):
+            raise TypeError("a measured input has a numeric batch")
+        return batch / self.phases[phase].median

@@ -1,0 +1,271 @@
+"""What was counted: inputs, layers with their work, and the whole analysis of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from archscope.records.cost import IDLE, Work
+
+Dim = int | str
+"""One side of a shape: a number, or a symbol (`H`) or expression in symbols left free."""
+
+Shape = tuple[Dim, ...]
+
+Setting = int | float | bool | str | None | tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One input tensor.
+
+    Args:
+        shape: with the batch dimension first where `batched`.
+        dtype: PyTorch's name, `float32` or `int64`.
+        name: keyword under which `forward` takes it; empty for a positional argument.
+        batched: whether the first dimension is the batch.
+    """
+
+    shape: Shape
+    dtype: str = "float32"
+    name: str = ""
+    batched: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What a network is called with.
+
+    Args:
+        tensors: in call order.
+        layout: `tensors` passes them as they are; `images` passes each sample of the first as
+            an element of a list, as torchvision's detection networks want it.
+    """
+
+    tensors: tuple[TensorSpec, ...]
+    layout: Literal["tensors", "images"] = "tensors"
+
+    @property
+    def batch(self) -> Dim:
+        """Size of the batch dimension, 1 where no input has one."""
+        return next((t.shape[0] for t in self.tensors if t.batched and t.shape), 1)
+
+    def __str__(self) -> str:
+        return ", ".join(
+            (f"{t.name}=" if t.name else "")
+            + "×".join(map(str, t.shape))
+            + ("" if t.dtype == "float32" else f":{t.dtype}")
+            for t in self.tensors
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One call of one module, with the work of its own operators; its children have their own.
+
+    Args:
+        name: dotted path in the network, empty for the network itself.
+        kind: class name.
+        call: 0 for the first call of this module, 1 for the second, ….
+        depth: nesting of calls, 0 for the network itself.
+        children: how many calls it makes directly.
+        called: False for a module that holds parameters and never ran.
+        input_shapes, output_shapes: of every tensor passed in and returned.
+        params: elements of the parameters that belong to this module directly and that no
+            earlier layer has counted.
+        trainable_params: those of them that need a gradient.
+        shared_params: elements that an earlier layer has counted already.
+        buffers: elements of the module's own buffers, counted once.
+        forward: work of the forward pass.
+        backward: work of the backward pass; `None` when no backward pass was traced.
+        activation_bytes: bytes of the tensors that its operators create; views and in-place
+            results create none.
+        settings: constructor facts of PyTorch's standard modules (`kernel_size`, `groups`, …).
+        receptive_field: pixels of the input that one output position depends on, along each
+            spatial axis, `None` for an axis that it depends on as a whole; `None` where it was
+            not asked for or has no meaning.
+    """
+
+    name: str
+    kind: str
+    call: int = 0
+    depth: int = 0
+    children: int = 0
+    called: bool = True
+    input_shapes: tuple[Shape, ...] = ()
+    output_shapes: tuple[Shape, ...] = ()
+    params: int = 0
+    trainable_params: int = 0
+    shared_params: int = 0
+    buffers: int = 0
+    forward: Work = IDLE
+    backward: Work | None = None
+    activation_bytes: int = 0
+    settings: tuple[tuple[str, Setting], ...] = ()
+    receptive_field: tuple[int | None, ...] | None = None
+
+    @property
+    def output_shape(self) -> Shape | None:
+        """Shape of the (first) output, `None` when it returns no tensor."""
+        return self.output_shapes[0] if self.output_shapes else None
+
+    @property
+    def input_shape(self) -> Shape | None:
+        return self.input_shapes[0] if self.input_shapes else None
+
+    @property
+    def macs(self) -> int:
+        return self.forward.macs
+
+    @property
+    def macs_backward(self) -> int | None:
+        return None if self.backward is None else self.backward.macs
+
+    @property
+    def elementwise(self) -> int:
+        return self.forward.elementwise
+
+    @property
+    def computes(self) -> bool:
+        """Whether it is a layer of its own right: a leaf, or a container with own work."""
+        return (
+            self.children == 0
+            or self.forward.operators > 0
+            or self.params > 0
+            or self.shared_params > 0
+        )
+
+    def setting(self, key: str) -> Any:
+        """One constructor fact, `None` where the module has none of that name."""
+        return dict(self.settings).get(key)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Which operators the count knows.
+
+    Args:
+        counted: operators with multiply-accumulates, and how often each ran.
+        elementwise: operators counted in the elementwise column.
+        free: views, copies and bookkeeping.
+        unknown: operators without a formula: they make every total a lower bound.
+        unknown_layers: names of the layers where unknown operators ran.
+    """
+
+    counted: Mapping[str, int] = field(default_factory=dict)
+    elementwise: Mapping[str, int] = field(default_factory=dict)
+    free: Mapping[str, int] = field(default_factory=dict)
+    unknown: Mapping[str, int] = field(default_factory=dict)
+    unknown_layers: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        return not self.unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over all layers of an Analysis; backward figures are `None` when none was traced."""
+
+    params: int
+    trainable_params: int
+    buffers: int
+    macs: int
+    macs_backward: int | None
+    elementwise: int
+    bytes_read: int
+    bytes_written: int
+    bytes_moved_backward: int | None
+    activation_bytes: int
+    operators: int
+
+    @property
+    def flops(self) -> int:
+        """Forward floating-point operations, twice the multiply-accumulates."""
+        return 2 * self.macs
+
+    @property
+    def bytes_moved(self) -> int:
+        return self.bytes_read + self.bytes_written
+
+    @property
+    def intensity(self) -> float:
+        """Arithmetic intensity of the forward pass: flops per byte moved."""
+        return self.flops / self.bytes_moved if self.bytes_moved else 0.0
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything counted about one network on one input.
+
+    Args:
+        model: the name it was asked for by.
+        input: what it was called with.
+        calls: every module call in execution order (a parent before its children), then the
+            modules that hold parameters and never ran.
+        coverage: which operators the count knows.
+        keywords: constructor keywords given by the user, as text.
+        executed_on: `meta`, or `cpu` when data-dependent control flow forced a real run.
+        versions: of archscope, torch and the library that the network came from.
+        notes: sentences a reader of the numbers must know.
+    """
+
+    model: str
+    input: InputSpec
+    calls: tuple[Layer, ...]
+    coverage: Coverage = Coverage()
+    keywords: tuple[tuple[str, str], ...] = ()
+    executed_on: Literal["meta", "cpu"] = "meta"
+    versions: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The calls that compute: leaves, and containers with work or parameters of their own."""
+        return tuple(layer for layer in self.calls if layer.computes)
+
+    @property
+    def backward_traced(self) -> bool:
+        return any(layer.backward is not None for layer in self.calls)
+
+    @cached_property
+    def total(self) -> Totals:
+        return totals(self.calls)
+
+    def tree(self) -> Iterator[tuple[Layer, range]]:
+        """Each call with the index range of its subtree (itself first) within `calls`."""
+        ends = _subtree_ends(self.calls)
+        for index, layer in enumerate(self.calls):
+            yield layer, range(index, ends[index])
+
+
+def totals(layers: Iterable[Layer]) -> Totals:
+    """Sum any selection of layers."""
+    chosen = list(layers)
+    backward = [layer.backward for layer in chosen if layer.backward is not None]
+    return Totals(
+        params=sum(layer.params for layer in chosen),
+        trainable_params=sum(layer.trainable_params for layer in chosen),
+        buffers=sum(layer.buffers for layer in chosen),
+        macs=sum(layer.forward.macs for layer in chosen),
+        macs_backward=sum(work.macs for work in backward) if backward else None,
+        elementwise=sum(layer.forward.elementwise for layer in chosen),
+        bytes_read=sum(layer.forward.bytes_read for layer in chosen),
+        bytes_written=sum(layer.forward.bytes_written for layer in chosen),
+        bytes_moved_backward=sum(work.bytes_moved for work in backward) if backward else None,
+        activation_bytes=sum(layer.activation_bytes for layer in chosen),
+        operators=sum(layer.forward.operators for layer in chosen),
+    )
+
+
+def _subtree_ends(calls: tuple[Layer, ...]) -> list[int]:
+    """For each call, the index after its last descendant: the next call that is no deeper."""
+    ends = [len(calls)] * len(calls)
+    open_calls: list[int] = []
+    for index, layer in enumerate(calls):
+        while open_calls and calls[open_calls[-1]].depth >= layer.depth:
+            ends[open_calls.pop()] = index
+        open_calls.append(index)
+    return ends

@@ -252,10 +252,10 @@ RULES: dict[str, Rule] = {
     **_rules("upsample_trilinear3d", reach.interpolation(3, 2)),
     **_rules("upsample_bicubic2d", reach.interpolation(2, 4)),
     **_rules(
-        "mean sum prod amax amin max min var var_mean std std_mean argmax argmin logsumexp all any "
-        "norm linalg_vector_norm",
+        "mean sum prod amax amin max min var var_mean std std_mean argmax argmin logsumexp all any",
         reach.reduction,
     ),
+    **_rules("norm linalg_vector_norm", reach.norm),
     **_rules("_softmax _log_softmax _safe_softmax cumsum cumprod logcumsumexp", reach.along),
     **_rules("native_layer_norm _fused_rms_norm", reach.layer_norm),
     **_rules("native_group_norm", reach.group_norm),
@@ -292,6 +292,7 @@ RULES: dict[str, Rule] = {
     ),
     **_rules("as_strided as_strided_", layout.restrided),
     **_rules("roll", layout.roll),
+    **_rules("index", layout.index),
     **_rules("pixel_shuffle", layout.pixel_shuffle),
     **_rules(
         "empty empty_like zeros_like ones_like full_like new_empty new_zeros new_ones new_full "

@@ -9,6 +9,7 @@ from math import prod
 from typing import Any
 
 from archscope.analysis.reach import (
+    WHOLE,
     Dimension,
     Factor,
     Reach,
@@ -22,9 +23,12 @@ Reaches = list[Reach | None]
 
 
 def lost(reach: Reach, shape: Shape) -> Reach:
-    """A result whose positions can no longer be told: every axis that still varied is unknown."""
+    """A result whose positions can no longer be told: an axis that still varied is unknown."""
     labelled = {axis for dim in range(len(reach.dims)) for axis in reach.axes(dim)}
-    spans = (None if axis in labelled else span for axis, span in enumerate(reach.spans))
+    spans = (
+        None if axis in labelled and span != WHOLE else span
+        for axis, span in enumerate(reach.spans)
+    )
     return Reach(anonymous(shape), tuple(spans))
 
 
@@ -202,6 +206,17 @@ def pad(reaches: Reaches, args: Any, shape: Shape) -> Reach | None:
             if span is not None and span.size is not None:
                 spans[axis] = replace(span, start=span.start - before * span.stride)
     return Reach(tuple(dims), tuple(spans))
+
+
+def index(reaches: Reaches, args: Any, shape: Shape) -> Reach | None:
+    """Picking channels leaves positions where they are; picking positions does not."""
+    reach, indices = reaches[0], args[1]
+    if reach is None:
+        return None
+    picked = [dim for dim, given in enumerate(indices) if given is not None]
+    if len(picked) == 1 and indices[picked[0]].dim() == 1 and not reach.axes(picked[0]):
+        return replace(reach, dims=_with(reach.dims, picked[0], Factor(shape[picked[0]])))
+    return lost(reach, shape)
 
 
 def roll(reaches: Reaches, args: Any, shape: Shape) -> Reach | None:

@@ -99,12 +99,16 @@ class Reach:
         An axis that lies along them is seen as a whole; of an axis that is cut into windows, only
         one window is seen, and which one depends on the position: unknown.
         """
+        chosen = {dim % len(self.dims) for dim in dims}
+        outside = {
+            axis for dim in range(len(self.dims)) if dim not in chosen for axis in self.axes(dim)
+        }
         spans = list(self.spans)
-        for dim in dims:
+        for dim in chosen:
             for factor in self.dims[dim]:
                 for axis in factor.axes:
                     if spans[axis] != WHOLE:
-                        spans[axis] = None if factor.cut else WHOLE
+                        spans[axis] = None if factor.cut and axis in outside else WHOLE
         return replace(self, spans=tuple(spans))
 
 
@@ -282,6 +286,11 @@ def reduction(reaches: list[Reach | None], args: Any, shape: Shape) -> Reach | N
     else:
         dims = tuple(seen.dims[d] for d in range(rank) if d not in gone)
     return replace(seen, dims=dims)
+
+
+def norm(reaches: list[Reach | None], args: Any, shape: Shape) -> Reach | None:
+    """A reduction whose order stands before its dimensions."""
+    return reduction(reaches, (args[0], *args[2:]), shape)
 
 
 def along(reaches: list[Reach | None], args: Any, shape: Shape) -> Reach | None:

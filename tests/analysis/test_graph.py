@@ -199,6 +199,13 @@ def test_attention_within_windows_is_not_claimed():
     assert [field.size for field in layers["avgpool"].fields] == [None, None]
 
 
+@pytest.mark.parametrize(("name", "size"), [("swin_v2_t", None), ("maxvit_t", None),
+                                            ("lenet5_1998", 32)])  # fmt: skip
+def test_every_output_sees_the_whole_image(name, size):
+    """That of the original LeNet-5 does by convolutions alone: 32 pixels of 32."""
+    assert [field.size for field in receptive_fields(name).found.layers[0].fields] == [size, size]
+
+
 class Unfolded(nn.Module):
     def forward(self, x):
         return nn.functional.unfold(x, 3)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from archscope.analysis.ops import Tally
     from archscope.analysis.rules import register_formula
-    from archscope.api import Summary, summary
+    from archscope.api import Result, Summary, compare, explain, formula, memory, profile, summary
     from archscope.errors import ArchscopeError
     from archscope.records import Analysis, Cost, Factor, Layer, Product, Profile
 
@@ -16,6 +16,12 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "summary": "archscope.api",
+    "compare": "archscope.api",
+    "explain": "archscope.api",
+    "formula": "archscope.api",
+    "memory": "archscope.api",
+    "profile": "archscope.api",
+    "Result": "archscope.api",
     "Summary": "archscope.api",
     "register_formula": "archscope.analysis.rules",
     "Tally": "archscope.analysis.ops",
@@ -30,8 +36,9 @@ _HOMES = {
 """Where each public name lives; a module is imported when its name is first asked for."""
 
 __all__ = [
-    "Analysis", "ArchscopeError", "Cost", "Factor", "Layer", "Product", "Profile", "Summary",
-    "Tally", "register_formula", "summary",
+    "Analysis", "ArchscopeError", "Cost", "Factor", "Layer", "Product", "Profile", "Result",
+    "Summary", "Tally", "compare", "explain", "formula", "memory", "profile", "register_formula",
+    "summary",
 ]  # fmt: skip
 
 

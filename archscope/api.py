@@ -6,25 +6,73 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from archscope.records import Analysis, Coverage, Layer, Totals
-from archscope.study.analyse import analyse
-from archscope.study.summary import layers_table, summary_report
-from archscope.table import Report
+from archscope.records import Analysis, Coverage, Layer, MemoryPrediction, Profile, Totals
+from archscope.table import Report, Table
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Summary", "summary"]
+    from archscope.measure.session import Plan
+    from archscope.study.formula import Formula
 
 
-class Summary:
-    """What a network costs; prints as a table and shows in a notebook.
+class Result:
+    """An answer; prints as its tables, shows in a notebook, and saves like `-o`.
 
     Args:
-        analysis: the record behind it, which `archscope.archive.dumps` saves.
+        report: tables, figures and the record behind them.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+
+    def to_frame(self) -> pandas.DataFrame:
+        """The plain rows: one a layer, a model or a point, with units in the column names."""
+        import pandas
+
+        table = self._rows()
+        keys = [column.key for column in table.columns]
+        frame: pandas.DataFrame = pandas.DataFrame(table.records(), columns=keys)
+        frame.attrs["title"] = table.title
+        return frame
+
+    def save(self, *paths: str) -> None:
+        """Write files; the suffix of each picks its format, as with `-o`.
+
+        Raises:
+            ArchscopeError: an unknown suffix, or a file that cannot be written.
+        """
+        from archscope.cli.output import write
+
+        write(self.report, paths)
+
+    def _rows(self) -> Table:
+        return self.report.data or self.report.tables[0]
+
+    def __str__(self) -> str:
+        from archscope.cli.output import Screen, printed
+
+        return printed(self.report, Screen.of(sys.stdout)).rstrip("\n")
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from archscope.render.html import html_fragment
+
+        return "".join(map(html_fragment, self.report.tables))
+
+
+class Summary(Result):
+    """What a network costs.
+
+    Args:
+        analysis: the record behind it.
     """
 
     def __init__(self, analysis: Analysis) -> None:
+        from archscope.study.summary import summary_report
+
+        super().__init__(summary_report(analysis))
         self.analysis = analysis
 
     @property
@@ -41,33 +89,6 @@ class Summary:
     def coverage(self) -> Coverage:
         """Which operators the count knows."""
         return self.analysis.coverage
-
-    def to_frame(self) -> pandas.DataFrame:
-        """One row a layer, plain numbers, units in the column names."""
-        import pandas
-
-        table = layers_table(self.analysis)
-        keys = [column.key for column in table.columns]
-        frame: pandas.DataFrame = pandas.DataFrame(table.records(), columns=keys)
-        frame.attrs["title"] = table.title
-        return frame
-
-    def report(self, **options: Any) -> Report:
-        """The report that the command line prints; options of `summary_report`."""
-        return summary_report(self.analysis, **options)
-
-    def __str__(self) -> str:
-        from archscope.cli.output import Screen
-        from archscope.render.text import terminal
-
-        return terminal(self.report().tables[0], Screen.of(sys.stdout).width).rstrip("\n")
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        from archscope.render.html import html_fragment
-
-        return html_fragment(self.report().tables[0])
 
 
 def summary(
@@ -100,6 +121,8 @@ def summary(
         >>> archscope.summary("resnet50").total.macs
         4089184256
     """
+    from archscope.study.analyse import analyse
+
     keywords: Mapping[str, Any] = constructor_keywords
     return Summary(
         analyse(
@@ -111,4 +134,109 @@ def summary(
             train_only=train_only,
             keywords=keywords,
         )
+    )
+
+
+def compare(*models: Any, input: Any = None, batch: int | None = None) -> Result:
+    """Networks side by side: totals with ratios, and where the differences lie.
+
+    Args:
+        models: at least two, each as for `summary`; a saved Profile brings its measured times.
+        input: a specification for all that are counted now; each one's default when `None`.
+        batch: batch size of all that are counted now.
+
+    Raises:
+        ArchscopeError: fewer than two models, or one that cannot be counted.
+    """
+    from archscope.study.compare import compare_report, contenders
+
+    return Result(compare_report(contenders(models, input=input, batch=batch)))
+
+
+def explain(model: Any, *layers: str, input: Any = None, **constructor_keywords: Any) -> Result:
+    """The arithmetic of every layer, or of those named, with the numbers in place.
+
+    Args:
+        model: as for `summary`.
+        layers: names or globs.
+        input: as for `summary`.
+        constructor_keywords: passed to the constructor.
+
+    Raises:
+        ArchscopeError: the network cannot be counted, or no layer has such a name.
+    """
+    from archscope.study import explain as study
+
+    analysis = study.count(model, input=input, keywords=constructor_keywords)
+    return Result(study.explain_report(analysis, layers))
+
+
+def formula(model: Any, input: str | None = None, **constructor_keywords: Any) -> Formula:
+    """Totals and layers in closed form; evaluate it at any size.
+
+    Args:
+        model: as for `summary`.
+        input: a specification with symbols, `3xHxW`; all sides that may vary when `None`.
+        constructor_keywords: passed to the constructor.
+
+    Raises:
+        ArchscopeError: the network has no closed form in these symbols.
+    """
+    from archscope.study import formula as study
+
+    return study.formula(model, input=input, keywords=constructor_keywords)
+
+
+def memory(
+    model: Any,
+    input: Any = None,
+    *,
+    batch: int | None = None,
+    optimizer: str = "sgd",
+    **constructor_keywords: Any,
+) -> MemoryPrediction:
+    """Predict what a training step holds in memory, tensor by tensor, without running it.
+
+    Args:
+        model: as for `summary`.
+        input: as for `summary`.
+        batch: batch size of a specification, 1 by default.
+        optimizer: `sgd`, `momentum`, `adam` or `adamw`.
+        constructor_keywords: passed to the constructor.
+
+    Raises:
+        ArchscopeError: the network cannot be run.
+    """
+    from archscope.study.memory import predict
+
+    return predict(
+        model, input=input, batch=batch, optimizer=optimizer, keywords=constructor_keywords
+    )
+
+
+def profile(
+    model: Any,
+    input: Any = None,
+    *,
+    batch: int | None = None,
+    plan: Plan | None = None,
+    **constructor_keywords: Any,
+) -> Profile:
+    """Measure forward and backward time, whole and by layer.
+
+    Args:
+        model: as for `summary`.
+        input: a specification.
+        batch: batch size, 1 by default.
+        plan: device, settings, precision; the usual ones when `None`.
+        constructor_keywords: passed to the constructor.
+
+    Raises:
+        ArchscopeError: no such device, or the network fails on it.
+    """
+    from archscope.measure.session import Plan
+    from archscope.study import measured
+
+    return measured.profile(
+        model, plan or Plan(), input=input, batch=batch, keywords=constructor_keywords
     )

@@ -306,11 +306,6 @@ def window(x: Sized, kernel: Sequence[int], *args: Any, out: Any, **kwargs: Any)
     return Tally(elementwise=_first(out).numel() * _prod(sides))
 
 
-def list_elements(tensors: Sequence[Sized], *args: Any, out: Any, **kwargs: Any) -> Tally:
-    """Operators over a list of tensors, such as those of fused optimisers."""
-    return Tally(elementwise=sum(tensor.numel() for tensor in tensors))
-
-
 def free(*args: Any, out: Any, **kwargs: Any) -> Tally:
     """Views, copies and bookkeeping: bytes may move, nothing is computed."""
     return NOTHING

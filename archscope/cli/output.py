@@ -36,12 +36,22 @@ def check_outputs(paths: Sequence[str]) -> None:
 def emit(report: Report, outputs: Sequence[str] = (), stream: TextIO | None = None) -> None:
     """Write the files, then print the tables.
 
-    Every file is made in memory first, so that an error leaves all of them as they were.
-
     Args:
         report: what to say.
-        outputs: paths given with `-o`; the suffix picks the format.
+        outputs: paths given with `-o`; see `write`.
         stream: standard output when `None`.
+
+    Raises:
+        ArchscopeError: as `write`.
+    """
+    write(report, outputs)
+    _print(report, sys.stdout if stream is None else stream)
+
+
+def write(report: Report, outputs: Sequence[str]) -> None:
+    """Write a report to files; the suffix of each picks its format.
+
+    Every file is made in memory first, so that an error leaves all of them as they were.
 
     Raises:
         ArchscopeError: as `check_outputs`; a figure of a report without one; a failed write.
@@ -50,7 +60,6 @@ def emit(report: Report, outputs: Sequence[str] = (), stream: TextIO | None = No
     contents = [(path, _format(path)(report, path)) for path in outputs]
     for path, content in contents:
         replace_file(path, content)
-    _print(report, sys.stdout if stream is None else stream)
 
 
 @dataclass(frozen=True)
@@ -81,11 +90,11 @@ class Screen:
         return cls(width, color, getattr(stream, "encoding", None) or "utf-8", tty)
 
 
-def _print(report: Report, stream: TextIO) -> None:
+def printed(report: Report, screen: Screen) -> str:
+    """A report as a screen shows it."""
     from archscope.render import derivation
     from archscope.render.text import terminal
 
-    screen = Screen.of(stream)
     texts = [
         derivation.terminal(item, screen.width, screen.color, encoding=screen.encoding)
         for item in report.derivations
@@ -100,8 +109,13 @@ def _print(report: Report, stream: TextIO) -> None:
         )
         for table in report.tables
     ]
+    return "\n".join(texts)
+
+
+def _print(report: Report, stream: TextIO) -> None:
+    text = printed(report, Screen.of(stream))
     try:
-        stream.write("\n".join(texts))
+        stream.write(text)
         stream.flush()
     except BrokenPipeError:
         # The reader (`| head`) has seen enough. Without this, the interpreter would flush once

@@ -9,7 +9,6 @@ from difflib import get_close_matches
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Layer, Shape, Totals, totals
 from archscope.table import Cell, Column, Report, Row, RowKind, Table
-from archscope.units import si
 
 OWN_WORK = "[own ops]"
 """Row of a container's own operators, such as a residual add, beside its children."""
@@ -437,12 +436,3 @@ def coverage_note(analysis: Analysis) -> str:
         f"{sentence}; ≥ marks a lower bound, since {unknown} has no formula: "
         f"give one with archscope.register_formula."
     )
-
-
-def headline(analysis: Analysis) -> str:
-    """The totals in one line: `25.6 M params, 4.09 GMACs forward`."""
-    whole = analysis.total
-    text = f"{si(whole.params)} params, {si(whole.macs)}MACs forward"
-    if whole.macs_backward is not None:
-        text += f", {si(whole.macs_backward)}MACs backward"
-    return text

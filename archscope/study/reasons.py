@@ -146,10 +146,22 @@ def _no_text_padding(layer: Layer) -> int:
 
 
 def _resized(layer: Layer) -> int:
-    """Bilinear resizing of a network's own outputs, as segmentation networks do last."""
-    if layer.depth or not layer.children:
+    """Bilinear resizing by a container's own operators, as segmentation networks do last.
+
+    A detection network's transform returns no plain tensors: there it is the images that came in.
+    """
+    if layer.kind == "GeneralizedRCNNTransform":
+        return 4 * _elements([shape for shape in layer.input_shapes if len(shape) == 3])
+    if not (layer.children and layer.elementwise):
         return 0
     return 4 * _elements([shape for shape in layer.output_shapes if len(shape) == 4])
+
+
+def _copied_up(layer: Layer) -> int:
+    """Nearest-neighbour resizing to every level of a feature pyramid but the coarsest given."""
+    if layer.kind != "FeaturePyramidNetwork":
+        return 0
+    return _elements(layer.output_shapes[: len(layer.input_shapes) - 1])
 
 
 def _ungrouped_weight_gradient(layer: Layer) -> int:
@@ -181,6 +193,39 @@ def _linear_bias(layer: Layer) -> int:
     return _elements(layer.output_shapes)
 
 
+def _parameters_by_batch(layer: Layer) -> int:
+    """Batch times weights and bias in place of positions times weights."""
+    if layer.kind != "Linear" or layer.output_shape is None:
+        return 0
+    return int(layer.output_shape[0]) * (layer.params + layer.shared_params) - layer.macs
+
+
+def _outside_of_leaves(layer: Layer) -> int:
+    leaf = "Conv" in layer.kind or layer.kind in ("Linear", "RNN", "LSTM", "GRU")
+    return 0 if leaf else -layer.macs
+
+
+def _adaptive_windows(layer: Layer) -> int:
+    """Window size and one division per output of adaptive pooling."""
+    shapes = layer.input_shape, layer.output_shape
+    if not layer.kind.startswith("AdaptiveAvgPool") or None in shapes:
+        return 0
+    given, made = ([int(side) for side in shape or ()] for shape in shapes)
+    window = prod(a // b for a, b in zip(given[2:], made[2:], strict=True) if b)
+    return (window + 1) * prod(made)
+
+
+def _attention_details(layer: Layer) -> int:
+    """Four biases and the scaled queries, L·E each, and the softmax, heads·L·S."""
+    width, heads = layer.setting("embed_dim"), layer.setting("num_heads")
+    if layer.kind != "MultiheadAttention" or len(layer.input_shapes) < 2 or not width:
+        return 0
+    (batch, length, _), (_, source, _) = (
+        [int(side) for side in shape] for shape in layer.input_shapes[:2] if len(shape) == 3
+    )
+    return int(batch * (5 * length * width + heads * length * source))
+
+
 def _rounded_einsum(layer: Layer) -> int:
     """NumPy prints its estimate with four digits, so it is off by at most half of the last."""
     own = layer.kind in ("Linear",) or "Conv" in layer.kind
@@ -206,6 +251,7 @@ HABITS: Mapping[tuple[str, str], tuple[Habit, ...]] = {
             on_child=lambda child: _elements(child.output_shapes[:1]),
         ),
         Habit("counts four operations per bilinearly resized element", _resized),
+        Habit("counts one operation per copied element of a feature pyramid", _copied_up),
         Habit("misses attention", _no_attention),
         Habit("skips string padding", _no_text_padding),
         Habit("misses recurrent layers", _no_recurrence),
@@ -224,32 +270,39 @@ HABITS: Mapping[tuple[str, str], tuple[Habit, ...]] = {
     ),
     ("thop", "macs"): (
         Habit(
-            "counts operations of BatchNorm, four per element",
-            _normalised(*BATCH_NORM, affine=4, plain=2),
+            "counts four operations per normalised element",
+            _normalised(*BATCH_NORM, *OTHER_NORMS, affine=4, plain=2),
         ),
-        Habit("misses attention", _no_attention),
+        Habit("counts adaptive average pooling", _adaptive_windows),
+        Habit("counts average pooling", _per_output(1, "AvgPool1d", "AvgPool2d", "AvgPool3d")),
+        Habit("misses what runs outside of convolutions and linear layers", _outside_of_leaves),
     ),
     ("ptflops", "macs"): (
         Habit(
             "counts two operations per BatchNorm element",
             _normalised(*BATCH_NORM, affine=2, plain=1),
         ),
+        Habit(
+            "counts one operation per element of other normalisations",
+            _normalised(*OTHER_NORMS, affine=1, plain=1),
+        ),
+        Habit("counts bias, scaling and softmax of attention", _attention_details),
         Habit("counts activations twice", _per_output(2, "ReLU", "GELU", "SiLU", "Hardswish")),
-        Habit("counts activations", _per_output(1, "ReLU", "GELU", "SiLU", "Hardswish")),
         Habit("counts pooling twice", _per_input(2, "Pool")),
-        Habit("counts pooling", _per_input(1, "Pool")),
         Habit("counts the bias of convolutions", _convolution_bias),
         Habit("counts the bias of linear layers", _linear_bias),
-        Habit("misses attention", _no_attention),
     ),
     ("torchinfo", "macs"): (
         Habit("counts the bias of convolutions", _convolution_bias),
-        Habit("counts the bias of linear layers", _linear_bias),
+        Habit(
+            "multiplies the parameters of linear layers by the batch and by no other dimension",
+            _parameters_by_batch,
+        ),
         Habit(
             "counts the parameters of normalisations",
             lambda layer: (layer.params + layer.shared_params) * ("Norm" in layer.kind),
         ),
-        Habit("misses attention", _no_attention),
+        Habit("misses what runs outside of convolutions and linear layers", _outside_of_leaves),
     ),
     ("calflops", "macs"): (
         Habit("misses attention", _no_attention),

@@ -187,6 +187,7 @@ def _peer_counts(
 ) -> Iterator[PeerCount]:
     import copy
 
+    from archscope.resolve import weightless_copy
     from archscope.study.analyse import find
     from archscope.study.call import network_call
 
@@ -195,11 +196,13 @@ def _peer_counts(
     real: Any = None
     for peer in (peer for peer in peers if peer.installed):
         if not peer.weights and analysis.executed_on == "meta":
-            yield peer(copy.deepcopy(subject.module).eval(), call.on_meta())
+            yield peer(weightless_copy(subject.module).eval(), call.on_meta())
         elif subject.rebuild is None:
             yield peer.failed("needs a network with weights")
         else:
-            real = subject.rebuild().eval() if real is None else real
+            if real is None:
+                real = subject.rebuild()
+                real = (copy.deepcopy(real) if real is subject.module else real).eval()
             yield peer(real, call.with_values())
 
 

@@ -1,0 +1,85 @@
+"""`archscope verify` and `archscope cache` as a user meets them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from archscope import cache
+from archscope.cli import run
+from archscope.study import peers, verify
+from archscope.study.peers import Peer
+
+
+@pytest.fixture(autouse=True)
+def one_tool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's own counter alone, whatever is installed."""
+    own = tuple(peer for peer in peers.PEERS if peer.package == "torch")
+    monkeypatch.setattr(verify.verify, "__kwdefaults__", {**DEFAULTS, "peers": own})
+
+
+DEFAULTS = dict(verify.verify.__kwdefaults__ or {})
+
+
+def test_agreement_is_exit_code_zero(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["verify", "lenet"]) == 0
+    printed = capsys.readouterr().out
+    assert "416,520" in printed and "equal" in printed
+
+
+def test_a_difference_of_no_known_reason_is_exit_code_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = Peer("fvcore", "torch", lambda network, arguments: (416_521, None))
+    monkeypatch.setattr(verify.verify, "__kwdefaults__", {**DEFAULTS, "peers": (wrong,)})
+    assert run(["verify", "lenet"]) == 1
+    assert verify.UNKNOWN in capsys.readouterr().out
+
+
+def test_all_networks_in_one_table(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from archscope.resolve import vision
+
+    monkeypatch.setattr(vision, "names", lambda: ["resnet18", "quantized_resnet18", "alexnet"])
+    monkeypatch.setattr(verify.util, "find_spec", lambda name: None if name == "timm" else True)
+    saved = tmp_path / "verify.json"
+    assert run(["verify", "--all", "--save", str(saved)]) == 0
+    printed = capsys.readouterr()
+    assert "resnet18" in printed.out and "2/2 alexnet: explained" in printed.err
+    found, failures = verify.loads(saved.read_text())
+    assert [v.model for v in found] == ["resnet18", "alexnet"] and failures == {}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["verify"],
+        ["verify", "lenet", "--all"],
+        ["verify", "--all", "--batch", "2"],
+        ["verify", "lenet", "--save", "figures.csv"],
+        ["verify", "nothing_like_it"],
+        ["cache"],
+        ["cache", "burn"],
+    ],
+)
+def test_a_mistake_is_exit_code_two_and_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.err.count("\n") == 1 and printed.out == ""
+
+
+def test_the_cache_tells_what_it_holds_and_forgets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path))
+    cache.Store(tmp_path / "counts").put("a", "1")
+    assert run(["cache", "info"]) == 0
+    assert str(tmp_path) in capsys.readouterr().out.replace("\n", "")
+    assert run(["cache", "clear"]) == 0
+    assert capsys.readouterr().out == "Removed 1 answer, 33 B.\n"
+    assert run(["cache", "clear"]) == 0
+    assert capsys.readouterr().out == "Nothing was kept.\n"

@@ -108,7 +108,7 @@ def _analysed(
         from archscope.study.formula import symbolic_analysis
 
         return symbolic_analysis(subject, call.spec, backward, train, train_only)
-    counted, executed_on, note = _count(subject, call, backward, train, train_only)
+    counted, executed_on, note = count(subject, call, backward, train, train_only)
     layers, coverage = counted
     return Analysis(
         model=subject.name,
@@ -258,9 +258,14 @@ def _versions() -> tuple[tuple[str, str], ...]:
     return (("archscope", __version__), ("torch", str(torch.__version__)))
 
 
-def _count(
-    subject: Subject, call: NetworkCall, backward: bool, train: bool, train_only: str | None
+def count(
+    subject: Subject,
+    call: NetworkCall,
+    backward: bool = False,
+    train: bool = False,
+    train_only: str | None = None,
 ) -> tuple[tuple[tuple[Layer, ...], Coverage], Any, tuple[str, ...]]:
+    """Layers and coverage of a network that was found, where it ran, and notes; see `analyse`."""
     from archscope.analysis import borrow
 
     changes_parameters = backward or train_only is not None

@@ -1,0 +1,203 @@
+"""archscope against its peers over all torchvision classification networks, in one run.
+
+`python benchmarks/peers.py` takes some minutes; name networks to try a few.
+Every tool builds the network itself and counts it; the tools take turns on each network, so that a
+slow moment of the machine hits them all, and each has the better of two times.
+A tool that is not installed is left out: `python -m pip install '.[peers]'` brings them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import io
+import logging
+import platform
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torchvision
+
+import archscope
+from archscope.resolve import vision
+
+COUNTS_OTHERS = ("vit_", "swin_", "maxvit_")
+"""Networks whose published operations leave products of attention out."""
+
+
+def build(name: str) -> tuple[torch.nn.Module, torch.Tensor]:
+    """The network as torchvision builds it, and one sample of its size."""
+    side = vision.default_input(name, {}).tensors[0].shape[-1]
+    device = torch.get_default_device()
+    keywords = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    model = torchvision.models.get_model(name, **keywords).eval()
+    return model, torch.zeros(1, 3, int(side), int(side), device=device)
+
+
+def by_archscope(name: str) -> int:
+    return archscope.summary(name).total.macs
+
+
+def by_flop_counter(name: str) -> int:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"):
+        model, x = build(name)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(x)
+    return counter.get_total_flops() // 2
+
+
+def by_fvcore(name: str) -> int:
+    from fvcore.nn import FlopCountAnalysis
+
+    logging.getLogger("fvcore").setLevel(logging.ERROR)
+    model, x = build(name)
+    analysis = FlopCountAnalysis(model, x).unsupported_ops_warnings(False)
+    counts = analysis.uncalled_modules_warnings(False).by_operator()
+    return int(sum(counts[key] for key in ("conv", "linear", "matmul", "bmm", "einsum")))
+
+
+def by_torchinfo(name: str) -> int:
+    from torchinfo import summary
+
+    model, x = build(name)
+    return int(summary(model, input_data=x, verbose=0).total_mult_adds)
+
+
+def by_ptflops(name: str) -> int:
+    from ptflops import get_model_complexity_info
+
+    model, x = build(name)
+    macs, _ = get_model_complexity_info(
+        model, tuple(x.shape[1:]), as_strings=False, print_per_layer_stat=False
+    )
+    return int(macs)
+
+
+def by_thop(name: str) -> int:
+    from thop import profile
+
+    model, x = build(name)
+    macs, _ = profile(model, inputs=(x,), verbose=False)
+    return int(macs)
+
+
+TOOLS: dict[str, tuple[str, Callable[[str], int]]] = {
+    "archscope": ("archscope", by_archscope),
+    "torch.utils.flop_counter": ("torch", by_flop_counter),
+    "fvcore": ("fvcore", by_fvcore),
+    "torchinfo": ("torchinfo", by_torchinfo),
+    "ptflops": ("ptflops", by_ptflops),
+    "thop": ("thop", by_thop),
+}
+
+
+@dataclass
+class Record:
+    """What one tool did: seconds of each network that it managed, and what it got wrong."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+    exact: int = 0
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the peers' prints and warnings away."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def tried(count: Callable[[str], int], name: str, times: int = 2) -> tuple[float, int] | None:
+    """The shortest time and the count, `None` where the tool fails."""
+    best, macs = float("inf"), 0
+    for _ in range(times):
+        begin = time.perf_counter()
+        try:
+            with quiet():
+                macs = count(name)
+        except Exception:
+            return None
+        best = min(best, time.perf_counter() - begin)
+    return best, macs
+
+
+def compared(names: list[str], tools: dict[str, Callable[[str], int]]) -> dict[str, Record]:
+    """Each tool on each network, in turns; the count by hooks on convolutions and linear layers
+    that torchvision published is the reference where it counts nothing else.
+    """
+    records = {tool: Record() for tool in tools}
+    for name in names:
+        reference = published_macs(name)
+        for tool, count in tools.items():
+            result = tried(count, name)
+            if result is None:
+                records[tool].failed.append(name)
+                continue
+            records[tool].seconds[name], macs = result
+            records[tool].exact += abs(macs / 1e9 - reference) < 0.00051 if reference else 0
+    return records
+
+
+def published_macs(name: str) -> float | None:
+    """GMAC as torchvision publishes them, `None` where they leave attention out."""
+    if name.startswith(COUNTS_OTHERS):
+        return None
+    size = vision.default_input(name, {}).tensors[0].shape[-1]
+    for entry in torchvision.models.get_model_weights(name):
+        crop = entry.transforms().crop_size[0]
+        if crop == size:
+            return float(entry.meta["_ops"])
+    return None
+
+
+def report(records: dict[str, Record], names: list[str]) -> None:
+    """One line a tool: its time over archscope's on the networks that it manages."""
+    ours = records["archscope"].seconds
+    known = sum(published_macs(name) is not None for name in names)
+    print(f"{'tool':26}{'managed':>9}{'exact':>9}{'seconds':>10}{'archscope, same networks':>27}")
+    for tool, record in records.items():
+        total = sum(record.seconds.values())
+        same = sum(ours[name] for name in record.seconds)
+        print(
+            f"{tool:26}{len(record.seconds):6}/{len(names)}{record.exact:6}/{known}{total:10.2f}"
+            f"{same / total if total else 0:26.3f}×"
+        )
+    meta = sum(records["torch.utils.flop_counter"].seconds.values())
+    if meta:
+        ratio = sum(ours.values()) / meta
+        print(
+            f"archscope on all {len(ours)} networks takes {ratio:.2f}× what flop_counter on meta "
+            f"takes for the {len(records['torch.utils.flop_counter'].seconds)} that it manages"
+        )
+
+
+def main() -> None:
+    """Print versions and the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="networks; all by default")
+    parser.add_argument("--tools", nargs="*", default=list(TOOLS), choices=list(TOOLS))
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    names = chosen.names or torchvision.models.list_models(module=torchvision.models)
+    tools: dict[str, Any] = {
+        tool: count
+        for tool, (package, count) in TOOLS.items()
+        if tool in chosen.tools and importlib.util.find_spec(package)
+    }
+    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, "
+          f"torch {torch.__version__}, torchvision {torchvision.__version__}")  # fmt: skip
+    for count in tools.values():
+        tried(count, "resnet18", times=1)  # imports
+    report(compared(names, tools), names)
+
+
+if __name__ == "__main__":
+    main()

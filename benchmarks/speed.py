@@ -1,0 +1,124 @@
+"""What counting costs: beside a bare meta pass, with depth, in memory, and at the start.
+
+`python benchmarks/speed.py`; every ratio is of two times taken in turns in one run.
+"""
+
+from __future__ import annotations
+
+import gc
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+import torchvision
+from torch import nn
+
+import archscope
+from archscope.study.analyse import Subject, count, find
+from archscope.study.call import NetworkCall, network_call
+
+ATTENTION = ("vit_", "swin_", "maxvit_")
+ROUNDS = 3
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Processor time, which other processes on the machine disturb less."""
+    begin = time.process_time()
+    work()
+    return time.process_time() - begin
+
+
+def bare_forward(subject: Subject, call: NetworkCall) -> float:
+    args, kwargs = call.on_meta()
+    with torch.no_grad():
+        return seconds(lambda: subject.module(*args, **kwargs))
+
+
+def bare_backward(subject: Subject, call: NetworkCall) -> float:
+    args, kwargs = call.on_meta()
+    out = subject.module(*args, **kwargs)
+    taken = seconds(lambda: torch.autograd.backward(out, torch.empty_like(out)))
+    subject.module.zero_grad()
+    return taken
+
+
+def ratios(name: str) -> tuple[float, float, float, float]:
+    """Bare forward, counted forward, bare backward, counted backward, each the best of some."""
+    subject = find(name, {})
+    call = network_call(subject, None, None)
+    times: list[list[float]] = [[], [], [], []]
+    for _ in range(ROUNDS):
+        times[0].append(bare_forward(subject, call))
+        times[1].append(seconds(lambda: count(subject, call)))
+        times[2].append(bare_backward(subject, call))
+        times[3].append(seconds(lambda: count(subject, call, backward=True)))
+    best = [min(taken) for taken in times]
+    return best[0], best[1], best[2], best[3] - best[1]
+
+
+def beside_bare_passes() -> None:
+    names = torchvision.models.list_models(module=torchvision.models)
+    taken = {name: ratios(name) for name in names}
+    groups = {
+        f"all {len(names)} networks": names,
+        "attention networks": [name for name in names if name.startswith(ATTENTION)],
+        **{name: [name] for name in ("resnet50", "densenet121", "resnext101_32x8d")},
+    }
+    for label, chosen in groups.items():
+        bare, counted, bare_back, counted_back = (
+            sum(taken[name][part] for name in chosen) for part in range(4)
+        )
+        print(f"{label:24} forward {counted / bare:.2f}×, backward {counted_back / bare_back:.2f}×")
+
+
+def with_depth() -> None:
+    for depth in (10, 100, 1000, 5000):
+        network = nn.Sequential(*(nn.Conv2d(8, 8, 3, padding=1) for _ in range(depth)))
+        taken = min(seconds(lambda: archscope.summary(network, "8x8x8")) for _ in range(ROUNDS))
+        print(f"{depth:6} layers {taken / depth * 1e6:8.0f} microseconds a layer")
+
+
+def memory() -> None:
+    """Peak resident memory that counting a network of 1.2 billion parameters adds."""
+    archscope.summary("resnet18")
+    gc.collect()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    total = archscope.summary("torch.nn:Transformer", "src=10x2048,tgt=10x2048", d_model=2048,
+                              nhead=16, dim_feedforward=8192, num_encoder_layers=10,
+                              num_decoder_layers=10, batch_first=True).total  # fmt: skip
+    added = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(f"{total.params / 1e9:.2f} billion parameters add {added:.0f} MiB")
+
+
+def start() -> None:
+    commands = {
+        "import torch": (sys.executable, "-c", "import torch"),
+        "archscope --help": (sys.executable, "-m", "archscope", "--help"),
+        "archscope summary lenet": (
+            sys.executable, "-m", "archscope", "--no-cache", "summary", "lenet",
+        ),
+    }  # fmt: skip
+    best = dict.fromkeys(commands, float("inf"))
+    for _ in range(ROUNDS):
+        for name, command in commands.items():
+            begin = time.perf_counter()
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            best[name] = min(best[name], time.perf_counter() - begin)
+    for name, taken in best.items():
+        print(f"{name:24} {taken:.2f} s, {taken / best['import torch']:.2f}× import torch")
+
+
+def main() -> None:
+    """Print every figure."""
+    torch.set_num_threads(1)
+    memory()
+    start()
+    with_depth()
+    beside_bare_passes()
+
+
+if __name__ == "__main__":
+    main()

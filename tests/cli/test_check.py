@@ -74,3 +74,8 @@ def test_diff_of_two_saved_versions(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "out_features 10 → 20" in printed and "61,706" in printed and "850" in printed
     assert run(["diff", old, old]) == 0
     assert "No total changed" in capsys.readouterr().out
+
+
+def test_the_documented_budget_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    example = Path(__file__).parents[2] / "docs" / "ci" / "budget.toml"
+    assert run(["check", str(example)]) == 0

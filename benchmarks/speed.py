@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torchvision
@@ -77,7 +78,8 @@ def beside_bare_passes() -> None:
 def with_depth() -> None:
     for depth in (10, 100, 1000, 5000):
         network = nn.Sequential(*(nn.Conv2d(8, 8, 3, padding=1) for _ in range(depth)))
-        taken = min(seconds(lambda: archscope.summary(network, "8x8x8")) for _ in range(ROUNDS))
+        work = partial(archscope.summary, network, "8x8x8")
+        taken = min(seconds(work) for _ in range(ROUNDS))
         print(f"{depth:6} layers {taken / depth * 1e6:8.0f} microseconds a layer")
 
 

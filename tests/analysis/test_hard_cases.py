@@ -264,7 +264,7 @@ class Checkpoints(nn.Module):
 
 def test_checkpointed_segments_run_twice_and_are_listed_once() -> None:
     summary = counted(Checkpoints())
-    assert len(summary.layers) == 4
+    assert [layer.kind for layer in summary.layers if layer.macs] == ["Linear"] * 4
     assert summary.total.macs == 64
     # Gradients: 16 of the first layer, 32 of the others; one segment of two runs again at least.
     assert summary.total.macs_backward in (16 + 3 * 32 + 16, 16 + 3 * 32 + 32)

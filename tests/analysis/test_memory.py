@@ -102,7 +102,9 @@ def really_peaks(network, image, optimizer):
     step()
     state = [t for entry in optimizer.state.values() for t in entry.values() if t.dim()]
     held = sum(t.nbytes for t in (*network.parameters(), *network.buffers(), image, *state))
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+    with profile(
+        activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True
+    ) as profiler:
         step()
     events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
     now = most = 0

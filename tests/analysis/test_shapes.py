@@ -306,8 +306,10 @@ def test_new_tensors() -> None:
 def test_rolling_and_norms() -> None:
     for x, dims in product(EVERY, ([0], [1, 2], [-1, 0])):
         agrees(aten.roll.default, x, [1] * len(dims), dims)
+        # PyTorch 2.11's meta kernel keeps a side of 1 that is named from the end.
+        sides = [dim % x.dim() for dim in dims]
         for keep in (False, True):
-            agrees(aten.linalg_vector_norm.default, x, 2.0, dims, keep)
+            agrees(aten.linalg_vector_norm.default, x, 2.0, sides, keep)
     assert not agrees(aten.roll.default, meta(2, 3), [1])
     assert agrees(aten.roll.default, meta(2, 3), [1], [0])
     assert agrees(aten.linalg_vector_norm.default, meta(2, 3), 2.0, [-1], True)

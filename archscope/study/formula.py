@@ -103,9 +103,14 @@ class Formula:
         found = total((self.macs, self.activation_bytes or Polynomial())).strides()
         return {s: found[s] for s in self.sides if found.get(s, 1) > 1}
 
+    @property
+    def multiples(self) -> dict[str, tuple[int, str]]:
+        """For each side, its stride and the symbol in the other case: H = 32h, or h = 32H."""
+        return {s: (k, s.upper() if s.islower() else s.lower()) for s, k in self.strides.items()}
+
     def reduced(self, form: Polynomial) -> Polynomial:
-        """A form at multiples of the strides: H = 32h."""
-        return form.at_multiples({s: (k, s.lower()) for s, k in self.strides.items()})
+        """A form at multiples of the strides."""
+        return form.at_multiples(self.multiples)
 
 
 def formula(

@@ -38,7 +38,7 @@ _LAYER_COLUMNS = (
 
 
 def _total_rows(found: Formula) -> tuple[Row, ...]:
-    multiples = ", ".join(f"{s} = {k}{s.lower()}" for s, k in found.strides.items())
+    multiples = ", ".join(f"{s} = {k}{part}" for s, (k, part) in found.multiples.items())
     rows = [Row(("Parameters", f"{found.params:,}"))]
     for name, form in (("MACs", found.macs), ("Activation bytes", found.activation_bytes)):
         rows.append(Row((name, "no closed form" if form is None else str(form))))

@@ -33,6 +33,13 @@ def test_resnet50_reduces_to_the_polynomial_worked_out_by_hand(resnet50) -> None
     assert resnet50.strides == {"H": 32, "W": 32}
 
 
+def test_the_reduced_form_never_writes_a_symbol_by_itself() -> None:
+    """`h = 32h` would say that h is 0."""
+    found = formula(nn.Conv2d(3, 8, 2, stride=2), input="3xhxw")
+    assert found.multiples == {"h": (2, "H"), "w": (2, "W")}
+    assert str(found.reduced(found.macs)) == "96·N·H·W"
+
+
 def test_resnet50_has_the_published_count_at_its_usual_size(resnet50) -> None:
     """Published by torchvision: 4.089 GMACs and 25 557 032 parameters."""
     assert resnet50.macs.value({"N": 1, "H": 224, "W": 224}) == 4_089_184_256

@@ -80,6 +80,9 @@ def command(
     from archscope.resolve import parse_settings
 
     check_outputs(outputs)
+    if outputs and (max_batch or all_reports):
+        other = "--max-batch" if max_batch else "--all-reports"
+        raise ArchscopeError(f"-o {outputs[0]}", f"does not go with {other}", "leave out one")
     sizes = _sizes(batches)
     plan = _plan(**chosen)
     if model is None:
@@ -94,6 +97,8 @@ def command(
 
     with _progress() as progress:
         profiles = sweep(model, plan, sizes, input=input_text, keywords=keywords, progress=progress)
+    if not any(profile.phases for profile in profiles):
+        raise KeyboardInterrupt
     emit(profile_report(profiles, every_layer=every_layer), outputs)
     _leave_if_interrupted(profiles)
 
@@ -109,7 +114,7 @@ def _plan(
     from archscope.measure.step import Settings
 
     name = device or devices.best()
-    devices.find(name)
+    _check_cuda(devices.find(name).type, dtype, cuda_graph)
     settings = Settings(
         device=name,
         dtype=dtype,
@@ -124,6 +129,13 @@ def _plan(
     rule = StoppingRule(precision=precision / 100, max_seconds=max_seconds)
     modes: Any = ("training", "inference") if only is None else (only,)
     return Plan(settings, rule, modes)
+
+
+def _check_cuda(device: str, dtype: str, cuda_graph: bool) -> None:
+    asked = {"--dtype tf32": dtype == "tf32", "--cuda-graph": cuda_graph}
+    for option, given in asked.items():
+        if given and device != "cuda":
+            raise ArchscopeError(option, "needs --device cuda", f"leave it out on {device}")
 
 
 def _sizes(text: str) -> list[int]:

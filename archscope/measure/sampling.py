@@ -19,15 +19,13 @@ from itertools import combinations, pairwise
 from typing import Protocol
 
 from archscope.records import Measurement
+from archscope.records.measured import FEWEST_RUNS
 
 Z95 = 1.959963984540054
 """Two-sided 95 % quantile of the normal distribution."""
 
 MAD_TO_SIGMA = 1.4826
 """Median absolute deviation to standard deviation of a normal distribution."""
-
-FEWEST = 6
-"""Samples whose extremes hold the median with 95 %: 1 − 2·0.5ⁿ ≥ 0.95."""
 
 Laps = tuple[float, ...]
 """Seconds of each stage of one repetition, in order."""
@@ -177,7 +175,7 @@ def summarise(
     if states is not None:
         low, high = min(low, states[0]), max(high, states[1])
     half_width = (high - low) / 2 / max(statistics.median(seconds), 1e-12)
-    enough = len(seconds) >= FEWEST
+    enough = len(seconds) >= FEWEST_RUNS
     converged = enough and half_width <= rule.precision
     converged = converged and effective_count(seconds) >= rule.min_effective
     warnings = _warnings(seconds)

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from archscope.records.network import Analysis, InputSpec
 
+FEWEST_RUNS = 6
+"""Samples whose extremes hold the median with 95 %: 1 − 2·0.5ⁿ ≥ 0.95."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
@@ -45,6 +48,11 @@ class Measurement:
     def relative_half_width(self) -> float:
         """Half the interval over the median; never printed tighter than 0.2 %."""
         return max(0.002, (self.median_high - self.median_low) / 2 / self.median)
+
+    @property
+    def known_half_width(self) -> float | None:
+        """`relative_half_width`, `None` where the runs are too few for an interval."""
+        return self.relative_half_width if len(self.seconds) >= FEWEST_RUNS else None
 
     def _quantile(self, share: float) -> float:
         ordered = sorted(self.seconds)

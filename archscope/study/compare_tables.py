@@ -161,7 +161,7 @@ def _measured_rows(
         c.label for c, m in zip(block, found, strict=True)
         if m is fastest and alone and len(everywhere) > 1
     )  # fmt: skip
-    spread = [None if m is None else m.relative_half_width for m in found]
+    spread = [None if m is None else m.known_half_width for m in found]
     rows = [
         Row(_with_ratios(title, medians, ratios), best=best, unit="seconds"),
         Row(_with_ratios("± of it (95 %)", spread, [None] * len(block)), depth=1, unit="percent"),

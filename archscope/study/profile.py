@@ -98,7 +98,7 @@ def _measured(profile: Profile, phase: str, measurement: Measurement) -> tuple[C
     return (
         phase,
         measurement.median,
-        measurement.relative_half_width,
+        measurement.known_half_width,
         profile.throughput(phase),
         low,
         high,
@@ -193,7 +193,10 @@ def _phase_columns(profile: Profile) -> list[str]:
 def _time_columns(first: Column, phases: Sequence[str]) -> tuple[Column, ...]:
     return (
         first,
-        *(Column(f"{phase}_seconds", phase.capitalize(), "seconds") for phase in phases),
+        *(
+            Column(f"{phase}_seconds", phase.capitalize(), "seconds", int(phase == "accumulation"))
+            for phase in phases
+        ),
         Column("total_seconds", "Total", "seconds"),
         Column("time_share", "Time", "percent"),
     )

@@ -104,6 +104,21 @@ def test_interruption_reports_what_is_known_and_leaves_with_130(
     assert "backward" in out and "inference" not in out.partition("Measured with")[0]
 
 
+def test_interruption_before_anything_is_known_leaves_files_as_they_were(
+    network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session, "_time", stopped)
+    file = tmp_path / "run.json"
+    file.write_text("of last week")
+    assert run(["profile", f"{network}:Net", *QUICK, "-o", str(file)]) == 130
+    assert capsys.readouterr().out == ""
+    assert file.read_text() == "of last week"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -115,6 +130,9 @@ def test_interruption_reports_what_is_known_and_leaves_with_130(
         (("Net", "--input", "4x8x8"), "fails in forward"),
         (("Net", "--all-reports"), "--all-reports: goes without MODEL"),
         (("Net", "-o", "run.xyz"), "unknown suffix"),
+        (("Net", "-o", "run.json", "--max-batch"), "does not go with --max-batch"),
+        (("Net", "--cuda-graph"), "--cuda-graph: needs --device cuda"),
+        (("Net", "--dtype", "tf32"), "--dtype tf32: needs --device cuda"),
     ],
 )
 def test_mistakes_are_one_line(

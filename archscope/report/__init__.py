@@ -19,17 +19,19 @@ def pages(data: Data) -> tuple[Page, ...]:
     """All articles, in the order of the index."""
     from archscope.report import (
         corrections,
+        coverage,
         equal_cost,
         family_tree,
         group_count,
         growth_rate,
         normalisation,
         signal_propagation,
+        verification,
     )
 
     articles = (
         equal_cost, group_count, family_tree, growth_rate, normalisation, signal_propagation,
-        corrections,
+        verification, coverage, corrections,
     )  # fmt: skip
     return tuple(article.page(data) for article in articles)
 

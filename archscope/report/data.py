@@ -12,9 +12,13 @@ from typing import Any
 from archscope import archive
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Profile, SignalPropagation
+from archscope.study import verify
 from archscope.study.groups import GroupSweep, Member
+from archscope.study.verify import Verification
 
 FACTS = "facts.json"
+VERIFIED = "verify.json"
+COVERAGE = "coverage.json"
 PREFIX = "counted-"
 
 
@@ -28,12 +32,15 @@ class Data:
         facts: date of the count, published accuracies, depths, and which group counts stand in
             which view.
         signals: activation and gradient statistics by file name without its suffix.
+        texts: the files that hold no record, by name: what `archscope verify --all --save` and
+            `benchmarks/speed.py coverage` wrote.
     """
 
     counted: Mapping[str, Analysis]
     measured: Mapping[str, Profile]
     facts: Mapping[str, Any]
     signals: Mapping[str, SignalPropagation] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path) -> Data:
@@ -48,7 +55,7 @@ class Data:
         records = {
             file.stem: archive.load(file)
             for file in sorted(folder.glob("*.json"))
-            if file.name != FACTS
+            if file.name not in (FACTS, VERIFIED, COVERAGE)
         }
         counted = {
             name.removeprefix(PREFIX): record
@@ -57,7 +64,13 @@ class Data:
         }
         measured = {n: record for n, record in records.items() if isinstance(record, Profile)}
         signals = {n: r for n, r in records.items() if isinstance(r, SignalPropagation)}
-        return cls(counted, measured, json.loads(path.read_text(encoding="utf-8")), signals)
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        texts = {
+            name: (folder / name).read_text(encoding="utf-8")
+            for name in (VERIFIED, COVERAGE)
+            if (folder / name).is_file()
+        }
+        return cls(counted, measured, facts, signals, texts)
 
     def analysis(self, name: str) -> Analysis:
         """One count.
@@ -78,6 +91,31 @@ class Data:
         if name not in self.signals:
             raise ArchscopeError(f"{name}.json", "is missing", "save it with archscope signal -o")
         return self.signals[name]
+
+    @property
+    def verifications(self) -> tuple[list[Verification], dict[str, str]]:
+        """What other tools and publications say of torchvision's networks.
+
+        Raises:
+            ArchscopeError: it is missing.
+        """
+        return verify.loads(self._text(VERIFIED, "save it with archscope verify --all --save"))
+
+    @property
+    def coverage(self) -> dict[str, Any]:
+        """Every torchvision network: what it costs, or why it cannot be counted.
+
+        Raises:
+            ArchscopeError: it is missing.
+        """
+        text = self._text(COVERAGE, "save it with python benchmarks/coverage.py")
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+    def _text(self, name: str, remedy: str) -> str:
+        if name not in self.texts:
+            raise ArchscopeError(name, "is missing", remedy)
+        return self.texts[name]
 
     def profile(self, job: str) -> Profile | None:
         """The measurement of a job, on a GPU where there is one of each."""

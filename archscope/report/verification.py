@@ -1,0 +1,117 @@
+"""How other tools count torchvision's networks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from archscope.report.data import Data
+from archscope.report.page import Page
+from archscope.study.verify import TITLES, Figure, Verification
+from archscope.study.verify_tables import overview_report
+from archscope.table import Column, Row, Table
+
+BY_TOOL = (
+    Column("tool", "Tool or publication", "name"),
+    Column("quantity", "Quantity", "text"),
+    Column("networks", "Networks", "exact"),
+    Column("equal", "Equal", "exact"),
+    Column("over", "Over", "exact"),
+    Column("under", "Under", "exact"),
+    Column("fails", "Fails", "exact"),
+    Column("unexplained", "No known reason", "exact"),
+)
+
+BY_REASON = (
+    Column("tool", "Tool or publication", "name"),
+    Column("quantity", "Quantity", "text"),
+    Column("reason", "Why it parts from the count", "text"),
+    Column("networks", "Networks", "exact"),
+)
+
+
+def page(data: Data) -> Page:
+    """Who agrees with the count, and why not?"""
+    found, failures = data.verifications
+    (overview,) = overview_report(found, failures).tables
+    return Page(
+        slug="verification",
+        title="How other tools count",
+        summary="torchvision's networks as other tools and publications count them, and why those "
+        "that part from the count do.",
+        question="Several tools count multiply-accumulates, and torchvision publishes its own.\n"
+        "Do they agree with archscope, and where they do not, why?",
+        blocks=(_by_tool(found), _by_reason(found), overview),
+        findings=tuple(_findings(found, failures)),
+        commands=("archscope verify --all --save reports/data/verify.json",),
+    )
+
+
+def _figures(found: Sequence[Verification]) -> dict[tuple[str, str], list[Figure]]:
+    """Every figure by the tool or publication, without its version, and the quantity."""
+    figures: dict[tuple[str, str], list[Figure]] = {}
+    for verification in found:
+        for figure in verification.figures:
+            key = (figure.source.partition(",")[0], TITLES[figure.quantity])
+            figures.setdefault(key, []).append(figure)
+    return figures
+
+
+def _over(figure: Figure) -> bool:
+    return figure.theirs is not None and not figure.agrees and figure.theirs > figure.ours
+
+
+def _under(figure: Figure) -> bool:
+    return figure.theirs is not None and not figure.agrees and figure.theirs < figure.ours
+
+
+def _by_tool(found: Sequence[Verification]) -> Table:
+    rows = [
+        Row(
+            (
+                tool,
+                quantity,
+                len(figures),
+                sum(figure.agrees for figure in figures),
+                sum(map(_over, figures)),
+                sum(map(_under, figures)),
+                sum(figure.theirs is None for figure in figures),
+                sum(not figure.passed for figure in figures),
+            )
+        )
+        for (tool, quantity), figures in _figures(found).items()
+    ]
+    return Table("Networks on which a tool agrees with the count", BY_TOOL, tuple(rows))
+
+
+def _by_reason(found: Sequence[Verification]) -> Table:
+    rows = []
+    for (tool, quantity), figures in _figures(found).items():
+        reasons = Counter(reason for figure in figures for reason in figure.reasons)
+        rows += [Row((tool, quantity, *pair)) for pair in reasons.most_common()]
+    return Table(
+        "Why they part",
+        BY_REASON,
+        tuple(rows),
+        ("A reason counts only where it makes up the whole difference, to the unit.",),
+    )
+
+
+def _findings(found: Sequence[Verification], failures: dict[str, str]) -> Iterator[str]:
+    unexplained = [v.model for v in found if not v.passed]
+    whole = len(found) + len(failures)
+    yield (
+        f"archscope counts {len(found)} of torchvision's {whole} networks"
+        + (f"; it does not count {', '.join(failures)}." if failures else ".")
+    )
+    if unexplained:
+        yield (
+            f"On {len(unexplained)} of them some tool parts from the count for no reason that is "
+            f"known: {', '.join(unexplained)}."
+        )
+    else:
+        yield "Wherever a tool parts from the count, the reason is known and makes up all of it."
+    for (tool, quantity), figures in _figures(found).items():
+        told = [figure for figure in figures if figure.theirs is not None]
+        equal = sum(figure.agrees for figure in told)
+        yield f"{tool} agrees on the {quantity} of {equal} of the {len(told)} networks it counts."

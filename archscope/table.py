@@ -140,6 +140,7 @@ class Chart:
         kind: `bars` are grouped, `stacked` bars add up, `scatter` may carry `frontier`.
         frontier: names of the points on the Pareto front, drawn as a line through them.
         lines: reference lines (roofs) as series drawn without markers.
+        to_scale: one unit is as long along y as along x.
     """
 
     title: str
@@ -150,6 +151,7 @@ class Chart:
     frontier: tuple[str, ...] = ()
     lines: tuple[Series, ...] = field(default=())
     notes: tuple[str, ...] = ()
+    to_scale: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,6 +143,8 @@ def _scale(axes: Any, chart: Chart) -> None:
         axes.set_xscale("log")
     if chart.y.log:
         axes.set_yscale("log")
+    if chart.to_scale:
+        axes.set_aspect("equal")
 
 
 def _note_lines(chart: Chart) -> list[str]:

@@ -21,18 +21,20 @@ def linear_ticks(low: float, high: float, unit: Unit) -> list[float]:
     span = high - low
     if not (span > 0 and math.isfinite(span)):
         return [low]
-    step = _step(span / (TICKS - 1), unit)
+    step = _step(span / (TICKS - 1), unit, max(abs(low), abs(high)))
     slack = 1e-9 * span  # a limit that misses its own tick by rounding still shows it
     first = math.ceil((low - slack) / step)
     last = math.floor((high + slack) / step)
     return [index * step for index in range(first, last + 1)]
 
 
-def _step(smallest: float, unit: Unit) -> float:
+def _step(smallest: float, unit: Unit, largest: float) -> float:
     """The smallest round step that is no smaller than asked."""
     if unit == "bytes" and smallest >= 1:
         base = 1024.0 ** math.floor(math.log(smallest, 1024))
         factors: tuple[float, ...] = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1024)
+        if largest >= 1024 * base:  # 500 MiB steps would lead past 1 GiB to 1.46 GiB
+            factors = tuple(2.0**power for power in range(11))
     else:
         base = 10.0 ** math.floor(math.log10(smallest))
         factors = (1, 2, 2.5, 5, 10)

@@ -138,7 +138,7 @@ def fields_report(network: NetworkFields, pattern: str | None = None) -> Report:
         drawn = _last_at_each_stride(shown)
     else:
         shown = [layer for layer in layers if fnmatchcase(layer.name, pattern)]
-        drawn = [layer for layer in shown if _is_local(layer)][:DRAWN]
+        drawn = [layer for layer in shown if _is_local(layer)]
     if not shown:
         raise ArchscopeError(
             f"--layers {pattern}", "matches no layer", f"try {layers[-1].name.split('.')[0]}*"
@@ -249,7 +249,7 @@ def _notes(network: NetworkFields) -> tuple[str, ...]:
         )
     if network.found.unknown:
         names = ", ".join(network.found.unknown)
-        notes.append(f"Unknown (–) after {names}, which has no rule.")
+        notes.append(f"Unknown (–) after operators without a rule: {names}.")
     return tuple(notes)
 
 
@@ -293,14 +293,21 @@ def _image_chart(network: NetworkFields, drawn: Sequence[LayerField]) -> Chart:
     """The field of the middle position of each layer, over the outline of the image."""
     height, width = network.found.image
     outline = Series("input image", (0, width, width, 0, 0), (0, 0, height, height, 0))
+    frames: dict[tuple[object, ...], Series] = {}
+    for frame in map(_rectangle, drawn):
+        frames.setdefault((frame.x, frame.y), frame)
     return Chart(
         f"Receptive fields of {network.model} over its input",
         "line",
         Axis("width, pixels", "decimal"),
         Axis("height, pixels", "decimal"),
-        tuple(_rectangle(layer) for layer in drawn),
+        tuple(frames.values())[:DRAWN],
         lines=(outline,),
-        notes=("Each frame holds what the middle position of a layer depends on.",),
+        notes=(
+            "Each frame holds what the middle position of a layer depends on; of layers with the "
+            "same frame the first is named.",
+        ),
+        to_scale=True,
     )
 
 

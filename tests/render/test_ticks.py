@@ -12,6 +12,7 @@ from archscope.render.ticks import TICKS, linear_ticks, log_ticks, tick_texts
         (0, 25.6e6, "count", ["0", "10 M", "20 M"]),
         (0, 4.5 * 2**30, "bytes", ["0", "1 GiB", "2 GiB", "3 GiB", "4 GiB"]),
         (0, 300 * 2**20, "bytes", ["0", "100 MiB", "200 MiB", "300 MiB"]),
+        (0, 2.1 * 2**30, "bytes", ["0", "512 MiB", "1 GiB", "1.5 GiB", "2 GiB"]),
         (0, 0.0031, "seconds", ["0", "1 ms", "2 ms", "3 ms"]),
         (0.56, 0.84, "percent", ["60 %", "70 %", "80 %"]),
         (0.55, 1.02, "ratio", ["0.6×", "0.7×", "0.8×", "0.9×", "1×"]),

@@ -48,6 +48,12 @@ def test_the_figure_frames_the_field_of_the_middle_position():
     assert (min(frame.x), max(frame.x)) == (13, 18)
     (outline,) = chart.lines
     assert (max(outline.x), max(outline.y)) == (32, 32)
+    assert chart.to_scale
+
+
+def test_layers_with_the_same_frame_are_drawn_once():
+    (chart,) = fields_report(small(), "[2-3]").charts
+    assert len(chart.series) == 1
 
 
 def test_a_pattern_chooses_layers_and_must_match():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -113,6 +114,9 @@ def _plan(
     from archscope.measure.session import Plan
     from archscope.measure.step import Settings
 
+    if mode is not None:
+        # It warns of a CUDA compiler without a CUDA device, which is no news to the user.
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     name = device or devices.best()
     _check_cuda(devices.find(name).type, dtype, cuda_graph)
     settings = Settings(

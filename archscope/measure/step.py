@@ -92,7 +92,9 @@ class Loss(nn.Module):
         tensors = [leaf for leaf in leaves(output) if leaf.is_floating_point()]
         if not tensors:
             raise ArchscopeError(
-                "network", "returns no floating-point tensor", "profile it with --eval"
+                "network",
+                "returns no floating-point tensor to differentiate",
+                "measure inference with archscope profile --eval",
             )
         first = tensors[0]
         if len(tensors) == 1 and first.dim() == 0:

@@ -156,7 +156,8 @@ def _measured_rows(
         else _ratio(None if m is None else m.median, medians[0])
         for m in found
     ]  # fmt: skip
-    alone = not any(m is not fastest and overlap(m, fastest) for m in everywhere)
+    known = all(m.known_half_width is not None for m in everywhere)
+    alone = known and not any(m is not fastest and overlap(m, fastest) for m in everywhere)
     best = frozenset(
         c.label for c, m in zip(block, found, strict=True)
         if m is fastest and alone and len(everywhere) > 1

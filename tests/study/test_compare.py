@@ -117,9 +117,9 @@ def test_many_models_get_several_tables_and_one_best() -> None:
     assert tables[0].notes == ()
 
 
-def timed(contender: Contender, median: float, half: float) -> Contender:
+def timed(contender: Contender, median: float, half: float, runs: int = 6) -> Contender:
     """The contender with a forward pass of this median and half interval."""
-    measurement = Measurement((median,), median - half, median + half)
+    measurement = Measurement((median,) * runs, median - half, median + half)
     analysis = contender.analysis
     layers = tuple(
         LayerTime(layer.name, layer.kind, layer.call, {"inference": median / len(analysis.calls)})
@@ -140,6 +140,12 @@ def test_a_measured_difference_inside_the_intervals_is_none(pair: tuple[Contende
     assert best(table, "Inference latency") == frozenset()
     note = stage_tables(close)[-1].notes[0]
     assert note == "Difference in the whole inference time: none, the intervals overlap."
+
+
+def test_too_few_runs_have_neither_interval_nor_winner(pair: tuple[Contender, ...]) -> None:
+    (table,) = totals_tables([timed(pair[0], 10e-3, 0, runs=2), timed(pair[1], 12e-3, 0, runs=2)])
+    assert cell(table, "± of it (95 %)", pair[0].label) is None
+    assert best(table, "Inference latency") == frozenset()
 
 
 def test_a_measured_difference_outside_the_intervals_has_a_winner(

@@ -7,7 +7,7 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis
@@ -235,3 +235,18 @@ def test_a_layer_that_is_not_there_is_told_with_its_neighbours() -> None:
 def test_symbols_are_sent_to_formula() -> None:
     with pytest.raises(ArchscopeError, match="archscope formula"):
         explained("resnet18", input="3xHxW")
+
+
+class Mean(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x).relu().mean((2, 3))
+        return y
+
+
+def test_work_that_is_no_operation_on_each_output_is_a_plain_number() -> None:
+    """A ReLU and a mean of 2·4·4 values each, and 2 outputs: `32·outputs` would mean nothing."""
+    assert lines(explained(Mean(), input="1x4x4")["Mean"])["Elementwise"] == "64"

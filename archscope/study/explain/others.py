@@ -49,7 +49,8 @@ def elementwise(layer: Layer) -> list[Step]:
     work, size = layer.elementwise, elements(layer.output_shape)
     if not work:
         return []
-    if size and work % size == 0:
+    # More operations an element than operators ran is chance, such as a mean over many inputs.
+    if size and work % size == 0 and work // size <= layer.forward.operators:
         each = work // size
         values = shape_product(layer.output_shape)
         if each > 1:

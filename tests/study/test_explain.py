@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -235,6 +236,22 @@ def test_a_layer_that_is_not_there_is_told_with_its_neighbours() -> None:
 def test_symbols_are_sent_to_formula() -> None:
     with pytest.raises(ArchscopeError, match="archscope formula"):
         explained("resnet18", input="3xHxW")
+
+
+class JoinsAndAdds(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(3, 3, 3, padding=1)
+        self.b = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.a(x) + x, self.b(x)], 1)
+
+
+def test_work_beside_a_concatenation_is_told_too() -> None:
+    found = lines(explained(JoinsAndAdds(), input="3x8x8")["JoinsAndAdds"])
+    assert found["Concatenation"] == "3 + 3 = 6 channels"
+    assert found["Elementwise"] == "192", "the add on 3·8·8 values"
 
 
 class Mean(nn.Module):

@@ -76,7 +76,8 @@ def anything(layer: Layer) -> list[Step]:
 
 def container(layer: Layer, children: Sequence[Layer]) -> list[Step]:
     """A module's own operators beside its children: concatenations, residual adds, products."""
-    steps = [*_concatenation(layer, children), *_residual_adds(layer)]
+    joined = _concatenation(layer, children)
+    steps = [*joined, *(_residual_adds(layer) or (elementwise(layer) if joined else []))]
     if not steps and (layer.macs or layer.elementwise or layer.params or layer.shared_params):
         return anything(layer)
     return steps

@@ -126,7 +126,9 @@ def _session(step: Step, recorder: CallRecorder, steps: int) -> list[Any]:
         activities.append(ProfilerActivity.CUDA)
     synchronize = synchronizer(step.device)
     schedule = torch.profiler.schedule(wait=0, warmup=1, active=steps, repeat=1)
-    with recorder, torch.profiler.profile(activities=activities, schedule=schedule) as session:
+    # There is one cycle; without `acc_events` PyTorch 2.11 warns that only the last one is kept.
+    profiler = torch.profiler.profile(activities=activities, schedule=schedule, acc_events=True)
+    with recorder, profiler as session:
         for index in range(steps + 1):
             recorder.begin_step()
             with _opened(f"{events.STEP}{index}"):

@@ -73,7 +73,9 @@ def _cuda_peaks(step: Step) -> dict[str, int]:
 
 def _cpu_peaks(step: Step, held_bytes: dict[str, int]) -> dict[str, int]:
     """Follow every allocation of one profiled step, starting from what is held."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as session:
+    # There is one cycle; without `acc_events` PyTorch 2.11 warns that only the last one is kept.
+    profiler = profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True)
+    with profiler as session:
         for phase, stage in step.stages.items():
             with torch.profiler.record_function(events.STAGE + phase):
                 stage()

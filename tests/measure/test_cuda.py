@@ -97,7 +97,7 @@ def test_backward_convolutions_have_the_weight_shape_of_their_layer(measured):
     step = measured[0]
     recorder = layers.CallRecorder(step.modules)
     activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
-    with recorder, profile(activities=activities, record_shapes=True) as session:
+    with recorder, profile(activities=activities, record_shapes=True, acc_events=True) as session:
         layers._run_stages(step, recorder)
         torch.cuda.synchronize()
     raw = list(session.profiler.kineto_results.events())

@@ -99,7 +99,8 @@ def test_backward_events_have_the_weight_shape_of_the_layer_they_are_credited_to
     build, convolutions, recomputed = NETWORKS[name]
     step = training_step(build())
     recorder = CallRecorder(step.modules)
-    with recorder, profile(activities=[ProfilerActivity.CPU], record_shapes=True) as session:
+    profiler = profile(activities=[ProfilerActivity.CPU], record_shapes=True, acc_events=True)
+    with recorder, profiler as session:
         for phase, stage in step.stages.items():
             recorder.in_backward = phase == "backward"
             with torch.profiler.record_function(events.STAGE + phase):

@@ -149,7 +149,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     [
         ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("raise SystemExit(3)", "SystemExit: 3"),
-        ("x = 1 +", "SyntaxError"),
+        ("x = 1 +", r"SyntaxError: .* \(broken.py, line 1\); fix the file"),
     ],
 )
 def test_a_file_that_cannot_be_imported(tmp_path: Path, text: str, message: str) -> None:
@@ -169,3 +169,13 @@ def test_a_package_factory_is_built() -> None:
 def test_a_missing_package_is_named() -> None:
     with pytest.raises(ArchscopeError, match="no_such_package:Net: No module named"):
         network("no_such_package:Net")
+
+
+def test_a_file_taken_for_a_package_is_pointed_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_nets").mkdir()
+    (tmp_path / "own_nets" / "small.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ArchscopeError, match=r"write own_nets/small\.py:Net"):
+        network("own_nets.small:Net")

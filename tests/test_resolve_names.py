@@ -168,6 +168,7 @@ def test_activations_go_by_name_also_those_without_inplace() -> None:
         ("regnet_y_400mf", {"activation": "qq"}, "activation=qq: .*use .*gelu"),
         ("resnext50_32x4d", {"groups": 64}, "its constructor raises ValueError: .*groups"),
         ("resnet18", {"groups": 2}, "raises ValueError: BasicBlock only supports groups=1"),
+        ("run.json", {}, "run.json: is a file, and this needs the network itself; name that"),
     ],
 )
 def test_mistakes_are_told_in_one_line(name: str, keywords: dict[str, Any], message: str) -> None:

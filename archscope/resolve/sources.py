@@ -67,6 +67,8 @@ def recipe(name: str, keywords: Mapping[str, Any]) -> Recipe:
         return _from_package(place, attribute, keywords)
     if name in vision.names():
         return _from_torchvision(name, keywords)
+    if name.endswith(".json"):
+        raise ArchscopeError(name, "is a file, and this needs the network itself", "name that")
     remedy = nearest(name, [*zoo.names(), *vision.names()], "list them with `archscope models`")
     raise ArchscopeError(
         name, "is no known network", remedy if remedy.startswith("did") else
@@ -80,11 +82,13 @@ def _from_zoo(name: str, keywords: Mapping[str, Any]) -> Recipe:
     card = zoo.card(name)
     module = importlib.import_module(f"archscope.zoo.{card.family}")
     check_keywords(name, getattr(module, card.constructor), keywords)
-    sides = card.input.split("x")
-    sides[0] = str(keywords.get("input_channels", sides[0]))
-    if isinstance(keywords.get("image_size"), int):
-        sides[1:] = [str(keywords["image_size"])] * (len(sides) - 1)
-    spec = parse_input("x".join(sides))
+
+    def default_input(module: nn.Module) -> InputSpec:
+        sides = card.input.split("x")
+        sides[0] = str(keywords.get("input_channels", sides[0]))
+        if "image_size" in keywords:
+            sides[1:] = [str(keywords["image_size"])] * (len(sides) - 1)
+        return parse_input("x".join(sides))
 
     def construct() -> nn.Module:
         try:
@@ -93,7 +97,7 @@ def _from_zoo(name: str, keywords: Mapping[str, Any]) -> Recipe:
             given, _, admissible = str(error).partition(": ")
             raise ArchscopeError(f"--set {given}", admissible) from error
 
-    return Recipe("archscope zoo", construct, lambda module: spec)
+    return Recipe("archscope zoo", construct, default_input)
 
 
 def _from_torchvision(name: str, keywords: Mapping[str, Any]) -> Recipe:
@@ -166,7 +170,10 @@ def _from_package(place: str, attribute: str, keywords: Mapping[str, Any]) -> Re
     try:
         module = importlib.import_module(place)
     except ModuleNotFoundError as error:
-        raise ArchscopeError(argument, str(error), "give an installed package:factory") from error
+        file = f"{place.replace('.', '/')}.py"
+        here = Path(file).is_file()
+        remedy = f"write {file}:{attribute}" if here else "give an installed package:factory"
+        raise ArchscopeError(argument, str(error), remedy) from error
     except Exception as error:
         raise ArchscopeError(
             argument, f"its import raises {described(error)}", "fix the package"
@@ -249,6 +256,6 @@ def described(error: BaseException) -> str:
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
     file = Path(frame.tb_frame.f_code.co_filename) if frame is not None else Path()
-    if frame is None or file.parent == Path(__file__).parent:
-        return text  # raised by the call itself
+    if frame is None or file.parent == Path(__file__).parent or file.name.startswith("<frozen"):
+        return text  # raised by the call itself, or by Python's own import
     return f"{text} ({file.name}, line {frame.tb_lineno})"

@@ -35,6 +35,10 @@ FAMILIES = (
 )
 
 
+MAY_BE_ZERO = ("padding", "pool_padding", "bottleneck")
+"""Whole-number keywords that leave a part out at 0; all others start from 1."""
+
+
 @dataclass(frozen=True)
 class Card:
     """What is known of one network without building it.
@@ -115,5 +119,28 @@ def build(name: str, **keywords: Any) -> nn.Module:
         if keyword not in known:
             taken = ", ".join(known)
             raise ValueError(f"{keyword}: {name} takes no such keyword; it takes {taken}")
+        _check(known[keyword], keywords[keyword])
     network: nn.Module = constructor(**{**entry.keywords, **keywords})
     return network
+
+
+def _check(parameter: inspect.Parameter, value: object) -> None:
+    """Refuse a value whose type, or sign, no network can be built from.
+
+    Raises:
+        ValueError: `keyword=value: what is admissible`.
+    """
+    kind = parameter.annotation  # as text: the families postpone their annotations
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    fits, admissible = not number or kind.startswith("tuple"), "a name"
+    if kind == "int":
+        least = 0 if parameter.name in MAY_BE_ZERO else 1
+        fits, admissible = False, "a whole number"
+        if isinstance(value, int) and number:
+            fits, admissible = value >= least, f"at least {least}"
+    elif kind == "float":
+        fits, admissible = number, "a number"
+    elif kind == "bool":
+        fits, admissible = isinstance(value, bool), "True or False"
+    if not fits:
+        raise ValueError(f"{parameter.name}={value}: must be {admissible}")

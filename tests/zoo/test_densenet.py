@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from archscope import zoo
+from archscope.zoo.densenet import DenseBlock
 
 IMAGE = (3, 224, 224)
 
@@ -96,4 +97,4 @@ def test_bad_choices_name_the_admissible_ones():
     with pytest.raises(ValueError, match=r"^growth_rate=0: must be at least 1$"):
         zoo.build("dense_block", growth_rate=0)
     with pytest.raises(ValueError, match=r"^bottleneck=-1: must be 0 \(none\) or more$"):
-        zoo.build("dense_block", bottleneck=-1)
+        DenseBlock(bottleneck=-1)

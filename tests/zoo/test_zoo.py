@@ -230,3 +230,34 @@ def test_every_family_takes_each_normalisation(name, norm_layer):
 def test_a_callable_makes_the_normalisation_as_in_torchvision():
     network = zoo.build("lenet_bn", norm_layer=lambda channels: nn.GroupNorm(1, channels))
     assert network.bn2.num_groups == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "keyword", "value", "admissible"),
+    [
+        ("resnet", "num_classes", 0, "at least 1"),
+        ("resnet", "input_channels", -1, "at least 1"),
+        ("lenet", "padding", -1, "at least 0"),
+        ("densenet", "growth_rate", 2.5, "a whole number"),
+        ("lenet", "image_size", "x", "a whole number"),
+        ("lenet", "num_classes", True, "a whole number"),
+        ("lenet", "norm_hidden", 2, "True or False"),
+        ("nin", "dropout", "x", "a number"),
+        ("vgg", "norm_layer", 0, "a name"),
+    ],
+)
+def test_a_value_that_no_network_can_have_is_refused(name, keyword, value, admissible):
+    with pytest.raises(ValueError, match=f"^{keyword}={value}: must be {admissible}$"):
+        zoo.build(name, **{keyword: value})
+
+
+@pytest.mark.parametrize("family", zoo.FAMILIES)
+def test_the_defaults_of_a_constructor_are_values_that_build_takes(family, weightless):
+    """One network a constructor, given all its defaults by keyword."""
+    first = {zoo.card(n).constructor: n for n in zoo.names() if zoo.card(n).family == family}
+    for name in first.values():
+        constructor = getattr(
+            importlib.import_module(f"archscope.zoo.{family}"), zoo.card(name).constructor
+        )
+        defaults = {p.name: p.default for p in inspect.signature(constructor).parameters.values()}
+        weightless(name, **{**defaults, **zoo.card(name).keywords})

@@ -58,7 +58,14 @@ def loads(text: str, argument: str = "file") -> Record:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ArchscopeError(argument, f"is not JSON ({error})", "save it again with -o") from None
-    if not isinstance(data, dict) or data.get("archscope") not in KINDS:
+    kind: Any = data.get("archscope") if isinstance(data, dict) else None
+    if kind == "tables":
+        raise ArchscopeError(
+            argument,
+            "holds tables, not the record of a network",
+            "save one with archscope summary -o run.json",
+        )
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ArchscopeError(argument, "is no archscope record", "save one with -o run.json")
     if data.get("schema") != SCHEMA:
         raise ArchscopeError(
@@ -66,7 +73,7 @@ def loads(text: str, argument: str = "file") -> Record:
             f"has schema {data.get('schema')!r}, this archscope reads {SCHEMA}",
             "upgrade archscope or save it again",
         )
-    kind: Any = KINDS[data.pop("archscope")]
+    kind = KINDS[data.pop("archscope")]
     data.pop("schema")
     try:
         return _decoder(kind)(data)  # type: ignore[no-any-return]

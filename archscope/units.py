@@ -63,8 +63,9 @@ def percent(fraction: float, digits: int = 1) -> str:
 
 
 def ratio(number: float, digits: int = 3) -> str:
-    """Write a quotient: 0.9793 → `0.979×`."""
-    return f"{number:.{digits}f}×"
+    """Write a quotient: 0.9793 → `0.979×`; 0.00023, which would round to nothing → `0.00023×`."""
+    rounded = f"{number:.{digits}f}"
+    return f"{rounded if number == 0 or float(rounded) else _plain(number, 2)}×"
 
 
 _QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-zµ%]*)\s*\Z")

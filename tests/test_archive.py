@@ -25,6 +25,8 @@ from archscope.records import (
     TensorSpec,
     Work,
 )
+from archscope.render.plain import table_json
+from archscope.table import Table
 
 INPUT = InputSpec((TensorSpec((2, 3, "H", "W")), TensorSpec((2, 7), "int64", "ids")))
 LAYER = Layer(
@@ -84,6 +86,8 @@ def changed(**fields: Any) -> str:
         ("[" * 100_000, "is not JSON"),
         ("[]", "no archscope record"),
         ('{"archscope": "cake"}', "no archscope record"),
+        ('{"archscope": []}', "no archscope record"),
+        (table_json(Table("t", (), ())), "holds tables, not the record of a network"),
         (changed(schema=99), "schema 99, this archscope reads"),
         (changed(schema=None), "schema None"),
         (changed(model=3), "expected str, found 3"),

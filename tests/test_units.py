@@ -44,6 +44,8 @@ def test_seconds(number: float, text: str) -> None:
 def test_shares_and_ratios() -> None:
     assert units.percent(0.9793) == "97.9 %"
     assert units.ratio(0.97933) == "0.979×"
+    assert units.ratio(0.00023) == "0.00023×"
+    assert units.ratio(0.0) == "0.000×"
 
 
 def test_quantities_are_read_as_they_are_written() -> None:

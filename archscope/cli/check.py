@@ -19,7 +19,7 @@ from archscope.cli.options import output_option
 def command(
     file: str, as_json: bool, annotate: bool, junit_file: str | None, outputs: tuple[str, ...]
 ) -> int:
-    r"""Hold networks to the limits in BUDGET.TOML; exit 1 when one is over.
+    """Hold networks to the limits in BUDGET.TOML; exit 1 when one is over.
 
     \b
     [[budget]]
@@ -34,7 +34,7 @@ def command(
     [[budget.layers]]
     match = "layer4.*"
     max_params = "15M"
-    """
+    """  # noqa: D301
     from archscope.cli.output import check_outputs, emit, replace_file
     from archscope.study import budget, budget_file
 

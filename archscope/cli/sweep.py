@@ -36,7 +36,7 @@ def command(
     settings: tuple[str, ...], backward: bool, jobs: int | None, journal_path: str | None,
     resume: bool, outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
-    r"""Count MODEL for every combination of the given values.
+    """Count MODEL for every combination of the given values.
 
     KEY is a constructor keyword, `input` or `batch`; brackets hold a value with commas.
 
@@ -46,7 +46,7 @@ def command(
 
     A point that fails is told in its row. Finished points are kept in a journal at once, so that
     after an interruption the same command with --resume counts the others only.
-    """
+    """  # noqa: D301
     from archscope.cli.output import check_outputs, emit
 
     check_outputs(outputs)

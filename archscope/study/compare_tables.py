@@ -76,6 +76,7 @@ QUANTITIES = (
     _Quantity("Elementwise", "count", lambda c: c.analysis.total.elementwise, min, bounded=True),
     _Quantity("Activations", "bytes", lambda c: c.analysis.total.activation_bytes, min),
     _Quantity("Bytes moved", "bytes", lambda c: c.analysis.total.bytes_moved, min),
+    _Quantity("Operators", "exact", lambda c: c.analysis.total.operators, min),
     _Quantity("Flops per byte", "decimal", lambda c: _intensity(c.analysis.total), max),
     _Quantity("Training memory", "bytes", lambda c: c.training_bytes, min),
 )
@@ -237,6 +238,8 @@ def _totals_notes(chosen: Sequence[Contender]) -> tuple[str, ...]:
         for c in chosen
         if c.training_failure
     ]
+    if len({c.analysis.total.operators for c in chosen}) > 1:
+        notes.append("Operators: all that run forward; views are left out.")
     if any(c.training_bytes for c in chosen):
         notes.append("Training memory: predicted peak of a step with plain SGD in float32.")
     if any(c.top1 for c in chosen):

@@ -130,8 +130,7 @@ def sweep_groups(
         members = tuple(family.members(view, groups, first))
         anew = [member for member in members if member.groups != first.groups]
         if anew and all(member.analysis is None for member in anew):
-            named = ",".join(map(str, groups))
-            raise ArchscopeError(named, anew[0].problem, family.remedy(view))
+            raise family.refusal(view, groups, anew[0].problem)
         views[view] = members
     single = family.reference(1, family.fixed_width(1))
     return GroupSweep(first, single, family.by, views)
@@ -212,7 +211,14 @@ class _Family:
             raise ArchscopeError(str(groups), f"{groups} groups do not divide {whole} channels")
         return whole // groups
 
-    def remedy(self, view: Equal) -> str:
+    def refusal(self, view: Equal, groups: Sequence[int], problem: str) -> ArchscopeError:
+        """What to say when no member of a view can be had: the base or the counts are at fault."""
+        if problem.startswith("its constructor raises"):
+            remedy = "name one with groups in its blocks, such as resnet50"
+            return ArchscopeError(f"--base {self.model}", problem, remedy)
+        return ArchscopeError(",".join(map(str, groups)), problem, self._remedy(view))
+
+    def _remedy(self, view: Equal) -> str:
         if view != "none":
             return "give fewer groups"
         if self.by != PER_GROUP:

@@ -11,6 +11,7 @@ from archscope.resolve import published, published_entries, sources, vision
 from archscope.resolve.inputs import parse_input, setting_text
 from archscope.resolve.signatures import nearest
 from archscope.table import Column, Report, Row, Table
+from archscope.units import si
 
 LISTING = (
     Column("name", "Name", "name"),
@@ -57,9 +58,7 @@ def models_table(pattern: str = "") -> Table:
         known = [*zoo.names(), *vision.names()]
         rows = [_listed(name) for name in _matching(pattern, known)]
     if not rows:
-        raise ArchscopeError(
-            pattern, "no network has such a name", nearest(pattern, known, "")[:200]
-        )
+        raise ArchscopeError(pattern, "no network has such a name", _suggestion(pattern, known))
     title = f"{len(rows)} networks" if len(rows) > 1 else "1 network"
     note = "Parameters as published; unknown ones are told by `archscope summary NAME`."
     return Table(title, LISTING, tuple(rows), (note,))
@@ -75,8 +74,13 @@ def model_card(name: str) -> Table:
         return _zoo_card(name)
     if name in vision.names():
         return _torchvision_card(name)
-    remedy = nearest(name, [*zoo.names(), *vision.names()], "")
-    raise ArchscopeError(name, "is no network of the zoo or of torchvision", remedy[:200])
+    remedy = _suggestion(name, [*zoo.names(), *vision.names()])
+    raise ArchscopeError(name, "is no network of the zoo or of torchvision", remedy)
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    found = nearest(name, known, "")
+    return found if found.startswith("did") else "list all names with `archscope models`"
 
 
 def _matching(pattern: str, names: Iterable[str]) -> list[str]:
@@ -104,11 +108,15 @@ def _zoo_card(name: str) -> Table:
     ]
     preset = ", ".join(f"{key}={setting_text(value)}" for key, value in card.keywords.items())
     facts += [("preset keywords", preset, "")] if preset else []
-    facts += [
-        (quantity, f"{value:,}" if isinstance(value, int) else str(value), where)
-        for quantity, value, where in card.published
-    ]
+    facts += [(quantity, _printed(value), where) for quantity, value, where in card.published]
     return Table(f"{name}: {card.introduced}", FACTS, tuple(Row(fact) for fact in facts))
+
+
+def _printed(value: int | float | str) -> str:
+    """A published value: whole numbers in full, rounded counts as millions or billions."""
+    if isinstance(value, int):
+        return f"{value:,}"
+    return si(value) if isinstance(value, float) and value >= 1000 else str(value)
 
 
 def _torchvision_card(name: str) -> Table:

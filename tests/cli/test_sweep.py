@@ -81,3 +81,11 @@ def test_a_record_without_times_is_no_profile(tmp_path, capsys):
     capsys.readouterr()
     assert run(["sweep-groups", "1,2", "--profile", str(record)]) == 2
     assert "holds no times" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["sweep", "check"])
+def test_the_example_of_a_help_keeps_its_lines(command, capsys):
+    assert run([command, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    example = {"sweep": "archscope sweep densenet growth_rate=12,24,32,40", "check": "[[budget]]"}
+    assert f"  {example[command]}" in lines

@@ -50,6 +50,26 @@ def test_totals_are_the_published_ones_with_their_ratio(pair: tuple[Contender, .
     assert any("At nearly equal MACs (1.035×)" in note for note in table.notes)
 
 
+def test_the_three_forms_of_a_block_differ_in_activations_and_operators_alone() -> None:
+    """Xie et al. 2017, Fig. 3: 32 paths, the same joined early (b), and one grouped convolution.
+
+    A normalisation is two operators (it allocates what it keeps for backward), an activation one.
+    """
+    names = ("resnext_block", "resnext_block_concat", "resnext_block_split")
+    (table,) = totals_tables(contenders(names))
+    for row in ("Parameters", "MACs forward"):
+        assert {cell(table, row, f"{name} ratio") for name in names[1:]} == {1.0}
+    convolved = 1 + 2 + 1  # with normalisation and activation
+    paths = 2 * 32 * convolved
+    joined, added = 1 + convolved, 32 + 31 + (convolved - 1)  # a concatenation, or a sum of paths
+    assert [cell(table, "Operators", name) for name in names] == [
+        3 * convolved + 1,
+        paths + joined + 1,
+        paths + added + 1,
+    ]
+    assert best(table, "Operators") == best(table, "Activations") == {"resnext_block"}
+
+
 def test_every_stage_table_adds_up_to_the_totals_in_every_format(
     pair: tuple[Contender, ...],
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from archscope.errors import ArchscopeError
 from archscope.records import Environment, Measurement, Profile
 from archscope.study.group_tables import group_report
-from archscope.study.groups import parse_groups, sweep_groups
+from archscope.study.groups import EQUALS, parse_groups, sweep_groups
 
 REFERENCES = Path(__file__).parents[1] / "references"
 
@@ -162,8 +162,9 @@ def test_no_count_that_divides_is_an_error_with_the_divisors():
 def test_a_network_that_fixes_its_groups_is_no_base():
     with pytest.raises(ArchscopeError, match="presets groups"):
         sweep_groups((1, 2), base="resnext50_32x4d")
-    with pytest.raises(ArchscopeError, match="only supports groups=1"):
-        sweep_groups((1, 2), base="resnet18", equal=("macs",))
+    for view in EQUALS:
+        with pytest.raises(ArchscopeError, match=r"--base resnet18: .*groups=1.*such as resnet50"):
+            sweep_groups((1, 2), base="resnet18", equal=(view,))
 
 
 def test_an_unknown_width_keyword_is_refused():

@@ -33,6 +33,8 @@ def test_a_row_tells_source_input_and_parameters() -> None:
 def test_a_pattern_without_match_suggests() -> None:
     with pytest.raises(ArchscopeError, match=r"resnt50: .*did you mean resnet50"):
         models_table("resnt50")
+    with pytest.raises(ArchscopeError, match=r"; list all names with `archscope models`$"):
+        models_table("qqqq*")
 
 
 def test_timm_is_listed_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,6 +50,13 @@ def test_the_card_of_a_zoo_network() -> None:
     assert "LeCun" in str(facts["source"])
     assert facts["trainable params"] == "60,000"  # LeCun et al. 1998, section II-B
     assert zoo.card("lenet5_1998").introduced in table.title
+
+
+def test_a_rounded_count_of_a_card_is_written_with_its_unit() -> None:
+    """Xie et al. 2017, Table 1: 25.0·10⁶ parameters, 4.2·10⁹ FLOPs."""
+    table = model_card("resnext50_32x4d_split")
+    facts = dict(zip(table.column("fact"), table.column("value"), strict=True))
+    assert (facts["params"], facts["macs"]) == ("25.0 M", "4.20 G")
 
 
 def test_the_card_of_a_torchvision_network() -> None:

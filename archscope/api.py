@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -234,6 +235,8 @@ def profile(
     Raises:
         ArchscopeError: no such device, or the network fails on it.
     """
+    # Read by the profiler's library at its first session; it would write to stderr.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     from archscope.measure.session import Plan
     from archscope.study import measured
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,16 @@ def test_a_closed_form_in_the_batch() -> None:
 def test_memory_is_predicted() -> None:
     predicted = archscope.memory("lenet", batch=8, optimizer="adam")
     assert predicted.peak.parameters == 4 * 61_706
+
+
+def test_a_profile_writes_nothing_of_its_own() -> None:
+    """In a process of its own: the profiler's library writes past Python's streams."""
+    code = """if True:
+        import torch, archscope
+        from archscope.measure.sampling import StoppingRule
+        from archscope.measure.session import Plan
+        rule = StoppingRule(max_seconds=0.05)
+        assert archscope.profile("lenet", plan=Plan(rule=rule)).layers
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")

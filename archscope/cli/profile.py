@@ -85,6 +85,10 @@ def command(
         other = "--max-batch" if max_batch else "--all-reports"
         raise ArchscopeError(f"-o {outputs[0]}", f"does not go with {other}", "leave out one")
     sizes = _sizes(batches)
+    if len(sizes) > 1 and (saved := [path for path in outputs if path.endswith(".json")]):
+        raise ArchscopeError(
+            f"-o {saved[0]}", "a profile is of one batch", "name one --batch, or write .csv"
+        )
     plan = _plan(**chosen)
     if model is None:
         _measure_reports(plan)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from archscope.measure.sampling import drift, outliers
 from archscope.records import LayerTime, Measurement, Profile
 from archscope.study.roofline import roofline_chart, roofline_table, work_by_call
-from archscope.study.summary import OWN_WORK
+from archscope.study.tree import OWN_WORK
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
 
 PHASES = ("forward", "backward", "accumulation", "recompute", "optimizer")

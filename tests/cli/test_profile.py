@@ -131,6 +131,7 @@ def test_interruption_before_anything_is_known_leaves_files_as_they_were(
         (("Net", "--all-reports"), "--all-reports: goes without MODEL"),
         (("Net", "-o", "run.xyz"), "unknown suffix"),
         (("Net", "-o", "run.json", "--max-batch"), "does not go with --max-batch"),
+        (("Net", "-o", "run.json", "--batch", "2,4"), "a profile is of one batch"),
         (("Net", "--cuda-graph"), "--cuda-graph: needs --device cuda"),
         (("Net", "--dtype", "tf32"), "--dtype tf32: needs --device cuda"),
     ],

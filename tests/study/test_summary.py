@@ -9,7 +9,8 @@ from torch import Tensor, nn
 import archscope
 from archscope.records import Analysis
 from archscope.study.analyse import analyse
-from archscope.study.summary import COLUMNS, OWN_WORK, SORTABLE, layers_table, summary_report
+from archscope.study.summary import COLUMNS, SORTABLE, layers_table, summary_report
+from archscope.study.tree import OWN_WORK
 from archscope.table import Row, Table
 from tests.networks import SharedConvolution
 

@@ -1,0 +1,123 @@
+"""The calls of an analysis as a forest of groups, equal neighbours folded into one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from archscope.records import Analysis, Layer, Totals, totals
+
+OWN_WORK = "[own ops]"
+"""Row of a container's own operators, such as a residual add, beside its children."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """A module call with its descendants, or `times` equal ones that follow each other."""
+
+    layer: Layer
+    label: str
+    members: tuple[Layer, ...]
+    children: tuple[Group, ...]
+    signature: int
+    times: int = 1
+    unknown: bool = False
+
+    @property
+    def total(self) -> Totals:
+        return totals(self.members)
+
+
+def grouped(analysis: Analysis, unfold: bool = False) -> tuple[Group, ...]:
+    """The calls as a forest, equal neighbours folded unless `unfold`."""
+    return _Grouping(analysis, unfold).forest()
+
+
+class _Grouping:
+    """Builds groups from the leaves up, so that equal subtrees are told by one number each."""
+
+    def __init__(self, analysis: Analysis, unfold: bool) -> None:
+        self.calls = analysis.calls
+        self.unknown = frozenset(analysis.coverage.unknown_layers)
+        self.unfold = unfold
+        self.signatures: dict[object, int] = {}
+
+    def forest(self) -> tuple[Group, ...]:
+        waiting: list[list[Group]] = [[]]
+        open_calls: list[int] = []
+
+        def close() -> None:
+            layer = self.calls[open_calls.pop()]
+            children = waiting.pop()
+            waiting[-1].append(self._group(layer, children))
+
+        for index, layer in enumerate(self.calls):
+            while open_calls and self.calls[open_calls[-1]].depth >= layer.depth:
+                close()
+            open_calls.append(index)
+            waiting.append([])
+        while open_calls:
+            close()
+        return self._folded(waiting[0])
+
+    def _group(self, layer: Layer, children: list[Group]) -> Group:
+        if children and (layer.forward.operators or layer.params or layer.shared_params):
+            children.append(self._leaf(layer, OWN_WORK))
+        folded = self._folded(children)
+        members = tuple(m for child in folded for m in child.members) if folded else (layer,)
+        whole = totals(members)
+        key = (layer.kind, layer.settings, layer.input_shapes, layer.output_shapes,
+               layer.shared_params, layer.called, layer.receptive_field, whole,
+               tuple((child.signature, child.times) for child in folded))  # fmt: skip
+        unknown = layer.name in self.unknown or any(child.unknown for child in folded)
+        return Group(layer, _label(layer), members, folded, self._number(key), unknown=unknown)
+
+    def _leaf(self, layer: Layer, label: str) -> Group:
+        number = self._number((label, layer.forward, layer.backward, layer.params))
+        return Group(layer, label, (layer,), (), number, unknown=layer.name in self.unknown)
+
+    def _number(self, key: object) -> int:
+        return self.signatures.setdefault(key, len(self.signatures))
+
+    def _folded(self, groups: list[Group]) -> tuple[Group, ...]:
+        """Equal neighbours as one group whose members are all of theirs."""
+        if self.unfold:
+            return tuple(groups)
+        runs: list[list[Group]] = []
+        for group in groups:
+            if runs and runs[-1][-1].signature == group.signature:
+                runs[-1].append(group)
+            else:
+                runs.append([group])
+        return tuple(run[0] if len(run) == 1 else _merged(run) for run in runs)
+
+
+def _merged(run: list[Group]) -> Group:
+    """Equal groups as one; the numbers of each of its rows are sums over all of them."""
+    first, last = run[0], run[-1]
+    label = f"{first.label} … {last.label} ×{len(run)}"
+    children = tuple(
+        _merged_column(column) for column in zip(*(g.children for g in run), strict=True)
+    )
+    members = tuple(member for group in run for member in group.members)
+    return Group(first.layer, label, members, children, first.signature, len(run), first.unknown)
+
+
+def _merged_column(column: tuple[Group, ...]) -> Group:
+    """The same row of several equal groups, under the first one's label."""
+    first = column[0]
+    children = tuple(
+        _merged_column(rows) for rows in zip(*(g.children for g in column), strict=True)
+    )
+    members = tuple(member for group in column for member in group.members)
+    return Group(
+        first.layer, first.label, members, children, first.signature, first.times, first.unknown
+    )
+
+
+def _label(layer: Layer) -> str:
+    label = layer.name.rpartition(".")[2] or layer.kind
+    if layer.call:
+        label += f" (call {layer.call + 1})"
+    if not layer.called:
+        label = f"{layer.name} (not run)"
+    return label

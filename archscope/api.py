@@ -7,14 +7,13 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from archscope.records import Analysis, Coverage, Layer, MemoryPrediction, Profile, Totals
+from archscope.records import Analysis, Coverage, Layer, Totals
 from archscope.table import Report, Table
 
 if TYPE_CHECKING:
     import pandas
 
     from archscope.measure.session import Plan
-    from archscope.study.formula import Formula
 
 
 class Result:
@@ -138,6 +137,19 @@ def summary(
     )
 
 
+class Found(Result):
+    """An answer with the record behind it.
+
+    Args:
+        record: a closed form, a predicted memory or a measured profile.
+        report: what is printed of it.
+    """
+
+    def __init__(self, record: Any, report: Report) -> None:
+        super().__init__(report)
+        self.record = record
+
+
 def compare(*models: Any, input: Any = None, batch: int | None = None) -> Result:
     """Networks side by side: totals with ratios, and where the differences lie.
 
@@ -172,8 +184,8 @@ def explain(model: Any, *layers: str, input: Any = None, **constructor_keywords:
     return Result(study.explain_report(analysis, layers))
 
 
-def formula(model: Any, input: str | None = None, **constructor_keywords: Any) -> Formula:
-    """Totals and layers in closed form; evaluate it at any size.
+def formula(model: Any, input: str | None = None, **constructor_keywords: Any) -> Found:
+    """Totals and layers in closed form; the `Formula` is its `record`.
 
     Args:
         model: as for `summary`.
@@ -184,8 +196,10 @@ def formula(model: Any, input: str | None = None, **constructor_keywords: Any) -
         ArchscopeError: the network has no closed form in these symbols.
     """
     from archscope.study import formula as study
+    from archscope.study.growth import formula_report
 
-    return study.formula(model, input=input, keywords=constructor_keywords)
+    found = study.formula(model, input=input, keywords=constructor_keywords)
+    return Found(found, formula_report(found))
 
 
 def memory(
@@ -195,8 +209,10 @@ def memory(
     batch: int | None = None,
     optimizer: str = "sgd",
     **constructor_keywords: Any,
-) -> MemoryPrediction:
+) -> Found:
     """Predict what a training step holds in memory, tensor by tensor, without running it.
+
+    The `MemoryPrediction` is its `record`.
 
     Args:
         model: as for `summary`.
@@ -208,11 +224,12 @@ def memory(
     Raises:
         ArchscopeError: the network cannot be run.
     """
-    from archscope.study.memory import predict
+    from archscope.study.memory import memory_report, predict
 
-    return predict(
+    predicted = predict(
         model, input=input, batch=batch, optimizer=optimizer, keywords=constructor_keywords
     )
+    return Found(predicted, memory_report(predicted))
 
 
 def profile(
@@ -222,8 +239,8 @@ def profile(
     batch: int | None = None,
     plan: Plan | None = None,
     **constructor_keywords: Any,
-) -> Profile:
-    """Measure forward and backward time, whole and by layer.
+) -> Found:
+    """Measure forward and backward time, whole and by layer; the `Profile` is its `record`.
 
     Args:
         model: as for `summary`.
@@ -239,7 +256,9 @@ def profile(
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     from archscope.measure.session import Plan
     from archscope.study import measured
+    from archscope.study.profile import profile_report
 
-    return measured.profile(
+    measurement = measured.profile(
         model, plan or Plan(), input=input, batch=batch, keywords=constructor_keywords
     )
+    return Found(measurement, profile_report([measurement]))

@@ -36,6 +36,14 @@ def command(
     from archscope.cli.output import check_outputs, emit
 
     check_outputs(outputs)
+    if model.endswith(".json"):
+        from archscope import archive
+        from archscope.records import MemoryPrediction
+        from archscope.study.memory import memory_report
+
+        changed = bool(input_text or batch or settings or train_only or fit)
+        emit(memory_report(archive.load_as(MemoryPrediction, model, changed)), outputs)
+        return
     from archscope.errors import ArchscopeError
     from archscope.resolve import parse_settings
     from archscope.study.memory import Setting, largest_batch, memory_report, predict

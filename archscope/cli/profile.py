@@ -84,6 +84,14 @@ def command(
     if outputs and (max_batch or all_reports):
         other = "--max-batch" if max_batch else "--all-reports"
         raise ArchscopeError(f"-o {outputs[0]}", f"does not go with {other}", "leave out one")
+    if model is not None and model.endswith(".json"):
+        from archscope import archive
+        from archscope.records import Profile
+        from archscope.study.profile import profile_report
+
+        saved_profile = archive.load_as(Profile, model, bool(input_text or settings or max_batch))
+        emit(profile_report([saved_profile], every_layer=every_layer), outputs)
+        return
     sizes = _sizes(batches)
     if len(sizes) > 1 and (saved := [path for path in outputs if path.endswith(".json")]):
         raise ArchscopeError(

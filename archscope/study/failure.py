@@ -60,7 +60,9 @@ def failure(
         remedy = f"its default is --input {_as_written(default)}"
     reason = _channels_refused(error) or first_line(error)
     return ArchscopeError(
-        f"--input {_as_written(given)}", f"{name} fails in {place_of(error)}: {reason}", remedy
+        f"--input {_as_written(given) or given}",
+        f"{name} fails in {place_of(error)}: {reason}",
+        remedy,
     )
 
 

@@ -19,7 +19,6 @@ SCHEMA = 1
 """Rises whenever a field changes its meaning; files of another schema are refused."""
 
 Record: typing.TypeAlias = Analysis | Profile | MemoryPrediction | SignalPropagation
-RecordType = typing.TypeVar("RecordType", Profile, MemoryPrediction)
 """What a file holds."""
 
 KINDS: dict[str, type[Any]] = {
@@ -82,25 +81,6 @@ def loads(text: str, argument: str = "file") -> Record:
         raise ArchscopeError(
             argument, f"is a damaged {kind.__name__} ({error})", "save it again with -o"
         ) from None
-
-
-def load_as(kind: type[RecordType], path: str, changed: bool) -> RecordType:
-    """Read a record that a command is to show again as it was saved.
-
-    Args:
-        kind: which record the command shows.
-        path: its file.
-        changed: whether the user also asked for another input, batch or keyword.
-
-    Raises:
-        ArchscopeError: the file holds another record, or something else was asked for.
-    """
-    record = load(path)
-    if not isinstance(record, kind):
-        raise ArchscopeError(path, f"is no {kind.__name__}", "name the network itself")
-    if changed:
-        raise ArchscopeError(path, "is shown as it was saved", "name the network to change it")
-    return record
 
 
 def load(path: str | Path) -> Record:

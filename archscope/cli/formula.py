@@ -26,11 +26,8 @@ def command(
     from archscope.resolve import parse_settings
     from archscope.study.formula import formula
     from archscope.study.growth import formula_report
+    from archscope.study.recall import recalled
 
-    found = formula(
-        model,
-        input=input_text,
-        batch=batch_size(batch),
-        keywords=parse_settings(settings),
-    )
+    asked = recalled(model, parse_settings(settings))
+    found = formula(asked.model, input=input_text, batch=batch_size(batch), keywords=asked.keywords)
     emit(formula_report(found), outputs)

@@ -36,35 +36,33 @@ def command(
     from archscope.cli.output import check_outputs, emit
 
     check_outputs(outputs)
-    if model.endswith(".json"):
-        from archscope import archive
-        from archscope.records import MemoryPrediction
-        from archscope.study.memory import memory_report
-
-        changed = bool(input_text or batch or settings or train_only or fit)
-        emit(memory_report(archive.load_as(MemoryPrediction, model, changed)), outputs)
-        return
     from archscope.errors import ArchscopeError
+    from archscope.records import MemoryPrediction
     from archscope.resolve import parse_settings
     from archscope.study.memory import Setting, largest_batch, memory_report, predict
+    from archscope.study.recall import recalled, shown_again
     from archscope.units import parse_bytes
 
+    saved = shown_again(MemoryPrediction, model)
+    if saved is not None and not (input_text or batch or settings or train_only or fit):
+        emit(memory_report(saved), outputs)
+        return
     mode: Any = "inference" if inference else "training"
-    keywords = parse_settings(settings)
+    asked = recalled(model, parse_settings(settings), input_text)
     if fit is None:
-        size = batch_size(batch)
+        size = asked.batch if batch is None else batch_size(batch)
         if isinstance(size, str):
             raise ArchscopeError(f"--batch {size}", "is a symbol", "give a number")
         prediction = predict(
-            model,
-            input=input_text,
+            asked.model,
+            input=asked.input,
             batch=size,
             mode=mode,
             optimizer=optimizer,
             dtype=dtype,
             master_weights=master_weights,
             train_only=train_only,
-            keywords=keywords,
+            keywords=asked.keywords,
         )
         emit(memory_report(prediction), outputs)
         return
@@ -72,5 +70,7 @@ def command(
         raise ArchscopeError("--batch", "is what --fit looks for", "give one of the two")
     budget = parse_bytes(fit, "--fit")
     setting = Setting(mode, optimizer, dtype, master_weights, train_only)
-    prediction = largest_batch(model, budget, input=input_text, setting=setting, keywords=keywords)
+    prediction = largest_batch(
+        asked.model, budget, input=asked.input, setting=setting, keywords=asked.keywords
+    )
     emit(memory_report(prediction, budget_bytes=budget), outputs)

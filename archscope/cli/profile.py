@@ -84,13 +84,14 @@ def command(
     if outputs and (max_batch or all_reports):
         other = "--max-batch" if max_batch else "--all-reports"
         raise ArchscopeError(f"-o {outputs[0]}", f"does not go with {other}", "leave out one")
-    if model is not None and model.endswith(".json"):
-        from archscope import archive
-        from archscope.records import Profile
+    from archscope.records import Profile
+    from archscope.study.recall import recalled, shown_again
+
+    again = None if model is None else shown_again(Profile, model)
+    if again is not None and not (input_text or settings or max_batch):
         from archscope.study.profile import profile_report
 
-        saved_profile = archive.load_as(Profile, model, bool(input_text or settings or max_batch))
-        emit(profile_report([saved_profile], every_layer=every_layer), outputs)
+        emit(profile_report([again], every_layer=every_layer), outputs)
         return
     sizes = _sizes(batches)
     if len(sizes) > 1 and (saved := [path for path in outputs if path.endswith(".json")]):
@@ -101,15 +102,17 @@ def command(
     if model is None:
         _measure_reports(plan)
         return
-    keywords = parse_settings(settings)
+    asked = recalled(model, parse_settings(settings), input_text)
     if max_batch:
-        _largest(model, plan, input_text, keywords)
+        _largest(asked.model, plan, asked.input, asked.keywords)
         return
     from archscope.study.measured import sweep
     from archscope.study.profile import profile_report
 
     with _progress() as progress:
-        profiles = sweep(model, plan, sizes, input=input_text, keywords=keywords, progress=progress)
+        profiles = sweep(
+            asked.model, plan, sizes, input=asked.input, keywords=asked.keywords, progress=progress
+        )
     if not any(profile.phases for profile in profiles):
         raise KeyboardInterrupt
     emit(profile_report(profiles, every_layer=every_layer), outputs)

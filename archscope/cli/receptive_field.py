@@ -24,7 +24,9 @@ def command(
 
     check_outputs(outputs)
     from archscope.resolve import parse_settings
+    from archscope.study.recall import recalled
     from archscope.study.receptive_field import fields_report, receptive_fields
 
-    network = receptive_fields(model, input=input_text, keywords=parse_settings(settings))
+    asked = recalled(model, parse_settings(settings), input_text)
+    network = receptive_fields(asked.model, input=asked.input, keywords=asked.keywords)
     emit(fields_report(network, pattern), outputs)

@@ -51,18 +51,20 @@ def command(
 
     check_outputs(outputs)
     from archscope.resolve import parse_settings
+    from archscope.study.recall import recalled
     from archscope.study.sweep import Grid, parse_axes, sweep_report
 
+    asked = recalled(model, parse_settings(settings), input_text, batch_size(batch))
     grid = Grid(
-        model,
+        asked.model,
         parse_axes(axes),
-        tuple(parse_settings(settings).items()),
-        input_text,
-        batch_size(batch),
+        tuple(asked.keywords.items()),
+        asked.input,
+        asked.batch,
         backward,
     )
     outcomes = _outcomes(grid, jobs, journal_path, resume)
-    title = f"{model} over {' × '.join(key for key, _ in grid.axes)}"
+    title = f"{asked.model} over {' × '.join(key for key, _ in grid.axes)}"
     emit(sweep_report(title, outcomes), outputs)
 
 

@@ -43,17 +43,19 @@ def command(
     from archscope.resolve import parse_settings
     from archscope.study.group_tables import group_report
     from archscope.study.groups import EQUALS, parse_groups, sweep_groups
+    from archscope.study.recall import recalled
 
     counts = parse_groups(groups)
+    asked = recalled(base, parse_settings(settings), input_text, batch_size(batch))
     measured = [_profile(path) for path in profiles]
     sweep = sweep_groups(
         counts,
-        base=base,
+        base=asked.model,
         by=by,
         equal=[view for view in EQUALS if view in equal or not equal],
-        keywords=parse_settings(settings),
-        input=input_text,
-        batch=batch_size(batch),
+        keywords=asked.keywords,
+        input=asked.input,
+        batch=asked.batch,
     )
     emit(group_report(sweep, measured), outputs)
 

@@ -34,6 +34,7 @@ def command(
         raise ArchscopeError("verify", "needs networks or --all", "name networks, or give --all")
     from archscope.resolve import parse_settings
     from archscope.study import verify
+    from archscope.study.recall import recalled
     from archscope.study.verify_tables import overview_report, verify_report
 
     if every:
@@ -43,9 +44,10 @@ def command(
         report = overview_report(found, failures)
     else:
         keywords, size = parse_settings(settings), batch_size(batch)
+        asked = [recalled(model, keywords, input_text, size) for model in models]
         found = [
-            verify.verify(model, input=input_text, batch=size, keywords=keywords)
-            for model in models
+            verify.verify(ask.model, input=ask.input, batch=ask.batch, keywords=ask.keywords)
+            for ask in asked
         ]
         failures = {}
         report = verify_report(found)

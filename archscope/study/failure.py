@@ -57,10 +57,10 @@ def failure(
         )
     remedy = "check that the network takes this input"
     if default is not None and default != given:
-        remedy = f"its default is --input {_as_written(default)}"
+        remedy = f"its default is --input {as_written(default)}"
     reason = _channels_refused(error) or first_line(error)
     return ArchscopeError(
-        f"--input {_as_written(given) or given}",
+        f"--input {as_written(given) or given}",
         f"{name} fails in {place_of(error)}: {reason}",
         remedy,
     )
@@ -84,7 +84,7 @@ def _channels_refused(error: BaseException) -> str:
     return ""
 
 
-def _as_written(spec: InputSpec) -> str:
+def as_written(spec: InputSpec) -> str:
     """An input as `--input` takes it."""
     tensors = [
         replace(tensor, shape=tensor.shape[1:] if tensor.batched else tensor.shape)

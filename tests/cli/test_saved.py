@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from torch import nn
 
+import archscope
 from archscope import archive
 from archscope.cli import run
 from archscope.records import Environment, InputSpec, Measurement, Profile, TensorSpec
@@ -34,18 +36,30 @@ def test_a_profile_prints_again(tmp_path: Path, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["memory", "count.json"], "count.json: is no MemoryPrediction; name the network itself"),
-        (["profile", "count.json"], "count.json: is no Profile; name the network itself"),
-        (["memory", "memory.json", "--batch", "4"], "memory.json: is shown as it was saved"),
+        (["formula", "net.json"], "651720·N"),
+        (["receptive-field", "net.json"], "conv1"),
+        (["memory", "net.json"], "lenet"),
+        (["sweep", "net.json", "num_classes=2,10"], "652 k"),
+        (["explain", "net.json", "conv1"], "352,800"),
+        (["verify", "net.json"], "651,720"),
     ],
 )
-def test_another_record_or_another_question_is_refused(
+def test_a_saved_count_stands_for_its_network_and_keywords(
     arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
+    """LeNet on three channels: 3·25·6 + 6 parameters and 352,800 MACs in its first layer."""
     monkeypatch.chdir(tmp_path)
-    assert run(["summary", "lenet", "-o", "count.json"]) == 0
-    assert run(["memory", "lenet", "-o", "memory.json"]) == 0
+    assert run(["summary", "lenet", "--set", "input_channels=3", "-o", "net.json"]) == 0
     capsys.readouterr()
-    assert run(arguments) == 2
-    assert words in capsys.readouterr().err
+    assert run(arguments) == 0
+    assert words in capsys.readouterr().out
+
+
+def test_a_record_of_a_network_without_a_name_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = tmp_path / "net.json"
+    archscope.summary(nn.Linear(4, 4), "4").save(str(saved))
+    assert run(["formula", str(saved)]) == 2
+    assert "is of Linear, which cannot be built from its name" in capsys.readouterr().err

@@ -1,0 +1,64 @@
+"""A saved record in the place of its network, for questions that its numbers cannot answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from archscope import archive
+from archscope.errors import ArchscopeError
+from archscope.records import Dim, MemoryPrediction, Profile, SignalPropagation
+from archscope.study.failure import as_written
+
+Shown = TypeVar("Shown", Profile, MemoryPrediction)
+
+
+def shown_again(kind: type[Shown], model: str) -> Shown | None:
+    """The record behind a path, where it is of the kind that a command shows; `None` otherwise."""
+    record = archive.load(model) if model.endswith(".json") else None
+    return record if isinstance(record, kind) else None
+
+
+@dataclass(frozen=True)
+class Question:
+    """A network by name, and what it is called with; `None` stands for its default."""
+
+    model: str
+    keywords: dict[str, Any]
+    input: str | None
+    batch: Dim | None
+
+
+def recalled(
+    model: str, keywords: Mapping[str, Any], input: str | None = None, batch: Dim | None = None
+) -> Question:
+    """Name the network that a file was made of, with its keywords and input; names stay as given.
+
+    Args:
+        model: a name, or the path of a saved record.
+        keywords: given by the user; they win over those of the record.
+        input: given by the user; otherwise the record's.
+        batch: given by the user; otherwise the record's.
+
+    Raises:
+        ArchscopeError: the file holds no record of one network, or of one that has no name.
+    """
+    if not model.endswith(".json"):
+        return Question(model, dict(keywords), input, batch)
+    from archscope.resolve import parse_settings
+    from archscope.study.analyse import find
+
+    record = archive.load(model)
+    if isinstance(record, SignalPropagation):
+        raise ArchscopeError(model, "is not of one network", "name the network itself")
+    kept = parse_settings([f"{key}={value}" for key, value in record.keywords])
+    try:
+        default = find(record.model, kept).default_input
+    except ArchscopeError as error:
+        problem = f"is of {record.model}, which cannot be built from its name ({error})"
+        raise ArchscopeError(model, problem, "name the network itself") from error
+    if input is None and record.input != default:
+        input = as_written(record.input)
+        batch = record.input.batch if batch is None else batch
+    return Question(record.model, {**kept, **keywords}, input, batch)

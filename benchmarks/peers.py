@@ -2,7 +2,7 @@
 
 `python benchmarks/peers.py` takes some minutes; name networks to try a few.
 Every tool builds the network itself and counts it; the tools take turns on each network, so that a
-slow moment of the machine hits them all, and each has the better of two times.
+slow moment of the machine hits them all, and each has the best of `--times`.
 A tool that is not installed is left out: `python -m pip install '.[peers]'` brings them.
 """
 
@@ -115,7 +115,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def tried(count: Callable[[str], int], name: str, times: int = 2) -> tuple[float, int] | None:
+def tried(count: Callable[[str], int], name: str, times: int) -> tuple[float, int] | None:
     """The shortest time and the count, `None` where the tool fails."""
     best, macs = float("inf"), 0
     for _ in range(times):
@@ -129,7 +129,9 @@ def tried(count: Callable[[str], int], name: str, times: int = 2) -> tuple[float
     return best, macs
 
 
-def compared(names: list[str], tools: dict[str, Callable[[str], int]]) -> dict[str, Record]:
+def compared(
+    names: list[str], tools: dict[str, Callable[[str], int]], times: int
+) -> dict[str, Record]:
     """Each tool on each network, in turns; the count by hooks on convolutions and linear layers
     that torchvision published is the reference where it counts nothing else.
     """
@@ -137,7 +139,7 @@ def compared(names: list[str], tools: dict[str, Callable[[str], int]]) -> dict[s
     for name in names:
         reference = published_macs(name)
         for tool, count in tools.items():
-            result = tried(count, name)
+            result = tried(count, name, times)
             if result is None:
                 records[tool].failed.append(name)
                 continue
@@ -184,6 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="networks; all by default")
     parser.add_argument("--tools", nargs="*", default=list(TOOLS), choices=list(TOOLS))
+    parser.add_argument("--times", type=int, default=2, help="of each, the best one counts")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     names = chosen.names or torchvision.models.list_models(module=torchvision.models)
@@ -196,7 +199,7 @@ def main() -> None:
           f"torch {torch.__version__}, torchvision {torchvision.__version__}")  # fmt: skip
     for count in tools.values():
         tried(count, "resnet18", times=1)  # imports
-    report(compared(names, tools), names)
+    report(compared(names, tools, chosen.times), names)
 
 
 if __name__ == "__main__":

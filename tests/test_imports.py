@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "measure": {"records", "errors", "archive", "torch", "platformdirs"},
     "study": {
         *FACTS, "archive", "cache", "zoo", "resolve", "analysis", "measure", "torch", "archscope",
-        "tomli", *PEERS,
+        "tomli", "tomllib", *PEERS,
     },
     "render": {"table", "units", "errors", "rich", "tabulate", "matplotlib"},
 }  # fmt: skip

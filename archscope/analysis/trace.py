@@ -101,7 +101,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return result
         try:
             return func(*args, **kwargs)
-        except (RuntimeError, NotImplementedError):
+        except RuntimeError:  # NotImplementedError, of a missing kernel, is one
             if not self.on_meta:
                 raise
             moved_args, moved_kwargs, moved = _all_on_meta(args, kwargs)

@@ -11,7 +11,7 @@ from archscope.errors import ArchscopeError
 from archscope.records import Dim, MemoryPrediction, Profile, SignalPropagation
 from archscope.study.failure import as_written
 
-Shown = TypeVar("Shown", Profile, MemoryPrediction)
+Shown = TypeVar("Shown", Profile, MemoryPrediction, SignalPropagation)
 
 
 def shown_again(kind: type[Shown], model: str) -> Shown | None:

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from archscope.errors import ArchscopeError, first_line
-from archscope.records import NetworkSignal, SignalPoint, SignalPropagation
+from archscope.records import Dim, NetworkSignal, SignalPoint, SignalPropagation
 from archscope.table import Axis, Chart, Column, Report, Row, Series, Table
 
 BATCH = 8
@@ -54,18 +54,13 @@ def signal(
 
 
 def _saved(model: Any) -> SignalPropagation | None:
-    if not (isinstance(model, str) and model.endswith(".json")):
-        return None
-    from archscope import archive
+    from archscope.study.recall import shown_again
 
-    record = archive.load(model)
-    if not isinstance(record, SignalPropagation):
-        raise ArchscopeError(model, "holds no signal statistics", "save some with -o signal.json")
-    return record
+    return shown_again(SignalPropagation, model) if isinstance(model, str) else None
 
 
 def _measured(
-    model: Any, input: Any, batch: int | None, keywords: Mapping[str, Any]
+    model: Any, input: Any, batch: Dim | None, keywords: Mapping[str, Any]
 ) -> NetworkSignal:
     import torch
 
@@ -74,7 +69,11 @@ def _measured(
     from archscope.measure.step import Loss
     from archscope.study.analyse import find
     from archscope.study.call import network_call
+    from archscope.study.recall import recalled
 
+    if isinstance(model, str) and model.endswith(".json"):
+        asked = recalled(model, keywords, input, batch)
+        model, keywords, input, batch = asked.model, asked.keywords, asked.input, asked.batch
     subject = find(model, keywords)
     if subject.rebuild is None:
         raise ArchscopeError(subject.name, "has no weights to run", "build it with storage")

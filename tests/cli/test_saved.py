@@ -42,6 +42,7 @@ def test_a_profile_prints_again(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["sweep", "net.json", "num_classes=2,10"], "652 k"),
         (["explain", "net.json", "conv1"], "352,800"),
         (["verify", "net.json"], "651,720"),
+        (["signal", "net.json"], "lenet (input_channels=3) on 8×3×28×28"),
     ],
 )
 def test_a_saved_count_stands_for_its_network_and_keywords(

@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from archscope.errors import ArchscopeError
+
 StandIn = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -75,6 +77,9 @@ def borrowed(network: nn.Module, stand_in: StandIn) -> Iterator[nn.Module]:
     Args:
         network: any module; shared and nested modules are visited once.
         stand_in: `weightless` or `with_storage`.
+
+    Raises:
+        ArchscopeError: as `owned`.
     """
     modules = list(members(network).values())
     saved = [_Snapshot(module) for module in modules]
@@ -116,10 +121,20 @@ def members(network: nn.Module) -> dict[str, nn.Module]:
 
 @contextmanager
 def owned(network: nn.Module) -> Iterator[nn.Module]:
-    """Use a network that was built for this run alone: only the random state is restored."""
+    """Use a network that was built for this run alone: only the random state is restored.
+
+    Raises:
+        ArchscopeError: the network tried to end the program.
+    """
     random_state, torch_state = random.getstate(), torch.get_rng_state()
     try:
         yield network
+    except SystemExit as leave:
+        raise ArchscopeError(
+            type(network).__name__,
+            f"its code ends the program (SystemExit: {leave.code})",
+            "take the call of sys.exit out",
+        ) from leave
     finally:
         random.setstate(random_state)
         torch.set_rng_state(torch_state)

@@ -110,6 +110,15 @@ def run(arguments: Sequence[str]) -> int:
             raise
         click.echo("archscope: interrupted", err=True)
         return 130
+    except SystemExit as leave:  # click's own exits are exceptions of click
+        if debug:
+            raise
+        click.echo(
+            f"archscope: the network's code ends the program (SystemExit: {leave.code}); "
+            f"take the call of sys.exit out",
+            err=True,
+        )
+        return 2
     except Exception as error:
         if debug:
             raise

@@ -126,7 +126,7 @@ def _built(
         return builder(construct)
     except ArchscopeError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         unknown = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword.*'(\w+)'", str(error))
         if unknown:
             raise ArchscopeError(

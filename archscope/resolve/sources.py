@@ -174,7 +174,7 @@ def _from_package(place: str, attribute: str, keywords: Mapping[str, Any]) -> Re
         here = Path(file).is_file()
         remedy = f"write {file}:{attribute}" if here else "give an installed package:factory"
         raise ArchscopeError(argument, str(error), remedy) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ArchscopeError(
             argument, f"its import raises {described(error)}", "fix the package"
         ) from error

@@ -235,7 +235,7 @@ def _constructed(factory: Callable[..., Any], keywords: Mapping[str, Any]) -> Su
                 module = factory(**keywords)
         except Exception:  # a constructor may compute with the values of its parameters
             module = factory(**keywords)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = f"cannot be built ({type(error).__name__}: {first_line(error)})"
         raise ArchscopeError(name, reason, "check its keywords") from error
     if not isinstance(module, nn.Module):

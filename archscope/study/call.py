@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from archscope.analysis.borrow import members
 from archscope.errors import ArchscopeError
@@ -38,7 +39,7 @@ def network_call(subject: Subject, input: Any, batch: Dim | None) -> NetworkCall
     """Read what the user gave as input, or take the network's default.
 
     Raises:
-        ArchscopeError: no input is known, or it is malformed.
+        ArchscopeError: no input is known, it is malformed, or holds a sparse or nested tensor.
     """
     if input is None or isinstance(input, (str, InputSpec)):
         return _from_spec(_specification(subject, input, batch), subject.module)
@@ -137,6 +138,9 @@ def _from_tensors(input: Any) -> NetworkCall:
         named = dict(input)
     else:
         positional, named = (input if isinstance(input, tuple) else (input,)), {}
+    for key, value in (*enumerate(positional, start=1), *named.items()):
+        for tensor in _leaves(value):
+            _require_dense(f"input {key}", "", tensor)
     spec = InputSpec(
         tuple(
             [_spec(tensor, "") for value in positional for tensor in _leaves(value)]
@@ -151,6 +155,22 @@ def _from_tensors(input: Any) -> NetworkCall:
         )
 
     return NetworkCall(spec, lambda: arguments(_weightless), lambda: arguments(_detached))
+
+
+def _require_dense(argument: str, where: str, tensor: Tensor) -> None:
+    """Refuse tensors whose products depend on more than their shape."""
+    if tensor.is_nested:
+        raise ArchscopeError(
+            argument,
+            f"{where}is a nested tensor, whose rows differ in length",
+            "pad it, or count one length at a time",
+        )
+    if tensor.layout not in (torch.strided, torch._mkldnn):  # type: ignore[attr-defined]
+        raise ArchscopeError(
+            argument,
+            f"{where}is sparse ({tensor.layout}), and its work depends on the values it holds",
+            "make it dense with .to_dense() to count the products of a dense one",
+        )
 
 
 def _spec(tensor: Tensor, name: str) -> TensorSpec:
@@ -194,8 +214,16 @@ def require_countable(name: str, network: nn.Module) -> None:
     """Refuse networks whose operators or module calls cannot be seen.
 
     Raises:
-        ArchscopeError: a part is a ScriptModule or a quantized module.
+        ArchscopeError: a part is a ScriptModule or a quantized module, holds a sparse tensor, or
+            holds a module that it is itself a part of.
     """
+    loop = _held_by_its_part(network)
+    if loop is not None:
+        raise ArchscopeError(
+            name,
+            f"{loop} is a module that holds it in turn, so PyTorch's own eval() never ends",
+            "keep that one where PyTorch sees no part: in a list, self.parent = [parent]",
+        )
     for path, part in members(network).items():
         where = f"{path} is" if path else "is"
         if isinstance(part, torch.jit.ScriptModule):
@@ -210,6 +238,34 @@ def require_countable(name: str, network: nn.Module) -> None:
                 f"{where} a quantized {type(part).__name__}, which runs on packed integers only",
                 "count the network as it was before its conversion",
             )
+        for key, tensor in (*part._parameters.items(), *part._buffers.items(), *vars(part).items()):
+            if isinstance(tensor, Tensor) and not is_lazy(tensor):
+                _require_dense(name, f"{path}.{key} ".lstrip("."), tensor)
+
+
+def _held_by_its_part(network: nn.Module) -> str | None:
+    """The name of a child that is also one of its own holders, `None` where there is none."""
+    holders: set[int] = set()
+    done: set[int] = set()
+    pending: list[tuple[str, nn.Module, bool]] = [("", network, False)]
+    while pending:
+        name, module, left = pending.pop()
+        key = id(module)
+        if left:
+            holders.remove(key)
+            done.add(key)
+        elif key in holders:
+            return name
+        elif key not in done:
+            holders.add(key)
+            pending.append((name, module, True))
+            prefix = f"{name}." if name else ""
+            pending += [
+                (prefix + child, part, False)
+                for child, part in module._modules.items()
+                if part is not None
+            ]
+    return None
 
 
 def _runs_on_integers(kind: type[nn.Module]) -> bool:

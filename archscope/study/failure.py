@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from archscope.errors import ArchscopeError, first_line
@@ -17,6 +18,7 @@ _NEEDS_VALUES = (
     "device meta",
     "meta backend",
     "meta device type tensor to numpy",
+    "no fake impl registered",
 )
 
 
@@ -55,6 +57,14 @@ def failure(
         return ArchscopeError(
             "--backward", f"{error} in {name}", "unfreeze something with --train-only"
         )
+    if _in_backward(error):
+        return _backward_failure(name, error)
+    if "not defined for sparse tensors" in str(error):
+        return ArchscopeError(
+            name,
+            f"{place_of(error)} makes a sparse tensor, whose work depends on the values it holds",
+            "make it dense there to count the products of a dense one",
+        )
     remedy = "check that the network takes this input"
     if default is not None and default != given:
         remedy = f"its default is --input {as_written(default)}"
@@ -63,6 +73,37 @@ def failure(
         f"--input {as_written(given) or given}",
         f"{name} fails in {place_of(error)}: {reason}",
         remedy,
+    )
+
+
+def _in_backward(error: BaseException) -> bool:
+    """Whether the backward pass raised it, and the forward pass went well."""
+    import torch
+
+    place = error.__traceback__
+    while place is not None:
+        if place.tb_frame.f_code is torch.autograd.backward.__code__:
+            return True
+        place = place.tb_next
+    return False
+
+
+_NO_FORMULA = re.compile(r"backward through (\w+)(?:\.|::)(\w+)\S* but no autograd formula")
+"""What PyTorch says of an operator of `torch.library` without `register_autograd`."""
+
+
+def _backward_failure(name: str, error: BaseException) -> ArchscopeError:
+    operator = _NO_FORMULA.search(str(error))
+    if operator is not None:
+        return ArchscopeError(
+            name,
+            f"its operator {operator[1]}::{operator[2]} has no gradient",
+            "register one with torch.library.register_autograd, or count the forward pass alone",
+        )
+    return ArchscopeError(
+        name,
+        f"its backward pass fails: {first_line(error)}",
+        "check that it trains, or count the forward pass alone",
     )
 
 

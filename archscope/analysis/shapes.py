@@ -39,7 +39,7 @@ def convolution(
     shape, kernel = x.shape, weight.shape
     if (
         x.dim() != spatial + 2
-        or len(stride) != spatial
+        or not len(stride) == len(padding) == len(dilation) == len(output_padding) == spatial
         or shape[1] != (kernel[0] if transposed else kernel[1] * groups)
         or x.dtype != weight.dtype
         or not x.is_contiguous()

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import archscope
 from archscope.analysis import shapes
 
 aten = torch.ops.aten
@@ -90,6 +91,16 @@ def test_an_unusual_convolution_is_left_to_the_kernel(
 ) -> None:
     args = (x, weight, None, [1, 1], [0, 0], [1, 1], False, [0, 0], groups)
     assert not agrees(aten.convolution.default, *args)
+
+
+def test_a_convolution_may_name_its_padding_once_for_all_axes() -> None:
+    x, weight = meta(1, 4, 8, 8), meta(4, 4, 3, 3)
+    assert not agrees(
+        aten.convolution.default, x, weight, None, [1, 1], [0], [1, 1], False, [0, 0], 1
+    )
+    # As PyTorch itself calls it for `padding="valid"`.
+    counted = archscope.summary(torch.nn.Conv2d(4, 4, 3, padding="valid"), "4x8x8")
+    assert counted.total.macs == 6 * 6 * 4 * 4 * 9
 
 
 def layouts(*shape: int) -> list[Tensor]:

@@ -29,6 +29,19 @@ NODE = "autograd::engine::evaluate_function: "
 _OWN = (CALL, STAGE, STEP, "ProfilerStep")
 _RUNTIME = ("cuda", "cu", "hip")
 
+_NO_WORK = frozenset({
+    # CUPTI's own work (Kineto's overheadKindString). It is nested in no operator, may run on any
+    # thread, and is reported on the one that ended the session, where it would cut ranges in two.
+    "Activity Buffer Request", "Buffer Flush", "Command Buffer Full", "Driver Compiler",
+    "Instrumentation", "Lazy Function Loading", "Resource", "Runtime Triggered Module Loading",
+    "UVM Activity Init", "Unknown",
+    # Waiting, which a device reports beside its kernels when asked to.
+    "Context Sync", "Event Sync", "Stream Sync", "Stream Wait Event", "Unknown Sync",
+    # Calls of a driver newer than the profiler; their ids are the driver's, no operator's.
+    "<unknown>", "INVALID", "unknown",
+})  # fmt: skip
+"""Records that are neither an operator nor a kernel, by the names Kineto gives them."""
+
 
 @dataclass(slots=True)
 class Call:
@@ -121,11 +134,14 @@ def read(raw_events: Iterable[Any]) -> Trace:
                 )
             )
     trace.host.sort(key=lambda event: (event.start, -event.end))
+    _number_nodes(trace.host)
     return trace
 
 
 def _place(raw: Any, trace: Trace) -> list[Event] | None:
     name = raw.name()
+    if name in _NO_WORK:
+        return None
     if raw.device_type() != DeviceType.CPU:
         # Ranges cast a shadow on the device's time line that would count its kernels again.
         shadow = raw.is_user_annotation() or name.startswith((*_OWN, "Optimizer."))
@@ -137,6 +153,23 @@ def _place(raw: Any, trace: Trace) -> list[Event] | None:
     if "::" not in name and name.startswith(_RUNTIME) and raw.sequence_nr() < 0:
         return trace.runtime
     return trace.host
+
+
+def _number_nodes(host: Sequence[Event]) -> None:
+    """Give engine events the number of the node inside them where the profiler did not.
+
+    It hands the number on only to the event right before the node's, and a hook on a tensor runs
+    between the two.
+    """
+    unnumbered: dict[tuple[int, str], Event] = {}
+    for event in host:
+        if event.name.startswith(NODE):
+            if event.sequence < 0:
+                unnumbered[event.thread, event.name] = event
+        elif event.sequence >= 0:
+            engine = unnumbered.pop((event.thread, NODE + event.name), None)
+            if engine is not None and event.end <= engine.end:
+                engine.sequence, engine.forward_thread = event.sequence, event.forward_thread
 
 
 def join(trace: Trace, calls: list[Call]) -> list[Credit]:

@@ -103,8 +103,9 @@ DEVICE = [
     kernel("fan_in", 5000, 5020, 604, 32),
     kernel("accumulate", 5020, 5070, 603, 41),
     kernel("sgd", 6000, 6200, 701, 50),
-    # The range's shadow on the device must not count its kernels again.
+    # A range's shadow on the device must not count its kernels again.
     replace(kernel(f"{CALL}{CONV}", 1000, 2000, 501, 7), annotation=True),
+    replace(kernel("a range of the user's", 1000, 2300, 502), annotation=True),
 ]
 
 
@@ -156,6 +157,49 @@ def test_a_kernel_without_any_trace_of_its_launch_stays_unknown_and_shows():
 def test_a_forward_thread_of_zero_means_the_only_one():
     raw = [replace(event, fwd=0) for event in HOST]
     assert busy_by_row(raw + DEVICE) == busy_by_row(HOST + DEVICE)
+
+
+@pytest.mark.parametrize("name", ["Buffer Flush", "Lazy Function Loading", "unknown"])
+def test_the_profilers_own_work_cuts_no_range_in_two(name):
+    """It runs on a thread of CUPTI's, but is reported on that of the ranges, and overlaps them."""
+    across = [Raw(name, 8, 130, cid=501), Raw(name, 161, 715, cid=7)]
+    assert busy_by_row([*HOST, *across, *DEVICE]) == busy_by_row(HOST + DEVICE)
+
+
+def test_waiting_is_no_work():
+    # Recorded on the device where a library has switched these records on.
+    waiting = [kernel(name, 100, 9000, 0) for name in ("Stream Wait Event", "Context Sync")]
+    assert busy_by_row([*HOST, *DEVICE, *waiting]) == busy_by_row(HOST + DEVICE)
+
+
+def test_a_call_recorded_by_runtime_and_driver_credits_its_kernel_once():
+    """As when cudaLaunchKernelExC calls cuLaunchKernelEx; both carry the kernel's id."""
+    twice = [Raw("cuLaunchKernelEx", 331, 334, tid=2, cid=602, linked=31)]
+    assert busy_by_row([*HOST, *twice, *DEVICE]) == busy_by_row(HOST + DEVICE)
+
+
+def test_all_kernels_of_a_graph_launch_belong_to_the_operator_that_launched_it():
+    """Also where the clocks of host and driver disagree, so that the call lies behind it."""
+    launch = [
+        Raw("CompiledFxGraph", 36, 38, cid=70),
+        Raw("cudaGraphLaunch", 41, 43, cid=900, linked=70),
+        kernel("triton_a", 2420, 2430, 900),
+        kernel("triton_b", 2430, 2450, 900),
+        kernel("Memset (Device)", 2450, 2451, 900),
+    ]
+    assert busy_by_row([*HOST, *launch, *DEVICE])["conv", "forward"] == 1000 + 31
+
+
+def test_a_number_that_a_hook_kept_from_the_engines_event_is_taken_from_the_node():
+    """PyTorch copies it only between neighbours, and a tensor's hook runs between the two."""
+    (engine,) = [event for event in HOST if event.n == NODE + "AddBackward0"]
+    rest = [event for event in HOST if event is not engine]
+    hooked = [
+        replace(engine, seq=-1, fwd=0),
+        Raw("aten::mul", 201, 202, tid=2, cid=21),
+        replace(engine, n="AddBackward0", a=202, b=219, cid=23),
+    ]
+    assert busy_by_row(rest + hooked + DEVICE) == busy_by_row(HOST + DEVICE)
 
 
 def test_recomputation_is_a_phase_of_its_own():

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +12,6 @@ import click
 from archscope.cli.options import batch_size, model_argument, network_options, output_option
 
 if TYPE_CHECKING:
-    from archscope.study.journal import Journal
     from archscope.study.sweep import Grid, Outcome
 
 FEW_POINTS = 8
@@ -71,12 +69,14 @@ def command(
 def _outcomes(
     grid: Grid, jobs: int | None, journal_path: str | None, resume: bool
 ) -> list[Outcome]:
+    from archscope.study.journal import opened
     from archscope.study.sweep import run
     from archscope.study.workers import usable_cores
 
     if jobs is None:
         jobs = 1 if len(grid.points) <= FEW_POINTS else usable_cores()
-    with _journal(grid, journal_path, resume) as journal, _progress() as progress:
+    kept_in = opened(journal_path, grid.file_name(), grid.identity, resume=resume)
+    with kept_in as journal, _progress() as progress:
         try:
             return run(grid, jobs=jobs, journal=journal, progress=progress)
         except KeyboardInterrupt:
@@ -84,21 +84,6 @@ def _outcomes(
                 kept = f"{len(journal.entries)} of {len(grid.points)} points are kept"
                 click.echo(f"{kept}; --resume counts the others", err=True)
             raise
-
-
-def _journal(grid: Grid, path: str | None, resume: bool) -> AbstractContextManager[Journal | None]:
-    """The named journal or the usual one; none where the system has no place for it."""
-    from archscope.errors import ArchscopeError
-    from archscope.study.journal import Journal, default_folder
-
-    if path is not None:
-        return Journal(Path(path), grid.identity, resume=resume)
-    folder = default_folder()
-    if folder is not None:
-        return Journal(folder / grid.file_name(), grid.identity, resume=resume)
-    if resume:
-        raise ArchscopeError("--resume", "there is no cache folder", "name a --journal FILE")
-    return nullcontext()
 
 
 @contextmanager

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from archscope.cli.options import batch_size, network_options, output_option
+
+if TYPE_CHECKING:
+    from archscope.study.verify import Verification
 
 
 @click.command()
 @click.argument("models", nargs=-1)
 @network_options
 @click.option("--all", "every", is_flag=True, help="Every network of torchvision and timm.")
+@click.option("--journal", "journal_path", metavar="FILE", help="Where finished ones are kept.")
+@click.option("--resume", is_flag=True, help="Take up the journal of an interrupted --all.")
 @click.option("--save", metavar="FILE", help="Keep every figure as JSON for archscope report.")
 @output_option
 def command(
     models: tuple[str, ...], input_text: str | None, batch: str | None, settings: tuple[str, ...],
-    every: bool, save: str | None, outputs: tuple[str, ...],
+    every: bool, journal_path: str | None, resume: bool, save: str | None,
+    outputs: tuple[str, ...],
 ) -> int:  # fmt: skip
     """Count MODELS with several tools, and explain where they part.
 
     fvcore, torch.utils.flop_counter and published figures; torchinfo, ptflops, thop, calflops and
     torchprofile where they are installed.
     Exits with 1 when a figure differs from archscope's for no known reason.
+    --all keeps every network in a journal once it is done, so that after an interruption the same
+    command with --resume runs the others only.
     """
     from archscope.cli.output import check_outputs, emit, replace_file
     from archscope.errors import ArchscopeError
@@ -32,6 +42,10 @@ def command(
     check_outputs(() if save is None else (save,))
     if every == bool(models):
         raise ArchscopeError("verify", "needs networks or --all", "name networks, or give --all")
+    if (resume or journal_path) and not every:
+        raise ArchscopeError(
+            "--resume" if resume else "--journal", "goes with --all", "leave it out"
+        )
     from archscope.resolve import parse_settings
     from archscope.study import verify
     from archscope.study.recall import recalled
@@ -40,7 +54,7 @@ def command(
     if every:
         if input_text is not None or batch is not None or settings:
             raise ArchscopeError("--all", "takes every network as it comes", "name one to set it")
-        found, failures = verify.verify_all(lambda line: click.echo(line, err=True))
+        found, failures = _every(journal_path, resume)
         report = overview_report(found, failures)
     else:
         keywords, size = parse_settings(settings), batch_size(batch)
@@ -55,3 +69,18 @@ def command(
         replace_file(save, verify.dumps(found, failures).encode(), "--save")
     emit(report, outputs)
     return 0 if all(verification.passed for verification in found) else 1
+
+
+def _every(path: str | None, resume: bool) -> tuple[list[Verification], dict[str, str]]:
+    from archscope.study import verify
+    from archscope.study.journal import opened
+
+    names = verify.all_names()
+    with opened(path, "verify-all.jsonl", verify.identity(names), resume=resume) as journal:
+        try:
+            return verify.verify_each(names, lambda line: click.echo(line, err=True), journal)
+        except KeyboardInterrupt:
+            if journal is not None:
+                kept = f"{len(journal.entries)} of {len(names)} networks are kept"
+                click.echo(f"{kept}; --resume verifies the others", err=True)
+            raise

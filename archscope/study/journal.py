@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
+from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -110,3 +112,39 @@ def default_folder() -> Path | None:
     """Where journals lie when the user names none; `None` where nobody can say."""
     folder = cache.folder()
     return None if folder is None else folder / "sweeps"
+
+
+def opened(
+    path: str | None, name: str, identity: Mapping[str, Any], *, resume: bool
+) -> AbstractContextManager[Journal | None]:
+    """The journal that the user names, or else one in the default folder.
+
+    Args:
+        path: what the user names.
+        name: of the file in the default folder.
+        identity: as for a journal.
+        resume: as for a journal.
+
+    Returns:
+        no journal where none is named and there is no default folder.
+
+    Raises:
+        ArchscopeError: as for a journal; or there is none to resume.
+    """
+    if path is not None:
+        return Journal(Path(path), identity, resume=resume)
+    folder = default_folder()
+    if folder is not None:
+        return Journal(folder / name, identity, resume=resume)
+    if resume:
+        raise ArchscopeError("--resume", "there is no cache folder", "name a --journal FILE")
+    return nullcontext()
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """The installed version of each package, for the identity of a journal."""
+    found = dict.fromkeys(packages, "missing")
+    for package in found:
+        with suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found

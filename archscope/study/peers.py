@@ -1,6 +1,6 @@
 """The other tools that count: each run on the same network and input, all told in MACs.
 
-Every tool is imported when it is asked, and one that is not installed is left out.
+One that is not installed is left out.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata, util
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+from archscope.study import peer_tools
+from archscope.study.peer_tools import Counted
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from archscope.study.call import Arguments
 
@@ -34,6 +37,7 @@ class PeerCount:
         macs: the total, `None` where the tool fails.
         own: multiply-accumulates of each module without its children; `None` where the tool
             tells only a total.
+        told: parts of `own` that the tool tells apart, by module and by what they are for.
         failure: what it raised.
     """
 
@@ -43,6 +47,7 @@ class PeerCount:
     quantity: Quantity = "macs"
     macs: int | None = None
     own: Mapping[str, int] | None = None
+    told: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     failure: str = ""
 
 
@@ -53,14 +58,14 @@ class Peer:
     Args:
         tool: what its figures are called.
         package: what has to be installed.
-        count: network and arguments → total and the own figure of each module.
+        count: network and arguments → what the tool says of them.
         quantity: as in PeerCount.
         weights: whether it needs a network with real weights, rather than one on meta.
     """
 
     tool: str
     package: str
-    count: Callable[[nn.Module, Arguments], tuple[int, Mapping[str, int] | None]]
+    count: Callable[[nn.Module, Arguments], Counted]
     quantity: Quantity = "macs"
     weights: bool = False
 
@@ -71,13 +76,21 @@ class Peer:
     def __call__(self, network: nn.Module, arguments: Arguments) -> PeerCount:
         """Count; whatever the tool raises becomes its failure."""
         try:
-            with _quiet():
-                macs, own = self.count(network, arguments)
+            with _quiet(), _torch_restored():
+                counted = self.count(network, arguments)
         except Exception as error:
             text = str(error).strip().splitlines()
             return self.failed(f"{type(error).__name__}: {text[0] if text else ''}"[:160])
         version = metadata.version(self.package)
-        return PeerCount(self.tool, self.package, version, self.quantity, macs, own)
+        return PeerCount(
+            self.tool,
+            self.package,
+            version,
+            self.quantity,
+            counted.macs,
+            counted.own,
+            counted.told,
+        )
 
     def failed(self, failure: str) -> PeerCount:
         version = metadata.version(self.package)
@@ -97,145 +110,33 @@ def _quiet() -> Iterator[None]:
         logging.disable(disabled)
 
 
-def own_figures(cumulative: Mapping[str, int]) -> dict[str, int]:
-    """Each module's figure without those of its children.
+@contextlib.contextmanager
+def _torch_restored() -> Iterator[None]:
+    """Put back the functions of PyTorch that a tool replaces, and leaves replaced if it fails."""
+    import torch
 
-    Args:
-        cumulative: dotted name, empty for the network itself → figure with all descendants.
-    """
-    own = dict(cumulative)
-    for name, figure in cumulative.items():
-        parent = _parent(name, cumulative)
-        if parent is not None:
-            own[parent] -= figure
-    return own
-
-
-def _parent(name: str, known: Mapping[str, int]) -> str | None:
-    """The nearest enclosing module that has a figure."""
-    while name:
-        name = name.rpartition(".")[0]
-        if name in known:
-            return name
-    return None
-
-
-def _fvcore(network: nn.Module, arguments: Arguments) -> tuple[int, Mapping[str, int] | None]:
-    from fvcore.nn import FlopCountAnalysis
-
-    count = FlopCountAnalysis(network, _positional(arguments))
-    count.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
-    cumulative = {name: round(figure) for name, figure in count.by_module().items()}
-    return round(count.total()), own_figures(cumulative)
-
-
-def _flop_counter(network: nn.Module, arguments: Arguments) -> tuple[int, Mapping[str, int] | None]:
-    return _counted_by_torch(network, arguments, backward=False)
-
-
-def _flop_counter_training(
-    network: nn.Module, arguments: Arguments
-) -> tuple[int, Mapping[str, int] | None]:
-    return _counted_by_torch(network, arguments, backward=True)
-
-
-def _counted_by_torch(
-    network: nn.Module, arguments: Arguments, backward: bool
-) -> tuple[int, Mapping[str, int] | None]:
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter:
-        output = network(*arguments[0], **arguments[1])
-        if backward:
-            losses = [leaf.sum() for leaf in _leaves(output) if leaf.requires_grad]
-            sum(losses).backward()  # type: ignore[union-attr]
-            network.zero_grad()
-    root = type(network).__name__
-    cumulative = {
-        "" if name == root else name.removeprefix(f"{root}."): sum(counts.values()) // 2
-        for name, counts in counter.get_flop_counts().items()
-        if name != "Global"
-    }
-    # The backward operators are credited to whichever module is open: only their sum tells.
-    own = None if backward else own_figures(cumulative)
-    return counter.get_total_flops() // 2, own
-
-
-def _torchinfo(network: nn.Module, arguments: Arguments) -> tuple[int, Mapping[str, int] | None]:
-    import torchinfo
-
-    statistics = torchinfo.summary(network, input_data=[*_positional(arguments)], verbose=0)
-    return int(statistics.total_mult_adds), None
-
-
-def _thop(network: nn.Module, arguments: Arguments) -> tuple[int, Mapping[str, int] | None]:
-    import thop
-
-    macs, _ = thop.profile(network, inputs=_positional(arguments), verbose=False)
-    return round(macs), None
-
-
-def _ptflops(network: nn.Module, arguments: Arguments) -> tuple[int, Mapping[str, int] | None]:
-    from ptflops import get_model_complexity_info
-
-    (only,) = _positional(arguments)
-    macs, _ = get_model_complexity_info(
-        network,
-        tuple(only.shape[1:]),
-        input_constructor=lambda shape: only,
-        print_per_layer_stat=False,
-        as_strings=False,
-        backend="pytorch",
-    )
-    return round(macs), None
-
-
-def _calflops(network: nn.Module, arguments: Arguments) -> tuple[int, Mapping[str, int] | None]:
-    from calflops import calculate_flops
-
-    _, macs, _ = calculate_flops(
-        network,
-        args=list(_positional(arguments)),
-        print_results=False,
-        print_detailed=False,
-        output_as_string=False,
-    )
-    return round(macs), None
-
-
-def _torchprofile(network: nn.Module, arguments: Arguments) -> tuple[int, Mapping[str, int] | None]:
-    from torchprofile import profile_macs
-
-    return round(profile_macs(network, _positional(arguments))), None
-
-
-def _positional(arguments: Arguments) -> tuple[Tensor, ...]:
-    positional, named = arguments
-    if named:
-        raise TypeError(f"takes no keyword inputs such as {next(iter(named))}")
-    return positional
-
-
-def _leaves(value: Any) -> list[Tensor]:
-    from torch import Tensor
-
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        return [leaf for item in value for leaf in _leaves(item)]
-    return []
+    spaces = (torch, torch.nn.functional, torch.Tensor)
+    before = [dict(vars(space)) for space in spaces]
+    try:
+        yield
+    finally:
+        for space, known in zip(spaces, before, strict=True):
+            for name, value in list(vars(space).items()):
+                if name in known and known[name] is not value:
+                    setattr(space, name, known[name])
+        inherited = set(vars(torch.Tensor)) - set(before[-1])
+        for name in inherited & set(dir(torch.Tensor.__base__)):
+            delattr(torch.Tensor, name)
 
 
 PEERS = (
-    Peer("fvcore", "fvcore", _fvcore, weights=True),
-    Peer("torch.utils.flop_counter", "torch", _flop_counter),
-    Peer("torch.utils.flop_counter", "torch", _flop_counter_training, "macs_training"),
-    Peer("torchinfo", "torchinfo", _torchinfo, weights=True),
-    Peer("ptflops", "ptflops", _ptflops, weights=True),
-    Peer("thop", "thop", _thop, weights=True),
-    Peer("calflops", "calflops", _calflops, weights=True),
-    Peer("torchprofile", "torchprofile", _torchprofile, weights=True),
+    Peer("fvcore", "fvcore", peer_tools.fvcore, weights=True),
+    Peer("torch.utils.flop_counter", "torch", peer_tools.flop_counter),
+    Peer("torch.utils.flop_counter", "torch", peer_tools.flop_counter_training, "macs_training"),
+    Peer("torchinfo", "torchinfo", peer_tools.torchinfo, weights=True),
+    Peer("ptflops", "ptflops", peer_tools.ptflops, weights=True),
+    Peer("thop", "thop", peer_tools.thop, weights=True),
+    Peer("calflops", "calflops", peer_tools.calflops, weights=True),
+    Peer("torchprofile", "torchprofile", peer_tools.torchprofile, weights=True),
 )
 """Every tool that verify knows; `extra` ones of them join when they are installed."""

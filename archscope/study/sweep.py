@@ -9,19 +9,20 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Dim, Totals
 from archscope.study import workers
-from archscope.study.journal import Journal
+from archscope.study.journal import Journal, versions
 from archscope.study.summary import CONVENTION
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
 
 INPUT, BATCH = "input", "batch"
 """Keys of a sweep that are no constructor keywords."""
+
+COUNTED_BY = ("archscope", "torch", "torchvision", "timm")
 
 Point = tuple[tuple[str, Any], ...]
 """One value for each swept key."""
@@ -58,7 +59,7 @@ class Grid:
         file = Path(self.model.rpartition(":")[0] or self.model)
         own = file.suffix == ".py" and file.is_file()
         source = hashlib.sha256(file.read_bytes()).hexdigest() if own else ""
-        return {"grid": json.loads(json.dumps(asdict(self))), "versions": _versions(),
+        return {"grid": json.loads(json.dumps(asdict(self))), "versions": versions(COUNTED_BY),
                 "source": source}  # fmt: skip
 
     def file_name(self) -> str:
@@ -66,16 +67,6 @@ class Grid:
         definition = json.dumps(asdict(self), sort_keys=True).encode()
         plain = "".join(c if c.isalnum() else "-" for c in Path(self.model).name)
         return f"{plain}-{hashlib.sha256(definition).hexdigest()[:12]}.jsonl"
-
-
-def _versions() -> dict[str, str]:
-    return {library: _version(library) for library in ("archscope", "torch", "torchvision", "timm")}
-
-
-def _version(library: str) -> str:
-    with suppress(metadata.PackageNotFoundError):
-        return metadata.version(library)
-    return "missing"
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,21 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib import util
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Check, Dim, Layer
+from archscope.study.habits import HABITS
+from archscope.study.journal import Journal, versions
 from archscope.study.peers import PEERS, Peer, PeerCount
-from archscope.study.reasons import HABITS, explained
+from archscope.study.reasons import Operator, Part, explained
 from archscope.units import parse_count
+
+if TYPE_CHECKING:
+    from archscope.study.analyse import Subject
+    from archscope.study.call import NetworkCall
 
 UNKNOWN = "no known reason"
 
@@ -135,67 +142,105 @@ def verify(
     Raises:
         ArchscopeError: archscope itself cannot count the network.
     """
-    from archscope.study.analyse import analyse, saved_record
+    from archscope.study.analyse import analyse, find, saved_record
+    from archscope.study.call import network_call
 
     if saved_record(model) is not None:
         raise ArchscopeError(
             str(model), "is a record, which other tools cannot count", "name the network itself"
         )
     analysis = analyse(model, input=input, batch=batch, backward=True, keywords=keywords)
-    counts = _peer_counts(model, analysis, input, batch, keywords or {}, peers)
-    figures = [_figure(count, analysis) for count in counts]
+    subject = find(model, keywords or {})
+    call = network_call(subject, input, batch)
+    ran = _Operators(subject, call)
+    counts = _peer_counts(subject, call, analysis.executed_on == "meta", peers)
+    figures = [_figure(count, analysis, ran) for count in counts]
     figures += _published(analysis, input is None and batch is None and not keywords)
     return Verification(analysis.model, str(analysis.input), tuple(figures))
 
 
-def verify_all(told: Callable[[str], None]) -> tuple[list[Verification], dict[str, str]]:
-    """Verify every network of torchvision, and of timm where it is installed.
+def all_names() -> list[str]:
+    """Every network of torchvision, and of timm where it is installed.
 
     Torchvision's quantizable networks have the layers of those without the prefix.
-
-    Args:
-        told: is given one line a network when it is done.
-
-    Returns:
-        the verifications, and why the other networks cannot be counted, by name.
     """
     from archscope.resolve import sources, vision
 
     names = [name for name in vision.names() if not name.startswith("quantized_")]
     if util.find_spec("timm") is not None:
         names += [f"timm:{name}" for name in sources.timm_names()]
-    found, failures = list[Verification](), dict[str, str]()
+    return names
+
+
+def identity(names: Sequence[str]) -> dict[str, Any]:
+    """What decides the figures of these networks, for a journal."""
+    packages = {"archscope", "torchvision", "timm", *(peer.package for peer in PEERS)}
+    return {"verify": list(names), "versions": versions(packages)}
+
+
+def verify_each(
+    names: Sequence[str], told: Callable[[str], None], journal: Journal | None = None
+) -> tuple[list[Verification], dict[str, str]]:
+    """Verify networks one after the other.
+
+    Args:
+        names: of the networks.
+        told: is given one line a network when it is done.
+        journal: gets each network as it is done; those that it holds already are not run again.
+
+    Returns:
+        the verifications, and why the other networks cannot be counted, by name.
+    """
+    done = {} if journal is None else {entry["name"]: entry for entry in journal.entries}
     for number, name in enumerate(names, 1):
-        try:
-            verification = verify(name)
-        except ArchscopeError as error:
-            failures[name] = error.problem
-        else:
-            found.append(verification)
-        state = failures.get(name) or ("explained" if found[-1].passed else UNKNOWN)
-        told(f"{number}/{len(names)} {name}: {state}")
-    return found, failures
+        if name not in done:
+            done[name] = _entry(name)
+            if journal is not None:
+                journal.add(done[name])
+        told(f"{number}/{len(names)} {name}: {_state(done[name])}")
+    entries = [done[name] for name in names]
+    found = [_read(entry["found"]) for entry in entries if entry["found"]]
+    return found, {entry["name"]: entry["failure"] for entry in entries if not entry["found"]}
+
+
+def _entry(name: str) -> dict[str, Any]:
+    """One network as a line of a journal."""
+    try:
+        return {"name": name, "found": asdict(verify(name)), "failure": ""}
+    except ArchscopeError as error:
+        return {"name": name, "found": None, "failure": error.problem}
+
+
+def _state(entry: Mapping[str, Any]) -> str:
+    if not entry["found"]:
+        return str(entry["failure"])
+    return "explained" if _read(entry["found"]).passed else UNKNOWN
+
+
+@dataclass
+class _Operators:
+    """The operators of a network, which runs once more where a figure has to be explained."""
+
+    subject: Subject
+    call: NetworkCall
+
+    @cached_property
+    def by_module(self) -> Mapping[str, Sequence[Operator]]:
+        from archscope.study.operators import operators
+
+        return operators(self.subject, self.call)
 
 
 def _peer_counts(
-    model: Any,
-    analysis: Analysis,
-    input: Any,
-    batch: Dim | None,
-    keywords: Mapping[str, Any],
-    peers: Sequence[Peer],
+    subject: Subject, call: NetworkCall, on_meta: bool, peers: Sequence[Peer]
 ) -> Iterator[PeerCount]:
     import copy
 
     from archscope.resolve import weightless_copy
-    from archscope.study.analyse import find
-    from archscope.study.call import network_call
 
-    subject = find(model, keywords)
-    call = network_call(subject, input, batch)
     real: Any = None
     for peer in (peer for peer in peers if peer.installed):
-        if not peer.weights and analysis.executed_on == "meta":
+        if not peer.weights and on_meta:
             yield peer(weightless_copy(subject.module).eval(), call.on_meta())
         elif subject.rebuild is None:
             yield peer.failed("needs a network with weights")
@@ -206,7 +251,7 @@ def _peer_counts(
             yield peer(real, call.with_values())
 
 
-def _figure(count: PeerCount, analysis: Analysis) -> Figure:
+def _figure(count: PeerCount, analysis: Analysis, ran: _Operators) -> Figure:
     total = analysis.total
     ours = total.macs + (total.macs_backward or 0) * (count.quantity == "macs_training")
     source = f"{count.tool} {count.version}" if count.package == count.tool else count.tool
@@ -214,46 +259,36 @@ def _figure(count: PeerCount, analysis: Analysis) -> Figure:
         return Figure(count.quantity, source, None, ours, failure=count.failure)
     if count.macs == ours:
         return Figure(count.quantity, source, count.macs, ours)
-    habits = HABITS.get((count.tool, count.quantity), ())
     if count.own is None:
-        reasons = explained(count.macs - ours, analysis.calls, habits)
+        habits = HABITS.get((count.tool, count.quantity), ())
+        reasons = explained(count.macs - ours, Part(analysis.calls), habits)
         sentences = tuple(reason.sentence for reason in reasons or ())
         return Figure(count.quantity, source, count.macs, ours, reasons=sentences)
-    partings = tuple(_partings(count, analysis))
+    partings = tuple(_partings(count, analysis, ran))
     told = sum(parting.theirs - parting.ours for parting in partings)
     known = all(parting.reason for parting in partings) and told == count.macs - ours
-    sentences = tuple(dict.fromkeys(parting.reason for parting in partings)) if known else ()
+    sentences = tuple(
+        dict.fromkeys(reason for p in partings for reason in p.reason.split("; ") if known)
+    )
     return Figure(count.quantity, source, count.macs, ours, 0.0, sentences, partings)
 
 
-def _partings(count: PeerCount, analysis: Analysis) -> Iterator[Parting]:
+def _partings(count: PeerCount, analysis: Analysis, ran: _Operators) -> Iterator[Parting]:
     """The modules whose own figures differ; all calls of a module count as one."""
     assert count.own is not None
     habits = HABITS.get((count.tool, count.quantity), ())
     calls: dict[str, list[Layer]] = defaultdict(list)
     for layer in analysis.calls:
         calls[layer.name].append(layer)
-    children = _children(analysis)
     for name in dict.fromkeys([*calls, *count.own]):
         theirs = count.own.get(name, 0)
         ours = sum(layer.macs for layer in calls[name])
         if theirs != ours:
-            reasons = explained(theirs - ours, calls[name], habits, children[name])
+            part = Part(calls[name], ran.by_module.get(name, ()), count.told.get(name, {}))
+            reasons = explained(theirs - ours, part, habits)
             text = "; ".join(reason.sentence for reason in reasons or ())
             kind = calls[name][0].kind if calls[name] else ""
             yield Parting(name, kind, theirs, ours, text)
-
-
-def _children(analysis: Analysis) -> dict[str, list[Layer]]:
-    """The direct children of all calls of each module."""
-    found: dict[str, list[Layer]] = defaultdict(list)
-    open_calls: list[Layer] = []
-    for layer in analysis.calls:
-        del open_calls[layer.depth :]
-        if open_calls:
-            found[open_calls[-1].name].append(layer)
-        open_calls.append(layer)
-    return found
 
 
 # Published figures
@@ -348,21 +383,19 @@ def dumps(found: Sequence[Verification], failures: Mapping[str, str]) -> str:
 def loads(text: str) -> tuple[list[Verification], dict[str, str]]:
     """Read what `dumps` wrote."""
     data = json.loads(text)
-    found = [
-        Verification(
-            entry["model"],
-            entry["input"],
-            tuple(
-                Figure(
-                    **{
-                        **figure,
-                        "reasons": tuple(figure["reasons"]),
-                        "partings": tuple(Parting(**parting) for parting in figure["partings"]),
-                    }
-                )
-                for figure in entry["figures"]
-            ),
+    return [_read(entry) for entry in data["verifications"]], data["failures"]
+
+
+def _read(entry: Mapping[str, Any]) -> Verification:
+    """What `asdict` made of a verification, before or after JSON."""
+    figures = tuple(
+        Figure(
+            **{
+                **figure,
+                "reasons": tuple(figure["reasons"]),
+                "partings": tuple(Parting(**parting) for parting in figure["partings"]),
+            }
         )
-        for entry in data["verifications"]
-    ]
-    return found, data["failures"]
+        for figure in entry["figures"]
+    )
+    return Verification(entry["model"], entry["input"], figures)

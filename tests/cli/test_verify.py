@@ -9,12 +9,14 @@ import pytest
 from archscope import cache
 from archscope.cli import run
 from archscope.study import peers, verify
+from archscope.study.peer_tools import Counted
 from archscope.study.peers import Peer
 
 
 @pytest.fixture(autouse=True)
-def one_tool(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyTorch's own counter alone, whatever is installed."""
+def one_tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """PyTorch's own counter alone, whatever is installed, and nothing kept."""
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "kept"))
     own = tuple(peer for peer in peers.PEERS if peer.package == "torch")
     monkeypatch.setattr(verify.verify, "__kwdefaults__", {**DEFAULTS, "peers": own})
 
@@ -31,7 +33,7 @@ def test_agreement_is_exit_code_zero(capsys: pytest.CaptureFixture[str]) -> None
 def test_a_difference_of_no_known_reason_is_exit_code_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wrong = Peer("fvcore", "torch", lambda network, arguments: (416_521, None))
+    wrong = Peer("fvcore", "torch", lambda network, arguments: Counted(416_521))
     monkeypatch.setattr(verify.verify, "__kwdefaults__", {**DEFAULTS, "peers": (wrong,)})
     assert run(["verify", "lenet"]) == 1
     assert verify.UNKNOWN in capsys.readouterr().out
@@ -52,10 +54,34 @@ def test_all_networks_in_one_table(
     assert [v.model for v in found] == ["resnet18", "alexnet"] and failures == {}
 
 
+def test_an_interrupted_run_resumes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(verify, "all_names", lambda: ["lenet", "alexnet_d2l"])
+    whole = verify.verify
+
+    def interrupted(name: str) -> verify.Verification:
+        if name == "alexnet_d2l":
+            raise KeyboardInterrupt
+        return whole(name)
+
+    command = ["verify", "--all", "--journal", str(tmp_path / "journal")]
+    monkeypatch.setattr(verify, "verify", interrupted)
+    assert run(command) == 130
+    assert "1 of 2 networks are kept; --resume verifies the others" in capsys.readouterr().err
+    asked = list[str]()
+    monkeypatch.setattr(verify, "verify", lambda name: asked.append(name) or whole(name))
+    assert run([*command, "--resume"]) == 0
+    printed = capsys.readouterr()
+    assert asked == ["alexnet_d2l"] and "lenet" in printed.out
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ["verify"],
+        ["verify", "lenet", "--resume"],
+        ["verify", "lenet", "--journal", "kept.jsonl"],
         ["verify", "lenet", "--all"],
         ["verify", "--all", "--batch", "2"],
         ["verify", "lenet", "--save", "figures.csv"],

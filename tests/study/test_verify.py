@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,8 +11,12 @@ from torch import Tensor, nn
 from archscope.errors import ArchscopeError
 from archscope.records import Check, Cost, Factor, Layer, Product, Work
 from archscope.study import verify as verification
-from archscope.study.peers import PEERS, Peer, own_figures
-from archscope.study.reasons import Habit, Reason, attention_products, explained
+from archscope.study.habits import FVCORE as FVCORE_HABITS
+from archscope.study.habits import PTFLOPS, THOP, TORCHINFO, TORCHPROFILE, attention_products
+from archscope.study.journal import Journal
+from archscope.study.peer_tools import Counted, own_figures
+from archscope.study.peers import PEERS, Peer
+from archscope.study.reasons import Habit, Operator, Part, Reason, explained
 from archscope.study.verify import Figure, Verification, dumps, loads, verify
 from archscope.study.verify_tables import overview_report, verify_report
 
@@ -62,7 +68,8 @@ class Attention(nn.Module):
         self.norm = nn.LayerNorm(12)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.attention(x, x, x, need_weights=False)[0] + self.norm(x)
+        mixed: Tensor = self.attention(x, x, x, need_weights=False)[0]
+        return mixed + self.norm(x)
 
 
 @needs_fvcore
@@ -99,9 +106,67 @@ def test_pooling_by_a_function_is_found_in_its_container() -> None:
     assert theirs.reasons == ("counts adaptive average pooling",)
 
 
+class Resized(nn.Module):
+    """Resizes and samples by functions, whose sizes no layer records."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.interpolate(self.conv(x).sigmoid(), size=(10, 6), mode="bilinear")
+        x = nn.functional.interpolate(x, scale_factor=2)
+        grid = torch.zeros(x.shape[0], 3, 5, 2, device=x.device)
+        sampled: Tensor = nn.functional.grid_sample(x, grid, align_corners=False)
+        return sampled
+
+
+@needs_fvcore
+def test_resizing_by_a_function_is_told_by_the_elements_that_it_writes() -> None:
+    """Four for each of 4·10·6 elements, one for each of 4·20·12, four for each of 4·3·5."""
+    theirs = figure(verify(Resized(), input="3x8x8", peers=FVCORE), "fvcore")
+    assert theirs.theirs == theirs.ours + 4 * 4 * 10 * 6 + 4 * 20 * 12 + 4 * 4 * 3 * 5
+    assert theirs.reasons == (
+        "counts four operations per bilinearly resized element",
+        "counts one operation per copied element of nearest resizing",
+        "counts four operations per grid-sampled element",
+    )
+
+
+def test_the_network_runs_once_more_only_where_a_figure_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from archscope.study import operators
+
+    ran = list[str]()
+
+    def nothing(subject: object, call: object) -> dict[str, list[Operator]]:
+        ran.append("once")
+        return {}
+
+    monkeypatch.setattr(operators, "operators", nothing)
+    network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    verify(network, input="4", peers=[saying(12, {"0": 12})])
+    assert ran == []
+    verify(network, input="4", peers=[saying(18, {"0": 12, "1": 6}), saying(14, {"1": 14})])
+    assert ran == ["once"]
+
+
+def test_a_tool_that_fails_leaves_no_function_of_pytorch_replaced() -> None:
+    relu, matmul = nn.functional.relu, torch.Tensor.matmul
+
+    def patches(network: nn.Module, arguments: object) -> Counted:
+        nn.functional.relu = None  # type: ignore[assignment]
+        torch.Tensor.matmul = None  # type: ignore[assignment,method-assign]
+        raise ValueError("stops half-way")
+
+    verify(nn.Linear(4, 3), input="4", peers=[Peer("some", "torch", patches)])
+    assert nn.functional.relu is relu and torch.Tensor.matmul is matmul
+
+
 def saying(macs: int, own: dict[str, int] | None = None, tool: str = "fvcore") -> Peer:
     """A tool that says a number."""
-    return Peer(tool, "torch", lambda network, arguments: (macs, own))
+    return Peer(tool, "torch", lambda network, arguments: Counted(macs, own))
 
 
 def test_a_difference_without_a_reason_fails() -> None:
@@ -119,7 +184,7 @@ def test_a_difference_without_a_reason_fails() -> None:
 
 
 def test_a_tool_that_fails_says_nothing_against_the_count() -> None:
-    def broken(network: nn.Module, arguments: object) -> tuple[int, None]:
+    def broken(network: nn.Module, arguments: object) -> Counted:
         raise ValueError("no such\noperator")
 
     found = verify(nn.Linear(4, 3), input="4", peers=[Peer("some", "torch", broken)])
@@ -130,9 +195,9 @@ def test_a_tool_that_fails_says_nothing_against_the_count() -> None:
 def test_tools_that_need_weights_get_them() -> None:
     seen: list[bool] = []
 
-    def look(network: nn.Module, arguments: object) -> tuple[int, None]:
+    def look(network: nn.Module, arguments: object) -> Counted:
         seen.append(next(network.parameters()).is_meta)
-        return 12, None
+        return Counted(12)
 
     peers = [Peer("a", "torch", look), Peer("b", "torch", look, weights=True)]
     assert verify(nn.Linear(4, 3), input="4", peers=peers).passed
@@ -140,7 +205,7 @@ def test_tools_that_need_weights_get_them() -> None:
 
 
 def test_what_is_not_installed_is_left_out() -> None:
-    absent = Peer("none", "archscope_has_no_such_package", lambda network, arguments: (0, None))
+    absent = Peer("none", "archscope_has_no_such_package", lambda network, arguments: Counted(0))
     assert verify(nn.Linear(4, 3), input="4", peers=[absent]).figures == ()
 
 
@@ -180,14 +245,17 @@ TWO = Habit("counts two", lambda layer: 12)
     [(6, ["counts one"]), (12, ["counts two"]), (18, ["counts one", "counts two"]), (7, None)],
 )
 def test_the_fewest_habits_that_sum_exactly(difference: int, sentences: list[str] | None) -> None:
-    found = explained(difference, [NORM], [ONE, TWO])
+    found = explained(difference, Part([NORM]), [ONE, TWO])
     assert (None if found is None else [reason.sentence for reason in found]) == sentences
 
 
 def test_rounding_is_bounded() -> None:
     rounded = Habit("rounds", rounding=lambda layer: 3)
-    assert explained(15, [NORM], [TWO, rounded]) == (Reason("counts two", 12), Reason("rounds", 3))
-    assert explained(16, [NORM], [TWO, rounded]) is None
+    assert explained(15, Part([NORM]), [TWO, rounded]) == (
+        Reason("counts two", 12),
+        Reason("rounds", 3),
+    )
+    assert explained(16, Part([NORM]), [TWO, rounded]) is None
 
 
 def batched(*values: int) -> Product:
@@ -202,6 +270,118 @@ def test_attention_is_two_batched_products_of_which_one_feeds_the_other() -> Non
 
 def test_own_figures_leave_the_children_out() -> None:
     assert own_figures({"": 10, "a": 7, "a.b.c": 3, "d": 1}) == {"": 2, "a": 4, "a.b.c": 3, "d": 1}
+
+
+def conv(weight: tuple[int, ...], out: tuple[int, ...], groups: int = 1) -> Operator:
+    """A transposed convolution with a bias."""
+    pair = (1, 1)
+    arguments = ((2, 8, 5, 5), weight, (6,), pair, pair, pair, True, (0, 0), groups)
+    return Operator("convolution", arguments, (out,))
+
+
+def test_transposed_convolutions_by_output_positions() -> None:
+    """2·5·5 input positions times 8·6·3·3 weights, against 2·10·10 outputs of 6 channels."""
+    ran = conv((8, 6, 3, 3), (2, 6, 10, 10))
+    part = Part((), [ran])
+    right = 2 * 5 * 5 * 8 * 6 * 3 * 3
+    by_output = 2 * 6 * 10 * 10 * 8 * 3 * 3
+    for tool in (THOP, TORCHINFO, TORCHPROFILE):
+        assert explained(by_output - right, part, tool) == (
+            Reason("counts transposed convolutions by output positions", by_output - right),
+        )
+
+
+def norm(*scale: int, statistics: bool = False) -> Operator:
+    arguments = ((2, 3, 4, 4), scale or None, None, (3,), (3,), statistics, 0.1, 1e-5)
+    return Operator("native_batch_norm", arguments, ((2, 3, 4, 4), (0,), (0,)))
+
+
+@pytest.mark.parametrize(
+    ("habits", "ran", "times"),
+    [
+        (FVCORE_HABITS, norm(3), 2),
+        (FVCORE_HABITS, norm(), 1),
+        (FVCORE_HABITS, norm(3, statistics=True), 5),
+        (TORCHPROFILE, norm(3), 1),
+        (THOP, norm(3), 4),
+        (THOP, norm(), 2),
+        (PTFLOPS, norm(3), 2),
+        (PTFLOPS, Operator("relu_", ((2, 3, 4, 4),), ((2, 3, 4, 4),)), 2),
+        (PTFLOPS, Operator("mean", ((2, 3, 4, 4), (-1, -2), True), ((2, 3, 1, 1),)), 2),
+        (FVCORE_HABITS, Operator("upsample_bilinear2d", ((2, 3, 2, 2),), ((2, 3, 4, 4),)), 4),
+    ],
+)
+def test_operations_per_element(habits: tuple[Habit, ...], ran: Operator, times: int) -> None:
+    amount = times * 2 * 3 * 4 * 4
+    reasons = explained(amount, Part((), [ran]), habits)
+    assert reasons is not None and [reason.amount for reason in reasons] == [amount]
+    assert explained(amount + 1, Part((), [ran]), habits) is None
+
+
+def test_what_a_tool_tells_apart_is_a_reason() -> None:
+    reasons = explained(7, Part((), told={"sizes": 7}), TORCHPROFILE)
+    assert reasons == (Reason("counts products of sizes", 7),)
+
+
+class Mixed(nn.Module):
+    """A bit of everything that the tools treat in their own ways."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, groups=1), nn.BatchNorm2d(8), nn.ReLU())
+        self.up = nn.ConvTranspose2d(8, 8, 2, 2, groups=2)
+        self.tokens = nn.Linear(8, 12)
+        self.attention = nn.MultiheadAttention(12, 3, batch_first=True)
+        self.norm = nn.LayerNorm(12)
+        self.head = nn.Sequential(nn.Linear(12, 5), nn.SiLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.avg_pool2d(self.up(self.stem(x)), 2)
+        tokens = self.tokens(x.flatten(2).transpose(1, 2))
+        tokens = tokens + self.attention(tokens, tokens, tokens, need_weights=False)[0]
+        scores = (tokens @ tokens.transpose(1, 2)).softmax(-1)
+        result: Tensor = self.head(self.norm(scores @ tokens) * 0.5)
+        return result.mean(1)
+
+
+@pytest.mark.parametrize("tool", ["torchinfo", "ptflops", "thop", "calflops", "torchprofile"])
+def test_every_layer_of_an_optional_tool_is_explained(tool: str) -> None:
+    """Only where the tool is installed."""
+    (peer,) = (peer for peer in PEERS if peer.tool == tool)
+    if not peer.installed:
+        pytest.skip(f"{tool} is not installed")
+    found = verify(Mixed(), input="3x8x8", peers=[peer])
+    (theirs,) = found.figures
+    assert theirs.theirs not in (None, theirs.ours), theirs.failure
+    assert found.passed, [parting for parting in theirs.partings if not parting.reason]
+    assert sum(p.theirs - p.ours for p in theirs.partings) == theirs.theirs - theirs.ours
+
+
+# A run over many networks
+
+
+def test_a_killed_run_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["lenet", "no_such_network", "alexnet_d2l"]
+    asked = list[str]()
+
+    def one(name: str) -> Verification:
+        asked.append(name)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return verify(name, peers=[saying(1, None, "sometool")])
+
+    monkeypatch.setattr(verification, "verify", one)
+    path, identity = tmp_path / "journal", verification.identity(names)
+    told = list[str]()
+    with Journal(path, identity, resume=False) as journal, pytest.raises(KeyboardInterrupt):
+        verification.verify_each(names, told.append, journal)
+    assert len(told) == 2 and "no known reason" in told[0] and "no known network" in told[1]
+    with Journal(path, identity, resume=True) as journal:
+        found, failures = verification.verify_each(names, told.append, journal)
+    assert asked == [*names, "alexnet_d2l"]
+    assert [v.model for v in found] == ["lenet", "alexnet_d2l"]
+    assert list(failures) == ["no_such_network"]
+    assert found[0] == one("lenet")
 
 
 # Tables and JSON

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -15,7 +16,15 @@ from archscope.measure import device as devices
 from archscope.measure.clock import Stage, StreamClock, WallClock, cold_cache, nothing, synchronizer
 from archscope.measure.layers import LayerTimes, profile_layers
 from archscope.measure.memory import is_out_of_memory, peak_bytes
-from archscope.measure.sampling import Clock, StoppingRule, Timing, measure
+from archscope.measure.roofs import roofs
+from archscope.measure.sampling import (
+    Clock,
+    Interrupted,
+    OneByOne,
+    StoppingRule,
+    Timing,
+    measure,
+)
 from archscope.measure.serialised import serialised_layers
 from archscope.measure.step import (
     InferenceStep,
@@ -25,7 +34,8 @@ from archscope.measure.step import (
     captured,
     configured,
 )
-from archscope.records import Environment, InputSpec, Measurement, Profile
+from archscope.records import Environment, InputSpec, LayerTime, Measurement, Profile
+from archscope.records.measured import COST_OF_MEASURING
 
 Mode = Literal["training", "inference"]
 
@@ -58,6 +68,8 @@ class Plan:
 class _Found:
     """What is known so far, so that an interruption keeps it."""
 
+    model: str
+    dtypes: dict[str, str] = field(default_factory=dict)
     phases: dict[str, Measurement] = field(default_factory=dict)
     layers: LayerTimes | None = None
     peak_bytes: dict[str, int] = field(default_factory=dict)
@@ -79,7 +91,8 @@ def run(
 ) -> Profile:
     """Measure a copy of a network; the network, RNG and global flags stay as they are.
 
-    An interruption (Ctrl-C) keeps the phases measured so far and says so in the notes.
+    An interruption (Ctrl-C) keeps the phases measured so far, and of the phase at hand the samples
+    taken, and says so in the notes and the phase's warnings.
 
     Args:
         model: the name to report.
@@ -94,7 +107,7 @@ def run(
         OutOfMemoryError: a step does not fit.
     """
     device = devices.find(plan.settings.device)
-    found = _Found()
+    found = _Found(model)
     with configured(plan.settings, device):
         before = devices.state(device)
         try:
@@ -102,7 +115,7 @@ def run(
                 _measure_mode(mode, module, input, plan, device, found, progress)
         except KeyboardInterrupt:
             found.notes.append("Interrupted: what is missing was not measured.")
-        facts = _facts(device, plan, before, found.peaks)
+        facts = _facts(device, plan, before, found)
     table = found.layers
     return Profile(
         model=model,
@@ -124,19 +137,20 @@ def interrupted(profile: Profile) -> bool:
 
 
 def _facts(
-    device: torch.device, plan: Plan, before: dict[str, str], peaks: devices.Peaks | None
+    device: torch.device, plan: Plan, before: dict[str, str], found: _Found
 ) -> tuple[tuple[str, str], ...]:
     settings = plan.settings
     chosen = {
         "modes": ", ".join(plan.modes),
         "dtype": settings.dtype,
+        **found.dtypes,
         "optimizer": settings.optimizer if "training" in plan.modes else "",
         "autocast": "on" if settings.amp else "",
         "memory format": "channels last" if settings.channels_last else "",
         "torch.compile": settings.compile or "",
         "second-level cache": "overwritten before every repetition" if settings.cold_l2 else "",
         "precision": f"{100 * plan.rule.precision:g} %",
-        "roofs": "" if peaks is None else peaks.source,
+        "roofs": "" if found.peaks is None else found.peaks.source,
     }
     moment = {f"{key} before": value for key, value in before.items()}
     moment |= {f"{key} after": value for key, value in devices.state(device).items()}
@@ -158,32 +172,54 @@ def _measure_mode(
     progress: Progress,
 ) -> None:
     kind = TrainingStep if mode == "training" else InferenceStep
-    with _failures(mode, input, device):
+    with failures(found.model, mode, input, device):
         step: Step = kind(module, input, plan.settings, device)
-        firsts = _first_run(step, input)
-        _time(step, plan, found, progress)
+        found.dtypes = _dtypes(step)
+        firsts = _first_run(step, found.model, input)
         firsts["step" if mode == "training" else mode] = sum(firsts.values())
-        for phase, seconds in firsts.items():
-            found.phases[phase] = replace(found.phases[phase], first_seconds=seconds)
+        try:
+            _time(step, plan, found, progress)
+        finally:
+            for phase in firsts.keys() & found.phases.keys():
+                found.phases[phase] = replace(found.phases[phase], first_seconds=firsts[phase])
         if isinstance(step, TrainingStep):
             found.notes.append(f"Loss: {step.loss.rule}.")
         if mode == plan.modes[0] and plan.details:
             _detail(step, plan, found, progress)
 
 
-def _first_run(step: Step, input: InputSpec) -> dict[str, float]:
+def _dtypes(step: Step) -> dict[str, str]:
+    facts = {"network dtype": step.dtype}
+    if step.built_in not in (None, step.dtype):
+        facts["converted from"] = str(step.built_in)
+    return facts
+
+
+def _first_run(step: Step, model: str, input: InputSpec) -> dict[str, float]:
     """Seconds of each stage's very first run, with its compilation and algorithm search."""
     seconds = {}
     for phase, stage in step.stages.items():
-        with _failures(phase, input, step.device):
+        with failures(model, phase, input, step.device):
             clock = WallClock([stage], synchronizer(step.device))
             seconds[phase] = clock.laps(1)[0][0]
     return seconds
 
 
+LONGEST_REASON = 90
+"""Characters of an exception that a message quotes; `--debug` shows all of it."""
+
+REMEDIES = {
+    "training": "check --input",
+    "forward": "check --input",
+    "backward": "measure inference with --eval",
+    "optimizer": "leave the update out with --optimizer none",
+    "inference": "check --input",
+}
+
+
 @contextmanager
-def _failures(phase: str, input: InputSpec, device: torch.device) -> Iterator[None]:
-    """Tell in one line what failed and where."""
+def failures(model: str, phase: str, input: InputSpec, device: torch.device) -> Iterator[None]:
+    """Tell in one line what failed, in which phase of which network."""
     try:
         yield
     except ArchscopeError:
@@ -197,9 +233,9 @@ def _failures(phase: str, input: InputSpec, device: torch.device) -> Iterator[No
                 f"runs out of memory on {device} in {phase}",
                 "use a smaller --batch or ask --max-batch",
             ) from error
-        problem = f"fails in {phase} ({type(error).__name__}: {first_line(error)})"
-        remedy = "" if phase == "inference" else "check --input, or measure inference with --eval"
-        raise ArchscopeError("network", problem, remedy) from error
+        reason = textwrap.shorten(first_line(error), LONGEST_REASON, placeholder=" …")
+        problem = f"fails in {phase} ({type(error).__name__}: {reason})"
+        raise ArchscopeError(model, problem, REMEDIES[phase]) from error
 
 
 def _time(step: Step, plan: Plan, found: _Found, progress: Progress) -> None:
@@ -209,27 +245,33 @@ def _time(step: Step, plan: Plan, found: _Found, progress: Progress) -> None:
     names, stages = list(step.stages), list(step.stages.values())
     whole = "step" if isinstance(step, TrainingStep) else names[0]
 
-    def timed(label: str, clock: Clock) -> Timing:
-        return measure(clock, plan.rule, lambda share: progress(label, share))
+    def timed(label: str, clock: Clock, parts: Sequence[str], total: str | None) -> None:
+        """Keep the phases that a clock tells: its stages by name, and their total."""
 
-    timing = timed("+".join(names), WallClock(stages, synchronize, before))
-    found.phases |= dict(zip(names, timing.stages, strict=True))
-    if device.type == "cpu" or len(stages) == 1:
-        found.phases[whole] = timing.total
-    else:
-        found.phases[whole] = timed(whole, WallClock([step], synchronize, before)).total
+        def keep(timing: Timing) -> None:
+            found.phases |= dict(zip(parts, timing.stages, strict=False))
+            if total is not None:
+                found.phases[total] = timing.total
+
+        try:
+            keep(measure(clock, plan.rule, lambda share: progress(label, share)))
+        except Interrupted as interruption:
+            keep(interruption.timing)
+            raise
+
+    alone = device.type == "cpu" or len(stages) == 1
+    wall = OneByOne(WallClock(stages, synchronize, before))
+    timed("+".join(names), wall, names, whole if alone else None)
+    if not alone:
+        timed(whole, OneByOne(WallClock([step], synchronize, before)), (), whole)
     if device.type != "cuda":
         return
-    timing = timed("stream", StreamClock(stages, device, before))
-    found.phases |= {
-        f"{name} stream": stage for name, stage in zip(names, timing.stages, strict=True)
-    }
-    found.phases[f"{whole} stream"] = timing.total
+    streams = [f"{name} stream" for name in names]
+    timed("stream", StreamClock(stages, device, before), streams, f"{whole} stream")
     if plan.settings.cuda_graph:
         replay = _graph(step, found)
         if replay is not None:
-            clock = StreamClock([replay], device, before)
-            found.phases[f"{whole} graph"] = timed("graph", clock).total
+            timed("graph", StreamClock([replay], device, before), (), f"{whole} graph")
 
 
 def _graph(step: Step, found: _Found) -> Stage | None:
@@ -244,13 +286,49 @@ def _detail(step: Step, plan: Plan, found: _Found, progress: Progress) -> None:
     whole = "step" if isinstance(step, TrainingStep) else "inference"
     progress("layers", 0.0)
     if step.device.type == "mps":
-        found.layers = serialised_layers(step, plan.steps)
+        table = serialised_layers(step, plan.steps)
     else:
-        found.layers = profile_layers(step, found.phases[whole].median, plan.steps)
+        table = profile_layers(step, found.phases[whole].median, plan.steps)
+    if step.device.type != "cuda":
+        stages = {name: found.phases[name].median for name in step.stages}
+        table = closed(table, stages, found.phases[whole].median)
+    found.layers = table
     if plan.settings.compile is not None:
         found.notes.append("Compiled: one row per graph, as modules are no longer apart in it.")
     progress("memory", 0.0)
     found.peak_bytes = peak_bytes(step)
     progress("roofs of the device", 0.0)
-    found.peaks = devices.peaks(step.device)
+    found.peaks = roofs(step.device, step.arithmetic)
     progress("roofs of the device", 1.0)
+
+
+def closed(table: LayerTimes, stages: Mapping[str, float], whole: float) -> LayerTimes:
+    """Add the row that leads from the profiled step to the step as timed with nothing attached.
+
+    A device's kernels take the same time under the profiler, but a host's step takes longer, by
+    what the profiler (or waiting after every layer) costs.
+    That cost is one row, below zero, and no other row is touched: its columns are the differences
+    of the stages, and its total that of the whole step.
+
+    Args:
+        table: rows that add up to the profiled step.
+        stages: seconds of each stage without profiler.
+        whole: seconds of the step without profiler.
+    """
+    if not table.rows:
+        return table
+    seconds: dict[str, float] = {}
+    for stage, median in stages.items():
+        parts = PARTS.get(stage, (stage,))
+        profiled = sum(row.seconds.get(part, 0.0) for row in table.rows for part in parts)
+        seconds[parts[0]] = median - profiled
+    seconds["other"] = whole - table.step_seconds - sum(seconds.values())
+    row = LayerTime(COST_OF_MEASURING, "step − profiled step", 0, seconds)
+    return replace(table, rows=(*table.rows, row), step_seconds=whole)
+
+
+PARTS = {
+    "inference": ("forward", "inference"),
+    "backward": ("backward", "accumulation", "recompute"),
+}
+"""Columns of the layer table that a stage is told by, where they are not its own name."""

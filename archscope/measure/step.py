@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
@@ -16,7 +17,11 @@ from archscope.errors import ArchscopeError, first_line
 from archscope.measure.clock import Stage
 from archscope.records import InputSpec
 
-DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+CASTS = {"fp16": torch.float16, "bf16": torch.bfloat16}
+"""What autocast can cast to."""
+
+WEIGHTS = {"fp32": torch.float32, "tf32": torch.float32, **CASTS}
+"""What a network is converted to."""
 
 LEARNING_RATE = 1e-6
 """Small enough that the weights, and so the numbers that flow, stay what they were."""
@@ -30,9 +35,10 @@ class Settings:
     """What decides a measured number besides network and input.
 
     Args:
-        dtype: `fp32` forbids TF32, `tf32` allows it everywhere, `fp16` and `bf16` convert the
-            network (or, with `amp`, are what autocast casts to); `default` is PyTorch's own
-            choice, where convolutions may use TF32 and matrix products may not.
+        dtype: all but `default` convert the network (with `amp`, `fp16` and `bf16` are what
+            autocast casts to instead); `fp32` forbids TF32 and `tf32` allows it everywhere;
+            `default` keeps the network's dtype and PyTorch's own choice, where convolutions may
+            use TF32 and matrix products may not.
         amp: autocast; to bfloat16 unless `dtype` is `fp16`. No gradient scaler.
         channels_last: NHWC memory format.
         compile: mode of `torch.compile`; `None` runs eagerly.
@@ -152,8 +158,25 @@ class Step:
             self.modules = {"": self.network}
         self.eager = eager
         self.device = device
+        self.built_in = weight_dtype(module)
         self._amp = _amp_dtype(settings)
         self.args, self.kwargs = random_inputs(input, eager, settings, device)
+
+    @property
+    def dtype(self) -> str:
+        """Name of the dtype that holds the weights, or the first input of a network without any."""
+        found = weight_dtype(self.eager)
+        if found is None:
+            return _name(next(leaves([self.args, self.kwargs])).dtype)
+        return found
+
+    @property
+    def arithmetic(self) -> torch.dtype | None:
+        """The dtype in which it multiplies; `None` where that is not one floating dtype."""
+        if self._amp is not None:
+            return self._amp
+        found = getattr(torch, self.dtype, None)
+        return found if isinstance(found, torch.dtype) and found.is_floating_point else None
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self._amp is None:
@@ -232,11 +255,35 @@ def _placed(module: nn.Module, settings: Settings, device: torch.device) -> nn.M
         raise ArchscopeError("network", reason, "pass one that copy.deepcopy accepts") from error
     network.zero_grad(set_to_none=True)
     network.to(device)
-    if settings.dtype in DTYPES and not settings.amp:
-        network.to(DTYPES[settings.dtype])
+    if settings.dtype in WEIGHTS and not (settings.amp and settings.dtype in CASTS):
+        network.to(WEIGHTS[settings.dtype])
     if settings.channels_last:
         network.to(memory_format=torch.channels_last)
     return network
+
+
+QUANTIZED = "quantized"
+"""What stands for a dtype where PyTorch's quantised modules keep packed weights."""
+
+
+def weight_dtype(network: nn.Module) -> str | None:
+    """Name of the dtype that holds most bytes of the weights: `float32`, `int8`, `quantized`.
+
+    Buffers stand in where there are no parameters; `None` without either.
+    """
+    if any(".quantized" in type(module).__module__ for module in network.modules()):
+        return QUANTIZED
+    for tensors in (network.parameters(), network.buffers()):
+        sizes: Counter[torch.dtype] = Counter()
+        for tensor in tensors:
+            sizes[tensor.dtype] += tensor.numel() * tensor.element_size()
+        if sizes:
+            return _name(sizes.most_common(1)[0][0])
+    return None
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _mode(name: str) -> str | None:
@@ -244,7 +291,7 @@ def _mode(name: str) -> str | None:
 
 
 def _amp_dtype(settings: Settings) -> torch.dtype | None:
-    return DTYPES.get(settings.dtype, torch.bfloat16) if settings.amp else None
+    return CASTS.get(settings.dtype, torch.bfloat16) if settings.amp else None
 
 
 def _optimizer(

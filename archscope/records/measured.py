@@ -10,6 +10,9 @@ from archscope.records.network import Analysis, InputSpec
 FEWEST_RUNS = 6
 """Samples whose extremes hold the median with 95 %: 1 − 2·0.5ⁿ ≥ 0.95."""
 
+COST_OF_MEASURING = "[cost of measuring]"
+"""Name of the row that leads from a host's profiled step to the step timed without profiler."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
@@ -79,7 +82,8 @@ class LayerTime:
     """Seconds of one row of the step's table, mean over the middle half of the profiled steps.
 
     Args:
-        name: the module's dotted path; `[GPU idle / launch gap]` and the like for other rows.
+        name: the module's dotted path; `[GPU idle / launch gap]`, `[cost of measuring]` (which is
+            below zero) and the like for other rows.
         kind: class name, or what the row is.
         call: index of the module call, 0 for the first.
         seconds: phase (`forward`, `backward`, `recompute`, `optimizer`, …) to busy seconds.
@@ -104,7 +108,7 @@ class Profile:
     Args:
         phases: whole-step Measurements by phase: `forward`, `backward`, `optimizer`, `step`,
             `inference`, and the same with ` stream` or ` graph` behind for other clocks.
-        layers: rows that add up to the profiled step.
+        layers: rows that add up to the step as timed with nothing attached.
         attributed: share of the profiled busy time that found its layer, by phase.
         peak_bytes: by kind (`parameters`, `gradients`, `forward allocated`, …).
         peaks: how fast the device can be: flop/s by dtype, bytes/s under `copy`.

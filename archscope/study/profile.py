@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping, Sequence
 
-from archscope.measure.sampling import drift, outliers
-from archscope.records import LayerTime, Measurement, Profile
-from archscope.study.roofline import roofline_chart, roofline_table, work_by_call
-from archscope.study.tree import OWN_WORK
+from archscope.measure.sampling import CAUSES
+from archscope.measure.series import drift, outliers
+from archscope.records import Measurement, Profile
+from archscope.study.layer_times import (
+    heading,
+    layer_table,
+    share_chart,
+    stage_chart,
+    stage_table,
+    stage_times,
+)
+from archscope.study.roofline import roofline_chart, roofline_table
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
 
-PHASES = ("forward", "backward", "accumulation", "recompute", "optimizer")
-"""Columns of the layer tables, in this order, where any row has such time."""
-
-DOMINANT = 0.7
-"""A stage that takes more than this share of the time is told by its children instead."""
+MOST_LAYERS = 20
+"""Rows of the layer table, unless every layer is asked for."""
 
 WHOLE_STEP = (
     Column("phase", "Phase", "name"),
@@ -51,7 +55,10 @@ def profile_report(profiles: Sequence[Profile], *, every_layer: bool = False) ->
     tables = [whole_step_table(profile) for profile in profiles]
     charts: list[Chart | None] = []
     if last.layers:
-        tables += [stage_table(last), layer_table(last, None if every_layer else 20)]
+        most = None if every_layer else MOST_LAYERS
+        if len(stage_times(last)) < len(last.layers) or len(last.layers) > (most or math.inf):
+            tables.append(stage_table(last))  # otherwise each stage is a layer
+        tables.append(layer_table(last, most))
         roofline = roofline_table(last)
         tables += [roofline] if roofline is not None else []
         charts += [roofline_chart(last), stage_chart(last), share_chart(last)]
@@ -69,28 +76,32 @@ def profile_report(profiles: Sequence[Profile], *, every_layer: bool = False) ->
     )
 
 
-def _heading(profile: Profile) -> str:
-    device = profile.environment.fact("device name") or profile.environment.device
-    return f"{profile.model}, input {profile.input}, on {device}"
-
-
 def whole_step_table(profile: Profile) -> Table:
     """Each phase's time with its interval, and samples per second."""
     rows = tuple(
         Row(_measured(profile, phase, measurement), "total" if phase == "step" else "row")
         for phase, measurement in profile.phases.items()
     )
-    warnings = [
-        f"{phase}: {warning}."
-        for phase, measurement in profile.phases.items()
-        for warning in measurement.warnings
-    ]
     clocks = [
         f"{text}." for end, text in CLOCKS.items() if any(p.endswith(end) for p in profile.phases)
     ]
     convention = "±: half of the median's 95 % interval. Latency: the device is waited for."
-    notes = (convention, *clocks, *warnings, *profile.notes)
-    return Table(f"Whole step: {_heading(profile)}", WHOLE_STEP, rows, notes)
+    notes = (convention, *clocks, *merged_warnings(profile.phases), *profile.notes)
+    return Table(f"Whole step: {heading(profile)}", WHOLE_STEP, rows, notes)
+
+
+def merged_warnings(phases: Mapping[str, Measurement]) -> list[str]:
+    """One sentence for each kind of warning, with the phases that it is about."""
+    told: dict[str, list[str]] = {}
+    for phase, measurement in phases.items():
+        for warning in measurement.warnings:
+            kind, _, detail = warning.partition(": ")
+            told.setdefault(kind, []).append(f"{phase} {detail}".strip())
+    lines = []
+    for kind, details in told.items():
+        cause = f" ({CAUSES[kind]})" if kind in CAUSES else ""
+        lines.append(f"{kind.capitalize()}{cause}: {'; '.join(details)}.")
+    return lines
 
 
 def _measured(profile: Profile, phase: str, measurement: Measurement) -> tuple[Cell, ...]:
@@ -111,201 +122,13 @@ def _measured(profile: Profile, phase: str, measurement: Measurement) -> tuple[C
     )
 
 
-@dataclass
-class StageTime:
-    """Rows of one part of the network together.
-
-    Args:
-        seconds: by phase.
-        macs: forward and backward multiply-accumulates, `None` for a row that is no layer.
-        in_network: False for the loss, the optimiser, and idle time.
-    """
-
-    name: str
-    seconds: Counter[str] = field(default_factory=Counter)
-    macs: int | None = None
-    launches: int = 0
-    in_network: bool = True
-
-    @property
-    def total_seconds(self) -> float:
-        return sum(self.seconds.values())
-
-
-def stage_times(profile: Profile) -> list[StageTime]:
-    """The rows gathered by stage, in execution order; rows outside the network stand last.
-
-    Stages are the network's direct children; one that takes most of the time is split up.
-    """
-    counted = {} if profile.analysis is None else work_by_call(profile.analysis)
-    inside = [row for row in profile.layers if in_network(row)]
-    names = _stage_names(inside)
-    stages: dict[str, StageTime] = {}
-    for row in profile.layers:
-        within = in_network(row)
-        name = names[row.name] if within else row.name
-        stage = stages.setdefault(name, StageTime(name, in_network=within))
-        stage.seconds.update(row.seconds)
-        stage.launches += row.launches
-        layer = counted.get((row.name, row.call)) if within else None
-        if layer is not None:
-            stage.macs = (stage.macs or 0) + layer.macs + (layer.macs_backward or 0)
-    return sorted(stages.values(), key=lambda stage: not stage.in_network)
-
-
-def in_network(row: LayerTime) -> bool:
-    """Whether a row is a module of the network (or a graph compiled of its modules)."""
-    return not row.name.startswith("[")
-
-
-def _stage_names(rows: Sequence[LayerTime]) -> dict[str, str]:
-    """The stage of each row's name: its first component, or more of them under a dominant one."""
-    total = sum(row.total_seconds for row in rows)
-    depth = {row.name: 1 for row in rows}
-    while True:
-        groups: dict[str, list[LayerTime]] = defaultdict(list)
-        for row in rows:
-            groups[".".join(row.name.split(".")[: depth[row.name]])].append(row)
-        dominant = next(
-            (
-                (name, members)
-                for name, members in groups.items()
-                if sum(row.total_seconds for row in members) > DOMINANT * total
-                and any(row.name.count(".") > name.count(".") for row in members)
-            ),
-            None,
-        )
-        if dominant is None:
-            return {
-                row.name: name or "[network's own ops]"
-                for name, members in groups.items()
-                for row in members
-            }
-        for row in dominant[1]:
-            depth[row.name] += 1
-
-
-def _phase_columns(profile: Profile) -> list[str]:
-    found = {phase for row in profile.layers for phase in row.seconds}
-    return [phase for phase in PHASES if phase in found]
-
-
-def _time_columns(first: Column, phases: Sequence[str]) -> tuple[Column, ...]:
-    return (
-        first,
-        *(
-            Column(f"{phase}_seconds", phase.capitalize(), "seconds", int(phase == "accumulation"))
-            for phase in phases
-        ),
-        Column("total_seconds", "Total", "seconds"),
-        Column("time_share", "Time", "percent"),
-    )
-
-
-def stage_table(profile: Profile) -> Table:
-    """Time and MACs by stage; the rows add up to the step."""
-    phases = _phase_columns(profile)
-    stages = stage_times(profile)
-    whole = sum(stage.total_seconds for stage in stages)
-    macs = sum(stage.macs or 0 for stage in stages)
-    rows = [
-        Row(
-            (
-                stage.name,
-                *(stage.seconds.get(phase) for phase in phases),
-                stage.total_seconds,
-                stage.total_seconds / whole,
-                None if stage.macs is None or not macs else stage.macs / macs,
-                stage.launches or None,
-            )
-        )
-        for stage in stages
-    ]
-    sums = [sum(stage.seconds.get(phase, 0.0) for stage in stages) for phase in phases]
-    launches = sum(stage.launches for stage in stages)
-    rows.append(Row(("step", *sums, whole, 1.0, 1.0 if macs else None, launches), kind="total"))
-    columns = (
-        *_time_columns(Column("stage", "Stage", "name"), phases),
-        Column("mac_share", "MACs", "percent", 1),
-        Column("launches", "Launches", "exact", 3),
-    )
-    return Table(f"Stages of {profile.model}", columns, tuple(rows), _layer_notes(profile))
-
-
-def layer_table(profile: Profile, most: int | None) -> Table:
-    """Time of every layer in execution order, or of the slowest with the rest in one row."""
-    phases = _phase_columns(profile)
-    whole = sum(row.total_seconds for row in profile.layers)
-    slowest = sorted(profile.layers, key=lambda row: -row.total_seconds)
-    chosen = slowest if most is None else slowest[:most]
-    kept = [row for row in profile.layers if any(row is one for one in chosen)]
-    containers = _containers(profile)
-    rows = [
-        Row(
-            (
-                _label(row, containers),
-                row.kind,
-                row.call,
-                *(row.seconds.get(phase) for phase in phases),
-                row.total_seconds,
-                row.total_seconds / whole,
-                row.launches or None,
-            )
-        )
-        for row in kept
-    ]
-    rest = [row for row in profile.layers if not any(row is one for one in chosen)]
-    if rest:
-        rows.append(Row(_summed(f"{len(rest)} other rows", rest, phases, whole), kind="note"))
-    rows.append(Row(_summed("step", profile.layers, phases, whole), kind="total"))
-    name, *times = _time_columns(Column("name", "Layer", "name"), phases)
-    columns = (
-        name,
-        Column("kind", "Kind", "text", 2),
-        Column("call", "Call", "exact", 5),
-        *times,
-        Column("launches", "Launches", "exact", 3),
-    )
-    title = f"Layers of {profile.model}" if most is None else f"Slowest layers of {profile.model}"
-    return Table(title, columns, tuple(rows), _layer_notes(profile))
-
-
-def _summed(
-    label: str, rows: Sequence[LayerTime], phases: Sequence[str], whole: float
-) -> tuple[Cell, ...]:
-    total = sum(row.total_seconds for row in rows)
-    sums = (sum(row.seconds.get(phase, 0.0) for row in rows) for phase in phases)
-    launches = sum(row.launches for row in rows)
-    return label, None, None, *sums, total, total / whole, launches
-
-
-def _containers(profile: Profile) -> frozenset[str]:
-    """Names that have rows below them."""
-    parts = [row.name.split(".") for row in profile.layers if in_network(row)]
-    above = {".".join(part[:end]) for part in parts for end in range(1, len(part))}
-    return frozenset({*above, ""})
-
-
-def _label(row: LayerTime, containers: frozenset[str]) -> str:
-    return f"{row.name} {OWN_WORK}".strip() if row.name in containers else row.name
-
-
-def _layer_notes(profile: Profile) -> tuple[str, ...]:
-    shares = ", ".join(f"{phase} {100 * s:.1f} %" for phase, s in profile.attributed.items())
-    found = f"Time that found its layer: {shares}." if shares else ""
-    basis = (
-        "Busy time of operators, with the profiler's own cost: shares are surer than seconds."
-        if profile.environment.device.startswith("cpu")
-        else "Busy time of kernels; the last row leads to the latency measured without profiler."
-    )
-    return (basis, found) if found else (basis,)
-
-
 def memory_table(profile: Profile) -> Table:
     """What stays allocated, and the peak of each phase."""
     columns = (Column("kind", "Memory", "name"), Column("bytes", "Bytes", "bytes"))
     rows = tuple(Row((kind, size)) for kind, size in profile.peak_bytes.items())
-    notes = ("allocated: by tensors at the phase's peak; reserved: by the allocator (CUDA).",)
+    reserved = any(kind.endswith(" reserved") for kind in profile.peak_bytes)
+    note = "allocated: by tensors at the phase's peak"
+    notes = (f"{note}; reserved: by the allocator." if reserved else f"{note}.",)
     return Table(f"Memory of {profile.model}, batch {profile.input.batch}", columns, rows, notes)
 
 
@@ -314,44 +137,6 @@ def environment_table(profile: Profile) -> Table:
     columns = (Column("fact", "Setting", "name"), Column("value", "Value", "text"))
     rows = tuple(Row(fact) for fact in profile.environment.facts)
     return Table("Measured with", columns, rows)
-
-
-def stage_chart(profile: Profile) -> Chart:
-    """Stacked bars: forward, backward and other time of each stage."""
-    stages = [stage for stage in stage_times(profile) if stage.total_seconds > 0]
-    phases = _phase_columns(profile)
-    series = [
-        Series(
-            phase,
-            tuple(stage.name for stage in stages),
-            tuple(max(0.0, stage.seconds.get(phase, 0.0)) for stage in stages),
-        )
-        for phase in phases
-    ]
-    rest = tuple(
-        stage.total_seconds - sum(stage.seconds.get(phase, 0.0) for phase in phases)
-        for stage in stages
-    )
-    if max(rest, default=0.0) > 0.001 * sum(stage.total_seconds for stage in stages):
-        series.append(Series("other", tuple(stage.name for stage in stages), rest))
-    title = f"Time by stage: {_heading(profile)}"
-    return Chart(title, "stacked", Axis("stage", "text"), Axis("time", "seconds"), tuple(series))
-
-
-def share_chart(profile: Profile) -> Chart | None:
-    """Bars: each stage's share of the time beside its share of the MACs."""
-    stages = [stage for stage in stage_times(profile) if stage.macs]
-    macs = sum(stage.macs or 0 for stage in stages)
-    whole = sum(row.total_seconds for row in profile.layers)
-    if not macs:
-        return None
-    names = tuple(stage.name for stage in stages)
-    series = (
-        Series("share of time", names, tuple(stage.total_seconds / whole for stage in stages)),
-        Series("share of MACs", names, tuple((stage.macs or 0) / macs for stage in stages)),
-    )
-    title = f"Time and MACs by stage: {_heading(profile)}"
-    return Chart(title, "bars", Axis("stage", "text"), Axis("share", "percent"), series)
 
 
 def throughput_chart(profiles: Sequence[Profile]) -> Chart:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from archscope.records import Analysis, Layer, LayerTime, Profile, Work
 from archscope.table import Axis, Chart, Column, Row, Series, Table
+from archscope.units import si
 
 Bound = Literal["compute-bound", "memory-bound", "launch-bound", "latency/occupancy-limited"]
 
@@ -20,11 +21,14 @@ IDLE_LIMIT = 0.20
 SHORT_KERNEL_SECONDS = 5e-6
 NEAR_ROOF = 0.60
 
+HOST_RULE = (
+    f"Class: compute-bound or memory-bound where the nearer roof is reached to "
+    f"{100 * NEAR_ROOF:.0f} % or more; else latency/occupancy-limited."
+)
 RULE = (
     f"Class: launch-bound where the device idles for more than {100 * IDLE_LIMIT:.0f} % of the "
     f"step or a layer's mean kernel is shorter than {1e6 * SHORT_KERNEL_SECONDS:.0f} µs; else "
-    f"compute-bound or memory-bound where the nearer roof is reached to {100 * NEAR_ROOF:.0f} % "
-    "or more; else latency/occupancy-limited."
+    + HOST_RULE.removeprefix("Class: ")
 )
 OPERATIONS = (
     "Operations: 2 × MACs plus elementwise operations. "
@@ -111,19 +115,35 @@ class Point:
 
 def roofs(profile: Profile) -> Roofs | None:
     """The roofs that hold for this profile's dtype, `None` where they were not measured."""
-    rate, copy = profile.peaks.get(arithmetic(profile)), profile.peaks.get("copy")
+    dtype = arithmetic(profile)
+    rate, copy = profile.peaks.get(dtype or ""), profile.peaks.get("copy")
     return Roofs(rate, copy) if rate and copy else None
 
 
-def arithmetic(profile: Profile) -> str:
-    """Which of the peaks holds: the dtype in which the device multiplies."""
+ROOF_OF = {"float64": "fp64", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+"""Key of the roof by the dtype of a network's weights; other dtypes have none."""
+
+BYTES_OF = {"fp64": 8, "fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2}
+
+
+def network_dtype(profile: Profile) -> str:
+    """Name of the dtype of the network's weights when it was measured."""
+    return profile.environment.fact("network dtype") or "float32"
+
+
+def arithmetic(profile: Profile) -> str | None:
+    """Which of the peaks holds: the dtype in which the device multiplies.
+
+    `None` for a network in whole numbers or quantised.
+    """
     fact = profile.environment.fact
-    dtype = fact("dtype") or "default"
-    if fact("autocast") == "on" and dtype != "fp16":
-        dtype = "bf16"
-    if dtype in ("default", "tf32"):
-        dtype = "tf32" if fact("convolutions") == "TF32" else "fp32"
-    return dtype if dtype in profile.peaks else "fp32"
+    dtype = fact("dtype")
+    if fact("autocast") == "on":
+        return "fp16" if dtype == "fp16" else "bf16"
+    if dtype in ("fp16", "bf16"):
+        return dtype
+    found = ROOF_OF.get(network_dtype(profile))
+    return "tf32" if found == "fp32" and fact("convolutions") == "TF32" else found
 
 
 def idle_share(profile: Profile) -> float:
@@ -172,10 +192,12 @@ def _launches(row: LayerTime, phase: str) -> int:
 
 
 def _byte_width(profile: Profile) -> float:
-    """Bytes of the dtype measured over those of the count, which is made in float32."""
-    fact = profile.environment.fact
-    half = fact("autocast") == "on" or fact("dtype") in ("fp16", "bf16")
-    return 0.5 if half else 1.0
+    """Bytes of the dtype computed in over those of the count, which has the network's own dtype."""
+    counted = ROOF_OF.get(profile.environment.fact("converted from") or network_dtype(profile))
+    computed = arithmetic(profile)
+    if counted is None or computed is None:
+        return 1.0
+    return BYTES_OF[computed] / BYTES_OF[counted]
 
 
 def total_point(profile: Profile) -> Point | None:
@@ -197,6 +219,13 @@ def total_point(profile: Profile) -> Point | None:
     )
 
 
+def roofline_note(profile: Profile) -> str | None:
+    """Why there is no roofline though the device's roofs were measured; `None` where there is."""
+    if not profile.peaks or profile.analysis is None or roofs(profile) is not None:
+        return None
+    return f"No roofline: there is no roof for arithmetic in {network_dtype(profile)}."
+
+
 def roofline_table(profile: Profile, most: int = 20) -> Table | None:
     """Rates, share of the roof and class of the layers that take the most time, and in total.
 
@@ -211,12 +240,12 @@ def roofline_table(profile: Profile, most: int = 20) -> Table | None:
     source = profile.environment.fact("roofs") or "unknown source"
     shown = f"The {len(slowest)} slowest of {len(parts)} passes. " if len(parts) > most else ""
     roof_text = (
-        f"Roofs ({source}): {limits.operations_per_second / 1e12:.3g} T operations/s in "
-        f"{arithmetic(profile)}, {limits.bytes_per_second / 1e9:.4g} GB/s; they meet at "
-        f"{limits.ridge:.3g} operations per byte."
+        f"Roofs ({source}): {si(limits.operations_per_second)}op/s in {arithmetic(profile)}, "
+        f"{si(limits.bytes_per_second)}B/s; they meet at {limits.ridge:.3g} operations per byte."
     )
+    rule = HOST_RULE if profile.environment.device.startswith("cpu") else RULE
     title = f"Roofline of {profile.model}"
-    return Table(title, COLUMNS, tuple(rows), (shown + roof_text, OPERATIONS, RULE))
+    return Table(title, COLUMNS, tuple(rows), (shown + roof_text, OPERATIONS, rule))
 
 
 def _cells(

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from archscope.records import Analysis, InputSpec, Layer, Profile, Shape, Totals, totals
+from archscope.records.measured import COST_OF_MEASURING
 
 HEAD = "head"
 NOT_RUN = "not run"
@@ -57,7 +58,7 @@ def stages(analysis: Analysis) -> tuple[Stage, ...]:
 
 
 def stage_seconds(profile: Profile, phase: str) -> dict[str, float]:
-    """Measured seconds of a phase by output stride; the values add up to the whole phase.
+    """Measured seconds of a phase by output stride; the values add up to the profiled phase.
 
     Empty where the profile has no layers.
     """
@@ -69,7 +70,7 @@ def stage_seconds(profile: Profile, phase: str) -> dict[str, float]:
     }
     sums: dict[str, float] = {}
     for row in profile.layers:
-        if phase in row.seconds:
+        if phase in row.seconds and row.name != COST_OF_MEASURING:
             label = known.get((row.name, row.call), ELSEWHERE)
             sums[label] = sums.get(label, 0.0) + row.seconds[phase]
     return sums

@@ -55,7 +55,7 @@ def test_a_network_is_measured_whole_by_layer_and_saved(
     command = ["profile", f"{network}:Net", *QUICK, "--batch", "4", "--set", "width=6", *outputs]
     assert run(command) == 0
     out = capsys.readouterr().out
-    for title in ("Whole step", "Stages of", "Slowest layers", "Roofline of", "Memory of"):
+    for title in ("Whole step", "Layers of", "Roofline of", "Memory of"):
         assert title in out
     profile = archive.load(files[0])
     assert isinstance(profile, session.Profile)

@@ -9,11 +9,15 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.checkpoint import checkpoint
 
+from archscope.measure import device as devices
 from archscope.measure import events, layers
-from archscope.measure.layers import HOST_GAP, CallRecorder, profile_layers
+from archscope.measure.layers import HOST_GAP, CallRecorder, LayerTimes, profile_layers
+from archscope.measure.sampling import StoppingRule
 from archscope.measure.serialised import serialised_layers
+from archscope.measure.session import Plan, closed, run
 from archscope.measure.step import InferenceStep, Settings, TrainingStep, configured
-from archscope.records import InputSpec, TensorSpec
+from archscope.records import InputSpec, LayerTime, TensorSpec
+from archscope.records.measured import COST_OF_MEASURING
 
 CPU = torch.device("cpu")
 SETTINGS = Settings(threads=1)
@@ -76,20 +80,22 @@ def training_step(module, side=32):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_all_time_finds_its_layer_and_rows_add_up_to_the_step(name, monkeypatch):
     build, convolutions, _ = NETWORKS[name]
-    walls, run_stages = [], layers._run_stages
+    sessions, session = [], layers._session
 
-    def timed(*arguments):
-        begin = time.perf_counter()
-        run_stages(*arguments)
-        walls.append(time.perf_counter() - begin)
+    def kept(*arguments):
+        sessions.append(session(*arguments))
+        return sessions[-1]
 
-    monkeypatch.setattr(layers, "_run_stages", timed)
+    monkeypatch.setattr(layers, "_session", kept)
     with configured(SETTINGS, CPU):
         step = training_step(build())
         table = profile_layers(step, steps=2)
     assert min(table.attributed[phase] for phase in ("forward", "backward")) >= 0.98
+    (raw,) = sessions
+    ranges = [event.duration_ns() for event in raw if event.name().startswith(events.STEP)]
     # The first of the three steps is the profiler's own warm-up.
-    assert table.step_seconds == pytest.approx(sum(walls[1:]) / 2, rel=0.01)
+    assert len(ranges) == 2
+    assert table.step_seconds == pytest.approx(sum(ranges) / 2e9)
     backward = [r for r in table.rows if r.kind == "Conv2d" and r.seconds.get("backward", 0) > 0]
     assert len(backward) == convolutions
 
@@ -208,3 +214,39 @@ def test_serialised_layers_close_and_say_what_they_are():
     assert set(rows["[optimizer]", 0].seconds) == {"optimizer"}
     assert table.step_seconds == pytest.approx(sum(row.total_seconds for row in table.rows))
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in step.modules.values())
+
+
+def test_a_hosts_table_closes_with_what_measuring_cost():
+    """Profiled 10 + 6 + 3 + 1 ms, alone 7 + 5 ms, and 12.5 ms as the median of the whole."""
+    rows = (
+        LayerTime("conv", "Conv2d", 0, {"forward": 0.010, "backward": 0.006}),
+        LayerTime("head", "Linear", 0, {"accumulation": 0.003}),
+        LayerTime(HOST_GAP, "", 0, {"other": 0.001}),
+    )
+    profiled = LayerTimes(rows, {}, 0.020, 0.019)
+    table = closed(profiled, {"forward": 0.007, "backward": 0.005}, 0.0125)
+    assert table.rows[:-1] == rows, "no row is scaled"
+    assert table.rows[-1].name == COST_OF_MEASURING
+    assert table.rows[-1].seconds == {
+        "forward": pytest.approx(-0.003),
+        # The backward pass adds up its gradients too.
+        "backward": pytest.approx(-0.004),
+        "other": pytest.approx(-0.0005),
+    }
+    assert sum(row.total_seconds for row in table.rows) == pytest.approx(0.0125)
+    assert table.step_seconds == 0.0125
+
+
+def test_a_profile_of_a_host_adds_up_to_the_step_it_timed(monkeypatch):
+    peaks = devices.Peaks({"fp32": 1e11, "copy": 1e10}, "measured")
+    monkeypatch.setattr(devices, "peaks", lambda device: peaks)
+    rule = StoppingRule(max_seconds=0.02)
+    spec = InputSpec((TensorSpec((2, 3, 8, 8)),))
+    for mode, whole in (("training", "step"), ("inference", "inference")):
+        profile = run("shared", Shared(), spec, Plan(SETTINGS, rule, (mode,), steps=2))
+        total = sum(row.total_seconds for row in profile.layers)
+        assert total == pytest.approx(profile.phases[whole].median, rel=1e-6)
+        forward = sum(row.seconds.get("forward", 0) + row.seconds.get("inference", 0)
+                      for row in profile.layers)  # fmt: skip
+        timed = "forward" if mode == "training" else "inference"
+        assert forward == pytest.approx(profile.phases[timed].median, rel=1e-6)

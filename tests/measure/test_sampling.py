@@ -1,6 +1,5 @@
 """The stopping rule and its statistics, on clocks that know the truth."""
 
-import math
 import random
 import runpy
 import statistics
@@ -9,18 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from archscope.measure.sampling import (
-    StoppingRule,
-    drift,
-    effective_count,
-    measure,
-    median_interval,
-    outliers,
-    summarise,
-    trend,
-    two_states,
-    warmup_cut,
-)
+from archscope.measure.sampling import Interrupted, OneByOne, StoppingRule, measure, summarise
+from archscope.measure.series import drift, outliers, trend, two_states
 
 SIMULATION = runpy.run_path(
     str(Path(__file__).parents[2] / "benchmarks" / "stopping_rule.py"), run_name="simulation"
@@ -93,54 +82,13 @@ def test_a_call_longer_than_the_limit_is_repeated_only_a_few_times():
     total = measure(clock, StoppingRule(max_seconds=10)).total
     assert sum(clock.asked) <= 4
     assert not total.converged
-    assert "too few runs for a 95 % interval" in total.warnings[0]
+    assert "interval unknown, too few runs" in total.warnings[0]
 
 
 def test_progress_never_runs_backwards():
     seen = []
     measure(FakeClock([(0.01,)]), StoppingRule(), seen.append)
     assert seen == sorted(seen) and 0 < seen[-1] <= 1
-
-
-@pytest.mark.parametrize(("n", "ranks"), [(20, (6, 15)), (100, (41, 60))])
-def test_interval_of_independent_samples_is_the_textbook_one(n, ranks):
-    # Normal approximation of the binomial ranks: n/2 ± 1.96·√n/2, outwards.
-    half = 1.96 * math.sqrt(n) / 2
-    expected = math.floor(n / 2 - half), math.ceil(n / 2 + half) - 1
-    shuffled = random.Random(1).sample(range(n), n)
-    assert effective_count(shuffled) == n
-    assert median_interval(shuffled) == expected
-    assert expected == (ranks[0] - 1, ranks[1] - 1)
-
-
-def test_interval_covers_the_median_of_correlated_samples():
-    """An AR(1) process whose neighbours correlate by 0.9; a plain interval covers 40 %."""
-    covered = 0
-    for seed in range(100):
-        generator, value, samples = random.Random(seed), 0.0, []
-        for _ in range(800):
-            value = 0.9 * value + generator.gauss(0, 1)
-            samples.append(value)
-        low, high = median_interval(samples)
-        covered += low <= 0 <= high
-    assert covered >= 85
-
-
-def test_effective_count_of_a_correlated_process_is_near_theory():
-    generator, value, samples = random.Random(7), 0.0, []
-    for _ in range(2000):
-        value = 0.8 * value + generator.gauss(0, 1)
-        samples.append(value)
-    # n·(1 − ρ)/(1 + ρ) for an AR(1) process.
-    assert effective_count(samples) == pytest.approx(2000 * 0.2 / 1.8, rel=0.35)
-
-
-def test_ramp_at_the_start_is_cut():
-    generator = random.Random(3)
-    ramp = [1.3 - 0.3 * i / 40 for i in range(40)]
-    steady = [1 + generator.gauss(0, 0.002) for _ in range(200)]
-    assert 30 <= warmup_cut(ramp + steady) <= 60
-    assert warmup_cut(steady) <= 20
 
 
 def test_two_clock_states_are_named_and_spanned():
@@ -155,19 +103,6 @@ def test_two_clock_states_are_named_and_spanned():
     assert any("two states" in text for text in result.warnings)
     assert result.median_low < 1.005 and result.median_high > 1.045
     assert not result.converged
-
-
-@pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("kind", ["normal", "uniform", "spiky", "skewed"])
-def test_one_state_is_not_taken_for_two(kind, seed):
-    generator = random.Random(seed)
-    draw = {
-        "normal": lambda: generator.gauss(1, 0.05),
-        "uniform": lambda: generator.uniform(0.9, 1.1),
-        "spiky": lambda: generator.gauss(1, 0.01) * (3 if generator.random() < 0.05 else 1),
-        "skewed": lambda: 1 + 0.03 * generator.expovariate(1),
-    }[kind]
-    assert two_states([draw() for _ in range(120)]) is None
 
 
 def test_drift_and_outliers_are_told():
@@ -211,3 +146,50 @@ def test_alternating_clock_states_are_mostly_warned_of():
 def test_median_is_the_plain_one():
     samples = [0.3, 0.1, 0.2, 0.5]
     assert summarise(samples, StoppingRule()).median == statistics.median(samples)
+
+
+@dataclass
+class StoppedClock(FakeClock):
+    """Ctrl-C comes after so many repetitions."""
+
+    stops: int = 0
+
+    def laps(self, count):
+        if count > self.stops:
+            raise KeyboardInterrupt
+        self.stops -= count
+        return super().laps(count)
+
+
+@pytest.mark.parametrize(
+    ("stops", "label", "runs"),
+    [
+        (1, "interrupted: after 1 sample, the first call", 1),
+        # A second's limit leaves half a second, 20 samples of 25 ms, for the warm-up.
+        (5, "interrupted: after 4 samples of the warm-up", 4),
+        (32, "interrupted: after 11 samples", 11),
+    ],
+)
+def test_an_interruption_keeps_the_samples_until_then(stops, label, runs):
+    clock = OneByOne(StoppedClock([(0.010, 0.015)], stops=stops))
+    with pytest.raises(Interrupted) as caught:
+        measure(clock, StoppingRule(max_seconds=1))
+    timing = caught.value.timing
+    assert timing.total.warnings[0] == label
+    assert len(timing.total.seconds) == runs
+    assert [stage.median for stage in timing.stages] == [0.010, 0.015]
+    assert all(stage.warnings[0] == label for stage in timing.stages)
+    assert not timing.total.converged
+    assert (timing.total.known_half_width is None) == (runs < 6)
+
+
+def test_few_samples_of_an_interrupted_measurement_have_no_interval():
+    with pytest.raises(Interrupted) as caught:
+        measure(OneByOne(StoppedClock([(0.010,)], stops=4)), StoppingRule(max_seconds=1))
+    assert caught.value.timing.total.warnings[1].startswith("not converged: interval unknown")
+
+
+def test_an_interruption_of_the_first_call_leaves_nothing_to_keep():
+    with pytest.raises(KeyboardInterrupt) as caught:
+        measure(OneByOne(StoppedClock([(0.010,)], stops=0)))
+    assert not isinstance(caught.value, Interrupted)

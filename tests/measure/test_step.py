@@ -3,6 +3,7 @@
 import copy
 import random
 import time
+import warnings
 
 import pytest
 import torch
@@ -128,9 +129,59 @@ def test_settings_reach_the_network():
         assert torch.get_autocast_dtype("cpu") == torch.bfloat16
 
 
-def test_double_networks_get_double_inputs():
+def test_double_networks_get_double_inputs_and_say_so():
     profile = run("double", network().double(), IMAGE, quick())
     assert profile.phases["step"].median > 0
+    assert profile.environment.fact("network dtype") == "float64"
+    assert profile.environment.fact("converted from") is None
+
+
+def test_a_double_network_is_converted_where_fp32_is_asked_for():
+    profile = run("double", network().double(), IMAGE, quick(dtype="fp32"))
+    assert profile.environment.fact("network dtype") == "float32"
+    assert profile.environment.fact("converted from") == "float64"
+
+
+class Whole(nn.Module):
+    """A network in whole numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(8, 3, dtype=torch.int32), requires_grad=False)
+
+    def forward(self, x):
+        return x @ self.weight
+
+
+def quantized():
+    from torch.ao.nn.quantized.dynamic import Linear
+
+    with warnings.catch_warnings():  # PyTorch deprecates its quantised tensors
+        warnings.simplefilter("ignore")
+        return nn.Sequential(Linear(8, 3))
+
+
+@pytest.mark.parametrize(
+    ("build", "dtype", "arithmetic"),
+    [
+        (lambda: nn.Linear(8, 3).double(), "float64", torch.float64),
+        (lambda: nn.Linear(8, 3).bfloat16(), "bfloat16", torch.bfloat16),
+        (nn.Flatten, "float32", torch.float32),
+        (quantized, "quantized", None),
+        (Whole, "int32", None),
+    ],
+)
+def test_the_dtype_of_a_network_is_that_of_its_weights(build, dtype, arithmetic):
+    number = "int32" if dtype == "int32" else "float32"
+    spec = InputSpec((TensorSpec((2, 8), number),))
+    step = InferenceStep(build(), spec, Settings(), CPU)
+    assert (step.dtype, step.arithmetic) == (dtype, arithmetic)
+    step()
+
+
+def test_autocast_decides_the_arithmetic():
+    step = InferenceStep(network(), IMAGE, Settings(amp=True), CPU)
+    assert (step.dtype, step.arithmetic) == ("float32", torch.bfloat16)
 
 
 def test_integer_inputs_are_whole_numbers_and_random():
@@ -174,6 +225,20 @@ class Indices(nn.Module):
         return x.flatten(1).argmax(1)
 
 
+class Overwritten(nn.Module):
+    """Changes in place what its backward pass needs; PyTorch says so in 260 characters."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        kept = torch.sigmoid(self.conv(x))
+        used = kept.square().sum()
+        kept.add_(1)
+        return used
+
+
 def frozen():
     return network().requires_grad_(False)
 
@@ -184,7 +249,8 @@ def frozen():
         (frozen, "depends on no trainable parameter"),
         (Constant, "depends on no trainable parameter"),
         (Indices, "returns no floating-point tensor"),
-        (lambda: nn.Conv2d(5, 4, 3), "fails in forward"),
+        (lambda: nn.Conv2d(5, 4, 3), "net: fails in forward .*; check --input"),
+        (Overwritten, "net: fails in backward .*; measure inference with --eval"),
         (lambda: network().to("meta"), "has no weights"),
     ],
 )
@@ -192,6 +258,7 @@ def test_networks_that_cannot_train_say_so_in_one_line(build, message):
     with pytest.raises(ArchscopeError, match=message) as caught:
         run("net", build(), IMAGE, quick(modes=("training",)))
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) <= 170
 
 
 def test_a_network_that_cannot_train_can_be_measured_in_inference():
@@ -209,18 +276,42 @@ def test_running_out_of_memory_names_the_batch():
         run("hungry", Hungry(), IMAGE, quick(modes=("inference",)))
 
 
-def test_interruption_keeps_what_was_measured(monkeypatch):
-    calls = []
-
+def test_interruption_keeps_what_was_measured_and_the_samples_at_hand():
     def interrupting(label, share):
-        calls.append(label)
         if label == "inference":
             raise KeyboardInterrupt
 
     profile = run("net", network(), IMAGE, quick(), interrupting)
-    assert list(profile.phases) == ["forward", "backward", "optimizer", "step"]
+    assert list(profile.phases) == ["forward", "backward", "optimizer", "step", "inference"]
+    assert not any("interrupted" in text for text in profile.phases["step"].warnings)
+    cut_short = profile.phases["inference"]
+    assert cut_short.warnings[0] == f"interrupted: after {len(cut_short.seconds)} samples"
+    assert cut_short.first_seconds > 0
     assert interrupted(profile)
     assert any(note.startswith("Interrupted") for note in profile.notes)
+
+
+class Stopped(nn.Linear):
+    """Ctrl-C comes in its fifth call: behind the first run, the first repetition and two more."""
+
+    calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        if self.calls == 5:
+            raise KeyboardInterrupt
+        return super().forward(x)
+
+
+def test_interruption_in_the_first_measurement_keeps_its_samples():
+    spec = InputSpec((TensorSpec((2, 8)),))
+    profile = run("stopped", Stopped(8, 4), spec, quick(modes=("training",)))
+    assert list(profile.phases) == ["forward", "backward", "optimizer", "step"]
+    for measurement in profile.phases.values():
+        assert len(measurement.seconds) == 2
+        assert measurement.warnings[0] == "interrupted: after 2 samples of the warm-up"
+        assert measurement.known_half_width is None
+    assert interrupted(profile)
 
 
 @pytest.mark.parametrize(

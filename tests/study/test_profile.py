@@ -19,16 +19,16 @@ from archscope.records import (
     TensorSpec,
     Work,
 )
-from archscope.study.profile import (
+from archscope.records.measured import COST_OF_MEASURING
+from archscope.study.layer_times import (
     layer_table,
-    profile_report,
     share_chart,
     stage_chart,
     stage_table,
     stage_times,
-    throughput_chart,
-    whole_step_table,
 )
+from archscope.study.profile import profile_report, throughput_chart, whole_step_table
+from archscope.study.stages import stage_seconds
 
 
 def seconds(*values, **changes):
@@ -128,7 +128,7 @@ def test_whole_step_tells_throughput_interval_and_doubts():
     assert table.column("samples_per_second")[1] == pytest.approx(8 / 0.032)
     assert table.column("half_width")[1] == pytest.approx(0.002 / 0.032)
     assert table.column("half_width")[-1] is None, "one run has no interval"
-    assert "step: not converged: ±6 %." in table.notes
+    assert "Not converged: step ±6 %." in table.notes
     assert any(note.startswith("stream:") for note in table.notes)
     assert not any(note.startswith("graph:") for note in table.notes)
 
@@ -169,3 +169,69 @@ def test_a_profile_without_layers_or_counts_still_reports():
     ]  # fmt: skip
     uncounted = replace(profile(), analysis=None)
     assert set(stage_table(uncounted).column("mac_share")) == {None}
+
+
+def test_warnings_of_one_kind_are_one_line():
+    doubtful = seconds(0.1, warnings=("not converged: ±6 % in 1 s", "drift: +3.0 %"))
+    phases = {"forward": doubtful, "step": doubtful, "inference": replace(doubtful, warnings=(
+        "not steady when the warm-up ended", "not converged: ±9 % in 1 s"))}  # fmt: skip
+    notes = whole_step_table(replace(profile(), phases=phases)).notes
+    assert notes[1:] == (
+        "Not converged: forward ±6 % in 1 s; step ±6 % in 1 s; inference ±9 % in 1 s.",
+        "Drift (clocks, temperature, other load): forward +3.0 %; step +3.0 %.",
+        "Not steady when the warm-up ended: inference.",
+    )
+
+
+def on_a_host():
+    """The step takes 18 ms, and 30 ms under the profiler."""
+    *rows, _ = profile().layers
+    cost = LayerTime(
+        COST_OF_MEASURING, "", 0, {"forward": -0.004, "backward": -0.0075, "other": -0.0005}
+    )
+    return replace(profile(), layers=(*rows, cost), environment=Environment("cpu"))
+
+
+def test_a_hosts_table_adds_up_to_the_step_without_profiler():
+    for table in (stage_table(on_a_host()), layer_table(on_a_host(), 3)):
+        *rows, total = table.rows
+        names = [column.key for column in table.columns]
+        seconds_at, share_at = names.index("total_seconds"), names.index("time_share")
+        assert sum(row.cells[seconds_at] for row in rows) == pytest.approx(0.018)
+        assert total.cells[seconds_at] == pytest.approx(0.018)
+        cost = next(row for row in rows if row.cells[0] == COST_OF_MEASURING)
+        assert cost.cells[seconds_at] == pytest.approx(-0.012)
+        # Shares are of the profiled step, so they add up without the profiler's cost.
+        assert cost.cells[share_at] is None
+        assert sum(row.cells[share_at] or 0 for row in rows) == pytest.approx(1)
+        assert "take 1.67 times as long" in table.notes[0]
+
+
+def test_the_cost_of_measuring_is_no_stage_of_a_chart_or_comparison():
+    plain = replace(on_a_host(), layers=on_a_host().layers[:-1])
+    assert stage_chart(on_a_host()).series == stage_chart(plain).series
+    assert share_chart(on_a_host()).series == share_chart(plain).series
+    assert stage_seconds(on_a_host(), "forward") == stage_seconds(plain, "forward")
+
+
+def test_layers_that_are_their_own_stages_are_told_once():
+    flat = replace(profile(), layers=profile().layers[4:])
+    titles = [table.title for table in profile_report([flat]).tables]
+    assert "Stages of net" not in titles and "Layers of net" in titles
+
+
+def test_layers_carry_their_share_of_the_macs():
+    table = layer_table(profile(), None)
+    shares = dict(zip(table.column("name"), table.column("mac_share"), strict=True))
+    assert shares["features.a.1"] == 900 / 1500 and shares["head"] is None
+    assert shares["step"] == 1
+
+
+def test_the_heading_names_the_dtype_of_the_weights():
+    facts = (("device name", "Test CPU"), ("network dtype", "float64"))
+    double = replace(profile(), environment=Environment("cpu", facts))
+    assert whole_step_table(double).title == (
+        "Whole step: net, float64, input 8×3×32×32, on Test CPU"
+    )
+    cast = replace(profile(), environment=Environment("cpu", (*facts, ("autocast", "on"))))
+    assert "float64 under autocast" in whole_step_table(cast).title

@@ -1,5 +1,7 @@
 """Roofs, shares and classes, on numbers worked out by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from archscope.records import (
@@ -15,7 +17,9 @@ from archscope.records import (
     TensorSpec,
     Work,
 )
+from archscope.study.layer_times import layer_table
 from archscope.study.roofline import (
+    HOST_RULE,
     RULE,
     Point,
     Roofs,
@@ -23,6 +27,7 @@ from archscope.study.roofline import (
     idle_share,
     points,
     roofline_chart,
+    roofline_note,
     roofline_table,
     roofs,
     total_point,
@@ -91,7 +96,7 @@ def profile(device="cuda:0", facts=(), **changes):
             LayerTime("[loss]", "Loss", 0, {"forward": 1e-3}, launches=1),
             LayerTime("[GPU idle / launch gap]", "", 0, {"idle": 2e-3}),
         ),
-        peaks={"fp32": 2e6, "tf32": 4e6, "bf16": 8e6, "copy": 1e6},
+        peaks={"fp64": 1e6, "fp32": 2e6, "tf32": 4e6, "bf16": 8e6, "copy": 1e6},
         analysis=Analysis("net", spec, layers),
         **changes,
     )
@@ -123,6 +128,16 @@ def test_total_is_all_work_over_the_whole_step():
         ((("dtype", "fp32"), ("convolutions", "no TF32")), "fp32", 1.0),
         ((("dtype", "bf16"),), "bf16", 0.5),
         ((("dtype", "default"), ("autocast", "on")), "bf16", 0.5),
+        # The count is in the network's own dtype: double where the network is.
+        ((("dtype", "default"), ("network dtype", "float64")), "fp64", 1.0),
+        ((("network dtype", "bfloat16"),), "bf16", 1.0),
+        (
+            (("dtype", "fp32"), ("network dtype", "float32"), ("converted from", "float64")),
+            "fp32",
+            0.5,
+        ),
+        ((("network dtype", "float64"), ("autocast", "on")), "bf16", 0.25),
+        ((("network dtype", "float64"), ("convolutions", "TF32")), "fp64", 1.0),
     ],
 )
 def test_dtype_decides_the_roof_and_the_bytes(facts, dtype, width):
@@ -130,6 +145,30 @@ def test_dtype_decides_the_roof_and_the_bytes(facts, dtype, width):
     assert arithmetic(measured) == dtype
     assert roofs(measured).operations_per_second == measured.peaks[dtype]
     assert points(measured)[0].moved_bytes == 100 * width
+
+
+@pytest.mark.parametrize("dtype", ["int8", "quantized"])
+def test_whole_numbers_have_no_roof_and_this_is_said(dtype):
+    measured = profile(facts=(("dtype", "default"), ("network dtype", dtype)))
+    assert arithmetic(measured) is None
+    assert roofs(measured) is None
+    assert roofline_table(measured) is None
+    note = f"No roofline: there is no roof for arithmetic in {dtype}."
+    assert roofline_note(measured) == note
+    assert note in layer_table(measured, None).notes
+    assert roofline_note(profile()) is None
+
+
+def test_a_dtype_without_a_roof_borrows_none():
+    measured = replace(
+        profile(facts=(("network dtype", "float64"),)), peaks={"fp32": 1.0, "copy": 1.0}
+    )
+    assert roofs(measured) is None
+
+
+def test_a_host_has_no_kernels_to_tell_of():
+    table = roofline_table(profile(device="cpu"))
+    assert HOST_RULE in table.notes and RULE not in table.notes
 
 
 def test_table_prints_its_rule_and_closes_with_the_step():
@@ -153,8 +192,6 @@ def test_chart_holds_every_point_under_a_roof_with_its_ridge():
 
 
 def test_a_compiled_network_has_its_total_only():
-    from dataclasses import replace
-
     seconds = {"forward": 1e-3, "backward": 3e-3}
     rows = (LayerTime("compiled graph 0/0", "torch.compile", 0, seconds),)
     table = roofline_table(replace(profile(), layers=rows))
@@ -163,15 +200,11 @@ def test_a_compiled_network_has_its_total_only():
 
 
 def test_inference_is_held_against_the_forward_work():
-    from dataclasses import replace
-
     rows = (LayerTime("conv", "Conv2d", 0, {"forward": 1e-3}),)
     assert total_point(replace(profile(), layers=rows)).operations == 1040
 
 
 def test_nothing_is_claimed_without_roofs_or_counts():
-    from dataclasses import replace
-
     for poorer in (replace(profile(), peaks={}), replace(profile(), analysis=None)):
         assert roofline_table(poorer) is None
         assert roofline_chart(poorer) is None

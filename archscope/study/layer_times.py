@@ -1,0 +1,296 @@
+"""Profile → where the step's time goes, by stage of the network and by layer."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from archscope.records import LayerTime, Profile
+from archscope.records.measured import COST_OF_MEASURING
+from archscope.study.roofline import roofline_note, work_by_call
+from archscope.study.tree import OWN_WORK
+from archscope.table import Axis, Cell, Chart, Column, Row, Series, Table
+
+PHASES = ("forward", "backward", "accumulation", "recompute", "optimizer")
+"""Columns of the layer tables, in this order, where any row has such time."""
+
+DOMINANT = 0.7
+"""A stage that takes more than this share of the time is told by its children instead."""
+
+
+@dataclass
+class StageTime:
+    """Rows of one part of the network together.
+
+    Args:
+        seconds: by phase.
+        macs: forward and backward multiply-accumulates, `None` for a row that is no layer.
+        in_network: False for the loss, the optimiser, and idle time.
+    """
+
+    name: str
+    seconds: Counter[str] = field(default_factory=Counter)
+    macs: int | None = None
+    launches: int = 0
+    in_network: bool = True
+
+    @property
+    def total_seconds(self) -> float:
+        return sum(self.seconds.values())
+
+
+def stage_times(profile: Profile) -> list[StageTime]:
+    """The rows gathered by stage, in execution order; rows outside the network stand last.
+
+    Stages are the network's direct children; one that takes most of the time is split up.
+    """
+    counted = {} if profile.analysis is None else work_by_call(profile.analysis)
+    inside = [row for row in profile.layers if in_network(row)]
+    names = _stage_names(inside)
+    stages: dict[str, StageTime] = {}
+    for row in profile.layers:
+        within = in_network(row)
+        name = names[row.name] if within else row.name
+        stage = stages.setdefault(name, StageTime(name, in_network=within))
+        stage.seconds.update(row.seconds)
+        stage.launches += row.launches
+        layer = counted.get((row.name, row.call)) if within else None
+        if layer is not None:
+            stage.macs = (stage.macs or 0) + layer.macs + (layer.macs_backward or 0)
+    return sorted(stages.values(), key=lambda stage: not stage.in_network)
+
+
+def profiled_seconds(profile: Profile) -> float:
+    """Seconds of the profiled step, of which the rows' shares are told."""
+    return sum(row.total_seconds for row in profile.layers if row.name != COST_OF_MEASURING)
+
+
+def _share(name: str, seconds: float, whole: float) -> float | None:
+    return None if name == COST_OF_MEASURING else seconds / whole
+
+
+def in_network(row: LayerTime) -> bool:
+    """Whether a row is a module of the network (or a graph compiled of its modules)."""
+    return not row.name.startswith("[")
+
+
+def _stage_names(rows: Sequence[LayerTime]) -> dict[str, str]:
+    """The stage of each row's name: its first component, or more of them under a dominant one."""
+    total = sum(row.total_seconds for row in rows)
+    depth = {row.name: 1 for row in rows}
+    while True:
+        groups: dict[str, list[LayerTime]] = defaultdict(list)
+        for row in rows:
+            groups[".".join(row.name.split(".")[: depth[row.name]])].append(row)
+        dominant = next(
+            (
+                (name, members)
+                for name, members in groups.items()
+                if sum(row.total_seconds for row in members) > DOMINANT * total
+                and any(row.name.count(".") > name.count(".") for row in members)
+            ),
+            None,
+        )
+        if dominant is None:
+            return {
+                row.name: name or "[network's own ops]"
+                for name, members in groups.items()
+                for row in members
+            }
+        for row in dominant[1]:
+            depth[row.name] += 1
+
+
+def _phase_columns(profile: Profile) -> list[str]:
+    found = {phase for row in profile.layers for phase in row.seconds}
+    return [phase for phase in PHASES if phase in found]
+
+
+def _time_columns(first: Column, phases: Sequence[str]) -> tuple[Column, ...]:
+    return (
+        first,
+        *(
+            Column(f"{phase}_seconds", phase.capitalize(), "seconds", int(phase == "accumulation"))
+            for phase in phases
+        ),
+        Column("total_seconds", "Total", "seconds"),
+        Column("time_share", "Time", "percent"),
+    )
+
+
+def stage_table(profile: Profile) -> Table:
+    """Time and MACs by stage; the rows add up to the step."""
+    phases = _phase_columns(profile)
+    stages, profiled = stage_times(profile), profiled_seconds(profile)
+    macs = sum(stage.macs or 0 for stage in stages)
+    rows = [
+        Row(
+            (
+                stage.name,
+                *(stage.seconds.get(phase) for phase in phases),
+                stage.total_seconds,
+                _share(stage.name, stage.total_seconds, profiled),
+                None if stage.macs is None or not macs else stage.macs / macs,
+                stage.launches or None,
+            )
+        )
+        for stage in stages
+    ]
+    sums = [sum(stage.seconds.get(phase, 0.0) for stage in stages) for phase in phases]
+    whole = sum(stage.total_seconds for stage in stages)
+    launches = sum(stage.launches for stage in stages)
+    rows.append(Row(("step", *sums, whole, 1.0, 1.0 if macs else None, launches), kind="total"))
+    columns = (
+        *_time_columns(Column("stage", "Stage", "name"), phases),
+        Column("mac_share", "MACs", "percent", 1),
+        Column("launches", "Launches", "exact", 3),
+    )
+    return Table(f"Stages of {profile.model}", columns, tuple(rows), (_basis(profile),))
+
+
+def layer_table(profile: Profile, most: int | None) -> Table:
+    """Time of every layer in execution order, or of the slowest with the rest in one row."""
+    phases = _phase_columns(profile)
+    slowest = sorted(profile.layers, key=lambda row: -abs(row.total_seconds))
+    chosen = slowest if most is None else slowest[:most]
+    kept = [row for row in profile.layers if any(row is one for one in chosen)]
+    rest = [row for row in profile.layers if not any(row is one for one in chosen)]
+    containers, macs = _containers(profile), _macs(profile)
+    rows = [
+        Row(_cells((_label(row, containers), row.kind, row.call), [row], phases, profile, macs))
+        for row in kept
+    ]
+    if rest:
+        label = (f"{len(rest)} other rows", None, None)
+        rows.append(Row(_cells(label, rest, phases, profile, macs), kind="note"))
+    label = ("step", None, None)
+    rows.append(Row(_cells(label, profile.layers, phases, profile, macs), kind="total"))
+    name, *times = _time_columns(Column("name", "Layer", "name"), phases)
+    columns = (
+        name,
+        Column("kind", "Kind", "text", 2),
+        Column("call", "Call", "exact", 5),
+        *times,
+        Column("mac_share", "MACs", "percent", 1),
+        Column("launches", "Launches", "exact", 3),
+    )
+    title = f"Slowest layers of {profile.model}" if rest else f"Layers of {profile.model}"
+    return Table(title, columns, tuple(rows), _layer_notes(profile))
+
+
+def _macs(profile: Profile) -> dict[tuple[str, int], int]:
+    """Forward and backward multiply-accumulates of each row that is a counted layer."""
+    if profile.analysis is None:
+        return {}
+    calls = work_by_call(profile.analysis)
+    return {
+        (row.name, row.call): layer.macs + (layer.macs_backward or 0)
+        for row in profile.layers
+        if in_network(row) and (layer := calls.get((row.name, row.call))) is not None
+    }
+
+
+def _cells(
+    label: tuple[Cell, ...],
+    rows: Sequence[LayerTime],
+    phases: Sequence[str],
+    profile: Profile,
+    macs: Mapping[tuple[str, int], int],
+) -> tuple[Cell, ...]:
+    """One row of the layer table for one or more rows of the profile."""
+    total = sum(row.total_seconds for row in rows)
+    sums = (
+        sum(row.seconds.get(phase, 0.0) for row in rows)
+        if any(phase in row.seconds for row in rows)
+        else None
+        for phase in phases
+    )
+    profiled = sum(row.total_seconds for row in rows if row.name != COST_OF_MEASURING)
+    share = profiled / profiled_seconds(profile) if profiled else None
+    counted = [macs[row.name, row.call] for row in rows if (row.name, row.call) in macs]
+    all_macs = sum(macs.values())
+    mac_share = sum(counted) / all_macs if counted and all_macs else None
+    return *label, *sums, total, share, mac_share, sum(row.launches for row in rows) or None
+
+
+def _containers(profile: Profile) -> frozenset[str]:
+    """Names that have rows below them."""
+    parts = [row.name.split(".") for row in profile.layers if in_network(row)]
+    above = {".".join(part[:end]) for part in parts for end in range(1, len(part))}
+    return frozenset({*above, ""})
+
+
+def _label(row: LayerTime, containers: frozenset[str]) -> str:
+    return f"{row.name} {OWN_WORK}".strip() if row.name in containers else row.name
+
+
+def _basis(profile: Profile) -> str:
+    """What the seconds of the rows are, and by what they add up to the step."""
+    if profile.environment.device.startswith("cuda"):
+        return "Busy time of kernels; the last row leads to the latency measured without profiler."
+    whole = sum(row.total_seconds for row in profile.layers)
+    return (
+        f"Rows are from profiled steps, which take {profiled_seconds(profile) / whole:.2f} times "
+        f"as long as the step timed without profiler; {COST_OF_MEASURING} takes the difference "
+        "off again. Time: share of the profiled step."
+    )
+
+
+def _layer_notes(profile: Profile) -> tuple[str, ...]:
+    shares = ", ".join(f"{phase} {100 * s:.1f} %" for phase, s in profile.attributed.items())
+    found = (f"Time that found its layer: {shares}.",) if shares else ()
+    no_roofline = roofline_note(profile)
+    return (_basis(profile), *found, *((no_roofline,) if no_roofline else ()))
+
+
+def heading(profile: Profile) -> str:
+    """What was measured, in which dtype, on what."""
+    device = profile.environment.fact("device name") or profile.environment.device
+    dtype = profile.environment.fact("network dtype")
+    if profile.environment.fact("autocast") == "on":
+        dtype = f"{dtype} under autocast"
+    within = f", {dtype}" if dtype else ""
+    return f"{profile.model}{within}, input {profile.input}, on {device}"
+
+
+def stage_chart(profile: Profile) -> Chart:
+    """Stacked bars: forward, backward and other time of each stage."""
+    stages = [
+        stage
+        for stage in stage_times(profile)
+        if stage.total_seconds > 0 and stage.name != COST_OF_MEASURING
+    ]
+    phases = _phase_columns(profile)
+    series = [
+        Series(
+            phase,
+            tuple(stage.name for stage in stages),
+            tuple(max(0.0, stage.seconds.get(phase, 0.0)) for stage in stages),
+        )
+        for phase in phases
+    ]
+    rest = tuple(
+        stage.total_seconds - sum(stage.seconds.get(phase, 0.0) for phase in phases)
+        for stage in stages
+    )
+    if max(rest, default=0.0) > 0.001 * sum(stage.total_seconds for stage in stages):
+        series.append(Series("other", tuple(stage.name for stage in stages), rest))
+    title = f"Time by stage: {heading(profile)}"
+    return Chart(title, "stacked", Axis("stage", "text"), Axis("time", "seconds"), tuple(series))
+
+
+def share_chart(profile: Profile) -> Chart | None:
+    """Bars: each stage's share of the time beside its share of the MACs."""
+    stages = [stage for stage in stage_times(profile) if stage.macs]
+    macs = sum(stage.macs or 0 for stage in stages)
+    whole = profiled_seconds(profile)
+    if not macs:
+        return None
+    names = tuple(stage.name for stage in stages)
+    series = (
+        Series("share of time", names, tuple(stage.total_seconds / whole for stage in stages)),
+        Series("share of MACs", names, tuple((stage.macs or 0) / macs for stage in stages)),
+    )
+    title = f"Time and MACs by stage: {heading(profile)}"
+    return Chart(title, "bars", Axis("stage", "text"), Axis("share", "percent"), series)

@@ -1,0 +1,39 @@
+"""Roofs of the dtype at hand, where the device's own peaks lack it."""
+
+import pytest
+import torch
+
+from archscope.measure import device as devices
+from archscope.measure import roofs as rates
+from archscope.measure.roofs import product_rate, roofs
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def known_peaks(monkeypatch):
+    peaks = devices.Peaks({"fp32": 4e9, "copy": 1e9}, "measured")
+    monkeypatch.setattr(devices, "peaks", lambda device: peaks)
+    monkeypatch.setattr(rates, "product_rate", lambda device, dtype: 2e9)
+
+
+def test_a_double_network_gets_a_roof_of_its_own():
+    assert roofs(CPU, torch.float64).rates == {"fp32": 4e9, "copy": 1e9, "fp64": 2e9}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int8, None])
+def test_nothing_is_measured_for_a_known_dtype_or_one_without_a_roof(dtype):
+    assert roofs(CPU, dtype).rates == {"fp32": 4e9, "copy": 1e9}
+
+
+def test_a_device_without_the_dtype_has_no_such_roof(monkeypatch):
+    def refuse(device, dtype):
+        raise TypeError("MPS does not support float64")
+
+    monkeypatch.setattr(rates, "product_rate", refuse)
+    assert "fp64" not in roofs(CPU, torch.float64).rates
+
+
+def test_the_rate_of_double_products_is_a_real_one():
+    # A machine that multiplies at all does a million operations a second.
+    assert product_rate(CPU, torch.float64) > 1e6

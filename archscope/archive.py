@@ -13,17 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from archscope.errors import ArchscopeError
-from archscope.records import Analysis, MemoryPrediction, Profile, SignalPropagation
+from archscope.records import (
+    Analysis,
+    BatchSweep,
+    MemoryPrediction,
+    Profile,
+    SignalPropagation,
+)
 
 SCHEMA = 1
 """Rises whenever a field changes its meaning; files of another schema are refused."""
 
-Record: typing.TypeAlias = Analysis | Profile | MemoryPrediction | SignalPropagation
+Record: typing.TypeAlias = Analysis | Profile | BatchSweep | MemoryPrediction | SignalPropagation
 """What a file holds."""
 
 KINDS: dict[str, type[Any]] = {
     "analysis": Analysis,
     "profile": Profile,
+    "batch sweep": BatchSweep,
     "memory": MemoryPrediction,
     "signal": SignalPropagation,
 }

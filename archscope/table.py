@@ -183,7 +183,7 @@ class Report:
 
     Args:
         title: heads the file when there are several tables.
-        record: the Analysis or Profile that `-o run.json` saves in place of the tables.
+        record: the Analysis, Profile or the like that `-o run.json` saves in place of the tables.
         data: plain rows that `-o rows.csv` gets in place of folded or subtotalled tables.
         derivations: arithmetic written out, above the tables.
     """

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archscope.cli.options import batch_size, network_options, output_option, strict_option
+from archscope.cli.options import (
+    batch_size,
+    input_option,
+    output_option,
+    set_option,
+    strict_option,
+)
 
 if TYPE_CHECKING:
     from archscope.records import Profile
@@ -19,7 +25,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("models", nargs=-1, required=True)
-@network_options
+@input_option
+@click.option("--batch", metavar="N", help="Batch size (1 by default, 8 with --time).")
+@set_option
 @click.option(
     "--layout",
     type=click.Choice(["stages", "paper"]),
@@ -47,7 +55,7 @@ def command(
     """Networks side by side: what MODELS cost and where they differ.
 
     `--input`, `--batch` and `--set` hold for every model that is named rather than saved.
-    A saved Profile brings its measured times; batch is 8 where `--time` measures them.
+    A saved Profile brings its measured times; of a file with several batches, `--batch` chooses.
     """
     from archscope.cli.output import check_outputs, emit
     from archscope.errors import ArchscopeError

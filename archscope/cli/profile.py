@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 @click.argument("model", required=False)
 @input_option
 @set_option
-@click.option("--batch", "batches", default="8", metavar="N,N,…", help="Batch size or sizes (8).")
+@click.option("--batch", "batches", metavar="N,N,…", help="Batch size or sizes (8).")
 @click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps; the fastest by default.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of one operator.")
 @click.option(
     "--dtype",
     type=click.Choice(["default", "fp32", "tf32", "fp16", "bf16"]),
     default="default",
-    help="fp32 forbids TF32; default is PyTorch's own choice.",
+    help="What the network is converted to; default keeps it as it is.",
 )
 @click.option("--amp", is_flag=True, help="Autocast, to bfloat16 unless --dtype fp16.")
 @click.option("--channels-last", is_flag=True, help="NHWC memory format.")
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     default="sgd",
     help="What updates the weights (sgd with momentum).",
 )
-@click.option("--train", "only", flag_value="training", help="Training only.")
-@click.option("--eval", "only", flag_value="inference", help="Inference only.")
+@click.option("--train", is_flag=True, help="Training only; both by default.")
+@click.option("--eval", "evaluate", is_flag=True, help="Inference only.")
 @click.option(
     "--precision",
     type=click.FloatRange(min=0.2),
@@ -64,12 +64,13 @@ if TYPE_CHECKING:
 @click.option("--all-reports", is_flag=True, help="Measure all that reports/ shows.")
 @output_option
 def command(
-    model: str | None, input_text: str | None, settings: tuple[str, ...], batches: str,
+    model: str | None, input_text: str | None, settings: tuple[str, ...], batches: str | None,
     max_batch: bool, every_layer: bool, all_reports: bool, outputs: tuple[str, ...], **chosen: Any,
 ) -> None:  # fmt: skip
     """Measure MODEL's forward and backward time, whole and by layer, on a real device.
 
-    Ctrl-C ends the measuring and reports what is known by then.
+    Ctrl-C ends the measuring and reports what is known by then, of a measurement at hand from the
+    samples taken. A file of several batches goes where one Profile does, chosen by --batch.
     """
     # Read by the profiler's library when torch is loaded; it would write to stderr.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
@@ -81,23 +82,19 @@ def command(
     from archscope.resolve import parse_settings
 
     check_outputs(outputs)
-    if outputs and (max_batch or all_reports):
-        other = "--max-batch" if max_batch else "--all-reports"
-        raise ArchscopeError(f"-o {outputs[0]}", f"does not go with {other}", "leave out one")
-    from archscope.records import Profile
-    from archscope.study.recall import recalled, shown_again
+    sizes = _sizes(batches)
+    if max_batch:
+        _check_alone("--max-batch", outputs, batches)
+    if all_reports:
+        _check_alone("--all-reports", outputs, batches)
+    from archscope.study.recall import recalled, saved_profiles
 
-    again = None if model is None else shown_again(Profile, model)
-    if again is not None and not (input_text or settings or max_batch):
+    again = () if model is None else saved_profiles(model)
+    if again and not (input_text or settings or sizes or max_batch):
         from archscope.study.profile import profile_report
 
-        emit(profile_report([again], every_layer=every_layer), outputs)
+        emit(profile_report(again, every_layer=every_layer), outputs)
         return
-    sizes = _sizes(batches)
-    if len(sizes) > 1 and (saved := [path for path in outputs if path.endswith(".json")]):
-        raise ArchscopeError(
-            f"-o {saved[0]}", "a profile is of one batch", "name one --batch, or write .csv"
-        )
     plan = _plan(**chosen)
     if model is None:
         _measure_reports(plan)
@@ -119,10 +116,18 @@ def command(
     _leave_if_interrupted(profiles)
 
 
+def _check_alone(option: str, outputs: Sequence[str], batches: str | None) -> None:
+    """Refuse what an option of its own kind would leave unheard."""
+    given = [f"-o {path}" for path in outputs]
+    given += [] if batches is None else [f"--batch {batches}"]
+    if given:
+        raise ArchscopeError(given[0], f"does not go with {option}", "leave out one")
+
+
 def _plan(
     device: str | None, threads: int | None, dtype: Any, amp: bool, channels_last: bool,
-    mode: str | None, cuda_graph: bool, cold_l2: bool, optimizer: Any, only: str | None,
-    precision: float, max_seconds: float,
+    mode: str | None, cuda_graph: bool, cold_l2: bool, optimizer: Any, train: bool,
+    evaluate: bool, precision: float, max_seconds: float,
 ) -> Plan:  # fmt: skip
     from archscope.measure import device as devices
     from archscope.measure.sampling import StoppingRule
@@ -132,6 +137,10 @@ def _plan(
     if mode is not None:
         # It warns of a CUDA compiler without a CUDA device, which is no news to the user.
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    if train and evaluate:
+        raise ArchscopeError(
+            "--train --eval", "exclude each other", "leave out both to measure both"
+        )
     name = device or devices.best()
     _check_cuda(devices.find(name).type, dtype, cuda_graph)
     settings = Settings(
@@ -146,7 +155,7 @@ def _plan(
         cold_l2=cold_l2,
     )
     rule = StoppingRule(precision=precision / 100, max_seconds=max_seconds)
-    modes: Any = ("training", "inference") if only is None else (only,)
+    modes: Any = (*(("training",) if not evaluate else ()), *(("inference",) if not train else ()))
     return Plan(settings, rule, modes)
 
 
@@ -157,7 +166,9 @@ def _check_cuda(device: str, dtype: str, cuda_graph: bool) -> None:
             raise ArchscopeError(option, "needs --device cuda", f"leave it out on {device}")
 
 
-def _sizes(text: str) -> list[int]:
+def _sizes(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
     parts = text.split(",")
     if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
         raise ArchscopeError(f"--batch {text}", "is no batch size", "write 8 or 1,8,32")
@@ -168,11 +179,16 @@ def _largest(model: str, plan: Plan, input_text: str | None, keywords: dict[str,
     from archscope.study.measured import largest_batch
     from archscope.units import binary_bytes
 
-    found = largest_batch(model, plan, input=input_text, keywords=keywords)
-    click.echo(
-        f"{model}, {plan.modes[0]} on {plan.settings.device}: batch {found.batch} runs, with a "
-        f"peak of about {binary_bytes(found.peak_bytes)} of {binary_bytes(found.limit_bytes)}."
+    with _progress() as progress:
+        found = largest_batch(model, plan, input=input_text, keywords=keywords, progress=progress)
+    bound = (
+        f"the bound was {binary_bytes(found.bound_bytes)}, "
+        f"{100 * found.bound_bytes / found.available_bytes:.0f} % of the "
+        f"{binary_bytes(found.available_bytes)} available"
     )
+    runs = f"batch {found.batch} runs" if found.batch else "not even one sample runs"
+    peak = f", with a peak of about {binary_bytes(found.peak_bytes)}" if found.batch else ""
+    click.echo(f"{model}, {plan.modes[0]} on {plan.settings.device}: {runs}{peak}; {bound}.")
 
 
 def _measure_reports(plan: Plan) -> None:

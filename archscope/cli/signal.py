@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import click
 
-from archscope.cli.options import batch_size, network_options, output_option
+from archscope.cli.options import batch_size, input_option, output_option, set_option
 
 
 @click.command()
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
-@network_options
+@input_option
+@click.option("--batch", metavar="N", help="Batch size (8 by default).")
+@set_option
 @click.option(
     "--layers", "pattern", metavar="PATTERN", help="Layers to show, by name or kind: 'layer1.*'."
 )
@@ -20,8 +22,8 @@ def command(
 ) -> None:  # fmt: skip
     """Activation and gradient statistics of each MODEL by depth, at initialisation.
 
-    One real forward and backward pass on standard normal input; 8 samples unless --batch says
-    otherwise. A file saved with -o signal.json may stand in place of a MODEL.
+    One real forward and backward pass on standard normal input. A file saved with -o signal.json
+    may stand in place of a MODEL.
     """
     from archscope.cli.output import check_outputs, emit
 

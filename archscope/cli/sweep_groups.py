@@ -9,7 +9,7 @@ import click
 from archscope.cli.options import batch_size, network_options, output_option
 
 if TYPE_CHECKING:
-    from archscope.records import Profile
+    from archscope.records import Dim, Profile
 
 
 @click.command()
@@ -47,7 +47,7 @@ def command(
 
     counts = parse_groups(groups)
     asked = recalled(base, parse_settings(settings), input_text, batch_size(batch))
-    measured = [_profile(path) for path in profiles]
+    measured = [_profile(path, asked.batch) for path in profiles]
     sweep = sweep_groups(
         counts,
         base=asked.model,
@@ -60,12 +60,15 @@ def command(
     emit(group_report(sweep, measured), outputs)
 
 
-def _profile(path: str) -> Profile:
+def _profile(path: str, batch: Dim | None) -> Profile:
     from archscope import archive
     from archscope.errors import ArchscopeError
-    from archscope.records import Profile
+    from archscope.records import BatchSweep, Profile
+    from archscope.study.recall import at_batch
 
     record = archive.load(path)
+    if isinstance(record, BatchSweep):
+        return at_batch(record, batch, path)
     if not isinstance(record, Profile):
         raise ArchscopeError(f"--profile {path}", "holds no times", "save one with profile -o")
     return record

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,6 @@ from torch.profiler import ProfilerActivity, profile
 from archscope.errors import ArchscopeError
 from archscope.measure import events
 from archscope.measure.step import Step, TrainingStep, leaves
-
-RESERVE = 0.05
-"""Share of the memory that a predicted batch leaves free."""
 
 
 def held(step: Step) -> dict[str, int]:
@@ -111,22 +109,68 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+CGROUP = Path("/sys/fs/cgroup")
+MEMINFO = Path("/proc/meminfo")
+
+
 def available_bytes(device: torch.device) -> int:
-    """Memory that a new process could use: free on the device, available on the host."""
+    """Memory that a new process could use: free on the device, available on the host.
+
+    On a host also no more than its control group (a container) leaves.
+
+    Raises:
+        ArchscopeError: the system does not say.
+    """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text(encoding="ascii").splitlines():
+    if MEMINFO.exists():
+        for line in MEMINFO.read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
+                return min([int(line.split()[1]) * 1024, *_left_by_control_groups()])
     raise ArchscopeError(
         f"--max-batch on {device}", "the system does not say how much memory is free", "use CUDA"
     )
 
 
+def _left_by_control_groups() -> Iterator[int]:
+    """Of both versions of control groups, those with a limit."""
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        with contextlib.suppress(OSError, ValueError):  # not there, or the word "max"
+            yield int((CGROUP / limit).read_text()) - int((CGROUP / used).read_text())
+
+
+def bound_bytes(device: torch.device, available: int) -> int:
+    """How much of the available memory a batch may take.
+
+    A GPU's memory may be filled to a twentieth; of a host's a fifth stays for other programs.
+    """
+    return int((0.95 if device.type == "cuda" else 0.8) * available)
+
+
+def forbid_growth(most_bytes: int) -> None:
+    """Let this process allocate at most so much more on the host: beyond, allocation fails.
+
+    Without it a batch that does not fit would push out every other program before it fails.
+    Does nothing on a system that cannot limit a process.
+    """
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
+        return
+    import resource
+
+    data = int(statm.read_text().split()[5]) * resource.getpagesize()
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = data + most_bytes
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
 def largest_batch(
-    peak_at: Callable[[int], int], fits: Callable[[int], bool], limit_bytes: int, first: int = 2
+    peak_at: Callable[[int], int | None], fits: Callable[[int], bool], bound: int, first: int = 2
 ) -> tuple[int, int]:
     """The largest batch that runs, by two predictions and a confirmation.
 
@@ -134,31 +178,43 @@ def largest_batch(
     first prediction, a third peak near it corrects the slope, and a real run must confirm it.
 
     Args:
-        peak_at: bytes at the peak of a step of that batch.
+        peak_at: bytes at the peak of a step of that batch, `None` where it runs out of memory.
         fits: whether steps of that batch run in a process of their own.
-        limit_bytes: memory there is; a twentieth of it stays free.
+        bound: bytes that a step may take.
         first: the smaller of the two batches tried.
 
     Returns:
-        The batch, 0 when not even one sample runs, and its predicted peak in bytes.
+        The batch, 0 when not even one sample runs, and its predicted peak in bytes (0 unknown).
     """
-    room = (1 - RESERVE) * limit_bytes
+    peaks: dict[int, int] = {}
+
+    def known(batch: int) -> bool:
+        peak = peak_at(batch)
+        if peak is not None:
+            peaks[batch] = peak
+        return peak is not None
+
     low, high = first, 2 * first
-    peaks = {low: peak_at(low), high: peak_at(high)}
-    guess = _predicted(peaks, low, high, room)
+    if known(low) and known(high):
+        guess = _predicted(peaks, low, high, bound)
+    else:
+        guess = (high if low in peaks else low) - 1
     if guess > 8 * high:
-        near = max(high + 1, guess // 4)
-        peaks[near] = peak_at(near)
-        guess = _predicted(peaks, high, near, room)
-        low, high = high, near
+        near = guess // 4
+        if known(near):
+            guess, low, high = _predicted(peaks, high, near, bound), high, near
+        else:
+            guess = near - 1
     while guess >= 1 and not fits(guess):
         guess = min(guess - 1, int(guess * 0.9))
+    if len(peaks) < 2:
+        return max(guess, 0), 0
     slope = (peaks[high] - peaks[low]) / (high - low)
     return max(guess, 0), round(peaks[high] + slope * (guess - high))
 
 
-def _predicted(peaks: dict[int, int], low: int, high: int, room: float) -> int:
+def _predicted(peaks: dict[int, int], low: int, high: int, bound: int) -> int:
     slope = (peaks[high] - peaks[low]) / (high - low)
     if slope <= 0:
         return high
-    return int(low + (room - peaks[low]) / slope)
+    return int(low + (bound - peaks[low]) / slope)

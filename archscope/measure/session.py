@@ -77,6 +77,10 @@ class _Found:
     notes: list[str] = field(default_factory=list)
 
 
+INTERRUPTED = "Interrupted: what is missing was not measured."
+"""Note of a Profile that Ctrl-C cut short."""
+
+
 def silent(label: str, share: float) -> None:
     """Progress that nobody watches."""
 
@@ -114,7 +118,7 @@ def run(
             for mode in plan.modes:
                 _measure_mode(mode, module, input, plan, device, found, progress)
         except KeyboardInterrupt:
-            found.notes.append("Interrupted: what is missing was not measured.")
+            found.notes.append(INTERRUPTED)
         facts = _facts(device, plan, before, found)
     table = found.layers
     return Profile(
@@ -133,7 +137,7 @@ def run(
 
 def interrupted(profile: Profile) -> bool:
     """Whether Ctrl-C ended this measurement early."""
-    return any(note.startswith("Interrupted") for note in profile.notes)
+    return INTERRUPTED in profile.notes
 
 
 def _facts(

@@ -11,6 +11,7 @@ from archscope.records.cost import (
     Work,
 )
 from archscope.records.measured import (
+    BatchSweep,
     Environment,
     LayerTime,
     Measurement,
@@ -42,6 +43,7 @@ from archscope.records.signal import (
 __all__ = [
     "FREE",
     "Analysis",
+    "BatchSweep",
     "Check",
     "Cost",
     "Coverage",

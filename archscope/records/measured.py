@@ -133,3 +133,10 @@ class Profile:
         if not isinstance(batch, int):
             raise TypeError("a measured input has a numeric batch")
         return batch / self.phases[phase].median
+
+
+@dataclass(frozen=True)
+class BatchSweep:
+    """Profiles of one network on one device, by rising batch."""
+
+    profiles: tuple[Profile, ...]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from archscope import archive
 from archscope.errors import ArchscopeError, UnknownCostError, first_line
-from archscope.records import Analysis, Coverage, Dim, InputSpec, Layer, Profile
+from archscope.records import Analysis, BatchSweep, Coverage, Dim, InputSpec, Layer, Profile
 from archscope.study.failure import depends_on_values, failure, place_of
+from archscope.study.recall import at_batch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -72,9 +73,11 @@ def analyse(
     Raises:
         ArchscopeError: the model cannot be found, built, or run on this input.
     """
-    record = saved_record(model)
+    record = saved_record(model, batch)
     if record is not None:
-        return _usable(record, str(model), backward, bool(input or batch or keywords or train_only))
+        rebatched = batch is not None and batch != record.input.batch
+        changed = bool(input or keywords or train_only) or rebatched
+        return _usable(record, str(model), backward, changed)
     from archscope.resolve.storage import collector_paused
     from archscope.study import kept
 
@@ -122,12 +125,22 @@ def _analysed(
     )
 
 
-def saved_record(model: Any) -> Analysis | Profile | None:
-    """The record behind a path to a JSON file, `None` for anything that is no such path."""
+def saved_record(model: Any, batch: Dim | None = None) -> Analysis | Profile | None:
+    """The record behind a path to a JSON file, `None` for anything that is no such path.
+
+    Args:
+        model: as for `analyse`.
+        batch: which Profile of a file with several is meant.
+
+    Raises:
+        ArchscopeError: the file holds no record of one network, or none at this batch.
+    """
     if isinstance(model, (Analysis, Profile)):
         return model
     if isinstance(model, (str, Path)) and str(model).endswith(".json"):
         record = archive.load(model)
+        if isinstance(record, BatchSweep):
+            return at_batch(record, batch, str(model))
         if isinstance(record, (Analysis, Profile)):
             return record
         raise ArchscopeError(str(model), "holds no count", "name the network itself")

@@ -54,7 +54,7 @@ def contenders(
     Args:
         models: names, modules, classes, or saved records (a Profile brings its measured times).
         input: for all that are counted now; each network's own default when `None`.
-        batch: for all that are counted now.
+        batch: for all that are counted now, and for saved files that hold several batches.
         keywords: constructor keywords of each model.
 
     Raises:
@@ -76,9 +76,10 @@ def contenders(
 
 
 def _contender(model: Any, input: Any, batch: Dim | None, keywords: Mapping[str, Any]) -> Contender:
-    record = saved_record(model)
+    record = saved_record(model, batch)
     if record is not None:
-        # Input and batch are for the networks counted now: a record keeps its own.
+        # Input and batch are for the networks counted now: a record keeps its own, and only a
+        # file of several batches lets one be chosen.
         analysis = analyse(record, keywords=keywords)
         profile = record if isinstance(record, Profile) else None
         return Contender("", analysis, profile, *_accuracy(analysis))
@@ -166,14 +167,14 @@ def matched(
     Raises:
         ArchscopeError: a later model is a saved record, or has no such keyword.
     """
-    reference = saved_record(models[0])
+    reference = saved_record(models[0], batch)
     if reference is None:
         reference = analyse(models[0], input=input, batch=batch, keywords=keywords[0])
     analysis = analyse(reference)
     target = READ[quantity](analysis)
     complete, solutions = [dict(keywords[0])], []
     for model, others in zip(models[1:], keywords[1:], strict=True):
-        if saved_record(model) is not None:
+        if saved_record(model, batch) is not None:
             raise ArchscopeError(
                 str(model), "a saved record cannot be built anew", "name the network itself"
             )

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from archscope.errors import ArchscopeError
 from archscope.measure import device as devices
 from archscope.measure import memory, session
@@ -46,7 +48,11 @@ def profile(
     found = session.run(subject.name, _built(subject), spec, plan, progress, subject.keywords)
     if not plan.details:
         return found
-    analysis = _count(model, spec, plan, keywords)
+    progress("count of its operators", 1.0)
+    try:
+        analysis = _count(model, spec, plan, keywords)
+    except KeyboardInterrupt:
+        return replace(found, notes=(*found.notes, session.INTERRUPTED))
     if analysis is None:
         return replace(found, notes=(*found.notes, "Its operators could not be counted."))
     return replace(found, analysis=analysis)
@@ -55,13 +61,13 @@ def profile(
 def sweep(
     model: Any,
     plan: Plan,
-    batches: Iterable[int],
+    batches: Iterable[int] | None = None,
     *,
     input: Any = None,
     keywords: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> tuple[Profile, ...]:
-    """Measure at several batch sizes, up to the first that does not fit.
+    """Measure at several batch sizes, up to the first that does not fit; at one when `None`.
 
     The batch that failed is named in the notes of the largest that ran; an interruption ends the
     sweep and keeps what was measured.
@@ -70,7 +76,7 @@ def sweep(
         OutOfMemoryError: already the smallest batch does not fit.
     """
     found: list[Profile] = []
-    for batch in sorted(set(batches)):
+    for batch in [None] if batches is None else sorted(set(batches)):
         try:
             measured = profile(
                 model, plan, input=input, batch=batch, keywords=keywords, progress=progress
@@ -91,11 +97,18 @@ def sweep(
 
 @dataclass(frozen=True, slots=True)
 class LargestBatch:
-    """The largest batch that runs, with its predicted peak and the memory there is, in bytes."""
+    """The largest batch that runs, 0 for none.
+
+    Args:
+        peak_bytes: predicted for this batch, 0 where this is not known.
+        bound_bytes: what it was allowed to take.
+        available_bytes: what there was.
+    """
 
     batch: int
     peak_bytes: int
-    limit_bytes: int
+    bound_bytes: int
+    available_bytes: int
 
 
 def largest_batch(
@@ -104,7 +117,8 @@ def largest_batch(
     *,
     input: Any = None,
     keywords: Mapping[str, Any] | None = None,
-    limit_bytes: int | None = None,
+    available_bytes: int | None = None,
+    progress: Progress = silent,
 ) -> LargestBatch:
     """Find the largest batch of the plan's first mode by prediction, confirmed by a real run.
 
@@ -113,34 +127,80 @@ def largest_batch(
         plan: device, settings and mode.
         input: as for `profile`.
         keywords: passed to the constructor.
-        limit_bytes: pretend that there is this much memory.
+        available_bytes: pretend that there is this much memory.
+        progress: told what is being tried.
+
+    Raises:
+        ArchscopeError: no such device, the network fails, or nobody knows how much memory is free.
     """
     subject, spec = _subject(model, input, 1, keywords)
     device = devices.find(plan.settings.device)
     module = _built(subject)
 
-    def peak_at(batch: int) -> int:
-        with configured(plan.settings, device):
-            step = _step(plan, module, with_batch(spec, batch))
-            found = memory.peak_bytes(step)
+    available = available_bytes or memory.available_bytes(device)
+    bound = memory.bound_bytes(device, available)
+    tried = 0
+
+    def told(what: str) -> None:
+        nonlocal tried
+        progress(what, tried / USUAL_TRIES)
+        tried = min(tried + 1, USUAL_TRIES)
+
+    def peak_at(batch: int) -> int | None:
+        told(f"memory at batch {batch}")
+        sized = with_batch(spec, batch)
+        try:
+            with (
+                configured(plan.settings, device),
+                session.failures(subject.name, plan.modes[0], sized, device),
+            ):
+                found = memory.peak_bytes(_step(plan, module, sized))
+        except OutOfMemoryError:
+            return None
         return max(size for kind, size in found.items() if kind.endswith(" allocated"))
 
     def fits(batch: int) -> bool:
-        arguments = (model, plan, with_batch(spec, batch), dict(keywords or {}))
-        process = multiprocessing.get_context("spawn").Process(target=_try, args=arguments)
-        process.start()
+        told(f"batch {batch} in a process of its own")
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        return _runs(model, plan, with_batch(spec, batch), dict(keywords or {}), bound)
+
+    batch, peak = memory.largest_batch(peak_at, fits, bound)
+    return LargestBatch(batch, peak, bound, available)
+
+
+USUAL_TRIES = 4
+"""Two small batches, one near the prediction, and the confirmation."""
+
+NO_MEMORY = 3
+"""Exit code of a trial that ran out of memory."""
+
+
+def _runs(model: Any, plan: Plan, spec: InputSpec, keywords: Mapping[str, Any], bound: int) -> bool:
+    """Whether two steps run in a process of their own; one that the system ends does not."""
+    arguments = (model, plan, spec, keywords, bound)
+    process = multiprocessing.get_context("spawn").Process(target=_try, args=arguments)
+    process.start()
+    try:
         process.join()
-        return process.exitcode == 0
+    finally:
+        process.kill()
+    if (
+        process.exitcode is not None
+        and process.exitcode not in (0, NO_MEMORY)
+        and (process.exitcode > 0)
+    ):
+        problem = f"fails at batch {spec.batch} in a process of its own (its error is above)"
+        raise ArchscopeError(str(model), problem, "measure it with --batch instead")
+    return process.exitcode == 0
 
-    limit = limit_bytes or memory.available_bytes(device)
-    batch, peak = memory.largest_batch(peak_at, fits, limit)
-    return LargestBatch(batch, peak, limit)
 
-
-def _try(model: Any, plan: Plan, spec: InputSpec, keywords: Mapping[str, Any]) -> None:
-    """Two steps, in a process of their own; exits 1 when memory runs out."""
+def _try(model: Any, plan: Plan, spec: InputSpec, keywords: Mapping[str, Any], bound: int) -> None:
+    """Two steps; exits with `NO_MEMORY` when memory runs out."""
     device = devices.find(plan.settings.device)
     module = _built(find(model, keywords))
+    if device.type == "cpu":
+        memory.forbid_growth(bound)
     try:
         with configured(plan.settings, device):
             step = _step(plan, module, spec)
@@ -148,7 +208,7 @@ def _try(model: Any, plan: Plan, spec: InputSpec, keywords: Mapping[str, Any]) -
             step()
     except Exception as error:
         if memory.is_out_of_memory(error):
-            raise SystemExit(1) from None
+            raise SystemExit(NO_MEMORY) from None
         raise
 
 

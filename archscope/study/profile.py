@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from archscope.measure.sampling import CAUSES
 from archscope.measure.series import drift, outliers
-from archscope.records import Measurement, Profile
+from archscope.records import BatchSweep, Measurement, Profile
 from archscope.study.layer_times import (
     heading,
     layer_table,
@@ -71,7 +71,7 @@ def profile_report(profiles: Sequence[Profile], *, every_layer: bool = False) ->
         title=f"Profile of {last.model}",
         tables=tuple(tables),
         charts=tuple(chart for chart in charts if chart is not None),
-        record=profiles[0] if len(profiles) == 1 else None,
+        record=profiles[0] if len(profiles) == 1 else BatchSweep(tuple(profiles)),
         data=layer_table(last, None) if last.layers else None,
     )
 

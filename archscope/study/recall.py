@@ -8,16 +8,43 @@ from typing import Any, TypeVar
 
 from archscope import archive
 from archscope.errors import ArchscopeError
-from archscope.records import Dim, MemoryPrediction, Profile, SignalPropagation
+from archscope.records import BatchSweep, Dim, MemoryPrediction, Profile, SignalPropagation
 from archscope.study.failure import as_written
 
-Shown = TypeVar("Shown", Profile, MemoryPrediction, SignalPropagation)
+Shown = TypeVar("Shown", MemoryPrediction, SignalPropagation)
 
 
 def shown_again(kind: type[Shown], model: str) -> Shown | None:
     """The record behind a path, where it is of the kind that a command shows; `None` otherwise."""
     record = archive.load(model) if model.endswith(".json") else None
     return record if isinstance(record, kind) else None
+
+
+def saved_profiles(model: str) -> tuple[Profile, ...]:
+    """The Profiles behind a path, by rising batch; empty for anything else."""
+    record = archive.load(model) if model.endswith(".json") else None
+    if isinstance(record, BatchSweep):
+        return record.profiles
+    return (record,) if isinstance(record, Profile) else ()
+
+
+def at_batch(sweep: BatchSweep, batch: Dim | None, path: str) -> Profile:
+    """The Profile of this batch.
+
+    Raises:
+        ArchscopeError: naming the batches there are, where none is asked for or it is missing.
+    """
+    held = {profile.input.batch: profile for profile in sweep.profiles}
+    if batch in held:
+        return held[batch]
+    batches = ", ".join(map(str, held))
+    if batch is None:
+        raise ArchscopeError(path, f"holds batches {batches}", "choose one with --batch")
+    raise ArchscopeError(
+        path,
+        f"holds batches {batches}, not {batch}",
+        f"choose one of these, or profile --batch {batch}",
+    )
 
 
 @dataclass(frozen=True)
@@ -39,7 +66,7 @@ def recalled(
         model: a name, or the path of a saved record.
         keywords: given by the user; they win over those of the record.
         input: given by the user; otherwise the record's.
-        batch: given by the user; otherwise the record's.
+        batch: given by the user; otherwise the record's, unless it holds several.
 
     Raises:
         ArchscopeError: the file holds no record of one network, or of one that has no name.
@@ -52,6 +79,9 @@ def recalled(
     record = archive.load(model)
     if isinstance(record, SignalPropagation):
         raise ArchscopeError(model, "is not of one network", "name the network itself")
+    several = isinstance(record, BatchSweep)
+    if isinstance(record, BatchSweep):
+        record = record.profiles[0]
     kept = parse_settings([f"{key}={value}" for key, value in record.keywords])
     try:
         default = find(record.model, kept).default_input
@@ -60,5 +90,5 @@ def recalled(
         raise ArchscopeError(model, problem, "name the network itself") from error
     if input is None and record.input != default:
         input = as_written(record.input)
-        batch = record.input.batch if batch is None else batch
+        batch = record.input.batch if batch is None and not several else batch
     return Question(record.model, {**kept, **keywords}, input, batch)

@@ -11,6 +11,7 @@ from archscope.cli import run
 from archscope.errors import ArchscopeError
 from archscope.measure import device as devices
 from archscope.measure import session
+from archscope.records import BatchSweep
 from archscope.study import jobs, measured
 
 NETWORK = """
@@ -131,7 +132,9 @@ def test_interruption_before_anything_is_known_leaves_files_as_they_were(
         (("Net", "--all-reports"), "--all-reports: goes without MODEL"),
         (("Net", "-o", "run.xyz"), "unknown suffix"),
         (("Net", "-o", "run.json", "--max-batch"), "does not go with --max-batch"),
-        (("Net", "-o", "run.json", "--batch", "2,4"), "a profile is of one batch"),
+        (("Net", "--batch", "4", "--max-batch"), "--batch 4: does not go with --max-batch"),
+        (("Net", "--train", "--eval"), "--train --eval: exclude each other; leave out both"),
+        (("Net", "--eval", "--train"), "--train --eval: exclude each other; leave out both"),
         (("Net", "--cuda-graph"), "--cuda-graph: needs --device cuda"),
         (("Net", "--dtype", "tf32"), "--dtype tf32: needs --device cuda"),
     ],
@@ -155,10 +158,72 @@ def test_largest_batch_is_told(
     network: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        measured, "largest_batch", lambda *a, **k: measured.LargestBatch(96, 3 << 30, 4 << 30)
+        measured,
+        "largest_batch",
+        lambda *a, **k: measured.LargestBatch(96, 3 << 30, 4 << 30, 5 << 30),
     )
-    assert run(["profile", f"{network}:Net", *QUICK, "--max-batch"]) == 0
-    assert "batch 96 runs, with a peak of about 3.00 GiB of 4.00 GiB" in capsys.readouterr().out
+    assert run(["profile", f"{network}:Net", *QUICK, "--max-batch", "--train"]) == 0
+    assert capsys.readouterr().out == (
+        f"{network}:Net, training on cpu: batch 96 runs, with a peak of about 3.00 GiB; the bound "
+        "was 4.00 GiB, 80 % of the 5.00 GiB available.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "phases"),
+    [
+        (("--train",), {"forward", "backward", "optimizer", "step"}),
+        (("--eval",), {"inference"}),
+    ],
+)
+def test_train_and_eval_choose_what_is_timed(
+    network: str, tmp_path: Path, flags: tuple[str, ...], phases: set[str]
+) -> None:
+    saved = tmp_path / "run.json"
+    assert run(["profile", f"{network}:Net", *QUICK, *flags, "-o", str(saved)]) == 0
+    profile = archive.load(saved)
+    assert isinstance(profile, session.Profile)
+    assert set(profile.phases) == phases
+
+
+def test_several_batches_are_one_file_that_other_commands_choose_from(
+    network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved, other = str(tmp_path / "run.json"), str(tmp_path / "other.json")
+    sizes = (*QUICK, "--batch", "4,2")
+    assert run(["profile", f"{network}:Net", *sizes, "-o", saved]) == 0
+    first = capsys.readouterr().out
+    held = archive.load(saved)
+    assert isinstance(held, BatchSweep)
+    assert [profile.input.batch for profile in held.profiles] == [2, 4]
+    # Shown again, as it was.
+    assert run(["profile", saved]) == 0
+    assert capsys.readouterr().out == first
+    # Compared at one of its batches, with a file of one.
+    single = (*QUICK, "--batch", "2", "--set", "width=6", "-o", other)
+    assert run(["profile", f"{network}:Net", *single]) == 0
+    capsys.readouterr()
+    assert run(["compare", saved, other, "--batch", "2"]) == 0
+    assert "Training step" in capsys.readouterr().out
+    assert run(["compare", saved, other]) == 2
+    assert f"{saved}: holds batches 2, 4; choose one with --batch" in capsys.readouterr().err
+    assert run(["compare", saved, other, "--batch", "16"]) == 2
+    assert "holds batches 2, 4, not 16; choose one of these, or" in capsys.readouterr().err
+    # Counted, where the batch is named; asked about its network, whatever the batch.
+    assert run(["summary", saved, "--batch", "4"]) == 0
+    assert run(["memory", saved]) == 0
+
+
+def test_sweep_groups_takes_the_batch_it_counts_at(
+    network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from archscope.cli.sweep_groups import _profile
+
+    saved = str(tmp_path / "run.json")
+    assert run(["profile", f"{network}:Net", *QUICK, "--eval", "--batch", "2,4", "-o", saved]) == 0
+    assert _profile(saved, 4).input.batch == 4
+    with pytest.raises(ArchscopeError, match="holds batches 2, 4; choose one with --batch"):
+        _profile(saved, None)
 
 
 def test_jobs_of_the_reports_write_a_file_each(

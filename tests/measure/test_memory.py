@@ -4,8 +4,12 @@ import pytest
 import torch
 from torch import nn
 
+from archscope.errors import ArchscopeError
+from archscope.measure import memory
 from archscope.measure.memory import (
     available_bytes,
+    bound_bytes,
+    forbid_growth,
     is_out_of_memory,
     largest_batch,
     peak_bytes,
@@ -80,8 +84,8 @@ def test_largest_batch_of_a_straight_line_is_found_with_three_peaks():
         tried.append(batch)
         return 10_000 + 100 * batch
 
-    batch, peak = largest_batch(peak_at, lambda n: True, limit_bytes=200_000)
-    assert batch == (0.95 * 200_000 - 10_000) // 100
+    batch, peak = largest_batch(peak_at, lambda n: True, bound=190_000)
+    assert batch == (190_000 - 10_000) // 100
     assert peak == 10_000 + 100 * batch
     assert len(tried) == 3
 
@@ -93,15 +97,62 @@ def test_a_prediction_that_does_not_run_is_lowered_until_one_does():
         asked.append(batch)
         return batch <= 1000
 
-    batch, _ = largest_batch(lambda n: 10_000 + 100 * n, fits, limit_bytes=200_000)
+    batch, _ = largest_batch(lambda n: 10_000 + 100 * n, fits, bound=190_000)
     assert 900 <= batch <= 1000
     assert asked == sorted(asked, reverse=True)
 
 
 def test_not_even_one_sample_may_fit():
-    batch, _ = largest_batch(lambda n: 10_000 + 100 * n, lambda n: False, limit_bytes=200_000)
+    batch, _ = largest_batch(lambda n: 10_000 + 100 * n, lambda n: False, bound=190_000)
     assert batch == 0
+
+
+@pytest.mark.parametrize("largest", [0, 1, 3, 20])
+def test_running_out_of_memory_while_predicting_is_an_answer(largest):
+    """The network needs far more than its first batches foretell."""
+    peaks = lambda n: 1000 * n if n <= largest else None  # noqa: E731
+    batch, _ = largest_batch(peaks, lambda n: n <= largest, bound=190_000)
+    assert 0.9 * largest - 1 <= batch <= largest
+
+
+def test_a_host_keeps_a_fifth_of_its_memory_free():
+    assert bound_bytes(CPU, 1000) == 800
+    assert bound_bytes(torch.device("cuda"), 1000) == 950
 
 
 def test_memory_available_is_known_on_linux():
     assert available_bytes(CPU) > 2**20
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "expected"),
+    [("5000000", "2000000", 3_000_000), ("max", "2000000", 8_000 * 1024), (None, None, 8_192_000)],
+)
+def test_a_container_leaves_no_more_than_its_limit(limit, used, expected, tmp_path, monkeypatch):
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal: 9000 kB\nMemAvailable: 8000 kB\n")
+    monkeypatch.setattr(memory, "MEMINFO", meminfo)
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    if limit is not None:
+        (tmp_path / "memory.max").write_text(limit + "\n")
+        (tmp_path / "memory.current").write_text(used + "\n")
+    assert available_bytes(CPU) == expected
+
+
+def test_a_system_that_does_not_say_is_told_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "missing")
+    with pytest.raises(ArchscopeError, match="does not say how much memory is free"):
+        available_bytes(CPU)
+
+
+def test_a_process_can_be_kept_from_filling_the_machine():
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    try:
+        forbid_growth(200 << 20)
+        torch.ones(20 << 20, dtype=torch.int8)
+        with pytest.raises(RuntimeError) as caught:
+            torch.ones(600 << 20, dtype=torch.int8)
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+    assert is_out_of_memory(caught.value)

@@ -147,7 +147,7 @@ def test_several_batches_give_a_throughput_curve():
     assert curve == throughput_chart([profile(1), profile(8)])
     assert curve.series[0].x == (1.0, 8.0)
     assert curve.series[0].y == pytest.approx((1 / 0.032, 8 / 0.032))
-    assert report.record is None
+    assert archive.loads(archive.dumps(report.record)).profiles == (profile(1), profile(8))
 
 
 def test_charts_show_what_the_table_says():

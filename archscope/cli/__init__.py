@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -122,12 +123,23 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if debug:
             raise
-        click.echo(
-            f"archscope: internal error ({type(error).__name__}: {first_line(error)}); "
-            f"this is archscope's fault, please report it with --debug",
-            err=True,
-        )
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        click.echo(f"archscope: {_whose_fault(reason, given)}", err=True)
         return 2
+
+
+def _whose_fault(reason: str, arguments: Sequence[str]) -> str:
+    """What to do about an exception that nobody expected; a record may have been changed by hand.
+
+    Each value of a record is checked when it is read, but not whether they suit each other.
+    """
+    records = [argument for argument in arguments if argument.endswith(".json")]
+    if records and all(Path(record).is_file() for record in records):
+        return (
+            f"{', '.join(records)}: cannot be shown ({reason}); save it again, and if that does "
+            f"not help, please report it with --debug"
+        )
+    return f"internal error ({reason}); this is archscope's fault, please report it with --debug"
 
 
 def _one_line(error: click.ClickException) -> str:

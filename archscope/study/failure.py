@@ -55,7 +55,9 @@ def failure(
 
     if isinstance(error, NoGradientError):
         return ArchscopeError(
-            "--backward", f"{error} in {name}", "unfreeze something with --train-only"
+            name,
+            f"{error}, so there is no backward pass",
+            "unfreeze something, or count the forward pass alone",
         )
     if _in_backward(error):
         return _backward_failure(name, error)

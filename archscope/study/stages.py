@@ -127,7 +127,7 @@ class Geometry:
         """The output stride of a call, `None` when its output has no resolution."""
         size = self.size(layer.output_shape, layer)
         whole = self._input
-        if size is None or whole is None:
+        if size is None or whole is None or 0 in (*size, *whole):
             return None
         ratio = math.prod(whole) / math.prod(size)
         power = round(math.log2(ratio) / len(whole))

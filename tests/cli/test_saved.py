@@ -57,6 +57,19 @@ def test_a_saved_count_stands_for_its_network_and_keywords(
     assert words in capsys.readouterr().out
 
 
+def test_a_record_whose_values_contradict_each_other_is_no_fault_of_archscope_s(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = tmp_path / "net.json"
+    assert run(["summary", "lenet", "-o", str(saved)]) == 0
+    whole = saved.read_text()
+    saved.write_text(whole.replace('"stride"', '"strife"'))
+    capsys.readouterr()
+    assert run(["explain", str(saved)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{saved}: cannot be shown" in line and "save it again" in line
+
+
 def test_a_record_of_a_network_without_a_name_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

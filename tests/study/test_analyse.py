@@ -105,7 +105,7 @@ def test_a_tensor_on_another_device_is_a_network_s_own_business() -> None:
              "train_only": "weight"},
             None,
         ),
-        ({"model": nn.Flatten(), "input": "4", "backward": True}, "--backward: no output needs"),
+        ({"model": nn.Flatten(), "input": "4", "backward": True}, "no output needs a gradient"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_in_one_line(options: dict[str, object], words: str | None) -> None:

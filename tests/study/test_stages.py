@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import Tensor, nn
 
 from archscope.records import (
@@ -40,6 +41,11 @@ def test_the_stages_add_up_to_the_network(name: str) -> None:
     for figure in FIGURES:
         values = [getattr(stage.total, figure) for stage in found]
         assert sum(value or 0 for value in values) == (getattr(analysis.total, figure) or 0)
+
+
+def test_an_image_without_height_has_no_resolution() -> None:
+    found = stages(analyse(nn.ReLU(), input=torch.zeros(1, 3, 0, 8)))
+    assert [stage.label for stage in found] == [HEAD]
 
 
 def test_the_macs_of_resnet50_stand_at_the_resolution_where_they_are_done() -> None:

@@ -67,6 +67,13 @@ class Call:
         self.backward = Running()
         self.activation_bytes = 0
 
+    def copy_work(self, earlier: Call) -> None:
+        """Take the forward pass of an equal call for its own."""
+        self.children = earlier.children
+        self.output_shapes = earlier.output_shapes
+        self.forward = earlier.forward
+        self.activation_bytes = earlier.activation_bytes
+
 
 class CallLog:
     """Every module call in execution order.
@@ -126,6 +133,15 @@ class CallLog:
         self.stack.pop()
         self._switch(self.stack[-1])
 
+    def repeat(self, earlier: Call, module: nn.Module, depth: int) -> None:
+        """List a call of `module` that goes as an earlier call of an equal module, without it."""
+        key = id(module)
+        call = Call(module, self.names[key], self.times_called[key], depth, earlier.input_shapes)
+        call.copy_work(earlier)
+        self.times_called[key] += 1
+        self.first_calls.setdefault(key, call)
+        self.calls.append(call)
+
     def _switch(self, owner: Call) -> None:
         self._switch_numbers.append(self.sequence_number())
         self._switch_owners.append(owner)
@@ -144,11 +160,24 @@ def layers(log: CallLog, backward: bool) -> tuple[Layer, ...]:
         backward: whether a backward pass was run.
     """
     census = _Census(log)
-    rows = [_layer(call, census, backward) for call in log.calls]
+    facts: dict[int, tuple[Work, tuple[tuple[str, Setting], ...]]] = {}
+    rows = []
+    for call in log.calls:
+        known = facts.get(id(call.forward))  # a repeated block's calls share their work
+        if known is None:
+            known = facts[id(call.forward)] = call.forward.frozen(), settings(call.module)
+        rows.append(_layer(call, census, *known, backward=backward))
     return (*rows, *census.never_called())
 
 
-def _layer(call: Call, census: _Census, backward: bool) -> Layer:
+def _layer(
+    call: Call,
+    census: _Census,
+    forward: Work,
+    settings: tuple[tuple[str, Setting], ...],
+    *,
+    backward: bool,
+) -> Layer:
     params, trainable, shared, buffers = census.take(call.module)
     return Layer(
         name=call.name,
@@ -162,10 +191,10 @@ def _layer(call: Call, census: _Census, backward: bool) -> Layer:
         trainable_params=trainable,
         shared_params=shared,
         buffers=buffers,
-        forward=call.forward.frozen(),
+        forward=forward,
         backward=call.backward.frozen() if backward else None,
         activation_bytes=call.activation_bytes,
-        settings=settings(call.module),
+        settings=settings,
     )
 
 

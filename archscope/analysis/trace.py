@@ -25,6 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from archscope.analysis import rules, shapes
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.ops import Rule
+from archscope.analysis.repeats import Repeats
 from archscope.records import Coverage
 
 ACCUMULATE_GRAD = 2**63
@@ -69,7 +70,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.on_meta = on_meta
         self.in_backward = False
         self.operators: dict[Any, _Operator] = {}
-        self.ran: Counter[_Operator] = Counter()
+        self.ran: list[_Operator] = []
         self.unknown_calls: dict[str, None] = {}
 
     @classmethod
@@ -112,7 +113,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _credit(
         self, operator: _Operator, args: Any, kwargs: Mapping[str, Any], result: Any
     ) -> None:
-        self.ran[operator] += 1
+        self.ran.append(operator)
         read, written, created = _bytes(args, kwargs, result)
         call, backward = self._owner()
         work = call.backward if backward else call.forward
@@ -150,7 +151,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         by_kind: dict[str, dict[str, int]] = {
             kind: {} for kind in ("counted", "elementwise", "free", "unknown")
         }
-        for operator, times in self.ran.items():
+        for operator, times in Counter(self.ran).items():
             group = by_kind[operator.kind or "unknown"]
             group[operator.name] = group.get(operator.name, 0) + times
         return Coverage(
@@ -213,8 +214,13 @@ def _bytes(args: Any, kwargs: Mapping[str, Any], result: Any) -> tuple[int, int,
 
 
 @contextmanager
-def observed(log: CallLog) -> Iterator[None]:
-    """Tell `log` when each module call of this thread begins and ends."""
+def observed(log: CallLog, repeats: Repeats | None = None) -> Iterator[None]:
+    """Tell `log` when each module call of this thread begins and ends.
+
+    Args:
+        log: takes down the calls.
+        repeats: knows the blocks that need not be run again; without it every call runs.
+    """
     original: Any = nn.Module._call_impl
     thread = threading.get_ident()
 
@@ -224,7 +230,10 @@ def observed(log: CallLog) -> Iterator[None]:
             return original(module, *args, **kwargs)
         call = log.enter(module, _shapes(args if not kwargs else (args, kwargs)))
         try:
-            result = original(module, *args, **kwargs)
+            if repeats is None or not module._modules:
+                result = original(module, *args, **kwargs)
+            else:
+                result = repeats.run(call, original, args, kwargs)
             call.output_shapes = _shapes(result)
             return result
         except BaseException:
@@ -285,10 +294,12 @@ def run(
     """
     log = CallLog(module, torch._C._autograd._get_sequence_nr)
     recorder = Recorder(log, on_meta)
+    countable_once = on_meta and not backward
+    repeats = Repeats(log, recorder.ran, recorder.unknown_calls) if countable_once else None
     with (
         unfused_attention(),
         uncompiled(),
-        observed(log),
+        observed(log, repeats),
         torch.set_grad_enabled(backward),
         recorder,
     ):

@@ -63,10 +63,16 @@ def contenders(
     if len(models) < 2:
         raise ArchscopeError("compare", "needs at least two models", "name another one")
     given = keywords or [{} for _ in models]
-    found = [
-        _contender(model, input, batch, options)
-        for model, options in zip(models, given, strict=True)
-    ]
+    counted: dict[tuple[str, str], Contender] = {}
+    found = []
+    for model, options in zip(models, given, strict=True):
+        if not isinstance(model, str):
+            found.append(_contender(model, input, batch, options))
+            continue
+        asked = model, repr(options)  # a repeated name is counted once
+        if asked not in counted:
+            counted[asked] = _contender(model, input, batch, options)
+        found.append(counted[asked])
     for contender in found:
         _require_numbers(contender.analysis)
     labels = _distinct([_name(contender.analysis) for contender in found])

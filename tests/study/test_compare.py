@@ -108,6 +108,15 @@ def test_a_model_against_itself_differs_in_nothing() -> None:
     assert set(stage_tables(same)[0].column("lenet #2 share")) == {None}
 
 
+def test_a_repeated_name_is_counted_once_and_other_keywords_again() -> None:
+    plain, again, narrow = contenders(
+        ["resnet18", "resnet18", "resnet18"], keywords=[{}, {}, {"num_classes": 10}]
+    )
+    assert again.analysis is plain.analysis
+    assert [each.label for each in (plain, again)] == ["resnet18", "resnet18 #2"]
+    assert narrow.analysis.total.params == plain.analysis.total.params - 990 * 513
+
+
 def test_one_model_is_no_comparison() -> None:
     with pytest.raises(ArchscopeError, match="at least two"):
         contenders(["lenet"])

@@ -1,11 +1,15 @@
-"""Count every network of torchvision and write reports/data/coverage.json.
+"""Count every network of torchvision and every eighth of timm; write reports/data/coverage.json.
 
 Usage: python benchmarks/coverage.py
+
+Without timm its part is left out.
 """
 
 from __future__ import annotations
 
 import json
+import warnings
+from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +40,19 @@ def counted(name: str) -> dict[str, Any]:
 
 def main() -> None:
     """Count all of them; detectors run for real, which takes most of the time."""
+    warnings.simplefilter("ignore")  # of the libraries, while they build their networks
     networks = [counted(name) for name in sorted(torchvision.models.list_models())]
     versions = {"torch": torch.__version__, "torchvision": torchvision.__version__}
-    DATA.write_text(json.dumps({"versions": versions, "networks": networks}, indent=1) + "\n")
-    failed = sum(bool(network["failure"]) for network in networks)
-    print(f"{len(networks)} networks, {failed} failed")
+    found: dict[str, Any] = {"versions": versions, "networks": networks}
+    if util.find_spec("timm") is not None:
+        import timm
+
+        versions["timm"] = timm.__version__
+        found["timm"] = [counted(f"timm:{name}") for name in timm.list_models()[::8]]
+    DATA.write_text(json.dumps(found, indent=1) + "\n")
+    for part in ("networks", "timm"):
+        failed = [network["model"] for network in found.get(part, ()) if network["failure"]]
+        print(f"{part}: {len(found.get(part, ()))}, failed: {', '.join(failed) or 'none'}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import click
 from archscope.cli.options import batch_size, network_options, output_option
 
 if TYPE_CHECKING:
-    from archscope.study.verify import Verification
+    from archscope.study.verification import Verification
 
 
 @click.command()
@@ -49,6 +49,7 @@ def command(
     from archscope.resolve import parse_settings
     from archscope.study import verify
     from archscope.study.recall import recalled
+    from archscope.study.verification import dumps
     from archscope.study.verify_tables import overview_report, verify_report
 
     if every:
@@ -66,7 +67,7 @@ def command(
         failures = {}
         report = verify_report(found)
     if save is not None:
-        replace_file(save, verify.dumps(found, failures).encode(), "--save")
+        replace_file(save, dumps(found, failures).encode(), "--save")
     emit(report, outputs)
     return 0 if all(verification.passed for verification in found) else 1
 

@@ -1,4 +1,4 @@
-"""Which of torchvision's networks can be counted."""
+"""Which of torchvision's and timm's networks can be counted."""
 
 from __future__ import annotations
 
@@ -19,19 +19,29 @@ COLUMNS = (
 
 
 def page(data: Data) -> Page:
-    """Does archscope count every network of torchvision?"""
-    networks = data.coverage["networks"]
-    versions = ", ".join(f"{name} {text}" for name, text in data.coverage["versions"].items())
-    rows = tuple(map(_row, sorted(networks, key=lambda network: str(network["model"]))))
+    """Does archscope count every network of torchvision, and of timm?"""
+    versions: dict[str, str] = data.coverage["versions"]
+    named = {library: f"{library} {version}" for library, version in versions.items()}
+    vision, timm = data.coverage["networks"], data.coverage.get("timm", [])
+    blocks = [_table(f"Networks of {named['torch']}, {named['torchvision']}", vision)]
+    if timm:
+        blocks.append(_table(f"Every eighth name of {named['timm']}", timm))
     return Page(
         slug="coverage",
         title="What can be counted",
-        summary="every network of torchvision, with its count or the reason why there is none.",
-        question="Does archscope count every network of torchvision, at its default input?",
-        blocks=(Table(f"Networks of {versions}", COLUMNS, rows),),
-        findings=tuple(_findings(networks)),
+        summary="every network of torchvision and a sample of timm's, each with its count or the "
+        "reason why there is none.",
+        question="Does archscope count every network of torchvision, at its default input?\n"
+        "And those of timm, of which every eighth name is tried?",
+        blocks=tuple(blocks),
+        findings=(*_findings("torchvision", vision), *(_findings("timm", timm) if timm else ())),
         commands=("python benchmarks/coverage.py",),
     )
+
+
+def _table(title: str, networks: Sequence[dict[str, Any]]) -> Table:
+    ordered = sorted(networks, key=lambda network: str(network["model"]))
+    return Table(title, COLUMNS, tuple(map(_row, ordered)))
 
 
 def _row(network: dict[str, Any]) -> Row:
@@ -42,11 +52,14 @@ def _row(network: dict[str, Any]) -> Row:
     return Row(cells, lower_bound=bound)
 
 
-def _findings(networks: Sequence[dict[str, Any]]) -> Iterator[str]:
+def _findings(library: str, networks: Sequence[dict[str, Any]]) -> Iterator[str]:
     counted = [network for network in networks if not network["failure"]]
+    failed = [network["model"] for network in networks if network["failure"]]
     real = [network["model"] for network in counted if network["executed_on"] == "cpu"]
     bounds = [network["model"] for network in counted if network["unknown"]]
-    yield f"{len(counted)} of {len(networks)} networks are counted."
+    yield f"{len(counted)} of {len(networks)} networks of {library} are counted" + (
+        f"; not {', '.join(failed)}." if failed else "."
+    )
     if real:
         yield (
             f"{len(real)} of them need the values of tensors, and were counted on a real run with "
@@ -55,4 +68,4 @@ def _findings(networks: Sequence[dict[str, Any]]) -> Iterator[str]:
     if bounds:
         yield f"For {', '.join(bounds)} the count is a lower bound."
     else:
-        yield "No operator of theirs is without a formula."
+        yield f"No operator of {library}'s is without a formula."

@@ -12,13 +12,17 @@ from typing import Any
 from archscope import archive
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Profile, SignalPropagation
-from archscope.study import verify
+from archscope.study import verification
 from archscope.study.groups import GroupSweep, Member
-from archscope.study.verify import Verification
+from archscope.study.verification import Verification
 
 FACTS = "facts.json"
 VERIFIED = "verify.json"
+VERIFIED_TIMM = "verify-timm.json"
 COVERAGE = "coverage.json"
+TEXTS = (VERIFIED, VERIFIED_TIMM, COVERAGE)
+"""Files that hold no record."""
+
 PREFIX = "counted-"
 
 
@@ -32,8 +36,8 @@ class Data:
         facts: date of the count, published accuracies, depths, and which group counts stand in
             which view.
         signals: activation and gradient statistics by file name without its suffix.
-        texts: the files that hold no record, by name: what `archscope verify --all --save` and
-            `benchmarks/speed.py coverage` wrote.
+        texts: the files that hold no record, by name: what `archscope verify --all --save`,
+            `benchmarks/verify_timm.py` and `benchmarks/coverage.py` wrote.
     """
 
     counted: Mapping[str, Analysis]
@@ -55,7 +59,7 @@ class Data:
         records = {
             file.stem: archive.load(file)
             for file in sorted(folder.glob("*.json"))
-            if file.name not in (FACTS, VERIFIED, COVERAGE)
+            if file.name not in (FACTS, *TEXTS)
         }
         counted = {
             name.removeprefix(PREFIX): record
@@ -67,7 +71,7 @@ class Data:
         facts = json.loads(path.read_text(encoding="utf-8"))
         texts = {
             name: (folder / name).read_text(encoding="utf-8")
-            for name in (VERIFIED, COVERAGE)
+            for name in TEXTS
             if (folder / name).is_file()
         }
         return cls(counted, measured, facts, signals, texts)
@@ -99,7 +103,18 @@ class Data:
         Raises:
             ArchscopeError: it is missing.
         """
-        return verify.loads(self._text(VERIFIED, "save it with archscope verify --all --save"))
+        text = self._text(VERIFIED, "save it with archscope verify --all --save")
+        return verification.loads(text)
+
+    @property
+    def timm_verifications(self) -> tuple[str, list[Verification], dict[str, str]] | None:
+        """Which of timm's networks were tried, and what other tools say of them, if saved."""
+        text = self.texts.get(VERIFIED_TIMM)
+        if text is None:
+            return None
+        sample = json.loads(text)
+        title = f"One of every {sample['step']} names of timm {sample['timm']}"
+        return (title, *verification.loads(text))
 
     @property
     def coverage(self) -> dict[str, Any]:

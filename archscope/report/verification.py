@@ -1,13 +1,14 @@
-"""How other tools count torchvision's networks."""
+"""How other tools count torchvision's and timm's networks."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from archscope.report.data import Data
 from archscope.report.page import Page
-from archscope.study.verify import TITLES, Figure, Verification
+from archscope.study.verification import TITLES, Figure, Verification
 from archscope.study.verify_tables import overview_report
 from archscope.table import Column, Row, Table
 
@@ -33,18 +34,35 @@ BY_REASON = (
 def page(data: Data) -> Page:
     """Who agrees with the count, and why not?"""
     found, failures = data.verifications
-    (overview,) = overview_report(found, failures).tables
+    blocks = _blocks("torchvision's networks", found, failures)
+    findings = [*_findings("torchvision's", found, failures)]
+    if data.timm_verifications is not None:
+        title, sample, left_out = data.timm_verifications
+        blocks += _blocks(title, sample, left_out)
+        findings += _findings("the sample's", sample, left_out)
     return Page(
         slug="verification",
         title="How other tools count",
-        summary="torchvision's networks as other tools and publications count them, and why those "
-        "that part from the count do.",
+        summary="torchvision's networks and a sample of timm's as other tools and publications "
+        "count them, and why those that part from the count do.",
         question="Several tools count multiply-accumulates, and torchvision publishes its own.\n"
         "Do they agree with archscope, and where they do not, why?",
-        blocks=(_by_tool(found), _by_reason(found), overview),
-        findings=tuple(_findings(found, failures)),
-        commands=("archscope verify --all --save reports/data/verify.json",),
+        blocks=blocks,
+        findings=tuple(findings),
+        commands=(
+            "archscope verify --all --save reports/data/verify.json",
+            "python benchmarks/verify_timm.py",
+        ),
     )
+
+
+def _blocks(
+    title: str, found: Sequence[Verification], failures: Mapping[str, str]
+) -> tuple[Table, ...]:
+    """Tools, their reasons and every network, all under one title."""
+    (overview,) = overview_report(found, failures).tables
+    blocks = _by_tool(found), _by_reason(found), replace(overview, title="network by network")
+    return tuple(replace(block, title=f"{title}: {block.title}") for block in blocks)
 
 
 def _figures(found: Sequence[Verification]) -> dict[tuple[str, str], list[Figure]]:
@@ -81,7 +99,7 @@ def _by_tool(found: Sequence[Verification]) -> Table:
         )
         for (tool, quantity), figures in _figures(found).items()
     ]
-    return Table("Networks on which a tool agrees with the count", BY_TOOL, tuple(rows))
+    return Table("on how many a tool agrees with the count", BY_TOOL, tuple(rows))
 
 
 def _by_reason(found: Sequence[Verification]) -> Table:
@@ -90,19 +108,21 @@ def _by_reason(found: Sequence[Verification]) -> Table:
         reasons = Counter(reason for figure in figures for reason in figure.reasons)
         rows += [Row((tool, quantity, *pair)) for pair in reasons.most_common()]
     return Table(
-        "Why they part",
+        "why they part",
         BY_REASON,
         tuple(rows),
         ("A reason counts only where it makes up the whole difference, to the unit.",),
     )
 
 
-def _findings(found: Sequence[Verification], failures: dict[str, str]) -> Iterator[str]:
+def _findings(
+    whose: str, found: Sequence[Verification], failures: Mapping[str, str]
+) -> Iterator[str]:
     unexplained = [v.model for v in found if not v.passed]
     whole = len(found) + len(failures)
     yield (
-        f"archscope counts {len(found)} of torchvision's {whole} networks"
-        + (f"; it does not count {', '.join(failures)}." if failures else ".")
+        f"{len(found)} of {whose} {whole} networks are compared"
+        + (f"; {len(failures)} are not, for the reasons in the table." if failures else ".")
     )
     if unexplained:
         yield (
@@ -110,8 +130,14 @@ def _findings(found: Sequence[Verification], failures: dict[str, str]) -> Iterat
             f"known: {', '.join(unexplained)}."
         )
     else:
-        yield "Wherever a tool parts from the count, the reason is known and makes up all of it."
+        yield (
+            f"Wherever a tool parts from the count on {whose} networks, the reason is known and "
+            "makes up all of it."
+        )
     for (tool, quantity), figures in _figures(found).items():
         told = [figure for figure in figures if figure.theirs is not None]
         equal = sum(figure.agrees for figure in told)
-        yield f"{tool} agrees on the {quantity} of {equal} of the {len(told)} networks it counts."
+        yield (
+            f"{tool} agrees on the {quantity} of {equal} of the {len(told)} of {whose} networks "
+            "that it counts."
+        )

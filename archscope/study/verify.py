@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,114 +11,17 @@ from importlib import util
 from typing import TYPE_CHECKING, Any
 
 from archscope.errors import ArchscopeError
-from archscope.records import Analysis, Check, Dim, Layer
+from archscope.records import Analysis, Dim, Layer
 from archscope.study.habits import HABITS
 from archscope.study.journal import Journal, versions
 from archscope.study.peers import PEERS, Peer, PeerCount
 from archscope.study.reasons import Operator, Part, explained
+from archscope.study.verification import UNKNOWN, Figure, Parting, Verification, read
 from archscope.units import parse_count
 
 if TYPE_CHECKING:
     from archscope.study.analyse import Subject
     from archscope.study.call import NetworkCall
-
-UNKNOWN = "no known reason"
-
-TITLES = {"macs": "MACs", "macs_training": "MACs with backward", "params": "Params"}
-
-
-@dataclass(frozen=True)
-class Parting:
-    """One layer on which a tool and archscope disagree.
-
-    Args:
-        name: dotted path, empty for the network's own operators.
-        kind: class name.
-        theirs, ours: multiply-accumulates of the layer without its children.
-        reason: empty when it is not known.
-    """
-
-    name: str
-    kind: str
-    theirs: int
-    ours: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One total that somebody else states.
-
-    Args:
-        quantity: `macs`, `macs_training` (forward and backward) or `params`.
-        source: the tool with its version, or the publication.
-        theirs: what it states, `None` where it fails.
-        ours: what archscope counts.
-        tolerance: half of the last digit that is stated; 0 for exact figures.
-        reasons: why they part.
-        partings: the layers where they part, of tools that tell single layers.
-        failure: what the tool raised.
-    """
-
-    quantity: str
-    source: str
-    theirs: int | None
-    ours: int
-    tolerance: float = 0.0
-    reasons: tuple[str, ...] = ()
-    partings: tuple[Parting, ...] = ()
-    failure: str = ""
-
-    @property
-    def check(self) -> Check | None:
-        """The figure as a check, `None` where the tool fails."""
-        if self.theirs is None:
-            return None
-        return Check(
-            TITLES[self.quantity],
-            self.theirs,
-            self.ours,
-            self.tolerance,
-            self.source,
-            "; ".join(self.reasons),
-        )
-
-    @property
-    def passed(self) -> bool:
-        """A tool that fails on a network says nothing against the count."""
-        check = self.check
-        return check is None or check.passed
-
-    @property
-    def agrees(self) -> bool:
-        return self.theirs is not None and abs(self.theirs - self.ours) <= self.tolerance
-
-    @property
-    def verdict(self) -> str:
-        if self.theirs is None:
-            return f"fails: {self.failure}"
-        if self.agrees:
-            return "equal" if not self.tolerance else "equal as stated"
-        return "; ".join(self.reasons) or UNKNOWN
-
-
-@dataclass(frozen=True)
-class Verification:
-    """Everything that others say of one network.
-
-    Args:
-        model: as the user named it.
-        input: what it was called with.
-        figures: one a tool and quantity.
-    """
-
-    model: str
-    input: str
-    figures: tuple[Figure, ...]
-
-    @property
-    def passed(self) -> bool:
-        return all(figure.passed for figure in self.figures)
 
 
 def verify(
@@ -199,7 +101,7 @@ def verify_each(
                 journal.add(done[name])
         told(f"{number}/{len(names)} {name}: {_state(done[name])}")
     entries = [done[name] for name in names]
-    found = [_read(entry["found"]) for entry in entries if entry["found"]]
+    found = [read(entry["found"]) for entry in entries if entry["found"]]
     return found, {entry["name"]: entry["failure"] for entry in entries if not entry["found"]}
 
 
@@ -214,7 +116,7 @@ def _entry(name: str) -> dict[str, Any]:
 def _state(entry: Mapping[str, Any]) -> str:
     if not entry["found"]:
         return str(entry["failure"])
-    return "explained" if _read(entry["found"]).passed else UNKNOWN
+    return "explained" if read(entry["found"]).passed else UNKNOWN
 
 
 @dataclass
@@ -368,34 +270,3 @@ def _why_params(analysis: Analysis, difference: int) -> tuple[str, ...]:
     if difference and difference == -frozen:
         return ("trained weights imply a frozen BatchNorm in the backbone",)
     return ()
-
-
-# JSON, for reports/
-
-
-def dumps(found: Sequence[Verification], failures: Mapping[str, str]) -> str:
-    """Write verifications as JSON, one network a line."""
-    plain = [json.dumps(asdict(verification), ensure_ascii=False) for verification in found]
-    lines = ",\n".join(plain)
-    return f'{{"failures": {json.dumps(dict(failures))},\n"verifications": [\n{lines}\n]}}\n'
-
-
-def loads(text: str) -> tuple[list[Verification], dict[str, str]]:
-    """Read what `dumps` wrote."""
-    data = json.loads(text)
-    return [_read(entry) for entry in data["verifications"]], data["failures"]
-
-
-def _read(entry: Mapping[str, Any]) -> Verification:
-    """What `asdict` made of a verification, before or after JSON."""
-    figures = tuple(
-        Figure(
-            **{
-                **figure,
-                "reasons": tuple(figure["reasons"]),
-                "partings": tuple(Parting(**parting) for parting in figure["partings"]),
-            }
-        )
-        for figure in entry["figures"]
-    )
-    return Verification(entry["model"], entry["input"], figures)

@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from archscope.study.verify import TITLES, UNKNOWN, Figure, Parting, Verification
+from archscope.study.verification import TITLES, UNKNOWN, Figure, Parting, Verification
 from archscope.table import Column, Report, Row, Table
 
 TOTALS = (

@@ -8,7 +8,7 @@ import pytest
 
 from archscope import cache
 from archscope.cli import run
-from archscope.study import peers, verify
+from archscope.study import peers, verification, verify
 from archscope.study.peer_tools import Counted
 from archscope.study.peers import Peer
 
@@ -36,7 +36,7 @@ def test_a_difference_of_no_known_reason_is_exit_code_one(
     wrong = Peer("fvcore", "torch", lambda network, arguments: Counted(416_521))
     monkeypatch.setattr(verify.verify, "__kwdefaults__", {**DEFAULTS, "peers": (wrong,)})
     assert run(["verify", "lenet"]) == 1
-    assert verify.UNKNOWN in capsys.readouterr().out
+    assert verification.UNKNOWN in capsys.readouterr().out
 
 
 def test_all_networks_in_one_table(
@@ -50,7 +50,7 @@ def test_all_networks_in_one_table(
     assert run(["verify", "--all", "--save", str(saved)]) == 0
     printed = capsys.readouterr()
     assert "resnet18" in printed.out and "2/2 alexnet: explained" in printed.err
-    found, failures = verify.loads(saved.read_text())
+    found, failures = verification.loads(saved.read_text())
     assert [v.model for v in found] == ["resnet18", "alexnet"] and failures == {}
 
 
@@ -60,7 +60,7 @@ def test_an_interrupted_run_resumes(
     monkeypatch.setattr(verify, "all_names", lambda: ["lenet", "alexnet_d2l"])
     whole = verify.verify
 
-    def interrupted(name: str) -> verify.Verification:
+    def interrupted(name: str) -> verification.Verification:
         if name == "alexnet_d2l":
             raise KeyboardInterrupt
         return whole(name)

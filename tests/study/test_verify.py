@@ -10,14 +10,16 @@ from torch import Tensor, nn
 
 from archscope.errors import ArchscopeError
 from archscope.records import Check, Cost, Factor, Layer, Product, Work
-from archscope.study import verify as verification
+from archscope.study import verify as verifying
+from archscope.study.amounts import attention_products
 from archscope.study.habits import FVCORE as FVCORE_HABITS
-from archscope.study.habits import PTFLOPS, THOP, TORCHINFO, TORCHPROFILE, attention_products
+from archscope.study.habits import PTFLOPS, THOP, TORCHINFO, TORCHPROFILE
 from archscope.study.journal import Journal
 from archscope.study.peer_tools import Counted, own_figures
 from archscope.study.peers import PEERS, Peer
 from archscope.study.reasons import Habit, Operator, Part, Reason, explained
-from archscope.study.verify import Figure, Verification, dumps, loads, verify
+from archscope.study.verification import UNKNOWN, Figure, Verification, dumps, loads
+from archscope.study.verify import identity, verify, verify_each
 from archscope.study.verify_tables import overview_report, verify_report
 
 TORCH = tuple(peer for peer in PEERS if peer.package == "torch")
@@ -179,7 +181,7 @@ def test_a_difference_without_a_reason_fails() -> None:
     unknown_tool = verify(network, input="4", peers=[saying(18, None, "sometool")])
     passed = [v.passed for v in (right, by_layer, wrong_layer, nearly, partly_told, unknown_tool)]
     assert passed == [True, True, False, False, False, False]
-    assert nearly.figures[0].verdict == verification.UNKNOWN
+    assert nearly.figures[0].verdict == UNKNOWN
     assert nearly.figures[0].check == Check("MACs", 17, 12, 0.0, "fvcore", "")
 
 
@@ -370,14 +372,14 @@ def test_a_killed_run_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             raise KeyboardInterrupt
         return verify(name, peers=[saying(1, None, "sometool")])
 
-    monkeypatch.setattr(verification, "verify", one)
-    path, identity = tmp_path / "journal", verification.identity(names)
+    monkeypatch.setattr(verifying, "verify", one)
+    path, kind = tmp_path / "journal", identity(names)
     told = list[str]()
-    with Journal(path, identity, resume=False) as journal, pytest.raises(KeyboardInterrupt):
-        verification.verify_each(names, told.append, journal)
+    with Journal(path, kind, resume=False) as journal, pytest.raises(KeyboardInterrupt):
+        verify_each(names, told.append, journal)
     assert len(told) == 2 and "no known reason" in told[0] and "no known network" in told[1]
-    with Journal(path, identity, resume=True) as journal:
-        found, failures = verification.verify_each(names, told.append, journal)
+    with Journal(path, kind, resume=True) as journal:
+        found, failures = verify_each(names, told.append, journal)
     assert asked == [*names, "alexnet_d2l"]
     assert [v.model for v in found] == ["lenet", "alexnet_d2l"]
     assert list(failures) == ["no_such_network"]

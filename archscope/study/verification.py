@@ -1,0 +1,139 @@
+"""What others say of a network, and how it compares: figures, where they part, and their JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from archscope.records import Check
+
+UNKNOWN = "no known reason"
+
+TITLES = {"macs": "MACs", "macs_training": "MACs with backward", "params": "Params"}
+
+
+@dataclass(frozen=True)
+class Parting:
+    """One layer on which a tool and archscope disagree.
+
+    Args:
+        name: dotted path, empty for the network's own operators.
+        kind: class name.
+        theirs, ours: multiply-accumulates of the layer without its children.
+        reason: empty when it is not known.
+    """
+
+    name: str
+    kind: str
+    theirs: int
+    ours: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One total that somebody else states.
+
+    Args:
+        quantity: `macs`, `macs_training` (forward and backward) or `params`.
+        source: the tool with its version, or the publication.
+        theirs: what it states, `None` where it fails.
+        ours: what archscope counts.
+        tolerance: half of the last digit that is stated; 0 for exact figures.
+        reasons: why they part.
+        partings: the layers where they part, of tools that tell single layers.
+        failure: what the tool raised.
+    """
+
+    quantity: str
+    source: str
+    theirs: int | None
+    ours: int
+    tolerance: float = 0.0
+    reasons: tuple[str, ...] = ()
+    partings: tuple[Parting, ...] = ()
+    failure: str = ""
+
+    @property
+    def check(self) -> Check | None:
+        """The figure as a check, `None` where the tool fails."""
+        if self.theirs is None:
+            return None
+        return Check(
+            TITLES[self.quantity],
+            self.theirs,
+            self.ours,
+            self.tolerance,
+            self.source,
+            "; ".join(self.reasons),
+        )
+
+    @property
+    def passed(self) -> bool:
+        """A tool that fails on a network says nothing against the count."""
+        check = self.check
+        return check is None or check.passed
+
+    @property
+    def agrees(self) -> bool:
+        return self.theirs is not None and abs(self.theirs - self.ours) <= self.tolerance
+
+    @property
+    def verdict(self) -> str:
+        if self.theirs is None:
+            return f"fails: {self.failure}"
+        if self.agrees:
+            return "equal" if not self.tolerance else "equal as stated"
+        return "; ".join(self.reasons) or UNKNOWN
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Everything that others say of one network.
+
+    Args:
+        model: as the user named it.
+        input: what it was called with.
+        figures: one a tool and quantity.
+    """
+
+    model: str
+    input: str
+    figures: tuple[Figure, ...]
+
+    @property
+    def passed(self) -> bool:
+        return all(figure.passed for figure in self.figures)
+
+
+# JSON, for reports/
+
+
+def dumps(found: Sequence[Verification], failures: Mapping[str, str]) -> str:
+    """Write verifications as JSON, one network a line."""
+    plain = [json.dumps(asdict(verification), ensure_ascii=False) for verification in found]
+    lines = ",\n".join(plain)
+    return f'{{"failures": {json.dumps(dict(failures))},\n"verifications": [\n{lines}\n]}}\n'
+
+
+def loads(text: str) -> tuple[list[Verification], dict[str, str]]:
+    """Read what `dumps` wrote."""
+    data = json.loads(text)
+    return [read(entry) for entry in data["verifications"]], data["failures"]
+
+
+def read(entry: Mapping[str, Any]) -> Verification:
+    """What `asdict` made of a verification, before or after JSON."""
+    figures = tuple(
+        Figure(
+            **{
+                **figure,
+                "reasons": tuple(figure["reasons"]),
+                "partings": tuple(Parting(**parting) for parting in figure["partings"]),
+            }
+        )
+        for figure in entry["figures"]
+    )
+    return Verification(entry["model"], entry["input"], figures)

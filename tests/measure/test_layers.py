@@ -1,6 +1,5 @@
 """Layer tables of real steps on the CPU: nothing lost, everything in its place, sums that close."""
 
-import time
 import warnings
 
 import pytest

@@ -3,6 +3,8 @@
 `python benchmarks/peers.py` takes some minutes; name networks to try a few.
 Every tool builds the network itself and counts it; the tools take turns on each network, so that a
 slow moment of the machine hits them all, and each has the best of `--times`.
+Peak memory is what one count adds to a process that has imported everything, in a process of its
+own for each network (Linux only).
 A tool that is not installed is left out: `python -m pip install '.[peers]'` brings them.
 """
 
@@ -13,11 +15,15 @@ import contextlib
 import importlib.util
 import io
 import logging
+import multiprocessing
 import platform
+import statistics
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -88,6 +94,21 @@ def by_thop(name: str) -> int:
     return int(macs)
 
 
+def by_calflops(name: str) -> int:
+    from calflops import calculate_flops
+
+    model, x = build(name)
+    _, macs, _ = calculate_flops(model, args=[x], print_results=False, output_as_string=False)
+    return int(macs)
+
+
+def by_torchprofile(name: str) -> int:
+    from torchprofile import profile_macs
+
+    model, x = build(name)
+    return int(profile_macs(model, x))
+
+
 TOOLS: dict[str, tuple[str, Callable[[str], int]]] = {
     "archscope": ("archscope", by_archscope),
     "torch.utils.flop_counter": ("torch", by_flop_counter),
@@ -95,14 +116,17 @@ TOOLS: dict[str, tuple[str, Callable[[str], int]]] = {
     "torchinfo": ("torchinfo", by_torchinfo),
     "ptflops": ("ptflops", by_ptflops),
     "thop": ("thop", by_thop),
+    "calflops": ("calflops", by_calflops),
+    "torchprofile": ("torchprofile", by_torchprofile),
 }
 
 
 @dataclass
 class Record:
-    """What one tool did: seconds of each network that it managed, and what it got wrong."""
+    """What one tool did: seconds and peak bytes of each network that it managed, and its faults."""
 
     seconds: dict[str, float] = field(default_factory=dict)
+    peak_bytes: dict[str, int] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     exact: int = 0
 
@@ -129,6 +153,34 @@ def tried(count: Callable[[str], int], name: str, times: int) -> tuple[float, in
     return best, macs
 
 
+def peak_bytes(count: Callable[[str], int], name: str) -> int:
+    """Resident memory that one count adds at its peak, in a forked process."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+
+    def measure() -> None:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        before = resident("VmRSS")
+        tried(count, name, times=1)
+        sender.send(resident("VmHWM") - before)
+
+    child = context.Process(target=measure)
+    child.start()
+    sender.close()
+    try:
+        added = int(receiver.recv())
+    finally:
+        child.join()
+    return added
+
+
+def resident(line: str) -> int:
+    """One of the memory figures that Linux keeps of this process, in bytes."""
+    text = Path("/proc/self/status").read_text()
+    found = next(row for row in text.splitlines() if row.startswith(line))
+    return int(found.split()[1]) * 1024
+
+
 def compared(
     names: list[str], tools: dict[str, Callable[[str], int]], times: int
 ) -> dict[str, Record]:
@@ -144,6 +196,8 @@ def compared(
                 records[tool].failed.append(name)
                 continue
             records[tool].seconds[name], macs = result
+            if sys.platform == "linux":
+                records[tool].peak_bytes[name] = peak_bytes(count, name)
             records[tool].exact += abs(macs / 1e9 - reference) < 0.00051 if reference else 0
     return records
 
@@ -164,13 +218,18 @@ def report(records: dict[str, Record], names: list[str]) -> None:
     """One line a tool: its time over archscope's on the networks that it manages."""
     ours = records["archscope"].seconds
     known = sum(published_macs(name) is not None for name in names)
-    print(f"{'tool':26}{'managed':>9}{'exact':>9}{'seconds':>10}{'archscope, same networks':>27}")
+    print(
+        f"{'tool':26}{'managed':>9}{'exact':>9}{'seconds':>10}{'archscope, same networks':>27}"
+        f"{'peak MiB, median':>18}{'largest':>9}"
+    )
     for tool, record in records.items():
         total = sum(record.seconds.values())
         same = sum(ours[name] for name in record.seconds)
         print(
             f"{tool:26}{len(record.seconds):6}/{len(names)}{record.exact:6}/{known}{total:10.2f}"
             f"{same / total if total else 0:26.3f}×"
+            f"{middle(record.peak_bytes) / 2**20:18.0f}"
+            f"{max(record.peak_bytes.values(), default=0) / 2**20:9.0f}"
         )
     meta = sum(records["torch.utils.flop_counter"].seconds.values())
     if meta:
@@ -179,6 +238,10 @@ def report(records: dict[str, Record], names: list[str]) -> None:
             f"archscope on all {len(ours)} networks takes {ratio:.2f}× what flop_counter on meta "
             f"takes for the {len(records['torch.utils.flop_counter'].seconds)} that it manages"
         )
+
+
+def middle(values: dict[str, int]) -> float:
+    return statistics.median(values.values()) if values else 0.0
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""How much faster a sweep is on two cores, and what a group sweep costs beside importing torch.
+"""Sweeps: on two cores, of 1,000 points, and of groups beside importing torch.
 
 Run it on an idle machine: `python benchmarks/sweep.py`.
 Each figure is the best of several whole processes, alternated, so that a slow moment of the machine
@@ -14,6 +14,20 @@ import time
 from pathlib import Path
 
 ROUNDS = 3
+CLASSES = ",".join(map(str, range(1, 1001)))
+LOOP = """
+import torch, torchvision
+from torch.utils.flop_counter import FlopCounterMode
+torch.set_num_threads(1)
+for classes in range(1, 1001):
+    with torch.device("meta"):
+        network, x = torchvision.models.resnet18(num_classes=classes), torch.zeros(1, 3, 224, 224)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(x)
+    print(classes, counter.get_total_flops() // 2)
+"""
+"""What one would write without archscope."""
+
 RATES = ",".join(map(str, range(4, 104)))
 ARCHSCOPE = (sys.executable, "-m", "archscope", "--no-cache")
 
@@ -35,9 +49,12 @@ def best(commands: dict[str, tuple[str, ...]]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print both figures with the ratios asked for."""
+    """Print the times, and the ratios beside those wanted."""
     with tempfile.TemporaryDirectory() as folder:
         journal = str(Path(folder) / "journal.jsonl")
+        classes = (
+            *ARCHSCOPE, "sweep", "resnet18", f"num_classes={CLASSES}", "--journal", journal
+        )  # fmt: skip
         sweep = (*ARCHSCOPE, "sweep", "densenet", f"growth_rate={RATES}", "--journal", journal)
         times = best(
             {
@@ -47,6 +64,9 @@ def main() -> None:
                 "with backward, 2 jobs": (*sweep, "--backward", "--jobs", "2"),
                 "import torch, torchvision": (sys.executable, "-c", "import torch, torchvision"),
                 "sweep-groups": (*ARCHSCOPE, "sweep-groups", "1,2,4,8,16,32"),
+                "1,000 points, 1 job": (*classes, "--jobs", "1"),
+                "1,000 points, 2 jobs": (*classes, "--jobs", "2"),
+                "1,000 points, a loop": (sys.executable, "-c", LOOP),
             }
         )
     for name, taken in times.items():
@@ -54,6 +74,10 @@ def main() -> None:
     for what in ("forward", "with backward"):
         speedup = times[f"{what}, 1 job"] / times[f"{what}, 2 jobs"]
         print(f"100 points {what} on two cores: {speedup:.2f}× as fast (wanted: at least 1.6×)")
+    loop = times["1,000 points, a loop"]
+    for jobs in ("1 job", "2 jobs"):
+        ratio = times[f"1,000 points, {jobs}"] / loop
+        print(f"1,000 points of resnet18, {jobs}: {ratio:.2f}× a loop over the meta flop counter")
     ratio = times["sweep-groups"] / times["import torch, torchvision"]
     print(f"three views of six group counts: {ratio:.2f}× the import (wanted: at most 3×)")
 

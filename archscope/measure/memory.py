@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+import gc
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -54,7 +55,19 @@ def peak_bytes(step: Step) -> dict[str, int]:
     return found
 
 
+def release(device: torch.device) -> None:
+    """Free what nobody uses any more, and give a GPU's cached memory back.
+
+    A step refers to itself (its stages are its own methods), so only the garbage collector ends
+    one, and until then its tensors count as in use.
+    """
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
 def _cuda_peaks(step: Step) -> dict[str, int]:
+    release(step.device)
     found = {}
     for phase, stage in step.stages.items():
         torch.cuda.synchronize(step.device)
@@ -102,11 +115,19 @@ def _cpu_peaks(step: Step, held_bytes: dict[str, int]) -> dict[str, int]:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocator, of the device or the host, had no more to give."""
-    text = str(error)
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError)
-        and ("not enough memory" in text or "can't allocate memory" in text)
+        isinstance(error, RuntimeError) and any(text in str(error) for text in NO_MEMORY_LEFT)
     )
+
+
+NO_MEMORY_LEFT = (
+    "not enough memory",
+    "can't allocate memory",
+    "out of memory",  # CUDA outside of the caching allocator: the context, a graph
+    "ALLOC_FAILED",  # cuDNN and cuBLAS
+    "unable to find an engine",  # cuDNN, when no algorithm's workspace fits
+)
+"""What errors say that have no class of their own."""
 
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -169,52 +190,56 @@ def forbid_growth(most_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
 
 
+def resident_bytes(field: Literal["VmRSS", "VmHWM"]) -> int:
+    """Memory of this process on the host, now or at its peak."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"the system does not tell {field}")
+
+
 def largest_batch(
-    peak_at: Callable[[int], int | None], fits: Callable[[int], bool], bound: int, first: int = 2
+    peak_at: Callable[[int], int | None],
+    trial: Callable[[int], int | None],
+    bound: int,
+    first: int = 2,
 ) -> tuple[int, int]:
     """The largest batch that runs, by two predictions and a confirmation.
 
-    Peak memory is a straight line in the batch size for nearly every network: two peaks give a
-    first prediction, a third peak near it corrects the slope, and a real run must confirm it.
+    Peak memory is a straight line in the batch size for nearly every network: the peaks of two
+    small batches give a first prediction, a trial on the way to it corrects the slope by what
+    allocators and libraries take besides, and a second trial must confirm the result.
 
     Args:
-        peak_at: bytes at the peak of a step of that batch, `None` where it runs out of memory.
-        fits: whether steps of that batch run in a process of their own.
+        peak_at: bytes of tensors at the peak of a step, `None` where it runs out of memory.
+        trial: bytes that a process of its own takes for steps, `None` where it runs out of memory.
         bound: bytes that a step may take.
         first: the smaller of the two batches tried.
 
     Returns:
-        The batch, 0 when not even one sample runs, and its predicted peak in bytes (0 unknown).
+        The batch and its measured peak in bytes; zeros when not even one sample runs.
     """
-    peaks: dict[int, int] = {}
-
-    def known(batch: int) -> bool:
-        peak = peak_at(batch)
-        if peak is not None:
-            peaks[batch] = peak
-        return peak is not None
-
     low, high = first, 2 * first
-    if known(low) and known(high):
-        guess = _predicted(peaks, low, high, bound)
+    peaks = {low: peak_at(low)}
+    peaks[high] = None if peaks[low] is None else peak_at(high)
+    if peaks[high] is None:
+        guess = (low if peaks[low] is None else high) - 1
     else:
-        guess = (high if low in peaks else low) - 1
+        guess = _predicted(peaks, low, high, bound)
     if guess > 8 * high:
         near = guess // 4
-        if known(near):
-            guess, low, high = _predicted(peaks, high, near, bound), high, near
-        else:
-            guess = near - 1
-    while guess >= 1 and not fits(guess):
+        peaks[near] = trial(near)
+        guess = near - 1 if peaks[near] is None else _predicted(peaks, high, near, bound)
+    while guess >= 1:
+        peak = trial(guess)
+        if peak is not None:
+            return guess, peak
         guess = min(guess - 1, int(guess * 0.9))
-    if len(peaks) < 2:
-        return max(guess, 0), 0
-    slope = (peaks[high] - peaks[low]) / (high - low)
-    return max(guess, 0), round(peaks[high] + slope * (guess - high))
+    return 0, 0
 
 
-def _predicted(peaks: dict[int, int], low: int, high: int, bound: int) -> int:
-    slope = (peaks[high] - peaks[low]) / (high - low)
-    if slope <= 0:
-        return high
-    return int(low + (bound - peaks[low]) / slope)
+def _predicted(peaks: Mapping[int, int | None], low: int, high: int, bound: int) -> int:
+    """The batch at which the line through two known peaks meets the bound."""
+    below, above = peaks[low] or 0, peaks[high] or 0
+    slope = (above - below) / (high - low)
+    return high if slope <= 0 else int(low + (bound - below) / slope)

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -13,9 +14,10 @@ from torch import nn
 
 from archscope.errors import ArchscopeError, first_line
 from archscope.measure import device as devices
-from archscope.measure.clock import Stage, StreamClock, WallClock, cold_cache, nothing, synchronizer
+from archscope.measure.clock import StreamClock, WallClock, cold_cache, nothing, synchronizer
+from archscope.measure.graph import captured
 from archscope.measure.layers import LayerTimes, profile_layers
-from archscope.measure.memory import is_out_of_memory, peak_bytes
+from archscope.measure.memory import is_out_of_memory, peak_bytes, release
 from archscope.measure.roofs import roofs
 from archscope.measure.sampling import (
     Clock,
@@ -31,7 +33,6 @@ from archscope.measure.step import (
     Settings,
     Step,
     TrainingStep,
-    captured,
     configured,
 )
 from archscope.records import Environment, InputSpec, LayerTime, Measurement, Profile
@@ -54,14 +55,15 @@ class Plan:
     Args:
         modes: what to time, in this order.
         details: also layers, memory and the device's roofs, of the first mode.
-        steps: how many steps to profile for the layers.
+        steps: how many steps to profile for the layers; `None` for as many as fill a fifth of a
+            second, 5 to 40.
     """
 
     settings: Settings = field(default_factory=Settings)
     rule: StoppingRule = field(default_factory=StoppingRule)
     modes: tuple[Mode, ...] = ("training", "inference")
     details: bool = True
-    steps: int = 5
+    steps: int | None = None
 
 
 @dataclass
@@ -176,6 +178,8 @@ def _measure_mode(
     progress: Progress,
 ) -> None:
     kind = TrainingStep if mode == "training" else InferenceStep
+    if device.type == "cuda":
+        release(device)
     with failures(found.model, mode, input, device):
         step: Step = kind(module, input, plan.settings, device)
         found.dtypes = _dtypes(step)
@@ -190,6 +194,8 @@ def _measure_mode(
             found.notes.append(f"Loss: {step.loss.rule}.")
         if mode == plan.modes[0] and plan.details:
             _detail(step, plan, found, progress)
+        if device.type == "cuda" and plan.settings.cuda_graph:
+            _time_graph(step, plan, found, progress)
 
 
 def _dtypes(step: Step) -> dict[str, str]:
@@ -230,8 +236,7 @@ def failures(model: str, phase: str, input: InputSpec, device: torch.device) -> 
         raise
     except Exception as error:
         if is_out_of_memory(error):
-            if device.type == "cuda":
-                torch.cuda.empty_cache()
+            release(device)
             raise OutOfMemoryError(
                 f"batch {input.batch}",
                 f"runs out of memory on {device} in {phase}",
@@ -249,20 +254,7 @@ def _time(step: Step, plan: Plan, found: _Found, progress: Progress) -> None:
     names, stages = list(step.stages), list(step.stages.values())
     whole = "step" if isinstance(step, TrainingStep) else names[0]
 
-    def timed(label: str, clock: Clock, parts: Sequence[str], total: str | None) -> None:
-        """Keep the phases that a clock tells: its stages by name, and their total."""
-
-        def keep(timing: Timing) -> None:
-            found.phases |= dict(zip(parts, timing.stages, strict=False))
-            if total is not None:
-                found.phases[total] = timing.total
-
-        try:
-            keep(measure(clock, plan.rule, lambda share: progress(label, share)))
-        except Interrupted as interruption:
-            keep(interruption.timing)
-            raise
-
+    timed = partial(_timed, plan, found, progress)
     alone = device.type == "cpu" or len(stages) == 1
     wall = OneByOne(WallClock(stages, synchronize, before))
     timed("+".join(names), wall, names, whole if alone else None)
@@ -272,30 +264,58 @@ def _time(step: Step, plan: Plan, found: _Found, progress: Progress) -> None:
         return
     streams = [f"{name} stream" for name in names]
     timed("stream", StreamClock(stages, device, before), streams, f"{whole} stream")
-    if plan.settings.cuda_graph:
-        replay = _graph(step, found)
-        if replay is not None:
-            timed("graph", StreamClock([replay], device, before), (), f"{whole} graph")
 
 
-def _graph(step: Step, found: _Found) -> Stage | None:
+def _timed(
+    plan: Plan,
+    found: _Found,
+    progress: Progress,
+    label: str,
+    clock: Clock,
+    parts: Sequence[str],
+    total: str | None,
+) -> None:
+    """Keep the phases that a clock tells: its stages by name, and their total."""
+
+    def keep(timing: Timing) -> None:
+        found.phases |= dict(zip(parts, timing.stages, strict=False))
+        if total is not None:
+            found.phases[total] = timing.total
+
     try:
-        return captured(step)
+        keep(measure(clock, plan.rule, lambda share: progress(label, share)))
+    except Interrupted as interruption:
+        keep(interruption.timing)
+        raise
+
+
+def _time_graph(step: Step, plan: Plan, found: _Found, progress: Progress) -> None:
+    """Time the replay, last of all: a capture that fails can leave the allocator with less."""
+    try:
+        replay = captured(step)
     except RuntimeError as error:
-        found.notes.append(f"No CUDA graph: capture fails ({first_line(error)}).")
-        return None
+        # Ending a capture that failed raises once more; the first error tells the reason.
+        reason = first_line(error.__context__ or error)
+        found.notes.append(f"No CUDA graph: capture fails ({reason}).")
+        return
+    before = cold_cache(step.device) if plan.settings.cold_l2 else nothing
+    whole = "step" if isinstance(step, TrainingStep) else "inference"
+    clock = StreamClock([replay], step.device, before)
+    _timed(plan, found, progress, "graph", clock, (), f"{whole} graph")
 
 
 def _detail(step: Step, plan: Plan, found: _Found, progress: Progress) -> None:
     whole = "step" if isinstance(step, TrainingStep) else "inference"
+    latency = found.phases[whole].median
+    steps = plan.steps or min(40, max(5, int(0.2 / latency)))
     progress("layers", 0.0)
     if step.device.type == "mps":
-        table = serialised_layers(step, plan.steps)
+        table = serialised_layers(step, steps)
     else:
-        table = profile_layers(step, found.phases[whole].median, plan.steps)
+        table = profile_layers(step, latency, steps)
     if step.device.type != "cuda":
         stages = {name: found.phases[name].median for name in step.stages}
-        table = closed(table, stages, found.phases[whole].median)
+        table = closed(table, stages, latency)
     found.layers = table
     if plan.settings.compile is not None:
         found.notes.append("Compiled: one row per graph, as modules are no longer apart in it.")

@@ -63,8 +63,9 @@ class Settings:
 def configured(settings: Settings, device: torch.device) -> Iterator[None]:
     """Set threads, TF32 and cuDNN's algorithm search; afterwards all is as before, RNG included."""
     backends: Any = torch.backends
-    matmul, conv, rnn = backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn
-    before = [(flag, flag.fp32_precision) for flag in (matmul, conv, rnn)]
+    matmul, cudnn = backends.cuda.matmul, backends.cudnn
+    before = [(flag, flag.fp32_precision) for flag in (matmul, cudnn.conv, cudnn.rnn)]
+    older = [(backend, _allows_tf32(backend)) for backend in (matmul, cudnn)]
     search, threads = torch.backends.cudnn.benchmark, torch.get_num_threads()
     python = random.getstate()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -73,16 +74,30 @@ def configured(settings: Settings, device: torch.device) -> Iterator[None]:
             if settings.threads is not None:
                 torch.set_num_threads(settings.threads)
             if settings.dtype in ("fp32", "tf32"):
+                # torch.compile reads the older flags, and PyTorch raises where the two disagree.
+                for backend, _ in older:
+                    backend.allow_tf32 = settings.dtype == "tf32"
                 for flag, _ in before:
                     flag.fp32_precision = "ieee" if settings.dtype == "fp32" else "tf32"
             with torch.enable_grad():
                 yield
         finally:
+            for backend, allowed in older:
+                if allowed is not None:
+                    backend.allow_tf32 = allowed
             for flag, precision in before:
                 flag.fp32_precision = precision
             torch.backends.cudnn.benchmark = search
             torch.set_num_threads(threads)
             random.setstate(python)
+
+
+def _allows_tf32(backend: Any) -> bool | None:
+    """The older flag; `None` where the newer ones contradict it, so that nobody can read it."""
+    try:
+        return bool(backend.allow_tf32)
+    except RuntimeError:
+        return None
 
 
 class Loss(nn.Module):
@@ -303,7 +318,7 @@ def _optimizer(
     if settings.optimizer == "sgd":
         return torch.optim.SGD(trainable, lr=LEARNING_RATE, momentum=0.9)
     kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
-    return kind(trainable, lr=LEARNING_RATE, capturable=settings.cuda_graph)
+    return kind(trainable, lr=LEARNING_RATE)
 
 
 def random_inputs(
@@ -352,22 +367,3 @@ def with_batch(input: InputSpec, batch: int | None) -> InputSpec:
         if not all(isinstance(side, int) for side in spec.shape):
             raise ArchscopeError(str(input), "a measured input needs numbers", "give every side")
     return input
-
-
-def captured(step: Step) -> Stage:
-    """Replay of the step as one CUDA graph: what it takes without launching.
-
-    Raises:
-        RuntimeError: the step synchronises or allocates in a way that cannot be captured.
-    """
-    here = torch.cuda.current_stream(step.device)
-    side = torch.cuda.Stream(step.device)  # type: ignore[no-untyped-call]
-    side.wait_stream(here)
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            step()
-    here.wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step()
-    return graph.replay

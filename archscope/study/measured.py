@@ -5,9 +5,8 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
 from typing import Any
-
-import torch
 
 from archscope.errors import ArchscopeError
 from archscope.measure import device as devices
@@ -100,7 +99,7 @@ class LargestBatch:
     """The largest batch that runs, 0 for none.
 
     Args:
-        peak_bytes: predicted for this batch, 0 where this is not known.
+        peak_bytes: what the confirming process took.
         bound_bytes: what it was allowed to take.
         available_bytes: what there was.
     """
@@ -159,48 +158,64 @@ def largest_batch(
             return None
         return max(size for kind, size in found.items() if kind.endswith(" allocated"))
 
-    def fits(batch: int) -> bool:
+    def trial(batch: int) -> int | None:
         told(f"batch {batch} in a process of its own")
         if device.type == "cuda":
             torch.cuda.empty_cache()
-        return _runs(model, plan, with_batch(spec, batch), dict(keywords or {}), bound)
+        # Address space is reserved before it is used: a process that stays within the bound may
+        # ask for somewhat more.
+        limit = (bound + available) // 2
+        return _trial(model, plan, with_batch(spec, batch), dict(keywords or {}), limit)
 
-    batch, peak = memory.largest_batch(peak_at, fits, bound)
+    batch, peak = memory.largest_batch(peak_at, trial, bound)
     return LargestBatch(batch, peak, bound, available)
 
 
 USUAL_TRIES = 4
-"""Two small batches, one near the prediction, and the confirmation."""
+"""Two small batches, one on the way to the prediction, and the confirmation."""
 
 NO_MEMORY = 3
 """Exit code of a trial that ran out of memory."""
 
 
-def _runs(model: Any, plan: Plan, spec: InputSpec, keywords: Mapping[str, Any], bound: int) -> bool:
-    """Whether two steps run in a process of their own; one that the system ends does not."""
-    arguments = (model, plan, spec, keywords, bound)
-    process = multiprocessing.get_context("spawn").Process(target=_try, args=arguments)
+def _trial(
+    model: Any, plan: Plan, spec: InputSpec, keywords: Mapping[str, Any], limit: int
+) -> int | None:
+    """Bytes that two steps take in a process of their own, `None` where memory runs out.
+
+    A process that the system ends ran out of memory too.
+    """
+    context = multiprocessing.get_context("spawn")
+    answer, send = context.Pipe(duplex=False)
+    process = context.Process(target=_try, args=(model, plan, spec, keywords, limit, send))
     process.start()
+    send.close()
     try:
         process.join()
     finally:
         process.kill()
-    if (
-        process.exitcode is not None
-        and process.exitcode not in (0, NO_MEMORY)
-        and (process.exitcode > 0)
-    ):
+    code = process.exitcode or 0
+    if code > 0 and code != NO_MEMORY:
         problem = f"fails at batch {spec.batch} in a process of its own (its error is above)"
         raise ArchscopeError(str(model), problem, "measure it with --batch instead")
-    return process.exitcode == 0
+    return answer.recv() if code == 0 else None
 
 
-def _try(model: Any, plan: Plan, spec: InputSpec, keywords: Mapping[str, Any], bound: int) -> None:
-    """Two steps; exits with `NO_MEMORY` when memory runs out."""
+def _try(
+    model: Any,
+    plan: Plan,
+    spec: InputSpec,
+    keywords: Mapping[str, Any],
+    limit: int,
+    answer: Connection,
+) -> None:
+    """Send the bytes that two steps take; exits with `NO_MEMORY` when memory runs out."""
     device = devices.find(plan.settings.device)
     module = _built(find(model, keywords))
+    before = 0
     if device.type == "cpu":
-        memory.forbid_growth(bound)
+        memory.forbid_growth(limit)
+        before = memory.resident_bytes("VmRSS")
     try:
         with configured(plan.settings, device):
             step = _step(plan, module, spec)
@@ -210,6 +225,10 @@ def _try(model: Any, plan: Plan, spec: InputSpec, keywords: Mapping[str, Any], b
         if memory.is_out_of_memory(error):
             raise SystemExit(NO_MEMORY) from None
         raise
+    if device.type == "cuda":
+        answer.send(torch.cuda.max_memory_reserved(device))
+    else:
+        answer.send(memory.resident_bytes("VmHWM") - before)
 
 
 def _step(plan: Plan, module: Any, spec: InputSpec) -> Step:

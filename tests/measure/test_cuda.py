@@ -82,7 +82,7 @@ def test_kernels_sum_to_the_busy_time(measured):
 
 def test_busy_time_is_near_graph_replay(measured):
     from archscope.measure import layers
-    from archscope.measure.step import captured
+    from archscope.measure.graph import captured
 
     step, recorder, _, trace = measured
     busy = layers.times(trace, list(recorder.calls)).busy_seconds

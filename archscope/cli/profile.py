@@ -187,7 +187,7 @@ def _largest(model: str, plan: Plan, input_text: str | None, keywords: dict[str,
         f"{binary_bytes(found.available_bytes)} available"
     )
     runs = f"batch {found.batch} runs" if found.batch else "not even one sample runs"
-    peak = f", with a peak of about {binary_bytes(found.peak_bytes)}" if found.batch else ""
+    peak = f", with a peak of {binary_bytes(found.peak_bytes)}" if found.batch else ""
     click.echo(f"{model}, {plan.modes[0]} on {plan.settings.device}: {runs}{peak}; {bound}.")
 
 

@@ -190,7 +190,15 @@ def forbid_growth(most_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
 
 
-def resident_bytes(field: Literal["VmRSS", "VmHWM"]) -> int:
+def growth(device: torch.device) -> Callable[[], int]:
+    """What tells the peak of this process's memory above what it has now, in bytes."""
+    if device.type == "cuda":
+        return lambda: torch.cuda.max_memory_reserved(device)
+    before = _resident_bytes("VmRSS")
+    return lambda: _resident_bytes("VmHWM") - before
+
+
+def _resident_bytes(field: Literal["VmRSS", "VmHWM"]) -> int:
     """Memory of this process on the host, now or at its peak."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith(f"{field}:"):

@@ -219,7 +219,7 @@ LONGEST_REASON = 90
 """Characters of an exception that a message quotes; `--debug` shows all of it."""
 
 REMEDIES = {
-    "training": "check --input",
+    "training": "check --input, or measure inference with --eval",
     "forward": "check --input",
     "backward": "measure inference with --eval",
     "optimizer": "leave the update out with --optimizer none",

@@ -160,8 +160,7 @@ def largest_batch(
 
     def trial(batch: int) -> int | None:
         told(f"batch {batch} in a process of its own")
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
+        memory.release(device)
         # Address space is reserved before it is used: a process that stays within the bound may
         # ask for somewhat more.
         limit = (bound + available) // 2
@@ -212,10 +211,9 @@ def _try(
     """Send the bytes that two steps take; exits with `NO_MEMORY` when memory runs out."""
     device = devices.find(plan.settings.device)
     module = _built(find(model, keywords))
-    before = 0
     if device.type == "cpu":
         memory.forbid_growth(limit)
-        before = memory.resident_bytes("VmRSS")
+    taken = memory.growth(device)
     try:
         with configured(plan.settings, device):
             step = _step(plan, module, spec)
@@ -225,10 +223,7 @@ def _try(
         if memory.is_out_of_memory(error):
             raise SystemExit(NO_MEMORY) from None
         raise
-    if device.type == "cuda":
-        answer.send(torch.cuda.max_memory_reserved(device))
-    else:
-        answer.send(memory.resident_bytes("VmHWM") - before)
+    answer.send(taken())
 
 
 def _step(plan: Plan, module: Any, spec: InputSpec) -> Step:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from archscope.cli import run
 from archscope.errors import ArchscopeError
 from archscope.measure import device as devices
 from archscope.measure import session
+from archscope.measure.step import Settings
 from archscope.records import BatchSweep
 from archscope.study import jobs, measured
 
@@ -164,7 +166,7 @@ def test_largest_batch_is_told(
     )
     assert run(["profile", f"{network}:Net", *QUICK, "--max-batch", "--train"]) == 0
     assert capsys.readouterr().out == (
-        f"{network}:Net, training on cpu: batch 96 runs, with a peak of about 3.00 GiB; the bound "
+        f"{network}:Net, training on cpu: batch 96 runs, with a peak of 3.00 GiB; the bound "
         "was 4.00 GiB, 80 % of the 5.00 GiB available.\n"
     )
 
@@ -224,6 +226,46 @@ def test_sweep_groups_takes_the_batch_it_counts_at(
     assert _profile(saved, 4).input.batch == 4
     with pytest.raises(ArchscopeError, match="holds batches 2, 4; choose one with --batch"):
         _profile(saved, None)
+
+
+def test_not_even_one_sample_may_run(
+    network: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        measured, "largest_batch", lambda *a, **k: measured.LargestBatch(0, 0, 4 << 30, 5 << 30)
+    )
+    assert run(["profile", f"{network}:Net", *QUICK, "--max-batch", "--eval"]) == 0
+    assert "inference on cpu: not even one sample runs; the bound was" in capsys.readouterr().out
+
+
+def test_the_largest_batch_is_predicted_tried_and_confirmed(
+    network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sample takes 3·8·8 floats of input and 4·6·6 of each of three outputs: some 2 kB."""
+    tried: list[int] = []
+
+    def trial(model: str, plan: session.Plan, spec: Any, *rest: object) -> int | None:
+        tried.append(spec.batch)
+        return 10_000 + 4_000 * spec.batch if spec.batch < 200 else None
+
+    monkeypatch.setattr(measured, "_trial", trial)
+    told: list[str] = []
+    found = measured.largest_batch(
+        f"{network}:Net",
+        session.Plan(Settings(threads=1), modes=("inference",)),
+        input="3x8x8",
+        available_bytes=1_000_000,
+        progress=lambda label, share: told.append(label),
+    )
+    assert found.bound_bytes == 800_000
+    assert found.batch == tried[-1] < 200
+    assert found.peak_bytes == 10_000 + 4_000 * found.batch <= 800_000
+    assert told == [
+        "memory at batch 2", "memory at batch 4",
+        *(f"batch {batch} in a process of its own" for batch in tried),
+    ]  # fmt: skip
+    with pytest.raises(ArchscopeError, match="fails in inference"):
+        measured.largest_batch(f"{network}:Net", session.Plan(modes=("inference",)), input="4x8x8")
 
 
 def test_jobs_of_the_reports_write_a_file_each(

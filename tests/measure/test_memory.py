@@ -10,6 +10,7 @@ from archscope.measure.memory import (
     available_bytes,
     bound_bytes,
     forbid_growth,
+    growth,
     is_out_of_memory,
     largest_batch,
     peak_bytes,
@@ -77,41 +78,51 @@ def test_what_counts_as_out_of_memory(error, answer):
     assert is_out_of_memory(error) is answer
 
 
-def test_largest_batch_of_a_straight_line_is_found_with_three_peaks():
+def line(batch):
+    return 10_000 + 100 * batch
+
+
+def test_largest_batch_of_a_straight_line_is_found_with_two_peaks_and_two_trials():
     tried = []
 
-    def peak_at(batch):
+    def trial(batch):
         tried.append(batch)
-        return 10_000 + 100 * batch
+        return line(batch)
 
-    batch, peak = largest_batch(peak_at, lambda n: True, bound=190_000)
+    batch, peak = largest_batch(line, trial, bound=190_000)
     assert batch == (190_000 - 10_000) // 100
-    assert peak == 10_000 + 100 * batch
-    assert len(tried) == 3
+    assert peak == line(batch)
+    assert tried == [batch // 4, batch]
+
+
+def test_what_a_process_takes_besides_its_tensors_corrects_the_prediction():
+    """Libraries take half as much again: at most (190,000 − 10,000) / 150 samples."""
+    batch, _ = largest_batch(line, lambda n: 10_000 + 150 * n, bound=190_000)
+    assert 1190 <= batch <= 1200
 
 
 def test_a_prediction_that_does_not_run_is_lowered_until_one_does():
     asked = []
 
-    def fits(batch):
+    def trial(batch):
         asked.append(batch)
-        return batch <= 1000
+        return line(batch) if batch <= 1000 else None
 
-    batch, _ = largest_batch(lambda n: 10_000 + 100 * n, fits, bound=190_000)
-    assert 900 <= batch <= 1000
-    assert asked == sorted(asked, reverse=True)
+    batch, peak = largest_batch(line, trial, bound=190_000)
+    assert 900 <= batch <= 1000 and peak == line(batch)
+    near, *guesses = asked
+    assert near <= 1000 and guesses == sorted(guesses, reverse=True)
 
 
 def test_not_even_one_sample_may_fit():
-    batch, _ = largest_batch(lambda n: 10_000 + 100 * n, lambda n: False, bound=190_000)
-    assert batch == 0
+    assert largest_batch(line, lambda n: None, bound=190_000) == (0, 0)
 
 
 @pytest.mark.parametrize("largest", [0, 1, 3, 20])
 def test_running_out_of_memory_while_predicting_is_an_answer(largest):
     """The network needs far more than its first batches foretell."""
     peaks = lambda n: 1000 * n if n <= largest else None  # noqa: E731
-    batch, _ = largest_batch(peaks, lambda n: n <= largest, bound=190_000)
+    batch, _ = largest_batch(peaks, peaks, bound=190_000)
     assert 0.9 * largest - 1 <= batch <= largest
 
 
@@ -143,6 +154,16 @@ def test_a_system_that_does_not_say_is_told_of(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "MEMINFO", tmp_path / "missing")
     with pytest.raises(ArchscopeError, match="does not say how much memory is free"):
         available_bytes(CPU)
+
+
+def test_growth_tells_what_a_process_took_at_its_peak():
+    if not memory.MEMINFO.exists():
+        pytest.skip("the system does not tell")
+    taken = growth(CPU)
+    block = torch.ones(400 << 20, dtype=torch.int8)
+    del block
+    # An earlier peak of this process may have been higher still.
+    assert taken() >= 390 << 20
 
 
 def test_a_process_can_be_kept_from_filling_the_machine():

@@ -85,6 +85,7 @@ _WRITTEN = """
     leaky_relu_backward elu_backward softplus_backward log_sigmoid_backward log_sigmoid_forward
     mish_backward col2im im2col fractional_max_pool2d fractional_max_pool3d
     fractional_max_pool2d_backward masked_fill masked_fill_ where lerp lerp_ addcmul addcdiv
+    floor_divide floor_divide_
 """
 
 _READ = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import pytest
+from torch import Tensor, nn
 
 import archscope
 
@@ -20,6 +21,18 @@ def test_one_network_of_every_family(name: str) -> None:
     assert summary.coverage.complete
     assert summary.analysis.executed_on == "meta"
     assert sum(layer.macs for layer in summary.layers) == summary.total.macs > 0
+
+
+def test_whole_division_is_elementwise() -> None:
+    """As positions of patches are computed; its operator lacks PyTorch's mark of such operators."""
+
+    class Halved(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (x // 2).floor_divide_(3)
+
+    summary = archscope.summary(Halved(), "3x4x4")
+    assert summary.coverage.complete
+    assert summary.total.elementwise == 2 * 3 * 4 * 4
 
 
 @pytest.mark.slow

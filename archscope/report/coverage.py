@@ -34,7 +34,10 @@ def page(data: Data) -> Page:
         question="Does archscope count every network of torchvision, at its default input?\n"
         "And those of timm, of which every eighth name is tried?",
         blocks=tuple(blocks),
-        findings=(*_findings("torchvision", vision), *(_findings("timm", timm) if timm else ())),
+        findings=(
+            *_findings("networks of torchvision", vision),
+            *(_findings("networks of the sample of timm", timm) if timm else ()),
+        ),
         commands=("python benchmarks/coverage.py",),
     )
 
@@ -52,12 +55,12 @@ def _row(network: dict[str, Any]) -> Row:
     return Row(cells, lower_bound=bound)
 
 
-def _findings(library: str, networks: Sequence[dict[str, Any]]) -> Iterator[str]:
+def _findings(whose: str, networks: Sequence[dict[str, Any]]) -> Iterator[str]:
     counted = [network for network in networks if not network["failure"]]
     failed = [network["model"] for network in networks if network["failure"]]
     real = [network["model"] for network in counted if network["executed_on"] == "cpu"]
     bounds = [network["model"] for network in counted if network["unknown"]]
-    yield f"{len(counted)} of {len(networks)} networks of {library} are counted" + (
+    yield f"{len(counted)} of {len(networks)} {whose} are counted" + (
         f"; not {', '.join(failed)}." if failed else "."
     )
     if real:
@@ -68,4 +71,4 @@ def _findings(library: str, networks: Sequence[dict[str, Any]]) -> Iterator[str]
     if bounds:
         yield f"For {', '.join(bounds)} the count is a lower bound."
     else:
-        yield f"No operator of {library}'s is without a formula."
+        yield f"No operator of the {whose} is without a formula."

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch import Tensor, nn
 
 import archscope
+from archscope.api import Result
+from archscope.measure.sampling import StoppingRule
+from archscope.measure.session import Plan
 
 
 def test_every_public_name_is_there() -> None:
@@ -22,20 +29,33 @@ def test_every_public_name_is_there() -> None:
 def test_a_summary_saves_and_is_read_again(tmp_path: Path) -> None:
     counted = archscope.summary("lenet")
     counted.save(str(tmp_path / "net.json"), str(tmp_path / "net.md"))
-    assert archscope.summary(str(tmp_path / "net.json")).total == counted.total
+    assert archscope.summary(str(tmp_path / "net.json")).analysis == counted.analysis
     assert "61,706" in (tmp_path / "net.md").read_text()
+
+
+def test_a_summary_s_parts_are_those_of_its_count() -> None:
+    counted = archscope.summary("lenet")
+    assert counted.layers == counted.analysis.layers
+    assert counted.coverage == counted.analysis.coverage and counted.coverage.counted
+    assert counted.total.macs == sum(layer.macs for layer in counted.layers)
+    frame = counted.to_frame()
+    assert list(frame["macs"]) == [layer.macs for layer in counted.layers]
 
 
 def test_networks_side_by_side() -> None:
     result = archscope.compare("lenet", "lenet5")
     assert "lenet5" in str(result)
-    assert "<table" in result._repr_html_()
+    page = result._repr_html_()
+    assert page.count("<table") == len(result.report.tables) > 1
+    assert "lenet5" in page and "lenet5" in repr(result)
     with pytest.raises(archscope.ArchscopeError):
         archscope.compare("lenet")
 
 
 def test_the_arithmetic_of_a_layer() -> None:
-    assert "1·6·28·28·1·5·5 = 117,600" in str(archscope.explain("lenet", "conv1"))
+    text = str(archscope.explain("lenet", "conv1"))
+    assert "1·6·28·28·1·5·5 = 117,600" in text
+    assert "conv2" not in text
 
 
 def test_a_closed_form_in_the_batch() -> None:
@@ -45,7 +65,111 @@ def test_a_closed_form_in_the_batch() -> None:
 def test_memory_is_predicted() -> None:
     predicted = archscope.memory("lenet", batch=8, optimizer="adam")
     assert predicted.record.peak.parameters == 4 * 61_706
+    assert predicted.record.peak.optimizer == 2 * 4 * 61_706
     assert "241 KiB" in str(predicted)
+
+
+class Trained(nn.Module):
+    """81 + 9 multiply-accumulates a position, the second layer in training alone."""
+
+    def __init__(self, bias: bool = False) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 3, 3, padding=1, bias=bias)
+        self.second = nn.Conv2d(3, 3, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.first(x)
+        return self.second(y) if self.training else y
+
+
+def macs(summary: Any) -> int:
+    return int(summary.total.macs)
+
+
+def compared(*models: Any, **options: Any) -> object:
+    """The MACs of the first network of a comparison."""
+    frame = archscope.compare(*models, **options).to_frame().set_index("quantity")
+    return frame.loc["MACs forward"].iloc[0]
+
+
+ARGUMENTS: dict[str, tuple[Callable[[], object], object]] = {
+    "summary input": (lambda: macs(archscope.summary(Trained, "3x4x4")), 81 * 16),
+    "summary tensor": (lambda: macs(archscope.summary(Trained, torch.zeros(2, 3, 4, 4))), 81 * 32),
+    "summary backward": (
+        lambda: archscope.summary(Trained, "3x4x4", True).total.macs_backward,
+        81 * 16,
+    ),
+    "summary batch": (lambda: macs(archscope.summary(Trained, "3x4x4", batch=5)), 5 * 81 * 16),
+    "summary train": (lambda: macs(archscope.summary(Trained, "3x4x4", train=True)), 90 * 16),
+    "summary train_only": (
+        lambda: archscope.summary(Trained, "3x4x4", train_only="second").total.trainable_params,
+        9,
+    ),
+    "summary keywords": (lambda: archscope.summary(Trained, "3x4x4", bias=True).total.params, 93),
+    "compare input": (
+        lambda: compared(Trained, Trained, input="3x5x5"),
+        81 * 25,
+    ),
+    "compare batch": (
+        lambda: compared("lenet", "lenet5", batch=3),
+        3 * 416_520,
+    ),
+    "explain input": (
+        lambda: "1·3·5·5·3·3·3 = 2,025" in str(archscope.explain(Trained, input="3x5x5")),
+        True,
+    ),
+    "explain keywords": (
+        lambda: "3 + 1)·3 = 84" in str(archscope.explain(Trained, input="3x5x5", bias=True)),
+        True,
+    ),
+    "formula input": (
+        lambda: str(archscope.formula(Trained, "3x4xW").record.macs),
+        "324·N·W",
+    ),
+    "formula keywords": (
+        lambda: archscope.formula("lenet", num_classes=2).record.params,
+        61_706 - 8 * 85,
+    ),
+    "memory input": (
+        lambda: archscope.memory(Trained, "3x5x5").record.peak.input,
+        4 * 3 * 25,
+    ),
+    "memory batch": (
+        lambda: archscope.memory(Trained, "3x5x5", batch=7).record.peak.input,
+        7 * 4 * 3 * 25,
+    ),
+    "memory optimizer": (
+        lambda: archscope.memory("lenet", optimizer="momentum").record.peak.optimizer,
+        4 * 61_706,
+    ),
+    "memory keywords": (
+        lambda: archscope.memory("lenet", num_classes=2).record.peak.parameters,
+        4 * (61_706 - 8 * 85),
+    ),
+}
+
+
+@pytest.mark.parametrize("argument", ARGUMENTS)
+def test_every_argument_changes_the_answer(argument: str) -> None:
+    ask, expected = ARGUMENTS[argument]
+    assert ask() == expected
+
+
+def test_every_argument_of_a_profile_decides_what_is_measured() -> None:
+    plan = Plan(rule=StoppingRule(max_seconds=0.01), modes=("inference",), details=False)
+    default = archscope.profile("lenet", plan=plan)
+    assert set(default.record.phases) == {"inference"}
+    assert default.record.input.tensors[0].shape[1:] == (1, 28, 28)
+    asked = archscope.profile("lenet", "3x28x28", batch=2, plan=plan, input_channels=3).record
+    assert asked.input.tensors[0].shape == (2, 3, 28, 28)
+    assert asked.keywords == (("input_channels", "3"),)
+
+
+def test_results_print_in_a_notebook_and_a_terminal_alike() -> None:
+    result = archscope.summary("lenet")
+    assert isinstance(result, Result)
+    assert repr(result) == str(result)
+    assert "61,706" in result._repr_html_() and "61,706" in str(result)
 
 
 def test_a_profile_writes_nothing_of_its_own() -> None:

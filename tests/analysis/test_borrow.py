@@ -28,7 +28,7 @@ def portrait(network: nn.Module) -> dict[str, Any]:
         "attributes": [{k: describe(v) for k, v in vars(m).items()} for m in network.modules()],
         "kinds": [type(module) for module in network.modules()],
         "random": (random.getstate(), torch.get_rng_state()),
-        "call": nn.Module.__call__,
+        "call": (nn.Module.__call__, nn.Module._call_impl),
         "device": torch.get_default_device(),
         "gradient mode": torch.is_grad_enabled(),
         "fast attention": torch.backends.mha.get_fastpath_enabled(),

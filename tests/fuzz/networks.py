@@ -130,7 +130,9 @@ def branches(draw: Any, x: Tensor) -> nn.Module:
 @st.composite
 def layers(draw: Any, x: Tensor, before: list[nn.Module], any_size: bool) -> nn.Module:
     """A layer that takes x, the output of the layers before."""
-    kind = draw(st.sampled_from(["conv", "conv", "norm", "act", "pool", "branches", "again"]))
+    kind = draw(
+        st.sampled_from(["conv", "conv", "norm", "act", "pool", "pool", "branches", "again"])
+    )
     computed = bool(before) and isinstance(before[-1], MULTIPLIERS)
     if kind == "norm":
         return draw(norms(x, any_size))
@@ -158,7 +160,7 @@ def cases(draw: Any, any_size: bool = False) -> Case:
     shape = (draw(st.integers(1, 4)), *(draw(st.integers(5, 9 - rank)) for _ in range(rank)))
     x = torch.zeros(2, *shape)
     stack: list[nn.Module] = []
-    for _ in range(draw(st.integers(1, 4))):
+    for _ in range(draw(st.integers(1, 6))):
         layer = draw(layers(x, stack, any_size))
         y = runs(layer, x)
         if y is not None:

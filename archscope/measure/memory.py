@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -235,12 +236,17 @@ def largest_batch(
     else:
         guess = _predicted(peaks, low, high, bound)
     if guess > 8 * high:
-        near = guess // 4
-        peaks[near] = trial(near)
-        guess = near - 1 if peaks[near] is None else _predicted(peaks, high, near, bound)
+        near, too_large = guess // 4, math.inf
+        while near > high:
+            peaks[near] = trial(near)
+            if peaks[near] is not None:
+                break
+            near, too_large = near // 2, near
+        guess = _predicted(peaks, high, near, bound) if near > high else high
+        guess = int(min(guess, too_large - 1))
     while guess >= 1:
         peak = trial(guess)
-        if peak is not None:
+        if peak is not None and peak <= bound:
             return guess, peak
         guess = min(guess - 1, int(guess * 0.9))
     return 0, 0

@@ -55,8 +55,8 @@ def failure(
 
     if isinstance(error, NoGradientError):
         return ArchscopeError(
-            name,
-            f"{error}, so there is no backward pass",
+            "--backward",
+            f"{error} in {name}",
             "unfreeze something, or count the forward pass alone",
         )
     if _in_backward(error):
@@ -98,13 +98,13 @@ def _backward_failure(name: str, error: BaseException) -> ArchscopeError:
     operator = _NO_FORMULA.search(str(error))
     if operator is not None:
         return ArchscopeError(
-            name,
-            f"its operator {operator[1]}::{operator[2]} has no gradient",
+            "--backward",
+            f"{operator[1]}::{operator[2]}, an operator of {name}, has no gradient",
             "register one with torch.library.register_autograd, or count the forward pass alone",
         )
     return ArchscopeError(
-        name,
-        f"its backward pass fails: {first_line(error)}",
+        "--backward",
+        f"{name} fails in its backward pass: {first_line(error)}",
         "check that it trains, or count the forward pass alone",
     )
 

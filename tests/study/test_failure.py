@@ -215,9 +215,10 @@ def test_an_operator_without_a_gradient_is_named_with_its_remedy() -> None:
     network = After(tripled)
     assert archscope.summary(network, "4").total.macs == 16
     text = refusal(network, backward=True)
-    assert "After: its operator archscope_tests::tripled has no gradient" in text
+    assert "archscope_tests::tripled, an operator of After, has no gradient" in text
     assert "torch.library.register_autograd" in text
     assert "takes this input" not in text
+    assert "16" in str(archscope.explain(network, input="4"))  # which goes without a backward pass
 
 
 def test_an_operator_without_a_meta_kernel_runs_on_the_cpu() -> None:
@@ -243,5 +244,10 @@ def test_a_failing_backward_pass_is_not_blamed_on_the_input(
     function: Callable[[Tensor], Tensor], reason: str
 ) -> None:
     text = refusal(After(function), backward=True)
-    assert text.startswith("After: its backward pass fails: ")
+    assert text.startswith("--backward: After fails in its backward pass: ")
     assert reason in text and text.endswith("or count the forward pass alone")
+
+
+def test_a_network_without_a_gradient_is_explained_without_a_backward_pass() -> None:
+    assert "needs a gradient in ReLU" in refusal(nn.ReLU(), backward=True)
+    assert "Elementwise" in str(archscope.explain(nn.ReLU(), input="4"))

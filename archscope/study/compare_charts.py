@@ -93,11 +93,14 @@ def _scatter(
 
 
 def pareto_front(points: Sequence[tuple[float, float, str]]) -> tuple[str, ...]:
-    """Names of the points (cost, gain, name) that no other one beats in both, cheapest first."""
+    """Names of the points (cost, gain, name) that no other one beats in both, cheapest first.
+
+    A single such point makes no line, so there is none to draw.
+    """
     front: list[str] = []
     best = float("-inf")
     for _, gain, name in sorted(points, key=lambda point: (point[0], -point[1])):
         if gain > best:
             front.append(name)
             best = gain
-    return tuple(front)
+    return tuple(front) if len(front) > 1 else ()

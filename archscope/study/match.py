@@ -40,12 +40,14 @@ class Solution:
         total: what it makes of the network.
         target: what was asked for.
         tried: every (value, total) that was counted on the way, by rising value.
+        refusal: why no other value could be counted, where only one could and it misses.
     """
 
     value: int
     total: int
     target: int
     tried: tuple[tuple[int, int], ...]
+    refusal: str = ""
 
     @property
     def difference(self) -> int:
@@ -91,7 +93,14 @@ def solve(
     while search.nearest() != target and search.step():
         pass
     value = min(search.totals, key=lambda v: (abs(search.totals[v] - target), v))
-    return Solution(value, search.totals[value], target, tuple(sorted(search.totals.items())))
+    alone = len(search.totals) == 1 and search.totals[value] != target and search.failure
+    return Solution(
+        value,
+        search.totals[value],
+        target,
+        tuple(sorted(search.totals.items())),
+        search.failure.problem if alone and search.failure else "",
+    )
 
 
 class _Search:
@@ -253,4 +262,9 @@ def match_table(
         Row((model, keyword, s.value, s.total, s.target, s.difference, s.relative_difference))
         for model, keyword, s in solutions
     )
-    return Table(f"Solved for the {titles[quantity]} of {reference}", MATCH_COLUMNS, rows)
+    notes = tuple(
+        f"{model} can be built with no other {keyword} near it: {solution.refusal}."
+        for model, keyword, solution in solutions
+        if solution.refusal
+    )
+    return Table(f"Solved for the {titles[quantity]} of {reference}", MATCH_COLUMNS, rows, notes)

@@ -230,6 +230,7 @@ def test_charts_show_every_model_by_stride_and_accuracy_against_cost() -> None:
 def test_the_pareto_front_keeps_what_no_other_beats() -> None:
     points = [(1.0, 0.7, "a"), (2.0, 0.6, "b"), (2.0, 0.8, "c"), (3.0, 0.8, "d"), (4.0, 0.9, "e")]
     assert pareto_front(points) == ("a", "c", "e")
+    assert pareto_front([(1.0, 0.9, "best of all"), *points[1:]]) == ()
 
 
 def test_the_layout_of_the_papers_is_one_table(pair: tuple[Contender, ...]) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archscope.errors import ArchscopeError
-from archscope.study.match import meter, solve, width_keyword
+from archscope.study.match import match_table, meter, solve, width_keyword
 
 REFERENCES = Path(__file__).parents[1] / "references"
 
@@ -86,6 +86,16 @@ def test_equal_parameters_give_the_widths_of_the_resnext_paper(groups, width):
         return groups * (256 * d + 3 * 3 * d * d + d * 256)  # Xie et al. 2017, equation 4
 
     assert solve(69632, block_params).value == width
+
+
+def test_a_network_of_one_width_alone_says_so():
+    """Basic blocks refuse every other base width (torchvision's `BasicBlock`)."""
+    solution = solve(4 * 10**9, meter("resnet18", "width_per_group", "macs"), start=64)
+    assert solution.value == 64
+    assert "base_width=64" in solution.refusal
+    (note,) = match_table("resnet50", "macs", [("resnet18", "width_per_group", solution)]).notes
+    assert note.startswith("resnet18 can be built with no other width_per_group near it: ")
+    assert solve(64, lambda value: value).refusal == ""
 
 
 def test_whole_networks_match_at_the_published_widths():

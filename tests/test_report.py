@@ -208,6 +208,20 @@ def test_times_appear_when_they_are_measured_and_a_gpu_comes_before_a_cpu(data):
     assert "not measured yet" in equal_cost.page(untimed).markdown(untimed)
 
 
+def test_times_of_two_devices_are_never_compared(data):
+    """A run on a GPU that ended early leaves some jobs measured on the CPU alone."""
+    (one, two), (first, second) = equal_cost.JOBS, equal_cost.NAMES
+    measured = {
+        f"nvidia-h200-{one}": profile(data, first, "cuda"),
+        f"amd-epyc-{one}": profile(data, first, "cpu"),
+        f"amd-epyc-{two}": profile(data, second, "cpu"),
+    }
+    timed = dataclasses.replace(data, measured=measured)
+    text = equal_cost.page(timed).markdown(timed)
+    assert "Maker's cpu" in text and "Maker's cuda" not in text
+    assert timed.profiles([one]) == {one: measured[f"nvidia-h200-{one}"]}
+
+
 def test_the_course_networks_join_the_family_when_measured(data):
     lenet = {"cpu-lenet": profile(data, "lenet5", "cpu")}
     timed = dataclasses.replace(data, measured=lenet)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -132,10 +133,22 @@ class Data:
             raise ArchscopeError(name, "is missing", remedy)
         return self.texts[name]
 
-    def profile(self, job: str) -> Profile | None:
-        """The measurement of a job, on a GPU where there is one of each."""
-        found = [profile for name, profile in self.measured.items() if name.endswith(f"-{job}")]
-        return min(found, key=lambda p: p.environment.device.startswith("cpu"), default=None)
+    def profiles(self, jobs: Iterable[str]) -> dict[str, Profile]:
+        """Measurements of jobs, all on one device, since only such times compare.
+
+        Of several devices the one that ran most of the jobs, and a GPU before a CPU.
+        """
+        devices: dict[str, dict[str, Profile]] = defaultdict(dict)
+        for job in jobs:
+            for name, profile in self.measured.items():
+                if name.endswith(f"-{job}"):
+                    devices[name.removesuffix(f"-{job}")][job] = profile
+
+        def rank(found: Mapping[str, Profile]) -> tuple[int, bool]:
+            on_cpu = any(p.environment.device.startswith("cpu") for p in found.values())
+            return len(found), not on_cpu
+
+        return max(devices.values(), key=rank, default={})
 
     def top1(self, name: str) -> float | None:
         """Published ImageNet top-1 accuracy as a fraction."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from archscope.records import Analysis, Totals, totals
+from archscope.records import Analysis, Profile, Totals, totals
 from archscope.report.data import Data, device_of
 from archscope.report.page import Figure, Page
 from archscope.study.compare import Contender, compare_report
@@ -29,7 +29,10 @@ KINDS = (
 
 def page(data: Data) -> Page:
     """Two networks that cost the same; what differs, and why is one slower?"""
-    first, second = (_contender(data, *names) for names in zip(NAMES, JOBS, strict=True))
+    timed = data.profiles(JOBS)
+    first, second = (
+        _contender(data, name, timed.get(job)) for name, job in zip(NAMES, JOBS, strict=True)
+    )
     report = compare_report((first, second))
     by_stride = [c for c in report.charts if c.kind == "bars" and c.y.unit in ("bytes", "seconds")]
     profiles = tuple(c.profile for c in (first, second) if c.profile is not None)
@@ -59,9 +62,9 @@ def _without(table: Table, note: str) -> Table:
     return replace(table, notes=tuple(other for other in table.notes if other != note))
 
 
-def _contender(data: Data, name: str, job: str) -> Contender:
+def _contender(data: Data, name: str, profile: Profile | None) -> Contender:
     return Contender(
-        name, data.analysis(name), data.profile(job), data.top1(name), data.top5(name),
+        name, data.analysis(name), profile, data.top1(name), data.top5(name),
         data.facts["training_bytes"].get(name),
     )  # fmt: skip
 

@@ -69,7 +69,7 @@ TIMED = (
 
 def page(data: Data) -> Page:
     """What did each network of the line bring, and at what cost?"""
-    profiles = tuple(p for p in map(data.profile, COURSE) if p is not None)
+    profiles = tuple(data.profiles(COURSE).values())
     course: tuple[Block, ...] = ()
     if profiles:
         course = (
@@ -138,9 +138,8 @@ def _charts(data: Data) -> tuple[Chart, ...]:
 
 def _course_table(data: Data) -> Table:
     rows, devices = [], []
-    for job in COURSE:
-        profile = data.profile(job)
-        if profile is None or profile.analysis is None:
+    for profile in data.profiles(COURSE).values():
+        if profile.analysis is None:
             continue
         batch = profile.input.batch
         assert isinstance(batch, int)

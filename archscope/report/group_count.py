@@ -19,9 +19,7 @@ GROUPS = (1, 2, 4, 8, 32)
 def page(data: Data) -> Page:
     """What does it cost, and what does it change, to split the 3×3 convolutions into groups?"""
     sweep = data.group_sweep
-    profiles = tuple(
-        p for p in map(data.profile, map(_job, sweep.views["params"])) if p is not None
-    )
+    profiles = tuple(data.profiles(map(_job, sweep.views["params"])).values())
     report = group_report(sweep, profiles)
     return Page(
         slug="group-count",
@@ -109,7 +107,8 @@ def _why(sweep: GroupSweep) -> Iterator[str]:
 
 def _times(data: Data, sweep: GroupSweep) -> Iterator[str]:
     members = sweep.views["params"]
-    first, last = (data.profile(_job(member)) for member in (members[0], members[-1]))
+    timed = data.profiles(map(_job, members))
+    first, last = (timed.get(_job(member)) for member in (members[0], members[-1]))
     if first is None or last is None:
         return
     taken = [

@@ -135,6 +135,7 @@ def test_a_saved_count_reads_back(case: Case, backward: bool) -> None:
     for text in (archive.dumps(analysis), archive.compact(analysis)):
         read = archive.loads(text)
         assert read == analysis
+        assert archive.dumps(read) == archive.dumps(analysis)  # True is no 1, and 1 no 1.0
         assert read.total == summary.total  # type: ignore[union-attr]
 
 
@@ -197,7 +198,10 @@ def test_every_format_shows_the_same_numbers(case: Case, backward: bool) -> None
 @many
 @given(cases(), st.booleans())
 def test_the_rows_of_a_csv_are_the_layers(case: Case, backward: bool) -> None:
-    analysis = counted(case, backward=backward).analysis
+    if not backward:
+        for parameter in list(case.network.parameters())[::2]:
+            parameter.requires_grad_(False)
+    analysis = counted(case, backward=backward, gradient=False).analysis
     records = list(csv.DictReader(io.StringIO(csv_text(layers_table(analysis)))))
     keys = ("params", "trainable_params", "shared_params", "buffers", "macs", "elementwise",
             "activation_bytes", "call")  # fmt: skip
@@ -231,8 +235,9 @@ def test_the_network_is_untouched(case: Case, question: str) -> None:
     x = torch.zeros(2, *case.shape)
     try:
         QUESTIONS[question](network, x)
-    except archscope.ArchscopeError as refused:  # one frozen or pooled to nothing has no gradient
-        assume(question == "memory" or "needs a gradient" in str(refused))
+    except archscope.ArchscopeError as refused:
+        if question != "memory" and "needs a gradient" not in str(refused):
+            raise  # the others have nothing left to train, or no batch to normalise
     assert same(before, portrait(network))
 
 

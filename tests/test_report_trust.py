@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from archscope.errors import ArchscopeError
 from archscope.report import coverage, verification
-from archscope.report.data import COVERAGE, VERIFIED, Data
+from archscope.report.data import COVERAGE, VERIFIED, VERIFIED_TIMM, Data
 from archscope.study.analyse import analyse
 from archscope.table import Table
 
@@ -27,10 +28,34 @@ def tables(page: object) -> list[Table]:
 
 
 def test_every_figure_of_a_tool_is_equal_over_under_or_failed(data: Data) -> None:
-    by_tool = tables(verification.page(data))[0]
-    for record in by_tool.records():
+    page = tables(verification.page(data))
+    by_tool = [table for table in page if table.columns[0].key == "tool" and len(table.columns) > 4]
+    assert len(by_tool) == 2
+    for record in [record for table in by_tool for record in table.records()]:
         parts = (record[key] for key in ("equal", "over", "under", "fails"))
         assert sum(parts) == record["networks"]  # type: ignore[arg-type]
+
+
+def test_the_sample_of_timm_says_which_networks_it_holds_and_which_it_leaves_out(
+    data: Data,
+) -> None:
+    assert data.timm_verifications is not None
+    title, found, left_out = data.timm_verifications
+    assert re.fullmatch(r"One of every \d+ names of timm [\d.]+", title)
+    assert len(found) > 60 and all(v.model.startswith("timm:") for v in found)
+    assert all(why for why in left_out.values())
+    overview = tables(verification.page(data))[-1]
+    assert overview.column("model") == [*(v.model for v in found), *left_out]
+    without = {name: text for name, text in data.texts.items() if name != VERIFIED_TIMM}
+    page = verification.page(dataclasses.replace(data, texts=without))
+    assert len(tables(page)) == 3
+
+
+def test_coverage_tells_timm_s_networks_apart(data: Data) -> None:
+    vision, timm = tables(coverage.page(data))
+    assert all(str(name).startswith("timm:") for name in timm.column("model"))
+    assert len(vision.rows) == len(data.coverage["networks"])
+    assert len(timm.rows) == len(data.coverage["timm"]) > 160
 
 
 def test_published_parameters_agree_for_every_network(data: Data) -> None:

@@ -273,8 +273,9 @@ def summarise(
             f"{1e3 * states[1]:.4g} ms",
         )
     if not converged:
-        known = f"±{100 * half_width:.2f} %" if enough else "interval unknown, too few runs"
-        warnings.insert(0, f"not converged: {known} in {sum(seconds):.2g} s")
+        known = f"±{100 * half_width:.2f} % in {sum(seconds):.2g} s"
+        unknown = "interval unknown, too few runs"
+        warnings.insert(0, f"not converged: {known if enough else unknown}")
     return Measurement(
         seconds=tuple(round(value, 9) for value in seconds),
         median_low=round(low, 9),

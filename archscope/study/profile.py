@@ -92,15 +92,16 @@ def whole_step_table(profile: Profile) -> Table:
 
 def merged_warnings(phases: Mapping[str, Measurement]) -> list[str]:
     """One sentence for each kind of warning, with the phases that it is about."""
-    told: dict[str, list[str]] = {}
+    told: dict[str, dict[str, list[str]]] = {}
     for phase, measurement in phases.items():
         for warning in measurement.warnings:
             kind, _, detail = warning.partition(": ")
-            told.setdefault(kind, []).append(f"{phase} {detail}".strip())
+            told.setdefault(kind, {}).setdefault(detail, []).append(phase)
     lines = []
     for kind, details in told.items():
         cause = f" ({CAUSES[kind]})" if kind in CAUSES else ""
-        lines.append(f"{kind.capitalize()}{cause}: {'; '.join(details)}.")
+        parts = [f"{', '.join(names)} {detail}".strip() for detail, names in details.items()]
+        lines.append(f"{kind.capitalize()}{cause}: {'; '.join(parts)}.")
     return lines
 
 

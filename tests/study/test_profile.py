@@ -177,8 +177,8 @@ def test_warnings_of_one_kind_are_one_line():
         "not steady when the warm-up ended", "not converged: ±9 % in 1 s"))}  # fmt: skip
     notes = whole_step_table(replace(profile(), phases=phases)).notes
     assert notes[1:] == (
-        "Not converged: forward ±6 % in 1 s; step ±6 % in 1 s; inference ±9 % in 1 s.",
-        "Drift (clocks, temperature, other load): forward +3.0 %; step +3.0 %.",
+        "Not converged: forward, step ±6 % in 1 s; inference ±9 % in 1 s.",
+        "Drift (clocks, temperature, other load): forward, step +3.0 %.",
         "Not steady when the warm-up ended: inference.",
     )
 

@@ -3,10 +3,24 @@
 from dataclasses import dataclass, replace
 
 import pytest
+import torch
+from torch import nn
 from torch._C._autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.checkpoint import checkpoint
 
 from archscope.measure.events import CALL, NODE, STAGE, STEP, Call, busy, join, read
-from archscope.measure.layers import DEVICE_GAP, OVERLAP, UNKNOWN, times
+from archscope.measure.layers import (
+    DEVICE_GAP,
+    OVERLAP,
+    UNKNOWN,
+    CallRecorder,
+    _opened,
+    _run_stages,
+    times,
+)
+from archscope.measure.step import Settings, TrainingStep
+from archscope.records import InputSpec, TensorSpec
 
 CONV, TRITON, ROOT, LOSS = 1, 2, 0, 3
 
@@ -275,3 +289,64 @@ def test_graphs_of_the_compiler_are_rows_of_their_own():
     rows = {row.name: row.seconds for row in table.rows}
     assert rows["compiled graph 0/0"] == pytest.approx({"forward": 100e-9, "backward": 400e-9})
     assert rows["compiled graph 1/0"] == pytest.approx({"forward": 200e-9, "backward": 300e-9})
+
+
+class OnEngineThread:
+    """An event of a real step as a GPU's backward pass records it: on the engine's own thread."""
+
+    def __init__(self, raw):
+        self._raw = raw
+        self.start_thread_id = self.end_thread_id = lambda: 2
+
+    def __getattr__(self, name):
+        return getattr(self._raw, name)
+
+
+class Convolutions(nn.Module):
+    """Weights of different shapes: one checkpointed, one called twice, one behind a hook."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3)
+        self.repeated = nn.Conv2d(4, 4, 1)
+        self.checkpointed = nn.Conv2d(4, 5, 3)
+        self.hooked = nn.Conv2d(5, 6, 3)
+
+    def forward(self, x):
+        x = self.repeated(self.repeated(self.first(x)))
+        x = checkpoint(self.checkpointed, x, use_reentrant=False)
+        y = self.hooked(x)
+        y.register_hook(lambda gradient: gradient * 2)
+        return y.mean((2, 3))
+
+
+def test_kernels_launched_by_a_real_steps_operators_find_the_layer_with_their_weights_shape():
+    spec = InputSpec((TensorSpec((2, 3, 16, 16)),))
+    step = TrainingStep(Convolutions(), spec, Settings(), torch.device("cpu"))
+    recorder = CallRecorder(step.modules)
+    profiler = profile(activities=[ProfilerActivity.CPU], record_shapes=True, acc_events=True)
+    with recorder, profiler as session, _opened(f"{STEP}0"):
+        _run_stages(step, recorder)
+    raw = list(session.profiler.kineto_results.events())
+    (backward,) = [event for event in raw if event.name() == f"{STAGE}backward"]
+    end = backward.start_ns() + backward.duration_ns()
+    moved, shapes = [], {}
+    for event in raw:
+        inside = backward.start_ns() < event.start_ns() < end
+        moved.append(OnEngineThread(event) if inside else event)
+        if event.name() == "aten::convolution_backward":
+            number = len(shapes)
+            shapes[10**6 * number] = event.shapes()[2]
+            at, operator = event.start_ns() + 1, event.correlation_id()
+            moved += [
+                Raw("cudaLaunchKernelExC", at, at + 1, cid=number + 1, linked=operator),
+                # Every other kernel is known by its launch alone.
+                kernel("wgrad", 10**6 * number, 10**6 * number + 9, number + 1,
+                       operator if number % 2 else 0),
+                Raw("Activity Buffer Request", at, end + 10**6, cid=operator),
+            ]  # fmt: skip
+    credits = join(read(moved), recorder.calls)
+    assert [credit.phase for credit in credits] == ["backward"] * 5
+    for credit in credits:
+        name = recorder.calls[credit.call].name
+        assert shapes[credit.start] == list(step.modules[name].weight.shape)

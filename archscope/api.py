@@ -245,7 +245,7 @@ def profile(
     Args:
         model: as for `summary`.
         input: a specification.
-        batch: batch size, 1 by default.
+        batch: batch size, 8 by default.
         plan: device, settings, precision; the usual ones when `None`.
         constructor_keywords: passed to the constructor.
 

@@ -331,8 +331,8 @@ def closed(table: LayerTimes, stages: Mapping[str, float], whole: float) -> Laye
 
     A device's kernels take the same time under the profiler, but a host's step takes longer, by
     what the profiler (or waiting after every layer) costs.
-    That cost is one row, below zero, and no other row is touched: its columns are the differences
-    of the stages, and its total that of the whole step.
+    That cost is one row, below zero unless other programs slowed the unprofiled step, and no other
+    row is touched: its columns are the differences of the stages, its total that of the step.
 
     Args:
         table: rows that add up to the profiled step.

@@ -83,7 +83,7 @@ class LayerTime:
 
     Args:
         name: the module's dotted path; `[GPU idle / launch gap]`, `[cost of measuring]` (which is
-            below zero) and the like for other rows.
+            below zero where measuring costs time) and the like for other rows.
         kind: class name, or what the row is.
         call: index of the module call, 0 for the first.
         seconds: phase (`forward`, `backward`, `recompute`, `optimizer`, …) to busy seconds.

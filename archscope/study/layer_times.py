@@ -232,8 +232,8 @@ def _basis(profile: Profile) -> str:
     whole = sum(row.total_seconds for row in profile.layers)
     return (
         f"Rows are from profiled steps, which take {profiled_seconds(profile) / whole:.2f} times "
-        f"as long as the step timed without profiler; {COST_OF_MEASURING} takes the difference "
-        "off again. Time: share of the profiled step."
+        f"as long as the step timed without profiler; {COST_OF_MEASURING} is the difference. "
+        "Time: share of the profiled step."
     )
 
 

@@ -91,8 +91,16 @@ def test_a_step_is_warmed_up_on_a_side_stream_and_then_captured_there(cuda):
 
 
 def test_a_capture_that_fails_leaves_stream_and_gradients_as_they_were(cuda):
-    cuda.fails = True
-    step = TrainingStep(Watched(cuda), SPEC, Settings(), CPU)
+    step = TrainingStep(nn.Linear(6, 3), SPEC, Settings(optimizer="none"), CPU)
+
+    def wait():
+        if cuda.capturing:
+            cuda.fails = True
+            raise RuntimeError("operation not permitted when stream is capturing")
+        step.eager.zero_grad(set_to_none=True)
+
+    step.optimizer = torch.optim.SGD(step.eager.parameters())  # so that gradients stay
+    step.stages["optimizer"] = wait
     with pytest.raises(RuntimeError):
         captured(step)
     assert cuda.stream == "default"

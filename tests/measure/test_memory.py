@@ -1,5 +1,7 @@
 """Peak memory against sums done by hand, and the search for the largest batch."""
 
+import weakref
+
 import pytest
 import torch
 from torch import nn
@@ -14,6 +16,7 @@ from archscope.measure.memory import (
     is_out_of_memory,
     largest_batch,
     peak_bytes,
+    release,
     storage_bytes,
 )
 from archscope.measure.step import InferenceStep, Settings, TrainingStep
@@ -59,6 +62,16 @@ def test_inference_keeps_no_activations():
     assert found["inference allocated"] == pytest.approx(held + 2 * N * WIDTH * FLOAT, rel=0.01)
 
 
+def test_an_earlier_step_is_gone_before_the_next_one_is_measured():
+    """A GPU's peak counts every tensor of the process, and a step refers to itself."""
+    step = TrainingStep(chain(), spec(), Settings(), CPU)
+    step()
+    weight = weakref.ref(next(step.eager.parameters()))
+    del step
+    release(CPU)
+    assert weight() is None
+
+
 def test_a_storage_counts_once():
     base = torch.zeros(100)
     assert storage_bytes([base, base[10:], base.view(10, 10)]) == 400
@@ -70,6 +83,9 @@ def test_a_storage_counts_once():
         (torch.OutOfMemoryError("CUDA out of memory"), True),
         (MemoryError(), True),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (torch.AcceleratorError("CUDA error: out of memory"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("FIND was unable to find an engine to execute this computation"), True),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
         (ValueError("not enough memory"), False),
     ],

@@ -160,9 +160,9 @@ def test_every_argument_of_a_profile_decides_what_is_measured() -> None:
     default = archscope.profile("lenet", plan=plan)
     assert set(default.record.phases) == {"inference"}
     assert default.record.input.tensors[0].shape[1:] == (1, 28, 28)
-    asked = archscope.profile("lenet", "3x28x28", batch=2, plan=plan, input_channels=3).record
-    assert asked.input.tensors[0].shape == (2, 3, 28, 28)
-    assert asked.keywords == (("input_channels", "3"),)
+    asked = archscope.profile(Trained, "3x6x5", batch=2, plan=plan, bias=True).record
+    assert asked.input.tensors[0].shape == (2, 3, 6, 5)
+    assert asked.keywords == (("bias", "True"),)
 
 
 def test_results_print_in_a_notebook_and_a_terminal_alike() -> None:

@@ -289,6 +289,8 @@ def sensible(command: str) -> Any:
 @example(["summary", "lenet", "--input", "1x28x28", "-o", "out.xyz"])
 @example(["summary", "lenet", "-o", "nowhere/out.csv"])
 @example(["summary", "lenet", "-o", "out.md", "-o", "out.png"])
+@example(["compare", "lenet", "lenet5", *(word for name in OUTPUTS for word in ("-o", name))])
+@example(["explain", "lenet", *(word for name in OUTPUTS for word in ("-o", name))])
 def test_random_arguments_end_cleanly(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

@@ -147,8 +147,9 @@ def state(device: torch.device) -> dict[str, str]:
 def _nvidia_smi(device: torch.device, queries: Mapping[str, str]) -> dict[str, str]:
     if device.type != "cuda" or shutil.which("nvidia-smi") is None:
         return {}
-    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", device.index)
-    identity = str(uuid) if isinstance(uuid, int) else f"GPU-{uuid}"
+    identity = str(getattr(torch.cuda.get_device_properties(device), "uuid", device.index))
+    if "-" in identity and not identity.startswith(("GPU-", "MIG-")):
+        identity = f"GPU-{identity}"
     fields = ",".join(queries.values())
     command = ["nvidia-smi", f"--id={identity}", f"--query-gpu={fields}", "--format=csv,noheader"]
     try:

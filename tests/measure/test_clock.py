@@ -56,14 +56,18 @@ def test_the_cold_cache_is_not_timed(stream):
     assert stream.log == ["flush", "step"] * 2 + ["|"]
 
 
-def test_clocks_and_temperature_are_read_from_the_driver(monkeypatch):
+@pytest.mark.parametrize(
+    ("uuid", "identity"),
+    [("1a2b-3c", "GPU-1a2b-3c"), ("GPU-1a2b", "GPU-1a2b"), ("MIG-1a2b", "MIG-1a2b")],
+)
+def test_clocks_and_temperature_are_read_from_the_driver(monkeypatch, uuid, identity):
     asked = []
 
     def answer(command, **_):
         asked.append(command)
         return subprocess.CompletedProcess(command, 0, "1980 MHz, 3201 MHz, 41, 120.50 W\n")
 
-    properties = SimpleNamespace(uuid="1a2b")
+    properties = SimpleNamespace(uuid=uuid)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
     monkeypatch.setattr(devices.shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(devices.subprocess, "run", answer)
@@ -71,7 +75,7 @@ def test_clocks_and_temperature_are_read_from_the_driver(monkeypatch):
         "SM clock": "1980 MHz", "memory clock": "3201 MHz", "temperature": "41",
         "power": "120.50 W",
     }  # fmt: skip
-    assert "--id=GPU-1a2b" in asked[0]
+    assert f"--id={identity}" in asked[0]
 
 
 def test_a_driver_that_does_not_answer_is_no_fault(monkeypatch):

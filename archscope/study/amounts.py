@@ -147,7 +147,7 @@ def missed_leaf(layer: Layer) -> int:
 
 
 def _is_leaf(layer: Layer) -> bool:
-    return "Conv" in layer.kind or layer.kind in ("Linear", *RECURRENT)
+    return not layer.children and ("Conv" in layer.kind or layer.kind in ("Linear", *RECURRENT))
 
 
 def no_attention(layer: Layer) -> int:
@@ -168,6 +168,15 @@ def attention_products(layer: Layer) -> list[Product]:
         if a[:2] == b[:2] and a[3] == b[2]:
             found += [first, second]
     return found
+
+
+def scaling_and_softmax(layer: Layer) -> int:
+    """Scaled queries, heads·L·E, and the softmax, heads·L·S."""
+    total = 0
+    for product in attention_products(layer)[::2]:
+        *leading, length, inner, outer = (factor.value for factor in product.factors)
+        total += prod(leading) * length * (inner + outer)
+    return total
 
 
 def no_batched_products(layer: Layer) -> int:

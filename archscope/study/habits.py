@@ -26,6 +26,7 @@ from archscope.study.amounts import (
     per_input,
     per_output,
     rounded_einsum,
+    scaling_and_softmax,
     softmax,
     transposed,
     ungrouped_weight_gradient,
@@ -49,6 +50,7 @@ NO_RECURRENCE = Habit("misses recurrent layers", no_recurrence)
 NO_TEXT_PADDING = Habit("skips string padding", no_text_padding)
 SUBCLASSES = Habit("misses subclasses of PyTorch's layers", missed_leaf)
 CONVOLUTION_BIAS = Habit("counts the bias of convolutions", operator=convolution_bias)
+EVERY_NAME = Habit("counts a shared module again under each of its names", told="again")
 BILINEAR = Habit(
     "counts four operations per bilinearly resized element",
     operator=per_output(4, "upsample_bilinear2d"),
@@ -106,6 +108,7 @@ TORCHPROFILE = (
 )
 
 THOP = (
+    EVERY_NAME,
     Habit(
         "counts four operations per normalised element",
         operator=normalised(*NORMS, affine=4, plain=2),
@@ -123,6 +126,7 @@ THOP = (
 )
 
 PTFLOPS = (
+    EVERY_NAME,
     Habit(
         "counts two operations per BatchNorm or GroupNorm element",
         operator=normalised("native_batch_norm", "native_group_norm", affine=2, plain=1),
@@ -132,6 +136,7 @@ PTFLOPS = (
         operator=normalised("native_layer_norm", affine=1, plain=1),
     ),
     Habit("counts bias, scaling and softmax of attention", attention_details),
+    Habit("counts scaling and softmax of attention", scaling_and_softmax),
     Habit("counts activations", operator=per_input(1, *ACTIVATIONS)),
     Habit("counts activations twice", operator=per_input(2, *ACTIVATIONS)),
     Habit("counts pooling", operator=per_input(1, *POOLS)),
@@ -148,7 +153,7 @@ PTFLOPS = (
     NO_ATTENTION,
     NO_BATCHED_PRODUCTS,
     Habit(OUTSIDE, missed_outside_of_leaves),
-    SUBCLASSES,
+    Habit("misses subclasses of PyTorch's layers, and layers inside attention", missed_leaf),
 )
 
 TORCHINFO = (
@@ -167,6 +172,7 @@ TORCHINFO = (
 )
 
 CALFLOPS = (
+    EVERY_NAME,
     Habit("divides transposed convolutions by the groups twice", operator=transposed(groups_twice)),
     NO_ATTENTION,
     NO_BATCHED_PRODUCTS,

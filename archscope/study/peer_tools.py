@@ -112,6 +112,7 @@ def torchinfo(network: nn.Module, arguments: Arguments) -> Counted:
 
 
 def thop(network: nn.Module, arguments: Arguments) -> Counted:
+    """A module of k names gets k hooks, and what these find is added under each name: k² times."""
     import thop
 
     macs, _, layers = thop.profile(
@@ -120,16 +121,19 @@ def thop(network: nn.Module, arguments: Arguments) -> Counted:
     names = _names(network)
     modules = dict(network.named_modules(remove_duplicate=False))
     own: Counter[str] = Counter()
+    visits: Counter[str] = Counter()
 
     def add(prefix: str, figures: Mapping[str, Any]) -> None:
         for name, (figure, _, below) in figures.items():
-            path = f"{prefix}{name}"
-            own[names[id(modules[path])]] += round(figure - sum(item[0] for item in below.values()))
-            add(f"{path}.", below)
+            first_name = names[id(modules[prefix + name])]
+            visits[first_name] += 1
+            own[first_name] += round(figure - sum(item[0] for item in below.values()))
+            add(f"{prefix}{name}.", below)
 
     add("", layers)
     own[""] += round(macs) - sum(own.values())
-    return Counted(round(macs), own)
+    told = {name: {"again": own[name] - own[name] // k**2} for name, k in visits.items() if k > 1}
+    return Counted(round(macs), own, told)
 
 
 def ptflops(network: nn.Module, arguments: Arguments) -> Counted:
@@ -148,8 +152,10 @@ def ptflops(network: nn.Module, arguments: Arguments) -> Counted:
         lists = (torch.nn.functional.relu, torch.matmul)
         return sum(int(figure) for one in lists for figure in getattr(one, "collector", ()))
 
+    told: dict[str, Counter[str]] = defaultdict(Counter)
+
     def read(module: nn.Module, inputs: Any, output: Any) -> None:
-        own.update(_totalled(network, "__flops__", stops=True))
+        own.update(_totalled(network, "__flops__", told, stops=True))
 
     with _credited(network, by_function, own):
         handle = network.register_forward_hook(read)
@@ -167,16 +173,17 @@ def ptflops(network: nn.Module, arguments: Arguments) -> Counted:
     if macs is None:
         raise ValueError("fails on this network and prints why")
     own[""] += round(macs) - sum(own.values())  # the network's own hook runs after `read`
-    return Counted(round(macs), own)
+    return Counted(round(macs), own, told)
 
 
 def calflops(network: nn.Module, arguments: Arguments) -> Counted:
     from calflops import calculate_flops
 
     own: Counter[str] = Counter()
+    told: dict[str, Counter[str]] = defaultdict(Counter)
 
     def read(module: nn.Module, inputs: Any, output: Any) -> None:
-        own.update(_totalled(network, "__macs__", stops=False))
+        own.update(_totalled(network, "__macs__", told, stops=False))
 
     handle = network.register_forward_hook(read)
     try:
@@ -190,7 +197,7 @@ def calflops(network: nn.Module, arguments: Arguments) -> Counted:
     finally:
         handle.remove()
     own[""] += round(macs) - sum(own.values())  # the network's own hook runs after `read`
-    return Counted(round(macs), own)
+    return Counted(round(macs), own, told)
 
 
 def torchprofile(network: nn.Module, arguments: Arguments) -> Counted:
@@ -220,12 +227,15 @@ def _names(network: nn.Module) -> dict[int, str]:
     return {id(module): name for name, module in network.named_modules()}
 
 
-def _totalled(network: nn.Module, attribute: str, *, stops: bool) -> Counter[str]:
+def _totalled(
+    network: nn.Module, attribute: str, told: Mapping[str, Counter[str]], *, stops: bool
+) -> Counter[str]:
     """What modules keep of themselves, added up as the tool adds it up.
 
     Args:
         network: all of its modules are asked.
         attribute: where they keep it.
+        told: gets what is added once more under another name of the module.
         stops: whether the tool looks no deeper once a module has a figure.
     """
     names = _names(network)
@@ -233,7 +243,10 @@ def _totalled(network: nn.Module, attribute: str, *, stops: bool) -> Counter[str
 
     def visit(module: nn.Module) -> None:
         figure = getattr(module, attribute, None)
-        own[names[id(module)]] += int(figure or 0)
+        name = names[id(module)]
+        if name in own:
+            told[name]["again"] += int(figure or 0)
+        own[name] += int(figure or 0)
         if figure is None or not stops:
             for child in module.children():
                 visit(child)

@@ -135,8 +135,11 @@ PEERS = (
     Peer("torch.utils.flop_counter", "torch", peer_tools.flop_counter_training, "macs_training"),
     Peer("torchinfo", "torchinfo", peer_tools.torchinfo, weights=True),
     Peer("ptflops", "ptflops", peer_tools.ptflops, weights=True),
-    Peer("thop", "thop", peer_tools.thop, weights=True),
     Peer("calflops", "calflops", peer_tools.calflops, weights=True),
     Peer("torchprofile", "torchprofile", peer_tools.torchprofile, weights=True),
+    Peer("thop", "thop", peer_tools.thop, weights=True),
 )
-"""Every tool that verify knows; `extra` ones of them join when they are installed."""
+"""Every tool that verify knows; `extra` ones of them join when they are installed.
+
+They share a network, and thop comes last: its hooks stay on modules that have two names, and raise.
+"""

@@ -359,6 +359,30 @@ def test_every_layer_of_an_optional_tool_is_explained(tool: str) -> None:
     assert sum(p.theirs - p.ours for p in theirs.partings) == theirs.theirs - theirs.ours
 
 
+class Shared(nn.Module):
+    """One convolution under two names, called once under each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1, bias=False))
+        self.two = nn.Sequential(self.one[0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.two(self.one(x))
+        return result
+
+
+@pytest.mark.parametrize(("tool", "times"), [("ptflops", 2), ("thop", 4), ("calflops", 2)])
+def test_a_module_of_two_names_is_counted_again(tool: str, times: int) -> None:
+    """Its hook sees both calls, and its figure is added under both names; thop has two hooks."""
+    peers = [peer for peer in PEERS if peer.tool == tool and peer.installed]
+    if not peers:
+        pytest.skip(f"{tool} is not installed")
+    (theirs,) = verify(Shared(), input="3x8x8", peers=peers).figures
+    assert theirs.theirs == times * theirs.ours
+    assert theirs.reasons == ("counts a shared module again under each of its names",)
+
+
 # A run over many networks
 
 

@@ -13,6 +13,7 @@ from archscope.errors import ArchscopeError
 from archscope.report import coverage, verification
 from archscope.report.data import COVERAGE, VERIFIED, VERIFIED_TIMM, Data
 from archscope.study.analyse import analyse
+from archscope.study.verification import TITLES
 from archscope.table import Table
 
 DATA = Path(__file__).parents[1] / "reports" / "data"
@@ -58,6 +59,27 @@ def test_coverage_tells_timm_s_networks_apart(data: Data) -> None:
     assert len(timm.rows) == len(data.coverage["timm"]) > 160
 
 
+def test_the_rows_of_a_tool_count_its_figures(data: Data) -> None:
+    found, _ = data.verifications
+    by_tool, by_reason = tables(verification.page(data))[:2]
+    for record in by_tool.records():
+        figures = [
+            f
+            for v in found
+            for f in v.figures
+            if f.source.split(",")[0] == record["tool"] and TITLES[f.quantity] == record["quantity"]
+        ]
+        told = [f for f in figures if f.theirs is not None and not f.agrees]
+        assert record["networks"] == len(figures)
+        assert record["over"] == sum(f.theirs > f.ours for f in told)  # type: ignore[operator]
+        assert record["under"] == sum(f.theirs < f.ours for f in told)  # type: ignore[operator]
+        assert record["unexplained"] == sum(not f.reasons for f in told if not f.passed)
+        for reason in by_reason.records():
+            if (reason["tool"], reason["quantity"]) == (record["tool"], record["quantity"]):
+                assert reason["networks"] == sum(reason["reason"] in f.reasons for f in figures)
+    assert any(record["over"] != record["under"] for record in by_tool.records())
+
+
 def test_published_parameters_agree_for_every_network(data: Data) -> None:
     found, _ = data.verifications
     stated = [f for v in found for f in v.figures if f.source.startswith("torchvision")]
@@ -80,6 +102,16 @@ def test_coverage_holds_today_s_counts(data: Data) -> None:
     for name in ("resnet18", "squeezenet1_0"):
         total = analyse(name).total
         assert (networks[name]["macs"], networks[name]["params"]) == (total.macs, total.params)
+
+
+def test_every_network_s_row_holds_its_own_figures(data: Data) -> None:
+    (vision, *_) = tables(coverage.page(data))
+    networks = {network["model"]: network for network in data.coverage["networks"]}
+    assert [column.title for column in vision.columns[:3]] == ["Network", "Params", "MACs"]
+    assert len(vision.rows) == len(networks)
+    for row in vision.rows:
+        network = networks[row.cells[0]]
+        assert row.cells[1:4] == (network["params"], network["macs"], network["executed_on"])
 
 
 def test_a_network_that_cannot_be_counted_says_why(data: Data) -> None:

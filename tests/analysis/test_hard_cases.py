@@ -147,6 +147,8 @@ def test_lazy_modules_are_counted_at_the_sizes_they_will_take_and_stay_lazy() ->
     assert summary.total.params == (2 * 3 + 1) * 4 + 2 * 4 + (24 + 1) * 5
     assert macs(summary) == (4 * 6 * 2 * 3 + 24 * 5, 4 * 6 * 2 * 3 + 2 * 24 * 5)
     assert all(map(nn.parameter.is_lazy, (network[0].weight, network[3].weight)))
+    network[2].spare = nn.LazyLinear(7)  # never called: nobody knows its size
+    assert counted(network, "2x8").total == summary.total
 
 
 class Parametrized:

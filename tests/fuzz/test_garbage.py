@@ -20,7 +20,14 @@ import archscope
 from archscope import archive
 from archscope.cli import run
 from archscope.errors import ArchscopeError
-from archscope.records import Environment, InputSpec, Measurement, Profile, TensorSpec
+from archscope.records import (
+    BatchSweep,
+    Environment,
+    InputSpec,
+    Measurement,
+    Profile,
+    TensorSpec,
+)
 from archscope.study.signal import signal
 from tests.fuzz.networks import many
 
@@ -33,12 +40,12 @@ def saved() -> dict[str, str]:
     analysis = archscope.summary(network, x, backward=True).analysis
     samples = Measurement((0.25,) * 8, 0.25, 0.25)
     spec = InputSpec((TensorSpec((4, 1, 28, 28)),))
+    profile = Profile("lenet", spec, Environment("cpu"), {"forward": samples}, analysis=analysis)
     records = {
         "analysis": analysis,
         "named": archscope.summary("lenet").analysis,
-        "profile": Profile(
-            "lenet", spec, Environment("cpu"), {"forward": samples}, analysis=analysis
-        ),
+        "profile": profile,
+        "batch sweep": BatchSweep((profile, profile)),
         "memory": archscope.memory("lenet").record,
         "signal": signal(["lenet"]),
     }
@@ -69,7 +76,7 @@ def test_random_text_is_no_record(text: str) -> None:
 
 
 @many
-@given(st.integers(0, 10**6), st.sampled_from(["analysis", "profile", "memory", "signal"]))
+@given(st.integers(0, 10**6), st.sampled_from(["analysis", "batch sweep", "memory", "signal"]))
 def test_a_record_cut_short_is_refused(length: int, kind: str) -> None:
     text = saved()[kind].rstrip()
     with pytest.raises(ArchscopeError):

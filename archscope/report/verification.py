@@ -111,7 +111,10 @@ def _by_reason(found: Sequence[Verification]) -> Table:
         "why they part",
         BY_REASON,
         tuple(rows),
-        ("A reason counts only where it makes up the whole difference, to the unit.",),
+        (
+            "A reason counts only where it makes up the whole difference, to the unit; "
+            "NumPy's estimates, to their four digits.",
+        ),
     )
 
 

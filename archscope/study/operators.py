@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from archscope.analysis import borrow
+from archscope.analysis.trace import unfused_attention
 from archscope.study.reasons import Argument, Operator
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def _logged(network: nn.Module, arguments: Any, on_meta: bool) -> dict[str, list
     def leave(module: nn.Module) -> None:
         log.open.pop()
 
-    with _unfused_attention(), torch.no_grad(), module_calls(enter, leave), log:
+    with unfused_attention(), torch.no_grad(), module_calls(enter, leave), log:
         network(*arguments[0], **arguments[1])
     return log.found
 
@@ -113,14 +114,3 @@ def module_calls(
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextmanager
-def _unfused_attention() -> Iterator[None]:
-    """Keep `nn.MultiheadAttention` from its fused operator, which hides what it does."""
-    enabled = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(enabled)

@@ -236,13 +236,14 @@ def test_the_network_is_untouched(case: Case, question: str) -> None:
     try:
         QUESTIONS[question](network, x)
     except archscope.ArchscopeError as refused:
-        if question != "memory" and "needs a gradient" not in str(refused):
+        nothing_left = ("needs a gradient", "no trainable parameter")
+        if question != "memory" and not any(words in str(refused) for words in nothing_left):
             raise  # the others have nothing left to train, or no batch to normalise
     assert same(before, portrait(network))
 
 
 @few
-@given(cases(any_size=True), st.integers(1, 4), st.data())
+@given(cases(any_size=True), st.integers(2, 4), st.data())
 def test_a_closed_form_counts_what_the_count_counts(
     case: Case, batch: int, data: st.DataObject
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,17 +129,52 @@ def branches(draw: Any, x: Tensor) -> nn.Module:
     return Branches(first, second, concatenate=a.shape != b.shape or draw(st.booleans()))
 
 
+def doubled(module: nn.Module, args: tuple[Tensor], output: Tensor) -> Tensor:
+    return output * 2
+
+
+CHANGES: list[Callable[[nn.Sequential], object]] = [
+    lambda block: None,
+    lambda block: block[0].register_forward_hook(doubled),
+    lambda block: block.register_forward_hook(doubled),
+    lambda block: setattr(block[0], "bias", None),
+    lambda block: setattr(block[0], "dilation", tuple(2 for _ in block[0].dilation)),
+    lambda block: setattr(block[0], "padding_mode", "zeros"),
+    lambda block: block.__setitem__(1, nn.Identity()),
+    lambda block: block.__setitem__(2, nn.Tanh()),
+    lambda block: block.append(nn.Softmax(1)),
+    lambda block: setattr(block[2], "forward", lambda x: x),
+]
+"""How one block may differ from another."""
+
+
+@st.composite
+def blocks(draw: Any, x: Tensor) -> nn.Module:
+    """A block, one like it, and one that may differ: none may be taken for another."""
+    rank, channels = x.dim() - 2, x.shape[1]
+    mode = draw(st.sampled_from(["zeros", "circular"]))
+    convolution = CONVOLUTIONS[rank](channels, channels, 3, padding=1, padding_mode=mode)
+    block = nn.Sequential(convolution, BATCH_NORMS[rank](channels), nn.GELU())
+    again, other = deepcopy(block), deepcopy(block)
+    draw(st.sampled_from(CHANGES))(other)
+    return nn.Sequential(*draw(st.permutations([block, again, other])))
+
+
 @st.composite
 def layers(draw: Any, x: Tensor, before: list[nn.Module], any_size: bool) -> nn.Module:
     """A layer that takes x, the output of the layers before."""
     kind = draw(
-        st.sampled_from(["conv", "conv", "norm", "act", "pool", "pool", "branches", "again"])
+        st.sampled_from(
+            ["conv", "conv", "norm", "act", "pool", "pool", "branches", "blocks", "again"]
+        )
     )
     computed = bool(before) and isinstance(before[-1], MULTIPLIERS)
     if kind == "norm":
         return draw(norms(x, any_size))
     if kind == "pool":
         return draw(pools(x))
+    if kind == "blocks":
+        return draw(blocks(x))
     if kind == "branches":
         return draw(branches(x))
     if kind == "act":

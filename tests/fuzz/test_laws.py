@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -63,6 +64,15 @@ def test_every_call_has_the_shapes_and_products_of_a_real_run(
     assert summary.total.macs == sum(sum(calls.macs) for calls in real.values())
     assert summary.coverage.complete
     assert summary.total.params == sum(p.numel() for p in case.network.parameters())
+
+
+@many
+@given(cases(), st.integers(1, 3))
+def test_a_forward_count_is_the_forward_part_of_a_whole_one(case: Case, batch: int) -> None:
+    """A forward count alone runs only one of several equal blocks."""
+    whole = counted(case, batch, backward=True).analysis.calls
+    forward = archscope.summary(case.network, torch.zeros(batch, *case.shape)).analysis.calls
+    assert forward == tuple(replace(layer, backward=None) for layer in whole)
 
 
 @many

@@ -42,6 +42,16 @@ def folder() -> Path | None:
     return Path(platformdirs.user_cache_dir("archscope"))
 
 
+ROOFS = "roofs"
+"""Name of the store of devices' roofs."""
+
+
+def store(name: str) -> Store | None:
+    """The store of that name, `None` where there is no cache folder."""
+    place = folder()
+    return None if place is None else Store(place / name)
+
+
 @dataclass(frozen=True)
 class Contents:
     """What a store holds."""

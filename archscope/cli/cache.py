@@ -9,13 +9,13 @@ from archscope.cli.options import output_option
 
 @click.group(no_args_is_help=False)
 def command() -> None:
-    """The counts kept from earlier runs."""
+    """The counts and roofs kept from earlier runs."""
 
 
 @command.command()
 @output_option
 def info(outputs: tuple[str, ...]) -> None:
-    """Where the counts lie and how much they take."""
+    """Where they lie and how much they take."""
     from archscope.cli.output import check_outputs, emit
     from archscope.study.kept import info_report
 
@@ -25,14 +25,17 @@ def info(outputs: tuple[str, ...]) -> None:
 
 @command.command()
 def clear() -> None:
-    """Forget every count kept so far."""
+    """Forget every count and roof kept so far."""
+    from archscope import cache
     from archscope.study.kept import store
     from archscope.units import binary_bytes
 
-    shelf = store()
-    removed = None if shelf is None else shelf.clear()
-    if removed is None or not removed.entries:
+    shelves = [store(), cache.store(cache.ROOFS)]
+    removed = [shelf.clear() for shelf in shelves if shelf is not None]
+    entries = sum(contents.entries for contents in removed)
+    if not entries:
         click.echo("Nothing was kept.")
     else:
-        answers = "answer" if removed.entries == 1 else "answers"
-        click.echo(f"Removed {removed.entries} {answers}, {binary_bytes(removed.total_bytes)}.")
+        answers = "answer" if entries == 1 else "answers"
+        size = binary_bytes(sum(contents.total_bytes for contents in removed))
+        click.echo(f"Removed {entries} {answers}, {size}.")

@@ -133,6 +133,7 @@ def _plan(
     from archscope.measure.sampling import StoppingRule
     from archscope.measure.session import Plan
     from archscope.measure.step import Settings
+    from archscope.study import kept
 
     if mode is not None:
         # It warns of a CUDA compiler without a CUDA device, which is no news to the user.
@@ -156,7 +157,7 @@ def _plan(
     )
     rule = StoppingRule(precision=precision / 100, max_seconds=max_seconds)
     modes: Any = (*(("training",) if not evaluate else ()), *(("inference",) if not train else ()))
-    return Plan(settings, rule, modes)
+    return Plan(settings, rule, modes, roofs=kept.roofs())
 
 
 def _check_cuda(device: str, dtype: str, cuda_graph: bool) -> None:

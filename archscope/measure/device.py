@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import json
 import os
 import platform
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from archscope import cache
 from archscope.errors import ArchscopeError
 from archscope.measure.clock import Stage, StreamClock, WallClock, synchronizer
 from archscope.records import Environment
@@ -40,10 +40,15 @@ class Peaks:
     Args:
         rates: flop/s by dtype (`fp32`, `tf32`, `fp16`, `bf16`) and bytes/s under `copy`.
         source: `measured` or `data sheet`.
+        date: the day of measuring, `2026-11-22`; empty for those of a data sheet.
     """
 
     rates: Mapping[str, float]
     source: str
+    date: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.date}".strip()
 
 
 def find(name: str) -> torch.device:
@@ -102,7 +107,7 @@ def environment(device: torch.device) -> Environment:
         "python": platform.python_version(),
         "system": platform.platform(),
         "threads": str(torch.get_num_threads()),
-        "affinity": f"{_usable_cores()} of {os.cpu_count()} cores",
+        "affinity": f"{usable_cores()} of {os.cpu_count()} cores",
         "load": _load(),
     }
     if device.type == "cuda":
@@ -121,7 +126,8 @@ def _tf32(backend: object) -> str:
     return "TF32" if getattr(backend, "fp32_precision", "") == "tf32" else "no TF32"
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """Cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -160,23 +166,35 @@ def _nvidia_smi(device: torch.device, queries: Mapping[str, str]) -> dict[str, s
     return {key: value.strip() for key, value in zip(queries, values, strict=False)}
 
 
-def peaks(device: torch.device) -> Peaks:
-    """Measured once per device, driver and thread count, and kept in the cache folder.
+def peaks(device: torch.device, store: cache.Store | None) -> Peaks:
+    """Measured once for all that decides them, and kept.
 
     Where measuring fails (no memory for large matrices), data-sheet values, labelled so.
+
+    Args:
+        device: whose.
+        store: where they are kept; `None` measures anew and keeps nothing.
     """
-    key = _cache_key(device)
-    kept = _read_cache().get(key)
+    kept = None if store is None else _kept(store, device)
     if kept is not None:
-        return Peaks(kept, "measured")
+        return kept
     try:
         rates = measure_peaks(device)
     except RuntimeError:
         name = model_name(device)
         sheet = next((rates for part, rates in DATA_SHEET.items() if part in name), {})
         return Peaks(sheet, "data sheet")
-    _write_cache(key, rates)
-    return Peaks(rates, "measured")
+    return _keep(store, device, Peaks(rates, "measured", time.strftime("%Y-%m-%d")))
+
+
+def raised(known: Mapping[str, float], device: torch.device, store: cache.Store | None) -> Peaks:
+    """Measured once more, and of each the larger kept: no device is faster than its roof.
+
+    Raises:
+        RuntimeError: no memory for large matrices.
+    """
+    rates = {name: max(rate, known.get(name, 0.0)) for name, rate in measure_peaks(device).items()}
+    return _keep(store, device, Peaks(rates, "measured", time.strftime("%Y-%m-%d")))
 
 
 def measure_peaks(device: torch.device) -> dict[str, float]:
@@ -233,41 +251,30 @@ def fastest(run: Stage, device: torch.device) -> float:
     return min(taken)
 
 
-def _cache_key(device: torch.device) -> str:
-    parts = [device.type, model_name(device), f"torch {torch.__version__}"]
+def _key(device: torch.device) -> str:
+    """All that decides the roofs, this file's text included: it says how they are measured."""
+    parts = [
+        hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
+        device.type,
+        model_name(device),
+        f"torch {torch.__version__}",
+    ]
     if device.type == "cuda":
         parts.append(_nvidia_smi(device, {"driver": "driver_version"}).get("driver", ""))
     else:
-        parts.append(f"{torch.get_num_threads()} threads")
+        parts.append(f"{torch.get_num_threads()} threads, {usable_cores()} cores")
     return " | ".join(parts)
 
 
-def _cache_file() -> Path:
-    try:
-        import platformdirs
-
-        folder = Path(platformdirs.user_cache_dir("archscope"))
-    except ImportError:
-        local = os.environ.get("LOCALAPPDATA") if sys.platform == "win32" else None
-        root = os.environ.get("XDG_CACHE_HOME") or local or Path.home() / ".cache"
-        folder = Path(root) / "archscope"
-    return folder / "peaks.json"
+def _kept(store: cache.Store, device: torch.device) -> Peaks | None:
+    text = store.get(_key(device))
+    if text is None:
+        return None
+    found = json.loads(text)
+    return Peaks(found["rates"], "measured", found["date"])
 
 
-def _read_cache() -> dict[str, dict[str, float]]:
-    try:
-        found = json.loads(_cache_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _write_cache(key: str, rates: Mapping[str, float]) -> None:
-    """Add one device; a folder that cannot be written only costs the time to measure again."""
-    path = _cache_file()
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    text = json.dumps({**_read_cache(), key: dict(rates)}, indent=1)
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+def _keep(store: cache.Store | None, device: torch.device, found: Peaks) -> Peaks:
+    if store is not None:
+        store.put(_key(device), json.dumps({"rates": dict(found.rates), "date": found.date}))
+    return found

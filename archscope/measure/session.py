@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from archscope import cache
 from archscope.errors import ArchscopeError, first_line
 from archscope.measure import device as devices
 from archscope.measure.clock import StreamClock, WallClock, cold_cache, nothing, synchronizer
@@ -57,6 +58,7 @@ class Plan:
         details: also layers, memory and the device's roofs, of the first mode.
         steps: how many steps to profile for the layers; `None` for as many as fill a fifth of a
             second, 5 to 40.
+        roofs: where the device's roofs are kept; `None` measures them anew.
     """
 
     settings: Settings = field(default_factory=Settings)
@@ -64,6 +66,7 @@ class Plan:
     modes: tuple[Mode, ...] = ("training", "inference")
     details: bool = True
     steps: int | None = None
+    roofs: cache.Store | None = field(default_factory=partial(cache.store, cache.ROOFS))
 
 
 @dataclass
@@ -156,7 +159,7 @@ def _facts(
         "torch.compile": settings.compile or "",
         "second-level cache": "overwritten before every repetition" if settings.cold_l2 else "",
         "precision": f"{100 * plan.rule.precision:g} %",
-        "roofs": "" if found.peaks is None else found.peaks.source,
+        "roofs": "" if found.peaks is None else str(found.peaks),
     }
     moment = {f"{key} before": value for key, value in before.items()}
     moment |= {f"{key} after": value for key, value in devices.state(device).items()}
@@ -322,7 +325,7 @@ def _detail(step: Step, plan: Plan, found: _Found, progress: Progress) -> None:
     progress("memory", 0.0)
     found.peak_bytes = peak_bytes(step)
     progress("roofs of the device", 0.0)
-    found.peaks = roofs(step.device, step.arithmetic)
+    found.peaks = roofs(step.device, step.arithmetic, plan.roofs)
     progress("roofs of the device", 1.0)
 
 

@@ -53,8 +53,12 @@ def use(policy: Policy) -> None:
 
 def store() -> cache.Store | None:
     """The store of answers, `None` on a system without a cache folder."""
-    folder = cache.folder()
-    return None if folder is None else cache.Store(folder / "counts")
+    return cache.store("counts")
+
+
+def roofs() -> cache.Store | None:
+    """Where devices' roofs are kept; `None` where nothing may be kept or looked up."""
+    return None if _Process.policy == "never" else cache.store(cache.ROOFS)
 
 
 def record(
@@ -223,6 +227,7 @@ def _stamp(path: Path) -> str:
 # What is kept
 
 INFO = (
+    Column("kind", "Kept", "name"),
     Column("entries", "Answers", "exact"),
     Column("total_bytes", "Size", "bytes"),
     Column("most_bytes", "At most", "bytes"),
@@ -232,14 +237,20 @@ INFO = (
 
 def info_report() -> Report:
     """The report of `archscope cache info`."""
-    shelf = store()
-    if shelf is None:
+    shelves = {"counts": store(), "roofs of devices": cache.store(cache.ROOFS)}
+    rows = tuple(
+        Row((kind, held.entries, held.total_bytes, shelf.most_bytes, str(shelf.folder)))
+        for kind, shelf in shelves.items()
+        if shelf is not None
+        for held in [shelf.contents()]
+    )
+    if not rows:
         note = f"Nothing is kept: install platformdirs or set {cache.FOLDER_VARIABLE}."
         return Report("Cache", (Table("Cache", INFO, (), (note,)),))
-    held = shelf.contents()
-    row = Row((held.entries, held.total_bytes, shelf.most_bytes, str(shelf.folder)))
-    note = (
-        f"An answer is used while archscope, torch, torchvision, timm and the sources of a "
-        f"user's network stay as they were; {cache.FOLDER_VARIABLE} moves the folder."
+    notes = (
+        "A count is used while archscope, torch, torchvision, timm and the sources of a user's "
+        "network stay as they were.",
+        "Roofs are used while the device, its driver, torch, the thread count and the way of "
+        f"measuring stay as they were. {cache.FOLDER_VARIABLE} moves the folder.",
     )
-    return Report("Cache", (Table("Cache", INFO, (row,), (note,)),))
+    return Report("Cache", (Table("Cache", INFO, rows, notes),))

@@ -11,11 +11,13 @@ from typing import Any
 from archscope.errors import ArchscopeError
 from archscope.measure import device as devices
 from archscope.measure import memory, session
+from archscope.measure.roofs import raised
 from archscope.measure.session import OutOfMemoryError, Plan, Progress, silent
 from archscope.measure.step import InferenceStep, Step, TrainingStep, configured, with_batch
 from archscope.records import Analysis, InputSpec, Profile
 from archscope.study.analyse import Subject, analyse, find
 from archscope.study.call import network_call
+from archscope.study.roofline import arithmetic, exceeds_roof
 
 DEFAULT_BATCH = 8
 
@@ -54,7 +56,25 @@ def profile(
         return replace(found, notes=(*found.notes, session.INTERRUPTED))
     if analysis is None:
         return replace(found, notes=(*found.notes, "Its operators could not be counted."))
-    return replace(found, analysis=analysis)
+    return _below_roofs(replace(found, analysis=analysis), plan, progress)
+
+
+def _below_roofs(found: Profile, plan: Plan, progress: Progress) -> Profile:
+    """Measure the roofs once more where a layer was faster than they allow."""
+    if not exceeds_roof(found) or found.environment.fact("roofs") == "data sheet":
+        return found
+    progress("roofs of the device once more", 0.0)
+    device = devices.find(plan.settings.device)
+    try:
+        with configured(plan.settings, device):
+            peaks = raised(found.peaks, device, arithmetic(found), plan.roofs)
+    except RuntimeError:
+        return found
+    except KeyboardInterrupt:
+        return replace(found, notes=(*found.notes, session.INTERRUPTED))
+    facts = {**dict(found.environment.facts), "roofs": str(peaks)}
+    environment = replace(found.environment, facts=tuple(facts.items()))
+    return replace(found, peaks=peaks.rates, environment=environment)
 
 
 def sweep(

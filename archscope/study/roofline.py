@@ -21,6 +21,9 @@ IDLE_LIMIT = 0.20
 SHORT_KERNEL_SECONDS = 5e-6
 NEAR_ROOF = 0.60
 
+ABOVE = 1.05
+"""A rate of more than this multiple of the compute roof is no rounding of either."""
+
 HOST_RULE = (
     f"Class: compute-bound or memory-bound where the nearer roof is reached to "
     f"{100 * NEAR_ROOF:.0f} % or more; else latency/occupancy-limited."
@@ -34,6 +37,11 @@ OPERATIONS = (
     "Operations: 2 × MACs plus elementwise operations. "
     "Bytes: distinct inputs and outputs of each operator once, so a rate above the memory roof "
     "means that data came from a cache."
+)
+
+TOO_FAST = (
+    "Rates above the compute roof mean that the roof was measured while the device was busy or "
+    "clocked lower, or that an algorithm such as Winograd's multiplies less than is counted."
 )
 
 COLUMNS = (
@@ -146,6 +154,15 @@ def arithmetic(profile: Profile) -> str | None:
     return "tf32" if found == "fp32" and fact("convolutions") == "TF32" else found
 
 
+def exceeds_roof(profile: Profile) -> bool:
+    """Whether a layer ran faster than the compute roof allows."""
+    limits = roofs(profile)
+    return limits is not None and any(
+        point.operations_per_second > ABOVE * limits.operations_per_second
+        for point in points(profile)
+    )
+
+
 def idle_share(profile: Profile) -> float:
     """Share of the step in which the device had nothing to do."""
     total = sum(row.total_seconds for row in profile.layers)
@@ -245,7 +262,8 @@ def roofline_table(profile: Profile, most: int = 20) -> Table | None:
     )
     rule = HOST_RULE if profile.environment.device.startswith("cpu") else RULE
     title = f"Roofline of {profile.model}"
-    return Table(title, COLUMNS, tuple(rows), (shown + roof_text, OPERATIONS, rule))
+    doubt = (TOO_FAST,) if exceeds_roof(profile) else ()
+    return Table(title, COLUMNS, tuple(rows), (shown + roof_text, *doubt, OPERATIONS, rule))
 
 
 def _cells(

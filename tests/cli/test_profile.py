@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from archscope import archive
-from archscope.cli import run
+from archscope import archive, cache
+from archscope.cli import main, run
 from archscope.errors import ArchscopeError
 from archscope.measure import device as devices
 from archscope.measure import session
 from archscope.measure.step import Settings
 from archscope.records import BatchSweep
-from archscope.study import jobs, measured
+from archscope.study import jobs, kept, measured
 
 NETWORK = """
 import torch
@@ -42,9 +42,7 @@ QUICK = ("--input", "3x8x8", "--device", "cpu", "--threads", "1", "--max-seconds
 
 @pytest.fixture
 def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(
-        devices, "peaks", lambda device: devices.Peaks({"fp32": 1e11, "copy": 1e10}, "measured")
-    )
+    monkeypatch.setattr(devices, "measure_peaks", lambda device: {"fp32": 1e11, "copy": 1e10})
     file = tmp_path / "nets.py"
     file.write_text(NETWORK)
     return str(file)
@@ -72,6 +70,60 @@ def test_a_network_is_measured_whole_by_layer_and_saved(
     assert profile.analysis.total.macs == 4 * (6 * 36 * 27 + 216 * 5)
     assert "0,Conv2d," in files[1].read_text()
     assert files[2].read_text().startswith("<?xml")
+
+
+def test_roofs_are_kept_shown_and_cleared_and_no_cache_measures_them_anew(
+    network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setattr(kept._Process, "policy", "before torch")
+    rates = iter([1e11, 2e11, 3e11])
+    monkeypatch.setattr(
+        devices, "measure_peaks", lambda device: {"fp32": next(rates), "copy": 1e10}
+    )
+
+    def peak(*options: str) -> float:
+        saved = tmp_path / "run.json"
+        command = [*options, "profile", f"{network}:Net", *QUICK, "--eval", "-o", str(saved)]
+        with pytest.raises(SystemExit, match="0"):
+            main(command)
+        profile = archive.load(saved)
+        assert isinstance(profile, session.Profile)
+        assert (profile.environment.fact("roofs") or "").startswith("measured 20")
+        return profile.peaks["fp32"]
+
+    assert peak() == 1e11
+    assert peak("--no-cache") == 2e11
+    assert peak() == 1e11
+    capsys.readouterr()
+    assert run(["cache", "info"]) == 0
+    assert "roofs of devices" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["roofs"]
+    assert run(["cache", "clear"]) == 0
+    assert capsys.readouterr().out.startswith("Removed 1 answer")
+    assert peak() == 3e11
+
+
+def test_a_layer_above_its_roof_has_the_roofs_measured_once_more(
+    network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
+    # A busy machine's first roofs: one operation a second.
+    rates = iter([1.0, 1e14, 1.0, 2.0])
+    monkeypatch.setattr(
+        devices, "measure_peaks", lambda device: {"fp32": next(rates), "copy": 1e14}
+    )
+    command = ["profile", f"{network}:Net", *QUICK, "--eval"]
+    assert run(command) == 0
+    assert "Rates above the compute roof" not in capsys.readouterr().out
+    assert run(command) == 0  # kept, so not measured again
+    capsys.readouterr()
+    assert run(["cache", "clear"]) == 0
+    assert run(command) == 0
+    assert "Rates above the compute roof mean" in " ".join(capsys.readouterr().out.split())
+    assert next(rates, None) is None
 
 
 def test_a_saved_profile_is_a_model_for_other_commands(

@@ -5,7 +5,7 @@ import torch
 
 from archscope.measure import device as devices
 from archscope.measure import roofs as rates
-from archscope.measure.roofs import product_rate, roofs
+from archscope.measure.roofs import product_rate, raised, roofs
 
 CPU = torch.device("cpu")
 
@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(autouse=True)
 def known_peaks(monkeypatch):
     peaks = devices.Peaks({"fp32": 4e9, "copy": 1e9}, "measured")
-    monkeypatch.setattr(devices, "peaks", lambda device: peaks)
+    monkeypatch.setattr(devices, "peaks", lambda device, store: peaks)
     monkeypatch.setattr(rates, "product_rate", lambda device, dtype: 2e9)
 
 
@@ -32,6 +32,15 @@ def test_a_device_without_the_dtype_has_no_such_roof(monkeypatch):
 
     monkeypatch.setattr(rates, "product_rate", refuse)
     assert "fp64" not in roofs(CPU, torch.float64).rates
+
+
+def test_a_roof_of_its_own_is_raised_too(monkeypatch):
+    higher = devices.Peaks({"fp32": 5e9, "copy": 1e9}, "measured")
+    monkeypatch.setattr(devices, "raised", lambda known, device, store: higher)
+    known = {"fp32": 4e9, "copy": 1e9, "fp64": 1e9}
+    assert raised(known, CPU, "fp64", None).rates == {"fp32": 5e9, "copy": 1e9, "fp64": 2e9}
+    assert raised({**known, "fp64": 3e9}, CPU, "fp64", None).rates["fp64"] == 3e9
+    assert raised(known, CPU, "fp32", None).rates["fp64"] == 1e9
 
 
 def test_the_rate_of_double_products_is_a_real_one():

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Literal
 
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Layer
+from archscope.study import lower_bound
 from archscope.study.analyse import analyse, saved_record
 from archscope.study.budget_file import Budget, Limits, Quantity
 from archscope.study.diff import changes
@@ -18,11 +19,18 @@ from archscope.units import binary_bytes, seconds, si
 MOST_LAYERS = 3
 """How many of the layers behind a figure are named."""
 
+BOUNDED = frozenset({"macs"})
+"""What an operator without a formula makes a lower bound; shapes and parameters stay exact."""
+
+Verdict = Literal["ok", "OVER", "UNDECIDED"]
+
 READ: Mapping[str, Callable[[Layer], int]] = {
     "params": lambda layer: layer.params,
     "macs": lambda layer: layer.macs,
     "activations": lambda layer: layer.activation_bytes,
 }
+
+AT_LEAST = "≥ "
 
 TITLES: Mapping[str, tuple[str, Unit, Callable[[float], str]]] = {
     "params": ("parameters", "exact", lambda value: f"{value:,.0f}"),
@@ -46,6 +54,8 @@ class Outcome:
         pattern: glob of the layers that the limit is for; empty for the whole network.
         allowance: where the limit comes from, such as `baseline + 2 %`.
         layers: the layers that grew most, or the largest where there is no baseline.
+        gap: operators without a formula, which make `value` a lower bound, and where they ran.
+        baseline_gap: the same of the baseline, where they make `limit` a lower bound.
     """
 
     model: str
@@ -55,10 +65,19 @@ class Outcome:
     pattern: str = ""
     allowance: str = ""
     layers: tuple[str, ...] = ()
+    gap: str = ""
+    baseline_gap: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """`UNDECIDED` where a lower bound leaves room on either side of the limit."""
+        if self.value <= self.limit:
+            return "UNDECIDED" if self.gap else "ok"
+        return "UNDECIDED" if self.baseline_gap else "OVER"
 
     @property
     def passed(self) -> bool:
-        return self.value <= self.limit
+        return self.verdict == "ok"
 
     @property
     def name(self) -> str:
@@ -69,10 +88,21 @@ class Outcome:
     def sentence(self) -> str:
         """`resnet50: MACs 4.09 GMACs, limit 4.00 GMACs`, and which layers are behind it."""
         written = TITLES[self.quantity][2]
-        text = f"{self.name} {written(self.value)}, limit {written(self.limit)}"
+        value = f"{AT_LEAST * bool(self.gap)}{written(self.value)}"
+        limit = f"{AT_LEAST * bool(self.baseline_gap)}{written(self.limit)}"
+        text = f"{self.name} {value}, limit {limit}"
         if self.allowance:
             text += f" ({self.allowance})"
+        if self.verdict == "UNDECIDED":
+            return f"{text}; {self.doubt}"
         return f"{text}; {', '.join(self.layers)}" if self.layers and not self.passed else text
+
+    @property
+    def doubt(self) -> str:
+        """Why a figure is a lower bound, and what helps."""
+        whose = "a lower bound" if self.gap else "the baseline's is a lower bound"
+        missing = self.gap or self.baseline_gap
+        return f"only {whose}, since {missing} has no formula: {lower_bound.REMEDY}"
 
 
 def check(budgets: Sequence[Budget]) -> tuple[Outcome, ...]:
@@ -115,10 +145,11 @@ def _counted(
     for quantity, read in READ.items():
         value = sum(map(read, chosen))
         behind = _behind(analysis, baseline, limits.pattern, read)
+        gap = _gap(analysis, limits.pattern, quantity)
         if quantity in limits.most:
             limit = limits.most[quantity]  # type: ignore[index]
             yield Outcome(
-                budget.model, quantity, value, limit, limits.pattern, "", behind  # type: ignore[arg-type]
+                budget.model, quantity, value, limit, limits.pattern, "", behind, gap  # type: ignore[arg-type]
             )  # fmt: skip
         if quantity in limits.growth and baseline is not None:
             share = limits.growth[quantity]  # type: ignore[index]
@@ -126,8 +157,16 @@ def _counted(
             allowance = f"{_share(share)} over {before:,}"
             yield Outcome(
                 budget.model, quantity, value, before * (1 + share), limits.pattern,  # type: ignore[arg-type]
-                allowance, behind,
+                allowance, behind, gap, _gap(baseline, limits.pattern, quantity),
             )  # fmt: skip
+
+
+def _gap(analysis: Analysis, pattern: str, quantity: str) -> str:
+    """Operators without a formula in the layers of a pattern, where they matter to a quantity."""
+    where = analysis.coverage.unknown_layers
+    if quantity not in BOUNDED or (pattern and not any(fnmatchcase(n, pattern) for n in where)):
+        return ""
+    return lower_bound.gap(analysis.coverage)
 
 
 def _share(share: float) -> str:
@@ -202,7 +241,7 @@ def budget_report(outcomes: Sequence[Outcome]) -> Report:
     for outcome in outcomes:
         title, unit, _ = TITLES[outcome.quantity]
         cells: tuple[Cell, ...] = (
-            "ok" if outcome.passed else "OVER",
+            outcome.verdict,
             outcome.model,
             outcome.pattern or "all",
             title,
@@ -211,12 +250,26 @@ def budget_report(outcomes: Sequence[Outcome]) -> Report:
             outcome.value / outcome.limit if outcome.limit else None,
             None if outcome.passed else ", ".join(outcome.layers) or None,
         )
-        rows.append(Row(cells, unit=unit))
-    over = sum(not outcome.passed for outcome in outcomes)
-    note = (
-        f"{over} of {len(rows)} limits exceeded." if over else f"All {len(rows)} limits are kept."
-    )
-    return Report("Budget", (Table("Budget", COLUMNS, tuple(rows), (note,)),))
+        bounds = {"value": outcome.gap, "limit": outcome.baseline_gap}
+        bounds["used"] = "" if outcome.baseline_gap else outcome.gap
+        rows.append(
+            Row(cells, unit=unit, lower_bound=frozenset(key for key, gap in bounds.items() if gap))
+        )
+    return Report("Budget", (Table("Budget", COLUMNS, tuple(rows), _notes(outcomes)),))
+
+
+def _notes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """How many limits are kept, and why others cannot be told to be."""
+    verdicts = [outcome.verdict for outcome in outcomes]
+    number = "1 limit" if len(outcomes) == 1 else f"{len(outcomes)} limits"
+    if all(verdict == "ok" for verdict in verdicts):
+        return ("The limit is kept." if len(outcomes) == 1 else f"All {number} are kept.",)
+    over, undecided = verdicts.count("OVER"), verdicts.count("UNDECIDED")
+    notes = [f"{over} of {number} exceeded."] if over else []
+    if undecided:
+        notes.append(f"{undecided} of {number} undecided: a lower bound keeps no limit.")
+    doubts = (f"{o.name}: {o.doubt}." for o in outcomes if o.verdict == "UNDECIDED")
+    return (*notes, *dict.fromkeys(doubts))
 
 
 def github(outcomes: Sequence[Outcome], path: str) -> str:
@@ -276,6 +329,9 @@ def plain(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             "passed": outcome.passed,
             "allowance": outcome.allowance,
             "behind": list(outcome.layers),
+            "verdict": outcome.verdict,
+            "no_formula": outcome.gap,
+            "baseline_no_formula": outcome.baseline_gap,
         }
         for outcome in outcomes
     ]

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Literal
 
 from archscope.records import Analysis, Layer
+from archscope.study import lower_bound
 from archscope.study.summary import shape_text
 from archscope.table import Cell, Column, Report, Row, Table, Unit
 
@@ -175,6 +176,9 @@ CHANGES = (
     Column("macs", "MACs", "macs"),
 )
 
+BOUNDED = frozenset({"macs", "macs_backward", "elementwise"})
+"""What an operator without a formula makes a lower bound."""
+
 QUANTITIES: tuple[tuple[str, str, Unit], ...] = (
     ("Parameters", "params", "exact"),
     ("MACs forward", "macs", "exact"),
@@ -213,15 +217,23 @@ def _title(analysis: Analysis) -> str:
 
 def _totals(old: Analysis, new: Analysis, title: str) -> Table:
     rows = []
+    sides = (("old", old), ("new", new))
+    gaps = {key: gap for key, a in sides if (gap := lower_bound.gap(a.coverage))}
     for name, key, unit in QUANTITIES:
         values = [getattr(a.total, key) if key else len(a.layers) for a in (old, new)]
         before, after = values
         if before is None or after is None:
             continue
         relative = (after - before) / before if before else None
-        rows.append(Row((name, before, after, after - before, relative), unit=unit))
-    note = "" if any(row.cells[3] for row in rows) else "No total changed."
-    return Table(title, TOTALS, tuple(rows), (note,) if note else ())
+        bounds = gaps.keys() if key in BOUNDED else ()
+        cells = (name, before, after, after - before, relative)
+        rows.append(Row(cells, unit=unit, lower_bound=frozenset(bounds)))
+    total = "counted total" if gaps else "total"
+    notes = [] if any(row.cells[3] for row in rows) else [f"No {total} changed."]
+    if gaps:
+        notes += [lower_bound.note(gap) for gap in dict.fromkeys(gaps.values())]
+        notes.append("Changes beside a lower bound are those of what is counted.")
+    return Table(title, TOTALS, tuple(rows), tuple(notes))
 
 
 def _fold(change: Change) -> tuple[Status, str]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from archscope.analysis import fitting
 from archscope.analysis.formula import Polynomial, product, total
 from archscope.errors import ArchscopeError
-from archscope.records import Analysis, Dim, InputSpec, Layer, Shape
+from archscope.records import Analysis, Coverage, Dim, InputSpec, Layer, Shape
 from archscope.study import symbols as symbols_of
 from archscope.study.symbols import Domain, Fixed
 from archscope.study.trial import Trial, TrialError, at, factors, numbers
@@ -59,6 +59,7 @@ class Formula:
         verified: counts at sizes that no form was made from.
         keywords: constructor keywords given by the user, as text.
         notes: sentences a reader must know.
+        coverage: which operators the count knows; the MACs are a lower bound unless all.
     """
 
     model: str
@@ -70,6 +71,7 @@ class Formula:
     verified: tuple[Verified, ...]
     keywords: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    coverage: Coverage = field(default_factory=Coverage)
 
     @cached_property
     def macs(self) -> Polynomial:
@@ -218,7 +220,7 @@ def _searched(trial: Trial, asked: bool) -> Formula:
     macs = total(form.macs for form in forms)
     limits = {domain.symbol: search.limits(domain, macs) for domain in domains}
     return Formula(subject.name, trial.spec, forms, domains, fixed, limits, verified,
-                   subject.keywords, subject.notes)  # fmt: skip
+                   subject.keywords, subject.notes, search.coverage)  # fmt: skip
 
 
 def _free_symbols(
@@ -248,7 +250,7 @@ class _Search:
         self.trial = trial
         self.domains = domains
         self.base = {d.symbol: values[d.symbol] for d in domains}
-        self.layers = trial.layers(self.base)
+        self.layers, self.coverage = trial.count(self.base)
         self.structure = trial.observe(self.base).structure
 
     def forms(self) -> tuple[tuple[LayerForm, ...], tuple[Verified, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from archscope.analysis.formula import Polynomial
+from archscope.study import lower_bound
 from archscope.study.formula import Formula, LayerForm
 from archscope.study.summary import CONVENTION, shape_text
 from archscope.table import Column, Report, Row, Table
@@ -18,7 +19,8 @@ def formula_report(found: Formula) -> Report:
     keywords = ", ".join(f"{key}={value}" for key, value in found.keywords)
     title = f"{found.model}{f' ({keywords})' if keywords else ''} on {found.input}"
     totals = Table(title, _TOTAL_COLUMNS, _total_rows(found), _notes(found))
-    layers = tuple(_layer_row(form) for form in found.layers if form.layer.computes)
+    open_layers = frozenset(found.coverage.unknown_layers)
+    layers = tuple(_layer_row(form, open_layers) for form in found.layers if form.layer.computes)
     return Report(
         f"{found.model} in closed form",
         (totals, Table("Layers", _LAYER_COLUMNS, layers)),
@@ -40,14 +42,18 @@ _LAYER_COLUMNS = (
 def _total_rows(found: Formula) -> tuple[Row, ...]:
     multiples = ", ".join(f"{s} = {k}{part}" for s, (k, part) in found.multiples.items())
     rows = [Row(("Parameters", f"{found.params:,}"))]
-    for name, form in (("MACs", found.macs), ("Activation bytes", found.activation_bytes)):
-        rows.append(Row((name, "no closed form" if form is None else str(form))))
+    whole = (("MACs", found.macs), ("Activation bytes", found.activation_bytes))
+    for name, form in whole:
+        bounded = name == "MACs" and not found.coverage.complete
+        bound = frozenset({"formula"} if bounded else ())
+        rows.append(Row((name, "no closed form" if form is None else str(form)), lower_bound=bound))
         if form is not None and multiples:
-            rows.append(Row((f"{name}, {multiples}", str(found.reduced(form)))))
+            reduced = str(found.reduced(form))
+            rows.append(Row((f"{name}, {multiples}", reduced), lower_bound=bound))
     return tuple(rows)
 
 
-def _layer_row(form: LayerForm) -> Row:
+def _layer_row(form: LayerForm, open_layers: frozenset[str]) -> Row:
     layer = form.layer
     activations = None if form.activation_bytes is None else str(form.activation_bytes)
     call = f" (call {layer.call + 1})" if layer.call else ""
@@ -59,13 +65,16 @@ def _layer_row(form: LayerForm) -> Row:
             layer.params,
             str(form.macs),
             activations,
-        )
+        ),
+        lower_bound=frozenset({"macs"} if layer.name in open_layers else ()),
     )
 
 
 def _notes(found: Formula) -> tuple[str, ...]:
     strides = [f"{k} along {s}" for s, k in found.strides.items()]
     notes = [*found.notes, *growth(found)]
+    if not found.coverage.complete:
+        notes.insert(0, lower_bound.note(lower_bound.gap(found.coverage)))
     if strides:
         notes.append(
             f"Stride of the network: {', '.join(strides)}; at its multiples the floors go."

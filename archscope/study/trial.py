@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from archscope.errors import first_line
-from archscope.records import Dim, InputSpec, Layer, totals
+from archscope.records import Coverage, Dim, InputSpec, Layer, totals
 
 if TYPE_CHECKING:
     from torch import nn
@@ -102,6 +102,14 @@ class Trial:
         Raises:
             TrialError: the network fails.
         """
+        return self.count(values)[0]
+
+    def count(self, values: Mapping[str, int]) -> tuple[tuple[Layer, ...], Coverage]:
+        """Count one forward pass: every layer, and which operators have a formula.
+
+        Raises:
+            TrialError: the network fails.
+        """
         from archscope.analysis import calls, trace
         from archscope.study.call import network_call
         from archscope.study.failure import depends_on_values, place_of
@@ -109,11 +117,11 @@ class Trial:
         args, kwargs = network_call(self.subject, at(self.spec, values), None).on_meta()
         self.network.train(self.train)
         try:
-            log, _ = trace.run(self.network, args, kwargs, backward=False, on_meta=True)
+            log, coverage = trace.run(self.network, args, kwargs, backward=False, on_meta=True)
         except Exception as error:
             reason = first_line(error)
             raise TrialError(place_of(error), reason, depends_on_values(error)) from error
-        return calls.layers(log, False)
+        return calls.layers(log, False), coverage
 
 
 def at(spec: InputSpec, values: Mapping[str, Dim]) -> InputSpec:

@@ -11,6 +11,9 @@ from archscope.records import Check
 
 UNKNOWN = "no known reason"
 
+AS_FAR = "equal as far as it is counted"
+"""Of a count that is a lower bound: both may leave out the same."""
+
 TITLES = {"macs": "MACs", "macs_training": "MACs with backward", "params": "Params"}
 
 
@@ -45,6 +48,7 @@ class Figure:
         reasons: why they part.
         partings: the layers where they part, of tools that tell single layers.
         failure: what the tool raised.
+        gap: operators without a formula, which make `ours` a lower bound, and where they ran.
     """
 
     quantity: str
@@ -55,6 +59,7 @@ class Figure:
     reasons: tuple[str, ...] = ()
     partings: tuple[Parting, ...] = ()
     failure: str = ""
+    gap: str = ""
 
     @property
     def check(self) -> Check | None:
@@ -85,6 +90,8 @@ class Figure:
         if self.theirs is None:
             return f"fails: {self.failure}"
         if self.agrees:
+            if self.gap:
+                return AS_FAR
             return "equal" if not self.tolerance else "equal as stated"
         return "; ".join(self.reasons) or UNKNOWN
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib import util
 from typing import TYPE_CHECKING, Any
 
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Dim, Layer
+from archscope.study import lower_bound
 from archscope.study.habits import HABITS
 from archscope.study.journal import Journal, versions
 from archscope.study.peers import PEERS, Peer, PeerCount
@@ -58,6 +59,8 @@ def verify(
     counts = _peer_counts(subject, call, analysis.executed_on == "meta", peers)
     figures = [_figure(count, analysis, ran) for count in counts]
     figures += _published(analysis, input is None and batch is None and not keywords)
+    gap = lower_bound.gap(analysis.coverage)
+    figures = [f if f.quantity == "params" else replace(f, gap=gap) for f in figures]
     return Verification(analysis.model, str(analysis.input), tuple(figures))
 
 

@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from archscope.study import lower_bound
 from archscope.study.verification import TITLES, UNKNOWN, Figure, Parting, Verification
 from archscope.table import Column, Report, Row, Table
 
@@ -58,11 +59,16 @@ def _tables(verification: Verification) -> Iterator[Table]:
                 figure.ours,
                 None if figure.theirs is None else figure.theirs - figure.ours,
                 figure.verdict,
-            )
+            ),
+            lower_bound=frozenset({"ours"} if figure.gap else ()),
         )
         for figure in verification.figures
     )
-    notes = ("Tools that state FLOPs are halved; MACs are multiply-accumulates.",)
+    gaps = dict.fromkeys(figure.gap for figure in verification.figures if figure.gap)
+    notes = (
+        "Tools that state FLOPs are halved; MACs are multiply-accumulates.",
+        *map(lower_bound.note, gaps),
+    )
     yield Table(title, TOTALS, rows, notes)
     parted = tuple(row for figure in verification.figures for row in _layer_rows(figure))
     if parted:
@@ -86,7 +92,9 @@ def _data(found: Iterable[Verification]) -> Table:
     for verification in found:
         for figure in verification.figures:
             shared = (verification.model, figure.quantity, figure.source)
-            rows.append(Row((*shared, None, None, figure.theirs, figure.ours, figure.verdict)))
+            bound = frozenset({"ours"} if figure.gap else ())
+            cells = (*shared, None, None, figure.theirs, figure.ours, figure.verdict)
+            rows.append(Row(cells, lower_bound=bound))
             rows += [
                 Row((*shared, p.name, p.kind, p.theirs, p.ours, p.reason or UNKNOWN))
                 for p in figure.partings
@@ -131,7 +139,8 @@ def _overview_row(verification: Verification, sources: Sequence[str]) -> Row:
     figures = {_column(figure): figure for figure in verification.figures}
     macs = next((f.ours for f in verification.figures if f.quantity == "macs"), None)
     cells = [_short(figures[source]) if source in figures else None for source in sources]
-    return Row((verification.model, macs, *cells))
+    bound = any(f.gap for f in verification.figures)
+    return Row((verification.model, macs, *cells), lower_bound=frozenset({"macs"} if bound else ()))
 
 
 def _short(figure: Figure) -> str:

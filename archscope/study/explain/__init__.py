@@ -11,7 +11,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from archscope.errors import ArchscopeError
-from archscope.records import Analysis, Layer
+from archscope.records import Analysis, Coverage, Layer
+from archscope.study import lower_bound
 from archscope.study.analyse import analyse, saved_record
 from archscope.study.explain import dense, others, windows
 from archscope.study.summary import CONVENTION, shape_text
@@ -80,7 +81,8 @@ def explain_report(analysis: Analysis, patterns: Sequence[str] = ()) -> Report:
     derivations = [
         derivation
         for layer, children in _with_children(analysis)
-        if id(layer) in chosen and (derivation := _derivation(layer, children)) is not None
+        if id(layer) in chosen
+        and (derivation := _derivation(layer, children, analysis.coverage)) is not None
     ]
     keywords = ", ".join(f"{key}={value}" for key, value in analysis.keywords)
     title = f"{analysis.model}{f' ({keywords})' if keywords else ''} on {analysis.input}"
@@ -130,7 +132,7 @@ def _with_children(analysis: Analysis) -> list[tuple[Layer, list[Layer]]]:
     return paired
 
 
-def _derivation(layer: Layer, children: Sequence[Layer]) -> Derivation | None:
+def _derivation(layer: Layer, children: Sequence[Layer], coverage: Coverage) -> Derivation | None:
     """The steps of one call, `None` for a container that does nothing itself."""
     if not layer.called:
         text = f"{layer.params:,} parameters that no call of this input uses."
@@ -141,6 +143,10 @@ def _derivation(layer: Layer, children: Sequence[Layer]) -> Derivation | None:
         steps = others.container(layer, children)
     else:
         steps = others.anything(layer)
+    if layer.name in coverage.unknown_layers:
+        text = f"{', '.join(coverage.unknown)} {lower_bound.UNCOUNTED}"
+        steps = [step for step in steps if step.label != "Work"]
+        steps.append(Step("Lower bound", text, "prose"))
     return Derivation(_title(layer), tuple(steps)) if steps else None
 
 
@@ -157,15 +163,19 @@ def _title(layer: Layer) -> str:
 def _totals(analysis: Analysis) -> Derivation:
     """The sums over every layer, explained ones and others."""
     whole = analysis.total
+    least = "" if analysis.coverage.complete else "≥ "
     steps = [
         Step("Parameters", f"{whole.params:,}"),
-        Step("MACs", f"{whole.macs:,}"),
-        Step("flops", f"2·{whole.macs:,} = {whole.flops:,}"),
+        Step("MACs", f"{least}{whole.macs:,}"),
+        Step("flops", f"{least}2·{whole.macs:,} = {whole.flops:,}"),
     ]
     if whole.macs_backward is not None:
         ratio = f" ({whole.macs_backward / whole.macs:.3f}× forward)" if whole.macs else ""
-        steps.append(Step("Backward MACs", f"{whole.macs_backward:,}{ratio}", "prose"))
-    steps.append(Step("Elementwise", f"{whole.elementwise:,}"))
+        steps.append(Step("Backward MACs", f"{least}{whole.macs_backward:,}{ratio}", "prose"))
+    steps.append(Step("Elementwise", f"{least}{whole.elementwise:,}"))
+    if least:
+        text = lower_bound.note(lower_bound.gap(analysis.coverage))
+        steps.append(Step("Lower bound", text, "prose"))
     steps.append(Step("Convention", CONVENTION, "prose"))
     return Derivation(f"Totals of {analysis.model} on {analysis.input}", tuple(steps))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +11,7 @@ from archscope.cli.options import batch_size, network_options, output_option
 
 if TYPE_CHECKING:
     from archscope.records import Dim, Profile
+    from archscope.study.groups import GroupSweep
 
 
 @click.command()
@@ -57,7 +59,33 @@ def command(
         input=asked.input,
         batch=asked.batch,
     )
-    emit(group_report(sweep, measured), outputs)
+    emit(group_report(sweep, measured, _unused_notes(sweep, profiles, measured)), outputs)
+
+
+def _unused_notes(
+    sweep: GroupSweep, paths: Sequence[str], profiles: Sequence[Profile]
+) -> list[str]:
+    """A sentence for each file whose times stand in no row.
+
+    Raises:
+        ArchscopeError: one is of another network.
+    """
+    from archscope.errors import ArchscopeError
+    from archscope.study.group_tables import unused
+
+    assert sweep.base.analysis is not None
+    swept = sweep.base.analysis.model
+    notes = []
+    for path, profile, reason in zip(paths, profiles, unused(sweep, profiles), strict=True):
+        if reason and profile.model != swept:
+            raise ArchscopeError(
+                f"--profile {path}",
+                f"measured {profile.model}, which is no row of {swept}'s ({reason})",
+                "leave it out",
+            )
+        if reason:
+            notes.append(f"Times of {path} are not used: {reason}.")
+    return notes
 
 
 def _profile(path: str, batch: Dim | None) -> Profile:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
-from archscope.records import Analysis, Profile, totals
+from archscope.records import Analysis, Dim, InputSpec, Profile, totals
 from archscope.study.groups import PER_GROUP, Equal, GroupSweep, Member
 from archscope.study.summary import CONVENTION
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
@@ -47,12 +48,15 @@ _OPTIONAL = ("forward_seconds", "backward_seconds", "top1_error", "problem")
 _FRACTIONS = ("group_conv_params_ratio", "group_conv_macs_ratio")
 
 
-def group_report(sweep: GroupSweep, profiles: Sequence[Profile] = ()) -> Report:
+def group_report(
+    sweep: GroupSweep, profiles: Sequence[Profile] = (), notes: Sequence[str] = ()
+) -> Report:
     """One table a view, with the charts over the group count.
 
     Args:
         sweep: what was counted.
         profiles: measured networks; each joins the rows that count as it does.
+        notes: sentences to stand below the last table; see `unused`.
     """
     values = {
         view: [_values(sweep, member, profiles) for member in members]
@@ -60,10 +64,11 @@ def group_report(sweep: GroupSweep, profiles: Sequence[Profile] = ()) -> Report:
     }
     told = {key for rows in values.values() for row in rows for key in row if row[key] is not None}
     shown = [c for c in COLUMNS if c.key not in _OPTIONAL or c.key in told]
-    tables = tuple(_table(sweep, view, rows, shown, profiles) for view, rows in values.items())
+    tables = [_table(sweep, view, rows, shown, profiles) for view, rows in values.items()]
+    tables[-1] = replace(tables[-1], notes=(*notes, *tables[-1].notes))
     assert sweep.base.analysis is not None
     title = f"Group counts of {sweep.base.analysis.model}"
-    return Report(title, tables, _charts(title, values), data=_data(title, values))
+    return Report(title, tuple(tables), _charts(title, values), data=_data(title, values))
 
 
 def same_network(analysis: Analysis, profile: Profile) -> bool:
@@ -76,6 +81,50 @@ def same_network(analysis: Analysis, profile: Profile) -> bool:
     if not (isinstance(batches[0], int) and isinstance(batches[1], int)):
         return False
     return mine.params == other.params and mine.macs * batches[1] == other.macs * batches[0]
+
+
+def unused(sweep: GroupSweep, profiles: Sequence[Profile]) -> list[str]:
+    """Of each profile, why its times stand in no row; empty where they do."""
+    taken: set[int] = set()
+    reasons = []
+    for profile in profiles:
+        rows = {
+            index
+            for index, member in enumerate(_members(sweep))
+            if member.analysis is not None and same_network(member.analysis, profile)
+        }
+        if not rows:
+            reasons.append(_no_row(sweep, profile))
+        elif not {"forward", "backward"} & profile.phases.keys():
+            reasons.append("it holds no forward or backward time")
+        elif rows <= taken:
+            reasons.append("the times of an earlier file stand in its rows")
+        else:
+            reasons.append("")
+        taken |= rows
+    return reasons
+
+
+def _members(sweep: GroupSweep) -> Iterator[Member]:
+    for members in sweep.views.values():
+        yield from members
+
+
+def _no_row(sweep: GroupSweep, profile: Profile) -> str:
+    """Why no row counts as a profile does."""
+    assert sweep.base.analysis is not None
+    counted = sweep.base.analysis.input
+    if profile.analysis is None:
+        return "it holds no count to find its row by"
+    if _sides(profile.input) != _sides(counted):
+        return f"it is measured on {profile.input}, and the rows count {counted}"
+    total = profile.analysis.total
+    return f"no row has its {total.params:,} parameters and {si(total.macs)}MACs"
+
+
+def _sides(spec: InputSpec) -> list[tuple[Dim, ...]]:
+    """Shapes without the batch."""
+    return [tensor.shape[1:] if tensor.batched else tensor.shape for tensor in spec.tensors]
 
 
 def _values(sweep: GroupSweep, member: Member, profiles: Sequence[Profile]) -> dict[str, Cell]:

@@ -8,7 +8,10 @@ import time
 
 import pytest
 
+from archscope import archive
 from archscope.cli import run
+from archscope.records import Environment, Measurement, Profile
+from archscope.study.analyse import analyse
 
 SWEEP = [sys.executable, "-m", "archscope", "sweep", "lenet"]
 
@@ -81,6 +84,50 @@ def test_a_record_without_times_is_no_profile(tmp_path, capsys):
     capsys.readouterr()
     assert run(["sweep-groups", "1,2", "--profile", str(record)]) == 2
     assert "holds no times" in capsys.readouterr().err
+
+
+def measured(path, model, phases=("forward", "backward"), **asked):
+    """A file of times of a network, as `profile -o` writes it."""
+    analysis = analyse(model, backward=True, **asked)
+    times = {phase: Measurement((0.25,), 0.2, 0.3) for phase in phases}
+    profile = Profile(
+        model, analysis.input, Environment("cpu"), times, keywords=analysis.keywords,
+        analysis=analysis,
+    )  # fmt: skip
+    path.write_text(archive.dumps(profile))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"input": "3x160x160"}, "it is measured on 1×3×160×160, and the rows count 1×3×224×224"),
+        ({"keywords": {"groups": 2}}, "no row has its {params:,} parameters and"),
+        ({"phases": ("inference",)}, "it holds no forward or backward time"),
+    ],
+    ids=["input", "width", "phases"],
+)
+def test_sweep_groups_says_why_a_file_of_times_is_in_no_row(tmp_path, capsys, asked, reason):
+    path = measured(tmp_path / "run.json", "resnet50", **asked)
+    assert run(["sweep-groups", "1,2", "--equal", "none", "--profile", path]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    params = archive.load(path).analysis.total.params
+    assert f"Times of {path} are not used: {reason.format(params=params)}" in printed
+
+
+def test_of_two_files_of_one_row_the_later_is_named(tmp_path, capsys):
+    files = [measured(tmp_path / f"{name}.json", "resnet50") for name in ("one", "two")]
+    given = [argument for path in files for argument in ("--profile", path)]
+    assert run(["sweep-groups", "1,2", "--equal", "none", *given]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "one.json are not used" not in printed
+    assert f"Times of {files[1]} are not used: the times of an earlier file stand" in printed
+
+
+def test_sweep_groups_refuses_the_times_of_another_network(tmp_path, capsys):
+    path = measured(tmp_path / "lenet.json", "lenet")
+    assert run(["sweep-groups", "1,2", "--equal", "none", "--profile", path]) == 2
+    assert "measured lenet, which is no row of resnet50's (it is" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["sweep", "check"])

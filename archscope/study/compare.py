@@ -212,7 +212,8 @@ def compare_report(
 
         tables = [architecture_table([(c.label, c.analysis) for c in chosen])]
     else:
+        from archscope.study.compare_settings import settings_tables
         from archscope.study.compare_tables import stage_tables, totals_tables
 
-        tables = [*totals_tables(chosen), *stage_tables(chosen)]
+        tables = [*totals_tables(chosen), *settings_tables(chosen), *stage_tables(chosen)]
     return Report(title, (*first, *tables), charts(chosen))

@@ -32,7 +32,12 @@ NONE = "none"
 EQUAL_COST = 0.05
 """Totals within this share of each other count as equal in the sentence below the totals."""
 
-PROFILED_NOTE = "Times of layers are from profiled steps, which take longer than those timed whole."
+NONE_NOTE = f"{NONE}: the 95 % intervals of the two medians overlap, so no difference is shown."
+
+PROFILED_NOTE = (
+    "Times of layers are from profiled steps, which take longer, so the totals here are not the "
+    "medians timed whole."
+)
 
 PLACES = {
     HEAD: "in the head",
@@ -96,7 +101,10 @@ def totals_tables(chosen: Sequence[Contender]) -> list[Table]:
         title = _totals_title(chosen) + (f" ({index + 1} of {len(blocks)})" if index else "")
         last = index == len(blocks) - 1
         notes = _totals_notes(chosen) if last else ()
-        tables.append(Table(title, _totals_columns(block), _totals_rows(block, chosen), notes))
+        rows = _totals_rows(block, chosen)
+        if any(NONE in row.cells for row in rows):
+            notes = (NONE_NOTE, *notes)
+        tables.append(Table(title, _totals_columns(block), rows, notes))
     return tables
 
 

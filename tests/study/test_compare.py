@@ -15,6 +15,7 @@ from archscope.render.plain import csv_text
 from archscope.study.analyse import analyse
 from archscope.study.compare import Contender, compare_report, contenders, matched
 from archscope.study.compare_charts import pareto_front
+from archscope.study.compare_settings import settings_tables
 from archscope.study.compare_tables import overlap, stage_tables, totals_tables
 from archscope.table import Table
 
@@ -167,8 +168,35 @@ def test_a_measured_difference_inside_the_intervals_is_none(pair: tuple[Contende
     assert cell(table, "Inference latency", "resnext50_32x4d ratio") == "none"
     assert cell(table, "Samples a second", "resnext50_32x4d ratio") == "none"
     assert best(table, "Inference latency") == frozenset()
+    assert table.notes[0].startswith("none: the 95 % intervals of the two medians overlap")
     note = stage_tables(close)[-1].notes[0]
     assert note == "Difference in the whole inference time: none, the intervals overlap."
+
+
+def test_the_settings_that_differ_are_told_in_a_table(pair: tuple[Contender, ...]) -> None:
+    adam = {"date": "today", "threads": "2", "dtype": "default", "optimizer": "adam"}
+    amp = {"date": "yesterday", "threads": "2", "dtype": "default", "optimizer": "sgd"}
+    one, two = (timed(contender, 10e-3, 0.1e-3) for contender in pair)
+
+    def measured(contender: Contender, facts: dict[str, str]) -> Contender:
+        assert contender.profile is not None
+        environment = Environment("cpu", tuple(facts.items()))
+        return replace(contender, profile=replace(contender.profile, environment=environment))
+
+    chosen = [measured(one, adam), measured(two, {**amp, "autocast": "on"})]
+    table = next(t for t in compare_report(chosen).tables if "settings" in t.title)
+    assert [row.cells for row in table.rows] == [
+        ("autocast", "off", "on"),
+        ("optimizer", "adam", "sgd"),
+    ]
+    assert not settings_tables([measured(one, adam), measured(two, {**adam, "date": "later"})])
+    assert not settings_tables([measured(one, adam), pair[1]])
+
+
+def test_totals_of_layer_times_are_told_from_the_medians(pair: tuple[Contender, ...]) -> None:
+    apart = [timed(pair[0], 10e-3, 0.1e-3), timed(pair[1], 12e-3, 0.1e-3)]
+    assert any("not the medians" in note for note in stage_tables(apart)[-1].notes)
+    assert not any("overlap" in note for note in totals_tables(apart)[0].notes)
 
 
 def test_too_few_runs_have_neither_interval_nor_winner(pair: tuple[Contender, ...]) -> None:

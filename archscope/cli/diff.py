@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import click
 
-from archscope.cli.options import output_option
+from archscope.cli.options import batch_option, batch_size, input_option, output_option
 
 
 @click.command()
 @click.argument("old")
 @click.argument("new")
+@input_option
+@batch_option
 @output_option
-def command(old: str, new: str, outputs: tuple[str, ...]) -> None:
+def command(
+    old: str, new: str, input_text: str | None, batch: str | None, outputs: tuple[str, ...]
+) -> None:
     """What changed from OLD to NEW, layer by layer.
 
     Each is a record saved with `-o run.json`, or the name of a network.
     A renamed layer is known by its shapes and its place.
+    `--input` and `--batch` hold for what is named rather than saved; of a file with several
+    batches, `--batch` chooses.
     """
     from archscope.cli.output import check_outputs, emit
-    from archscope.study.analyse import analyse
-    from archscope.study.diff import diff_report
+    from archscope.study.diff import counted, diff_report
 
     check_outputs(outputs)
-    emit(diff_report(analyse(old), analyse(new)), outputs)
+    pair = counted(old, new, input=input_text, batch=batch_size(batch))
+    emit(diff_report(*pair), outputs)

@@ -40,7 +40,9 @@ def command(
     if save is not None and not save.endswith(".json"):
         raise ArchscopeError(f"--save {save}", "is no JSON file", "name one like verify.json")
     check_outputs(() if save is None else (save,))
-    if every == bool(models):
+    if every and models:
+        raise ArchscopeError("--all", "excludes named networks", f"leave out {models[0]} or --all")
+    if not (every or models):
         raise ArchscopeError("verify", "needs networks or --all", "name networks, or give --all")
     if (resume or journal_path) and not every:
         raise ArchscopeError(

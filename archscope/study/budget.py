@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from archscope.errors import ArchscopeError
-from archscope.records import Analysis, Layer
+from archscope.records import Analysis, Dim, Layer
 from archscope.study import lower_bound
 from archscope.study.analyse import analyse, saved_record
 from archscope.study.budget_file import Budget, Limits, Quantity
 from archscope.study.diff import changes
+from archscope.study.recall import saved_profiles
 from archscope.table import Cell, Column, Report, Row, Table, Unit
 from archscope.units import binary_bytes, seconds, si
 
@@ -116,11 +118,15 @@ def check(budgets: Sequence[Budget]) -> tuple[Outcome, ...]:
 
 def _outcomes(budget: Budget) -> Iterator[Outcome]:
     keywords = dict(budget.keywords)
-    if saved_record(budget.model) is not None:
-        analysis = analyse(budget.model)
-    else:
+    _choosable(budget, budget.model, budget.batch)
+    try:
         analysis = analyse(budget.model, input=budget.input, batch=budget.batch, keywords=keywords)
-    baseline = None if budget.baseline is None else analyse(budget.baseline)
+    except ArchscopeError as error:
+        raise _in_toml(error, budget) from error
+    baseline = None
+    if budget.baseline is not None:
+        _choosable(budget, budget.baseline, analysis.input.batch)
+        baseline = analyse(saved_record(budget.baseline, analysis.input.batch))
     if baseline is not None and baseline.input != analysis.input:
         raise ArchscopeError(
             str(budget.baseline),
@@ -134,13 +140,38 @@ def _outcomes(budget: Budget) -> Iterator[Outcome]:
             yield Outcome(budget.model, quantity, _run(budget, quantity, keywords), limit)
 
 
+def _choosable(budget: Budget, path: str, batch: Dim | None) -> None:
+    """Refuse a file of several batches of which none is chosen."""
+    held = [profile.input.batch for profile in saved_profiles(path)]
+    if len(held) > 1 and batch not in held:
+        asked = "" if batch is None else f", not {batch}"
+        raise ArchscopeError(
+            path,
+            f"holds batches {', '.join(map(str, held))}{asked}",
+            f"choose one in {budget.file} with batch = {held[0]}",
+        )
+
+
+def _in_toml(error: ArchscopeError, budget: Budget) -> ArchscopeError:
+    """The same mistake in the words of a budget, which has keys where others have options."""
+    if not error.argument.startswith("--"):
+        return error
+    argument = f"{budget.file}: {budget.model}, {error.argument.removeprefix('--')}"
+    key = error.argument.removeprefix("--").partition(" ")[0]
+    example = re.fullmatch(r"give one like (\S+)|its default is --input (\S+)", error.remedy)
+    remedy = f'write {key} = "{example[1] or example[2]}"' if example else error.remedy
+    return ArchscopeError(argument, error.problem, remedy)
+
+
 def _counted(
     budget: Budget, limits: Limits, analysis: Analysis, baseline: Analysis | None
 ) -> Iterator[Outcome]:
     chosen = _matching(analysis, limits.pattern)
     if not chosen and not (baseline is not None and _matching(baseline, limits.pattern)):
         raise ArchscopeError(
-            limits.pattern, f"matches no layer of {budget.model}", "see archscope summary --all"
+            f'{budget.file}: match = "{limits.pattern}"',
+            f"matches no layer of {budget.model}",
+            f"see archscope summary {budget.model} --all",
         )
     for quantity, read in READ.items():
         value = sum(map(read, chosen))

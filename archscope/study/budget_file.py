@@ -28,6 +28,9 @@ READERS: Mapping[Quantity, tuple[Callable[[str, str], float], str]] = {
 }
 """How each limit is read, and how it is written."""
 
+WITH_UNIT = frozenset({"activations", "memory", "latency"})
+"""Whose limits need a unit: a bare 20 may be meant in milliseconds as well as in seconds."""
+
 COUNTED: tuple[Quantity, ...] = ("params", "macs", "activations")
 """What each layer has, and a saved record holds."""
 
@@ -57,6 +60,7 @@ class Budget:
         input, batch, keywords: as for `analyse`.
         device: where latency is measured.
         limits: of the network, then of its layers.
+        file: the file that says so, for messages.
     """
 
     model: str
@@ -66,6 +70,7 @@ class Budget:
     batch: int | None = None
     keywords: tuple[tuple[str, Any], ...] = ()
     device: str = "cpu"
+    file: str = "budget"
 
 
 _LIMIT_KEYS = (*(f"max_{quantity}" for quantity in READERS), "max_growth")
@@ -136,6 +141,7 @@ class _Reader:
                 for key, value in keywords.items()
             ),
             device=self.text(table, "device", place) or "cpu",
+            file=self.path,
         )
 
     def layer_limits(
@@ -167,10 +173,13 @@ class _Reader:
     def limit(self, value: Any, quantity: Quantity, place: str) -> float:
         reader, example = READERS[quantity]
         key = f"{self.path}: {place}, max_{quantity}"
-        if type(value) in (int, float) and value >= 0:
+        number = type(value) in (int, float) and value >= 0
+        if number and quantity not in WITH_UNIT:
             return float(value)
-        if not isinstance(value, str):
+        if not (number or isinstance(value, str)):
             raise ArchscopeError(key, f"{value!r} is no quantity", f'write it like "{example}"')
+        if quantity in WITH_UNIT and (number or value.strip()[-1:].isdigit()):
+            raise ArchscopeError(key, f"{value!r} has no unit", f'write it like "{example}"')
         return reader(value, key)
 
     def growth(self, value: Any, place: str) -> dict[Quantity, float]:

@@ -8,8 +8,9 @@ from difflib import SequenceMatcher
 from itertools import groupby
 from typing import Literal
 
-from archscope.records import Analysis, Layer
+from archscope.records import Analysis, Dim, Layer
 from archscope.study import lower_bound
+from archscope.study.analyse import analyse, saved_record
 from archscope.study.summary import shape_text
 from archscope.table import Cell, Column, Report, Row, Table, Unit
 
@@ -85,6 +86,31 @@ class Change:
             return []
         old, new = _facts(self.old), _facts(self.new)
         return [key for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)]
+
+
+def counted(
+    old: str, new: str, *, input: str | None = None, batch: Dim | None = None
+) -> tuple[Analysis, Analysis]:
+    """Count what is named, and read what is saved.
+
+    Args:
+        old: a name, or the path of a saved record.
+        new: the same.
+        input: as for `analyse`, for what is named.
+        batch: as for `analyse`, for what is named; of a saved file with several it chooses one.
+
+    Raises:
+        ArchscopeError: one cannot be counted or read; both are saved on another input.
+    """
+    records = [saved_record(model, batch) for model in (old, new)]
+    if None not in records:
+        first, second = (analyse(model, input=input, batch=batch) for model in (old, new))
+        return first, second
+    first, second = (
+        analyse(model, input=input, batch=batch) if record is None else analyse(record)
+        for model, record in zip((old, new), records, strict=True)
+    )
+    return first, second
 
 
 def changes(old: Analysis, new: Analysis) -> tuple[Change, ...]:

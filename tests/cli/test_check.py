@@ -79,3 +79,18 @@ def test_diff_of_two_saved_versions(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_the_documented_budget_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     example = Path(__file__).parents[2] / "docs" / "ci" / "budget.toml"
     assert run(["check", str(example)]) == 0
+
+
+def test_diff_of_two_classes_on_an_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nets = tmp_path / "nets.py"
+    nets.write_text(
+        "from torch import nn\n"
+        "def old(): return nn.Linear(4, 4)\n"
+        "def new(): return nn.Linear(4, 5)\n"
+    )
+    assert run(["diff", f"{nets}:old", f"{nets}:new"]) == 2
+    assert "--input: is needed" in capsys.readouterr().err
+    assert run(["diff", f"{nets}:old", f"{nets}:new", "--input", "4", "--batch", "3"]) == 0
+    assert "out_features 4 → 5" in capsys.readouterr().out

@@ -109,3 +109,8 @@ def test_the_cache_tells_what_it_holds_and_forgets_it(
     assert capsys.readouterr().out == "Removed 1 answer, 33 B.\n"
     assert run(["cache", "clear"]) == 0
     assert capsys.readouterr().out == "Nothing was kept.\n"
+
+
+def test_all_and_named_networks_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["verify", "lenet", "--all"]) == 2
+    assert "--all: excludes named networks; leave out lenet" in capsys.readouterr().err

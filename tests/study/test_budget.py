@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from archscope import archive
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis
+from archscope.study import analyse as analyse_module
 from archscope.study import budget as budgets
 from archscope.study.analyse import analyse
 from archscope.study.budget import Outcome, check, github, junit, plain
@@ -119,6 +121,24 @@ def test_latency_is_the_median_of_an_inference(
         ('[[budget]]\nmodel = "lenet"\nmax_macs = true', "max_macs: True is no quantity"),
         ('[[budget]]\nmodel = "lenet"\nmax_macs = -1', "max_macs: -1 is no quantity"),
         ('[[budget]]\nmodel = "lenet"\nmax_growth = "2%"', "max_growth: has no baseline"),
+        (
+            '[[budget]]\nmodel = "lenet"\nmax_latency = "20"',
+            "max_latency: '20' has no unit; write it like \"20ms\"",
+        ),
+        ('[[budget]]\nmodel = "lenet"\nmax_latency = 20', "max_latency: 20 has no unit"),
+        (
+            '[[budget]]\nmodel = "lenet"\nmax_memory = "5 "',
+            "max_memory: '5 ' has no unit; write it like \"3GiB\"",
+        ),
+        ('[[budget]]\nmodel = "lenet"\nmax_activations = "1e6"', "max_activations: '1e6' has no"),
+        (
+            '[[budget]]\nmodel = "lenet"\n[[budget.layers]]\nmatch = "zzz*"\nmax_macs = 1',
+            'match = "zzz*": matches no layer of lenet',
+        ),
+        (
+            '[[budget]]\nmodel = "lenet"\ninput = "3x5x5"\nmax_macs = 1',
+            'write input = "1x28x28"',
+        ),
         ('[[budget]]\nmodel = "lenet"\nbatch = 0\nmax_macs = 1', "batch: 0 is no batch size"),
         (
             '[[budget]]\nmodel = "lenet"\nbaseline = "lenet.json"\nmax_growth = "much"',
@@ -188,3 +208,39 @@ def test_a_record_without_layers_of_its_own_is_no_traceback(tmp_path: Path) -> N
     (tmp_path / "empty.json").write_text(archive.dumps(empty))
     with pytest.raises(ArchscopeError, match="matches no layer"):
         outcomes(tmp_path, '[[budget]]\nmodel = "empty.json"\nmax_macs = 1\n')
+
+
+@pytest.fixture
+def several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of several batches, without the measuring."""
+    held = {batch: analyse("lenet", batch=batch) for batch in (2, 4)}
+    profiles = tuple(SimpleNamespace(input=analysis.input) for analysis in held.values())
+    path = tmp_path / "several.json"
+    whole = analyse_module.saved_record
+    monkeypatch.setattr(
+        budgets, "saved_profiles", lambda name: profiles if name == str(path) else ()
+    )
+    monkeypatch.setattr(
+        analyse_module,
+        "saved_record",
+        lambda name, batch=None: held[batch] if name == str(path) else whole(name, batch),
+    )
+    monkeypatch.setattr(budgets, "saved_record", analyse_module.saved_record)
+    return path
+
+
+def test_batch_chooses_from_a_file_of_several(several: Path) -> None:
+    text = f'[[budget]]\nmodel = "{several.name}"\nmax_macs = 1\n'
+    with pytest.raises(ArchscopeError, match=r"holds batches 2, 4; choose one in .*budget.toml"):
+        outcomes(several.parent, text)
+    with pytest.raises(ArchscopeError, match=r"holds batches 2, 4, not 3; .* batch = 2"):
+        outcomes(several.parent, text + "batch = 3\n")
+    (found,) = outcomes(several.parent, text + "batch = 4\n")
+    assert found.value == 4 * LENET_MACS
+
+
+def test_a_baseline_of_several_batches_is_read_at_the_network_s(several: Path) -> None:
+    text = f'[[budget]]\nmodel = "lenet"\nbaseline = "{several.name}"\nmax_growth = "0%"\n'
+    assert all(outcome.passed for outcome in outcomes(several.parent, text + "batch = 2\n"))
+    with pytest.raises(ArchscopeError, match=r"holds batches 2, 4, not 1; .* batch = 2"):
+        outcomes(several.parent, text)

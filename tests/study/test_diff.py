@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from torch import nn
 
+from archscope import archive
+from archscope.errors import ArchscopeError
 from archscope.records import Analysis
 from archscope.study.analyse import analyse
-from archscope.study.diff import Change, changes, diff_report
+from archscope.study.diff import Change, changes, counted, diff_report
 
 
 def stack(*layers: nn.Module) -> Analysis:
@@ -112,3 +115,14 @@ def test_the_changes_add_up_to_the_totals(old: str, new: str) -> None:
 def test_different_inputs_are_said() -> None:
     report = diff_report(analyse("lenet"), analyse("lenet", batch=2))
     assert any("different inputs: 1×1×28×28 and 2×1×28×28" in n for n in report.tables[1].notes)
+
+
+def test_input_and_batch_are_for_what_is_named(tmp_path: Path) -> None:
+    saved = tmp_path / "lenet.json"
+    saved.write_text(archive.dumps(analyse("lenet", batch=2)))
+    old, new = counted(str(saved), "lenet", batch=4)
+    assert (old.input.batch, new.input.batch) == (2, 4)
+    both = counted("vgg11", "vgg11", input="3x64x64", batch=2)
+    assert [str(analysis.input) for analysis in both] == ["2×3×64×64"] * 2
+    with pytest.raises(ArchscopeError, match="a saved record cannot be counted anew"):
+        counted(str(saved), str(saved), batch=4)

@@ -50,7 +50,7 @@ def count(model: Any, **options: Any) -> Analysis:
     Raises:
         ArchscopeError: as `analyse`.
     """
-    if saved_record(model) is not None:
+    if saved_record(model, options.get("batch")) is not None:
         return analyse(model, **options)
     try:
         return analyse(model, backward=True, **options)

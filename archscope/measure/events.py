@@ -52,6 +52,7 @@ class Call:
         index: 0 for the module's first call in its step.
         recomputed: whether it ran inside the backward pass (activation checkpointing).
         first, last: autograd sequence numbers [first, last) handed out while it ran.
+        in_network: False for the loss.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Call:
     recomputed: bool = False
     first: int = 0
     last: int = 0
+    in_network: bool = True
 
 
 @dataclass(slots=True)

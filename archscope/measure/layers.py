@@ -16,10 +16,10 @@ from torch.profiler import ProfilerActivity, record_function
 from archscope.measure import events
 from archscope.measure.clock import synchronizer
 from archscope.measure.events import Call, Credit, Trace
-from archscope.measure.step import Step
+from archscope.measure.step import Loss, Step
 from archscope.records import LayerTime
 
-# Rows that are no module of the network stand in brackets, as its modules cannot.
+# Rows that are no module of the network stand in brackets and have `in_network` False.
 HOST_GAP = "[between operators]"
 DEVICE_GAP = "[GPU idle / launch gap]"
 OVERLAP = "[overlapping kernels]"
@@ -68,7 +68,10 @@ class CallRecorder:
         name = self._names[module]
         index = self._counts[name, self.in_backward]
         self._counts[name, self.in_backward] += 1
-        call = Call(name, type(module).__name__, index, self.in_backward)
+        call = Call(
+            name, type(module).__name__, index, self.in_backward,
+            in_network=not isinstance(module, Loss),
+        )  # fmt: skip
         opened = _range(f"{events.CALL}{len(self.calls)}")
         self.calls.append(call)
         self._open.append((call, opened))
@@ -164,7 +167,7 @@ def times(trace: Trace, calls: list[Call], latency: float | None = None) -> Laye
     kept = _middle_half(kept, events.busy(credits) if trace.device else lengths)
     credits = [credit for credit in credits if credit.step in kept]
     rows = _rows(credits, calls, len(kept))
-    busy = sum(row.total_seconds for row in rows if row.name != HOST_GAP)
+    busy = sum(row.total_seconds for row in rows if row.in_network or row.name != HOST_GAP)
     if trace.device:
         summed, by_step = busy, events.busy(credits)
         busy = statistics.fmean(by_step.get(step, 0) for step in kept) / 1e9
@@ -180,9 +183,11 @@ def times(trace: Trace, calls: list[Call], latency: float | None = None) -> Laye
 
 def _device_rest(summed: float, busy: float, latency: float) -> list[LayerTime]:
     """Rows that lead from the sum of all kernels to the step's latency."""
-    rest = [LayerTime(DEVICE_GAP, "latency − busy", 0, {"idle": max(0.0, latency - busy)})]
+    idle = {"idle": max(0.0, latency - busy)}
+    rest = [LayerTime(DEVICE_GAP, "latency − busy", seconds=idle, in_network=False)]
     if summed > busy * (1 + 1e-6):
-        rest.insert(0, LayerTime(OVERLAP, "counted twice above", 0, {"overlap": busy - summed}))
+        twice = {"overlap": busy - summed}
+        rest.insert(0, LayerTime(OVERLAP, "counted twice above", seconds=twice, in_network=False))
     return rest
 
 
@@ -213,6 +218,7 @@ def _rows(credits: Sequence[Credit], calls: Sequence[Call], steps: int) -> list[
     seconds: dict[tuple[str, str, int], dict[str, float]]
     seconds = defaultdict(lambda: defaultdict(float))
     launches: Counter[tuple[str, str, int]] = Counter()
+    outside = {(call.name, call.kind, call.index) for call in calls if not call.in_network}
     for call in calls:
         if not call.recomputed:
             seconds[call.name, call.kind, call.index].update()  # the rows' order
@@ -223,7 +229,12 @@ def _rows(credits: Sequence[Credit], calls: Sequence[Call], steps: int) -> list[
     last = [(OPTIMIZER, "", 0), (UNKNOWN, "", 0), (HOST_GAP, "Python, hooks, profiler", 0)]
     order = [key for key in seconds if key not in last] + [key for key in last if key in seconds]
     return [
-        LayerTime(*key, seconds=dict(seconds[key]), launches=round(launches[key] / steps))
+        LayerTime(
+            *key,
+            seconds=dict(seconds[key]),
+            launches=round(launches[key] / steps),
+            in_network=key not in last and key not in outside,
+        )
         for key in order
         if seconds[key]
     ]

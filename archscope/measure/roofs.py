@@ -61,7 +61,7 @@ def raised(
     peaks = devices.raised(known, device, store)
     extra = next((dtype for dtype, key in NAMES.items() if key == name), None)
     rates = {**known, **peaks.rates}
-    if extra is not None and name not in peaks.rates and name in known:
+    if extra is not None and name is not None and name not in peaks.rates and name in known:
         rates[name] = max(known[name], product_rate(device, extra))
     return replace(peaks, rates=rates)
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from archscope.measure.clock import synchronizer
 from archscope.measure.layers import HOST_GAP, LayerTimes
-from archscope.measure.step import Step
+from archscope.measure.step import Loss, Step
 from archscope.records import LayerTime
 
 NOTE = "Layer times are serialised: the device was waited for after every layer (upper bounds)."
@@ -63,14 +63,18 @@ def serialised_layers(step: Step, steps: int = 5) -> LayerTimes:
 
 def _table(medians: dict[tuple[str, str, int, str], float], step: Step) -> LayerTimes:
     stages = {key[3]: seconds for key, seconds in medians.items() if key[1] == "stage"}
+    losses = [module for module in step.modules.values() if isinstance(module, Loss)]
     rows = [
-        LayerTime(name, kind, call, {phase: seconds}, 1)
+        LayerTime(name, kind, call, {phase: seconds}, 1, step.modules[name] not in losses)
         for (name, kind, call, phase), seconds in medians.items()
         if kind != "stage"
     ]
     first = next(iter(step.stages))
     between = max(0.0, stages.pop(first) - sum(row.total_seconds for row in rows))
-    rows += [LayerTime(f"[{phase}]", "whole stage", 0, {phase: s}) for phase, s in stages.items()]
-    rows.append(LayerTime(HOST_GAP, "", 0, {first: between}))
+    rows += [
+        LayerTime(f"[{phase}]", "whole stage", 0, {phase: seconds}, in_network=False)
+        for phase, seconds in stages.items()
+    ]
+    rows.append(LayerTime(HOST_GAP, "", 0, {first: between}, in_network=False))
     total = sum(row.total_seconds for row in rows)
     return LayerTimes(tuple(rows), {}, total, total, (NOTE,))

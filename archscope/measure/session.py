@@ -350,7 +350,8 @@ def closed(table: LayerTimes, stages: Mapping[str, float], whole: float) -> Laye
         profiled = sum(row.seconds.get(part, 0.0) for row in table.rows for part in parts)
         seconds[parts[0]] = median - profiled
     seconds["other"] = whole - table.step_seconds - sum(seconds.values())
-    row = LayerTime(COST_OF_MEASURING, "step − profiled step", 0, seconds)
+    kind = "step − profiled step"
+    row = LayerTime(COST_OF_MEASURING, kind, seconds=seconds, in_network=False)
     return replace(table, rows=(*table.rows, row), step_seconds=whole)
 
 

@@ -27,7 +27,7 @@ LEARNING_RATE = 1e-6
 """Small enough that the weights, and so the numbers that flow, stay what they were."""
 
 LOSS = "[loss]"
-"""Name of the loss among the modules of a training step."""
+"""Name of the loss among the modules of a training step, unless the network has such a module."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,10 @@ class TrainingStep(Step):
         super().__init__(module, input, settings, device)
         self.eager.train()
         self.loss = Loss()
-        self.modules[LOSS] = self.loss
+        name = LOSS
+        while name in self.modules:
+            name = f"[{name}]"
+        self.modules[name] = self.loss
         self.optimizer = _optimizer(self.eager, settings, device)
         self._value: Tensor | None = None
         self.stages = {"forward": self._forward, "backward": self._backward}

@@ -88,6 +88,8 @@ class LayerTime:
         call: index of the module call, 0 for the first.
         seconds: phase (`forward`, `backward`, `recompute`, `optimizer`, …) to busy seconds.
         launches: kernels (or operators on CPU) a step.
+        in_network: whether the row is a module of the network, or a graph compiled of its modules;
+            a module may have any name, brackets included.
     """
 
     name: str
@@ -95,6 +97,11 @@ class LayerTime:
     call: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
     launches: int = 0
+    in_network: bool = True
+
+    @property
+    def is_cost_of_measuring(self) -> bool:
+        return not self.in_network and self.name == COST_OF_MEASURING
 
     @property
     def total_seconds(self) -> float:

@@ -36,6 +36,10 @@ class StageTime:
     in_network: bool = True
 
     @property
+    def is_cost_of_measuring(self) -> bool:
+        return not self.in_network and self.name == COST_OF_MEASURING
+
+    @property
     def total_seconds(self) -> float:
         return sum(self.seconds.values())
 
@@ -46,13 +50,13 @@ def stage_times(profile: Profile) -> list[StageTime]:
     Stages are the network's direct children; one that takes most of the time is split up.
     """
     counted = {} if profile.analysis is None else work_by_call(profile.analysis)
-    inside = [row for row in profile.layers if in_network(row)]
+    inside = [row for row in profile.layers if row.in_network]
     names = _stage_names(inside)
-    stages: dict[str, StageTime] = {}
+    stages: dict[tuple[str, bool], StageTime] = {}
     for row in profile.layers:
-        within = in_network(row)
+        within = row.in_network
         name = names[row.name] if within else row.name
-        stage = stages.setdefault(name, StageTime(name, in_network=within))
+        stage = stages.setdefault((name, within), StageTime(name, in_network=within))
         stage.seconds.update(row.seconds)
         stage.launches += row.launches
         layer = counted.get((row.name, row.call)) if within else None
@@ -63,16 +67,7 @@ def stage_times(profile: Profile) -> list[StageTime]:
 
 def profiled_seconds(profile: Profile) -> float:
     """Seconds of the profiled step, of which the rows' shares are told."""
-    return sum(row.total_seconds for row in profile.layers if row.name != COST_OF_MEASURING)
-
-
-def _share(name: str, seconds: float, whole: float) -> float | None:
-    return None if name == COST_OF_MEASURING else seconds / whole
-
-
-def in_network(row: LayerTime) -> bool:
-    """Whether a row is a module of the network (or a graph compiled of its modules)."""
-    return not row.name.startswith("[")
+    return sum(row.total_seconds for row in profile.layers if not row.is_cost_of_measuring)
 
 
 def _stage_names(rows: Sequence[LayerTime]) -> dict[str, str]:
@@ -130,7 +125,7 @@ def stage_table(profile: Profile) -> Table:
                 stage.name,
                 *(stage.seconds.get(phase) for phase in phases),
                 stage.total_seconds,
-                _share(stage.name, stage.total_seconds, profiled),
+                None if stage.is_cost_of_measuring else stage.total_seconds / profiled,
                 None if stage.macs is None or not macs else stage.macs / macs,
                 stage.launches or None,
             )
@@ -187,7 +182,7 @@ def _macs(profile: Profile) -> dict[tuple[str, int], int]:
     return {
         (row.name, row.call): layer.macs + (layer.macs_backward or 0)
         for row in profile.layers
-        if in_network(row) and (layer := calls.get((row.name, row.call))) is not None
+        if row.in_network and (layer := calls.get((row.name, row.call))) is not None
     }
 
 
@@ -206,9 +201,11 @@ def _cells(
         else None
         for phase in phases
     )
-    profiled = sum(row.total_seconds for row in rows if row.name != COST_OF_MEASURING)
+    profiled = sum(row.total_seconds for row in rows if not row.is_cost_of_measuring)
     share = profiled / profiled_seconds(profile) if profiled else None
-    counted = [macs[row.name, row.call] for row in rows if (row.name, row.call) in macs]
+    counted = [
+        macs[row.name, row.call] for row in rows if row.in_network and (row.name, row.call) in macs
+    ]
     all_macs = sum(macs.values())
     mac_share = sum(counted) / all_macs if counted and all_macs else None
     return *label, *sums, total, share, mac_share, sum(row.launches for row in rows) or None
@@ -216,13 +213,15 @@ def _cells(
 
 def _containers(profile: Profile) -> frozenset[str]:
     """Names that have rows below them."""
-    parts = [row.name.split(".") for row in profile.layers if in_network(row)]
+    parts = [row.name.split(".") for row in profile.layers if row.in_network]
     above = {".".join(part[:end]) for part in parts for end in range(1, len(part))}
     return frozenset({*above, ""})
 
 
 def _label(row: LayerTime, containers: frozenset[str]) -> str:
-    return f"{row.name} {OWN_WORK}".strip() if row.name in containers else row.name
+    return (
+        f"{row.name} {OWN_WORK}".strip() if row.in_network and row.name in containers else row.name
+    )
 
 
 def _basis(profile: Profile) -> str:
@@ -259,7 +258,7 @@ def stage_chart(profile: Profile) -> Chart:
     stages = [
         stage
         for stage in stage_times(profile)
-        if stage.total_seconds > 0 and stage.name != COST_OF_MEASURING
+        if stage.total_seconds > 0 and not stage.is_cost_of_measuring
     ]
     phases = _phase_columns(profile)
     series = [

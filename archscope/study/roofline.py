@@ -179,7 +179,7 @@ def points(profile: Profile) -> list[Point]:
     width = _byte_width(profile)
     found = []
     for row in profile.layers:
-        layer = counted.get((row.name, row.call))
+        layer = counted.get((row.name, row.call)) if row.in_network else None
         if layer is None:
             continue
         for phase, work in (("forward", layer.forward), ("backward", layer.backward)):

@@ -15,6 +15,7 @@ from archscope.measure import session
 from archscope.measure.step import Settings
 from archscope.records import BatchSweep
 from archscope.study import jobs, kept, measured
+from archscope.study.layer_times import layer_table
 
 NETWORK = """
 import torch
@@ -24,6 +25,17 @@ class Net(nn.Sequential):
     def __init__(self, width=4):
         super().__init__(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.ReLU(inplace=True),
                          nn.Flatten(), nn.Linear(36 * width, 5))
+
+class Bracketed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        for name in ("[loss]", "[optimizer]"):
+            self.add_module(name, nn.Linear(8, 8))
+
+    def forward(self, x):
+        for layer in self.children():
+            x = layer(x)
+        return x.flatten(1)
 
 class Frozen(Net):
     def __init__(self):
@@ -124,6 +136,22 @@ def test_a_layer_above_its_roof_has_the_roofs_measured_once_more(
     assert run(command) == 0
     assert "Rates above the compute roof mean" in " ".join(capsys.readouterr().out.split())
     assert next(rates, None) is None
+
+
+def test_layers_named_like_other_rows_are_layers(network: str, tmp_path: Path) -> None:
+    saved = tmp_path / "run.json"
+    assert run(["profile", f"{network}:Bracketed", *QUICK, "--train", "-o", str(saved)]) == 0
+    profile = archive.load(saved)
+    assert isinstance(profile, session.Profile)
+    layers = [row.name for row in profile.layers if row.in_network]
+    others = [row.name for row in profile.layers if not row.in_network]
+    assert layers[-2:] == ["[loss]", "[optimizer]"]
+    assert {"[[loss]]", "[optimizer]", "[cost of measuring]"} <= set(others)
+    # Three products each, forward and for both gradients; the first layer's input needs none.
+    table = layer_table(profile, None)
+    shares = list(zip(table.column("name"), table.column("mac_share"), strict=True))
+    assert ("[loss]", 2 / 5) in shares and ("[optimizer]", 3 / 5) in shares
+    assert ("[[loss]]", None) in shares and ("[optimizer]", None) in shares
 
 
 def test_a_saved_profile_is_a_model_for_other_commands(

@@ -220,7 +220,7 @@ def test_a_hosts_table_closes_with_what_measuring_cost():
     rows = (
         LayerTime("conv", "Conv2d", 0, {"forward": 0.010, "backward": 0.006}),
         LayerTime("head", "Linear", 0, {"accumulation": 0.003}),
-        LayerTime(HOST_GAP, "", 0, {"other": 0.001}),
+        LayerTime(HOST_GAP, "", 0, {"other": 0.001}, in_network=False),
     )
     profiled = LayerTimes(rows, {}, 0.020, 0.019)
     table = closed(profiled, {"forward": 0.007, "backward": 0.005}, 0.0125)
@@ -238,7 +238,7 @@ def test_a_hosts_table_closes_with_what_measuring_cost():
 
 def test_a_profile_of_a_host_adds_up_to_the_step_it_timed(monkeypatch):
     peaks = devices.Peaks({"fp32": 1e11, "copy": 1e10}, "measured")
-    monkeypatch.setattr(devices, "peaks", lambda device: peaks)
+    monkeypatch.setattr(devices, "peaks", lambda device, store: peaks)
     rule = StoppingRule(max_seconds=0.02)
     spec = InputSpec((TensorSpec((2, 3, 8, 8)),))
     for mode, whole in (("training", "step"), ("inference", "inference")):

@@ -64,9 +64,9 @@ def profile(batch=8):
             LayerTime("features.a.1", "Conv2d", 0, {"forward": 0.004, "backward": 0.010}, 3),
             LayerTime("features.b", "Conv2d", 0, {"forward": 0.003, "backward": 0.004}, 3),
             LayerTime("head", "Linear", 0, {"forward": 0.0005, "backward": 0.0005}, 2),
-            LayerTime("[loss]", "Loss", 0, {"forward": 0.0001, "backward": 0.0001}, 2),
-            LayerTime("[optimizer]", "", 0, {"optimizer": 0.0008}, 1),
-            LayerTime("[GPU idle / launch gap]", "latency − busy", 0, {"idle": 0.002}),
+            LayerTime("[loss]", "Loss", 0, {"forward": 0.0001, "backward": 0.0001}, 2, False),
+            LayerTime("[optimizer]", "", 0, {"optimizer": 0.0008}, 1, False),
+            LayerTime("[GPU idle / launch gap]", "latency − busy", 0, {"idle": 0.002}, 0, False),
         ),
         attributed={"forward": 1.0, "backward": 0.995},
         peak_bytes={"parameters": 4000, "forward allocated": 10_000},
@@ -186,9 +186,8 @@ def test_warnings_of_one_kind_are_one_line():
 def on_a_host():
     """The step takes 18 ms, and 30 ms under the profiler."""
     *rows, _ = profile().layers
-    cost = LayerTime(
-        COST_OF_MEASURING, "", 0, {"forward": -0.004, "backward": -0.0075, "other": -0.0005}
-    )
+    seconds = {"forward": -0.004, "backward": -0.0075, "other": -0.0005}
+    cost = LayerTime(COST_OF_MEASURING, "", 0, seconds, in_network=False)
     return replace(profile(), layers=(*rows, cost), environment=Environment("cpu"))
 
 
@@ -225,6 +224,25 @@ def test_layers_carry_their_share_of_the_macs():
     shares = dict(zip(table.column("name"), table.column("mac_share"), strict=True))
     assert shares["features.a.1"] == 900 / 1500 and shares["head"] is None
     assert shares["step"] == 1
+
+
+def test_a_layer_whose_name_stands_in_brackets_keeps_its_share_of_the_macs():
+    def renamed(record):
+        return replace(record, name="[loss]") if record.name == "head" else record
+
+    head = LayerTime("[loss]", "Linear", 0, {"forward": 0.0005, "backward": 0.0005}, 2)
+    plain = profile()
+    calls = tuple(map(renamed, plain.analysis.calls))
+    named = replace(
+        plain,
+        layers=(*plain.layers[:4], head, *plain.layers[5:]),
+        analysis=replace(plain.analysis, calls=calls),
+    )
+    for table in (layer_table, stage_table):
+        arguments = (None,) if table is layer_table else ()
+        before, after = table(plain, *arguments), table(named, *arguments)
+        assert after.column("mac_share") == before.column("mac_share")
+        assert after.column("total_seconds") == before.column("total_seconds")
 
 
 def test_the_heading_names_the_dtype_of_the_weights():

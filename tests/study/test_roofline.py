@@ -93,8 +93,8 @@ def profile(device="cuda:0", facts=(), **changes):
         layers=(
             LayerTime("conv", "Conv2d", 0, {"forward": 1e-3, "backward": 3e-3}, launches=4),
             LayerTime("relu", "ReLU", 0, {"forward": 1e-3}, launches=1),
-            LayerTime("[loss]", "Loss", 0, {"forward": 1e-3}, launches=1),
-            LayerTime("[GPU idle / launch gap]", "", 0, {"idle": 2e-3}),
+            LayerTime("[loss]", "Loss", 0, {"forward": 1e-3}, launches=1, in_network=False),
+            LayerTime("[GPU idle / launch gap]", "", 0, {"idle": 2e-3}, in_network=False),
         ),
         peaks={"fp64": 1e6, "fp32": 2e6, "tf32": 4e6, "bf16": 8e6, "copy": 1e6},
         analysis=Analysis("net", spec, layers),

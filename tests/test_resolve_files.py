@@ -179,3 +179,38 @@ def test_a_file_taken_for_a_package_is_pointed_to(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ArchscopeError, match=r"write own_nets/small\.py:Net"):
         network("own_nets.small:Net")
+
+
+LIBRARY = """
+import torch
+from torch import nn
+
+library = torch.library.Library("resolve_files_tests", "DEF")
+library.define("tripled(Tensor x) -> Tensor")
+library.impl("tripled", lambda x: x * 3, "CompositeExplicitAutograd")
+
+class Tripling(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return torch.ops.resolve_files_tests.tripled(self.fc(x))
+"""
+
+
+def test_a_file_that_defines_an_operator_is_imported_once(tmp_path: Path) -> None:
+    """`torch.library` admits one definition of a namespace in a process."""
+    file = tmp_path / "operator_of_mine.py"
+    file.write_text(LIBRARY)
+    assert [count(f"{file}:Tripling") for _ in range(2)] == [20, 20]
+
+
+def test_a_file_or_a_neighbour_that_changed_is_imported_anew(nets: str) -> None:
+    def make(width: int) -> int:
+        Path(nets).with_name("blocks.py").write_text(BLOCKS.replace("(4, width)", f"({width}, 1)"))
+        return count(f"{nets}:Net", depth=1)
+
+    assert [make(2), make(2), make(6)] == [3, 3, 7]
+    Path(nets).write_text("from torch import nn\ndef Net(): return nn.Linear(1, 1)\n")
+    assert count(f"{nets}:Net") == 2

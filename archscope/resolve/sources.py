@@ -8,7 +8,7 @@ import importlib
 import importlib.util
 import itertools
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,8 +159,7 @@ def _from_file(path: str, attribute: str, keywords: Mapping[str, Any]) -> Recipe
         raise ArchscopeError(path, "names no class in the file", f"write {path}:Class")
     folder = str(file.resolve().parent)
     USER_CODE.add(path)
-    with _importable(folder):
-        module = _run(file)
+    module = _imported(file.resolve(), folder)
     return _from_module(f"{path}:{attribute}", module, attribute, keywords, "file path", folder)
 
 
@@ -217,6 +216,29 @@ def _from_module(
     return Recipe(source, construct, lambda network: None)
 
 
+_IMPORTED: dict[Path, tuple[Mapping[Path, bytes], Any]] = {}
+"""Each user's file that was imported, with what it and its neighbours held at that time."""
+
+
+def _imported(file: Path, folder: str) -> Any:
+    """Import a file, once as long as neither it nor a neighbour that it imports changes.
+
+    A second import of the same text would register the same operators twice, which
+    `torch.library` refuses.
+    """
+    known = _IMPORTED.get(file)
+    if known is not None and known[0] == _contents(known[0]):
+        return known[1]
+    with _importable(folder) as neighbours:
+        module = _run(file)
+    _IMPORTED[file] = _contents((file, *neighbours)), module
+    return module
+
+
+def _contents(files: Iterable[Path]) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in files if file.is_file()}
+
+
 def _run(file: Path) -> Any:
     """Import a file under a name that no other module has."""
     name = f"_archscope_{file.stem}_{next(_NUMBER)}"
@@ -235,18 +257,24 @@ def _run(file: Path) -> Any:
 
 
 @contextlib.contextmanager
-def _importable(folder: str) -> Iterator[None]:
-    """Let a file import its neighbours, which are forgotten after, as is the way to them."""
+def _importable(folder: str) -> Iterator[list[Path]]:
+    """Let a file import its neighbours, which are forgotten after, as is the way to them.
+
+    Yields:
+        the neighbours' files, filled in at the end.
+    """
     path, before = list(sys.path), set(sys.modules)
+    neighbours: list[Path] = []
     sys.path.insert(0, folder)
     try:
-        yield
+        yield neighbours
     finally:
         sys.path[:] = path
         for name in set(sys.modules) - before:
             origin = getattr(sys.modules[name], "__file__", None) or ""
             if not name.startswith("_archscope_") and str(Path(origin).parent).startswith(folder):
                 del sys.modules[name]
+                neighbours.append(Path(origin))
 
 
 def described(error: BaseException) -> str:

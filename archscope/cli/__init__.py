@@ -88,44 +88,47 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code; mistakes are one line on stderr."""
-    debug = "--debug" in arguments
+    """Run one command and return its exit code; mistakes are one line on stderr.
+
+    `--debug` shows the traceback above that line and leaves the code as it is.
+    """
     given = [argument for argument in arguments if argument not in ("--debug", "--no-cache")]
     try:
         result: Any = cli.main(given, prog_name="archscope", standalone_mode=False)
         return result if isinstance(result, int) else 0
-    except ArchscopeError as error:
-        if debug:
-            raise
-        click.echo(f"archscope: {error}", err=True)
-        return 1 if isinstance(error, UnknownCostError) else 2
-    except click.ClickException as error:
-        if debug:
-            raise
-        click.echo(f"archscope: {_one_line(error)}", err=True)
-        return 2
     except click.exceptions.Exit as leave:
         return leave.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        if debug:
-            raise
-        click.echo("archscope: interrupted", err=True)
-        return 130
-    except SystemExit as leave:  # click's own exits are exceptions of click
-        if debug:
-            raise
-        click.echo(
-            f"archscope: the network's code ends the program (SystemExit: {leave.code}); "
-            f"take the call of sys.exit out",
-            err=True,
-        )
-        return 2
-    except Exception as error:
-        if debug:
-            raise
-        reason = f"{type(error).__name__}: {first_line(error)}"
-        click.echo(f"archscope: {_whose_fault(reason, given)}", err=True)
-        return 2
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        if "--debug" in arguments:
+            from traceback import print_exc
+
+            print_exc()
+        problem, code = _judged(error, given)
+        click.echo(f"archscope: {problem}", err=True)
+        return code
+
+
+def _judged(error: BaseException, arguments: Sequence[str]) -> tuple[str, int]:
+    """What to tell of an exception that ended a command, and the exit code."""
+    if isinstance(error, ArchscopeError):
+        return str(error), 1 if isinstance(error, UnknownCostError) else 2
+    if isinstance(error, click.ClickException):
+        return _one_line(error), 2
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        return "interrupted", 130
+    if isinstance(error, SystemExit):  # click's own exits are exceptions of click
+        return (
+            f"the network's code ends the program (SystemExit: {error.code}); "
+            f"take the call of sys.exit out"
+        ), 2
+    if isinstance(error, OSError):
+        from archscope.cli.output import check_flushed
+
+        try:
+            check_flushed(sys.stdout)
+        except ArchscopeError as refused:
+            return str(refused), 2
+    return _whose_fault(f"{type(error).__name__}: {first_line(error)}", arguments), 2
 
 
 def _whose_fault(reason: str, arguments: Sequence[str]) -> str:

@@ -42,7 +42,7 @@ def emit(report: Report, outputs: Sequence[str] = (), stream: TextIO | None = No
         stream: standard output when `None`.
 
     Raises:
-        ArchscopeError: as `write`.
+        ArchscopeError: as `write`; a stream that takes nothing, unless its reader has left.
     """
     write(report, outputs)
     _print(report, sys.stdout if stream is None else stream)
@@ -117,10 +117,37 @@ def _print(report: Report, stream: TextIO) -> None:
     try:
         stream.write(text)
         stream.flush()
-    except BrokenPipeError:
-        # The reader (`| head`) has seen enough. Without this, the interpreter would flush once
-        # more at exit and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except BrokenPipeError:  # the reader (`| head`) has seen enough
+        _silence(stream)
+    except OSError as error:
+        _silence(stream)
+        raise unwritable(error) from None
+
+
+def unwritable(error: OSError) -> ArchscopeError:
+    """What to tell of a standard output that takes nothing."""
+    reason = error.strerror or type(error).__name__
+    return ArchscopeError("standard output", f"cannot be written ({reason})", "send it elsewhere")
+
+
+def check_flushed(stream: TextIO) -> None:
+    """Find out whether a failure of the system was that of an output stream.
+
+    What a failed flush leaves in the buffer makes the next one fail as well.
+
+    Raises:
+        ArchscopeError: the stream does not take what was written to it.
+    """
+    try:
+        stream.flush()
+    except OSError as error:
+        _silence(stream)
+        raise unwritable(error) from None
+
+
+def _silence(stream: TextIO) -> None:
+    """Drop what is left; the interpreter flushes once more at exit and would complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _format(path: str) -> Callable[[Report, str], bytes]:

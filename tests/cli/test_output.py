@@ -167,6 +167,22 @@ def test_a_reader_that_leaves_is_no_error(rows: int) -> None:
     assert process.wait() == 0
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("arguments", [["models"], ["--help"]])
+def test_a_full_disk_behind_standard_output_is_one_line(arguments: list[str]) -> None:
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "archscope", *arguments],
+            stdout=full, stderr=subprocess.PIPE, text=True, env=buffered, check=False,
+        )  # fmt: skip
+    assert done.stderr == (
+        "archscope: standard output: cannot be written (No space left on device); "
+        "send it elsewhere\n"
+    )
+    assert done.returncode == 2
+
+
 def test_an_ascii_stream_gets_ascii() -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     emit(Report("1×3", (TABLE,)), stream=stream)

@@ -170,9 +170,15 @@ def test_a_damaged_and_a_newer_record(tmp_path: Path, capsys: pytest.CaptureFixt
         assert words in capsys.readouterr().err
 
 
-def test_debug_shows_the_traceback() -> None:
-    with pytest.raises(Exception, match="no known network"):
-        run(["--debug", "summary", "resnt50"])
+@pytest.mark.parametrize("mistake", [["summary", "resnt50"], ["summary", "--nonsense"]])
+def test_debug_shows_the_traceback_and_keeps_the_exit_code(
+    mistake: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(mistake) == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert run(["--debug", *mistake]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Traceback") and lines[-1] == told
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

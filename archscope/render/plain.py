@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from archscope.render.cells import printable
 from archscope.table import Cell, Table
 
 TABLE_SCHEMA = 1
@@ -21,12 +22,13 @@ def csv_text(*tables: Table) -> str:
 
     What the layout says elsewhere gets columns of its own where it occurs: `row_kind`,
     `row_depth`, `unit`, `lower_bound` and `best` (the keys of the columns concerned).
-    Text that a spreadsheet would run as a formula gets an apostrophe in front.
+    Text that a spreadsheet would run as a formula gets an apostrophe in front, and control
+    characters become escapes as on a terminal: `cat` and `diff` send a file there as it is.
     Of several tables, each starts with a line `# title`, with an empty line between.
     """
     blocks = [_csv_block(table) for table in tables]
     if len(tables) > 1:
-        titles = [" ".join(table.title.split()) for table in tables]
+        titles = [printable(" ".join(table.title.split())) for table in tables]
         blocks = [f"# {title}\n{block}" for title, block in zip(titles, blocks, strict=True)]
     return "\n".join(blocks)
 
@@ -35,10 +37,11 @@ def _csv_block(table: Table) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     extra = _extra_columns(table)
-    writer.writerow([column.key for column in table.columns] + [key for key, _ in extra])
+    keys = [column.key for column in table.columns] + [key for key, _ in extra]
+    writer.writerow([_csv_cell(key) for key in keys])
     for index, row in enumerate(table.rows):
         marks = [values[index] for _, values in extra]
-        writer.writerow([_csv_cell(value) for value in row.cells] + marks)
+        writer.writerow([_csv_cell(value) for value in (*row.cells, *marks)])
     return stream.getvalue()
 
 
@@ -58,9 +61,10 @@ def _extra_columns(table: Table) -> list[tuple[str, list[Cell]]]:
 
 
 def _csv_cell(value: Cell) -> Cell:
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return f"'{value}"
-    return value
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if value.startswith(_FORMULA_STARTS) else text
 
 
 def table_json(*tables: Table) -> str:

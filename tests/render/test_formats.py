@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -143,11 +144,22 @@ def test_underscores_inside_a_word_stay_readable_in_markdown() -> None:
     assert r"| \_\_a\_\_" in markdown(table)
 
 
-def test_csv_gives_back_what_went_in(hostile: Table) -> None:
+def test_csv_gives_back_what_a_terminal_shows(hostile: Table) -> None:
     rows = list(csv.reader(io.StringIO(csv_text(hostile), newline="")))[1:]
     for row, source in zip(rows, hostile.rows, strict=True):
-        assert row[0].removeprefix("'") == source.cells[0]
+        assert row[0].removeprefix("'") == cells.printable(str(source.cells[0]))
         assert not row[0].startswith(("=", "+", "-", "@"))
+
+
+def test_no_control_character_reaches_a_csv_file(hostile: Table) -> None:
+    keyed = Table(
+        hostile.title,
+        tuple(Column(f"key\x1b[2J{i}", c.title, c.unit) for i, c in enumerate(hostile.columns)),
+        tuple(replace(row, best=frozenset({"key\x1b[2J0"})) for row in hostile.rows),
+    )
+    text = csv_text(keyed, keyed)
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202a-\u202e\ud800-\udfff]", text)
+    assert r"\x1b[31mred\x1b[0m\x07" in text
 
 
 def test_csv_of_numbers_is_not_taken_for_formulas() -> None:

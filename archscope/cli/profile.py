@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from archscope.cli.options import input_option, output_option, set_option
 from archscope.errors import ArchscopeError
@@ -48,14 +49,14 @@ if TYPE_CHECKING:
 @click.option("--eval", "evaluate", is_flag=True, help="Inference only.")
 @click.option(
     "--precision",
-    type=click.FloatRange(min=0.2),
+    type=float,
     default=0.5,
     metavar="PERCENT",
     help="Half width of the median's interval at which to stop (0.5).",
 )
 @click.option(
     "--max-seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=float,
     default=10.0,
     help="Longest time spent on one number (10).",
 )
@@ -91,6 +92,7 @@ def command(
 
     again = () if model is None else saved_profiles(model)
     if again and not (input_text or settings or sizes or max_batch):
+        _check_only_shown(str(model))
         from archscope.study.profile import profile_report
 
         emit(profile_report(again, every_layer=every_layer), outputs)
@@ -124,6 +126,17 @@ def _check_alone(option: str, outputs: Sequence[str], batches: str | None) -> No
         raise ArchscopeError(given[0], f"does not go with {option}", "leave out one")
 
 
+def _check_only_shown(path: str) -> None:
+    """Refuse what decides a measurement beside a file that is only shown again."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        name = str(option.name)
+        given = context.get_parameter_source(name) == ParameterSource.COMMANDLINE
+        if given and name not in ("model", "every_layer", "outputs"):
+            problem = f"does not go with {path}, a profile that is shown as it was measured"
+            raise ArchscopeError(option.opts[0], problem, "name the network to measure it anew")
+
+
 def _plan(
     device: str | None, threads: int | None, dtype: Any, amp: bool, channels_last: bool,
     mode: str | None, cuda_graph: bool, cold_l2: bool, optimizer: Any, train: bool,
@@ -142,7 +155,14 @@ def _plan(
         raise ArchscopeError(
             "--train --eval", "exclude each other", "leave out both to measure both"
         )
-    name = device or devices.best()
+    _check_range("--precision", precision, 0.2, 100)
+    _check_range("--max-seconds", max_seconds, 0.001, 86400)
+    if amp and dtype in ("fp32", "tf32"):
+        problem = "contradict each other: autocast is to bfloat16 or float16"
+        raise ArchscopeError(f"--amp --dtype {dtype}", problem, "leave out one of them")
+    if threads is not None:
+        devices.check_threads(threads)
+    name = devices.best() if device is None else device
     _check_cuda(devices.find(name).type, dtype, cuda_graph)
     settings = Settings(
         device=name,
@@ -158,6 +178,12 @@ def _plan(
     rule = StoppingRule(precision=precision / 100, max_seconds=max_seconds)
     modes: Any = (*(("training",) if not evaluate else ()), *(("inference",) if not train else ()))
     return Plan(settings, rule, modes, roofs=kept.roofs())
+
+
+def _check_range(option: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:  # nan lies nowhere
+        remedy = f"give a number from {least:g} to {most:g}"
+        raise ArchscopeError(f"{option} {value:g}", "is out of range", remedy)
 
 
 def _check_cuda(device: str, dtype: str, cuda_graph: bool) -> None:

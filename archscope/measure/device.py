@@ -61,7 +61,7 @@ def find(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         remedy = "use cpu, cuda, cuda:1 or mps"
-        raise ArchscopeError(f"--device {name}", "is no device", remedy) from None
+        raise ArchscopeError(f"--device {name or repr(name)}", "is no device", remedy) from None
     available = {
         "cpu": 1,
         "cuda": torch.cuda.device_count(),
@@ -131,6 +131,18 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def check_threads(threads: int) -> None:
+    """Refuse more threads of one operator than there are cores to run them.
+
+    Raises:
+        ArchscopeError: naming the limit.
+    """
+    cores = usable_cores()
+    if threads > cores:
+        problem = f"this process may use {cores} core{'s' * (cores > 1)}"
+        raise ArchscopeError(f"--threads {threads}", problem, f"use at most {cores}")
 
 
 def _load() -> str:

@@ -34,6 +34,7 @@ from archscope.measure.step import (
     Settings,
     Step,
     TrainingStep,
+    autocast_dtype,
     configured,
 )
 from archscope.records import Environment, InputSpec, LayerTime, Measurement, Profile
@@ -149,12 +150,13 @@ def _facts(
     device: torch.device, plan: Plan, before: dict[str, str], found: _Found
 ) -> tuple[tuple[str, str], ...]:
     settings = plan.settings
+    cast = autocast_dtype(settings)
     chosen = {
         "modes": ", ".join(plan.modes),
         "dtype": settings.dtype,
         **found.dtypes,
         "optimizer": settings.optimizer if "training" in plan.modes else "",
-        "autocast": "on" if settings.amp else "",
+        "autocast": "" if cast is None else str(cast).removeprefix("torch."),
         "memory format": "channels last" if settings.channels_last else "",
         "torch.compile": settings.compile or "",
         "second-level cache": "overwritten before every repetition" if settings.cold_l2 else "",

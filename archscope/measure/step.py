@@ -174,7 +174,7 @@ class Step:
         self.eager = eager
         self.device = device
         self.built_in = weight_dtype(module)
-        self._amp = _amp_dtype(settings)
+        self._amp = autocast_dtype(settings)
         self.args, self.kwargs = random_inputs(input, eager, settings, device)
 
     @property
@@ -308,7 +308,8 @@ def _mode(name: str) -> str | None:
     return None if name == "default" else name
 
 
-def _amp_dtype(settings: Settings) -> torch.dtype | None:
+def autocast_dtype(settings: Settings) -> torch.dtype | None:
+    """What autocast casts to, `None` without autocast."""
     return CASTS.get(settings.dtype, torch.bfloat16) if settings.amp else None
 
 

@@ -247,8 +247,9 @@ def heading(profile: Profile) -> str:
     """What was measured, in which dtype, on what."""
     device = profile.environment.fact("device name") or profile.environment.device
     dtype = profile.environment.fact("network dtype")
-    if profile.environment.fact("autocast") == "on":
-        dtype = f"{dtype} under autocast"
+    cast = profile.environment.fact("autocast")
+    if cast:
+        dtype = f"{dtype}, autocast to {cast}"
     within = f", {dtype}" if dtype else ""
     return f"{profile.model}{within}, input {profile.input}, on {device}"
 

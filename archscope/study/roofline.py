@@ -146,8 +146,9 @@ def arithmetic(profile: Profile) -> str | None:
     """
     fact = profile.environment.fact
     dtype = fact("dtype")
-    if fact("autocast") == "on":
-        return "fp16" if dtype == "fp16" else "bf16"
+    cast = fact("autocast")
+    if cast:
+        return ROOF_OF.get(cast)
     if dtype in ("fp16", "bf16"):
         return dtype
     found = ROOF_OF.get(network_dtype(profile))

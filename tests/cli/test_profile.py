@@ -13,7 +13,14 @@ from archscope.errors import ArchscopeError
 from archscope.measure import device as devices
 from archscope.measure import session
 from archscope.measure.step import Settings
-from archscope.records import BatchSweep
+from archscope.records import (
+    BatchSweep,
+    Environment,
+    InputSpec,
+    Measurement,
+    Profile,
+    TensorSpec,
+)
 from archscope.study import jobs, kept, measured
 from archscope.study.layer_times import layer_table
 
@@ -219,6 +226,16 @@ def test_interruption_before_anything_is_known_leaves_files_as_they_were(
         (("Net", "--eval", "--train"), "--train --eval: exclude each other; leave out both"),
         (("Net", "--cuda-graph"), "--cuda-graph: needs --device cuda"),
         (("Net", "--dtype", "tf32"), "--dtype tf32: needs --device cuda"),
+        (("Net", "--threads", "9999"), "--threads 9999: this process may use"),
+        (("Net", "--amp", "--dtype", "fp32"), "--amp --dtype fp32: contradict each other"),
+        (("Net", "--amp", "--dtype", "tf32"), "--amp --dtype tf32: contradict each other"),
+        (("Net", "--max-seconds", "nan"), "--max-seconds nan: is out of range; give a number"),
+        (("Net", "--max-seconds", "inf"), "--max-seconds inf: is out of range; give a number"),
+        (("Net", "--max-seconds", "0"), "--max-seconds 0: is out of range; give a number"),
+        (("Net", "--precision", "nan"), "--precision nan: is out of range; give a number"),
+        (("Net", "--precision", "inf"), "--precision inf: is out of range; give a number"),
+        (("Net", "--precision", "1e9"), "--precision 1e+09: is out of range; give a number"),
+        (("Net", "--device", ""), "--device '': is no device"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -229,6 +246,39 @@ def test_mistakes_are_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--device", "cuda"), ("--threads", "1"), ("--dtype", "bf16"), ("--eval",), ("--amp",),
+        ("--max-seconds", "10"), ("--compile",),
+    ],
+)  # fmt: skip
+def test_a_saved_profile_takes_no_options_of_measuring(
+    tmp_path: Path, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = tmp_path / "run.json"
+    spec = InputSpec((TensorSpec((4, 3, 8, 8)),))
+    samples = Measurement((0.25,) * 8, 0.25, 0.25)
+    saved.write_text(archive.dumps(Profile("net", spec, Environment("cpu"), {"step": samples})))
+    assert run(["profile", str(saved), *options]) == 2
+    error = capsys.readouterr().err
+    assert f"{options[0]}: does not go with {saved}" in error and error.count("\n") == 1
+    assert run(["profile", str(saved), "--every-layer"]) == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--dtype", "bf16")])
+def test_autocast_names_its_dtype(
+    network: str, tmp_path: Path, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = tmp_path / "run.json"
+    command = ["profile", f"{network}:Net", *QUICK, "--eval", "--amp", *options, "-o", str(saved)]
+    assert run(command) == 0
+    assert "autocast to bfloat16" in " ".join(capsys.readouterr().out.split())
+    profile = archive.load(saved)
+    assert isinstance(profile, Profile)
+    assert profile.environment.fact("autocast") == "bfloat16"
 
 
 def test_a_model_is_needed(capsys: pytest.CaptureFixture[str]) -> None:

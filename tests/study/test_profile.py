@@ -251,5 +251,5 @@ def test_the_heading_names_the_dtype_of_the_weights():
     assert whole_step_table(double).title == (
         "Whole step: net, float64, input 8×3×32×32, on Test CPU"
     )
-    cast = replace(profile(), environment=Environment("cpu", (*facts, ("autocast", "on"))))
-    assert "float64 under autocast" in whole_step_table(cast).title
+    cast = replace(profile(), environment=Environment("cpu", (*facts, ("autocast", "bfloat16"))))
+    assert "float64, autocast to bfloat16, input" in whole_step_table(cast).title

@@ -127,7 +127,7 @@ def test_total_is_all_work_over_the_whole_step():
         ((("convolutions", "TF32"),), "tf32", 1.0),
         ((("dtype", "fp32"), ("convolutions", "no TF32")), "fp32", 1.0),
         ((("dtype", "bf16"),), "bf16", 0.5),
-        ((("dtype", "default"), ("autocast", "on")), "bf16", 0.5),
+        ((("dtype", "default"), ("autocast", "bfloat16")), "bf16", 0.5),
         # The count is in the network's own dtype: double where the network is.
         ((("dtype", "default"), ("network dtype", "float64")), "fp64", 1.0),
         ((("network dtype", "bfloat16"),), "bf16", 1.0),
@@ -136,7 +136,7 @@ def test_total_is_all_work_over_the_whole_step():
             "fp32",
             0.5,
         ),
-        ((("network dtype", "float64"), ("autocast", "on")), "bf16", 0.25),
+        ((("network dtype", "float64"), ("autocast", "bfloat16")), "bf16", 0.25),
         ((("network dtype", "float64"), ("convolutions", "TF32")), "fp64", 1.0),
     ],
 )

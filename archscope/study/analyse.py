@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from archscope import archive
 from archscope.errors import ArchscopeError, UnknownCostError, first_line
 from archscope.records import Analysis, BatchSweep, Coverage, Dim, InputSpec, Layer, Profile
-from archscope.study.failure import depends_on_values, failure, place_of
+from archscope.study.failure import (
+    depends_on_values,
+    failure,
+    place_of,
+    without_torch_s_advice,
+)
 from archscope.study.recall import at_batch
 
 if TYPE_CHECKING:
@@ -300,6 +305,7 @@ def count(
 MOVES_ITSELF = "This network names a device itself; it was counted as if all ran on one."
 
 
+@without_torch_s_advice()
 def executed(
     subject: Subject, call: NetworkCall, run: Callable[[nn.Module, Any, Any], Ran]
 ) -> tuple[Ran, Any, tuple[str, ...]]:

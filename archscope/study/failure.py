@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from archscope.errors import ArchscopeError, first_line
@@ -20,6 +23,20 @@ _NEEDS_VALUES = (
     "meta device type tensor to numpy",
     "no fake impl registered",
 )
+
+
+NO_GRADIENT_OF_ITS_OWN = ".*an autograd kernel was not registered to the Autograd key"
+
+
+@contextmanager
+def without_torch_s_advice() -> Iterator[None]:
+    """Silence what PyTorch tells the author of an operator, in a run that only counts.
+
+    The results carry no gradients that anybody trains with.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", NO_GRADIENT_OF_ITS_OWN, UserWarning)
+        yield
 
 
 def depends_on_values(error: BaseException) -> bool:
@@ -70,12 +87,22 @@ def failure(
     remedy = "check that the network takes this input"
     if default is not None and default != given:
         remedy = f"its default is --input {as_written(default)}"
-    reason = _channels_refused(error) or first_line(error)
+    reason = _channels_refused(error) or _reason(error)
     return ArchscopeError(
         f"--input {as_written(given) or given}",
         f"{name} fails in {place_of(error)}: {reason}",
         remedy,
     )
+
+
+_SPEAKING = (RuntimeError, ValueError, TypeError, AssertionError, NotImplementedError)
+"""Exceptions whose text is a sentence; that of others, such as a KeyError's, needs the class."""
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of an exception, with its class where the text alone says little."""
+    kind, text = type(error), first_line(error)
+    return text if kind in _SPEAKING or text == kind.__name__ else f"{kind.__name__}: {text}"
 
 
 def _in_backward(error: BaseException) -> bool:
@@ -104,7 +131,7 @@ def _backward_failure(name: str, error: BaseException) -> ArchscopeError:
         )
     return ArchscopeError(
         "--backward",
-        f"{name} fails in its backward pass: {first_line(error)}",
+        f"{name} fails in its backward pass: {_reason(error)}",
         "check that it trains, or count the forward pass alone",
     )
 

@@ -251,3 +251,52 @@ def test_a_failing_backward_pass_is_not_blamed_on_the_input(
 def test_a_network_without_a_gradient_is_explained_without_a_backward_pass() -> None:
     assert "needs a gradient in ReLU" in refusal(nn.ReLU(), backward=True)
     assert "Elementwise" in str(archscope.explain(nn.ReLU(), input="4"))
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (KeyError("boom"), "KeyError: 'boom'"),
+        (IndexError("7"), "IndexError: 7"),
+        (KeyError(), "KeyError; "),
+        (RuntimeError("boom"), "Raising: boom"),
+    ],
+)
+def test_an_exception_keeps_its_class_where_its_text_says_little(
+    error: Exception, told: str
+) -> None:
+    class Raising(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            raise error
+
+    assert told in refusal(Raising())
+
+
+LIBRARY = """
+import torch
+from torch import nn
+
+library = torch.library.Library("{namespace}", "DEF")
+library.define("tripled(Tensor x) -> Tensor")
+library.impl("tripled", lambda x: x * 3, "CompositeExplicitAutograd")
+
+class Tripling(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return torch.ops.{namespace}.tripled(self.fc(x))
+"""
+
+
+def test_torch_s_advice_to_the_author_of_an_operator_is_not_repeated(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Warnings are errors here, so the first run would raise without this."""
+    (tmp_path / "op.py").write_text(LIBRARY.format(namespace="failure_tests_advice"))
+    budget = tmp_path / "budget.toml"
+    budget.write_text('[[budget]]\nmodel = "op.py:Tripling"\ninput = "4"\nmax_memory = "1GiB"\n')
+    assert run(["verify", f"{tmp_path}/op.py:Tripling", "--input", "4"]) == 0
+    assert run(["check", str(budget)]) == 0
+    assert capfd.readouterr().err == ""

@@ -77,8 +77,9 @@ def terminal(
 ) -> str:
     """Write a table for a terminal or a pipe, ending in a newline.
 
-    When it is too wide, headings break in two, columns leave by falling priority (a note names
-    them), text wraps, and last of all names lose their middle.
+    When it is too wide, headings break in two, names lose their middle down to half the width,
+    columns leave by falling priority (a note names them), text wraps, and last of all names lose
+    more.
 
     Args:
         table: what to show.
@@ -158,13 +159,18 @@ def _fitted(strips: list[_Strip], width: int, shorten: bool) -> list[_Strip]:
             strip.width = max(strip.width, min(strip.natural, COMFORTABLE))
         else:
             strip.width = max(strip.width, strip.natural)
+    names = [strip for strip in strips if strip.first or strip.column.unit == "name"]
+    if shorten:  # one very long name must not drive every other column out
+        for strip in names:
+            strip.width = max(_heading_width(strip), min(strip.width, width // 2))
     kept = list(strips)
     while _needed(kept) > width and any(strip.column.priority for strip in kept):
         highest = max(strip.column.priority for strip in kept)
         kept.remove([strip for strip in kept if strip.column.priority == highest][-1])
     _squeeze([strip for strip in kept if strip.wraps], kept, width)
     if shorten:
-        _squeeze([s for s in kept if s.first or s.column.unit == "name"], kept, width)
+        _squeeze([strip for strip in names if strip in kept], kept, width)
+    _relax([strip for strip in names if strip in kept], width - _needed(kept))
     _relax([strip for strip in kept if strip.wraps], width - _needed(kept))
     return kept
 
@@ -195,7 +201,7 @@ def _squeeze(strips: list[_Strip], kept: list[_Strip], width: int) -> None:
 
 
 def _relax(strips: list[_Strip], spare: int) -> None:
-    """Give wrapping columns the width that is left over."""
+    """Give columns narrower than their cells the width that is left over."""
     for strip in sorted(strips, key=lambda strip: strip.natural):
         gain = max(0, min(strip.natural - strip.width, spare))
         strip.width += gain

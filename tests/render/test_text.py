@@ -1,6 +1,7 @@
 """The terminal view of a Table: aligned, complete where it can be, honest where it cannot."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -105,6 +106,17 @@ def test_names_lose_their_middle_only_on_a_terminal_and_only_last() -> None:
     assert any("layer1.0.conv1" in line for line in lines_of(wide(), 16))
     assert any("layer…conv1" in line or "…" in line for line in lines_of(wide(), 20, shorten=True))
     assert all("…" not in line for line in lines_of(wide(), 24, shorten=True))
+
+
+def test_one_long_name_drives_no_column_out_of_a_terminal() -> None:
+    row = wide().rows[0]
+    long = replace(row, cells=("n" * 200, *row.cells[1:]))
+    table = replace(wide(), rows=(row, long))
+    lines = lines_of(table, 100, shorten=True)
+    assert max(map(len, lines)) <= 100
+    assert "Goes second" in lines[1] and "n…n" in lines[4]
+    assert lines[4].count("n") > 40  # no shorter than there is room for
+    assert "n" * 200 in lines_of(table, 100)[-2]
 
 
 def test_text_wraps_instead_of_leaving() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from archscope.study.budget_file import Budget, Limits, Quantity
 from archscope.study.diff import changes
 from archscope.study.recall import saved_profiles
 from archscope.table import Cell, Column, Report, Row, Table, Unit
-from archscope.units import binary_bytes, seconds, si
+from archscope.units import binary_bytes, seconds
 
 MOST_LAYERS = 3
 """How many of the layers behind a figure are named."""
@@ -34,14 +35,27 @@ READ: Mapping[str, Callable[[Layer], int]] = {
 
 AT_LEAST = "≥ "
 
-TITLES: Mapping[str, tuple[str, Unit, Callable[[float], str]]] = {
-    "params": ("parameters", "exact", lambda value: f"{value:,.0f}"),
-    "macs": ("MACs", "exact", lambda value: f"{si(value)}MACs"),
+TITLES: Mapping[str, tuple[str, Unit, Callable[[float, int], str]]] = {
+    "params": ("parameters", "exact", lambda value, digits: f"{value:,.{digits - DIGITS}f}"),
+    "macs": ("MACs", "exact", lambda value, digits: f"{value:,.{digits - DIGITS}f}"),
     "activations": ("activations", "bytes", binary_bytes),
     "memory": ("training memory", "bytes", binary_bytes),
     "latency": ("inference latency", "seconds", seconds),
 }
 """How each quantity is called, what its cells are, and how it reads in a sentence."""
+
+DIGITS = 3
+"""Significant digits of a measured figure in a sentence, more where two would read the same."""
+
+
+def _apart(value: float, limit: float, quantity: Quantity) -> tuple[str, str]:
+    """A figure and its limit with as many digits as tell them apart."""
+    write = TITLES[quantity][2]
+    for digits in range(DIGITS, 16):
+        texts = write(value, digits), write(limit, digits)
+        if value == limit or texts[0] != texts[1]:
+            break
+    return texts
 
 
 @dataclass(frozen=True)
@@ -88,11 +102,12 @@ class Outcome:
 
     @property
     def sentence(self) -> str:
-        """`resnet50: MACs 4.09 GMACs, limit 4.00 GMACs`, and which layers are behind it."""
-        written = TITLES[self.quantity][2]
-        value = f"{AT_LEAST * bool(self.gap)}{written(self.value)}"
-        limit = f"{AT_LEAST * bool(self.baseline_gap)}{written(self.limit)}"
-        text = f"{self.name} {value}, limit {limit}"
+        """`resnet50: MACs 4,089,184,256, limit 4,000,000,000`, and which layers are behind it."""
+        value, limit = _apart(self.value, self.limit, self.quantity)
+        text = (
+            f"{self.name} {AT_LEAST * bool(self.gap)}{value}, "
+            f"limit {AT_LEAST * bool(self.baseline_gap)}{limit}"
+        )
         if self.allowance:
             text += f" ({self.allowance})"
         if self.verdict == "UNDECIDED":
@@ -257,13 +272,14 @@ def _run(budget: Budget, quantity: Quantity, keywords: Mapping[str, Any]) -> flo
 COLUMNS = (
     Column("result", "", "text"),
     Column("model", "Model", "name"),
-    Column("layers", "Layers", "name"),
+    Column("layers", "Layers", "name", 1),
     Column("quantity", "Quantity", "text"),
     Column("value", "Value", "decimal"),
     Column("limit", "Limit", "decimal"),
-    Column("used", "Used", "percent"),
-    Column("behind", "Largest, or grown by", "text"),
+    Column("left", "Left", "decimal", 2),
 )
+
+DATA = (*COLUMNS, Column("behind", "Largest, or grown by", "text"))
 
 
 def budget_report(outcomes: Sequence[Outcome]) -> Report:
@@ -278,15 +294,16 @@ def budget_report(outcomes: Sequence[Outcome]) -> Report:
             title,
             outcome.value,
             outcome.limit,
-            outcome.value / outcome.limit if outcome.limit else None,
-            None if outcome.passed else ", ".join(outcome.layers) or None,
+            None if outcome.verdict == "UNDECIDED" else outcome.limit - outcome.value,
+            ", ".join(outcome.layers) or None,
         )
         bounds = {"value": outcome.gap, "limit": outcome.baseline_gap}
-        bounds["used"] = "" if outcome.baseline_gap else outcome.gap
         rows.append(
             Row(cells, unit=unit, lower_bound=frozenset(key for key, gap in bounds.items() if gap))
         )
-    return Report("Budget", (Table("Budget", COLUMNS, tuple(rows), _notes(outcomes)),))
+    data = Table("Budget", DATA, tuple(rows))
+    shown = data.select([column.key for column in COLUMNS])
+    return Report("Budget", (replace(shown, notes=_notes(outcomes)),), data=data)
 
 
 def _notes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
@@ -299,8 +316,13 @@ def _notes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     notes = [f"{over} of {number} exceeded."] if over else []
     if undecided:
         notes.append(f"{undecided} of {number} undecided: a lower bound keeps no limit.")
-    doubts = (f"{o.name}: {o.doubt}." for o in outcomes if o.verdict == "UNDECIDED")
-    return (*notes, *dict.fromkeys(doubts))
+    for outcome in outcomes:
+        if outcome.verdict == "UNDECIDED":
+            notes.append(f"{outcome.name}: {outcome.doubt}.")
+        elif outcome.verdict == "OVER" and outcome.layers:
+            how = "grown by" if outcome.allowance else "largest"
+            notes.append(f"{outcome.name}: {how} {', '.join(outcome.layers)}.")
+    return tuple(dict.fromkeys(notes))
 
 
 def github(outcomes: Sequence[Outcome], path: str) -> str:
@@ -330,9 +352,13 @@ def junit(outcomes: Sequence[Outcome]) -> str:
     suite = ElementTree.Element(
         "testsuite", name="archscope check", tests=str(len(outcomes)), failures=str(over)
     )
+    seen: Counter[str] = Counter()
     for outcome in outcomes:
+        name = f"{outcome.name}, growth" if outcome.allowance else outcome.name
+        seen[name] += 1
+        name = name if seen[name] == 1 else f"{name} ({seen[name]})"  # such as another batch
         case = ElementTree.SubElement(
-            suite, "testcase", classname=_xml(outcome.model), name=_xml(outcome.name)
+            suite, "testcase", classname=_xml(outcome.model), name=_xml(name)
         )
         if not outcome.passed:
             ElementTree.SubElement(case, "failure", message=_xml(outcome.sentence))

@@ -52,7 +52,7 @@ def test_machines_read_json_annotations_and_junit(
         ("params", True),
         ("macs", False),
     ]
-    assert printed.err.startswith("::error file=") and "417 kMACs" in printed.err
+    assert printed.err.startswith("::error file=") and "MACs 416,520, limit 416,519" in printed.err
     assert 'failures="1"' in junit.read_text()
     assert "416,520" in table.read_text()
 
@@ -94,3 +94,17 @@ def test_diff_of_two_classes_on_an_input(
     assert "--input: is needed" in capsys.readouterr().err
     assert run(["diff", f"{nets}:old", f"{nets}:new", "--input", "4", "--batch", "3"]) == 0
     assert "out_features 4 → 5" in capsys.readouterr().out
+
+
+def test_a_table_fits_a_narrow_terminal(
+    budget: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    budget.write_text(
+        '[[budget]]\nmodel = "resnet50"\nmax_params = "20M"\nmax_macs = "3G"\n'
+        '[[budget.layers]]\nmatch = "layer4.*"\nmax_activations = "1MiB"\n'
+    )
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["check", str(budget)]) == 1
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80
+    assert "OVER" in printed and "layer4.0.conv2" in printed

@@ -14,7 +14,7 @@ from archscope.records import Analysis
 from archscope.study import analyse as analyse_module
 from archscope.study import budget as budgets
 from archscope.study.analyse import analyse
-from archscope.study.budget import Outcome, check, github, junit, plain
+from archscope.study.budget import Outcome, budget_report, check, github, junit, plain
 from archscope.study.budget_file import load
 
 LENET_PARAMS, LENET_MACS = 61_706, 416_520
@@ -244,3 +244,43 @@ def test_a_baseline_of_several_batches_is_read_at_the_network_s(several: Path) -
     assert all(outcome.passed for outcome in outcomes(several.parent, text + "batch = 2\n"))
     with pytest.raises(ArchscopeError, match=r"holds batches 2, 4, not 1; .* batch = 2"):
         outcomes(several.parent, text)
+
+
+def notes(found: tuple[Outcome, ...]) -> str:
+    (table,) = budget_report(found).tables
+    return " ".join(table.notes)
+
+
+def test_one_limit_is_spoken_of_in_the_singular() -> None:
+    assert notes((KEPT,)) == "The limit is kept."
+    assert notes((KEPT, KEPT)) == "All 2 limits are kept."
+    assert "1 of 1 limit exceeded." in notes((Outcome("lenet", "params", 2, 1),))
+
+
+def test_one_above_its_limit_shows_by_how_much() -> None:
+    (table,) = budget_report((Outcome("lenet", "params", 61_706, 61_705),)).tables
+    assert table.column("left") == [-1]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "text"),
+    [
+        (Outcome("m", "macs", 61_706, 61_705), "m: MACs 61,706, limit 61,705"),
+        (Outcome("m", "macs", 102, 101.9), "m: MACs 102.0, limit 101.9"),
+        (Outcome("m", "memory", 2**30 + 2**10, 2**30), "memory 1.000001 GiB, limit 1.000000 GiB"),
+        (Outcome("m", "latency", 0.02001, 0.02), "latency 20.01 ms, limit 20.00 ms"),
+        (Outcome("m", "latency", 0.02, 0.02), "latency 20.0 ms, limit 20.0 ms"),
+    ],
+)
+def test_a_figure_and_its_limit_never_read_the_same(outcome: Outcome, text: str) -> None:
+    assert text in outcome.sentence
+
+
+def test_junit_names_are_distinct_where_two_limits_meet(folder: Path) -> None:
+    text = (
+        '[[budget]]\nmodel = "lenet"\nmax_macs = "1G"\nbaseline = "lenet.json"\n'
+        'max_growth = "2%"\n[[budget]]\nmodel = "lenet"\nbatch = 2\nmax_macs = "1G"\n'
+    )
+    names = [case.get("name") for case in ElementTree.fromstring(junit(outcomes(folder, text)))]
+    assert len(names) == 5 == len(set(names))
+    assert {"lenet: MACs", "lenet: MACs, growth", "lenet: MACs (2)"} <= set(names)

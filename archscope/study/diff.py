@@ -124,9 +124,9 @@ def changes(old: Analysis, new: Analysis) -> tuple[Change, ...]:
 
 
 _IDENTITIES: tuple[Callable[[Layer], Hashable], ...] = (
-    lambda layer: (_name(layer), tuple(_facts(layer).items())),
+    lambda layer: (_place(layer), tuple(_facts(layer).items())),
     lambda layer: tuple(_facts(layer).items()),
-    lambda layer: _name(layer),
+    lambda layer: _place(layer),
     lambda layer: layer.kind,
 )
 
@@ -154,9 +154,15 @@ def _name(layer: Layer) -> str:
     return f"{name} (call {layer.call + 1})" if layer.call else name
 
 
+def _place(layer: Layer) -> tuple[str, int]:
+    """Where a layer is; the network itself is at the same place whatever its class is called."""
+    return layer.name, layer.call
+
+
 def _facts(layer: Layer) -> dict[str, Hashable]:
     """Everything about a layer that a reviewer wants to hear of."""
-    facts: dict[str, Hashable] = {"kind": layer.kind}
+    network = not layer.name and layer.children > 0  # its class is its name
+    facts: dict[str, Hashable] = {} if network else {"kind": layer.kind}
     facts |= {key: value for key, value in layer.settings if key not in IGNORED_SETTINGS}
     return facts | {
         "input": layer.input_shapes,
@@ -230,10 +236,17 @@ def diff_report(old: Analysis, new: Analysis) -> Report:
             f"Left out: layers without parameters that only follow the shapes around them "
             f"({len(found) - len(told)}); -o diff.csv lists every layer."
         )
-    same = sum(change.status == "same" for change in found)
-    notes.append(f"{same} of {len(new.layers)} layers are as they were.")
+    notes.append(_kept(found, len(new.layers)))
     tables = (_totals(old, new, title), Table("Layers", CHANGES, tuple(rows), tuple(notes)))
     return Report(title, tables if rows else tables[:1], data=_data(found))
+
+
+def _kept(found: Sequence[Change], layers: int) -> str:
+    """How many layers are what they were, under their old name or another."""
+    renamed = sum(change.status == "renamed" for change in found)
+    same = sum(change.status == "same" for change in found) + renamed
+    names = f", {renamed} of them under another name" if renamed else ""
+    return f"{same} of {layers} layers are as they were{names}."
 
 
 def _title(analysis: Analysis) -> str:

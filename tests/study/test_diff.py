@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from torch import nn
+from torch import Tensor, nn
 
 from archscope import archive
 from archscope.errors import ArchscopeError
@@ -126,3 +126,47 @@ def test_input_and_batch_are_for_what_is_named(tmp_path: Path) -> None:
     assert [str(analysis.input) for analysis in both] == ["2×3×64×64"] * 2
     with pytest.raises(ArchscopeError, match="a saved record cannot be counted anew"):
         counted(str(saved), str(saved), batch=4)
+
+
+class Old(nn.Module):
+    """Adds on its own account, so that it is a layer itself."""
+
+    def __init__(self, width: int = 4) -> None:
+        super().__init__()
+        self.first, self.second = conv(width), conv(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.first(x) + self.second(x)
+
+
+class Renamed(Old):
+    pass
+
+
+class Other(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = conv(), conv()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.a(x) + self.b(x)
+
+
+def test_a_network_of_another_class_name_is_renamed() -> None:
+    old, new = (analyse(network, input="4x8x8") for network in (Old(), Renamed()))
+    assert told(old, new) == [("renamed", "Old → Renamed")]
+    report = diff_report(old, new)
+    assert "3 of 3 layers are as they were, 1 of them under another name." in report.tables[1].notes
+
+
+def test_where_all_names_change_all_layers_are_as_they_were() -> None:
+    old, new = (analyse(network, input="4x8x8") for network in (Old(), Other()))
+    assert {status for status, _ in told(old, new)} == {"renamed"}
+    notes = diff_report(old, new).tables[1].notes
+    assert "3 of 3 layers are as they were, 3 of them under another name." in notes
+
+
+def test_a_network_of_another_class_name_and_shape_is_changed() -> None:
+    old, new = (analyse(network, input="4x8x8") for network in (Old(), Renamed(8)))
+    assert {status for status, _ in told(old, new)} == {"changed"}
+    assert ("changed", "Old → Renamed") in told(old, new)

@@ -111,7 +111,9 @@ def _network_of(name: str, construct: Callable[[], object]) -> nn.Module:
     module = construct()
     if not isinstance(module, nn.Module):
         raise ArchscopeError(
-            name, f"makes a {type(module).__name__}, not an nn.Module", "name a class or a factory"
+            name,
+            f"makes an instance of {type(module).__name__}, not an nn.Module",
+            "name a class or a factory",
         )
     return module
 

@@ -75,7 +75,9 @@ def _batch(batch: Dim) -> Dim:
     size = _side(str(batch))
     if size is None:
         raise ArchscopeError(
-            f"--batch {batch}", "is no batch size", "give a whole number from 1 or a symbol"
+            f"--batch {batch}",
+            "is no batch size",
+            "give a whole number from 1; archscope formula takes a symbol too",
         )
     return size
 

@@ -257,7 +257,9 @@ def _constructed(factory: Callable[..., Any], keywords: Mapping[str, Any]) -> Su
         reason = f"cannot be built ({type(error).__name__}: {first_line(error)})"
         raise ArchscopeError(name, reason, "check its keywords") from error
     if not isinstance(module, nn.Module):
-        raise ArchscopeError(name, f"makes a {type(module).__name__}, not an nn.Module")
+        raise ArchscopeError(
+            name, f"makes an instance of {type(module).__name__}, not an nn.Module"
+        )
     return Subject(
         name,
         module,

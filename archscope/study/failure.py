@@ -74,7 +74,8 @@ def failure(
         return ArchscopeError(
             "--backward",
             f"{error} in {name}",
-            "unfreeze something, or count the forward pass alone",
+            "count the forward pass alone, or see that it has trainable parameters and returns "
+            "what they compute",
         )
     if _in_backward(error):
         return _backward_failure(name, error)

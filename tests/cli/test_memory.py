@@ -36,3 +36,10 @@ def test_a_mistake_is_one_line_and_exit_code_2(given, capsys):
     assert run(["memory", *given]) == 2
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["memory", "signal", "verify", "summary"])
+def test_a_batch_of_nothing_is_refused_without_offering_a_symbol(command, capsys):
+    assert run([command, "lenet", "--batch", "0"]) == 2
+    told = capsys.readouterr().err
+    assert "give a whole number from 1;" in told and "or a symbol" not in told

@@ -95,7 +95,7 @@ def test_a_tensor_on_another_device_is_a_network_s_own_business() -> None:
         ({"model": "lenet", "input": "3x28x28"}, "lenet fails in conv1 .*--input 1x28x28"),
         ({"model": Fails(), "input": "3x8x8"}, "Fails fails in Fails: half-way"),
         ({"model": nn.Linear, "input": "4"}, "Linear: cannot be built"),
-        ({"model": dict, "input": "4"}, "dict: makes a dict, not an nn.Module"),
+        ({"model": dict, "input": "4"}, "dict: makes an instance of dict, not an nn.Module"),
         ({"model": 3}, "3: is no network"),
         ({"model": nn.Linear(4, 4), "keywords": {"bias": False}}, "is built already"),
         ({"model": nn.Linear(4, 4), "input": torch.ones(4), "batch": 2}, "--batch: goes with"),

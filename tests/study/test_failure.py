@@ -249,7 +249,9 @@ def test_a_failing_backward_pass_is_not_blamed_on_the_input(
 
 
 def test_a_network_without_a_gradient_is_explained_without_a_backward_pass() -> None:
-    assert "needs a gradient in ReLU" in refusal(nn.ReLU(), backward=True)
+    text = refusal(nn.ReLU(), backward=True)
+    assert "needs a gradient in ReLU" in text and "see that it has trainable parameters" in text
+    assert "unfreeze" not in text  # there is nothing to unfreeze
     assert "Elementwise" in str(archscope.explain(nn.ReLU(), input="4"))
 
 

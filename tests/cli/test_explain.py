@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from archscope import archive
 from archscope.cli import run
+from archscope.records import BatchSweep, Environment, Measurement, Profile
+from archscope.study.analyse import analyse
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -95,3 +98,21 @@ def test_a_mistake_is_one_line(
     assert message in captured.err
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+def test_batch_chooses_from_a_file_of_several(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = {"inference": Measurement((0.25,) * 8, 0.25, 0.25)}
+    held = [analyse("lenet", batch=batch) for batch in (2, 8)]
+    profiles = tuple(
+        Profile("lenet", count.input, Environment("cpu"), samples, analysis=count) for count in held
+    )
+    saved = tmp_path / "run.json"
+    saved.write_text(archive.dumps(BatchSweep(profiles)))
+    assert run(["explain", str(saved), "conv1"]) == 2
+    assert "holds batches 2, 8; choose one with --batch" in capsys.readouterr().err
+    assert run(["explain", str(saved), "conv1", "--batch", "8"]) == 0
+    assert "8×1×28×28 → 8×6×28×28" in capsys.readouterr().out
+    assert run(["diff", str(saved), "lenet", "--batch", "8"]) == 0
+    assert "No total changed" in capsys.readouterr().out

@@ -67,7 +67,11 @@ class Label:
 
 
 def placed(
-    labels: Sequence[Label], frame: Box, gap: float, strokes: Sequence[tuple[float, float]] = ()
+    labels: Sequence[Label],
+    frame: Box,
+    gap: float,
+    strokes: Sequence[tuple[float, float]] = (),
+    unnamed: Sequence[Label] = (),
 ) -> list[Box | None]:
     """Find each label a box inside the frame, clear of every marker and of every other label.
 
@@ -79,11 +83,12 @@ def placed(
         frame: where texts may stand.
         gap: between a marker and its text, and twice the least distance between texts.
         strokes: points along drawn lines, which a text covers only where nothing else is free.
+        unnamed: markers that want no text, and are to be kept clear of it.
     """
     taken: list[Box] = []
     boxes: list[Box | None] = []
     for index, label in enumerate(labels[:MOST_LABELS]):
-        others = [*labels[:index], *labels[index + 1 :]]
+        others = [*labels[:index], *labels[index + 1 :], *unnamed]
         free = [
             box
             for box in _candidates(label, gap)

@@ -222,22 +222,30 @@ def _legend(part: SubFigure, axes: Any, chart: Chart) -> None:
 
 
 def _label_points(axes: Any, chart: Chart, renderer: Any) -> None:
-    """Name the points, those of the front first, so that no name covers another or a marker."""
+    """Name the points so that no name covers another or a marker.
+
+    Those of the front come first, then the larger ones; a point with an empty name has no label.
+    """
     if not any(series.labels for series in chart.series):
         return
     scale = DPI / 72
-    points = sorted(marks.points(chart), key=lambda point: point[3] not in chart.frontier)
-    texts, waiting = [], []
+    points = sorted(
+        marks.points(chart), key=lambda point: (point[3] not in chart.frontier, -point[2])
+    )
+    texts, waiting, unnamed = [], [], []
     for x, y, radius, name in points:
+        left, up = axes.transData.transform((x, y))
+        if not name:
+            unnamed.append(labels.Label(left, up, radius * scale, 0.0, 0.0))
+            continue
         text = axes.text(0, 0, name, fontsize=LABEL_POINTS, in_layout=False)
         extent = text.get_window_extent(renderer)
-        left, up = axes.transData.transform((x, y))
         texts.append(text)
         waiting.append(labels.Label(left, up, radius * scale, extent.width, extent.height))
     frame = axes.get_window_extent(renderer)
     box = labels.Box(frame.x0, frame.y0, frame.x1, frame.y1)
     gap = 3 * scale
-    places = labels.placed(waiting, box, gap, _strokes(axes))
+    places = labels.placed(waiting, box, gap, _strokes(axes), unnamed)
     for text, label, place in zip(texts, waiting, places, strict=True):
         if place is None:
             text.remove()

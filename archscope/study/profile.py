@@ -154,6 +154,6 @@ def throughput_chart(profiles: Sequence[Profile]) -> Chart:
         f"Throughput of {profiles[-1].model}",
         "line",
         Axis("batch", "exact", log=True),
-        Axis("samples per second", "decimal"),
+        Axis("samples per second", "count"),
         tuple(series),
     )

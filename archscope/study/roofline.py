@@ -320,5 +320,5 @@ def roofline_chart(profile: Profile) -> Chart | None:
         Axis("operations per second", "flops_per_second", log=True),
         tuple(series),
         lines=(roof,),
-        notes=("Bubble area: time. " + OPERATIONS,),
+        notes=("Bubble area: time; named where it is over half the longest. " + OPERATIONS,),
     )

@@ -87,6 +87,17 @@ def test_no_point_label_covers_another(count: int, sized: bool) -> None:
         )
 
 
+def test_points_without_a_name_have_no_label_nor_leader_and_are_not_counted() -> None:
+    chart = cloud(80)
+    (only,) = chart.series
+    names = ("first", *[""] * 78, "last")
+    series = Series(only.name, only.x, only.y, names)
+    axes = axes_of(figure([Chart(chart.title, "scatter", chart.x, chart.y, (series,))]))
+    assert {text.get_text() for text in axes.texts} == {"first", "last"}
+    assert len(axes.get_lines()) <= 2  # leaders
+    assert not axes.get_title(loc="right").strip()
+
+
 def test_bars_carry_every_value_side_by_side() -> None:
     axes = axes_of(figure([bars()]))
     heights = [[patch.get_height() for patch in group] for group in axes.containers]

@@ -20,6 +20,7 @@ from archscope.records import (
     Work,
 )
 from archscope.records.measured import COST_OF_MEASURING
+from archscope.render.ticks import tick_texts
 from archscope.study.layer_times import (
     layer_table,
     share_chart,
@@ -243,6 +244,11 @@ def test_a_layer_whose_name_stands_in_brackets_keeps_its_share_of_the_macs():
         before, after = table(plain, *arguments), table(named, *arguments)
         assert after.column("mac_share") == before.column("mac_share")
         assert after.column("total_seconds") == before.column("total_seconds")
+
+
+def test_throughput_in_tens_of_thousands_has_readable_ticks():
+    chart = throughput_chart([profile()])
+    assert tick_texts([0, 20_000, 40_000], chart.y.unit) == ["0", "20 k", "40 k"]
 
 
 def test_the_heading_names_the_dtype_of_the_weights():

@@ -57,6 +57,22 @@ def place_of(error: BaseException) -> str:
     return f"{call.name} ({kind})" if call.name else kind
 
 
+@contextmanager
+def loss_of(name: str, remedy: str) -> Iterator[None]:
+    """Tell of outputs that no loss can be made of under the network's name.
+
+    Args:
+        name: the network's; the loss itself knows none.
+        remedy: what the command offers instead.
+    """
+    try:
+        yield
+    except ArchscopeError as error:
+        if error.argument != "network":
+            raise
+        raise ArchscopeError(name, error.problem, remedy) from error
+
+
 def failure(
     name: str, given: InputSpec, default: InputSpec | None, error: BaseException
 ) -> ArchscopeError:

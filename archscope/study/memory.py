@@ -227,6 +227,7 @@ def _followed(
     from archscope.analysis import borrow, memory
     from archscope.measure.step import Loss
     from archscope.study.analyse import executed, freeze
+    from archscope.study.failure import loss_of
 
     dtype = getattr(torch, setting.dtype)
     bytes_kept = memory.optimizer_bytes(setting.optimizer, dtype.itemsize, setting.master_weights)
@@ -239,7 +240,8 @@ def _followed(
             if setting.mode == "inference":
                 return memory.inference(network, args, kwargs)
             freeze(network, setting.train_only)
-            return memory.training_step(network, args, kwargs, Loss(), bytes_kept)
+            with loss_of(subject.name, "predict a forward pass alone with --inference"):
+                return memory.training_step(network, args, kwargs, Loss(), bytes_kept)
 
     step, _, notes = executed(subject, call, run)
     return step, notes

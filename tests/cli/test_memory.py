@@ -43,3 +43,19 @@ def test_a_batch_of_nothing_is_refused_without_offering_a_symbol(command, capsys
     assert run([command, "lenet", "--batch", "0"]) == 2
     told = capsys.readouterr().err
     assert "give a whole number from 1;" in told and "or a symbol" not in told
+
+
+@pytest.mark.parametrize(
+    ("command", "remedy"), [("memory", "--inference"), ("signal", "archscope summary")]
+)
+def test_a_network_that_returns_nothing_is_told_by_its_name(command, remedy, tmp_path, capsys):
+    file = tmp_path / "nets.py"
+    file.write_text(
+        "from torch import nn\n\n\n"
+        "class Mute(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n        self.fc = nn.Linear(4, 4)\n\n"
+        "    def forward(self, x):\n        self.fc(x)\n"
+    )
+    assert run([command, f"{file}:Mute", "--input", "4"]) == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert "nets.py:Mute: returns no floating-point tensor" in told and remedy in told

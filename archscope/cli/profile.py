@@ -206,7 +206,7 @@ def _largest(model: str, plan: Plan, input_text: str | None, keywords: dict[str,
     from archscope.study.measured import largest_batch
     from archscope.units import binary_bytes
 
-    with _progress() as progress:
+    with _progress(_tell) as progress:
         found = largest_batch(model, plan, input=input_text, keywords=keywords, progress=progress)
     bound = (
         f"the bound was {binary_bytes(found.bound_bytes)}, "
@@ -233,14 +233,21 @@ def _leave_if_interrupted(profiles: Sequence[Profile]) -> None:
         raise KeyboardInterrupt
 
 
+def _tell(label: str, share: float) -> None:
+    """A line of progress, for what takes minutes and shows nothing until its end."""
+    click.echo(f"measuring {label}", err=True)
+
+
+def _silent(label: str, share: float) -> None:
+    """No progress."""
+
+
 @contextmanager
-def _progress() -> Iterator[Progress]:
+def _progress(otherwise: Progress = _silent) -> Iterator[Progress]:
     """A bar for each number being measured, on stderr, where that is a terminal."""
     stream = sys.stderr
     if not stream.isatty():
-        from archscope.measure.session import silent
-
-        yield silent
+        yield otherwise
         return
     from rich import progress
     from rich.console import Console

@@ -18,6 +18,7 @@ from archscope.records import Analysis, InputSpec, Profile
 from archscope.study.analyse import Subject, analyse, find
 from archscope.study.call import network_call
 from archscope.study.roofline import arithmetic, exceeds_roof
+from archscope.units import binary_bytes
 
 DEFAULT_BATCH = 8
 
@@ -158,6 +159,7 @@ def largest_batch(
 
     available = available_bytes or memory.available_bytes(device)
     bound = memory.bound_bytes(device, available)
+    progress(f"the largest batch within {binary_bytes(bound)}", 0.0)
     tried = 0
 
     def told(what: str) -> None:

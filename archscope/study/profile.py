@@ -43,6 +43,15 @@ CLOCKS = {
 }
 
 
+DISTURBED = 0.25
+"""Half width of an interval from which other programs must be suspected."""
+
+QUIETER = (
+    "Large variation on several threads: other processes disturb; try --threads 1 or an idle "
+    "machine."
+)
+
+
 def profile_report(profiles: Sequence[Profile], *, every_layer: bool = False) -> Report:
     """Everything that was measured about one network, at one batch size or several.
 
@@ -86,8 +95,16 @@ def whole_step_table(profile: Profile) -> Table:
         f"{text}." for end, text in CLOCKS.items() if any(p.endswith(end) for p in profile.phases)
     ]
     convention = "±: half of the median's 95 % interval. Latency: the device is waited for."
-    notes = (convention, *clocks, *merged_warnings(profile.phases), *profile.notes)
+    hint = (QUIETER,) if _disturbed(profile) else ()
+    notes = (convention, *clocks, *merged_warnings(profile.phases), *hint, *profile.notes)
     return Table(f"Whole step: {heading(profile)}", WHOLE_STEP, rows, notes)
+
+
+def _disturbed(profile: Profile) -> bool:
+    """Whether a host's threads seem to have waited for those of other programs."""
+    widths = (measurement.known_half_width or 0.0 for measurement in profile.phases.values())
+    several = profile.environment.fact("threads") not in (None, "1")
+    return profile.environment.device == "cpu" and several and max(widths, default=0.0) > DISTURBED
 
 
 def merged_warnings(phases: Mapping[str, Measurement]) -> list[str]:

@@ -391,11 +391,21 @@ def test_the_largest_batch_is_predicted_tried_and_confirmed(
     assert found.batch == tried[-1] < 200
     assert found.peak_bytes == 10_000 + 4_000 * found.batch <= 800_000
     assert told == [
-        "memory at batch 2", "memory at batch 4",
+        "the largest batch within 781 KiB", "memory at batch 2", "memory at batch 4",
         *(f"batch {batch} in a process of its own" for batch in tried),
     ]  # fmt: skip
     with pytest.raises(ArchscopeError, match="fails in inference"):
         measured.largest_batch(f"{network}:Net", session.Plan(modes=("inference",)), input="4x8x8")
+
+
+def test_the_largest_batch_tells_its_tries_where_there_is_no_terminal(
+    network: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measured, "_trial", lambda *rest: 1000)
+    assert run(["profile", f"{network}:Greedy", *QUICK, "--max-batch", "--eval"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("measuring the largest batch within ") and "iB" in lines[0]
+    assert lines[1] == "measuring memory at batch 2"
 
 
 def test_jobs_of_the_reports_write_a_file_each(

@@ -251,6 +251,25 @@ def test_throughput_in_tens_of_thousands_has_readable_ticks():
     assert tick_texts([0, 20_000, 40_000], chart.y.unit) == ["0", "20 k", "40 k"]
 
 
+@pytest.mark.parametrize(
+    ("device", "threads", "widest", "told"),
+    [
+        ("cpu", "2", 1.6, True),
+        ("cpu", "2", 1.4, False),
+        ("cpu", "1", 1.6, False),
+        ("cuda:0", "2", 1.6, False),
+    ],
+)
+def test_a_wide_interval_on_several_threads_hints_at_other_processes(device, threads, widest, told):
+    # The interval reaches from 1 to 1.6 around a median of 1: half of it is 30 %.
+    phase = Measurement((1.0,) * 8, 1.0, widest)
+    environment = Environment(device, (("threads", threads),))
+    notes = whole_step_table(
+        replace(profile(), phases={"step": phase}, environment=environment)
+    ).notes
+    assert any("--threads 1" in note for note in notes) is told
+
+
 def test_the_heading_names_the_dtype_of_the_weights():
     facts = (("device name", "Test CPU"), ("network dtype", "float64"))
     double = replace(profile(), environment=Environment("cpu", facts))

@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "zoo": {"torch"},
     "resolve": {"zoo", "errors", "records", "torch", "torchvision", "timm", "archscope"},
     "analysis": {"records", "errors", "torch", "sympy"},
-    "measure": {"records", "errors", "archive", "torch", "platformdirs"},
+    "measure": {"records", "errors", "archive", "cache", "torch"},
     "study": {
         *FACTS, "archive", "cache", "zoo", "resolve", "analysis", "measure", "torch", "archscope",
         "tomli", "tomllib", *PEERS,

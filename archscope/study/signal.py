@@ -78,6 +78,10 @@ def _measured(
     subject = find(model, keywords)
     if subject.rebuild is None:
         raise ArchscopeError(subject.name, "has no weights to run", "build it with storage")
+    if next(subject.module.parameters(), None) is None:
+        raise ArchscopeError(
+            subject.name, "has no parameters to follow a gradient to", "count it with summary"
+        )
     is_specification = input is None or isinstance(input, str)
     size = BATCH if batch is None and is_specification else batch
     call = network_call(subject, input, size)

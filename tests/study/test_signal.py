@@ -169,3 +169,8 @@ def test_mistakes_are_one_line(tmp_path):
         signal(["resnet18"], input="3x2x2", batch=1)
     with pytest.raises(ArchscopeError, match="no weights"):
         signal([nn.Linear(3, 3, device="meta")], input="3")
+
+
+def test_a_network_without_parameters_is_told_that_it_has_none():
+    with pytest.raises(ArchscopeError, match="ReLU: has no parameters"):
+        signal([nn.ReLU()], input="4")

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
+import gc
 import importlib.util
 import io
 import logging
@@ -125,8 +127,8 @@ TOOLS: dict[str, tuple[str, Callable[[str], int]]] = {
 class Record:
     """What one tool did: seconds and peak bytes of each network that it managed, and its faults."""
 
+    peak_bytes: dict[str, int]
     seconds: dict[str, float] = field(default_factory=dict)
-    peak_bytes: dict[str, int] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     exact: int = 0
 
@@ -153,22 +155,34 @@ def tried(count: Callable[[str], int], name: str, times: int) -> tuple[float, in
     return best, macs
 
 
-def peak_bytes(count: Callable[[str], int], name: str) -> int:
-    """Resident memory that one count adds at its peak, in a forked process."""
+def peaks(count: Callable[[str], int], names: list[str]) -> dict[str, int]:
+    """Peak bytes of each network that a tool manages.
+
+    Taken before anything is timed: freed memory that a process keeps would hide what a fork needs.
+    """
+    if sys.platform != "linux":
+        return {}
+    ctypes.CDLL(None).malloc_trim(0)
+    found = {name: peak_bytes(count, name) for name in names}
+    return {name: added for name, added in found.items() if added is not None}
+
+
+def peak_bytes(count: Callable[[str], int], name: str) -> int | None:
+    """Resident memory that one count adds at its peak, in a forked process; `None` if it fails."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
 
     def measure() -> None:
         Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
         before = resident("VmRSS")
-        tried(count, name, times=1)
-        sender.send(resident("VmHWM") - before)
+        managed = tried(count, name, times=1) is not None
+        sender.send(resident("VmHWM") - before if managed else None)
 
     child = context.Process(target=measure)
     child.start()
     sender.close()
     try:
-        added = int(receiver.recv())
+        added: int | None = receiver.recv()
     finally:
         child.join()
     return added
@@ -187,17 +201,16 @@ def compared(
     """Each tool on each network, in turns; the count by hooks on convolutions and linear layers
     that torchvision published is the reference where it counts nothing else.
     """
-    records = {tool: Record() for tool in tools}
+    records = {tool: Record(peaks(count, names)) for tool, count in tools.items()}
     for name in names:
         reference = published_macs(name)
         for tool, count in tools.items():
             result = tried(count, name, times)
+            gc.collect()  # some tools leave their networks in cycles
             if result is None:
                 records[tool].failed.append(name)
                 continue
             records[tool].seconds[name], macs = result
-            if sys.platform == "linux":
-                records[tool].peak_bytes[name] = peak_bytes(count, name)
             records[tool].exact += abs(macs / 1e9 - reference) < 0.00051 if reference else 0
     return records
 

@@ -307,6 +307,9 @@ def run(
             outputs = module(*args, **kwargs)
             if inspect.isgenerator(outputs):
                 raise TypeError("it returns a generator, which runs after the call")
+            if inspect.iscoroutine(outputs):
+                outputs.close()
+                raise TypeError("it returns a coroutine, which runs after the call")
             if log.out_of_sight is not None:
                 raise TypeError(f"{log.out_of_sight} runs in a thread of its own, out of sight")
             if backward:

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from archscope.records import Analysis, InputSpec, Layer, Profile, Shape, Totals, totals
-from archscope.records.measured import COST_OF_MEASURING
 
 HEAD = "head"
 NOT_RUN = "not run"
@@ -70,7 +69,7 @@ def stage_seconds(profile: Profile, phase: str) -> dict[str, float]:
     }
     sums: dict[str, float] = {}
     for row in profile.layers:
-        if phase in row.seconds and row.name != COST_OF_MEASURING:
+        if phase in row.seconds and not row.is_cost_of_measuring:
             label = known.get((row.name, row.call), ELSEWHERE)
             sums[label] = sums.get(label, 0.0) + row.seconds[phase]
     return sums

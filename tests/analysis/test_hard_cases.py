@@ -116,6 +116,16 @@ class Generates(nn.Module):
         yield self.fc(x)
 
 
+class Awaits(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    async def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.fc(x)
+        return y
+
+
 class Endless(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self(x)
@@ -127,11 +137,12 @@ class Endless(nn.Module):
     [
         (InThread(), "fc runs in a thread of its own"),
         (Generates(), "generator"),
+        (Awaits(), "coroutine"),
         (Endless(), "recursion"),
         (nn.ModuleList([nn.Linear(4, 4)]), "forward"),
         (nn.Flatten(), "no output needs a gradient"),
     ],
-    ids=["thread", "generator", "endless", "no forward", "nothing to train"],
+    ids=["thread", "generator", "coroutine", "endless", "no forward", "nothing to train"],
 )
 def test_what_cannot_be_counted_is_said_in_one_line(network: nn.Module, reason: str) -> None:
     with pytest.raises(archscope.ArchscopeError, match=reason) as caught:

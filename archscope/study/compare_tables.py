@@ -35,8 +35,8 @@ EQUAL_COST = 0.05
 NONE_NOTE = f"{NONE}: the 95 % intervals of the two medians overlap, so no difference is shown."
 
 PROFILED_NOTE = (
-    "Times of layers are from profiled steps, which run apart from those timed whole, so the totals here are not the "
-    "medians timed whole."
+    "Times of layers are from profiled steps, which run apart from those timed whole, so the "
+    "totals here are not the medians timed whole."
 )
 
 PLACES = {

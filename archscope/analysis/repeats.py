@@ -206,22 +206,30 @@ def _any_global_hook() -> bool:
 
 
 def _outlines(modules: Iterable[nn.Module]) -> dict[int, int]:
-    """A number for each container whose class, children's classes and weights' shapes occur twice.
+    """A number for each block beside one of the same outline in the same container.
 
     A cheap look that spares the blocks of a network that repeats none the careful one.
     """
-    groups: dict[Any, list[int]] = {}
-    for module in modules:
-        children = module._modules
-        if children:
-            outline: list[Any] = [type(module)]
-            for child in children.values():
-                weight = None if child is None else child._parameters.get("weight")
-                outline.append(type(child))
-                outline.append(None if weight is None or is_lazy(weight) else weight.shape)
-            groups.setdefault(tuple(outline), []).append(id(module))
-    repeated = (group for group in groups.values() if len(group) > 1)
-    return {identity: number for number, group in enumerate(repeated) for identity in group}
+    numbers: dict[int, int] = {}
+    for parent in modules:
+        groups: dict[Any, list[int]] = {}
+        for block in parent._modules.values():
+            if block is not None and block._modules:
+                groups.setdefault(_outline(block), []).append(id(block))
+        for group in groups.values():
+            if len(group) > 1:
+                numbers.update(dict.fromkeys(group, len(numbers)))
+    return numbers
+
+
+def _outline(block: nn.Module) -> Any:
+    """Its class, with the classes and the weights' shapes of its children."""
+    outline: list[Any] = [type(block)]
+    for child in block._modules.values():
+        weight = None if child is None else child._parameters.get("weight")
+        outline.append(type(child))
+        outline.append(None if weight is None or is_lazy(weight) else weight.shape)
+    return tuple(outline)
 
 
 @cache

@@ -20,6 +20,17 @@ class ArchscopeError(Exception):
         super().__init__(" ".join(text.split()))
 
 
+class NetworkError(ArchscopeError):
+    """What is wrong with a network, where its name is not known; whoever knows it says it."""
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__("network", problem, remedy)
+
+    def named(self, name: str, remedy: str = "") -> ArchscopeError:
+        """The same under the network's name, with the remedy that the command offers, if any."""
+        return ArchscopeError(name, self.problem, remedy or self.remedy)
+
+
 class UnknownCostError(ArchscopeError):
     """Operators without a formula under `--strict`; the command line exits with 1."""
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from archscope.analysis import layout, reach, trace
+from archscope.analysis import layout, reach, rules, trace
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.reach import Factor, Reach, Rule, Span
 from archscope.records import Shape
@@ -180,10 +180,10 @@ class _Viewer(trace.Recorder):  # type: ignore[no-untyped-call]
         return result
 
     def _rule(self, func: Any, name: str) -> Rule:
-        rule = RULES.get(name)
+        rule = RULES.get(name, RULES.get(rules.functional(name)))
         if rule is not None:
             return rule
-        if torch.Tag.pointwise in func.tags:
+        if trace.is_pointwise(func):
             return reach.pointwise
         self.unknown.setdefault(name)
         return reach.unknown
@@ -271,7 +271,7 @@ RULES: dict[str, Rule] = {
     **_rules("embedding", reach.embedding),
     **_rules(
         "clone contiguous _to_copy copy_ detach alias lift_fresh dropout native_dropout where "
-        "masked_fill masked_fill_ _prelu_kernel hardswish hardswish_ flip",
+        "masked_fill _prelu_kernel hardswish leaky_relu flip",
         reach.pointwise,
     ),
     **_rules("view _unsafe_view reshape _reshape_alias _reshape_copy", layout.regroup),
@@ -290,7 +290,7 @@ RULES: dict[str, Rule] = {
         "replication_pad2d replication_pad3d",
         layout.pad,
     ),
-    **_rules("as_strided as_strided_", layout.restrided),
+    **_rules("as_strided", layout.restrided),
     **_rules("roll", layout.roll),
     **_rules("index", layout.index),
     **_rules("pixel_shuffle", layout.pixel_shuffle),

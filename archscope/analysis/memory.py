@@ -256,12 +256,11 @@ def training_step(
         module: its tensors are stand-ins (see `borrow`).
         args: positional arguments of `forward`.
         kwargs: keyword arguments of `forward`.
-        loss: makes a scalar of what the module returns.
+        loss: makes a differentiable scalar of what the module returns.
         optimizer: bytes for each trainable element.
 
     Raises:
-        NoGradientError: the loss depends on no trainable parameter.
-        Exception: whatever the module raises.
+        Exception: whatever the module or the loss raises.
     """
     follower = _follower(module, args, kwargs)
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
@@ -272,8 +271,6 @@ def training_step(
     with _watched(follower), torch.enable_grad():
         with saved_tensors_hooks(follower.saves, _unchanged):
             value = loss(module(*args, **kwargs))
-        if not value.requires_grad:
-            raise trace.NoGradientError("no output needs a gradient")
         follower.note()
         saved = follower.saved()
         follower.phase = "backward"

@@ -25,7 +25,6 @@ COUNTED: Mapping[str, Rule] = {
     "aten::linear": ops.linear,
     "aten::bmm": ops.bmm,
     "aten::baddbmm": ops.baddbmm,
-    "aten::baddbmm_": ops.baddbmm,
     "aten::addbmm": ops.addbmm,
     "aten::mv": ops.mv,
     "aten::addmv": ops.addmv,
@@ -62,30 +61,27 @@ _WRITTEN = """
     _native_batch_norm_legit_no_training batch_norm_with_update _batch_norm_with_update
     _batch_norm_no_update cudnn_batch_norm miopen_batch_norm native_layer_norm native_group_norm
     _fused_rms_norm native_batch_norm_backward cudnn_batch_norm_backward batch_norm_backward
-    native_layer_norm_backward native_group_norm_backward _fused_rms_norm_backward
-    _softmax _log_softmax _safe_softmax _masked_softmax _softmax_backward_data
-    _log_softmax_backward_data native_dropout native_dropout_backward glu_backward
-    _thnn_fused_lstm_cell _thnn_fused_gru_cell _thnn_fused_lstm_cell_backward_impl
-    _thnn_fused_gru_cell_backward _thnn_differentiable_lstm_cell_backward
-    cumsum cumprod logcumsumexp cummax cummin _prelu_kernel _prelu_kernel_backward
-    avg_pool2d_backward avg_pool3d_backward max_pool2d_with_indices_backward
+    native_layer_norm_backward native_group_norm_backward _fused_rms_norm_backward _softmax
+    _log_softmax _safe_softmax _masked_softmax _softmax_backward_data _log_softmax_backward_data
+    native_dropout native_dropout_backward glu_backward _thnn_fused_lstm_cell _thnn_fused_gru_cell
+    _thnn_fused_lstm_cell_backward_impl _thnn_fused_gru_cell_backward
+    _thnn_differentiable_lstm_cell_backward cumsum cumprod logcumsumexp cummax cummin _prelu_kernel
+    _prelu_kernel_backward avg_pool2d_backward avg_pool3d_backward max_pool2d_with_indices_backward
     max_pool3d_with_indices_backward _adaptive_avg_pool2d_backward _adaptive_avg_pool3d_backward
-    adaptive_max_pool2d_backward adaptive_max_pool3d_backward
-    upsample_bilinear2d upsample_bicubic2d upsample_trilinear3d upsample_linear1d
-    _upsample_bilinear2d_aa _upsample_bicubic2d_aa upsample_bilinear2d_backward
-    upsample_bicubic2d_backward upsample_trilinear3d_backward upsample_linear1d_backward
-    upsample_nearest1d_backward upsample_nearest2d_backward upsample_nearest3d_backward
-    grid_sampler_2d grid_sampler_3d grid_sampler_2d_backward grid_sampler_3d_backward
-    embedding_dense_backward embedding_renorm_ _weight_norm_interface
-    _weight_norm_interface_backward rrelu_with_noise rrelu_with_noise_backward
-    binary_cross_entropy mse_loss smooth_l1_loss huber_loss mse_loss_backward
-    smooth_l1_loss_backward binary_cross_entropy_backward nll_loss_backward nll_loss2d_backward
-    masked_scatter_backward index_add index_add_ scatter_add scatter_add_ scatter_reduce
-    scatter_reduce_ hardswish hardswish_ hardswish_backward hardsigmoid_backward hardtanh_backward
-    leaky_relu_backward elu_backward softplus_backward log_sigmoid_backward log_sigmoid_forward
-    mish_backward col2im im2col fractional_max_pool2d fractional_max_pool3d
-    fractional_max_pool2d_backward masked_fill masked_fill_ where lerp lerp_ addcmul addcdiv
-    floor_divide floor_divide_
+    adaptive_max_pool2d_backward adaptive_max_pool3d_backward upsample_bilinear2d
+    upsample_bicubic2d upsample_trilinear3d upsample_linear1d _upsample_bilinear2d_aa
+    _upsample_bicubic2d_aa upsample_bilinear2d_backward upsample_bicubic2d_backward
+    upsample_trilinear3d_backward upsample_linear1d_backward upsample_nearest1d_backward
+    upsample_nearest2d_backward upsample_nearest3d_backward grid_sampler_2d grid_sampler_3d
+    grid_sampler_2d_backward grid_sampler_3d_backward embedding_dense_backward embedding_renorm_
+    _weight_norm_interface _weight_norm_interface_backward rrelu_with_noise
+    rrelu_with_noise_backward binary_cross_entropy mse_loss smooth_l1_loss huber_loss
+    mse_loss_backward smooth_l1_loss_backward binary_cross_entropy_backward nll_loss_backward
+    nll_loss2d_backward masked_scatter_backward index_add scatter_add scatter_reduce hardswish
+    hardswish_backward hardsigmoid_backward hardtanh_backward leaky_relu_backward elu_backward
+    softplus_backward log_sigmoid_backward log_sigmoid_forward mish_backward col2im im2col
+    fractional_max_pool2d fractional_max_pool3d fractional_max_pool2d_backward masked_fill where
+    lerp addcmul addcdiv floor_divide leaky_relu
 """
 
 _READ = """
@@ -103,28 +99,25 @@ _WINDOW = """
 """
 
 _FREE = """
-    clone copy_ copy _to_copy contiguous cat stack empty empty_like empty_strided new_empty
+    clone copy _to_copy contiguous cat stack empty empty_like empty_strided new_empty
     new_empty_strided empty_permuted zeros zeros_like new_zeros ones ones_like new_ones full
-    full_like new_full fill fill_ as_strided_ unsafe_split unsafe_split_with_sizes unsafe_chunk
-    transpose_ t_ squeeze_ unsqueeze_ swapaxes_ swapdims_ squeeze_copy
-    arange linspace logspace eye scalar_tensor zero_ zero lift lift_fresh
-    lift_fresh_copy detach detach_ alias index_select gather scatter scatter_ index index_put
-    index_put_ index_fill index_fill_ _index_put_impl_ _unsafe_index _unsafe_index_put index_copy
-    index_copy_ take put_
-    repeat repeat_interleave roll flip constant_pad_nd reflection_pad1d reflection_pad2d
+    full_like new_full fill as_strided_ unsafe_split unsafe_split_with_sizes unsafe_chunk
+    transpose_ t_ squeeze_ unsqueeze_ swapaxes_ swapdims_ squeeze_copy arange linspace logspace eye
+    scalar_tensor zero lift lift_fresh lift_fresh_copy detach alias index_select gather scatter
+    index index_put index_fill _index_put_impl_ _unsafe_index _unsafe_index_put index_copy take
+    put_ repeat repeat_interleave roll flip constant_pad_nd reflection_pad1d reflection_pad2d
     reflection_pad3d replication_pad1d replication_pad2d replication_pad3d
     reflection_pad1d_backward reflection_pad2d_backward reflection_pad3d_backward
-    replication_pad1d_backward replication_pad2d_backward replication_pad3d_backward
-    pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle upsample_nearest1d
-    upsample_nearest2d upsample_nearest3d embedding tril triu tril_ triu_ tril_indices
-    triu_indices masked_select nonzero nonzero_static one_hot bernoulli bernoulli_ rand rand_like
-    randn randn_like randint randint_like randperm uniform uniform_ normal normal_ normal_functional
-    multinomial resize_ set_ _local_scalar_dense equal is_same_size select_backward slice_backward
-    select_scatter slice_scatter diagonal_scatter diagonal_backward as_strided_scatter unfold
-    unfold_backward index_select_backward _reshape_alias _reshape_copy masked_scatter
-    masked_scatter_ diag_embed max_unpool2d max_unpool3d sym_size sym_numel sym_stride
-    sym_storage_offset _unsafe_view view_as_real_copy expand_copy _assert_async
-    _assert_tensor_metadata exponential_ geometric_ log_normal_ cauchy_ random_ random
+    replication_pad1d_backward replication_pad2d_backward replication_pad3d_backward pixel_shuffle
+    pixel_unshuffle channel_shuffle native_channel_shuffle upsample_nearest1d upsample_nearest2d
+    upsample_nearest3d embedding tril triu tril_indices triu_indices masked_select nonzero
+    nonzero_static one_hot bernoulli rand rand_like randn randn_like randint randint_like randperm
+    uniform normal normal_functional multinomial resize_ set_ _local_scalar_dense equal
+    is_same_size select_backward slice_backward select_scatter slice_scatter diagonal_scatter
+    diagonal_backward as_strided_scatter unfold unfold_backward index_select_backward
+    _reshape_alias _reshape_copy masked_scatter diag_embed max_unpool2d max_unpool3d sym_size
+    sym_numel sym_stride sym_storage_offset _unsafe_view view_as_real_copy expand_copy
+    _assert_async _assert_tensor_metadata exponential_ geometric_ log_normal_ cauchy_ random
     _nested_tensor_from_mask_left_aligned _has_compatible_shallow_copy_type split_with_sizes_copy
     _pin_memory is_pinned value_selecting_reduction_backward _conj_physical _fused_dropout
     _values_copy trace_backward block_diag _padded_dense_to_jagged_forward
@@ -156,6 +149,11 @@ FREE: Mapping[str, Rule] = {
 
 REGISTERED: dict[str, Rule] = {}
 """Formulas of users; they win over the built-in ones."""
+
+TABLES: tuple[tuple[OperatorKind, Mapping[str, Rule]], ...] = (
+    ("counted", REGISTERED), ("counted", COUNTED), ("elementwise", ELEMENTWISE), ("free", FREE),
+)  # fmt: skip
+"""Where a rule is looked for, in this order."""
 
 
 def register_formula(operator: str, formula: Rule) -> None:
@@ -196,13 +194,17 @@ def _tallied(formula: Rule) -> Rule:
 
 
 def lookup(operator: str) -> tuple[OperatorKind, Rule] | None:
-    """The rule for an operator's name and the column it counts in, `None` when there is none."""
-    if operator in REGISTERED:
-        return "counted", REGISTERED[operator]
-    if operator in COUNTED:
-        return "counted", COUNTED[operator]
-    if operator in ELEMENTWISE:
-        return "elementwise", ELEMENTWISE[operator]
-    if operator in FREE:
-        return "free", FREE[operator]
+    """The rule for an operator's name and the column it counts in, `None` when there is none.
+
+    An in-place form has the rule of the operator that it is a form of, unless it has its own.
+    """
+    for name in dict.fromkeys((operator, functional(operator))):
+        for kind, table in TABLES:
+            if name in table:
+                return kind, table[name]
     return None
+
+
+def functional(operator: str) -> str:
+    """The name without the underscore of an in-place form: `aten::mish` for `aten::mish_`."""
+    return operator.removesuffix("_")

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import torch
@@ -48,12 +49,25 @@ class _Operator:
             self.kind, self.rule = found
         elif overload.is_view:
             self.kind = "free"
-        elif torch.Tag.pointwise in overload.tags:
+        elif is_pointwise(overload):
             self.kind, self.rule = "elementwise", rules.ELEMENTWISE["aten::where"]
         elif overload._can_decompose():
             self.composite = True
         else:
             self.kind = "unknown"
+
+
+def is_pointwise(overload: Any) -> bool:
+    """Whether an operator works element by element.
+
+    PyTorch tags such operators, but not every in-place form of one (`mish_`; in 2.11 `hardtanh_`).
+    """
+    if torch.Tag.pointwise in overload.tags:
+        return True
+    namespace, _, name = rules.functional(overload._schema.name).partition("::")
+    form = getattr(getattr(torch.ops, namespace), name, None)
+    overloads = [] if form is None else map(partial(getattr, form), form.overloads())
+    return any(torch.Tag.pointwise in overload.tags for overload in overloads)
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -85,14 +85,16 @@ def command(
     check_outputs(outputs)
     sizes = _sizes(batches)
     if max_batch:
-        _check_alone("--max-batch", outputs, batches)
+        every = {str(option.name) for option in command.params}
+        _check_heard(every - set(UNHEARD_BY_MAX_BATCH), "--max-batch", "leave out one")
     if all_reports:
-        _check_alone("--all-reports", outputs, batches)
+        _check_heard(HEARD_BY_ALL_REPORTS, "--all-reports", "leave out one")
     from archscope.study.recall import recalled, saved_profiles
 
     again = () if model is None else saved_profiles(model)
     if again and not (input_text or settings or sizes or max_batch):
-        _check_only_shown(str(model))
+        shown = f"{model}, a profile that is shown as it was measured"
+        _check_heard(HEARD_BY_A_FILE, shown, "name the network to measure it anew")
         from archscope.study.profile import profile_report
 
         emit(profile_report(again, every_layer=every_layer), outputs)
@@ -118,23 +120,27 @@ def command(
     _leave_if_interrupted(profiles)
 
 
-def _check_alone(option: str, outputs: Sequence[str], batches: str | None) -> None:
-    """Refuse what an option of its own kind would leave unheard."""
-    given = [f"-o {path}" for path in outputs]
-    given += [] if batches is None else [f"--batch {batches}"]
-    if given:
-        raise ArchscopeError(given[0], f"does not go with {option}", "leave out one")
+HEARD_BY_A_FILE = ("model", "every_layer", "outputs")
+HEARD_BY_ALL_REPORTS = ("all_reports", "device", "threads")
+UNHEARD_BY_MAX_BATCH = (
+    "batches", "cuda_graph", "cold_l2", "precision", "max_seconds", "every_layer", "outputs",
+)  # fmt: skip
 
 
-def _check_only_shown(path: str) -> None:
-    """Refuse what decides a measurement beside a file that is only shown again."""
+def _check_heard(heard: Collection[str], beside: str, remedy: str) -> None:
+    """Refuse every option that was given and would decide nothing.
+
+    Args:
+        heard: names of the options and arguments that decide something.
+        beside: what they were given with.
+        remedy: what to do instead.
+    """
     context = click.get_current_context()
     for option in context.command.params:
         name = str(option.name)
         given = context.get_parameter_source(name) == ParameterSource.COMMANDLINE
-        if given and name not in ("model", "every_layer", "outputs"):
-            problem = f"does not go with {path}, a profile that is shown as it was measured"
-            raise ArchscopeError(option.opts[0], problem, "name the network to measure it anew")
+        if given and name not in heard:
+            raise ArchscopeError(option.opts[0], f"does not go with {beside}", remedy)
 
 
 def _plan(
@@ -160,8 +166,6 @@ def _plan(
     if amp and dtype in ("fp32", "tf32"):
         problem = "contradict each other: autocast is to bfloat16 or float16"
         raise ArchscopeError(f"--amp --dtype {dtype}", problem, "leave out one of them")
-    if threads is not None:
-        devices.check_threads(threads)
     name = devices.best() if device is None else device
     _check_cuda(devices.find(name).type, dtype, cuda_graph)
     settings = Settings(

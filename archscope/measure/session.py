@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from archscope import cache
-from archscope.errors import ArchscopeError, first_line
+from archscope.errors import ArchscopeError, NetworkError, first_line
 from archscope.measure import device as devices
 from archscope.measure.clock import StreamClock, WallClock, cold_cache, nothing, synchronizer
 from archscope.measure.graph import captured
@@ -237,6 +237,8 @@ def failures(model: str, phase: str, input: InputSpec, device: torch.device) -> 
     """Tell in one line what failed, in which phase of which network."""
     try:
         yield
+    except NetworkError as error:
+        raise error.named(model) from error
     except ArchscopeError:
         raise
     except Exception as error:

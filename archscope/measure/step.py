@@ -13,8 +13,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from archscope.errors import ArchscopeError, first_line
+from archscope.errors import ArchscopeError, NetworkError, first_line
 from archscope.measure.clock import Stage
+from archscope.measure.device import check_threads
 from archscope.records import InputSpec
 
 CASTS = {"fp16": torch.float16, "bf16": torch.bfloat16}
@@ -61,7 +62,13 @@ class Settings:
 
 @contextlib.contextmanager
 def configured(settings: Settings, device: torch.device) -> Iterator[None]:
-    """Set threads, TF32 and cuDNN's algorithm search; afterwards all is as before, RNG included."""
+    """Set threads, TF32 and cuDNN's algorithm search; afterwards all is as before, RNG included.
+
+    Raises:
+        ArchscopeError: more threads than cores.
+    """
+    if settings.threads is not None:
+        check_threads(settings.threads)
     backends: Any = torch.backends
     matmul, cudnn = backends.cuda.matmul, backends.cudnn
     before = [(flag, flag.fp32_precision) for flag in (matmul, cudnn.conv, cudnn.rnn)]
@@ -100,11 +107,17 @@ def _allows_tf32(backend: Any) -> bool | None:
         return None
 
 
+NO_TRAINING = "measure inference alone with archscope profile --eval"
+
+
 class Loss(nn.Module):
     """A scalar to differentiate, chosen by what the network returns.
 
     A scalar stays as it is, class scores (N × K) take the cross-entropy with random labels, and
     anything else the sum of all its floating outputs.
+
+    Raises:
+        NetworkError: there is nothing to differentiate.
     """
 
     rule = ""
@@ -112,11 +125,13 @@ class Loss(nn.Module):
     def forward(self, output: Any) -> Tensor:
         tensors = [leaf for leaf in leaves(output) if leaf.is_floating_point()]
         if not tensors:
-            raise ArchscopeError(
-                "network",
-                "returns no floating-point tensor to differentiate",
-                "measure inference with archscope profile --eval",
-            )
+            raise NetworkError("returns no floating-point tensor to differentiate", NO_TRAINING)
+        value = self._scalar(tensors)
+        if not value.requires_grad:
+            raise NetworkError("returns nothing that depends on a trainable parameter", NO_TRAINING)
+        return value
+
+    def _scalar(self, tensors: list[Tensor]) -> Tensor:
         first = tensors[0]
         if len(tensors) == 1 and first.dim() == 0:
             self.rule = "the network's own scalar"
@@ -156,7 +171,7 @@ class Step:
     `stages` are run in order and named by phase; the caller's module is never touched.
 
     Raises:
-        ArchscopeError: the network cannot be copied or has no real weights.
+        NetworkError: the network cannot be copied or has no real weights.
     """
 
     stages: dict[str, Stage]
@@ -246,12 +261,6 @@ class TrainingStep(Step):
 
     def _backward(self) -> None:
         assert self._value is not None
-        if not self._value.requires_grad:
-            raise ArchscopeError(
-                "network",
-                "its output depends on no trainable parameter in a differentiable way",
-                "unfreeze some parameters or profile it with --eval",
-            )
         self._value.backward()  # type: ignore[no-untyped-call]
         self._value = None
         if self.optimizer is None:
@@ -265,12 +274,12 @@ class TrainingStep(Step):
 
 def _placed(module: nn.Module, settings: Settings, device: torch.device) -> nn.Module:
     if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
-        raise ArchscopeError("network", "has no weights (meta device)", "build it with storage")
+        raise NetworkError("has no weights (meta device)", "build it with storage")
     try:
         network = copy.deepcopy(module)
     except Exception as error:
         reason = f"cannot be copied ({first_line(error)})"
-        raise ArchscopeError("network", reason, "pass one that copy.deepcopy accepts") from error
+        raise NetworkError(reason, "pass one that copy.deepcopy accepts") from error
     network.zero_grad(set_to_none=True)
     network.to(device)
     if settings.dtype in WEIGHTS and not (settings.amp and settings.dtype in CASTS):

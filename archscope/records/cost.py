@@ -35,6 +35,11 @@ class Product:
     def value(self) -> int:
         return prod(factor.value for factor in self.factors)
 
+    @property
+    def is_convolution(self) -> bool:
+        """Whether a kernel slides: its sides are among the factors."""
+        return any(factor.name == "K" or factor.name.startswith("K_") for factor in self.factors)
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from archscope.errors import ArchscopeError, first_line
+from archscope.errors import ArchscopeError, NetworkError, first_line
 from archscope.records import InputSpec
 
 _NEEDS_VALUES = (
@@ -67,10 +67,8 @@ def loss_of(name: str, remedy: str) -> Iterator[None]:
     """
     try:
         yield
-    except ArchscopeError as error:
-        if error.argument != "network":
-            raise
-        raise ArchscopeError(name, error.problem, remedy) from error
+    except NetworkError as error:
+        raise error.named(name, remedy) from error
 
 
 def failure(

@@ -15,6 +15,7 @@ from archscope.measure.sampling import StoppingRule
 from archscope.measure.session import OutOfMemoryError, Plan, Progress, interrupted, silent
 from archscope.measure.step import Settings
 from archscope.records import Profile
+from archscope.study import kept
 from archscope.study.measured import profile
 
 FOLDER = Path("reports") / "data"
@@ -116,6 +117,7 @@ def run_job(job: Job, device: str, threads: int | None, progress: Progress = sil
         ON_CPU if on_cpu else RULE,
         ("training",) if job.training_only else ("training", "inference"),
         steps=2 if on_cpu else 4,
+        roofs=kept.roofs(),
     )
     return profile(
         job.model,

@@ -62,13 +62,15 @@ def profile(
 
 def _below_roofs(found: Profile, plan: Plan, progress: Progress) -> Profile:
     """Measure the roofs once more where a layer was faster than they allow."""
-    if not exceeds_roof(found) or found.environment.fact("roofs") == "data sheet":
+    keys = arithmetic(found)
+    fallback = found.environment.fact("roofs") == "data sheet"
+    if keys is None or fallback or not exceeds_roof(found):
         return found
     progress("roofs of the device once more", 0.0)
     device = devices.find(plan.settings.device)
     try:
         with configured(plan.settings, device):
-            peaks = raised(found.peaks, device, arithmetic(found), plan.roofs)
+            peaks = raised(found.peaks, device, keys.others, plan.roofs)
     except RuntimeError:
         return found
     except KeyboardInterrupt:

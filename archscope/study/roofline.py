@@ -7,7 +7,7 @@ peak, nor faster than its bytes can be moved.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,20 +58,42 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Roofs:
-    """What the device can do at most: operations and bytes a second."""
+class Arithmetic:
+    """Keys of the compute roofs that hold for a network.
 
-    operations_per_second: float
+    They part on GPUs, where PyTorch's default rounds float32 to TF32 in convolutions only.
+
+    Args:
+        convolutions: for the products in which a kernel slides.
+        others: for all other work.
+    """
+
+    convolutions: str
+    others: str
+
+
+@dataclass(frozen=True, slots=True)
+class Roofs:
+    """What the device can do at most.
+
+    Args:
+        convolutions: operations a second of the products in which a kernel slides.
+        others: operations a second of all other work.
+        bytes_per_second: to and from memory.
+    """
+
+    convolutions: float
+    others: float
     bytes_per_second: float
 
-    @property
-    def ridge(self) -> float:
-        """Arithmetic intensity (operations per byte) where both roofs meet."""
-        return self.operations_per_second / self.bytes_per_second
+    def compute_seconds(self, point: Point) -> float:
+        """The shortest time that the arithmetic can take."""
+        others = point.operations - point.convolutions
+        return point.convolutions / self.convolutions + others / self.others
 
-    def seconds(self, operations: float, moved_bytes: float) -> float:
-        """The shortest time that the work can take."""
-        return max(operations / self.operations_per_second, moved_bytes / self.bytes_per_second)
+    def memory_seconds(self, point: Point) -> float:
+        """The shortest time in which the bytes can be moved."""
+        return point.moved_bytes / self.bytes_per_second
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +103,7 @@ class Point:
     Args:
         seconds: busy time.
         operations, moved_bytes: work in that time.
+        convolutions: those of the operations that are products in which a kernel slides.
         launches: kernels a pass, 0 on the host.
     """
 
@@ -89,6 +112,7 @@ class Point:
     phase: str
     seconds: float
     operations: int
+    convolutions: int
     moved_bytes: float
     launches: int = 0
 
@@ -106,7 +130,7 @@ class Point:
 
     def roof_share(self, roofs: Roofs) -> float:
         """Share of the nearer roof that is reached: shortest possible time over time taken."""
-        return roofs.seconds(self.operations, self.moved_bytes) / self.seconds
+        return max(roofs.compute_seconds(self), roofs.memory_seconds(self)) / self.seconds
 
     def bound(self, roofs: Roofs, idle: float = 0.0) -> Bound:
         """What holds it back, by `RULE`; `idle` is the step's share of idle time."""
@@ -116,22 +140,22 @@ class Point:
             return "launch-bound"
         if self.roof_share(roofs) < NEAR_ROOF:
             return "latency/occupancy-limited"
-        compute = self.operations / roofs.operations_per_second
-        memory = self.moved_bytes / roofs.bytes_per_second
-        return "compute-bound" if compute >= memory else "memory-bound"
+        compute = roofs.compute_seconds(self) >= roofs.memory_seconds(self)
+        return "compute-bound" if compute else "memory-bound"
 
 
 def roofs(profile: Profile) -> Roofs | None:
-    """The roofs that hold for this profile's dtype, `None` where they were not measured."""
-    dtype = arithmetic(profile)
-    rate, copy = profile.peaks.get(dtype or ""), profile.peaks.get("copy")
-    return Roofs(rate, copy) if rate and copy else None
+    """The roofs that hold for this profile's arithmetic, `None` where they were not measured."""
+    keys, rates = arithmetic(profile), profile.peaks
+    if keys is None or not {keys.convolutions, keys.others, "copy"} <= rates.keys():
+        return None
+    return Roofs(rates[keys.convolutions], rates[keys.others], rates["copy"])
 
 
 ROOF_OF = {"float64": "fp64", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 """Key of the roof by the dtype of a network's weights; other dtypes have none."""
 
-BYTES_OF = {"fp64": 8, "fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2}
+BYTES_OF = {"fp64": 8, "fp32": 4, "fp16": 2, "bf16": 2}
 
 
 def network_dtype(profile: Profile) -> str:
@@ -139,28 +163,35 @@ def network_dtype(profile: Profile) -> str:
     return profile.environment.fact("network dtype") or "float32"
 
 
-def arithmetic(profile: Profile) -> str | None:
-    """Which of the peaks holds: the dtype in which the device multiplies.
+def _dtype_roof(profile: Profile) -> str | None:
+    """Key of the roof of the dtype that it computes in, TF32 aside."""
+    asked = profile.environment.fact("dtype")
+    cast = profile.environment.fact("autocast")
+    if not cast and asked in ("fp16", "bf16"):
+        return asked
+    return ROOF_OF.get(cast or network_dtype(profile))
+
+
+def arithmetic(profile: Profile) -> Arithmetic | None:
+    """Which of the peaks hold: the dtypes in which the device multiplies.
 
     `None` for a network in whole numbers or quantised.
     """
-    fact = profile.environment.fact
-    dtype = fact("dtype")
-    cast = fact("autocast")
-    if cast:
-        return ROOF_OF.get(cast)
-    if dtype in ("fp16", "bf16"):
-        return dtype
-    found = ROOF_OF.get(network_dtype(profile))
-    return "tf32" if found == "fp32" and fact("convolutions") == "TF32" else found
+    key = _dtype_roof(profile)
+    if key is None:
+        return None
+    convolutions, others = (
+        "tf32" if key == "fp32" and profile.environment.fact(name) == "TF32" else key
+        for name in ("convolutions", "matrix products")
+    )
+    return Arithmetic(convolutions, others)
 
 
 def exceeds_roof(profile: Profile) -> bool:
     """Whether a layer ran faster than the compute roof allows."""
     limits = roofs(profile)
     return limits is not None and any(
-        point.operations_per_second > ABOVE * limits.operations_per_second
-        for point in points(profile)
+        limits.compute_seconds(point) > ABOVE * point.seconds for point in points(profile)
     )
 
 
@@ -194,9 +225,16 @@ def points(profile: Profile) -> list[Point]:
 def _point(
     row: LayerTime, phase: str, seconds: float, work: Work, width: float, launches: int
 ) -> Point:
-    operations = 2 * work.macs + work.elementwise
+    operations, convolutions = _operations([work])
     moved = work.bytes_moved * width
-    return Point(row.name, row.kind, phase, seconds, operations, moved, launches)
+    return Point(row.name, row.kind, phase, seconds, operations, convolutions, moved, launches)
+
+
+def _operations(works: Sequence[Work]) -> tuple[int, int]:
+    """All operations, and those of them that are products in which a kernel slides."""
+    products = [product for work in works for product in work.cost.products]
+    convolutions = sum(2 * product.value for product in products if product.is_convolution)
+    return sum(2 * work.macs + work.elementwise for work in works), convolutions
 
 
 def work_by_call(analysis: Analysis) -> Mapping[tuple[str, int], Layer]:
@@ -212,7 +250,7 @@ def _launches(row: LayerTime, phase: str) -> int:
 def _byte_width(profile: Profile) -> float:
     """Bytes of the dtype computed in over those of the count, which has the network's own dtype."""
     counted = ROOF_OF.get(profile.environment.fact("converted from") or network_dtype(profile))
-    computed = arithmetic(profile)
+    computed = _dtype_roof(profile)
     if counted is None or computed is None:
         return 1.0
     return BYTES_OF[computed] / BYTES_OF[counted]
@@ -232,7 +270,7 @@ def total_point(profile: Profile) -> Point | None:
         "",
         "all",
         seconds,
-        sum(2 * work.macs + work.elementwise for work in works),
+        *_operations(works),
         sum(work.bytes_moved for work in works) * _byte_width(profile),
     )
 
@@ -257,14 +295,32 @@ def roofline_table(profile: Profile, most: int = 20) -> Table | None:
     rows.append(Row(_cells(whole, limits, idle_share(profile)), kind="total"))
     source = profile.environment.fact("roofs") or "unknown source"
     shown = f"The {len(slowest)} slowest of {len(parts)} passes. " if len(parts) > most else ""
-    roof_text = (
-        f"Roofs ({source}): {si(limits.operations_per_second)}op/s in {arithmetic(profile)}, "
-        f"{si(limits.bytes_per_second)}B/s; they meet at {limits.ridge:.3g} operations per byte."
-    )
+    roof_text = f"Roofs ({source}): {_roof_text(_rates(profile, limits, whole), limits)}"
     rule = HOST_RULE if profile.environment.device.startswith("cpu") else RULE
     title = f"Roofline of {profile.model}"
     doubt = (TOO_FAST,) if exceeds_roof(profile) else ()
     return Table(title, COLUMNS, tuple(rows), (shown + roof_text, *doubt, OPERATIONS, rule))
+
+
+def _rates(profile: Profile, limits: Roofs, whole: Point) -> dict[str, float]:
+    """Operations a second by the arithmetic that the network uses, that of convolutions first."""
+    keys = arithmetic(profile)
+    assert keys is not None
+    used = {keys.convolutions: limits.convolutions} if whole.convolutions else {}
+    return {**used, keys.others: limits.others}
+
+
+def _roof_text(rates: Mapping[str, float], limits: Roofs) -> str:
+    uses = ("",) if len(rates) == 1 else (" (convolutions)", " (all else)")
+    roofs = [
+        f"{si(rate)}op/s in {key}{use}"
+        for (key, rate), use in zip(rates.items(), uses, strict=True)
+    ]
+    ridges = [f"{rate / limits.bytes_per_second:.3g}" for rate in rates.values()]
+    return (
+        f"{' and '.join(roofs)}, {si(limits.bytes_per_second)}B/s; "
+        f"they meet at {' and '.join(ridges)} operations per byte."
+    )
 
 
 def _cells(
@@ -285,9 +341,9 @@ def _cells(
 
 def roofline_chart(profile: Profile) -> Chart | None:
     """Layers by arithmetic intensity and rate, bubbles by time, under the roofs."""
-    limits = roofs(profile)
+    limits, whole = roofs(profile), total_point(profile)
     parts = [p for p in points(profile) if p.operations and p.moved_bytes]
-    if limits is None or not parts:
+    if limits is None or whole is None or not parts:
         return None
     longest = max(point.seconds for point in parts)
     series = []
@@ -305,20 +361,26 @@ def roofline_chart(profile: Profile) -> Chart | None:
                     sizes=tuple(point.seconds / longest for point in chosen),
                 )
             )
+    rates = _rates(profile, limits, whole)
     left = min(point.operations / point.moved_bytes for point in parts) / 2
-    right = max(4 * limits.ridge, *(2 * p.operations / p.moved_bytes for p in parts))
-    top = limits.operations_per_second
-    roof = Series(
-        "roof",
-        (left, limits.ridge, right),
-        (left * limits.bytes_per_second, top, top),
-    )
+    ridge = max(rates.values()) / limits.bytes_per_second
+    right = max(4 * ridge, *(2 * p.operations / p.moved_bytes for p in parts))
+    lines = [
+        _roof_line(f"roof in {key}" if len(rates) > 1 else "roof", rate, limits, left, right)
+        for key, rate in rates.items()
+    ]
     return Chart(
         f"Roofline of {profile.model} on {profile.environment.fact('device name')}",
         "scatter",
         Axis("operations per byte", "decimal", log=True),
         Axis("operations per second", "flops_per_second", log=True),
         tuple(series),
-        lines=(roof,),
+        lines=tuple(lines),
         notes=("Bubble area: time; named where it is over half the longest. " + OPERATIONS,),
     )
+
+
+def _roof_line(name: str, rate: float, limits: Roofs, left: float, right: float) -> Series:
+    """Rising with the bytes up to the ridge, and flat from there on."""
+    ridge = rate / limits.bytes_per_second
+    return Series(name, (left, ridge, right), (left * limits.bytes_per_second, rate, rate))

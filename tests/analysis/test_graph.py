@@ -86,6 +86,7 @@ NETWORKS = {
     "asymmetric": nn.Sequential(conv((1, 7), padding=(0, 3)), conv((5, 1)), conv((3, 2), (2, 1))),
     "pooled": nn.Sequential(conv(3, padding=1), nn.AvgPool2d(3, 2, 1), conv(3, padding=1)),
     "residual": Residual(conv(3, padding=1), nn.ReLU(inplace=True), conv(5, padding=2)),
+    "activations": nn.Sequential(conv(3), nn.Mish(inplace=True), nn.LeakyReLU(0.1, inplace=True)),
     "nested": nn.Sequential(conv(4, 2, 1), Residual(conv(3, padding=1), Residual(conv(1)))),
     "branches": Branches(conv(1), conv(3, padding=1), nn.AvgPool2d(5, 1, 2)),
     "normalised": nn.Sequential(conv(3), nn.BatchNorm2d(2), nn.ReLU(), conv(3)),

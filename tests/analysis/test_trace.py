@@ -243,6 +243,32 @@ def test_bytes_count_each_distinct_tensor_once_per_operator() -> None:
     assert (view.bytes_read, view.bytes_written, view.operators) == (0, 0, 0)
 
 
+ACTIVATIONS = [
+    nn.CELU, nn.ELU, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.Mish, nn.ReLU,
+    nn.ReLU6, nn.RReLU, nn.SELU, nn.SiLU,
+]  # fmt: skip
+"""All of `torch.nn` that can work in place, with their defaults."""
+
+
+@pytest.mark.parametrize("kind", ACTIVATIONS)
+@pytest.mark.parametrize("training", [True, False])
+def test_an_activation_in_place_is_one_operation_an_element_too(kind: Any, training: bool) -> None:
+    for layer in (kind(), kind(inplace=True)):
+        summary = archscope.summary(layer.train(training), torch.zeros(2, 8))
+        assert summary.coverage.complete
+        assert summary.total.elementwise == 16
+
+
+def test_an_operator_in_place_has_the_rule_of_the_other_form() -> None:
+    class InPlace(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.clone().abs_().heaviside_(x).masked_fill_(x > 0, 1).mul_(2).tril_()
+
+    summary = archscope.summary(InPlace(), torch.zeros(8, 8))
+    assert summary.coverage.complete
+    assert summary.total.elementwise == 5 * 64  # `clone` and `tril_` only copy
+
+
 def test_parameters_of_a_module_that_never_runs_are_still_counted() -> None:
     class Spare(nn.Module):
         def __init__(self) -> None:

@@ -56,7 +56,8 @@ class Greedy(Net):
         return super().forward(x)
 """
 
-QUICK = ("--input", "3x8x8", "--device", "cpu", "--threads", "1", "--max-seconds", "0.02")
+SMALL = ("--input", "3x8x8", "--device", "cpu", "--threads", "1")
+QUICK = (*SMALL, "--max-seconds", "0.02")
 
 
 @pytest.fixture
@@ -216,12 +217,13 @@ def test_interruption_before_anything_is_known_leaves_files_as_they_were(
         (("Net", "--device", "abacus"), "--device abacus: is no device"),
         (("Net", "--batch", "0"), "--batch 0: is no batch size"),
         (("Net", "--batch", "4,x"), "--batch 4,x: is no batch size"),
-        (("Frozen", "--train"), "depends on no trainable parameter"),
+        (
+            ("Frozen", "--train"),
+            "nets.py:Frozen: returns nothing that depends on a trainable parameter",
+        ),
         (("Net", "--input", "4x8x8"), "fails in forward"),
         (("Net", "--all-reports"), "--all-reports: goes without MODEL"),
         (("Net", "-o", "run.xyz"), "unknown suffix"),
-        (("Net", "-o", "run.json", "--max-batch"), "does not go with --max-batch"),
-        (("Net", "--batch", "4", "--max-batch"), "--batch 4: does not go with --max-batch"),
         (("Net", "--train", "--eval"), "--train --eval: exclude each other; leave out both"),
         (("Net", "--eval", "--train"), "--train --eval: exclude each other; leave out both"),
         (("Net", "--cuda-graph"), "--cuda-graph: needs --device cuda"),
@@ -281,6 +283,32 @@ def test_autocast_names_its_dtype(
     assert profile.environment.fact("autocast") == "bfloat16"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "unheard"),
+    [
+        (("Net", "--max-batch"), ("-o", "run.json")),
+        (("Net", "--max-batch"), ("--batch", "4")),
+        (("Net", "--max-batch"), ("--precision", "1")),
+        (("Net", "--max-batch"), ("--every-layer",)),
+        (("--all-reports",), ("-o", "run.json")),
+        (("--all-reports",), ("--dtype", "bf16")),
+        (("--all-reports",), ("--max-batch",)),
+        (("--all-reports",), ("--input", "3x8x8")),
+    ],
+)
+def test_no_option_goes_unheard(
+    network: str,
+    arguments: tuple[str, ...],
+    unheard: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = [f"{network}:{part}" if part == "Net" else part for part in arguments]
+    assert run(["profile", *given, *unheard]) == 2
+    error = capsys.readouterr().err
+    assert "does not go with" in error and error.count("\n") == 1
+    assert error.startswith(f"archscope: {unheard[0]}")
+
+
 def test_a_model_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["profile"]) == 2
     assert "MODEL: is missing" in capsys.readouterr().err
@@ -294,7 +322,7 @@ def test_largest_batch_is_told(
         "largest_batch",
         lambda *a, **k: measured.LargestBatch(96, 3 << 30, 4 << 30, 5 << 30),
     )
-    assert run(["profile", f"{network}:Net", *QUICK, "--max-batch", "--train"]) == 0
+    assert run(["profile", f"{network}:Net", *SMALL, "--max-batch", "--train"]) == 0
     assert capsys.readouterr().out == (
         f"{network}:Net, training on cpu: batch 96 runs, with a peak of 3.00 GiB; the bound "
         "was 4.00 GiB, 80 % of the 5.00 GiB available.\n"
@@ -364,7 +392,7 @@ def test_not_even_one_sample_may_run(
     monkeypatch.setattr(
         measured, "largest_batch", lambda *a, **k: measured.LargestBatch(0, 0, 4 << 30, 5 << 30)
     )
-    assert run(["profile", f"{network}:Net", *QUICK, "--max-batch", "--eval"]) == 0
+    assert run(["profile", f"{network}:Net", *SMALL, "--max-batch", "--eval"]) == 0
     assert "inference on cpu: not even one sample runs; the bound was" in capsys.readouterr().out
 
 
@@ -402,7 +430,7 @@ def test_the_largest_batch_tells_its_tries_where_there_is_no_terminal(
     network: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measured, "_trial", lambda *rest: 1000)
-    assert run(["profile", f"{network}:Greedy", *QUICK, "--max-batch", "--eval"]) == 0
+    assert run(["profile", f"{network}:Greedy", *SMALL, "--max-batch", "--eval"]) == 0
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("measuring the largest batch within ") and "iB" in lines[0]
     assert lines[1] == "measuring memory at batch 2"

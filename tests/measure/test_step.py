@@ -214,19 +214,24 @@ def test_integer_inputs_are_whole_numbers_and_random():
     assert kwargs["scale"].shape == (4,)
 
 
+def trained(*shape):
+    """What a trainable parameter decides: ones."""
+    return torch.ones(shape, requires_grad=True)
+
+
 @pytest.mark.parametrize(
     ("output", "rule"),
     [
-        (torch.zeros(4, 10), "cross-entropy with random labels"),
-        (torch.tensor(2.0), "the network's own scalar"),
-        (torch.ones(4, 3, 2), "sum of all floating outputs"),
-        ({"out": torch.ones(4, 10), "aux": [torch.ones(2), torch.ones(3).long()]}, "sum of all"),
+        (trained(4, 10), "cross-entropy with random labels"),
+        (trained(), "the network's own scalar"),
+        (trained(4, 3, 2), "sum of all floating outputs"),
+        ({"out": trained(4, 10), "aux": [torch.ones(2), torch.ones(3).long()]}, "sum of all"),
     ],
 )
 def test_loss_suits_the_output(output, rule):
     loss = Loss()
     value = loss(output)
-    assert value.dim() == 0
+    assert value.dim() == 0 and value.requires_grad
     assert loss.rule.startswith(rule)
     if rule == "sum of all":
         assert value == 42
@@ -269,12 +274,12 @@ def frozen():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (frozen, "depends on no trainable parameter"),
-        (Constant, "depends on no trainable parameter"),
-        (Indices, "returns no floating-point tensor"),
+        (frozen, "net: returns nothing that depends on a trainable parameter"),
+        (Constant, "net: returns nothing that depends on a trainable parameter"),
+        (Indices, "net: returns no floating-point tensor"),
         (lambda: nn.Conv2d(5, 4, 3), "net: fails in forward .*; check --input"),
         (Overwritten, "net: fails in backward .*; measure inference with --eval"),
-        (lambda: network().to("meta"), "has no weights"),
+        (lambda: network().to("meta"), "net: has no weights"),
     ],
 )
 def test_networks_that_cannot_train_say_so_in_one_line(build, message):

@@ -21,6 +21,7 @@ from archscope.study.layer_times import layer_table
 from archscope.study.roofline import (
     HOST_RULE,
     RULE,
+    Arithmetic,
     Point,
     Roofs,
     arithmetic,
@@ -33,16 +34,20 @@ from archscope.study.roofline import (
     total_point,
 )
 
-ROOFS = Roofs(operations_per_second=100e12, bytes_per_second=1e12)
+ROOFS = Roofs(convolutions=100e12, others=50e12, bytes_per_second=1e12)
 
 
-def point(operations, moved_bytes, seconds, launches=1):
-    return Point("layer", "Conv2d", "forward", seconds, operations, moved_bytes, launches)
+def point(operations, moved_bytes, seconds, launches=1, convolutions=None):
+    """A convolution's, unless it is said how many of the operations are."""
+    slid = operations if convolutions is None else convolutions
+    return Point("layer", "Conv2d", "forward", seconds, operations, slid, moved_bytes, launches)
 
 
-def test_roofs_meet_at_the_ridge():
-    assert ROOFS.ridge == 100
-    assert ROOFS.seconds(100e9, 1e9) == pytest.approx(1e-3)
+def test_convolutions_and_other_work_have_roofs_of_their_own():
+    assert ROOFS.compute_seconds(point(100e9, 0, 1)) == pytest.approx(1e-3)
+    assert ROOFS.compute_seconds(point(100e9, 0, 1, convolutions=0)) == pytest.approx(2e-3)
+    assert ROOFS.compute_seconds(point(100e9, 0, 1, convolutions=50e9)) == pytest.approx(1.5e-3)
+    assert ROOFS.memory_seconds(point(0, 1e9, 1)) == pytest.approx(1e-3)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +80,7 @@ def test_short_kernels_and_idle_devices_are_launch_bound():
 
 
 def work(macs, elementwise, moved):
-    cost = Cost((Product((Factor("N", macs),)),))
+    cost = Cost((Product((Factor("N", macs), Factor("K_h", 1))),))
     return Work(cost, elementwise, bytes_read=moved - 10, bytes_written=10, operators=1)
 
 
@@ -124,7 +129,7 @@ def test_total_is_all_work_over_the_whole_step():
     ("facts", "dtype", "width"),
     [
         ((), "fp32", 1.0),
-        ((("convolutions", "TF32"),), "tf32", 1.0),
+        ((("convolutions", "TF32"), ("matrix products", "TF32")), "tf32", 1.0),
         ((("dtype", "fp32"), ("convolutions", "no TF32")), "fp32", 1.0),
         ((("dtype", "bf16"),), "bf16", 0.5),
         ((("dtype", "default"), ("autocast", "bfloat16")), "bf16", 0.5),
@@ -142,9 +147,38 @@ def test_total_is_all_work_over_the_whole_step():
 )
 def test_dtype_decides_the_roof_and_the_bytes(facts, dtype, width):
     measured = profile(facts=facts)
-    assert arithmetic(measured) == dtype
-    assert roofs(measured).operations_per_second == measured.peaks[dtype]
+    assert arithmetic(measured) == Arithmetic(dtype, dtype)
+    rate = measured.peaks[dtype]
+    assert roofs(measured) == Roofs(rate, rate, measured.peaks["copy"])
     assert points(measured)[0].moved_bytes == 100 * width
+
+
+TF32_IN_CONVOLUTIONS = (("convolutions", "TF32"), ("matrix products", "no TF32"))
+"""What PyTorch allows by default on a GPU."""
+
+
+def test_by_default_only_convolutions_are_held_against_the_roof_of_tf32():
+    measured = profile(facts=TF32_IN_CONVOLUTIONS)
+    assert arithmetic(measured) == Arithmetic("tf32", "fp32")
+    limits = roofs(measured)
+    assert limits == Roofs(convolutions=4e6, others=2e6, bytes_per_second=1e6)
+    found = {(p.name, p.phase): p for p in points(measured)}
+    assert limits.compute_seconds(found["conv", "backward"]) == 2000 / 4e6
+    assert limits.compute_seconds(found["relu", "forward"]) == 40 / 2e6
+    note = next(note for note in roofline_table(measured).notes if "Roofs" in note)
+    assert "4.00 Mop/s in tf32 (convolutions) and 2.00 Mop/s in fp32 (all else), 1.00 MB/s" in note
+    assert "they meet at 4 and 2 operations per byte." in note
+    lines = {line.name: line.y[-1] for line in roofline_chart(measured).lines}
+    assert lines == {"roof in tf32": 4e6, "roof in fp32": 2e6}
+
+
+def test_a_network_without_convolutions_is_told_of_one_roof():
+    linear = replace(work(500, 0, 100), cost=Cost((Product((Factor("D_in", 500),)),)))
+    measured = profile(facts=TF32_IN_CONVOLUTIONS)
+    layers = (replace(measured.analysis.calls[1], forward=linear, backward=None),)
+    measured = replace(measured, analysis=replace(measured.analysis, calls=layers))
+    (note,) = (note for note in roofline_table(measured).notes if "Roofs" in note)
+    assert "2.00 Mop/s in fp32, 1.00 MB/s" in note and "tf32" not in note
 
 
 @pytest.mark.parametrize("dtype", ["int8", "quantized"])

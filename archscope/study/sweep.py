@@ -164,7 +164,7 @@ def _value(key: str, text: str, argument: str) -> Any:
 
 
 def count_point(grid: Grid, point: Point) -> Outcome:
-    """Count one point; a failure is told, not raised."""
+    """Count one point; a failure of the network is told, not raised."""
     from archscope.study.analyse import analyse
 
     keywords = {**dict(grid.keywords), **dict(point)}
@@ -176,11 +176,10 @@ def count_point(grid: Grid, point: Point) -> Outcome:
             grid.model, input=input, batch=batch, backward=grid.backward, keywords=keywords
         )
     except ArchscopeError as error:
-        return Outcome(named, None, str(error))
-    except MemoryError:
-        return Outcome(named, None, "out of memory", finished=False)
-    except Exception as error:
-        return Outcome(named, None, f"{type(error).__name__}: {error}", finished=False)
+        from archscope.measure.memory import is_out_of_memory
+
+        without_memory = error.__cause__ is not None and is_out_of_memory(error.__cause__)
+        return Outcome(named, None, str(error), finished=not without_memory)
     return Outcome.of(named, analysis)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -33,6 +34,10 @@ class Died:
         return f"its process ended with exit code {self.exit_code}"
 
 
+class WorkerError(RuntimeError):
+    """What the function raised in a worker, or why its result could not be sent."""
+
+
 def usable_cores() -> int:
     """How many processes may run at once on the cores that this process is allowed."""
     if hasattr(os, "sched_getaffinity"):
@@ -54,10 +59,14 @@ def completed(
     Workers end when this process does, however it ends.
 
     Args:
-        function: raises nothing; a module's own function or a partial of one when `jobs` > 1.
+        function: a module's own function or a partial of one when `jobs` > 1.
         tasks: in the order in which they begin.
         jobs: how many processes; 1 calls the function here.
         preload: modules that are imported once and shared by all workers where the system can.
+
+    Raises:
+        Exception: what the function raised here.
+        WorkerError: what it raised in a worker, with the traceback from there.
     """
     if jobs <= 1:
         for index, task in enumerate(tasks):
@@ -111,6 +120,8 @@ class _Team:
                 yield index, Died(process.exitcode)
             else:
                 self.idle.append((connection, process))
+                if isinstance(result, WorkerError):
+                    raise result
                 yield index, result
 
     def end(self) -> None:
@@ -140,4 +151,9 @@ def _serve(connection: Connection, function: Callable[[Any], Any]) -> None:
     torch.set_num_threads(1)
     with contextlib.suppress(EOFError, OSError):
         while True:
-            connection.send(function(connection.recv()))
+            task = connection.recv()
+            try:
+                connection.send(function(task))
+            except Exception as error:
+                kind = type(error).__name__
+                connection.send(WorkerError(f"{kind}: {error}\n\n{traceback.format_exc()}"))

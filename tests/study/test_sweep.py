@@ -19,6 +19,7 @@ from archscope.study.sweep import Grid, Outcome, count_point, parse_axes, run, s
 
 NETS = """
 import os
+import torch
 from torch import nn
 
 
@@ -28,7 +29,17 @@ class Net(nn.Sequential):
             raise ValueError("no such width")
         if fault == "die":
             os._exit(7)
+        if fault == "no memory to build":
+            raise MemoryError
         super().__init__(nn.Conv2d(3, width, 3), nn.Flatten(), nn.Linear(36 * width, 10))
+        self.fault = fault
+
+    def forward(self, x):
+        if self.fault == "no memory to run":
+            raise MemoryError
+        if self.fault == "tensor too large":
+            torch.empty(2**60, device="cpu")
+        return super().forward(x)
 """
 
 
@@ -124,6 +135,14 @@ def test_a_worker_that_dies_loses_its_point_alone_and_is_counted_again_on_resume
     assert [o.total is not None for o in outcomes] == [True] * 3 + [False] * 3
     assert all("exit code 7" in o.problem for o in outcomes[3:])
     assert outcomes[:3] == run(Grid(nets, (("fault", ("",)), ("width", (4, 5, 6))), (), "3x8x8"))
+
+
+@pytest.mark.parametrize("fault", ["no memory to build", "no memory to run", "tensor too large"])
+def test_a_point_that_ran_out_of_memory_is_counted_again_on_resume(nets, tmp_path, fault):
+    grid = Grid(nets, (("fault", (fault, "raise")),), input="3x8x8")
+    with Journal(tmp_path / "j.jsonl", grid.identity, resume=False) as journal:
+        assert all(o.total is None and o.problem for o in run(grid, journal=journal))
+        assert [entry["point"] for entry in journal.entries] == [{"fault": "raise"}]
 
 
 def test_what_a_layer_type_means_is_told_once():

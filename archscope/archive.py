@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from archscope.errors import ArchscopeError
+from archscope.files import read_text
 from archscope.records import (
     Analysis,
     BatchSweep,
@@ -96,12 +97,7 @@ def load(path: str | Path) -> Record:
     Raises:
         ArchscopeError: also when the file cannot be read.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not text"
-        raise ArchscopeError(str(path), f"cannot be read ({reason})", "check the path") from None
-    return loads(text, str(path))
+    return loads(read_text(path), str(path))
 
 
 def _plain(value: Any) -> Any:

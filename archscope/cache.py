@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from archscope.errors import ArchscopeError
+from archscope.files import replace_file
 
 FOLDER_VARIABLE = "ARCHSCOPE_CACHE_DIR"
 """Environment variable that moves the folder."""
@@ -92,14 +94,9 @@ class Store:
         encoded = text.encode()
         if CHECKSUM_BYTES + len(encoded) > self.most_bytes:
             return
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ArchscopeError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(suffix=".part", dir=self.folder, delete=False) as part:
-                part.write(hashlib.sha256(encoded).digest() + encoded)
-            try:
-                Path(part.name).replace(self._path(key))
-            finally:
-                Path(part.name).unlink(missing_ok=True)
+            replace_file(self._path(key), hashlib.sha256(encoded).digest() + encoded)
         self._shrink()
 
     def discard(self, key: str) -> None:

@@ -35,7 +35,8 @@ def command(
     match = "layer4.*"
     max_params = "15M"
     """  # noqa: D301
-    from archscope.cli.output import check_outputs, emit, replace_file
+    from archscope.cli.output import check_outputs, emit
+    from archscope.files import replace_file
     from archscope.study import budget, budget_file
 
     check_outputs(outputs)

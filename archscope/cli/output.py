@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from archscope.errors import ArchscopeError
+from archscope.files import replace_file
 from archscope.table import Report
 
 PIPE_WIDTH = 120
@@ -59,7 +60,7 @@ def write(report: Report, outputs: Sequence[str]) -> None:
     check_outputs(outputs)
     contents = [(path, _format(path)(report, path)) for path in outputs]
     for path, content in contents:
-        replace_file(path, content)
+        replace_file(path, content, "-o")
 
 
 @dataclass(frozen=True)
@@ -225,26 +226,3 @@ _FORMATS: dict[str, Callable[[Report, str], bytes]] = {
 def _encoded(text: str) -> bytes:
     """UTF-8; a lone surrogate, which no file can hold, becomes its escape."""
     return text.encode("utf-8", "backslashreplace")
-
-
-def replace_file(path: str, content: bytes, option: str = "-o") -> None:
-    """Write beside the file, then rename, so that it is there whole or not at all.
-
-    Raises:
-        ArchscopeError: naming the option, when the file cannot be written.
-    """
-    target = Path(path).resolve()
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        try:
-            beside.write_bytes(content)
-            if target.exists():
-                shutil.copymode(target, beside)
-            beside.replace(target)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise ArchscopeError(
-            f"{option} {path}", f"cannot be written ({reason})", "check it"
-        ) from None

@@ -12,11 +12,10 @@ import click
 @click.option("--count", "anew", is_flag=True, help="First count every network anew.")
 def command(folder: Path, anew: bool) -> None:
     """Rebuild the pages and figures of FOLDER (reports/) from its data/*.json."""
-    from archscope.errors import ArchscopeError
+    from archscope.files import check_folder
     from archscope.report import rebuild
 
-    if not folder.is_dir():
-        raise ArchscopeError(str(folder), "is no folder", "run it in the repository's root")
+    check_folder(folder)
     if anew:
         from archscope.report.count import recount
 

@@ -33,8 +33,9 @@ def command(
     --all keeps every network in a journal once it is done, so that after an interruption the same
     command with --resume runs the others only.
     """
-    from archscope.cli.output import check_outputs, emit, replace_file
+    from archscope.cli.output import check_outputs, emit
     from archscope.errors import ArchscopeError
+    from archscope.files import replace_file
 
     check_outputs(outputs)
     if save is not None and not save.endswith(".json"):

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from archscope.errors import ArchscopeError
+from archscope.files import replace_file
 from archscope.report.data import Data
 from archscope.report.page import Figure, Page
 
@@ -94,9 +95,7 @@ def rebuild(folder: Path) -> list[Path]:
     try:
         (folder / FIGURES).mkdir(exist_ok=True)
         for name, content in made.items():
-            beside = folder / f"{name}.part"
-            beside.write_bytes(content)
-            beside.replace(folder / name)
+            replace_file(folder / name, content)
         for old in (folder / FIGURES).glob("*.svg"):
             if f"{FIGURES}/{old.name}" not in made:
                 old.unlink()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archscope import archive
+from archscope.files import replace_file
 from archscope.records import Analysis
 from archscope.report import family_tree, group_count, growth_rate, normalisation
 from archscope.report.data import FACTS, PREFIX
@@ -25,12 +26,13 @@ def recount(folder: Path) -> list[Path]:
     """Write `counted-*.json` and `facts.json`; measurements in the folder stay.
 
     Counts that no report uses any more are removed.
+
+    Raises:
+        ArchscopeError: a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     analyses, groups = _analyses()
-    written = []
-    for name, analysis in analyses.items():
-        written.append(_replace(folder / f"{PREFIX}{name}.json", archive.compact(analysis)))
+    texts = {f"{PREFIX}{name}.json": archive.compact(found) for name, found in analyses.items()}
     facts = {
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "depths": {kin.name: depth(kin.name) for kin in family_tree.FAMILY},
@@ -38,16 +40,13 @@ def recount(folder: Path) -> list[Path]:
         "published": _published(),
         "training_bytes": _training_bytes(),
     }
-    written.append(_replace(folder / FACTS, json.dumps(facts, indent=1) + "\n"))
-    for old in set(folder.glob(f"{PREFIX}*.json")) - set(written):
-        old.unlink()
-    return written
-
-
-def _replace(path: Path, text: str) -> Path:
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text, encoding="utf-8")
-    return beside.replace(path)
+    texts[FACTS] = json.dumps(facts, indent=1) + "\n"
+    for name, text in texts.items():
+        replace_file(folder / name, text.encode())
+    for old in folder.glob(f"{PREFIX}*.json"):
+        if old.name not in texts:
+            old.unlink()
+    return [folder / name for name in texts]
 
 
 def _analyses() -> tuple[dict[str, Analysis], dict[str, list[tuple[int, int]]]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from archscope.errors import ArchscopeError
+from archscope.files import read_text
 from archscope.units import parse_bytes, parse_count, parse_seconds
 
 if sys.version_info >= (3, 11):
@@ -84,14 +85,8 @@ def load(path: str) -> tuple[Budget, ...]:
     Raises:
         ArchscopeError: it cannot be read, is no TOML, or says something unknown.
     """
-    file = Path(path)
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not text"
-        raise ArchscopeError(path, f"cannot be read ({reason})", "check the path") from None
-    try:
-        data = tomllib.loads(text)
+        data = tomllib.loads(read_text(path))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ArchscopeError(path, f"is no TOML ({error})", "correct that line") from None
     return _Reader(path).budgets(data)

@@ -1,0 +1,61 @@
+"""The user's files: read whole and written whole, or refused in one line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from pathlib import Path
+
+from archscope.errors import ArchscopeError
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a file.
+
+    Raises:
+        ArchscopeError: it cannot be read, or is not text.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not text"
+        raise ArchscopeError(str(path), f"cannot be read ({reason})", "check the path") from None
+
+
+def replace_file(path: str | Path, content: bytes, option: str = "") -> None:
+    """Write beside a file, then rename, so that it is there whole or not at all.
+
+    Args:
+        path: of the file; a link stays one, and a file that is there keeps its mode.
+        content: all of it.
+        option: of the command line that names the file, for the message.
+
+    Raises:
+        ArchscopeError: the file cannot be written.
+    """
+    target = Path(path).resolve()
+    writer = f"{os.getpid()}.{threading.get_ident()}"
+    beside = target.with_name(f".{target.name}.{writer}.part")
+    try:
+        try:
+            beside.write_bytes(content)
+            if target.exists():
+                shutil.copymode(target, beside)
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        argument = f"{option} {path}".strip()
+        raise ArchscopeError(argument, f"cannot be written ({reason})", "check it") from None
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder of reports that is not there.
+
+    Raises:
+        ArchscopeError: it is no folder.
+    """
+    if not folder.is_dir():
+        raise ArchscopeError(str(folder), "is no folder", "run it in the repository's root")

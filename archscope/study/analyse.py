@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from archscope import archive
 from archscope.errors import ArchscopeError, UnknownCostError, first_line
 from archscope.records import Analysis, BatchSweep, Coverage, Dim, InputSpec, Layer, Profile
+from archscope.study import lower_bound
 from archscope.study.failure import (
     depends_on_values,
     failure,
@@ -173,13 +174,10 @@ def require_complete(analysis: Analysis) -> None:
     Raises:
         UnknownCostError: naming the operators without a formula and where they ran.
     """
-    coverage = analysis.coverage
-    if not coverage.complete:
-        where = ", ".join(name or "the network itself" for name in coverage.unknown_layers[:3])
+    missing = lower_bound.gap(analysis.coverage)
+    if missing:
         raise UnknownCostError(
-            analysis.model,
-            f"no formula for {', '.join(coverage.unknown)} (in {where})",
-            "give one with archscope.register_formula or drop --strict",
+            analysis.model, f"no formula for {missing}", f"{lower_bound.REMEDY} or drop --strict"
         )
 
 

@@ -22,9 +22,6 @@ from archscope.units import binary_bytes, seconds
 MOST_LAYERS = 3
 """How many of the layers behind a figure are named."""
 
-BOUNDED = frozenset({"macs"})
-"""What an operator without a formula makes a lower bound; shapes and parameters stay exact."""
-
 Verdict = Literal["ok", "OVER", "UNDECIDED"]
 
 READ: Mapping[str, Callable[[Layer], int]] = {
@@ -210,7 +207,8 @@ def _counted(
 def _gap(analysis: Analysis, pattern: str, quantity: str) -> str:
     """Operators without a formula in the layers of a pattern, where they matter to a quantity."""
     where = analysis.coverage.unknown_layers
-    if quantity not in BOUNDED or (pattern and not any(fnmatchcase(n, pattern) for n in where)):
+    ran = not pattern or any(fnmatchcase(name, pattern) for name in where)
+    if quantity not in lower_bound.BOUNDED or not ran:
         return ""
     return lower_bound.gap(analysis.coverage)
 

@@ -208,9 +208,6 @@ CHANGES = (
     Column("macs", "MACs", "macs"),
 )
 
-BOUNDED = frozenset({"macs", "macs_backward", "elementwise"})
-"""What an operator without a formula makes a lower bound."""
-
 QUANTITIES: tuple[tuple[str, str, Unit], ...] = (
     ("Parameters", "params", "exact"),
     ("MACs forward", "macs", "exact"),
@@ -264,7 +261,7 @@ def _totals(old: Analysis, new: Analysis, title: str) -> Table:
         if before is None or after is None:
             continue
         relative = (after - before) / before if before else None
-        bounds = gaps.keys() if key in BOUNDED else ()
+        bounds = gaps.keys() if key in lower_bound.BOUNDED else ()
         cells = (name, before, after, after - before, relative)
         rows.append(Row(cells, unit=unit, lower_bound=frozenset(bounds)))
     total = "counted total" if gaps else "total"

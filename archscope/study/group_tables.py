@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from archscope.records import Analysis, Dim, InputSpec, Profile, totals
+from archscope.study import lower_bound
 from archscope.study.groups import PER_GROUP, Equal, GroupSweep, Member
 from archscope.study.summary import CONVENTION
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
@@ -193,7 +194,7 @@ def _table(
     rows = []
     for row, member in zip(values, sweep.views[view], strict=True):
         complete = member.analysis is None or member.analysis.coverage.complete
-        bound = frozenset() if complete else frozenset({"macs", "macs_ratio", "macs_backward"})
+        bound = frozenset() if complete else lower_bound.BOUNDED
         rows.append(Row(tuple(_shown(c.key, row[c.key]) for c in columns), lower_bound=bound))
     title = f"{base.model} at {HELD[view]}, by group count"
     return Table(title, tuple(columns), tuple(rows), tuple(_notes(sweep, view, shown, profiles)))

@@ -7,6 +7,9 @@ from archscope.records import Coverage
 REMEDY = "give one with archscope.register_formula"
 UNCOUNTED = f"runs here and has no formula: {REMEDY}."
 
+BOUNDED = frozenset({"macs", "macs_ratio", "macs_backward", "elementwise"})
+"""The keys of what it makes a lower bound; shapes, bytes and parameters stay exact."""
+
 MOST_LAYERS = 3
 """How many of the layers where such operators ran are named."""
 

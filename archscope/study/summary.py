@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Layer, Shape, Totals, totals
+from archscope.study import lower_bound
 from archscope.study.tree import OWN_WORK, Group, grouped
 from archscope.table import Cell, Column, Report, Row, RowKind, Table
 
@@ -209,7 +210,7 @@ def _rows(
     kind: RowKind = "group" if opened else "row"
     own = group.total
     cells = [reading.read(group.layer, own, whole) for reading in readings]
-    bound = _LOWER_BOUNDS if group.unknown else frozenset()
+    bound = lower_bound.BOUNDED if group.unknown else frozenset()
     if group.label == OWN_WORK:
         hidden = {"kind", "input_shape", "output_shape", "receptive_field"}
         cells = [
@@ -222,13 +223,10 @@ def _rows(
             yield from _rows(child, readings, whole, depth, level + 1)
 
 
-_LOWER_BOUNDS = frozenset({"macs", "macs_backward", "elementwise"})
-
-
 def _total_row(analysis: Analysis, readings: Sequence[_Reading]) -> Row:
     whole = analysis.total
     blank = Layer("", "")
-    bound = frozenset() if analysis.coverage.complete else _LOWER_BOUNDS
+    bound = frozenset() if analysis.coverage.complete else lower_bound.BOUNDED
     cells = [reading.read(blank, whole, whole) for reading in readings]
     cells = [
         None if reading.column.key in ("kind", "bar") else cell
@@ -316,8 +314,4 @@ def coverage_note(analysis: Analysis) -> str:
     sentence = f"Coverage: {known} operators counted and {free} free ones, run on {device}"
     if coverage.complete:
         return f"{sentence}; none is unknown."
-    unknown = ", ".join(f"{name} ({times})" for name, times in coverage.unknown.items())
-    return (
-        f"{sentence}; ≥ marks a lower bound, since {unknown} has no formula: "
-        f"give one with archscope.register_formula."
-    )
+    return f"{sentence}; {lower_bound.note(lower_bound.gap(coverage))}"

@@ -14,7 +14,7 @@ from typing import Any
 
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Dim, Totals
-from archscope.study import workers
+from archscope.study import lower_bound, workers
 from archscope.study.journal import Journal, versions
 from archscope.study.summary import CONVENTION
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
@@ -257,7 +257,6 @@ MEASURES = (
 )
 COMPARED = "Columns with × compare with the first point that was counted."
 _RATIOS = {"params_ratio": "params", "macs_ratio": "macs"}
-_COUNTED = frozenset({"macs", "macs_ratio", "macs_backward", "elementwise"})
 CHARTED = (
     ("params", Axis("Parameters", "count")),
     ("macs", Axis("Forward MACs", "macs")),
@@ -292,7 +291,7 @@ def _table(title: str, outcomes: Sequence[Outcome], notes: Sequence[str]) -> Tab
         point: list[Cell] = [_cell(text) for _, text in outcome.point]
         cells: list[Cell] = [_measured(m.key, outcome.total, first) for m in measures]
         told: list[Cell] = [outcome.problem or None for _ in problems]
-        bound = frozenset() if outcome.complete else _COUNTED
+        bound = frozenset() if outcome.complete else lower_bound.BOUNDED
         rows.append(Row((*point, *cells, *told), lower_bound=bound))
     return Table(title, (*columns, *measures, *problems), tuple(rows), tuple(notes))
 

@@ -142,7 +142,7 @@ def test_an_incomplete_count_is_marked_from_the_layer_to_the_total() -> None:
     tree = table(analyse(nn.Sequential(nn.Linear(4, 4), Spectrum()), input="4"))
     marked = [row.cells[0] for row in tree.rows if "macs" in row.lower_bound]
     assert marked == ["Sequential", "1", "Total"]
-    assert any("aten::_fft_r2c (1) has no formula" in note for note in tree.notes)
+    assert any("aten::_fft_r2c in 1 has no formula" in note for note in tree.notes)
 
 
 def test_every_column_can_be_shown(resnet: Analysis) -> None:

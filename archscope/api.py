@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -252,13 +251,15 @@ def profile(
     Raises:
         ArchscopeError: no such device, or the network fails on it.
     """
-    # Read by the profiler's library at its first session; it would write to stderr.
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    from archscope.measure import silence_profiler
+
+    silence_profiler()
     from archscope.measure.session import Plan
-    from archscope.study import measured
+    from archscope.study import kept, measured
     from archscope.study.profile import profile_report
 
+    chosen = plan or Plan(roofs=kept.roofs())
     measurement = measured.profile(
-        model, plan or Plan(), input=input, batch=batch, keywords=constructor_keywords
+        model, chosen, input=input, batch=batch, keywords=constructor_keywords
     )
     return Found(measurement, profile_report([measurement]))

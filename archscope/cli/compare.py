@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from archscope.cli.options import (
     set_option,
     strict_option,
 )
+from archscope.measure import silence_profiler
 
 if TYPE_CHECKING:
     from archscope.records import Profile
@@ -66,8 +66,7 @@ def command(
     if device is not None and not timed:
         raise ArchscopeError("--device", "goes with --time", "add --time")
     if timed:
-        # Read by the profiler's library when torch is loaded; it would write to stderr.
-        os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+        silence_profiler()
     from archscope.resolve import parse_settings
     from archscope.study.analyse import require_complete
     from archscope.study.compare import compare_report, contenders, matched
@@ -102,13 +101,14 @@ def _measured(
     from archscope.measure import device as devices
     from archscope.measure.session import Plan
     from archscope.measure.step import Settings
+    from archscope.study import kept
     from archscope.study.measured import profile
 
     if isinstance(batch, str):
         raise ArchscopeError(f"--batch {batch}", "is no number to measure at", "give one like 8")
     name = device or devices.best()
     devices.find(name)
-    plan = Plan(Settings(device=name))
+    plan = Plan(Settings(device=name), roofs=kept.roofs())
     records: list[str | Profile] = []
     for model, given in zip(models, keywords, strict=True):
         if model.endswith(".json"):

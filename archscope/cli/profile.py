@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from click.core import ParameterSource
 
 from archscope.cli.options import input_option, output_option, set_option
 from archscope.errors import ArchscopeError
+from archscope.measure import silence_profiler
 
 if TYPE_CHECKING:
     from archscope.measure.session import Plan, Progress
@@ -73,8 +73,7 @@ def command(
     Ctrl-C ends the measuring and reports what is known by then, of a measurement at hand from the
     samples taken. A file of several batches goes where one Profile does, chosen by --batch.
     """
-    # Read by the profiler's library when torch is loaded; it would write to stderr.
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    silence_profiler()
     if (model is None) != all_reports:
         problem = "goes without MODEL" if all_reports else "is missing"
         argument = "--all-reports" if all_reports else "MODEL"

@@ -19,9 +19,7 @@ from archscope import cache
 from archscope.errors import ArchscopeError
 from archscope.measure.clock import Stage, StreamClock, WallClock, synchronizer
 from archscope.records import Environment
-
-COPY = "copy"
-"""Key of the memory roof in Peaks, in bytes per second; the others are dtypes, in flop/s."""
+from archscope.records.measured import COPY
 
 DATA_SHEET: dict[str, dict[str, float]] = {
     # Dense rates of NVIDIA's data sheets, without sparsity.
@@ -33,22 +31,24 @@ DATA_SHEET: dict[str, dict[str, float]] = {
 }
 
 
+FALLBACK = "data sheet"
+"""How peaks are called that were not measured."""
+
+
 @dataclass(frozen=True, slots=True)
 class Peaks:
     """How fast a device can be.
 
     Args:
         rates: flop/s by dtype (`fp32`, `tf32`, `fp16`, `bf16`) and bytes/s under `copy`.
-        source: `measured` or `data sheet`.
         date: the day of measuring, `2026-11-22`; empty for those of a data sheet.
     """
 
     rates: Mapping[str, float]
-    source: str
     date: str = ""
 
     def __str__(self) -> str:
-        return f"{self.source} {self.date}".strip()
+        return f"measured {self.date}" if self.date else FALLBACK
 
 
 def find(name: str) -> torch.device:
@@ -195,8 +195,8 @@ def peaks(device: torch.device, store: cache.Store | None) -> Peaks:
     except RuntimeError:
         name = model_name(device)
         sheet = next((rates for part, rates in DATA_SHEET.items() if part in name), {})
-        return Peaks(sheet, "data sheet")
-    return _keep(store, device, Peaks(rates, "measured", time.strftime("%Y-%m-%d")))
+        return Peaks(sheet)
+    return _keep(store, device, Peaks(rates, time.strftime("%Y-%m-%d")))
 
 
 def raised(known: Mapping[str, float], device: torch.device, store: cache.Store | None) -> Peaks:
@@ -206,7 +206,7 @@ def raised(known: Mapping[str, float], device: torch.device, store: cache.Store 
         RuntimeError: no memory for large matrices.
     """
     rates = {name: max(rate, known.get(name, 0.0)) for name, rate in measure_peaks(device).items()}
-    return _keep(store, device, Peaks(rates, "measured", time.strftime("%Y-%m-%d")))
+    return _keep(store, device, Peaks(rates, time.strftime("%Y-%m-%d")))
 
 
 def measure_peaks(device: torch.device) -> dict[str, float]:
@@ -221,9 +221,7 @@ def measure_peaks(device: torch.device) -> dict[str, float]:
     if cuda:
         dtypes |= {"tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
     rates = {
-        name: max(
-            2 * side**3 / _matrix_product_seconds(device, name, dtype, side) for side in sides
-        )
+        name: max(product_rate(device, name, dtype, side) for side in sides)
         for name, dtype in dtypes.items()
     }
     source = torch.randint(0, 100, (copied,), dtype=torch.int8, device=device)
@@ -232,17 +230,15 @@ def measure_peaks(device: torch.device) -> dict[str, float]:
     return rates
 
 
-def _matrix_product_seconds(
-    device: torch.device, name: str, dtype: torch.dtype, side: int
-) -> float:
-    left = torch.randn(side, side, device=device, dtype=dtype)
-    right = torch.randn(side, side, device=device, dtype=dtype)
+def product_rate(device: torch.device, name: str, dtype: torch.dtype, side: int) -> float:
+    """Flop/s of a square matrix product, rounded to TF32 where `name` says so."""
+    left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     out = torch.empty_like(left)
     matmul = torch.backends.cuda.matmul
     before = matmul.fp32_precision
     try:
         matmul.fp32_precision = "tf32" if name == "tf32" else "ieee"
-        return fastest(lambda: torch.mm(left, right, out=out), device)
+        return 2 * side**3 / fastest(lambda: torch.mm(left, right, out=out), device)
     finally:
         matmul.fp32_precision = before
 
@@ -283,7 +279,7 @@ def _kept(store: cache.Store, device: torch.device) -> Peaks | None:
     if text is None:
         return None
     found = json.loads(text)
-    return Peaks(found["rates"], "measured", found["date"])
+    return Peaks(found["rates"], found["date"])
 
 
 def _keep(store: cache.Store | None, device: torch.device, found: Peaks) -> Peaks:

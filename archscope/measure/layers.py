@@ -6,7 +6,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from archscope.records import LayerTime
 # Rows that are no module of the network stand in brackets and have `in_network` False.
 HOST_GAP = "[between operators]"
 DEVICE_GAP = "[GPU idle / launch gap]"
+GAPS = (HOST_GAP, DEVICE_GAP)
 OVERLAP = "[overlapping kernels]"
 UNKNOWN = "[no layer found]"
 OPTIMIZER = "[optimizer]"
@@ -90,19 +91,24 @@ class LayerTimes:
     """The table of one profiled step.
 
     Args:
-        rows: in execution order, then the optimiser, what found no layer, and the gap; they add
-            up to `step_seconds`.
+        rows: in execution order, then the optimiser, what found no layer, and the gap.
         attributed: share of the busy time that found its layer, by phase.
-        step_seconds: what the rows add up to.
-        busy_seconds: the device at work, overlapping kernels counted once.
         notes: what a reader must know (steps discarded, overlapping kernels).
     """
 
-    rows: tuple[LayerTime, ...]
-    attributed: Mapping[str, float]
-    step_seconds: float
-    busy_seconds: float
+    rows: tuple[LayerTime, ...] = ()
+    attributed: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def step_seconds(self) -> float:
+        """What the rows add up to."""
+        return sum(row.total_seconds for row in self.rows)
+
+    @property
+    def busy_seconds(self) -> float:
+        """The device at work, overlapping kernels counted once."""
+        return sum(row.total_seconds for row in self.rows if row.in_network or row.name not in GAPS)
 
 
 def profile_layers(step: Step, latency: float | None = None, steps: int = 5) -> LayerTimes:
@@ -118,7 +124,7 @@ def profile_layers(step: Step, latency: float | None = None, steps: int = 5) -> 
     trace = events.read(_session(step, recorder, steps))
     if step.device.type == "cuda" and not trace.device:
         note = "No layer times: the profiler recorded no kernels (is CUPTI permitted here?)."
-        return LayerTimes((), {}, 0.0, 0.0, (note,))
+        return LayerTimes(notes=(note,))
     return times(trace, recorder.calls, latency)
 
 
@@ -167,28 +173,23 @@ def times(trace: Trace, calls: list[Call], latency: float | None = None) -> Laye
     kept = _middle_half(kept, events.busy(credits) if trace.device else lengths)
     credits = [credit for credit in credits if credit.step in kept]
     rows = _rows(credits, calls, len(kept))
-    busy = sum(row.total_seconds for row in rows if row.in_network or row.name != HOST_GAP)
-    if trace.device:
-        summed, by_step = busy, events.busy(credits)
-        busy = statistics.fmean(by_step.get(step, 0) for step in kept) / 1e9
-        rows += _device_rest(summed, busy, latency or busy)
-    return LayerTimes(
-        rows=tuple(rows),
-        attributed=_attributed(credits),
-        step_seconds=sum(row.total_seconds for row in rows),
-        busy_seconds=busy,
-        notes=notes,
-    )
+    table = LayerTimes(tuple(rows), _attributed(credits), notes)
+    if not trace.device:
+        return table
+    by_step = events.busy(credits)
+    busy = statistics.fmean(by_step.get(step, 0) for step in kept) / 1e9
+    rest = _device_rest(table.busy_seconds, busy, latency or busy)
+    return replace(table, rows=(*table.rows, *rest))
 
 
-def _device_rest(summed: float, busy: float, latency: float) -> list[LayerTime]:
+def _device_rest(summed: float, busy: float, latency: float) -> tuple[LayerTime, ...]:
     """Rows that lead from the sum of all kernels to the step's latency."""
     idle = {"idle": max(0.0, latency - busy)}
-    rest = [LayerTime(DEVICE_GAP, "latency − busy", seconds=idle, in_network=False)]
-    if summed > busy * (1 + 1e-6):
-        twice = {"overlap": busy - summed}
-        rest.insert(0, LayerTime(OVERLAP, "counted twice above", seconds=twice, in_network=False))
-    return rest
+    gap = LayerTime(DEVICE_GAP, "latency − busy", seconds=idle, in_network=False)
+    if summed <= busy * (1 + 1e-6):
+        return (gap,)
+    twice = {"overlap": busy - summed}
+    return LayerTime(OVERLAP, "counted twice above", seconds=twice, in_network=False), gap
 
 
 def _complete_steps(

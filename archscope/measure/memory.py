@@ -211,7 +211,6 @@ def largest_batch(
     peak_at: Callable[[int], int | None],
     trial: Callable[[int], int | None],
     bound: int,
-    first: int = 2,
 ) -> tuple[int, int]:
     """The largest batch that runs, by two predictions and a confirmation.
 
@@ -223,12 +222,11 @@ def largest_batch(
         peak_at: bytes of tensors at the peak of a step, `None` where it runs out of memory.
         trial: bytes that a process of its own takes for steps, `None` where it runs out of memory.
         bound: bytes that a step may take.
-        first: the smaller of the two batches tried.
 
     Returns:
         The batch and its measured peak in bytes; zeros when not even one sample runs.
     """
-    low, high = first, 2 * first
+    low, high = 2, 4
     peaks = {low: peak_at(low)}
     peaks[high] = None if peaks[low] is None else peak_at(high)
     if peaks[high] is None:

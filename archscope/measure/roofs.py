@@ -9,15 +9,7 @@ import torch
 
 from archscope import cache
 from archscope.measure import device as devices
-from archscope.measure.clock import WallClock, synchronizer
-
-NAMES = {
-    torch.float64: "fp64",
-    torch.float32: "fp32",
-    torch.float16: "fp16",
-    torch.bfloat16: "bf16",
-}
-"""Keys of `Peaks.rates` by dtype; other dtypes, such as whole numbers, have no roof."""
+from archscope.records.measured import ROOF_OF
 
 
 def roofs(
@@ -31,11 +23,11 @@ def roofs(
         store: where the device's peaks are kept; `None` measures them anew.
     """
     peaks = devices.peaks(device, store)
-    name = None if dtype is None else NAMES.get(dtype)
-    if dtype is None or name is None or name in peaks.rates:
+    name = ROOF_OF.get(str(dtype).removeprefix("torch."))
+    if name is None or name in peaks.rates:
         return peaks
     try:
-        rate = product_rate(device, dtype)
+        rate = _rate(device, name)
     except (RuntimeError, TypeError):  # no memory for it, or a device without this dtype
         return peaks
     return replace(peaks, rates={**peaks.rates, name: rate})
@@ -44,7 +36,7 @@ def roofs(
 def raised(
     known: Mapping[str, float],
     device: torch.device,
-    name: str | None,
+    name: str,
     store: cache.Store | None,
 ) -> devices.Peaks:
     """The device's peaks measured once more, of each the larger.
@@ -59,22 +51,16 @@ def raised(
         RuntimeError: no memory for large matrices.
     """
     peaks = devices.raised(known, device, store)
-    extra = next((dtype for dtype, key in NAMES.items() if key == name), None)
     rates = {**known, **peaks.rates}
-    if extra is not None and name is not None and name not in peaks.rates and name in known:
-        rates[name] = max(known[name], product_rate(device, extra))
+    if name in known and name not in peaks.rates:
+        rates[name] = max(known[name], _rate(device, name))
     return replace(peaks, rates=rates)
 
 
-def product_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Flop/s of the fastest of six square matrix products.
+def _rate(device: torch.device, name: str) -> float:
+    """Of a product small on a host, where some dtypes have no fast kernel.
 
-    Small on a host, where some dtypes have no fast kernel: float16 takes hundreds of times longer
-    than float32 on some.
+    Float16 takes hundreds of times longer than float32 on some.
     """
-    side = 4096 if device.type == "cuda" else 512
-    left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    out = torch.empty_like(left)
-    clock = WallClock([lambda: torch.mm(left, right, out=out)], synchronizer(device))
-    clock.laps(1)
-    return float(2 * side**3 / min(seconds for (seconds,) in clock.laps(6)))
+    (dtype,) = (getattr(torch, dtype) for dtype, key in ROOF_OF.items() if key == name)
+    return devices.product_rate(device, name, dtype, 4096 if device.type == "cuda" else 512)

@@ -76,5 +76,4 @@ def _table(medians: dict[tuple[str, str, int, str], float], step: Step) -> Layer
         for phase, seconds in stages.items()
     ]
     rows.append(LayerTime(HOST_GAP, "", 0, {first: between}, in_network=False))
-    total = sum(row.total_seconds for row in rows)
-    return LayerTimes(tuple(rows), {}, total, total, (NOTE,))
+    return LayerTimes(tuple(rows), notes=(NOTE,))

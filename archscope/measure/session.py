@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal
 
 import torch
 from torch import nn
@@ -15,7 +14,7 @@ from torch import nn
 from archscope import cache
 from archscope.errors import ArchscopeError, NetworkError, first_line
 from archscope.measure import device as devices
-from archscope.measure.clock import StreamClock, WallClock, cold_cache, nothing, synchronizer
+from archscope.measure.clock import Stage, StreamClock, WallClock, cold_cache, nothing, synchronizer
 from archscope.measure.graph import captured
 from archscope.measure.layers import LayerTimes, profile_layers
 from archscope.measure.memory import is_out_of_memory, peak_bytes, release
@@ -30,7 +29,8 @@ from archscope.measure.sampling import (
 )
 from archscope.measure.serialised import serialised_layers
 from archscope.measure.step import (
-    InferenceStep,
+    STEPS,
+    Mode,
     Settings,
     Step,
     TrainingStep,
@@ -39,8 +39,6 @@ from archscope.measure.step import (
 )
 from archscope.records import Environment, InputSpec, LayerTime, Measurement, Profile
 from archscope.records.measured import COST_OF_MEASURING
-
-Mode = Literal["training", "inference"]
 
 Progress = Callable[[str, float], None]
 """Told what is being measured and which share of its time limit is spent."""
@@ -67,7 +65,7 @@ class Plan:
     modes: tuple[Mode, ...] = ("training", "inference")
     details: bool = True
     steps: int | None = None
-    roofs: cache.Store | None = field(default_factory=partial(cache.store, cache.ROOFS))
+    roofs: cache.Store | None = None
 
 
 @dataclass
@@ -182,14 +180,13 @@ def _measure_mode(
     found: _Found,
     progress: Progress,
 ) -> None:
-    kind = TrainingStep if mode == "training" else InferenceStep
     if device.type == "cuda":
         release(device)
     with failures(found.model, mode, input, device):
-        step: Step = kind(module, input, plan.settings, device)
+        step = STEPS[mode](module, input, plan.settings, device)
         found.dtypes = _dtypes(step)
         firsts = _first_run(step, found.model, input)
-        firsts["step" if mode == "training" else mode] = sum(firsts.values())
+        firsts[step.whole] = sum(firsts.values())
         try:
             _time(step, plan, found, progress)
         finally:
@@ -257,20 +254,24 @@ def failures(model: str, phase: str, input: InputSpec, device: torch.device) -> 
 def _time(step: Step, plan: Plan, found: _Found, progress: Progress) -> None:
     """Time the stages, and where a device runs beside the host also the step as a whole."""
     device, synchronize = step.device, synchronizer(step.device)
-    before = cold_cache(device) if plan.settings.cold_l2 else nothing
+    before = _between(step, plan)
     names, stages = list(step.stages), list(step.stages.values())
-    whole = "step" if isinstance(step, TrainingStep) else names[0]
 
     timed = partial(_timed, plan, found, progress)
     alone = device.type == "cpu" or len(stages) == 1
     wall = OneByOne(WallClock(stages, synchronize, before))
-    timed("+".join(names), wall, names, whole if alone else None)
+    timed("+".join(names), wall, names, step.whole if alone else None)
     if not alone:
-        timed(whole, OneByOne(WallClock([step], synchronize, before)), (), whole)
+        timed(step.whole, OneByOne(WallClock([step], synchronize, before)), (), step.whole)
     if device.type != "cuda":
         return
     streams = [f"{name} stream" for name in names]
-    timed("stream", StreamClock(stages, device, before), streams, f"{whole} stream")
+    timed("stream", StreamClock(stages, device, before), streams, f"{step.whole} stream")
+
+
+def _between(step: Step, plan: Plan) -> Stage:
+    """What is done before every repetition, untimed."""
+    return cold_cache(step.device) if plan.settings.cold_l2 else nothing
 
 
 def _timed(
@@ -305,15 +306,12 @@ def _time_graph(step: Step, plan: Plan, found: _Found, progress: Progress) -> No
         reason = first_line(error.__context__ or error)
         found.notes.append(f"No CUDA graph: capture fails ({reason}).")
         return
-    before = cold_cache(step.device) if plan.settings.cold_l2 else nothing
-    whole = "step" if isinstance(step, TrainingStep) else "inference"
-    clock = StreamClock([replay], step.device, before)
-    _timed(plan, found, progress, "graph", clock, (), f"{whole} graph")
+    clock = StreamClock([replay], step.device, _between(step, plan))
+    _timed(plan, found, progress, "graph", clock, (), f"{step.whole} graph")
 
 
 def _detail(step: Step, plan: Plan, found: _Found, progress: Progress) -> None:
-    whole = "step" if isinstance(step, TrainingStep) else "inference"
-    latency = found.phases[whole].median
+    latency = found.phases[step.whole].median
     steps = plan.steps or min(40, max(5, int(0.2 / latency)))
     progress("layers", 0.0)
     if step.device.type == "mps":
@@ -356,7 +354,7 @@ def closed(table: LayerTimes, stages: Mapping[str, float], whole: float) -> Laye
     seconds["other"] = whole - table.step_seconds - sum(seconds.values())
     kind = "step − profiled step"
     row = LayerTime(COST_OF_MEASURING, kind, seconds=seconds, in_network=False)
-    return replace(table, rows=(*table.rows, row), step_seconds=whole)
+    return replace(table, rows=(*table.rows, row))
 
 
 PARTS = {

@@ -7,13 +7,13 @@ import copy
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from archscope.errors import ArchscopeError, NetworkError, first_line
+from archscope.errors import NetworkError, first_line
 from archscope.measure.clock import Stage
 from archscope.measure.device import check_threads
 from archscope.records import InputSpec
@@ -168,13 +168,15 @@ def leaves(output: Any) -> Iterator[Tensor]:
 class Step:
     """A copy of the network on its device, ready to repeat.
 
-    `stages` are run in order and named by phase; the caller's module is never touched.
+    `stages` are run in order and named by phase, all of them together `whole`; the caller's module
+    is never touched.
 
     Raises:
         NetworkError: the network cannot be copied or has no real weights.
     """
 
     stages: dict[str, Stage]
+    whole: ClassVar[str]
 
     def __init__(
         self, module: nn.Module, input: InputSpec, settings: Settings, device: torch.device
@@ -221,6 +223,8 @@ class Step:
 class InferenceStep(Step):
     """The network in evaluation mode under `inference_mode`."""
 
+    whole = "inference"
+
     def __init__(
         self, module: nn.Module, input: InputSpec, settings: Settings, device: torch.device
     ) -> None:
@@ -238,6 +242,8 @@ class TrainingStep(Step):
 
     Gradients are dropped (`set_to_none`) at the end of a step.
     """
+
+    whole = "step"
 
     def __init__(
         self, module: nn.Module, input: InputSpec, settings: Settings, device: torch.device
@@ -270,6 +276,11 @@ class TrainingStep(Step):
         assert self.optimizer is not None
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+
+
+Mode = Literal["training", "inference"]
+
+STEPS: dict[Mode, type[Step]] = {"training": TrainingStep, "inference": InferenceStep}
 
 
 def _placed(module: nn.Module, settings: Settings, device: torch.device) -> nn.Module:
@@ -360,23 +371,3 @@ def random_inputs(
     if input.layout == "images":
         args[0] = list(args[0])
     return args, kwargs
-
-
-def with_batch(input: InputSpec, batch: int | None) -> InputSpec:
-    """The same input at another batch size; `None` keeps its own.
-
-    Raises:
-        ArchscopeError: a dimension is left free (`H`), or no input has a batch dimension.
-    """
-    if batch is not None:
-        if not any(spec.batched for spec in input.tensors):
-            raise ArchscopeError("--batch", "no input has a batch dimension", "leave it out")
-        resized = (
-            replace(spec, shape=(batch, *spec.shape[1:])) if spec.batched else spec
-            for spec in input.tensors
-        )
-        input = replace(input, tensors=tuple(resized))
-    for spec in input.tensors:
-        if not all(isinstance(side, int) for side in spec.shape):
-            raise ArchscopeError(str(input), "a measured input needs numbers", "give every side")
-    return input

@@ -10,6 +10,12 @@ from archscope.records.network import Analysis, InputSpec
 FEWEST_RUNS = 6
 """Samples whose extremes hold the median with 95 %: 1 − 2·0.5ⁿ ≥ 0.95."""
 
+COPY = "copy"
+"""Key of the memory roof among the peaks, in bytes per second; the others are flop/s."""
+
+ROOF_OF = {"float64": "fp64", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+"""Key of the compute roof by the name of a dtype; other dtypes have none."""
+
 COST_OF_MEASURING = "[cost of measuring]"
 """Name of the row that leads from a host's profiled step to the step timed without profiler."""
 

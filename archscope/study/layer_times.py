@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from archscope.records import LayerTime, Profile
 from archscope.records.measured import COST_OF_MEASURING
 from archscope.study.roofline import roofline_note, work_by_call
-from archscope.study.tree import OWN_WORK
+from archscope.study.tree import OWN_WORK, layer_labels
 from archscope.table import Axis, Cell, Chart, Column, Row, Series, Table
+
+LayerKey = tuple[str, int]
+"""Name and index of a module call."""
 
 PHASES = ("forward", "backward", "accumulation", "recompute", "optimizer")
 """Columns of the layer tables, in this order, where any row has such time."""
@@ -19,29 +22,15 @@ DOMINANT = 0.7
 """A stage that takes more than this share of the time is told by its children instead."""
 
 
-@dataclass
-class StageTime:
+@dataclass(frozen=True, slots=True)
+class StageTime(LayerTime):
     """Rows of one part of the network together.
 
     Args:
-        seconds: by phase.
         macs: forward and backward multiply-accumulates, `None` for a row that is no layer.
-        in_network: False for the loss, the optimiser, and idle time.
     """
 
-    name: str
-    seconds: Counter[str] = field(default_factory=Counter)
     macs: int | None = None
-    launches: int = 0
-    in_network: bool = True
-
-    @property
-    def is_cost_of_measuring(self) -> bool:
-        return not self.in_network and self.name == COST_OF_MEASURING
-
-    @property
-    def total_seconds(self) -> float:
-        return sum(self.seconds.values())
 
 
 def stage_times(profile: Profile) -> list[StageTime]:
@@ -49,20 +38,32 @@ def stage_times(profile: Profile) -> list[StageTime]:
 
     Stages are the network's direct children; one that takes most of the time is split up.
     """
-    counted = {} if profile.analysis is None else work_by_call(profile.analysis)
-    inside = [row for row in profile.layers if row.in_network]
-    names = _stage_names(inside)
-    stages: dict[tuple[str, bool], StageTime] = {}
+    names = _stage_names([row for row in profile.layers if row.in_network])
+    members: dict[tuple[bool, str], list[LayerTime]] = defaultdict(list)
     for row in profile.layers:
-        within = row.in_network
-        name = names[row.name] if within else row.name
-        stage = stages.setdefault((name, within), StageTime(name, in_network=within))
-        stage.seconds.update(row.seconds)
-        stage.launches += row.launches
-        layer = counted.get((row.name, row.call)) if within else None
-        if layer is not None:
-            stage.macs = (stage.macs or 0) + layer.macs + (layer.macs_backward or 0)
-    return sorted(stages.values(), key=lambda stage: not stage.in_network)
+        members[not row.in_network, names[row.name] if row.in_network else row.name].append(row)
+    macs = _macs(profile)
+    return [
+        _together(name, members[outside, name], macs)
+        for outside, name in sorted(members, key=lambda key: key[0])
+    ]
+
+
+def _together(name: str, rows: Sequence[LayerTime], macs: Mapping[LayerKey, int]) -> StageTime:
+    seconds: Counter[str] = Counter()
+    for row in rows:
+        seconds.update(row.seconds)
+    counted = [
+        macs[row.name, row.call] for row in rows if row.in_network and (row.name, row.call) in macs
+    ]
+    return StageTime(
+        name,
+        "stage",
+        seconds=seconds,
+        launches=sum(row.launches for row in rows),
+        in_network=rows[0].in_network,
+        macs=sum(counted) if counted else None,
+    )
 
 
 def profiled_seconds(profile: Profile) -> float:
@@ -89,9 +90,7 @@ def _stage_names(rows: Sequence[LayerTime]) -> dict[str, str]:
         )
         if dominant is None:
             return {
-                row.name: name or "[network's own ops]"
-                for name, members in groups.items()
-                for row in members
+                row.name: name or OWN_WORK for name, members in groups.items() for row in members
             }
         for row in dominant[1]:
             depth[row.name] += 1
@@ -149,18 +148,25 @@ def layer_table(profile: Profile, most: int | None) -> Table:
     phases = _phase_columns(profile)
     slowest = sorted(profile.layers, key=lambda row: -abs(row.total_seconds))
     chosen = slowest if most is None else slowest[:most]
-    kept = [row for row in profile.layers if any(row is one for one in chosen)]
-    rest = [row for row in profile.layers if not any(row is one for one in chosen)]
-    containers, macs = _containers(profile), _macs(profile)
+    places = {id(row) for row in chosen}
+    kept = [row for row in profile.layers if id(row) in places]
+    rest = [row for row in profile.layers if id(row) not in places]
+    labels = layer_labels(row.name for row in profile.layers if row.in_network)
+    whole = _Whole(phases, profiled_seconds(profile), _macs(profile))
     rows = [
-        Row(_cells((_label(row, containers), row.kind, row.call), [row], phases, profile, macs))
+        Row(
+            (
+                labels[row.name] if row.in_network else row.name,
+                row.kind,
+                row.call,
+                *whole.cells([row]),
+            )
+        )
         for row in kept
     ]
     if rest:
-        label = (f"{len(rest)} other rows", None, None)
-        rows.append(Row(_cells(label, rest, phases, profile, macs), kind="note"))
-    label = ("step", None, None)
-    rows.append(Row(_cells(label, profile.layers, phases, profile, macs), kind="total"))
+        rows.append(Row((f"{len(rest)} other rows", None, None, *whole.cells(rest)), kind="note"))
+    rows.append(Row(("step", None, None, *whole.cells(profile.layers)), kind="total"))
     name, *times = _time_columns(Column("name", "Layer", "name"), phases)
     columns = (
         name,
@@ -174,7 +180,7 @@ def layer_table(profile: Profile, most: int | None) -> Table:
     return Table(title, columns, tuple(rows), _layer_notes(profile))
 
 
-def _macs(profile: Profile) -> dict[tuple[str, int], int]:
+def _macs(profile: Profile) -> dict[LayerKey, int]:
     """Forward and backward multiply-accumulates of each row that is a counted layer."""
     if profile.analysis is None:
         return {}
@@ -186,42 +192,34 @@ def _macs(profile: Profile) -> dict[tuple[str, int], int]:
     }
 
 
-def _cells(
-    label: tuple[Cell, ...],
-    rows: Sequence[LayerTime],
-    phases: Sequence[str],
-    profile: Profile,
-    macs: Mapping[tuple[str, int], int],
-) -> tuple[Cell, ...]:
-    """One row of the layer table for one or more rows of the profile."""
-    total = sum(row.total_seconds for row in rows)
-    sums = (
-        sum(row.seconds.get(phase, 0.0) for row in rows)
-        if any(phase in row.seconds for row in rows)
-        else None
-        for phase in phases
-    )
-    profiled = sum(row.total_seconds for row in rows if not row.is_cost_of_measuring)
-    share = profiled / profiled_seconds(profile) if profiled else None
-    counted = [
-        macs[row.name, row.call] for row in rows if row.in_network and (row.name, row.call) in macs
-    ]
-    all_macs = sum(macs.values())
-    mac_share = sum(counted) / all_macs if counted and all_macs else None
-    return *label, *sums, total, share, mac_share, sum(row.launches for row in rows) or None
+class _Whole:
+    """What the rows of the layer table are shares of.
 
+    Args:
+        phases: the columns of seconds.
+        profiled_seconds: of the profiled step.
+        macs: forward and backward multiply-accumulates of each row that is a counted layer.
+    """
 
-def _containers(profile: Profile) -> frozenset[str]:
-    """Names that have rows below them."""
-    parts = [row.name.split(".") for row in profile.layers if row.in_network]
-    above = {".".join(part[:end]) for part in parts for end in range(1, len(part))}
-    return frozenset({*above, ""})
+    def __init__(
+        self, phases: Sequence[str], profiled_seconds: float, macs: Mapping[LayerKey, int]
+    ) -> None:
+        self.phases, self.profiled_seconds, self.macs = phases, profiled_seconds, macs
+        self.all_macs = sum(macs.values())
 
-
-def _label(row: LayerTime, containers: frozenset[str]) -> str:
-    return (
-        f"{row.name} {OWN_WORK}".strip() if row.in_network and row.name in containers else row.name
-    )
+    def cells(self, rows: Sequence[LayerTime]) -> tuple[Cell, ...]:
+        """Seconds by phase and in total, shares of time and MACs, and launches of some rows."""
+        sums = (
+            sum(row.seconds.get(phase, 0.0) for row in rows)
+            if any(phase in row.seconds for row in rows)
+            else None
+            for phase in self.phases
+        )
+        stage = _together("", rows, self.macs)
+        profiled = sum(row.total_seconds for row in rows if not row.is_cost_of_measuring)
+        share = profiled / self.profiled_seconds if profiled else None
+        mac_share = stage.macs / self.all_macs if stage.macs is not None and self.all_macs else None
+        return *sums, stage.total_seconds, share, mac_share, stage.launches or None
 
 
 def _basis(profile: Profile) -> str:

@@ -13,10 +13,10 @@ from archscope.measure import device as devices
 from archscope.measure import memory, session
 from archscope.measure.roofs import raised
 from archscope.measure.session import OutOfMemoryError, Plan, Progress, silent
-from archscope.measure.step import InferenceStep, Step, TrainingStep, configured, with_batch
+from archscope.measure.step import STEPS, Step, configured
 from archscope.records import Analysis, InputSpec, Profile
 from archscope.study.analyse import Subject, analyse, find
-from archscope.study.call import network_call
+from archscope.study.call import network_call, with_batch
 from archscope.study.roofline import arithmetic, exceeds_roof
 from archscope.units import binary_bytes
 
@@ -55,15 +55,16 @@ def profile(
         analysis = _count(model, spec, plan, keywords)
     except KeyboardInterrupt:
         return replace(found, notes=(*found.notes, session.INTERRUPTED))
-    if analysis is None:
-        return replace(found, notes=(*found.notes, "Its operators could not be counted."))
+    except ArchscopeError as error:
+        note = f"Its operators could not be counted: {error.problem}."
+        return replace(found, notes=(*found.notes, note))
     return _below_roofs(replace(found, analysis=analysis), plan, progress)
 
 
 def _below_roofs(found: Profile, plan: Plan, progress: Progress) -> Profile:
     """Measure the roofs once more where a layer was faster than they allow."""
     keys = arithmetic(found)
-    fallback = found.environment.fact("roofs") == "data sheet"
+    fallback = found.environment.fact("roofs") == devices.FALLBACK
     if keys is None or fallback or not exceeds_roof(found):
         return found
     progress("roofs of the device once more", 0.0)
@@ -157,41 +158,64 @@ def largest_batch(
     """
     subject, spec = _subject(model, input, 1, keywords)
     device = devices.find(plan.settings.device)
-    module = _built(subject)
-
     available = available_bytes or memory.available_bytes(device)
     bound = memory.bound_bytes(device, available)
     progress(f"the largest batch within {binary_bytes(bound)}", 0.0)
-    tried = 0
+    # Address space is reserved before it is used: a process that stays within the bound may
+    # ask for somewhat more.
+    limit = (bound + available) // 2
+    attempts = _Attempts(model, subject.name, _built(subject), spec, plan, keywords or {}, limit,
+                         progress)  # fmt: skip
+    batch, peak = memory.largest_batch(attempts.predicted, attempts.confirmed, bound)
+    return LargestBatch(batch, peak, bound, available)
 
-    def told(what: str) -> None:
-        nonlocal tried
-        progress(what, tried / USUAL_TRIES)
-        tried = min(tried + 1, USUAL_TRIES)
 
-    def peak_at(batch: int) -> int | None:
-        told(f"memory at batch {batch}")
-        sized = with_batch(spec, batch)
+@dataclass
+class _Attempts:
+    """Runs of one network at one batch after another.
+
+    Args:
+        model: what a process of its own builds.
+        name: the network's, for messages.
+        module: what is run in this process.
+        spec: its input, at any batch.
+        limit: bytes beyond which a process of its own gets no more.
+    """
+
+    model: Any
+    name: str
+    module: Any
+    spec: InputSpec
+    plan: Plan
+    keywords: Mapping[str, Any]
+    limit: int
+    progress: Progress
+    tried: int = 0
+
+    def predicted(self, batch: int) -> int | None:
+        """Bytes of tensors at the peak of a step, run in this process."""
+        self._tell(f"memory at batch {batch}")
+        spec, device = with_batch(self.spec, batch), devices.find(self.plan.settings.device)
         try:
             with (
-                configured(plan.settings, device),
-                session.failures(subject.name, plan.modes[0], sized, device),
+                configured(self.plan.settings, device),
+                session.failures(self.name, self.plan.modes[0], spec, device),
             ):
-                found = memory.peak_bytes(_step(plan, module, sized))
+                found = memory.peak_bytes(_step(self.plan, self.module, spec))
         except OutOfMemoryError:
             return None
         return max(size for kind, size in found.items() if kind.endswith(" allocated"))
 
-    def trial(batch: int) -> int | None:
-        told(f"batch {batch} in a process of its own")
-        memory.release(device)
-        # Address space is reserved before it is used: a process that stays within the bound may
-        # ask for somewhat more.
-        limit = (bound + available) // 2
-        return _trial(model, plan, with_batch(spec, batch), dict(keywords or {}), limit)
+    def confirmed(self, batch: int) -> int | None:
+        """Bytes that a process of its own takes for two steps."""
+        self._tell(f"batch {batch} in a process of its own")
+        memory.release(devices.find(self.plan.settings.device))
+        spec = with_batch(self.spec, batch)
+        return _trial(self.model, self.plan, spec, self.keywords, self.limit)
 
-    batch, peak = memory.largest_batch(peak_at, trial, bound)
-    return LargestBatch(batch, peak, bound, available)
+    def _tell(self, what: str) -> None:
+        self.progress(what, self.tried / USUAL_TRIES)
+        self.tried = min(self.tried + 1, USUAL_TRIES)
 
 
 USUAL_TRIES = 4
@@ -251,18 +275,28 @@ def _try(
 
 
 def _step(plan: Plan, module: Any, spec: InputSpec) -> Step:
-    kind = TrainingStep if plan.modes[0] == "training" else InferenceStep
+    kind = STEPS[plan.modes[0]]
     return kind(module, spec, plan.settings, devices.find(plan.settings.device))
 
 
 def _subject(
     model: Any, input: Any, batch: int | None, keywords: Mapping[str, Any] | None
 ) -> tuple[Subject, InputSpec]:
+    """The network, and its input in numbers.
+
+    Raises:
+        ArchscopeError: no such network, a dimension is left free (`H`), or a batch is asked for
+            and no input has one.
+    """
     subject = find(model, keywords or {})
     spec = network_call(subject, input, None).spec
-    if batch is None and any(tensor.batched for tensor in spec.tensors):
-        batch = DEFAULT_BATCH
-    return subject, with_batch(spec, batch)
+    if any(tensor.batched for tensor in spec.tensors):
+        spec = with_batch(spec, batch or DEFAULT_BATCH)
+    elif batch is not None:
+        raise ArchscopeError("--batch", "no input has a batch dimension", "leave it out")
+    if not all(isinstance(side, int) for tensor in spec.tensors for side in tensor.shape):
+        raise ArchscopeError(str(spec), "a measured input needs numbers", "give every side")
+    return subject, spec
 
 
 def _built(subject: Subject) -> Any:
@@ -271,11 +305,6 @@ def _built(subject: Subject) -> Any:
     return subject.rebuild()
 
 
-def _count(
-    model: Any, spec: InputSpec, plan: Plan, keywords: Mapping[str, Any] | None
-) -> Analysis | None:
+def _count(model: Any, spec: InputSpec, plan: Plan, keywords: Mapping[str, Any] | None) -> Analysis:
     training = plan.modes[0] == "training"
-    try:
-        return analyse(model, input=spec, backward=training, train=training, keywords=keywords)
-    except ArchscopeError:
-        return None
+    return analyse(model, input=spec, backward=training, train=training, keywords=keywords)

@@ -8,10 +8,12 @@ peak, nor faster than its bytes can be moved.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from archscope.records import Analysis, Layer, LayerTime, Profile, Work
+from archscope.records.measured import COPY, ROOF_OF
+from archscope.study.tree import layer_labels
 from archscope.table import Axis, Chart, Column, Row, Series, Table
 from archscope.units import si
 
@@ -43,6 +45,9 @@ TOO_FAST = (
     "Rates above the compute roof mean that the roof was measured while the device was busy or "
     "clocked lower, or that an algorithm such as Winograd's multiplies less than is counted."
 )
+
+MOST_PASSES = 20
+"""Rows of the table, without that of the whole step."""
 
 COLUMNS = (
     Column("name", "Layer", "name"),
@@ -147,13 +152,10 @@ class Point:
 def roofs(profile: Profile) -> Roofs | None:
     """The roofs that hold for this profile's arithmetic, `None` where they were not measured."""
     keys, rates = arithmetic(profile), profile.peaks
-    if keys is None or not {keys.convolutions, keys.others, "copy"} <= rates.keys():
+    if keys is None or not {keys.convolutions, keys.others, COPY} <= rates.keys():
         return None
-    return Roofs(rates[keys.convolutions], rates[keys.others], rates["copy"])
+    return Roofs(rates[keys.convolutions], rates[keys.others], rates[COPY])
 
-
-ROOF_OF = {"float64": "fp64", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
-"""Key of the roof by the dtype of a network's weights; other dtypes have none."""
 
 BYTES_OF = {"fp64": 8, "fp32": 4, "fp16": 2, "bf16": 2}
 
@@ -165,11 +167,7 @@ def network_dtype(profile: Profile) -> str:
 
 def _dtype_roof(profile: Profile) -> str | None:
     """Key of the roof of the dtype that it computes in, TF32 aside."""
-    asked = profile.environment.fact("dtype")
-    cast = profile.environment.fact("autocast")
-    if not cast and asked in ("fp16", "bf16"):
-        return asked
-    return ROOF_OF.get(cast or network_dtype(profile))
+    return ROOF_OF.get(profile.environment.fact("autocast") or network_dtype(profile))
 
 
 def arithmetic(profile: Profile) -> Arithmetic | None:
@@ -207,6 +205,7 @@ def points(profile: Profile) -> list[Point]:
     if profile.analysis is None:
         return []
     counted = work_by_call(profile.analysis)
+    labels = layer_labels(row.name for row in profile.layers if row.in_network)
     on_device = not profile.environment.device.startswith("cpu")
     width = _byte_width(profile)
     found = []
@@ -214,11 +213,12 @@ def points(profile: Profile) -> list[Point]:
         layer = counted.get((row.name, row.call)) if row.in_network else None
         if layer is None:
             continue
+        named = replace(row, name=labels[row.name])
         for phase, work in (("forward", layer.forward), ("backward", layer.backward)):
             seconds = row.seconds.get(phase, 0.0)
             if work is not None and work.operators and seconds > 0:
                 launches = _launches(row, phase) if on_device else 0
-                found.append(_point(row, phase, seconds, work, width, launches))
+                found.append(_point(named, phase, seconds, work, width, launches))
     return found
 
 
@@ -282,7 +282,7 @@ def roofline_note(profile: Profile) -> str | None:
     return f"No roofline: there is no roof for arithmetic in {network_dtype(profile)}."
 
 
-def roofline_table(profile: Profile, most: int = 20) -> Table | None:
+def roofline_table(profile: Profile) -> Table | None:
     """Rates, share of the roof and class of the layers that take the most time, and in total.
 
     `None` where the device's roofs or the counts are missing.
@@ -290,11 +290,12 @@ def roofline_table(profile: Profile, most: int = 20) -> Table | None:
     limits, whole, parts = roofs(profile), total_point(profile), points(profile)
     if limits is None or whole is None:
         return None
-    slowest = sorted(parts, key=lambda point: -point.seconds)[:most]
+    few = len(parts) <= MOST_PASSES
+    slowest = sorted(parts, key=lambda point: -point.seconds)[:MOST_PASSES]
     rows = [Row(_cells(point, limits, 0.0)) for point in slowest]
     rows.append(Row(_cells(whole, limits, idle_share(profile)), kind="total"))
     source = profile.environment.fact("roofs") or "unknown source"
-    shown = f"The {len(slowest)} slowest of {len(parts)} passes. " if len(parts) > most else ""
+    shown = "" if few else f"The {len(slowest)} slowest of {len(parts)} passes. "
     roof_text = f"Roofs ({source}): {_roof_text(_rates(profile, limits, whole), limits)}"
     rule = HOST_RULE if profile.environment.device.startswith("cpu") else RULE
     title = f"Roofline of {profile.model}"
@@ -327,7 +328,7 @@ def _cells(
     point: Point, limits: Roofs, idle: float
 ) -> tuple[str, str, str, float, float | None, float, float, float, str]:
     return (
-        point.name or "[network]",
+        point.name,
         point.kind,
         point.phase,
         point.seconds,

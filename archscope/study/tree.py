@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from archscope.records import Analysis, Layer, Totals, totals
 
 OWN_WORK = "[own ops]"
 """Row of a container's own operators, such as a residual add, beside its children."""
+
+
+def layer_labels(names: Iterable[str]) -> dict[str, str]:
+    """What a row of each module is called where rows of modules inside it stand beside it."""
+    paths = [name.split(".") for name in names]
+    above = {".".join(path[:end]) for path in paths for end in range(1, len(path))} | {""}
+    joined = (".".join(path) for path in paths)
+    return {name: f"{name} {OWN_WORK}".strip() if name in above else name for name in joined}
 
 
 @dataclass(frozen=True)
@@ -115,9 +124,6 @@ def _merged_column(column: tuple[Group, ...]) -> Group:
 
 
 def _label(layer: Layer) -> str:
-    label = layer.name.rpartition(".")[2] or layer.kind
-    if layer.call:
-        label += f" (call {layer.call + 1})"
     if not layer.called:
-        label = f"{layer.name} (not run)"
-    return label
+        return f"{layer.name} (not run)"
+    return call_title(layer.name.rpartition(".")[2], layer.kind, layer.call)

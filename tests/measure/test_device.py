@@ -27,7 +27,7 @@ def test_roofs_are_measured_once_and_then_read_with_their_day(store, monkeypatch
     measuring(monkeypatch, {"fp32": 1e12, "copy": 1e11})
     monkeypatch.setattr(time, "strftime", lambda form: "2026-11-22")
     first, second = devices.peaks(CPU, store), devices.peaks(CPU, store)
-    assert first == second == devices.Peaks({"fp32": 1e12, "copy": 1e11}, "measured", "2026-11-22")
+    assert first == second == devices.Peaks({"fp32": 1e12, "copy": 1e11}, "2026-11-22")
     assert str(second) == "measured 2026-11-22"
 
 
@@ -73,7 +73,7 @@ def test_data_sheet_stands_in_and_says_so(store, monkeypatch):
     monkeypatch.setattr(devices, "measure_peaks", fails)
     monkeypatch.setattr(devices, "model_name", lambda device: "NVIDIA A100-SXM4-40GB")
     found = devices.peaks(CPU, store)
-    assert str(found) == found.source == "data sheet"
+    assert str(found) == devices.FALLBACK == "data sheet"
     # NVIDIA A100 40 GB data sheet: 19.5 TFLOP/s fp32, 312 TFLOP/s bf16, 1555 GB/s.
     assert found.rates["fp32"] == 19.5e12 and found.rates["bf16"] == 312e12
     assert found.rates["copy"] == 1.555e12

@@ -4,17 +4,16 @@ import pytest
 import torch
 
 from archscope.measure import device as devices
-from archscope.measure import roofs as rates
-from archscope.measure.roofs import product_rate, raised, roofs
+from archscope.measure.roofs import raised, roofs
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
 def known_peaks(monkeypatch):
-    peaks = devices.Peaks({"fp32": 4e9, "copy": 1e9}, "measured")
+    peaks = devices.Peaks({"fp32": 4e9, "copy": 1e9}, "2026-11-22")
     monkeypatch.setattr(devices, "peaks", lambda device, store: peaks)
-    monkeypatch.setattr(rates, "product_rate", lambda device, dtype: 2e9)
+    monkeypatch.setattr(devices, "product_rate", lambda *asked: 2e9)
 
 
 def test_a_double_network_gets_a_roof_of_its_own():
@@ -27,22 +26,17 @@ def test_nothing_is_measured_for_a_known_dtype_or_one_without_a_roof(dtype):
 
 
 def test_a_device_without_the_dtype_has_no_such_roof(monkeypatch):
-    def refuse(device, dtype):
+    def refuse(*asked):
         raise TypeError("MPS does not support float64")
 
-    monkeypatch.setattr(rates, "product_rate", refuse)
+    monkeypatch.setattr(devices, "product_rate", refuse)
     assert "fp64" not in roofs(CPU, torch.float64).rates
 
 
 def test_a_roof_of_its_own_is_raised_too(monkeypatch):
-    higher = devices.Peaks({"fp32": 5e9, "copy": 1e9}, "measured")
+    higher = devices.Peaks({"fp32": 5e9, "copy": 1e9}, "2026-11-22")
     monkeypatch.setattr(devices, "raised", lambda known, device, store: higher)
     known = {"fp32": 4e9, "copy": 1e9, "fp64": 1e9}
     assert raised(known, CPU, "fp64", None).rates == {"fp32": 5e9, "copy": 1e9, "fp64": 2e9}
     assert raised({**known, "fp64": 3e9}, CPU, "fp64", None).rates["fp64"] == 3e9
     assert raised(known, CPU, "fp32", None).rates["fp64"] == 1e9
-
-
-def test_the_rate_of_double_products_is_a_real_one():
-    # A machine that multiplies at all does a million operations a second.
-    assert product_rate(CPU, torch.float64) > 1e6

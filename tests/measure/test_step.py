@@ -20,7 +20,6 @@ from archscope.measure.step import (
     TrainingStep,
     configured,
     random_inputs,
-    with_batch,
 )
 from archscope.records import InputSpec, TensorSpec
 
@@ -353,15 +352,6 @@ def test_interruption_in_the_first_measurement_keeps_its_samples():
 def test_devices_that_are_not_there(name, message):
     with pytest.raises(ArchscopeError, match=message):
         run("net", network(), IMAGE, quick(device=name))
-
-
-def test_batch_is_replaced_where_there_is_one():
-    assert with_batch(IMAGE, 7).tensors[0].shape == (7, 3, 8, 8)
-    assert with_batch(IMAGE, None) == IMAGE
-    with pytest.raises(ArchscopeError, match="no input has a batch"):
-        with_batch(InputSpec((TensorSpec((3,), batched=False),)), 2)
-    with pytest.raises(ArchscopeError, match="needs numbers"):
-        with_batch(InputSpec((TensorSpec((1, 3, "H", "W")),)), 2)
 
 
 def test_wall_clock_runs_stages_in_order_between_synchronisations():

@@ -131,7 +131,7 @@ def test_total_is_all_work_over_the_whole_step():
         ((), "fp32", 1.0),
         ((("convolutions", "TF32"), ("matrix products", "TF32")), "tf32", 1.0),
         ((("dtype", "fp32"), ("convolutions", "no TF32")), "fp32", 1.0),
-        ((("dtype", "bf16"),), "bf16", 0.5),
+        ((("network dtype", "bfloat16"), ("converted from", "float32")), "bf16", 0.5),
         ((("dtype", "default"), ("autocast", "bfloat16")), "bf16", 0.5),
         # The count is in the network's own dtype: double where the network is.
         ((("dtype", "default"), ("network dtype", "float64")), "fp64", 1.0),

@@ -12,6 +12,7 @@ from archscope.records import Analysis, Dim, Layer
 from archscope.study import lower_bound
 from archscope.study.analyse import analyse, saved_record
 from archscope.study.summary import shape_text
+from archscope.study.titles import call_title, network_title
 from archscope.table import Cell, Column, Report, Row, Table, Unit
 
 Status = Literal["same", "renamed", "changed", "added", "removed"]
@@ -150,8 +151,7 @@ def _aligned(
 
 
 def _name(layer: Layer) -> str:
-    name = layer.name or layer.kind
-    return f"{name} (call {layer.call + 1})" if layer.call else name
+    return call_title(layer.name, layer.kind, layer.call)
 
 
 def _place(layer: Layer) -> tuple[str, int]:
@@ -221,7 +221,7 @@ QUANTITIES: tuple[tuple[str, str, Unit], ...] = (
 def diff_report(old: Analysis, new: Analysis) -> Report:
     """The report of `archscope diff`: totals, then what changed, equal layers left out."""
     found = changes(old, new)
-    title = f"{_title(old)} → {_title(new)}"
+    title = " → ".join(network_title(side.model, side.keywords) for side in (old, new))
     notes = ["+ new, - gone, ~ changed, → renamed only (same facts in the same order)."]
     if old.input != new.input:
         notes.append(f"Counted on different inputs: {old.input} and {new.input}.")
@@ -244,11 +244,6 @@ def _kept(found: Sequence[Change], layers: int) -> str:
     same = sum(change.status == "same" for change in found) + renamed
     names = f", {renamed} of them under another name" if renamed else ""
     return f"{same} of {layers} layers are as they were{names}."
-
-
-def _title(analysis: Analysis) -> str:
-    keywords = ", ".join(f"{key}={value}" for key, value in analysis.keywords)
-    return f"{analysis.model} ({keywords})" if keywords else analysis.model
 
 
 def _totals(old: Analysis, new: Analysis, title: str) -> Table:

@@ -8,6 +8,7 @@ from archscope.analysis.formula import Polynomial
 from archscope.study import lower_bound
 from archscope.study.formula import Formula, LayerForm
 from archscope.study.summary import CONVENTION, shape_text
+from archscope.study.titles import call_title, network_title
 from archscope.table import Column, Report, Row, Table
 from archscope.units import percent
 
@@ -16,8 +17,7 @@ _POWERS = {1: "linear", 2: "quadratic", 3: "cubic"}
 
 def formula_report(found: Formula) -> Report:
     """The report of `archscope formula`: totals first, then every layer that computes."""
-    keywords = ", ".join(f"{key}={value}" for key, value in found.keywords)
-    title = f"{found.model}{f' ({keywords})' if keywords else ''} on {found.input}"
+    title = f"{network_title(found.model, found.keywords)} on {found.input}"
     totals = Table(title, _TOTAL_COLUMNS, _total_rows(found), _notes(found))
     open_layers = frozenset(found.coverage.unknown_layers)
     layers = tuple(_layer_row(form, open_layers) for form in found.layers if form.layer.computes)
@@ -56,10 +56,9 @@ def _total_rows(found: Formula) -> tuple[Row, ...]:
 def _layer_row(form: LayerForm, open_layers: frozenset[str]) -> Row:
     layer = form.layer
     activations = None if form.activation_bytes is None else str(form.activation_bytes)
-    call = f" (call {layer.call + 1})" if layer.call else ""
     return Row(
         (
-            (layer.name or layer.kind) + call,
+            call_title(layer.name, layer.kind, layer.call),
             layer.kind,
             shape_text(layer.output_shape),
             layer.params,

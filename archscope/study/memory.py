@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from archscope.errors import ArchscopeError
 from archscope.records import LiveBytes, MemoryPrediction
+from archscope.study.titles import call_title, network_title
 from archscope.table import Axis, Chart, Column, Report, Row, Series, Table
 from archscope.units import binary_bytes
 
@@ -322,8 +323,7 @@ def _title(prediction: MemoryPrediction) -> str:
         how.append("float32 master weights")
     if prediction.optimizer:
         how.insert(0, prediction.optimizer)
-    keywords = ", ".join(f"{key}={value}" for key, value in prediction.keywords)
-    name = f"{prediction.model} ({keywords})" if keywords else prediction.model
+    name = network_title(prediction.model, prediction.keywords)
     return f"Memory of {prediction.mode}: {name} on {prediction.input}, {', '.join(how)}"
 
 
@@ -342,7 +342,7 @@ def _largest_table(prediction: MemoryPrediction) -> Table:
     whole = prediction.saved_bytes or 1
     largest = sorted(prediction.saved, key=lambda row: -row.saved_bytes)
     rows = [
-        Row((_call_name(row.name, row.kind, row.call), row.kind, row.saved_bytes,
+        Row((call_title(row.name, row.kind, row.call), row.kind, row.saved_bytes,
              row.saved_bytes / whole))
         for row in largest[:LARGEST_SHOWN]
     ]  # fmt: skip
@@ -363,10 +363,6 @@ def _largest_table(prediction: MemoryPrediction) -> Table:
         ("A storage counts once, for the layer that saves it first; parameters, buffers and the "
          "network's input are not among them. All layers: -o FILE.csv.",),
     )  # fmt: skip
-
-
-def _call_name(name: str, kind: str, call: int) -> str:
-    return (name or kind) + (f" (call {call + 1})" if call else "")
 
 
 def _saved_table(prediction: MemoryPrediction) -> Table:

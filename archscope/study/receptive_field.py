@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, InputSpec, Layer
+from archscope.study.titles import call_title, network_title
 from archscope.table import Axis, Chart, Column, Report, Row, Series, Table
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def _table(network: NetworkFields, shown: Sequence[LayerField]) -> Table:
     rows = tuple(
         Row(
             (
-                (layer.name or layer.kind) + (f" (call {layer.call + 1})" if layer.call else ""),
+                call_title(layer.name, layer.kind, layer.call),
                 layer.kind,
                 "×".join(map(str, layer.output_shape)),
                 *_cells(layer.fields),
@@ -230,8 +231,7 @@ def _joined(texts: Sequence[str]) -> str:
 
 
 def _title(network: NetworkFields) -> str:
-    keywords = ", ".join(f"{key}={value}" for key, value in network.keywords)
-    name = f"{network.model} ({keywords})" if keywords else network.model
+    name = network_title(network.model, network.keywords)
     return f"Receptive fields of {name} on {network.input}"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from archscope.errors import ArchscopeError, first_line
 from archscope.records import Dim, NetworkSignal, SignalPoint, SignalPropagation
+from archscope.study.titles import call_title, network_title
 from archscope.table import Axis, Chart, Column, Report, Row, Series, Table
 
 BATCH = 8
@@ -167,7 +168,7 @@ def _table(network: NetworkSignal, points: Sequence[SignalPoint]) -> Table:
     rows = tuple(
         Row(
             (
-                (point.name or point.kind) + (f" (call {point.call + 1})" if point.call else ""),
+                call_title(point.name, point.kind, point.call),
                 *_cells(point),
             )
         )
@@ -178,8 +179,7 @@ def _table(network: NetworkSignal, points: Sequence[SignalPoint]) -> Table:
 
 
 def _title(network: NetworkSignal) -> str:
-    keywords = ", ".join(f"{key}={value}" for key, value in network.keywords)
-    name = f"{network.model} ({keywords})" if keywords else network.model
+    name = network_title(network.model, network.keywords)
     return f"Signal propagation in {name} on {network.input}"
 
 

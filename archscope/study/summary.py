@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Layer, Shape, Totals, totals
 from archscope.study import lower_bound
+from archscope.study.titles import call_title, network_title
 from archscope.study.tree import OWN_WORK, Group, grouped
 from archscope.table import Cell, Column, Report, Row, RowKind, Table
 
@@ -262,9 +263,7 @@ def _sorted_table(analysis: Analysis, readings: Sequence[_Reading], sort: str) -
 
 
 def _full_name(layer: Layer) -> str:
-    name = layer.name or layer.kind
-    if layer.call:
-        name += f" (call {layer.call + 1})"
+    name = call_title(layer.name, layer.kind, layer.call)
     return name if layer.called else f"{name} (not run)"
 
 
@@ -297,8 +296,7 @@ def layers_table(analysis: Analysis) -> Table:
 
 
 def _title(analysis: Analysis) -> str:
-    keywords = ", ".join(f"{key}={value}" for key, value in analysis.keywords)
-    return f"{analysis.model}{f' ({keywords})' if keywords else ''} on {analysis.input}"
+    return f"{network_title(analysis.model, analysis.keywords)} on {analysis.input}"
 
 
 def _notes(analysis: Analysis) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from archscope.records import Analysis, Layer, Totals, totals
+from archscope.study.titles import call_title
 
 OWN_WORK = "[own ops]"
 """Row of a container's own operators, such as a residual add, beside its children."""

@@ -52,6 +52,12 @@ class InputSpec:
         """Size of the batch dimension, 1 where no input has one."""
         return next((t.shape[0] for t in self.tensors if t.batched and t.shape), 1)
 
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The sides left free, each once, a free batch first."""
+        sides = (side for tensor in self.tensors for side in tensor.shape)
+        return tuple(dict.fromkeys(side for side in sides if isinstance(side, str)))
+
     def __str__(self) -> str:
         return ", ".join(
             (f"{t.name}=" if t.name else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from archscope.errors import ArchscopeError
@@ -69,6 +70,12 @@ def setting_text(value: object) -> str:
     if isinstance(value, tuple | list):
         return ",".join(map(setting_text, value)) + ("," if len(value) == 1 else "")
     return str(getattr(value, "__name__", value))
+
+
+def input_text(spec: InputSpec) -> str:
+    """Write an input, without its batch, as `parse_input` reads it."""
+    tensors = (replace(t, shape=t.shape[1:]) if t.batched else t for t in spec.tensors)
+    return str(InputSpec(tuple(tensors), spec.layout)).replace("×", "x").replace(", ", ",")
 
 
 def _batch(batch: Dim) -> Dim:

@@ -113,7 +113,7 @@ def _analysed(
 
     subject = find(model, keywords)
     call = network_call(subject, input, batch)
-    if any(isinstance(side, str) for tensor in call.spec.tensors for side in tensor.shape):
+    if call.spec.symbols:
         from archscope.study.formula import symbolic_analysis
 
         return symbolic_analysis(subject, call.spec, backward, train, train_only)

@@ -6,10 +6,10 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from archscope.errors import ArchscopeError, NetworkError, first_line
 from archscope.records import InputSpec
+from archscope.resolve.inputs import input_text
 
 _NEEDS_VALUES = (
     "meta tensor",
@@ -101,10 +101,10 @@ def failure(
         )
     remedy = "check that the network takes this input"
     if default is not None and default != given:
-        remedy = f"its default is --input {as_written(default)}"
+        remedy = f"its default is --input {input_text(default)}"
     reason = _channels_refused(error) or _reason(error)
     return ArchscopeError(
-        f"--input {as_written(given) or given}",
+        f"--input {input_text(given) or given}",
         f"{name} fails in {place_of(error)}: {reason}",
         remedy,
     )
@@ -167,12 +167,3 @@ def _channels_refused(error: BaseException) -> str:
             noun = "features" if side == -1 else "channels"
             return f"it takes {wanted} {noun} and was given {'×'.join(map(str, shape))}"
     return ""
-
-
-def as_written(spec: InputSpec) -> str:
-    """An input as `--input` takes it."""
-    tensors = [
-        replace(tensor, shape=tensor.shape[1:] if tensor.batched else tensor.shape)
-        for tensor in spec.tensors
-    ]
-    return str(InputSpec(tuple(tensors), spec.layout)).replace("×", "x").replace(", ", ",")

@@ -191,7 +191,7 @@ def _formula(subject: Subject, spec: InputSpec, asked: bool, train: bool = False
     from archscope.analysis import borrow
 
     symbols_of.check_symbols(spec)
-    if not symbols_of.symbols(spec):
+    if not spec.symbols:
         raise ArchscopeError(
             f"--input {spec}", "leaves nothing free", "give a symbol: 3xHxW or --batch N"
         )
@@ -228,7 +228,7 @@ def _free_symbols(
 ) -> tuple[Trial, dict[str, int], tuple[Domain, ...], tuple[Fixed, ...]]:
     """The symbols that may vary; those that may not become numbers, or an error when asked for."""
     values = symbols_of.usual_values(trial)
-    found = [symbols_of.domain(trial, symbol, values) for symbol in symbols_of.symbols(trial.spec)]
+    found = [symbols_of.domain(trial, symbol, values) for symbol in trial.spec.symbols]
     fixed = tuple(item for item in found if isinstance(item, Fixed))
     if fixed and asked:
         raise symbols_of.refusal(trial, fixed, values)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from archscope import archive
 from archscope.errors import ArchscopeError
 from archscope.records import BatchSweep, Dim, MemoryPrediction, Profile, SignalPropagation
-from archscope.study.failure import as_written
+from archscope.resolve.inputs import input_text
 
 Shown = TypeVar("Shown", MemoryPrediction, SignalPropagation)
 
@@ -89,6 +89,6 @@ def recalled(
         problem = f"is of {record.model}, which cannot be built from its name ({error})"
         raise ArchscopeError(model, problem, "name the network itself") from error
     if input is None and record.input != default:
-        input = as_written(record.input)
+        input = input_text(record.input)
         batch = record.input.batch if batch is None and not several else batch
     return Question(record.model, {**kept, **keywords}, input, batch)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from archscope.errors import ArchscopeError
 from archscope.records import InputSpec, TensorSpec
+from archscope.resolve.inputs import input_text
 from archscope.study.trial import Trial, TrialError, at
 
 BATCH = "N"
@@ -67,19 +68,13 @@ class Fixed:
         return str(self.low) if self.low == self.high else f"{self.low} to {self.high}"
 
 
-def symbols(spec: InputSpec) -> tuple[str, ...]:
-    """The symbols of an input, the batch first."""
-    sides = [side for tensor in spec.tensors for side in tensor.shape]
-    return tuple(dict.fromkeys(side for side in sides if isinstance(side, str)))
-
-
 def check_symbols(spec: InputSpec) -> None:
     """Refuse symbols that clash.
 
     Raises:
         ArchscopeError: a side named like the batch, symbols that differ in case only, too many.
     """
-    names = symbols(spec)
+    names = spec.symbols
     sides = {s for t in spec.tensors for s in (t.shape[1:] if t.batched else t.shape)}
     if isinstance(spec.batch, str) and spec.batch in sides:
         raise ArchscopeError(
@@ -126,8 +121,8 @@ def usual_values(trial: Trial) -> dict[str, int]:
     batch = spec.batch if isinstance(spec.batch, str) else None
     failure: TrialError | None = None
     for batch_size in (USUAL_BATCH, 1) if batch else (1,):
-        for guess in USUAL_SIDES if len(known) < len(symbols(spec)) - bool(batch) else (1,):
-            values = {name: known.get(name, guess) for name in symbols(spec)}
+        for guess in USUAL_SIDES if len(known) < len(spec.symbols) - bool(batch) else (1,):
+            values = {name: known.get(name, guess) for name in spec.symbols}
             if batch:
                 values[batch] = batch_size
             try:
@@ -207,7 +202,7 @@ def refusal(trial: Trial, all_fixed: Sequence[Fixed], values: Mapping[str, int])
     """Why a symbol that the user asked for cannot stay free, and what to write instead."""
     subject, spec, fixed = trial.subject.name, trial.spec, all_fixed[0]
     numbers = {item.symbol: values[item.symbol] for item in all_fixed}
-    remedy = f"give the number: --input {unbatched(at(spec, numbers))}"
+    remedy = f"give the number: --input {input_text(at(spec, numbers))}"
     if fixed.symbol == spec.batch:
         return ArchscopeError(
             f"--batch {fixed.symbol}",
@@ -219,7 +214,7 @@ def refusal(trial: Trial, all_fixed: Sequence[Fixed], values: Mapping[str, int])
         return ArchscopeError(f"--input {spec}", f"{problem} at {fixed.sizes}", remedy)
     tied = tied_sides(spec)
     if tied is not None and trial.of(tied).works(
-        {s: values.get(s, values[fixed.symbol]) for s in symbols(tied)}
+        {s: values.get(s, values[fixed.symbol]) for s in tied.symbols}
         | {"S": values[fixed.symbol] + 32}
     ):
         return ArchscopeError(
@@ -233,14 +228,8 @@ def refusal(trial: Trial, all_fixed: Sequence[Fixed], values: Mapping[str, int])
     )
 
 
-def unbatched(spec: InputSpec) -> str:
-    """An input as `--input` takes it, without the batch."""
-    tensors = (replace(t, shape=t.shape[1:]) if t.batched else t for t in spec.tensors)
-    return str(InputSpec(tuple(tensors), spec.layout)).replace("×", "x").replace(", ", ",")
-
-
 def tied_sides(spec: InputSpec) -> InputSpec | None:
     """One symbol S for height and width, `None` where the input has not both."""
-    if not {"H", "W"} <= set(symbols(spec)):
+    if not {"H", "W"} <= set(spec.symbols):
         return None
     return at(spec, {"H": "S", "W": "S"})

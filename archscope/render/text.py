@@ -19,6 +19,8 @@ NARROWEST = 12
 """Text wraps and names shorten down to this many columns, and no further."""
 COMFORTABLE = 24
 """Columns go before text wraps narrower than this."""
+LONGEST_WORD = 32
+"""Columns go before text breaks a word that is no longer than this."""
 
 _SGR = {"bold": "1", "dim": "2", "bar": "36", "best": "1;32"}
 _TAIL = re.compile(r"(?<=\d)(?: [A-Za-zµ%/]+|×|x)?\*?\Z")
@@ -57,6 +59,13 @@ class _Strip:
     @property
     def natural(self) -> int:
         return max(self.sizes, default=0)
+
+    @property
+    def comfortable(self) -> int:
+        """Where text wraps, and wraps between words."""
+        words = (word for text in self.texts for word in text.split())
+        longest = max(map(cells.cell_width, words), default=0)
+        return min(self.natural, max(COMFORTABLE, min(longest, LONGEST_WORD)))
 
     @property
     def wraps(self) -> bool:
@@ -156,7 +165,7 @@ def _fitted(strips: list[_Strip], width: int, shorten: bool) -> list[_Strip]:
         strip.heading = _broken(strip.heading[0], strip.natural)
         strip.width = _heading_width(strip)
         if strip.wraps:
-            strip.width = max(strip.width, min(strip.natural, COMFORTABLE))
+            strip.width = max(strip.width, strip.comfortable)
         else:
             strip.width = max(strip.width, strip.natural)
     names = [strip for strip in strips if strip.first or strip.column.unit == "name"]

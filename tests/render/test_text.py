@@ -127,6 +127,17 @@ def test_text_wraps_instead_of_leaving() -> None:
     assert " ".join(line[5:].strip() for line in lines[3:-1]) == reason
 
 
+def test_a_column_leaves_before_a_word_of_text_breaks() -> None:
+    columns = (
+        Column("name", "Layer", "name"), Column("n", "Launches", "exact", 1),
+        Column("bound", "Class", "text"),
+    )  # fmt: skip
+    table = Table("t", columns, (Row(("conv", 123_456, "latency/occupancy-limited")),))
+    lines = lines_of(table, width=len("conv  123,456  latency/occupancy-limite"))
+    assert any("latency/occupancy-limited" in line for line in lines)
+    assert "123,456" not in "".join(lines)
+
+
 def test_without_color_there_is_no_escape() -> None:
     assert "\x1b" not in terminal(wide())
     painted = terminal(wide(), color=True)

@@ -10,6 +10,7 @@ from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Dim, Measurement, Profile
 from archscope.study.analyse import analyse, saved_record
 from archscope.study.match import READ, Quantity, match_table, meter, solve, width_keyword
+from archscope.study.titles import network_title
 from archscope.table import Report, Table
 
 Layout = Literal["stages", "paper"]
@@ -75,7 +76,7 @@ def contenders(
         found.append(counted[asked])
     for contender in found:
         _require_numbers(contender.analysis)
-    labels = _distinct([_name(contender.analysis) for contender in found])
+    labels = _distinct([network_title(c.analysis.model, c.analysis.keywords) for c in found])
     return tuple(
         replace(contender, label=label) for label, contender in zip(labels, found, strict=True)
     )
@@ -102,14 +103,12 @@ def _contender(model: Any, input: Any, batch: Dim | None, keywords: Mapping[str,
 
 
 def _require_numbers(analysis: Analysis) -> None:
-    symbols = [
-        side for tensor in analysis.input.tensors for side in tensor.shape if isinstance(side, str)
-    ]
-    if symbols:
+    if analysis.input.symbols:
         raise ArchscopeError(
-            f"{symbols[0]} in {analysis.input}", "is a symbol where a number is needed",
+            f"{analysis.input.symbols[0]} in {analysis.input}",
+            "is a symbol where a number is needed",
             "give a number here, or ask archscope formula",
-        )  # fmt: skip
+        )
 
 
 def _accuracy(analysis: Analysis) -> tuple[float | None, float | None]:
@@ -131,11 +130,6 @@ def _accuracy(analysis: Analysis) -> tuple[float | None, float | None]:
 
     top1, top5 = kept.answer("accuracy", analysis.model, {"shapes": shapes}, accuracy)
     return top1, top5
-
-
-def _name(analysis: Analysis) -> str:
-    keywords = ", ".join(f"{key}={value}" for key, value in analysis.keywords)
-    return f"{analysis.model} ({keywords})" if keywords else analysis.model
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
@@ -190,7 +184,9 @@ def matched(
         solution = solve(target, total)
         complete.append({**given, by: solution.value})
         solutions.append((str(model), by, solution))
-    return complete, match_table(_name(analysis), quantity, solutions)
+    return complete, match_table(
+        network_title(analysis.model, analysis.keywords), quantity, solutions
+    )
 
 
 def compare_report(

@@ -16,6 +16,7 @@ from archscope.study import lower_bound
 from archscope.study.analyse import analyse, saved_record
 from archscope.study.explain import dense, others, windows
 from archscope.study.summary import CONVENTION, shape_text
+from archscope.study.titles import call_title, network_title
 from archscope.table import Column, Derivation, Report, Row, Step, Table
 
 RULES: dict[str, Callable[[Layer], list[Step]]] = {
@@ -71,7 +72,7 @@ def explain_report(analysis: Analysis, patterns: Sequence[str] = ()) -> Report:
     Raises:
         ArchscopeError: a pattern matches no layer, or the input has symbols.
     """
-    if any(isinstance(side, str) for tensor in analysis.input.tensors for side in tensor.shape):
+    if analysis.input.symbols:
         raise ArchscopeError(
             f"--input {analysis.input}",
             "has symbols, and explain puts numbers in place",
@@ -84,8 +85,7 @@ def explain_report(analysis: Analysis, patterns: Sequence[str] = ()) -> Report:
         if id(layer) in chosen
         and (derivation := _derivation(layer, children, analysis.coverage)) is not None
     ]
-    keywords = ", ".join(f"{key}={value}" for key, value in analysis.keywords)
-    title = f"{analysis.model}{f' ({keywords})' if keywords else ''} on {analysis.input}"
+    title = f"{network_title(analysis.model, analysis.keywords)} on {analysis.input}"
     derivations.append(_totals(analysis))
     return Report(
         f"The arithmetic of {title}",
@@ -151,13 +151,11 @@ def _derivation(layer: Layer, children: Sequence[Layer], coverage: Coverage) -> 
 
 
 def _title(layer: Layer) -> str:
-    name = layer.name or layer.kind
-    call = f" (call {layer.call + 1})" if layer.call else ""
     kind = f" · {layer.kind}" if layer.name else ""
     inputs = ", ".join(filter(None, map(shape_text, layer.input_shapes)))
     outputs = shape_text(layer.output_shape)
     shapes = f" · {inputs} → {outputs}" if inputs and outputs else ""
-    return f"{name}{call}{kind}{shapes}"
+    return f"{call_title(layer.name, layer.kind, layer.call)}{kind}{shapes}"
 
 
 def _totals(analysis: Analysis) -> Derivation:

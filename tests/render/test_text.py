@@ -133,7 +133,7 @@ def test_a_column_leaves_before_a_word_of_text_breaks() -> None:
         Column("bound", "Class", "text"),
     )  # fmt: skip
     table = Table("t", columns, (Row(("conv", 123_456, "latency/occupancy-limited")),))
-    lines = lines_of(table, width=len("conv  123,456  latency/occupancy-limite"))
+    lines = lines_of(table, width=len("Layer  Launches  latency/occupancy-limite"))
     assert any("latency/occupancy-limited" in line for line in lines)
     assert "123,456" not in "".join(lines)
 

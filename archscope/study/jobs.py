@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from archscope import archive
-from archscope.errors import ArchscopeError
+from archscope.files import check_folder, replace_file
 from archscope.measure import device as devices
 from archscope.measure.sampling import StoppingRule
 from archscope.measure.session import OutOfMemoryError, Plan, Progress, interrupted, silent
@@ -88,8 +88,7 @@ def measure_reports(
     Raises:
         ArchscopeError: no such folder, or a network fails.
     """
-    if not folder.is_dir():
-        raise ArchscopeError(str(folder), "is no folder", "run it in the repository's root")
+    check_folder(folder)
     slug = device_slug(device)
     for number, job in enumerate(jobs, 1):
 
@@ -101,9 +100,7 @@ def measure_reports(
         except OutOfMemoryError:
             continue
         path = folder / f"{slug}-{job.name}.json"
-        beside = path.with_name(f".{path.name}.part")
-        beside.write_text(archive.dumps(found), encoding="utf-8")
-        beside.replace(path)
+        replace_file(path, archive.dumps(found).encode())
         yield path
         if interrupted(found):
             raise KeyboardInterrupt

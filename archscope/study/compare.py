@@ -14,7 +14,6 @@ from archscope.study.titles import network_title
 from archscope.table import Report, Table
 
 Layout = Literal["stages", "paper"]
-LAYOUTS: tuple[Layout, ...] = ("stages", "paper")
 
 
 @dataclass(frozen=True)
@@ -201,7 +200,9 @@ def compare_report(
         first: tables that stand before (what was solved for).
     """
     from archscope.study.compare_charts import charts
+    from archscope.study.compare_tables import by_stride, stage_tables, totals_tables
 
+    quantities = by_stride(chosen)
     title = " · ".join(contender.label for contender in chosen)
     if layout == "paper":
         from archscope.study.architecture import architecture_table
@@ -209,7 +210,7 @@ def compare_report(
         tables = [architecture_table([(c.label, c.analysis) for c in chosen])]
     else:
         from archscope.study.compare_settings import settings_tables
-        from archscope.study.compare_tables import stage_tables, totals_tables
 
-        tables = [*totals_tables(chosen), *settings_tables(chosen), *stage_tables(chosen)]
-    return Report(title, (*first, *tables), charts(chosen))
+        by_output_stride = stage_tables(chosen, quantities)
+        tables = [*totals_tables(chosen), *settings_tables(chosen), *by_output_stride]
+    return Report(title, (*first, *tables), charts(chosen, quantities))

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from archscope.records import Totals
-from archscope.study.stages import in_order, stage_seconds, stages
-from archscope.table import Axis, Chart, Series, Unit
+from archscope.study.stages import in_order
+from archscope.table import Axis, Chart, Series
 
 if TYPE_CHECKING:
     from archscope.study.compare import Contender
+    from archscope.study.compare_tables import ByStride
 
 STRIDE_AXIS = Axis("Output stride (side of the input ÷ side of the output)", "text")
 
@@ -19,35 +19,20 @@ LOG_FROM = 8
 """From this ratio of the largest to the smallest cost on, the axis of costs is logarithmic."""
 
 
-def charts(chosen: Sequence[Contender]) -> tuple[Chart, ...]:
-    """Bars of MACs, parameters, activations and time by stride; accuracy against each cost."""
-    found = [stages(contender.analysis) for contender in chosen]
-    kinds: list[tuple[str, Unit, Callable[[Totals], int]]] = [
-        ("MACs", "macs", lambda total: total.macs),
-        ("Parameters", "count", lambda total: total.params),
-        ("Activations", "bytes", lambda total: total.activation_bytes),
-    ]
-    bars = [
-        _bars(title, unit, chosen, [{s.label: read(s.total) for s in rows} for rows in found])
-        for title, unit, read in kinds
-    ]
-    for phase in ("inference", "forward", "backward"):
-        times = [stage_seconds(c.profile, phase) if c.profile else {} for c in chosen]
-        if any(times):
-            bars.append(_bars(f"Measured {phase} time", "seconds", chosen, times))
-    return (*bars, *accuracy_charts(chosen))
+def charts(chosen: Sequence[Contender], quantities: Sequence[ByStride]) -> tuple[Chart, ...]:
+    """Bars of each quantity by stride; accuracy against each cost."""
+    return (*(_bars(chosen, quantity) for quantity in quantities), *accuracy_charts(chosen))
 
 
-def _bars(
-    title: str, unit: Unit, chosen: Sequence[Contender], values: Sequence[dict[str, float]]
-) -> Chart:
-    labels = in_order(label for each in values for label in each)
+def _bars(chosen: Sequence[Contender], quantity: ByStride) -> Chart:
+    labels = in_order(label for each in quantity.values for label in each)
     series = tuple(
         Series(contender.label, tuple(labels), tuple(each.get(label, 0.0) for label in labels))
-        for contender, each in zip(chosen, values, strict=True)
+        for contender, each in zip(chosen, quantity.values, strict=True)
         if each
     )
-    return Chart(f"{title} by output stride", "bars", STRIDE_AXIS, Axis(title, unit), series)
+    heights = Axis(quantity.title, quantity.unit)
+    return Chart(f"{quantity.title} by output stride", "bars", STRIDE_AXIS, heights, series)
 
 
 def accuracy_charts(chosen: Sequence[Contender]) -> tuple[Chart, ...]:

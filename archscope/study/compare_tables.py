@@ -277,30 +277,46 @@ def verdict(first: Contender, other: Contender) -> str:
 # Where the difference lies
 
 
-def stage_tables(chosen: Sequence[Contender]) -> list[Table]:
-    """Parameters, MACs, activations and measured time of every model by output stride."""
-    kinds: list[tuple[str, Unit, Callable[[Totals], int]]] = [
+@dataclass(frozen=True)
+class ByStride:
+    """One quantity of every model by output stride.
+
+    Args:
+        title: `MACs`, or `Measured forward time`.
+        values: of each model, by stage label; empty where it was not measured.
+        phase: of a measured time.
+    """
+
+    title: str
+    unit: Unit
+    values: tuple[Mapping[str, float], ...]
+    phase: str = ""
+
+
+def by_stride(chosen: Sequence[Contender]) -> list[ByStride]:
+    """MACs, parameters, activations and measured times of every model by output stride."""
+    counted: list[tuple[str, Unit, Callable[[Totals], int]]] = [
         ("MACs", "macs", lambda total: total.macs),
         ("Parameters", "count", lambda total: total.params),
         ("Activations", "bytes", lambda total: total.activation_bytes),
     ]
     found = [stages(contender.analysis) for contender in chosen]
-    tables = [
-        _stage_table(
-            f"{title} by output stride",
-            unit,
-            chosen,
-            [{stage.label: read(stage.total) for stage in rows} for rows in found],
+    times = [{} if c.profile is None else stage_seconds(c.profile) for c in chosen]
+    return [
+        ByStride(title, unit, tuple({s.label: read(s.total) for s in rows} for rows in found))
+        for title, unit, read in counted
+    ] + [
+        ByStride(
+            f"Measured {phase} time", "seconds", tuple(each.get(phase, {}) for each in times), phase
         )
-        for title, unit, read in kinds
+        for phase in LAYER_PHASES
+        if any(phase in each for each in times)
     ]
-    for phase in LAYER_PHASES:
-        times = [stage_seconds(c.profile, phase) if c.profile else {} for c in chosen]
-        if any(times):
-            table = _stage_table(
-                f"Measured {phase} time by output stride", "seconds", chosen, times
-            )
-            tables.append(replace(table, notes=_time_notes(chosen, phase, table.notes)))
+
+
+def stage_tables(chosen: Sequence[Contender], quantities: Sequence[ByStride]) -> list[Table]:
+    """Each quantity with the differences to the first model, and where the largest one lies."""
+    tables = [_stage_table(chosen, quantity) for quantity in quantities]
     return [*tables[:-1], replace(tables[-1], notes=(*tables[-1].notes, STRIDE_NOTE))]
 
 
@@ -312,12 +328,8 @@ def _time_notes(chosen: Sequence[Contender], phase: str, where: tuple[str, ...])
     return (*where, PROFILED_NOTE)
 
 
-def _stage_table(
-    title: str,
-    unit: Unit,
-    chosen: Sequence[Contender],
-    values: Sequence[Mapping[str, float]],
-) -> Table:
+def _stage_table(chosen: Sequence[Contender], quantity: ByStride) -> Table:
+    unit, values = quantity.unit, quantity.values
     columns = [Column("output_stride", "Output stride", "name")]
     columns += [Column(contender.label, contender.label, unit) for contender in chosen]
     for index, contender in enumerate(chosen[1:]):
@@ -332,7 +344,10 @@ def _stage_table(
         for label in in_order(key for each in values for key in each)
     ]
     rows.append(Row(("Total", *_differences(sums, sums)), "total"))
-    return Table(title, tuple(columns), tuple(rows), _where(chosen, values))
+    notes = _where(chosen, values)
+    if quantity.phase:
+        notes = _time_notes(chosen, quantity.phase, notes)
+    return Table(f"{quantity.title} by output stride", tuple(columns), tuple(rows), notes)
 
 
 def _differences(

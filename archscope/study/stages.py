@@ -56,8 +56,8 @@ def stages(analysis: Analysis) -> tuple[Stage, ...]:
     return tuple(Stage(label, tuple(members[label])) for label in in_order(members))
 
 
-def stage_seconds(profile: Profile, phase: str) -> dict[str, float]:
-    """Measured seconds of a phase by output stride; the values add up to the profiled phase.
+def stage_seconds(profile: Profile) -> dict[str, dict[str, float]]:
+    """Measured seconds by phase and output stride; a phase's values add up to the profiled one.
 
     Empty where the profile has no layers.
     """
@@ -67,11 +67,13 @@ def stage_seconds(profile: Profile, phase: str) -> dict[str, float]:
         (layer.name, layer.call): label
         for layer, label in zip(profile.analysis.calls, labels(profile.analysis), strict=True)
     }
-    sums: dict[str, float] = {}
+    sums: dict[str, dict[str, float]] = {}
     for row in profile.layers:
-        if phase in row.seconds and not row.is_cost_of_measuring:
+        if not row.is_cost_of_measuring:
             label = known.get((row.name, row.call), ELSEWHERE)
-            sums[label] = sums.get(label, 0.0) + row.seconds[phase]
+            for phase, seconds in row.seconds.items():
+                of_phase = sums.setdefault(phase, {})
+                of_phase[label] = of_phase.get(label, 0.0) + seconds
     return sums
 
 

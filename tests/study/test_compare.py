@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -16,13 +17,17 @@ from archscope.study.analyse import analyse
 from archscope.study.compare import Contender, compare_report, contenders, matched
 from archscope.study.compare_charts import pareto_front
 from archscope.study.compare_settings import settings_tables
-from archscope.study.compare_tables import overlap, stage_tables, totals_tables
+from archscope.study.compare_tables import by_stride, overlap, stage_tables, totals_tables
 from archscope.table import Table
 
 
 @pytest.fixture(scope="module")
 def pair() -> tuple[Contender, ...]:
     return contenders(["resnet50", "resnext50_32x4d"])
+
+
+def stride_tables(chosen: Sequence[Contender]) -> list[Table]:
+    return stage_tables(chosen, by_stride(chosen))
 
 
 def cell(table: Table, row: str, column: str) -> object:
@@ -75,7 +80,7 @@ def test_every_stage_table_adds_up_to_the_totals_in_every_format(
     pair: tuple[Contender, ...],
 ) -> None:
     whole = {"MACs": "macs", "Parameters": "params", "Activations": "activation_bytes"}
-    for table in stage_tables(pair):
+    for table in stride_tables(pair):
         figure = whole[table.title.split()[0]]
         *rows, total = csv.DictReader(io.StringIO(csv_text(table)))
         for contender in pair:
@@ -90,7 +95,7 @@ def test_every_stage_table_adds_up_to_the_totals_in_every_format(
 
 
 def test_networks_of_different_families_line_up() -> None:
-    table = stage_tables(contenders(["vit_b_16", "lenet", "resnet18"]))[0]
+    table = stride_tables(contenders(["vit_b_16", "lenet", "resnet18"]))[0]
     assert table.column("output_stride") == ["1", "2", "4", "8", "16", "32", "head", "Total"]
     assert table.column("vit_b_16")[0] is None
     tokens, width = 14 * 14 + 1, 768  # Dosovitskiy et al. 2021, Table 1
@@ -106,7 +111,7 @@ def test_a_model_against_itself_differs_in_nothing() -> None:
     ratios = [value for value in table.column("lenet #2 ratio") if value is not None]
     assert set(ratios) == {1.0}
     assert not any(row.best for row in table.rows)
-    assert set(stage_tables(same)[0].column("lenet #2 share")) == {None}
+    assert set(stride_tables(same)[0].column("lenet #2 share")) == {None}
 
 
 def test_a_repeated_name_is_counted_once_and_other_keywords_again() -> None:
@@ -169,7 +174,7 @@ def test_a_measured_difference_inside_the_intervals_is_none(pair: tuple[Contende
     assert cell(table, "Samples a second", "resnext50_32x4d ratio") == "none"
     assert best(table, "Inference latency") == frozenset()
     assert table.notes[0].startswith("none: the 95 % intervals of the two medians overlap")
-    note = stage_tables(close)[-1].notes[0]
+    note = stride_tables(close)[-1].notes[0]
     assert note == "Difference in the whole inference time: none, the intervals overlap."
 
 
@@ -195,7 +200,7 @@ def test_the_settings_that_differ_are_told_in_a_table(pair: tuple[Contender, ...
 
 def test_totals_of_layer_times_are_told_from_the_medians(pair: tuple[Contender, ...]) -> None:
     apart = [timed(pair[0], 10e-3, 0.1e-3), timed(pair[1], 12e-3, 0.1e-3)]
-    assert any("not the medians" in note for note in stage_tables(apart)[-1].notes)
+    assert any("not the medians" in note for note in stride_tables(apart)[-1].notes)
     assert not any("overlap" in note for note in totals_tables(apart)[0].notes)
 
 
@@ -213,7 +218,7 @@ def test_a_measured_difference_outside_the_intervals_has_a_winner(
     assert cell(table, "Inference latency", "resnext50_32x4d ratio") == pytest.approx(1.2)
     assert cell(table, "Samples a second", "resnet50") == pytest.approx(100)
     assert best(table, "Inference latency") == {"resnet50"}
-    times = stage_tables(apart)[-1]
+    times = stride_tables(apart)[-1]
     assert times.column("resnet50")[-1] == pytest.approx(10e-3)
     assert times.columns[1].unit == "seconds"
 

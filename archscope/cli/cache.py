@@ -26,12 +26,10 @@ def info(outputs: tuple[str, ...]) -> None:
 @command.command()
 def clear() -> None:
     """Forget every count and roof kept so far."""
-    from archscope import cache
-    from archscope.study.kept import store
+    from archscope.study.kept import stores
     from archscope.units import binary_bytes
 
-    shelves = [store(), cache.store(cache.ROOFS)]
-    removed = [shelf.clear() for shelf in shelves if shelf is not None]
+    removed = [store.clear() for store in stores().values()]
     entries = sum(contents.entries for contents in removed)
     if not entries:
         click.echo("Nothing was kept.")

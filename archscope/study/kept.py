@@ -56,6 +56,12 @@ def store() -> cache.Store | None:
     return cache.store("counts")
 
 
+def stores() -> dict[str, cache.Store]:
+    """Every store of this user by what it holds; empty on a system without a cache folder."""
+    known = {"counts": store(), "roofs of devices": cache.store(cache.ROOFS)}
+    return {held: shelf for held, shelf in known.items() if shelf is not None}
+
+
 def roofs() -> cache.Store | None:
     """Where devices' roofs are kept; `None` where nothing may be kept or looked up."""
     return None if _Process.policy == "never" else cache.store(cache.ROOFS)
@@ -237,11 +243,9 @@ INFO = (
 
 def info_report() -> Report:
     """The report of `archscope cache info`."""
-    shelves = {"counts": store(), "roofs of devices": cache.store(cache.ROOFS)}
     rows = tuple(
         Row((kind, held.entries, held.total_bytes, shelf.most_bytes, str(shelf.folder)))
-        for kind, shelf in shelves.items()
-        if shelf is not None
+        for kind, shelf in stores().items()
         for held in [shelf.contents()]
     )
     if not rows:

@@ -1,4 +1,4 @@
-"""Count every network of torchvision and every eighth of timm; write reports/data/coverage.json.
+"""Count torchvision's networks and a sample of timm's; write reports/data/coverage.json.
 
 Usage: python benchmarks/coverage.py
 
@@ -17,8 +17,12 @@ import torch
 import torchvision
 
 import archscope
+from archscope.files import replace_file
+from archscope.report.data import COVERAGE
 
-DATA = Path(__file__).parent.parent / "reports" / "data" / "coverage.json"
+DATA = Path(__file__).parent.parent / "reports" / "data" / COVERAGE
+STEP = 8
+"""The sample of timm is one of every so many names."""
 
 
 def counted(name: str) -> dict[str, Any]:
@@ -48,8 +52,9 @@ def main() -> None:
         import timm
 
         versions["timm"] = timm.__version__
-        found["timm"] = [counted(f"timm:{name}") for name in timm.list_models()[::8]]
-    DATA.write_text(json.dumps(found, indent=1) + "\n")
+        found["timm_step"] = STEP
+        found["timm"] = [counted(f"timm:{name}") for name in timm.list_models()[::STEP]]
+    replace_file(DATA, (json.dumps(found, indent=1) + "\n").encode())
     for part in ("networks", "timm"):
         failed = [network["model"] for network in found.get(part, ()) if network["failure"]]
         print(f"{part}: {len(found.get(part, ()))}, failed: {', '.join(failed) or 'none'}")

@@ -11,43 +11,38 @@ the file says which.
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import warnings
-from dataclasses import asdict, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import timm
 
 import archscope
+from archscope.files import replace_file
+from archscope.report.data import VERIFIED_TIMM
 from archscope.study.journal import Journal
 from archscope.study.peers import PEERS
-from archscope.study.verification import Verification, dumps, read
-from archscope.study.verify import identity, verify
+from archscope.study.verification import Verification, dumps
+from archscope.study.verify import identity, verify, verify_each
 
-DATA = Path(__file__).parent.parent / "reports" / "data" / "verify-timm.json"
+DATA = Path(__file__).parent.parent / "reports" / "data" / VERIFIED_TIMM
 TOOLS = tuple(peer for peer in PEERS if peer.package in ("fvcore", "torch"))
 
 
-def entry(name: str, most_parameters: float, seconds: int) -> dict[str, Any]:
-    """One network as a line of the journal, like those of `archscope verify --all`."""
+def verified(name: str, most_parameters: float, seconds: int) -> Verification:
+    """One network, unless it is too large or too slow."""
+    parameters = archscope.summary(name).total.params
+    if parameters > most_parameters:
+        raise archscope.ArchscopeError(name, f"left out: {parameters:,} parameters")
+    signal.alarm(seconds)
     try:
-        parameters = archscope.summary(name).total.params
-        if parameters > most_parameters:
-            return failed(name, f"left out: {parameters:,} parameters")
-        signal.alarm(seconds)
-        return {"name": name, "found": asdict(shortened(verify(name, peers=TOOLS)))}
-    except archscope.ArchscopeError as error:
-        return failed(name, error.problem)
+        return shortened(verify(name, peers=TOOLS))
     except TooSlow:
-        return failed(name, f"left out: longer than {seconds} s")
+        raise archscope.ArchscopeError(name, f"left out: longer than {seconds} s") from None
     finally:
         signal.alarm(0)
-
-
-def failed(name: str, why: str) -> dict[str, Any]:
-    return {"name": name, "found": None, "failure": why}
 
 
 def shortened(found: Verification) -> Verification:
@@ -77,20 +72,12 @@ def main() -> None:
     warnings.simplefilter("ignore")  # of the libraries, while they build their networks
     signal.signal(signal.SIGALRM, expired)
     names = [f"timm:{name}" for name in timm.list_models()[:: options.step]]
-    beside = DATA.with_name(".verify-timm.jsonl")
+    one = partial(verified, most_parameters=options.most_parameters, seconds=options.seconds)
+    beside = DATA.with_name(f".{DATA.stem}.jsonl")
     with Journal(beside, identity(names), resume=beside.exists()) as journal:
-        done = {one["name"] for one in journal.entries}
-        for name in names:
-            if name not in done:
-                journal.add(entry(name, options.most_parameters, options.seconds))
-                print(f"{len(journal.entries)}/{len(names)} {name}", flush=True)
-        entries = journal.entries
-    text = dumps(
-        [read(one["found"]) for one in entries if one["found"]],
-        {one["name"]: one["failure"] for one in entries if not one["found"]},
-    )
-    sample = {"timm": timm.__version__, "step": options.step}
-    DATA.write_text(f"{json.dumps(sample)[:-1]}, {text[1:]}", encoding="utf-8")
+        found, failures = verify_each(names, one, partial(print, flush=True), journal)
+    text = dumps(found, failures, timm=timm.__version__, step=options.step)
+    replace_file(DATA, text.encode())
     beside.unlink()
 
 

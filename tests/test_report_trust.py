@@ -57,6 +57,11 @@ def test_coverage_tells_timm_s_networks_apart(data: Data) -> None:
     assert all(str(name).startswith("timm:") for name in timm.column("model"))
     assert len(vision.rows) == len(data.coverage["networks"])
     assert len(timm.rows) == len(data.coverage["timm"]) > 160
+    other = json.dumps({**data.coverage, "timm_step": 5})
+    titles = [
+        t.title for t in tables(coverage.page(dataclasses.replace(data, texts={COVERAGE: other})))
+    ]
+    assert timm.title.startswith("One of every 8 names of timm") and "every 5 names" in titles[1]
 
 
 def test_the_rows_of_a_tool_count_its_figures(data: Data) -> None:
@@ -67,7 +72,7 @@ def test_the_rows_of_a_tool_count_its_figures(data: Data) -> None:
             f
             for v in found
             for f in v.figures
-            if f.source.split(",")[0] == record["tool"] and TITLES[f.quantity] == record["quantity"]
+            if f.tool == record["tool"] and TITLES[f.quantity] == record["quantity"]
         ]
         told = [f for f in figures if f.theirs is not None and not f.agrees]
         assert record["networks"] == len(figures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -82,7 +83,8 @@ def _every(path: str | None, resume: bool) -> tuple[list[Verification], dict[str
     names = verify.all_names()
     with opened(path, "verify-all.jsonl", verify.identity(names), resume=resume) as journal:
         try:
-            return verify.verify_each(names, lambda line: click.echo(line, err=True), journal)
+            told = partial(click.echo, err=True)
+            return verify.verify_each(names, verify.verify, told, journal)
         except KeyboardInterrupt:
             if journal is not None:
                 kept = f"{len(journal.entries)} of {len(names)} networks are kept"

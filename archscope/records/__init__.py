@@ -1,8 +1,5 @@
 """Facts and measurements, frozen: what was counted or measured, of which network, on what."""
 
-from archscope.records.check import (
-    Check,
-)
 from archscope.records.cost import (
     FREE,
     Cost,
@@ -44,7 +41,6 @@ __all__ = [
     "FREE",
     "Analysis",
     "BatchSweep",
-    "Check",
     "Cost",
     "Coverage",
     "Dim",

@@ -58,6 +58,11 @@ class InputSpec:
         sides = (side for tensor in self.tensors for side in tensor.shape)
         return tuple(dict.fromkeys(side for side in sides if isinstance(side, str)))
 
+    @property
+    def sample_shapes(self) -> tuple[Shape, ...]:
+        """Shapes without the batch."""
+        return tuple(t.shape[1:] if t.batched else t.shape for t in self.tensors)
+
     def __str__(self) -> str:
         return ", ".join(
             (f"{t.name}=" if t.name else "")

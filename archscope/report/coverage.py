@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from archscope.report.data import Data
+from archscope.report.data import Data, timm_sample
 from archscope.report.page import Page
 from archscope.table import Column, Row, Table
 
@@ -25,14 +25,14 @@ def page(data: Data) -> Page:
     vision, timm = data.coverage["networks"], data.coverage.get("timm", [])
     blocks = [_table(f"Networks of {named['torch']}, {named['torchvision']}", vision)]
     if timm:
-        blocks.append(_table(f"Every eighth name of {named['timm']}", timm))
+        blocks.append(_table(timm_sample(data.coverage["timm_step"], versions["timm"]), timm))
     return Page(
         slug="coverage",
         title="What can be counted",
         summary="every network of torchvision and a sample of timm's, each with its count or the "
         "reason why there is none.",
         question="Does archscope count every network of torchvision, at its default input?\n"
-        "And those of timm, of which every eighth name is tried?",
+        "And those of timm, of which a sample is tried?",
         blocks=tuple(blocks),
         findings=(
             *_findings("networks of torchvision", vision),

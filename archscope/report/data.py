@@ -114,8 +114,7 @@ class Data:
         if text is None:
             return None
         sample = json.loads(text)
-        title = f"One of every {sample['step']} names of timm {sample['timm']}"
-        return (title, *verification.loads(text))
+        return (timm_sample(sample["step"], sample["timm"]), *verification.loads(text))
 
     @property
     def coverage(self) -> dict[str, Any]:
@@ -186,6 +185,11 @@ class Data:
             versions |= dict(analysis.versions)
         named = ", ".join(f"{library} {version}" for library, version in versions.items())
         return f"Counted on {self.facts['date']} with {named}."
+
+
+def timm_sample(step: int, version: str) -> str:
+    """Which of timm's networks were tried, as the title of a table."""
+    return f"One of every {step} names of timm {version}"
 
 
 def device_of(profile: Profile) -> str:

@@ -66,12 +66,11 @@ def _blocks(
 
 
 def _figures(found: Sequence[Verification]) -> dict[tuple[str, str], list[Figure]]:
-    """Every figure by the tool or publication, without its version, and the quantity."""
+    """Every figure by the tool or publication, and the quantity."""
     figures: dict[tuple[str, str], list[Figure]] = {}
     for verification in found:
         for figure in verification.figures:
-            key = (figure.source.partition(",")[0], TITLES[figure.quantity])
-            figures.setdefault(key, []).append(figure)
+            figures.setdefault((figure.tool, TITLES[figure.quantity]), []).append(figure)
     return figures
 
 

@@ -134,10 +134,6 @@ def softmax(operator: Operator) -> int:
 # Layers
 
 
-def _missed(layer: Layer) -> int:
-    return -layer.macs
-
-
 def missed_outside_of_leaves(layer: Layer) -> int:
     return 0 if _is_leaf(layer) else -layer.macs
 

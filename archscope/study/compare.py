@@ -116,13 +116,13 @@ def _accuracy(analysis: Analysis) -> tuple[float | None, float | None]:
         return None, None
     from archscope.study import kept
 
-    shapes = [list(tensor.shape[1:]) for tensor in analysis.input.tensors]
+    shapes = analysis.input.sample_shapes
 
     def accuracy() -> list[float | None]:
         from archscope.resolve import published
 
         facts = published(analysis.model)
-        if shapes != [list(tensor.shape[1:]) for tensor in facts["input"].tensors]:
+        if shapes != facts["input"].sample_shapes:
             return [None, None]
         top1, top5 = facts["acc@1"], facts["acc@5"]
         return [None, None] if top1 is None else [round(top1 / 100, 6), round(top5 / 100, 6)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from archscope.records import Analysis, Dim, InputSpec, Profile, totals
+from archscope.records import Analysis, Profile, totals
 from archscope.study import lower_bound
 from archscope.study.groups import PER_GROUP, Equal, GroupSweep, Member
 from archscope.study.summary import CONVENTION
@@ -117,15 +117,10 @@ def _no_row(sweep: GroupSweep, profile: Profile) -> str:
     counted = sweep.base.analysis.input
     if profile.analysis is None:
         return "it holds no count to find its row by"
-    if _sides(profile.input) != _sides(counted):
+    if profile.input.sample_shapes != counted.sample_shapes:
         return f"it is measured on {profile.input}, and the rows count {counted}"
     total = profile.analysis.total
     return f"no row has its {total.params:,} parameters and {si(total.macs)}MACs"
-
-
-def _sides(spec: InputSpec) -> list[tuple[Dim, ...]]:
-    """Shapes without the batch."""
-    return [tensor.shape[1:] if tensor.batched else tensor.shape for tensor in spec.tensors]
 
 
 def _values(sweep: GroupSweep, member: Member, profiles: Sequence[Profile]) -> dict[str, Cell]:

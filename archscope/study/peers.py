@@ -9,11 +9,12 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib import metadata, util
 from typing import TYPE_CHECKING, Literal
 
+from archscope.errors import first_line
 from archscope.study import peer_tools
 from archscope.study.peer_tools import Counted
 
@@ -30,24 +31,13 @@ class PeerCount:
     """What one tool says of one network.
 
     Args:
-        tool: its name on the package index, or the class in PyTorch.
-        package: that it comes in.
-        version: of that package.
-        quantity: `macs` of a forward pass, or `macs_training` of forward and backward together.
-        macs: the total, `None` where the tool fails.
-        own: multiply-accumulates of each module without its children; `None` where the tool
-            tells only a total.
-        told: parts of `own` that the tool tells apart, by module and by what they are for.
+        peer: the tool.
+        counted: `None` where it fails.
         failure: what it raised.
     """
 
-    tool: str
-    package: str
-    version: str
-    quantity: Quantity = "macs"
-    macs: int | None = None
-    own: Mapping[str, int] | None = None
-    told: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    peer: Peer
+    counted: Counted | None
     failure: str = ""
 
 
@@ -56,10 +46,10 @@ class Peer:
     """A tool that counts.
 
     Args:
-        tool: what its figures are called.
+        tool: its name on the package index, or the class in PyTorch.
         package: what has to be installed.
         count: network and arguments → what the tool says of them.
-        quantity: as in PeerCount.
+        quantity: `macs` of a forward pass, or `macs_training` of forward and backward together.
         weights: whether it needs a network with real weights, rather than one on meta.
     """
 
@@ -73,28 +63,19 @@ class Peer:
     def installed(self) -> bool:
         return util.find_spec(self.package) is not None
 
+    @property
+    def source(self) -> str:
+        """The tool with its version, where it has one of its own."""
+        version = metadata.version(self.package)
+        return f"{self.tool} {version}" if self.package == self.tool else self.tool
+
     def __call__(self, network: nn.Module, arguments: Arguments) -> PeerCount:
         """Count; whatever the tool raises becomes its failure."""
         try:
             with _quiet(), _torch_restored():
-                counted = self.count(network, arguments)
+                return PeerCount(self, self.count(network, arguments))
         except Exception as error:
-            text = str(error).strip().splitlines()
-            return self.failed(f"{type(error).__name__}: {text[0] if text else ''}"[:160])
-        version = metadata.version(self.package)
-        return PeerCount(
-            self.tool,
-            self.package,
-            version,
-            self.quantity,
-            counted.macs,
-            counted.own,
-            counted.told,
-        )
-
-    def failed(self, failure: str) -> PeerCount:
-        version = metadata.version(self.package)
-        return PeerCount(self.tool, self.package, version, self.quantity, failure=failure)
+            return PeerCount(self, None, f"{type(error).__name__}: {first_line(error)}")
 
 
 @contextlib.contextmanager
@@ -139,7 +120,7 @@ PEERS = (
     Peer("torchprofile", "torchprofile", peer_tools.torchprofile, weights=True),
     Peer("thop", "thop", peer_tools.thop, weights=True),
 )
-"""Every tool that verify knows; `extra` ones of them join when they are installed.
+"""Every tool that verify knows.
 
 They share a network, and thop comes last: its hooks stay on modules that have two names, and raise.
 """

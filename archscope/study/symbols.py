@@ -75,7 +75,7 @@ def check_symbols(spec: InputSpec) -> None:
         ArchscopeError: a side named like the batch, symbols that differ in case only, too many.
     """
     names = spec.symbols
-    sides = {s for t in spec.tensors for s in (t.shape[1:] if t.batched else t.shape)}
+    sides = {side for shape in spec.sample_shapes for side in shape}
     if isinstance(spec.batch, str) and spec.batch in sides:
         raise ArchscopeError(
             f"--input {spec}",

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from archscope.records import Check
-
 UNKNOWN = "no known reason"
 
 AS_FAR = "equal as far as it is counted"
@@ -62,24 +60,14 @@ class Figure:
     gap: str = ""
 
     @property
-    def check(self) -> Check | None:
-        """The figure as a check, `None` where the tool fails."""
-        if self.theirs is None:
-            return None
-        return Check(
-            TITLES[self.quantity],
-            self.theirs,
-            self.ours,
-            self.tolerance,
-            self.source,
-            "; ".join(self.reasons),
-        )
+    def tool(self) -> str:
+        """The source without the part of the publication."""
+        return self.source.partition(",")[0]
 
     @property
     def passed(self) -> bool:
-        """A tool that fails on a network says nothing against the count."""
-        check = self.check
-        return check is None or check.passed
+        """A known reason passes, and a tool that fails says nothing against the count."""
+        return self.theirs is None or self.agrees or bool(self.reasons)
 
     @property
     def agrees(self) -> bool:
@@ -118,11 +106,18 @@ class Verification:
 # JSON, for reports/
 
 
-def dumps(found: Sequence[Verification], failures: Mapping[str, str]) -> str:
-    """Write verifications as JSON, one network a line."""
-    plain = [json.dumps(asdict(verification), ensure_ascii=False) for verification in found]
-    lines = ",\n".join(plain)
-    return f'{{"failures": {json.dumps(dict(failures))},\n"verifications": [\n{lines}\n]}}\n'
+def dumps(found: Sequence[Verification], failures: Mapping[str, str], **facts: int | str) -> str:
+    """Write verifications as JSON, one network a line.
+
+    Args:
+        found: one a network.
+        failures: why the others cannot be counted, by name.
+        facts: what else to tell, such as which networks were chosen.
+    """
+    told = {**facts, "failures": dict(failures)}
+    head = ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in told.items())
+    lines = ",\n".join(json.dumps(asdict(one), ensure_ascii=False) for one in found)
+    return f'{{{head},\n"verifications": [\n{lines}\n]}}\n'
 
 
 def loads(text: str) -> tuple[list[Verification], dict[str, str]]:

@@ -15,8 +15,9 @@ from archscope.records import Analysis, Dim, Layer
 from archscope.study import lower_bound
 from archscope.study.habits import HABITS
 from archscope.study.journal import Journal, versions
+from archscope.study.peer_tools import Counted
 from archscope.study.peers import PEERS, Peer, PeerCount
-from archscope.study.reasons import Operator, Part, explained
+from archscope.study.reasons import Habit, Operator, Part, explained
 from archscope.study.verification import UNKNOWN, Figure, Parting, Verification, read
 from archscope.units import parse_count
 
@@ -84,12 +85,16 @@ def identity(names: Sequence[str]) -> dict[str, Any]:
 
 
 def verify_each(
-    names: Sequence[str], told: Callable[[str], None], journal: Journal | None = None
+    names: Sequence[str],
+    one: Callable[[str], Verification],
+    told: Callable[[str], None],
+    journal: Journal | None = None,
 ) -> tuple[list[Verification], dict[str, str]]:
     """Verify networks one after the other.
 
     Args:
         names: of the networks.
+        one: verifies a network, or raises an ArchscopeError that says why not.
         told: is given one line a network when it is done.
         journal: gets each network as it is done; those that it holds already are not run again.
 
@@ -99,7 +104,7 @@ def verify_each(
     done = {} if journal is None else {entry["name"]: entry for entry in journal.entries}
     for number, name in enumerate(names, 1):
         if name not in done:
-            done[name] = _entry(name)
+            done[name] = _entry(name, one)
             if journal is not None:
                 journal.add(done[name])
         told(f"{number}/{len(names)} {name}: {_state(done[name])}")
@@ -108,10 +113,10 @@ def verify_each(
     return found, {entry["name"]: entry["failure"] for entry in entries if not entry["found"]}
 
 
-def _entry(name: str) -> dict[str, Any]:
+def _entry(name: str, one: Callable[[str], Verification]) -> dict[str, Any]:
     """One network as a line of a journal."""
     try:
-        return {"name": name, "found": asdict(verify(name)), "failure": ""}
+        return {"name": name, "found": asdict(one(name)), "failure": ""}
     except ArchscopeError as error:
         return {"name": name, "found": None, "failure": error.problem}
 
@@ -148,7 +153,7 @@ def _peer_counts(
         if not peer.weights and on_meta:
             yield peer(weightless_copy(subject.module).eval(), call.on_meta())
         elif subject.rebuild is None:
-            yield peer.failed("needs a network with weights")
+            yield PeerCount(peer, None, "needs a network with weights")
         else:
             if real is None:
                 real = subject.rebuild()
@@ -157,39 +162,37 @@ def _peer_counts(
 
 
 def _figure(count: PeerCount, analysis: Analysis, ran: _Operators) -> Figure:
-    total = analysis.total
-    ours = total.macs + (total.macs_backward or 0) * (count.quantity == "macs_training")
-    source = f"{count.tool} {count.version}" if count.package == count.tool else count.tool
-    if count.macs is None:
-        return Figure(count.quantity, source, None, ours, failure=count.failure)
-    if count.macs == ours:
-        return Figure(count.quantity, source, count.macs, ours)
-    if count.own is None:
-        habits = HABITS.get((count.tool, count.quantity), ())
-        reasons = explained(count.macs - ours, Part(analysis.calls), habits)
-        sentences = tuple(reason.sentence for reason in reasons or ())
-        return Figure(count.quantity, source, count.macs, ours, reasons=sentences)
-    partings = tuple(_partings(count, analysis, ran))
+    total, peer, counted = analysis.total, count.peer, count.counted
+    ours = total.macs + (total.macs_backward or 0) * (peer.quantity == "macs_training")
+    if counted is None:
+        return Figure(peer.quantity, peer.source, None, ours, failure=count.failure)
+    figure = Figure(peer.quantity, peer.source, counted.macs, ours)
+    if figure.agrees:
+        return figure
+    habits = HABITS.get((peer.tool, peer.quantity), ())
+    if counted.own is None:
+        reasons = explained(counted.macs - ours, Part(analysis.calls), habits)
+        return replace(figure, reasons=tuple(reason.sentence for reason in reasons or ()))
+    partings = tuple(_partings(counted, habits, analysis, ran))
     told = sum(parting.theirs - parting.ours for parting in partings)
-    known = all(parting.reason for parting in partings) and told == count.macs - ours
-    sentences = tuple(
-        dict.fromkeys(reason for p in partings for reason in p.reason.split("; ") if known)
-    )
-    return Figure(count.quantity, source, count.macs, ours, 0.0, sentences, partings)
+    known = all(parting.reason for parting in partings) and told == counted.macs - ours
+    sentences = dict.fromkeys(reason for p in partings for reason in p.reason.split("; ") if known)
+    return replace(figure, reasons=tuple(sentences), partings=partings)
 
 
-def _partings(count: PeerCount, analysis: Analysis, ran: _Operators) -> Iterator[Parting]:
+def _partings(
+    counted: Counted, habits: Sequence[Habit], analysis: Analysis, ran: _Operators
+) -> Iterator[Parting]:
     """The modules whose own figures differ; all calls of a module count as one."""
-    assert count.own is not None
-    habits = HABITS.get((count.tool, count.quantity), ())
+    own = counted.own or {}
     calls: dict[str, list[Layer]] = defaultdict(list)
     for layer in analysis.calls:
         calls[layer.name].append(layer)
-    for name in dict.fromkeys([*calls, *count.own]):
-        theirs = count.own.get(name, 0)
+    for name in dict.fromkeys([*calls, *own]):
+        theirs = own.get(name, 0)
         ours = sum(layer.macs for layer in calls[name])
         if theirs != ours:
-            part = Part(calls[name], ran.by_module.get(name, ()), count.told.get(name, {}))
+            part = Part(calls[name], ran.by_module.get(name, ()), counted.told.get(name, {}))
             reasons = explained(theirs - ours, part, habits)
             text = "; ".join(reason.sentence for reason in reasons or ())
             kind = calls[name][0].kind if calls[name] else ""
@@ -247,9 +250,7 @@ def _torchvision(analysis: Analysis) -> Iterator[Figure]:
     from archscope.resolve import published
 
     facts = published(analysis.model)
-    if [t.shape[1:] for t in facts["input"].tensors] != [
-        t.shape[1:] for t in analysis.input.tensors
-    ]:
+    if facts["input"].sample_shapes != analysis.input.sample_shapes:
         return
     source = f"torchvision's metadata, {facts['entry']}"
     params = int(facts["num_params"])

@@ -127,8 +127,7 @@ def overview_report(found: Sequence[Verification], failures: Mapping[str, str]) 
 
 
 def _column(figure: Figure) -> str:
-    source = figure.source.partition(",")[0]
-    return f"{TITLES[figure.quantity]}: {source}"
+    return f"{TITLES[figure.quantity]}: {figure.tool}"
 
 
 def _key(title: str) -> str:

@@ -130,9 +130,11 @@ def owned(network: nn.Module) -> Iterator[nn.Module]:
     try:
         yield network
     except SystemExit as leave:
+        call = getattr(leave, "archscope_call", None)
+        whose = f"the code of {call.name}" if call is not None and call.name else "its code"
         raise ArchscopeError(
             type(network).__name__,
-            f"its code ends the program (SystemExit: {leave.code})",
+            f"{whose} ends the program (SystemExit: {leave.code})",
             "take the call of sys.exit out",
         ) from leave
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -99,12 +99,8 @@ def receptive_fields(
     image = _image((args, kwargs))
     log = CallLog(module, torch._C._autograd._get_sequence_nr)
     viewer = _Viewer(log, on_meta)
-    try:
-        with torch.no_grad(), trace.unfused_attention(), _seen(viewer), trace.observed(log), viewer:
-            module(*args, **kwargs)
-    except Exception as error:
-        error.archscope_call = log.failed_in  # type: ignore[attr-defined]
-        raise
+    with torch.no_grad(), trace.unfused_attention(), _seen(viewer), trace.observed(log), viewer:
+        module(*args, **kwargs)
     layers = (_layer(call, viewer.outputs[call]) for call in log.calls if call in viewer.outputs)
     return ReceptiveFields(image, tuple(layers), tuple(viewer.unknown))
 
@@ -160,7 +156,7 @@ def _seen(viewer: _Viewer) -> Iterator[None]:
         handle.remove()
 
 
-class _Viewer(trace.Recorder):  # type: ignore[no-untyped-call]
+class _Viewer(trace.Observer):  # type: ignore[no-untyped-call]
     """Gives every tensor that depends on the image its `Reach`."""
 
     def __init__(self, log: CallLog, on_meta: bool) -> None:
@@ -168,33 +164,29 @@ class _Viewer(trace.Recorder):  # type: ignore[no-untyped-call]
         self.outputs: dict[Call, tuple[Shape, Reach | None]] = {}
         self.unknown: dict[str, None] = {}
 
-    def _answer(self, func: Any, operator: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
-        tensors = list(_operands(args)) + list(_operands(tuple(kwargs.values())))
+    def _observe(
+        self, operator: trace.Operator, args: Any, kwargs: Mapping[str, Any], result: Any
+    ) -> None:
+        tensors = (*_operands(args), *_operands(kwargs.values()))
         reaches = [_reach(tensor) for tensor in tensors]
-        result = super()._answer(func, operator, args, kwargs)
         if any(seen is not None for seen in reaches):
-            rule = self._rule(func, operator.name)
+            rule = self._rule(operator)
             for tensor in result if isinstance(result, (list, tuple)) else (result,):
                 if isinstance(tensor, Tensor):
                     _see(tensor, rule(reaches, args, tensor.shape))
-        return result
 
-    def _rule(self, func: Any, name: str) -> Rule:
+    def _rule(self, operator: trace.Operator) -> Rule:
+        name = operator.name
         rule = RULES.get(name, RULES.get(rules.functional(name)))
         if rule is not None:
             return rule
-        if trace.is_pointwise(func):
+        if trace.is_pointwise(operator.overload):
             return reach.pointwise
         self.unknown.setdefault(name)
         return reach.unknown
 
-    def _credit(
-        self, operator: Any, args: Any, kwargs: Mapping[str, Any], result: Any
-    ) -> None:  # what is seen counts here, not work
-        pass
 
-
-def _operands(args: Any) -> Iterator[Tensor]:
+def _operands(args: Iterable[Any]) -> Iterator[Tensor]:
     """The tensor arguments, those in lists included, as the rules expect them."""
     for value in args:
         if isinstance(value, Tensor):

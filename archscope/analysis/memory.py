@@ -77,7 +77,7 @@ class _Storage(weakref.ref):  # type: ignore[type-arg]
     saved_by: Call | None
 
 
-class _Follower(trace.Recorder):  # type: ignore[no-untyped-call]
+class _Follower(trace.Observer):  # type: ignore[no-untyped-call]
     """Sees every operator, and knows at any time which of their storages are alive."""
 
     def __init__(self, log: CallLog, on_meta: bool) -> None:
@@ -87,16 +87,11 @@ class _Follower(trace.Recorder):  # type: ignore[no-untyped-call]
         self.live = dict.fromkeys(KINDS, 0)
         self.timeline: list[LiveBytes] = []
 
-    def _answer(self, func: Any, operator: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
-        result = super()._answer(func, operator, args, kwargs)
-        if not func.is_view and self._allocated(result):
+    def _observe(
+        self, operator: trace.Operator, args: Any, kwargs: Mapping[str, Any], result: Any
+    ) -> None:
+        if not operator.is_view and self._allocated(result):
             self.note()
-        return result
-
-    def _credit(
-        self, operator: Any, args: Any, kwargs: Mapping[str, Any], result: Any
-    ) -> None:  # bytes alive are what counts here, not work
-        pass
 
     def _allocated(self, result: Any) -> bool:
         """Follow what an operator returned; whether any of it is new."""
@@ -151,19 +146,9 @@ class _Follower(trace.Recorder):  # type: ignore[no-untyped-call]
         if parameter.grad is not None:
             self.becomes(parameter.grad, "gradients")
 
-    def _running(self) -> Call:
-        """The module call whose forward pass, or whose part of the backward pass, is running."""
-        log = self.log
-        if not self.in_backward or len(log.stack) > 1:  # a checkpointed block runs again
-            return log.current.credited
-        node = torch._C._current_autograd_node()
-        if node is not None and node._sequence_nr() < trace.ACCUMULATE_GRAD:
-            log.last_owner = log.made_node(node._sequence_nr())
-        return log.last_owner
-
     def note(self, extra: int = 0) -> None:
         """Add the present moment to the timeline, with temporary bytes that no operator made."""
-        layer = "" if self.phase == "update" else self._name(self._running())
+        layer = "" if self.phase == "update" else self._name(self._owner()[0])
         live = self.live
         self.timeline.append(
             LiveBytes(
@@ -315,11 +300,7 @@ def _follower(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any])
 def _watched(follower: _Follower) -> Iterator[None]:
     """Every module call and operator inside reaches the follower."""
     with trace.unfused_attention(), fused_attention(), trace.observed(follower.log), follower:
-        try:
-            yield
-        except Exception as error:
-            error.archscope_call = follower.log.failed_in  # type: ignore[attr-defined]
-            raise
+        yield
 
 
 def _unchanged(tensor: Tensor) -> Tensor:

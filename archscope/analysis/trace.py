@@ -33,28 +33,27 @@ ACCUMULATE_GRAD = 2**63
 """Sequence numbers from here on belong to gradient accumulation, which no module made."""
 
 
-class _Operator:
+class Operator:
     """What the trace knows of one overload, looked up once."""
 
-    __slots__ = ("composite", "kind", "name", "rule", "shape")
+    __slots__ = ("composite", "is_view", "kind", "name", "overload", "rule", "shape")
 
     def __init__(self, overload: Any) -> None:
+        self.overload = overload
         self.name: str = overload._schema.name
         self.shape = shapes.RULES.get(overload)
+        self.is_view: bool = overload.is_view
         self.composite = False
         self.rule: Rule | None = None
-        self.kind: rules.OperatorKind | None = None
-        found = rules.lookup(self.name)
-        if found is not None and not overload.is_view:
-            self.kind, self.rule = found
-        elif overload.is_view:
+        self.kind: rules.OperatorKind = "unknown"
+        if self.is_view:
             self.kind = "free"
+        elif (found := rules.lookup(self.name)) is not None:
+            self.kind, self.rule = found
         elif is_pointwise(overload):
             self.kind, self.rule = "elementwise", rules.ELEMENTWISE["aten::where"]
-        elif overload._can_decompose():
-            self.composite = True
         else:
-            self.kind = "unknown"
+            self.composite = overload._can_decompose()
 
 
 def is_pointwise(overload: Any) -> bool:
@@ -70,8 +69,8 @@ def is_pointwise(overload: Any) -> bool:
     return any(torch.Tag.pointwise in overload.tags for overload in overloads)
 
 
-class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Credits every operator to the module call that made it.
+class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Answers every operator below autograd, and knows whose it is; a subclass tells what it did.
 
     Args:
         log: the module calls.
@@ -83,9 +82,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.log = log
         self.on_meta = on_meta
         self.in_backward = False
-        self.operators: dict[Any, _Operator] = {}
-        self.ran: list[_Operator] = []
-        self.unknown_calls: dict[str, None] = {}
+        self.operators: dict[Any, Operator] = {}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -97,18 +94,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         operator = self.operators.get(func)
         if operator is None:
-            operator = self.operators[func] = _Operator(func)
+            operator = self.operators[func] = Operator(func)
         if operator.composite:
             with self:
-                result = func.decompose(*args, **(kwargs or {}))
-            if result is not NotImplemented:
-                return result
+                return func.decompose(*args, **(kwargs or {}))
         result = self._answer(func, operator, args, kwargs or {})
-        if operator.rule is not None or operator.kind == "unknown":
-            self._credit(operator, args, kwargs or {}, result)
+        self._observe(operator, args, kwargs or {}, result)
         return result
 
-    def _answer(self, func: Any, operator: _Operator, args: Any, kwargs: Mapping[str, Any]) -> Any:
+    def _answer(self, func: Any, operator: Operator, args: Any, kwargs: Mapping[str, Any]) -> Any:
         """The operator's result: from its shape rule, or from the kernel."""
         if operator.shape is not None and self.on_meta and _on_meta(args[0]):
             result = operator.shape(*args, **kwargs)
@@ -124,9 +118,40 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 raise
             return func(*moved_args, **moved_kwargs)
 
-    def _credit(
-        self, operator: _Operator, args: Any, kwargs: Mapping[str, Any], result: Any
+    def _observe(
+        self, operator: Operator, args: Any, kwargs: Mapping[str, Any], result: Any
     ) -> None:
+        """Take down what an operator did."""
+        raise NotImplementedError
+
+    def _owner(self) -> tuple[Call, bool]:
+        """The module call to credit, and whether the work is part of the backward pass."""
+        log = self.log
+        if not self.in_backward:
+            return log.stack[-1], False
+        if len(log.stack) > 1:  # a checkpointed block runs its forward pass again
+            return log.current.credited, True
+        node = torch._C._current_autograd_node()
+        if node is not None:
+            number = node._sequence_nr()
+            if number < ACCUMULATE_GRAD:
+                log.last_owner = log.made_node(number)
+        return log.last_owner, True
+
+
+class Recorder(Observer):  # type: ignore[no-untyped-call]
+    """Credits every operator's work to the module call that made it; see `Observer`."""
+
+    def __init__(self, log: CallLog, on_meta: bool) -> None:
+        super().__init__(log, on_meta)
+        self.ran: list[Operator] = []
+        self.unknown_calls: dict[str, None] = {}
+
+    def _observe(
+        self, operator: Operator, args: Any, kwargs: Mapping[str, Any], result: Any
+    ) -> None:
+        if operator.is_view:
+            return
         self.ran.append(operator)
         read, written, created = _bytes(args, kwargs, result)
         call, backward = self._owner()
@@ -146,27 +171,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if tally.cost.products:
             work.products.extend(tally.cost.products)
 
-    def _owner(self) -> tuple[Call, bool]:
-        """The module call to credit, and whether the work is part of the backward pass."""
-        log = self.log
-        if not self.in_backward:
-            return log.stack[-1], False
-        if len(log.stack) > 1:  # a checkpointed block runs its forward pass again
-            return log.current.credited, True
-        node = torch._C._current_autograd_node()
-        if node is not None:
-            number = node._sequence_nr()
-            if number < ACCUMULATE_GRAD:
-                log.last_owner = log.made_node(number)
-        return log.last_owner, True
-
     def coverage(self) -> Coverage:
         """How often each operator ran, by the column that it counts in."""
         by_kind: dict[str, dict[str, int]] = {
             kind: {} for kind in ("counted", "elementwise", "free", "unknown")
         }
         for operator, times in Counter(self.ran).items():
-            group = by_kind[operator.kind or "unknown"]
+            group = by_kind[operator.kind]
             group[operator.name] = group.get(operator.name, 0) + times
         return Coverage(
             **{kind: dict(sorted(names.items())) for kind, names in by_kind.items()},
@@ -234,6 +245,10 @@ def observed(log: CallLog, repeats: Repeats | None = None) -> Iterator[None]:
     Args:
         log: takes down the calls.
         repeats: knows the blocks that need not be run again; without it every call runs.
+
+    Raises:
+        BaseException: whatever is raised inside; its `archscope_call` names the innermost call
+            that it came from.
     """
     original: Any = nn.Module._call_impl
     thread = threading.get_ident()
@@ -259,6 +274,9 @@ def observed(log: CallLog, repeats: Repeats | None = None) -> Iterator[None]:
     nn.Module._call_impl = observed_call  # type: ignore[assignment, method-assign]
     try:
         yield
+    except BaseException as error:
+        error.archscope_call = log.failed_in  # type: ignore[attr-defined]
+        raise
     finally:
         nn.Module._call_impl = original  # type: ignore[method-assign]
 
@@ -302,8 +320,7 @@ def run(
         on_meta: whether shape rules may answer for the kernels.
 
     Raises:
-        Exception: whatever the module raises; the exception's `archscope_call` names the innermost
-            call it came from.
+        Exception: whatever the module raises; see `observed`.
         NoGradientError: `backward` where no output needs a gradient.
     """
     log = CallLog(module, torch._C._autograd._get_sequence_nr)
@@ -317,20 +334,16 @@ def run(
         torch.set_grad_enabled(backward),
         recorder,
     ):
-        try:
-            outputs = module(*args, **kwargs)
-            if inspect.isgenerator(outputs):
-                raise TypeError("it returns a generator, which runs after the call")
-            if inspect.iscoroutine(outputs):
-                outputs.close()
-                raise TypeError("it returns a coroutine, which runs after the call")
-            if log.out_of_sight is not None:
-                raise TypeError(f"{log.out_of_sight} runs in a thread of its own, out of sight")
-            if backward:
-                _run_backward(recorder, outputs)
-        except Exception as error:
-            error.archscope_call = log.failed_in  # type: ignore[attr-defined]
-            raise
+        outputs = module(*args, **kwargs)
+        if inspect.isgenerator(outputs):
+            raise TypeError("it returns a generator, which runs after the call")
+        if inspect.iscoroutine(outputs):
+            outputs.close()
+            raise TypeError("it returns a coroutine, which runs after the call")
+        if log.out_of_sight is not None:
+            raise TypeError(f"{log.out_of_sight} runs in a thread of its own, out of sight")
+        if backward:
+            _run_backward(recorder, outputs)
     return log, recorder.coverage()
 
 

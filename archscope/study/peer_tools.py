@@ -258,8 +258,6 @@ def _totalled(
 @contextmanager
 def _credited(network: nn.Module, total: Callable[[], int], own: Counter[str]) -> Iterator[None]:
     """Credit what a running total gains to the module that is open meanwhile."""
-    from archscope.study.operators import module_calls
-
     names = _names(network)
     stack = [""]
     seen = 0
@@ -278,8 +276,28 @@ def _credited(network: nn.Module, total: Callable[[], int], own: Counter[str]) -
         credit()
         stack.pop()
 
-    with module_calls(enter, leave):
+    with _module_calls(enter, leave):
         yield
+
+
+@contextmanager
+def _module_calls(
+    enter: Callable[[nn.Module], None], leave: Callable[[nn.Module], None]
+) -> Iterator[None]:
+    """Tell when a call of any module begins, and when it ends."""
+    from torch.nn.modules import module as hooks
+
+    handles = (
+        hooks.register_module_forward_pre_hook(lambda module, inputs: enter(module)),
+        hooks.register_module_forward_hook(
+            lambda module, inputs, output: leave(module), always_call=True
+        ),
+    )
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 ROOT_SCOPE = "~"
@@ -290,8 +308,6 @@ ROOT_SCOPE = "~"
 def _scopes(network: nn.Module) -> Iterator[None]:
     """Name the scopes of a trace after the modules."""
     import torch
-
-    from archscope.study.operators import module_calls
 
     names = _names(network)
 
@@ -305,7 +321,7 @@ def _scopes(network: nn.Module) -> Iterator[None]:
         if state is not None and id(module) in names:
             state.pop_scope()
 
-    with module_calls(enter, leave):
+    with _module_calls(enter, leave):
         yield
 
 

@@ -139,3 +139,13 @@ def test_tied_weights_stay_tied() -> None:
     network = TiedWeights()
     archscope.summary(network, "ids=3:int64")
     assert network.head.weight is network.embed.weight
+
+
+def test_a_layer_that_ends_the_program_is_named() -> None:
+    class Leaves(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            raise SystemExit(3)
+
+    network = nn.Sequential(nn.Linear(4, 4), Leaves())
+    with pytest.raises(archscope.ArchscopeError, match=r"the code of 1 ends .*SystemExit: 3"):
+        archscope.summary(network, "4")

@@ -26,13 +26,13 @@ def block(channels: int = 8, **options: Any) -> nn.Sequential:
 def operators_run(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The name of every operator that was looked at, one entry each."""
     seen: list[str] = []
-    credit = trace.Recorder._credit
+    observe = trace.Recorder._observe
 
     def watched(recorder: trace.Recorder, operator: Any, *rest: Any) -> None:
         seen.append(operator.name)
-        credit(recorder, operator, *rest)
+        observe(recorder, operator, *rest)
 
-    monkeypatch.setattr(trace.Recorder, "_credit", watched)
+    monkeypatch.setattr(trace.Recorder, "_observe", watched)
     yield seen
 
 

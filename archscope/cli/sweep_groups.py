@@ -73,7 +73,6 @@ def _unused_notes(
     from archscope.errors import ArchscopeError
     from archscope.study.group_tables import unused
 
-    assert sweep.base.analysis is not None
     swept = sweep.base.analysis.model
     notes = []
     for path, profile, reason in zip(paths, profiles, unused(sweep, profiles), strict=True):

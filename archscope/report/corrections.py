@@ -157,11 +157,9 @@ def _one_over_g(data: Data) -> Iterator[Block]:
     yield "## “1/g” holds for the grouped convolution, not for the network"
     sweep = data.group_sweep
     base = sweep.base.analysis
-    assert base is not None
     single = totals(sweep.grouped_layers(base))
     rows = []
-    for member in sweep.views["none"]:
-        assert member.analysis is not None
+    for member in sweep.counted("none"):
         own = totals(sweep.grouped_layers(member.analysis))
         rows.append(
             Row(

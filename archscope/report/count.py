@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 from archscope import archive
 from archscope.files import replace_file
 from archscope.records import Analysis
-from archscope.report import family_tree, group_count, growth_rate, normalisation
+from archscope.report import equal_cost, family_tree, group_count, growth_rate, normalisation
 from archscope.report.data import FACTS, PREFIX
 
 if TYPE_CHECKING:
     from torch import nn
 
-TIMES_COMPARED = ("resnet50", "resnext50_32x4d")
 ENTRY = "IMAGENET1K_V1"
 """torchvision's first weights of each network, trained by nearly the same recipe."""
 
@@ -51,16 +50,16 @@ def recount(folder: Path) -> list[Path]:
 
 def _analyses() -> tuple[dict[str, Analysis], dict[str, list[tuple[int, int]]]]:
     """Every count by name, and the members of each view of the group sweep."""
+    from archscope.study.group_tables import file_name
     from archscope.study.groups import sweep_groups
 
     sweep = sweep_groups(group_count.GROUPS)
     views: dict[str, list[tuple[int, int]]] = {}
     found: dict[str, Analysis] = {}
-    for view, members in sweep.views.items():
-        for member in members:
-            assert member.analysis is not None and member.width is not None
+    for view in sweep.views:
+        for member in sweep.counted(view):
             views.setdefault(view, []).append((member.groups, member.width))
-            found[f"groups-{member.groups}x{member.width}d"] = member.analysis
+            found[file_name(member.groups, member.width)] = member.analysis
     return {**found, **dict(_others())}, views
 
 
@@ -69,10 +68,10 @@ def _others() -> Iterator[tuple[str, Analysis]]:
 
     from archscope.study.analyse import analyse
 
-    for name in TIMES_COMPARED:
+    for name in equal_cost.NAMES:
         yield name, analyse(name, backward=True)
     for kin in family_tree.FAMILY:
-        if kin.name not in TIMES_COMPARED:
+        if kin.name not in equal_cost.NAMES:
             yield kin.name, analyse(kin.name)
     yield "lenet5", analyse("lenet5")
     for rate in growth_rate.RATES:
@@ -102,7 +101,7 @@ def _published() -> dict[str, dict[str, Any]]:
 def _training_bytes() -> dict[str, int]:
     from archscope.study.memory import predict
 
-    return {name: predict(name).peak_bytes for name in TIMES_COMPARED}
+    return {name: predict(name).peak_bytes for name in equal_cost.NAMES}
 
 
 def depth(name: str) -> int:

@@ -8,18 +8,24 @@ from dataclasses import replace
 from archscope.records import Analysis, totals
 from archscope.report.data import Data, device_of
 from archscope.report.page import Figure, Page
-from archscope.study.group_tables import HELD, PAPER_TOP1_ERROR, group_report, parting_widths
+from archscope.study.group_tables import (
+    HELD,
+    PAPER_TOP1_ERROR,
+    file_name,
+    group_report,
+    parting_widths,
+)
 from archscope.study.groups import GroupSweep, Member
 from archscope.table import Table
 from archscope.units import percent, ratio
 
-GROUPS = (1, 2, 4, 8, 32)
+GROUPS = tuple(groups for groups, _ in PAPER_TOP1_ERROR["resnet50"])
 
 
 def page(data: Data) -> Page:
     """What does it cost, and what does it change, to split the 3×3 convolutions into groups?"""
     sweep = data.group_sweep
-    profiles = tuple(data.profiles(map(_job, sweep.views["params"])).values())
+    profiles = tuple(data.profiles(map(_job, sweep.counted("params"))).values())
     report = group_report(sweep, profiles)
     return Page(
         slug="group-count",
@@ -44,19 +50,13 @@ def _without_parting(table: Table) -> Table:
     return replace(table, notes=notes)
 
 
-def _counted(member: Member) -> Analysis:
-    assert member.analysis is not None
-    return member.analysis
-
-
 def _findings(sweep: GroupSweep) -> Iterator[str]:
-    base = _counted(sweep.base)
-    last = _counted(sweep.views["none"][-1])
-    groups = sweep.views["none"][-1].groups
+    base = sweep.base.analysis
+    last = sweep.counted("none")[-1]
     own = totals(sweep.grouped_layers(base))
-    kept = ratio(last.total.params / base.total.params)
+    kept = ratio(last.analysis.total.params / base.total.params)
     yield (
-        f"At {HELD['none']} the grouped convolutions fall to exactly 1/{groups} of their "
+        f"At {HELD['none']} the grouped convolutions fall to exactly 1/{last.groups} of their "
         f"parameters and MACs, but the network keeps {kept} of its parameters, "
         f"since {percent(1 - own.params / base.total.params)} of them lie elsewhere."
     )
@@ -64,19 +64,19 @@ def _findings(sweep: GroupSweep) -> Iterator[str]:
     yield from parting_widths(sweep)
     yield from _why(sweep)
     errors = PAPER_TOP1_ERROR["resnet50"]
-    members = sweep.views["params"]
+    members = sweep.counted("params")
     yield (
         f"The paper's top-1 error falls with every step of this view, from "
-        f"{errors[members[0].groups, members[0].width or 0]} % to "
-        f"{errors[members[-1].groups, members[-1].width or 0]} % "
+        f"{errors[members[0].groups, members[0].width]} % to "
+        f"{errors[members[-1].groups, members[-1].width]} % "
         f"(Xie et al. 2017, Table 3)."
     )
 
 
 def _equal_parameters(sweep: GroupSweep, base: Analysis) -> Iterator[str]:
-    member = sweep.views["params"][-1]
-    total = _counted(member).total
-    widths = [sweep.grouped_layers(a)[0].setting("out_channels") for a in (base, _counted(member))]
+    member = sweep.counted("params")[-1]
+    total = member.analysis.total
+    widths = [sweep.grouped_layers(a)[0].setting("out_channels") for a in (base, member.analysis)]
     yield (
         f"At {HELD['params']}, {member.groups} groups of {member.width} channels widen the first "
         f"grouped convolution from {widths[0]} to {widths[1]} channels: the activations grow to "
@@ -87,12 +87,12 @@ def _equal_parameters(sweep: GroupSweep, base: Analysis) -> Iterator[str]:
 
 def _why(sweep: GroupSweep) -> Iterator[str]:
     """Where the MACs of one more channel go, at the group count where the two views part."""
-    by_macs = {member.groups: member for member in sweep.views["macs"]}
-    for member in sweep.views["params"]:
+    by_macs = {member.groups: member for member in sweep.counted("macs")}
+    for member in sweep.counted("params"):
         other = by_macs[member.groups]
         if other.width == member.width:
             continue
-        wide, narrow = _counted(member), _counted(other)
+        wide, narrow = member.analysis, other.analysis
         added = [_added(wide, narrow, name) for name in ("layer2.0.conv1", "layer3.0.conv1",
                                                          "layer4.0.conv1")]  # fmt: skip
         params = wide.total.params - narrow.total.params
@@ -106,7 +106,7 @@ def _why(sweep: GroupSweep) -> Iterator[str]:
 
 
 def _times(data: Data, sweep: GroupSweep) -> Iterator[str]:
-    members = sweep.views["params"]
+    members = sweep.counted("params")
     timed = data.profiles(map(_job, members))
     first, last = (timed.get(_job(member)) for member in (members[0], members[-1]))
     if first is None or last is None:
@@ -123,7 +123,8 @@ def _times(data: Data, sweep: GroupSweep) -> Iterator[str]:
 
 
 def _job(member: Member) -> str:
-    return f"groups-{member.groups}x{member.width}d"
+    assert member.width is not None
+    return file_name(member.groups, member.width)
 
 
 def _added(wide: Analysis, narrow: Analysis, name: str) -> tuple[int, int]:

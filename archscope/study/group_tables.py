@@ -8,8 +8,9 @@ from fractions import Fraction
 
 from archscope.records import Analysis, Profile, totals
 from archscope.study import lower_bound
-from archscope.study.groups import PER_GROUP, Equal, GroupSweep, Member
+from archscope.study.groups import PER_GROUP, Equal, GroupSweep, Member, Uncounted
 from archscope.study.summary import CONVENTION
+from archscope.study.sweep import CHARTED
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
 from archscope.units import ratio, si
 
@@ -20,6 +21,12 @@ PAPER_TOP1_ERROR = {
     "resnet101": {(1, 64): 22.0, (2, 40): 21.7, (4, 24): 21.4, (8, 14): 21.3, (32, 4): 21.2},
 }
 """ImageNet top-1 error in percent by (groups, width per group): Xie et al. 2017, Table 3."""
+
+
+def file_name(groups: int, width: int) -> str:
+    """What the files of one network of the sweep are called in reports: `groups-32x4d`."""
+    return f"groups-{groups}x{width}d"
+
 
 PAPER_NOTE = (
     "Top-1 error: one 224×224 crop of ImageNet's validation images, Xie et al. 2017, Table 3."
@@ -67,7 +74,6 @@ def group_report(
     shown = [c for c in COLUMNS if c.key not in _OPTIONAL or c.key in told]
     tables = [_table(sweep, view, rows, shown, profiles) for view, rows in values.items()]
     tables[-1] = replace(tables[-1], notes=(*notes, *tables[-1].notes))
-    assert sweep.base.analysis is not None
     title = f"Group counts of {sweep.base.analysis.model}"
     return Report(title, tuple(tables), _charts(title, values), data=_data(title, values))
 
@@ -91,8 +97,8 @@ def unused(sweep: GroupSweep, profiles: Sequence[Profile]) -> list[str]:
     for profile in profiles:
         rows = {
             index
-            for index, member in enumerate(_members(sweep))
-            if member.analysis is not None and same_network(member.analysis, profile)
+            for index, member in enumerate(m for view in sweep.views for m in sweep.counted(view))
+            if same_network(member.analysis, profile)
         }
         if not rows:
             reasons.append(_no_row(sweep, profile))
@@ -106,14 +112,8 @@ def unused(sweep: GroupSweep, profiles: Sequence[Profile]) -> list[str]:
     return reasons
 
 
-def _members(sweep: GroupSweep) -> Iterator[Member]:
-    for members in sweep.views.values():
-        yield from members
-
-
 def _no_row(sweep: GroupSweep, profile: Profile) -> str:
     """Why no row counts as a profile does."""
-    assert sweep.base.analysis is not None
     counted = sweep.base.analysis.input
     if profile.analysis is None:
         return "it holds no count to find its row by"
@@ -123,14 +123,15 @@ def _no_row(sweep: GroupSweep, profile: Profile) -> str:
     return f"no row has its {total.params:,} parameters and {si(total.macs)}MACs"
 
 
-def _values(sweep: GroupSweep, member: Member, profiles: Sequence[Profile]) -> dict[str, Cell]:
+def _values(
+    sweep: GroupSweep, member: Member | Uncounted, profiles: Sequence[Profile]
+) -> dict[str, Cell]:
     """Every value of one row by its column."""
     row: dict[str, Cell] = dict.fromkeys(column.key for column in COLUMNS)
-    row |= {"groups": member.groups, "width": member.width, "problem": member.problem or None}
+    row |= {"groups": member.groups, "width": member.width}
+    if isinstance(member, Uncounted):
+        return {**row, "problem": member.error.problem}
     analysis = member.analysis
-    if analysis is None:
-        return row
-    assert sweep.base.analysis is not None and sweep.single.analysis is not None
     base, total = sweep.base.analysis.total, analysis.total
     for key in ("params", "macs", "macs_backward", "activation_bytes", "bytes_moved", "intensity"):
         row[key] = getattr(total, key)
@@ -162,7 +163,7 @@ def _shown(key: str, cell: Cell) -> Cell:
 def _paper_error(sweep: GroupSweep, member: Member) -> float | None:
     """The paper's figure, where this is the paper's network."""
     analysis = sweep.base.analysis
-    if analysis is None or sweep.by != PER_GROUP or member.width is None:
+    if sweep.by != PER_GROUP:
         return None
     keywords = dict(analysis.keywords)
     depth = keywords.pop("depth", "50")
@@ -181,17 +182,15 @@ def _table(
     shown: Sequence[Column],
     profiles: Sequence[Profile],
 ) -> Table:
-    base = sweep.base.analysis
-    assert base is not None
     columns = [
         Column("width", _width_title(sweep.by), "exact") if c.key == "width" else c for c in shown
     ]
     rows = []
     for row, member in zip(values, sweep.views[view], strict=True):
-        complete = member.analysis is None or member.analysis.coverage.complete
+        complete = isinstance(member, Uncounted) or member.analysis.coverage.complete
         bound = frozenset() if complete else lower_bound.BOUNDED
         rows.append(Row(tuple(_shown(c.key, row[c.key]) for c in columns), lower_bound=bound))
-    title = f"{base.model} at {HELD[view]}, by group count"
+    title = f"{sweep.base.analysis.model} at {HELD[view]}, by group count"
     return Table(title, tuple(columns), tuple(rows), tuple(_notes(sweep, view, shown, profiles)))
 
 
@@ -203,7 +202,6 @@ def _notes(
     sweep: GroupSweep, view: Equal, shown: Sequence[Column], profiles: Sequence[Profile]
 ) -> Iterator[str]:
     base = sweep.base
-    assert base.analysis is not None
     total = base.analysis.total
     yield (
         f"× compares with {base.analysis.model} as it is (groups={base.groups}, {sweep.by}="
@@ -229,26 +227,22 @@ def _notes(
 
 
 def _falls_to_one_over_g(sweep: GroupSweep) -> bool:
-    assert sweep.single.analysis is not None
     single = totals(sweep.grouped_layers(sweep.single.analysis))
-    members = [m for m in sweep.views["none"] if m.analysis is not None]
+    members = sweep.counted("none")
     return any(m.groups > 1 for m in members) and all(
         own.params * member.groups == single.params and own.macs * member.groups == single.macs
         for member in members
-        if member.analysis is not None
         for own in [totals(sweep.grouped_layers(member.analysis))]
     )
 
 
 def parting_widths(sweep: GroupSweep) -> Iterator[str]:
     """A sentence for each group count at which equal MACs and equal parameters part."""
-    by_params = {member.groups: member for member in sweep.views.get("params", ())}
+    by_params = {member.groups: member for member in sweep.counted("params")}
     base = sweep.base.analysis
-    for member in sweep.views.get("macs", ()):
+    for member in sweep.counted("macs"):
         other = by_params.get(member.groups)
         if other is None or member.width == other.width:
-            continue
-        if base is None or member.analysis is None or other.analysis is None:
             continue
         mine, theirs = member.analysis.total, other.analysis.total
         yield (
@@ -259,10 +253,7 @@ def parting_widths(sweep: GroupSweep) -> Iterator[str]:
         )
 
 
-CHARTED = (
-    ("params", Axis("Parameters", "count")),
-    ("macs", Axis("Forward MACs", "macs")),
-    ("activation_bytes", Axis("Activations", "bytes")),
+MEASURED = (
     ("forward_seconds", Axis("Forward time", "seconds")),
     ("backward_seconds", Axis("Backward time", "seconds")),
 )
@@ -270,7 +261,7 @@ CHARTED = (
 
 def _charts(title: str, values: dict[Equal, list[dict[str, Cell]]]) -> tuple[Chart, ...]:
     charts = []
-    for key, axis in CHARTED:
+    for key, axis in (*CHARTED, *MEASURED):
         series = tuple(
             Series(HELD[view], *_points(rows, key))
             for view, rows in values.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -30,14 +30,26 @@ class Member:
     Args:
         groups: of its grouped convolutions.
         width: value of the width keyword.
-        analysis: what it costs; `None` where it cannot be.
-        problem: why not.
+        analysis: what it costs.
+    """
+
+    groups: int
+    width: int
+    analysis: Analysis
+
+
+@dataclass(frozen=True)
+class Uncounted:
+    """A group count without a network.
+
+    Args:
+        width: value of the width keyword, `None` where already that cannot be had.
+        error: why there is none.
     """
 
     groups: int
     width: int | None
-    analysis: Analysis | None
-    problem: str = ""
+    error: ArchscopeError
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,11 @@ class GroupSweep:
     base: Member
     single: Member
     by: str
-    views: Mapping[Equal, tuple[Member, ...]] = field(default_factory=dict)
+    views: Mapping[Equal, tuple[Member | Uncounted, ...]]
+
+    def counted(self, view: Equal) -> list[Member]:
+        """The members of a view, without those that could not be counted."""
+        return [member for member in self.views.get(view, ()) if isinstance(member, Member)]
 
     @cached_property
     def grouped(self) -> frozenset[str]:
@@ -62,8 +78,8 @@ class GroupSweep:
         known = _group_counts(self.base.analysis)
         return frozenset(
             name
-            for view in self.views.values()
-            for member in (*view, self.single)
+            for view in self.views
+            for member in (*self.counted(view), self.single)
             if member.groups != self.base.groups
             for name, groups in _group_counts(member.analysis).items()
             if groups == member.groups and known.get(name) == self.base.groups
@@ -74,10 +90,11 @@ class GroupSweep:
         return [layer for layer in analysis.layers if layer.name in self.grouped]
 
 
-def _group_counts(analysis: Analysis | None) -> dict[str, int]:
-    layers = () if analysis is None else analysis.layers
+def _group_counts(analysis: Analysis) -> dict[str, int]:
     return {
-        layer.name: layer.setting(GROUPS) for layer in layers if layer.setting(GROUPS) is not None
+        layer.name: layer.setting(GROUPS)
+        for layer in analysis.layers
+        if layer.setting(GROUPS) is not None
     }
 
 
@@ -124,15 +141,14 @@ def sweep_groups(
             of a view can be had.
     """
     family = _Family(base, by, keywords or {}, input, batch)
-    first = family.reference(family.groups, family.width)
-    views: dict[Equal, tuple[Member, ...]] = {}
+    first = family.base()
+    views: dict[Equal, tuple[Member | Uncounted, ...]] = {}
     for view in equal:
-        members = tuple(family.members(view, groups, first))
-        anew = [member for member in members if member.groups != first.groups]
-        if anew and all(member.analysis is None for member in anew):
-            raise family.refusal(view, groups, anew[0].problem)
-        views[view] = members
-    single = family.reference(1, family.fixed_width(1))
+        members = views[view] = tuple(family.members(view, groups, first))
+        errors = [member.error for member in members if isinstance(member, Uncounted)]
+        if errors and all(m.groups == first.groups for m in members if isinstance(m, Member)):
+            raise family.refusal(view, groups, errors[0])
+    single = family.member(1, family.fixed_width(1))
     return GroupSweep(first, single, family.by, views)
 
 
@@ -164,17 +180,18 @@ class _Family:
         self.width: int = defaults[self.by]
         self.input: Any = input or subject.default_input
         self.batch = batch
-        self._counted: dict[tuple[int, int], Analysis] = {}
+        self._analyses: dict[tuple[int, int], Analysis] = {}
 
-    def members(self, view: Equal, groups: Sequence[int], base: Member) -> Iterator[Member]:
+    def members(
+        self, view: Equal, groups: Sequence[int], base: Member
+    ) -> Iterator[Member | Uncounted]:
         start = self.width
         for count in groups:
-            member = self._member(view, count, base, start)
-            start = member.width or start
-            yield member
+            found = self._sought(view, count, base, start)
+            start = found.width or start
+            yield found
 
-    def _member(self, view: Equal, groups: int, base: Member, start: int) -> Member:
-        assert base.analysis is not None
+    def _sought(self, view: Equal, groups: int, base: Member, start: int) -> Member | Uncounted:
         width = None
         try:
             if groups == self.groups:
@@ -183,20 +200,35 @@ class _Family:
                 width = self.fixed_width(groups)
             else:
                 width = self._solved(view, groups, base.analysis, start)
-            return Member(groups, width, self._count(groups, width))
+            return self.member(groups, width)
         except ArchscopeError as error:
-            return Member(groups, width, None, error.problem)
+            return Uncounted(groups, width, error)
 
-    def reference(self, groups: int, width: int) -> Member:
-        """A member that others are compared with.
+    def base(self) -> Member:
+        """The network as it comes, with its group count and width as keywords.
 
         Raises:
             ArchscopeError: it cannot be counted.
         """
         try:
-            return Member(groups, width, self._count(groups, width))
+            return self.member(self.groups, self.width)
         except ArchscopeError as error:
-            raise self._preset(error) from None
+            if error.argument != self.model:
+                raise
+            # Without these keywords it can be built, so its own values differ from the class's.
+            raise ArchscopeError(
+                f"--base {self.model}",
+                f"presets {GROUPS} or {self.by}",
+                "name the network that it is a variant of, such as resnet50",
+            ) from error
+
+    def member(self, groups: int, width: int) -> Member:
+        """The network of this group count and width.
+
+        Raises:
+            ArchscopeError: it cannot be counted.
+        """
+        return Member(groups, width, self._count(groups, width, backward=True))
 
     def fixed_width(self, groups: int) -> int:
         """The width keyword at which the grouped convolutions stay as wide as the base's.
@@ -211,12 +243,12 @@ class _Family:
             raise ArchscopeError(str(groups), f"{groups} groups do not divide {whole} channels")
         return whole // groups
 
-    def refusal(self, view: Equal, groups: Sequence[int], problem: str) -> ArchscopeError:
+    def refusal(self, view: Equal, groups: Sequence[int], error: ArchscopeError) -> ArchscopeError:
         """What to say when no member of a view can be had: the base or the counts are at fault."""
-        if problem.startswith("its constructor raises"):
+        if error.argument == self.model:
             remedy = "name one with groups in its blocks, such as resnet50"
-            return ArchscopeError(f"--base {self.model}", problem, remedy)
-        return ArchscopeError(",".join(map(str, groups)), problem, self._remedy(view))
+            return ArchscopeError(f"--base {self.model}", error.problem, remedy)
+        return ArchscopeError(",".join(map(str, groups)), error.problem, self._remedy(view))
 
     def _remedy(self, view: Equal) -> str:
         if view != "none":
@@ -227,15 +259,6 @@ class _Family:
         divisors = [str(n) for n in range(1, whole + 1) if whole % n == 0]
         return f"give divisors ({', '.join(divisors)}), or --equal macs"
 
-    def _preset(self, error: ArchscopeError) -> ArchscopeError:
-        if "expected value" not in error.problem:
-            return error
-        return ArchscopeError(
-            f"--base {self.model}",
-            f"presets {GROUPS} or {self.by}",
-            "name the network that it is a variant of, such as resnet50",
-        )
-
     def _solved(self, view: Equal, groups: int, base: Analysis, start: int) -> int:
         from archscope.study.match import solve
 
@@ -243,23 +266,25 @@ class _Family:
             target = base.total.params
             return solve(target, lambda w: self._params(groups, w), start=start).value
         target = base.total.macs
-        return solve(target, lambda w: self._count_forward(groups, w), start=start).value
+        return solve(target, lambda w: self._macs(groups, w), start=start).value
 
-    def _count(self, groups: int, width: int) -> Analysis:
-        if (groups, width) not in self._counted:
-            self._counted[groups, width] = self._analysis(groups, width, backward=True)
-        return self._counted[groups, width]
-
-    def _count_forward(self, groups: int, width: int) -> int:
-        if (groups, width) in self._counted:
-            return self._counted[groups, width].total.macs
-        return self._analysis(groups, width, backward=False).total.macs
+    def _macs(self, groups: int, width: int) -> int:
+        return self._count(groups, width, backward=False).total.macs
 
     def _params(self, groups: int, width: int) -> int:
+        known = self._analyses.get((groups, width))
+        if known is not None:
+            return known.total.params
         module = self._module(groups, width)
         return sum(parameter.numel() for parameter in module.parameters())
 
-    def _analysis(self, groups: int, width: int, *, backward: bool) -> Analysis:
+    def _count(self, groups: int, width: int, *, backward: bool) -> Analysis:
+        known = self._analyses.get((groups, width))
+        if known is None or (backward and not known.backward_traced):
+            known = self._analyses[groups, width] = self._analysis(groups, width, backward)
+        return known
+
+    def _analysis(self, groups: int, width: int, backward: bool) -> Analysis:
         from archscope.study.analyse import analyse
 
         chosen = self._chosen(groups, width)

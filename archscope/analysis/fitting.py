@@ -119,8 +119,9 @@ class _Fitting:
                 for axis, value in enumerate(point):
                     self._look(self._along(axis, value))
             self._locate_last_steps(forms)
-        self._refuse_missing(self._disproved(forms))
-        return Fit(tuple(self._disproved(forms)), tuple(fresh))
+        kept = self._disproved(forms)
+        self._refuse_missing(kept)
+        return Fit(tuple(kept), tuple(fresh))
 
     def _look(self, point: Point) -> None:
         if point not in self.seen:

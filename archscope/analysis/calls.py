@@ -11,13 +11,10 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from archscope.analysis.borrow import members
-from archscope.records import FREE, Cost, Layer, Product, Setting, Shape, Work
+from archscope.records import FREE, IDLE, Cost, Layer, Product, Setting, Shape, Work
 
 EXTRA_SETTINGS = ("transposed", "embed_dim", "num_heads", "num_embeddings", "embedding_dim")
 """Constructor facts that PyTorch's modules do not list in `__constants__`."""
-
-
-IDLE = Work()
 
 
 class Running:

@@ -20,7 +20,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils._pytree import tree_leaves
 
 from archscope.analysis import trace
 from archscope.analysis.calls import Call, CallLog
@@ -283,7 +282,7 @@ def inference(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any])
 
 def _follower(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Follower:
     """A follower that knows the parameters, buffers and inputs, which are there before the step."""
-    inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    inputs = list(trace.tensors((args, kwargs)))
     log = CallLog(module, torch._C._autograd._get_sequence_nr)
     follower = _Follower(log, all(tensor.is_meta for tensor in (*module.parameters(), *inputs)))
     for kind, tensors in (

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from typing import Any, Protocol
 
 from archscope.records import FREE, Cost, Factor, Product
@@ -229,7 +230,7 @@ def attention(
                 _attention_product(leading, length, source, value_width, "weights·value"),
             )
         ),
-        elementwise=2 * _prod(leading) * length * source,
+        elementwise=2 * prod(leading) * length * source,
     )
 
 
@@ -250,7 +251,7 @@ def attention_backward(
         (value_width, "value gradient"),
     )
     products = (_attention_product(leading, length, source, side, role) for side, role in sides)
-    return Tally(Cost(tuple(products)), elementwise=2 * _prod(leading) * length * source)
+    return Tally(Cost(tuple(products)), elementwise=2 * prod(leading) * length * source)
 
 
 def _attention_product(
@@ -272,13 +273,6 @@ def lstm_layer_on_cpu(
         _product("recurrent", **steps, D=recurrent.shape[1]),
     )
     return Tally(Cost(products), elementwise=length * batch * gates)
-
-
-def _prod(sizes: Sequence[int]) -> int:
-    result = 1
-    for size in sizes:
-        result *= size
-    return result
 
 
 # Elementwise work: one operation an element
@@ -303,7 +297,7 @@ def window(x: Sized, kernel: Sequence[int], *args: Any, out: Any, **kwargs: Any)
     """Pooling: one operation for each window element of each output element."""
     spatial = len(_first(out).shape) - 2 if len(_first(out).shape) > 2 else len(kernel)
     sides = tuple(kernel) if len(kernel) > 1 else tuple(kernel) * spatial
-    return Tally(elementwise=_first(out).numel() * _prod(sides))
+    return Tally(elementwise=_first(out).numel() * prod(sides))
 
 
 def free(*args: Any, out: Any, **kwargs: Any) -> Tally:

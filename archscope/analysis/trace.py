@@ -197,8 +197,8 @@ def _all_on_meta(args: Any, kwargs: Mapping[str, Any]) -> tuple[Any, dict[str, A
 
     A module that makes a mask or position tensor without naming a device gets it on the CPU.
     """
-    found = [tensor for tensor in _tensors((args, kwargs)) if not tensor.is_meta]
-    if not found or len(found) == len(list(_tensors((args, kwargs)))):
+    found = [tensor for tensor in tensors((args, kwargs)) if not tensor.is_meta]
+    if not found or len(found) == len(list(tensors((args, kwargs)))):
         return args, dict(kwargs), False
 
     def move(value: Any) -> Any:
@@ -352,7 +352,7 @@ class NoGradientError(Exception):
 
 
 def _run_backward(recorder: Recorder, outputs: Any) -> None:
-    targets = [tensor for tensor in _tensors(outputs) if tensor.requires_grad]
+    targets = [tensor for tensor in tensors(outputs) if tensor.requires_grad]
     if not targets:
         raise NoGradientError("no output needs a gradient")
     recorder.in_backward = recorder.log.repeating = True
@@ -379,19 +379,19 @@ def _shapes(value: Any) -> tuple[tuple[int, ...], ...]:
         return (tuple(value.shape),)
     if type(value) is tuple and len(value) == 1 and type(value[0]) is Tensor:
         return (tuple(value[0].shape),)
-    return tuple(tuple(tensor.shape) for tensor in _tensors(value))
+    return tuple(tuple(tensor.shape) for tensor in tensors(value))
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def tensors(value: Any) -> Iterator[Tensor]:
     """Every tensor in nested tuples, lists, mappings, dataclasses and plain result objects."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, (list, tuple, set, frozenset)):
         for item in value:
-            yield from _tensors(item)
+            yield from tensors(item)
     elif isinstance(value, Mapping):
         for item in value.values():
-            yield from _tensors(item)
+            yield from tensors(item)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):
-            yield from _tensors(getattr(value, field.name))
+            yield from tensors(getattr(value, field.name))

@@ -2,6 +2,7 @@
 
 from archscope.records.cost import (
     FREE,
+    IDLE,
     Cost,
     Factor,
     Product,
@@ -39,6 +40,7 @@ from archscope.records.signal import (
 
 __all__ = [
     "FREE",
+    "IDLE",
     "Analysis",
     "BatchSweep",
     "Cost",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
 from archscope.records import Analysis, Layer, totals
 from archscope.report import normalisation
@@ -46,11 +47,7 @@ def connections(*layers: Layer) -> int:
 def _biases(layer: Layer) -> int:
     shape = layer.output_shape
     assert shape is not None
-    size = 1
-    for side in shape[1:]:
-        assert isinstance(side, int)
-        size *= side
-    return size if layer.setting("bias") else 0
+    return prod(int(side) for side in shape[1:]) if layer.setting("bias") else 0
 
 
 def _lenet(data: Data) -> Iterator[Block]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from archscope.analysis.borrow import members
+from archscope.analysis.trace import tensors
 from archscope.errors import ArchscopeError
 from archscope.records import Dim, InputSpec, TensorSpec
 
@@ -139,12 +140,12 @@ def _from_tensors(input: Any) -> NetworkCall:
     else:
         positional, named = (input if isinstance(input, tuple) else (input,)), {}
     for key, value in (*enumerate(positional, start=1), *named.items()):
-        for tensor in _leaves(value):
+        for tensor in tensors(value):
             _require_dense(f"input {key}", "", tensor)
     spec = InputSpec(
         tuple(
-            [_spec(tensor, "") for value in positional for tensor in _leaves(value)]
-            + [_spec(tensor, key) for key, value in named.items() for tensor in _leaves(value)]
+            [_spec(tensor, "") for value in positional for tensor in tensors(value)]
+            + [_spec(tensor, key) for key, value in named.items() for tensor in tensors(value)]
         )
     )
 
@@ -176,16 +177,6 @@ def _require_dense(argument: str, where: str, tensor: Tensor) -> None:
 def _spec(tensor: Tensor, name: str) -> TensorSpec:
     dtype = str(tensor.dtype).removeprefix("torch.")
     return TensorSpec(tuple(tensor.shape), dtype, name, batched=tensor.dim() > 0)
-
-
-def _leaves(value: Any) -> list[Tensor]:
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, (list, tuple)):
-        return [leaf for item in value for leaf in _leaves(item)]
-    if isinstance(value, Mapping):
-        return [leaf for item in value.values() for leaf in _leaves(item)]
-    return []
 
 
 def _mapped(value: Any, twin: Callable[[Tensor], Tensor]) -> Any:

@@ -7,7 +7,7 @@ Several state a total alone, but keep figures of modules while they run, which a
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -87,9 +87,11 @@ def flop_counter_training(network: nn.Module, arguments: Arguments) -> Counted:
     """Backward operators are credited to whichever module is open: only their sum tells."""
     from torch.utils.flop_counter import FlopCounterMode
 
+    from archscope.analysis.trace import tensors
+
     with FlopCounterMode(display=False) as counter:
         output = network(*arguments[0], **arguments[1])
-        losses = [leaf.sum() for leaf in _leaves(output) if leaf.requires_grad]
+        losses = [leaf.sum() for leaf in tensors(output) if leaf.requires_grad]
         sum(losses).backward()  # type: ignore[union-attr]
         network.zero_grad()
     return Counted(counter.get_total_flops() // 2)
@@ -333,15 +335,3 @@ def _positional(arguments: Arguments) -> tuple[Tensor, ...]:
     if named:
         raise TypeError(f"takes no keyword inputs such as {next(iter(named))}")
     return positional
-
-
-def _leaves(value: Any) -> list[Tensor]:
-    from torch import Tensor
-
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [leaf for item in value for leaf in _leaves(item)]
-    return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from math import prod
 
 from archscope.records import Cost, Layer, Product, Shape
 from archscope.table import Step
@@ -86,10 +87,7 @@ def backward_steps(
 
 def elements(shape: Shape | None) -> int:
     """How many numbers a tensor holds."""
-    result = 1
-    for side in shape or ():
-        result *= int(side)
-    return result
+    return prod(int(side) for side in shape or ())
 
 
 def shape_product(shape: Shape | None) -> str:

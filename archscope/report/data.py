@@ -14,6 +14,7 @@ from archscope import archive
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Profile, SignalPropagation
 from archscope.study import verification
+from archscope.study.group_tables import file_name
 from archscope.study.groups import GroupSweep, Member
 from archscope.study.verification import Verification
 
@@ -169,7 +170,7 @@ class Data:
         """The group counts of ResNet-50, as `sweep_groups` counted them."""
 
         def member(groups: int, width: int) -> Member:
-            return Member(groups, width, self.analysis(f"groups-{groups}x{width}d"))
+            return Member(groups, width, self.analysis(file_name(groups, width)))
 
         views = {
             view: tuple(member(groups, width) for groups, width in members)
@@ -204,7 +205,7 @@ def device_of(profile: Profile) -> str:
 
 
 def measured_stamp(profiles: list[Profile]) -> str:
-    """Devices and dates of measurements, as a sentence; empty without any."""
+    """Devices and dates of measurements, as a sentence, also where there are none."""
     if not profiles:
         return "Times are not measured yet."
     places = dict.fromkeys(

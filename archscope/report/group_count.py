@@ -123,7 +123,6 @@ def _times(data: Data, sweep: GroupSweep) -> Iterator[str]:
 
 
 def _job(member: Member) -> str:
-    assert member.width is not None
     return file_name(member.groups, member.width)
 
 

@@ -22,12 +22,6 @@ PAPER_TOP1_ERROR = {
 }
 """ImageNet top-1 error in percent by (groups, width per group): Xie et al. 2017, Table 3."""
 
-
-def file_name(groups: int, width: int) -> str:
-    """What the files of one network of the sweep are called in reports: `groups-32x4d`."""
-    return f"groups-{groups}x{width}d"
-
-
 PAPER_NOTE = (
     "Top-1 error: one 224×224 crop of ImageNet's validation images, Xie et al. 2017, Table 3."
 )
@@ -54,6 +48,11 @@ COLUMNS = (
 )
 _OPTIONAL = ("forward_seconds", "backward_seconds", "top1_error", "problem")
 _FRACTIONS = ("group_conv_params_ratio", "group_conv_macs_ratio")
+
+
+def file_name(groups: int, width: int) -> str:
+    """What the files of one network of the sweep are called in reports: `groups-32x4d`."""
+    return f"groups-{groups}x{width}d"
 
 
 def group_report(

@@ -16,6 +16,7 @@ from archscope.measure.session import OutOfMemoryError, Plan, Progress, interrup
 from archscope.measure.step import Settings
 from archscope.records import Profile
 from archscope.study import kept
+from archscope.study.group_tables import PAPER_TOP1_ERROR, file_name
 from archscope.study.measured import profile
 
 FOLDER = Path("reports") / "data"
@@ -48,9 +49,9 @@ class Job:
 
 def _group_sweep() -> Iterator[Job]:
     """ResNeXt-50's trade of groups for width, at equal cost (Xie et al. 2017, Table 3)."""
-    for groups, width in ((1, 64), (2, 40), (4, 24), (8, 14), (32, 4)):
+    for groups, width in PAPER_TOP1_ERROR["resnet50"]:
         keywords = (("groups", groups), ("width_per_group", width))
-        yield Job(f"groups-{groups}x{width}d", "resnet50", 64, 2, keywords=keywords)
+        yield Job(file_name(groups, width), "resnet50", 64, 2, keywords=keywords)
 
 
 JOBS = (

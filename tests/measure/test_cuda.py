@@ -10,6 +10,7 @@ import statistics
 import pytest
 import torch
 from torch import nn
+from torchvision import models
 
 pytestmark = [
     pytest.mark.gpu,
@@ -20,7 +21,6 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def measured():
     """A warm ResNet-18 training step, large enough to keep the device busy, and its raw events."""
-    models = pytest.importorskip("torchvision.models")
     from archscope.measure import events, layers
     from archscope.measure.clock import synchronizer
     from archscope.measure.step import Settings, TrainingStep, configured

@@ -191,9 +191,8 @@ def test_a_system_that_does_not_say_is_told_of(tmp_path, monkeypatch):
         available_bytes(CPU)
 
 
+@pytest.mark.skipif(not memory.MEMINFO.exists(), reason="this system has no /proc/meminfo")
 def test_growth_tells_what_a_process_took_at_its_peak():
-    if not memory.MEMINFO.exists():
-        pytest.skip("the system does not tell")
     taken = growth(CPU)
     block = torch.ones(400 << 20, dtype=torch.int8)
     del block

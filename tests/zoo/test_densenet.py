@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torchvision import models
 
 from archscope import zoo
 from archscope.zoo.densenet import DenseBlock
@@ -31,7 +32,6 @@ def test_the_authors_161_is_a_setting_of_the_generic_row(papers, weightless, par
 
 
 def test_with_torchvision_s_weights_the_outputs_are_torchvision_s():
-    models = pytest.importorskip("torchvision.models")
     theirs = models.densenet121(num_classes=5).double().eval()
     ours = zoo.build("densenet", num_classes=5).double().eval()
     ours.load_state_dict(theirs.state_dict())

@@ -6,6 +6,7 @@ import inspect
 
 import pytest
 import torch
+from torchvision import models
 
 from archscope import zoo
 from archscope.zoo import resnet, resnet_cifar
@@ -46,7 +47,6 @@ def test_the_generic_row_reaches_torchvision_s_variant(
 
 @pytest.mark.parametrize("depth", [18, 50])
 def test_with_torchvision_s_weights_the_outputs_are_torchvision_s(depth):
-    models = pytest.importorskip("torchvision.models")
     theirs = models.get_model(f"resnet{depth}", num_classes=5).double().eval()
     ours = zoo.build("resnet", depth=depth, stride_in="3x3", num_classes=5).double().eval()
     ours.load_state_dict(theirs.state_dict())

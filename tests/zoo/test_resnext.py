@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torchvision import models
 
 from archscope import zoo
 from archscope.zoo.resnext import transfer_weights
@@ -58,7 +59,6 @@ def test_the_forms_have_equal_parameters_and_macs():
 
 
 def test_with_torchvision_s_weights_the_outputs_are_torchvision_s():
-    models = pytest.importorskip("torchvision.models")
     theirs = models.resnext50_32x4d(num_classes=5).double().eval()
     ours = zoo.build("resnext", num_classes=5).double().eval()
     ours.load_state_dict(theirs.state_dict())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torchvision import models
 
 from archscope import zoo
 
@@ -33,7 +34,6 @@ def test_column_c_ends_its_last_blocks_in_1x1_and_a_lrn_normalises_once(weightle
 
 
 def test_with_torchvision_s_weights_the_outputs_are_torchvision_s():
-    models = pytest.importorskip("torchvision.models")
     ours = zoo.build("vgg", config="A", hidden=16, num_classes=5).eval()
     theirs = models.vgg11(num_classes=5).eval()
     theirs.classifier = torch.nn.Sequential(*list(ours)[6:])

@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torchvision import models
 
 from archscope import zoo
 
@@ -42,7 +43,6 @@ def test_the_index_is_what_the_family_files_define():
 
 
 def test_no_name_is_taken_from_torchvision():
-    models = pytest.importorskip("torchvision.models")
     assert not set(zoo.names()) & set(models.list_models())
 
 

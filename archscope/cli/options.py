@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from archscope.study.journal import Journal
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -43,6 +47,26 @@ def network_options(command: Decorated) -> Decorated:
     for option in (set_option, batch_option, input_option):
         command = option(command)
     return command
+
+
+@contextmanager
+def resumable(
+    path: str | None, name: str, identity: Mapping[str, Any], resume: bool, parts: str
+) -> Iterator[Journal | None]:
+    """The journal of a run, as `archscope.study.journal.opened` finds it.
+
+    After Ctrl-C a line on stderr says how many of the `parts` (`60 points`) it holds.
+    """
+    from archscope.study.journal import opened
+
+    with opened(path, name, identity, resume=resume) as journal:
+        try:
+            yield journal
+        except KeyboardInterrupt:
+            if journal is not None:
+                done = len(journal.entries)
+                click.echo(f"{done} of {parts} are kept; --resume runs the others", err=True)
+            raise
 
 
 def batch_size(text: str | None) -> int | str | None:

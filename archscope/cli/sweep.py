@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archscope.cli.options import batch_size, model_argument, network_options, output_option
+from archscope.cli.options import (
+    batch_size,
+    model_argument,
+    network_options,
+    output_option,
+    resumable,
+)
 
 if TYPE_CHECKING:
     from archscope.study.sweep import Grid, Outcome
@@ -69,21 +75,15 @@ def command(
 def _outcomes(
     grid: Grid, jobs: int | None, journal_path: str | None, resume: bool
 ) -> list[Outcome]:
-    from archscope.study.journal import opened
     from archscope.study.sweep import run
     from archscope.study.workers import usable_cores
 
     if jobs is None:
         jobs = 1 if len(grid.points) <= FEW_POINTS else usable_cores()
-    kept_in = opened(journal_path, grid.file_name(), grid.identity, resume=resume)
+    points = f"{len(grid.points)} points"
+    kept_in = resumable(journal_path, grid.file_name(), grid.identity, resume, points)
     with kept_in as journal, _progress() as progress:
-        try:
-            return run(grid, jobs=jobs, journal=journal, progress=progress)
-        except KeyboardInterrupt:
-            if journal is not None:
-                kept = f"{len(journal.entries)} of {len(grid.points)} points are kept"
-                click.echo(f"{kept}; --resume counts the others", err=True)
-            raise
+        return run(grid, jobs=jobs, journal=journal, progress=progress)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archscope.cli.options import batch_size, network_options, output_option
+from archscope.cli.options import batch_size, network_options, output_option, resumable
 
 if TYPE_CHECKING:
     from archscope.study.verification import Verification
@@ -78,15 +78,10 @@ def command(
 
 def _every(path: str | None, resume: bool) -> tuple[list[Verification], dict[str, str]]:
     from archscope.study import verify
-    from archscope.study.journal import opened
 
     names = verify.all_names()
-    with opened(path, "verify-all.jsonl", verify.identity(names), resume=resume) as journal:
-        try:
-            told = partial(click.echo, err=True)
-            return verify.verify_each(names, verify.verify, told, journal)
-        except KeyboardInterrupt:
-            if journal is not None:
-                kept = f"{len(journal.entries)} of {len(names)} networks are kept"
-                click.echo(f"{kept}; --resume verifies the others", err=True)
-            raise
+    networks = f"{len(names)} networks"
+    kept_in = resumable(path, "verify-all.jsonl", verify.identity(names), resume, networks)
+    with kept_in as journal:
+        told = partial(click.echo, err=True)
+        return verify.verify_each(names, verify.verify, told, journal)

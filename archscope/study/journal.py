@@ -1,4 +1,4 @@
-"""Finished points of a sweep as JSON lines, safe against a kill at any moment."""
+"""The finished parts of a long run as JSON lines, safe against a kill at any moment."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ SCHEMA = 1
 
 
 class Journal:
-    """An append-only file of entries, each on disk before the next point begins.
+    """An append-only file of entries, each on disk before the next part of the run begins.
 
-    The first line says which sweep it belongs to.
+    The first line says which run it belongs to.
     A line that a kill cut short is dropped when the file is opened again, so an entry is there
     whole or not at all.
 
     Args:
         path: the file; made where it is missing.
-        identity: what decides the numbers: the sweep's points and the versions that count them.
+        identity: what decides the entries: what is run, and the versions that run it.
         resume: keep the entries of an earlier run; without it the file starts anew.
 
     Raises:
         ArchscopeError: the file cannot be written, another process is writing it, or it belongs to
-            another sweep.
+            another run.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, Any], *, resume: bool) -> None:
         self.path = path
-        self._header = _line({"journal": "sweep", "schema": SCHEMA, **identity})
+        self._header = _line({"archscope": "journal", "schema": SCHEMA, **identity})
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: BinaryIO = path.open("r+b" if path.exists() else "x+b")
@@ -80,7 +80,7 @@ class Journal:
         lines = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
         if lines and lines[0] != self._header:
             raise self._refused(
-                "was written for another sweep or by other versions", "run without --resume"
+                "was written for another run or by other versions", "run without --resume"
             )
         try:
             entries = [json.loads(line) for line in lines[1:]]
@@ -90,7 +90,7 @@ class Journal:
         return entries
 
     def _lock(self) -> None:
-        """Hold the file against a second sweep, where the system can; a kill lets go of it."""
+        """Hold the file against a second writer, where the system can; a kill lets go of it."""
         try:
             import fcntl
         except ImportError:  # Windows
@@ -98,7 +98,7 @@ class Journal:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise self._refused("another sweep is writing it", "wait or name another") from None
+            raise self._refused("another process is writing it", "wait or name another") from None
 
     def _refused(self, problem: str, remedy: str) -> ArchscopeError:
         return ArchscopeError(f"--journal {self.path}", problem, remedy)
@@ -111,7 +111,7 @@ def _line(value: Mapping[str, Any]) -> bytes:
 def default_folder() -> Path | None:
     """Where journals lie when the user names none; `None` where nobody can say."""
     folder = cache.folder()
-    return None if folder is None else folder / "sweeps"
+    return None if folder is None else folder / "journals"
 
 
 def opened(

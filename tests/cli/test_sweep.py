@@ -45,9 +45,9 @@ def test_a_fault_of_archscope_is_no_failed_point(tmp_path, monkeypatch, capsys):
 
 
 def test_without_a_name_the_journal_lies_in_the_cache(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("archscope.study.journal.default_folder", lambda: tmp_path / "sweeps")
+    monkeypatch.setattr("archscope.study.journal.default_folder", lambda: tmp_path / "journals")
     assert run(["sweep", "lenet", "batch=1,2"]) == 0
-    (journal,) = (tmp_path / "sweeps").iterdir()
+    (journal,) = (tmp_path / "journals").iterdir()
     before = journal.read_text()
     assert run(["sweep", "lenet", "batch=1,2", "--resume"]) == 0
     assert journal.read_text() == before

@@ -218,19 +218,19 @@ def test_a_journal_cut_anywhere_gives_back_its_whole_entries(tmp_path):
         assert json.loads(lines[-1]) == {} and len(lines) == entries_kept + 2
 
 
-def test_a_journal_of_another_sweep_is_refused(tmp_path):
+def test_a_journal_of_another_run_is_refused(tmp_path):
     path = tmp_path / "j.jsonl"
     with Journal(path, IDENTITY, resume=False) as journal:
         journal.add({"point": {}})
-    with pytest.raises(ArchscopeError, match="another sweep"):
+    with pytest.raises(ArchscopeError, match="another run"):
         Journal(path, {**IDENTITY, "versions": {"torch": "2.16"}}, resume=True)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no flock")
-def test_two_sweeps_cannot_write_one_journal(tmp_path):
+def test_two_processes_cannot_write_one_journal(tmp_path):
     with (
         Journal(tmp_path / "j.jsonl", IDENTITY, resume=False),
-        pytest.raises(ArchscopeError, match="another sweep is writing"),
+        pytest.raises(ArchscopeError, match="another process is writing"),
     ):
         Journal(tmp_path / "j.jsonl", IDENTITY, resume=True)
 

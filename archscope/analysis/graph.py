@@ -253,8 +253,8 @@ RULES: dict[str, Rule] = {
     **_rules("native_group_norm", reach.group_norm),
     **_rules("native_batch_norm _native_batch_norm_legit", reach.batch_norm),
     **_rules("_native_batch_norm_legit_no_training", reach.first_only),
-    **_rules("mm bmm mv dot", reach.product(0, 1)),
-    **_rules("addmm baddbmm addmv", reach.product(1, 2)),
+    **_rules("mm bmm mv dot", reach.product),
+    **_rules("addmm baddbmm addmv", reach.added_product),
     **_rules(
         "_scaled_dot_product_flash_attention _scaled_dot_product_flash_attention_for_cpu "
         "_scaled_dot_product_efficient_attention",

@@ -88,7 +88,7 @@ def squeeze(reaches: Reaches, args: Any, shape: Shape) -> Reach | None:
     reach = reaches[0]
     if reach is None:
         return None
-    given = args[0].shape
+    given = reach.shape
     chosen = args[1] if len(args) > 1 else range(len(given))
     gone = {dim % len(given) for dim in ([chosen] if isinstance(chosen, int) else chosen)}
     return _reordered(reach, [d for d in range(len(given)) if d not in gone or given[d] != 1])
@@ -105,7 +105,7 @@ def unsqueeze(reaches: Reaches, args: Any, shape: Shape) -> Reach | None:
 def restrided(reaches: Reaches, args: Any, shape: Shape) -> Reach | None:
     """Other strides for the same elements; with another shape anything may have moved."""
     reach = reaches[0]
-    if reach is None or list(args[0].shape) == list(shape):
+    if reach is None or reach.shape == tuple(shape):
         return reach
     return lost(reach, shape)
 
@@ -117,9 +117,9 @@ def resized(reaches: Reaches, args: Any, shape: Shape) -> Reach | None:
         return None
     dims = list(anonymous(shape))
     offset = len(shape) - len(reach.dims)
-    for index, factors in enumerate(reach.dims):
-        if prod(f.length for f in factors) == shape[offset + index]:
-            dims[offset + index] = factors
+    for index, side in enumerate(reach.shape):
+        if side == shape[offset + index]:
+            dims[offset + index] = reach.dims[index]
     return replace(reach, dims=tuple(dims))
 
 

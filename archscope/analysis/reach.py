@@ -89,6 +89,11 @@ class Reach:
     dims: tuple[Dimension, ...]
     spans: tuple[Span | None, ...]
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The tensor's own, also after an operator in place has changed that of the tensor."""
+        return tuple(prod(factor.length for factor in factors) for factors in self.dims)
+
     def axes(self, dim: int) -> tuple[int, ...]:
         """The image axes that vary along a dimension."""
         return tuple(axis for factor in self.dims[dim] for axis in factor.axes)
@@ -317,25 +322,27 @@ def batch_norm(reaches: list[Reach | None], args: Any, shape: Shape) -> Reach | 
     return reaches[0].mixed(range(2, len(shape))) if args[5] else reaches[0]
 
 
-def product(left: int, right: int) -> Rule:
-    """A matrix product of two of the arguments, whose places are given."""
+def product(reaches: list[Reach | None], args: Any, shape: Shape) -> Reach | None:
+    """A matrix product of the first two operands."""
+    a, b = reaches[:2]
+    operands = []
+    dims = list(anonymous(shape))
+    if a is not None:
+        operands.append(a.mixed([-1]))
+        dims[: len(a.dims) - 1] = a.dims[:-1]
+    if b is not None:
+        operands.append(b.mixed([-2] if len(b.dims) > 1 else [-1]))
+        if len(b.dims) > 1:
+            dims[-1] = b.dims[-1]
+            if a is None and len(b.dims) == 3:
+                dims[0] = b.dims[0]
+    return merged(operands, tuple(dims)) if operands else None
 
-    def rule(reaches: list[Reach | None], args: Any, shape: Shape) -> Reach | None:
-        a, b = reaches[left], reaches[right]
-        operands = []
-        dims = list(anonymous(shape))
-        if a is not None:
-            operands.append(a.mixed([-1]))
-            dims[: len(a.dims) - 1] = a.dims[:-1]
-        if b is not None:
-            operands.append(b.mixed([-2] if len(b.dims) > 1 else [-1]))
-            if len(b.dims) > 1:
-                dims[-1] = b.dims[-1]
-                if a is None and len(b.dims) == 3:
-                    dims[0] = b.dims[0]
-        return merged(operands, tuple(dims)) if operands else None
 
-    return rule
+def added_product(reaches: list[Reach | None], args: Any, shape: Shape) -> Reach | None:
+    """The first operand, and the matrix product of the next two."""
+    made = product(reaches[1:], args, shape)
+    return made if reaches[0] is None else pointwise([reaches[0], made], args, shape)
 
 
 def attention(reaches: list[Reach | None], args: Any, shape: Shape) -> Reach | None:

@@ -20,7 +20,6 @@ COUNTED: Mapping[str, Rule] = {
     "aten::convolution_backward_overrideable": ops.convolution_backward,
     "aten::mm": ops.mm,
     "aten::addmm": ops.addmm,
-    "aten::addmm_": ops.addmm,
     "aten::_addmm_activation": ops.addmm,
     "aten::linear": ops.linear,
     "aten::bmm": ops.bmm,

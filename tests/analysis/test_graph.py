@@ -80,6 +80,28 @@ def conv(kernel, stride=1, padding=0, dilation=1):
     return nn.Conv2d(2, 2, kernel, stride, padding, dilation)
 
 
+class InPlace(nn.Module):
+    """Rearranges a tensor itself, which has its new shape before anybody can ask for the old."""
+
+    def __init__(self, rearrange):
+        super().__init__()
+        self.rearrange = rearrange
+
+    def forward(self, x):
+        return self.rearrange(x * 1)
+
+
+class Added(nn.Module):
+    """Adds a matrix product that does not depend on the image, in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Parameter(torch.ones(2, 41, 3)), nn.Parameter(torch.ones(2, 3, 43))
+
+    def forward(self, x):
+        return x.flatten(0, 1).clone().baddbmm_(self.a, self.b).unflatten(0, (1, 2))
+
+
 NETWORKS = {
     "stack": nn.Sequential(conv(3), conv(3, 2), conv(5)),
     "dilated": nn.Sequential(conv(3, dilation=2, padding=2), conv(3, dilation=3)),
@@ -90,6 +112,16 @@ NETWORKS = {
     "nested": nn.Sequential(conv(4, 2, 1), Residual(conv(3, padding=1), Residual(conv(1)))),
     "branches": Branches(conv(1), conv(3, padding=1), nn.AvgPool2d(5, 1, 2)),
     "normalised": nn.Sequential(conv(3), nn.BatchNorm2d(2), nn.ReLU(), conv(3)),
+    "squeezed": nn.Sequential(
+        InPlace(lambda x: x.squeeze_(0)), conv((5, 3)), InPlace(lambda x: x.unsqueeze_(0))
+    ),
+    "squeezed between": nn.Sequential(
+        conv(3), InPlace(lambda x: x.unsqueeze_(2)), InPlace(lambda x: x.squeeze_(2)), conv((5, 3))
+    ),
+    "transposed": nn.Sequential(
+        InPlace(lambda x: x.transpose_(2, 3)), conv((5, 1)), InPlace(lambda x: x.transpose_(2, 3))
+    ),
+    "a product added": nn.Sequential(Added(), conv(3)),
     "padded": nn.Sequential(nn.ZeroPad2d((2, 0, 1, 3)), conv(3, 2), nn.ReflectionPad2d(0), conv(3)),
 }
 
@@ -97,6 +129,11 @@ NETWORKS = {
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_field_is_the_support_of_the_input_gradient(name):
     assert_matches_gradient(NETWORKS[name])
+
+
+def test_positions_that_other_strides_may_have_moved_are_not_claimed():
+    flat = InPlace(lambda x: x.as_strided_((1, 2, 39 * 41, 1), (2 * 39 * 41, 39 * 41, 1, 1)))
+    assert fields_of(nn.Sequential(conv(3), flat)) == (None, None)
 
 
 layers = st.builds(

@@ -13,7 +13,6 @@ import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -57,19 +56,11 @@ _METADATA: dict[str, dict[str, Any]] = {
 }
 
 
-def save(charts: Chart | Sequence[Chart], path: str | Path) -> None:
-    """Write charts below one another as `.png`, `.svg` or `.pdf`."""
-    chosen = [charts] if isinstance(charts, Chart) else charts
-    Path(path).write_bytes(image(chosen, Path(path).suffix.lower().removeprefix(".")))
-
-
 def image(charts: Sequence[Chart], kind: str) -> bytes:
     """Draw charts below one another; `kind` is `png`, `svg` or `pdf`."""
     with _style():
         stream = io.BytesIO()
-        _drawn([_cleaned(chart) for chart in charts]).savefig(
-            stream, format=kind, dpi="figure", metadata=_METADATA[kind]
-        )
+        figure(charts).savefig(stream, format=kind, dpi="figure", metadata=_METADATA[kind])
     return stream.getvalue()
 
 

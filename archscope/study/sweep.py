@@ -264,7 +264,7 @@ CHARTED = (
 )
 
 
-def sweep_report(title: str, outcomes: Sequence[Outcome], notes: Sequence[str] = ()) -> Report:
+def sweep_report(title: str, outcomes: Sequence[Outcome]) -> Report:
     """One row a point and a chart for each of parameters, MACs and activations.
 
     Ratios are to the first point that was counted.
@@ -276,7 +276,7 @@ def sweep_report(title: str, outcomes: Sequence[Outcome], notes: Sequence[str] =
     if not counted:
         raise ArchscopeError(title, "no point can be counted", outcomes[0].problem)
     told = dict.fromkeys(note for outcome in counted for note in outcome.notes)
-    table = _table(title, outcomes, [*notes, *told, COMPARED, CONVENTION])
+    table = _table(title, outcomes, [*told, COMPARED, CONVENTION])
     return Report(title, (table,), _charts(title, counted))
 
 

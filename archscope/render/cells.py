@@ -169,7 +169,10 @@ def cell_width(text: str) -> int:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Break at spaces into lines of at most `width` columns, inside a word only when it must."""
+    """Break at spaces into lines of at most `width` columns, inside a word only when it must.
+
+    A shape then breaks between its sides.
+    """
     lines, line, used = [], "", 0
     for word in text.split():
         size = cell_width(word)
@@ -180,6 +183,7 @@ def wrapped(text: str, width: int) -> list[str]:
             lines.append(line)
         while size > width:
             head = _head(word, width)
+            head = head[: head.rfind("×") + 1] or head
             lines.append(head)
             word = word[len(head) :]
             size = cell_width(word)

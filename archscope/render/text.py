@@ -10,13 +10,14 @@ import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from archscope.render import cells
 from archscope.table import Cell, Column, Row, Table
 
 GAP = "  "
 NARROWEST = 12
-"""Text wraps and names shorten down to this many columns, and no further."""
+"""Names shorten down to this many columns; text wraps further where no word breaks."""
 COMFORTABLE = 24
 """Columns go before text wraps narrower than this."""
 LONGEST_WORD = 32
@@ -63,9 +64,17 @@ class _Strip:
     @property
     def comfortable(self) -> int:
         """Where text wraps, and wraps between words."""
+        return min(self.natural, max(COMFORTABLE, min(self.longest_word, LONGEST_WORD)))
+
+    @property
+    def narrowest(self) -> int:
+        least = min(NARROWEST, self.longest_word) if self.wraps else NARROWEST
+        return max(_heading_width(self), least)
+
+    @cached_property
+    def longest_word(self) -> int:
         words = (word for text in self.texts for word in text.split())
-        longest = max(map(cells.cell_width, words), default=0)
-        return min(self.natural, max(COMFORTABLE, min(longest, LONGEST_WORD)))
+        return max(map(cells.cell_width, words), default=0)
 
     @property
     def wraps(self) -> bool:
@@ -202,11 +211,11 @@ def _broken(heading: str, width: int) -> list[str]:
 
 
 def _squeeze(strips: list[_Strip], kept: list[_Strip], width: int) -> None:
-    """Take what is still too much from these columns, the widest first."""
-    for strip in sorted(strips, key=lambda strip: -strip.width):
-        excess = _needed(kept) - width
-        narrowest = min(strip.width, max(NARROWEST, _heading_width(strip)))
-        strip.width = max(narrowest, strip.width - max(0, excess))
+    """Take what is still too much from these columns, always from the widest."""
+    for _ in range(_needed(kept) - width):
+        wide = [strip for strip in strips if strip.width > strip.narrowest]
+        if wide:
+            max(wide, key=lambda strip: strip.width).width -= 1
 
 
 def _relax(strips: list[_Strip], spare: int) -> None:

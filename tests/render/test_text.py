@@ -138,6 +138,23 @@ def test_a_column_leaves_before_a_word_of_text_breaks() -> None:
     assert "123,456" not in "".join(lines)
 
 
+def test_columns_of_text_share_the_width_and_wrap_between_words() -> None:
+    block = "[1×1, 64; 3×3, 64; 1×1, 256] ×3"
+    columns = (Column("stage", "Stage", "name"), *(Column(key, key) for key in "xyz"))
+    table = Table("t", columns, (Row(("conv2", *[block] * 3)),))
+    for width in (len("Stage") + 3 * len("  [1×1,"), 60, 80):
+        _, heading, rule, *lines = lines_of(table, width)
+        assert max(map(len, (rule, *lines))) <= width
+        assert sorted(" ".join(lines).split()) == sorted(["conv2", *3 * block.split()])
+        first, second, third = (heading.index(key) for key in "xyz")
+        assert abs((third - second) - (second - first)) <= 1
+
+
+def test_a_shape_that_must_break_breaks_between_its_sides() -> None:
+    sides = ["1×512×⌊(H+31)/32⌋×", "⌊(W+31)/32⌋"]
+    assert cells.wrapped("".join(sides), len(sides[0]) + 3) == sides
+
+
 def test_without_color_there_is_no_escape() -> None:
     assert "\x1b" not in terminal(wide())
     painted = terminal(wide(), color=True)

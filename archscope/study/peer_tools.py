@@ -210,7 +210,7 @@ def torchprofile(network: nn.Module, arguments: Arguments) -> Counted:
     from torchprofile import profile_macs
 
     with _scopes(network):
-        nodes: Mapping[Any, int] = profile_macs(network, _positional(arguments), reduction=None)
+        nodes: Any = profile_macs(network, _positional(arguments), reduction=None)
     own: Counter[str] = Counter()
     told: dict[str, Counter[str]] = defaultdict(Counter)
     for node, figure in nodes.items():

@@ -31,10 +31,13 @@ def check_keywords(name: str, constructor: Callable[..., Any], keywords: Iterabl
 def nearest(word: str, known: Iterable[str], otherwise: str) -> str:
     """`did you mean a, b?`, or after `otherwise` the whole list where nothing is near."""
     choices = sorted(set(known))
-    near = difflib.get_close_matches(word, choices, n=3, cutoff=0.6)
-    if near:
-        return f"did you mean {', '.join(near)}?"
-    return f"{otherwise} {', '.join(choices) or 'none'}"
+    return did_you_mean(word, choices) or f"{otherwise} {', '.join(choices) or 'none'}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`did you mean a, b?`, empty where nothing is near."""
+    near = difflib.get_close_matches(word, sorted(set(known)), n=3, cutoff=0.6)
+    return f"did you mean {', '.join(near)}?" if near else ""
 
 
 def accepted_keywords(constructor: Callable[..., Any]) -> frozenset[str] | None:

@@ -17,7 +17,7 @@ from archscope.errors import ArchscopeError
 from archscope.records import InputSpec
 from archscope.resolve import vision
 from archscope.resolve.inputs import parse_input
-from archscope.resolve.signatures import check_keywords, nearest
+from archscope.resolve.signatures import check_keywords, did_you_mean, nearest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -69,11 +69,12 @@ def recipe(name: str, keywords: Mapping[str, Any]) -> Recipe:
         return _from_torchvision(name, keywords)
     if name.endswith(".json"):
         raise ArchscopeError(name, "is a file, and this needs the network itself", "name that")
-    remedy = nearest(name, [*zoo.names(), *vision.names()], "list them with `archscope models`")
     raise ArchscopeError(
-        name, "is no known network", remedy if remedy.startswith("did") else
-        "list the names with `archscope models`, or give path/to/file.py:Class",
-    )  # fmt: skip
+        name,
+        "is no known network",
+        did_you_mean(name, [*zoo.names(), *vision.names()])
+        or "list the names with `archscope models`, or give path/to/file.py:Class",
+    )
 
 
 def _from_zoo(name: str, keywords: Mapping[str, Any]) -> Recipe:

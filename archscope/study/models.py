@@ -9,7 +9,7 @@ from archscope import zoo
 from archscope.errors import ArchscopeError
 from archscope.resolve import published, published_entries, sources, vision
 from archscope.resolve.inputs import parse_input, setting_text
-from archscope.resolve.signatures import nearest
+from archscope.resolve.signatures import did_you_mean
 from archscope.table import Column, Report, Row, Table
 from archscope.units import si
 
@@ -35,6 +35,8 @@ ENTRIES = (
     Column("top5", "Top-5", "percent", priority=2),
 )
 
+LIST_ALL = "list all names with `archscope models`"
+
 
 def models_report(pattern: str = "") -> Report:
     """The card of a network of exactly that name, or the list of those that match."""
@@ -58,7 +60,9 @@ def models_table(pattern: str = "") -> Table:
         known = [*zoo.names(), *vision.names()]
         rows = [_listed(name) for name in _matching(pattern, known)]
     if not rows:
-        raise ArchscopeError(pattern, "no network has such a name", _suggestion(pattern, known))
+        raise ArchscopeError(
+            pattern, "no network has such a name", did_you_mean(pattern, known) or LIST_ALL
+        )
     title = f"{len(rows)} networks" if len(rows) > 1 else "1 network"
     note = "Parameters as published; unknown ones are told by `archscope summary NAME`."
     return Table(title, LISTING, tuple(rows), (note,))
@@ -74,13 +78,8 @@ def model_card(name: str) -> Table:
         return _zoo_card(name)
     if name in vision.names():
         return _torchvision_card(name)
-    remedy = _suggestion(name, [*zoo.names(), *vision.names()])
+    remedy = did_you_mean(name, [*zoo.names(), *vision.names()]) or LIST_ALL
     raise ArchscopeError(name, "is no network of the zoo or of torchvision", remedy)
-
-
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    found = nearest(name, known, "")
-    return found if found.startswith("did") else "list all names with `archscope models`"
 
 
 def _matching(pattern: str, names: Iterable[str]) -> list[str]:

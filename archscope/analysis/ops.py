@@ -125,10 +125,32 @@ def deformable_convolution(x: Sized, weight: Sized, *rest: Any, out: Sized) -> T
 
     Bilinear sampling of every kernel position is elementwise work.
     """
-    batch, _, *positions = out.shape
-    sampled = batch * x.shape[1] * positions[0] * positions[1] * weight.shape[2] * weight.shape[3]
-    product = _convolution_product(tuple(positions), tuple(weight.shape), batch, transposed=False)
-    return Tally(Cost((product,)), sampled + out.numel())
+    product = _sampled_product(x, weight, out)
+    return Tally(Cost((product,)), _samples(x, weight, out) + out.numel())
+
+
+def deformable_convolution_backward(
+    gradient: Sized, x: Sized, weight: Sized, *rest: Any, out: object
+) -> Tally:
+    """Both gradients of the product, whichever is asked for.
+
+    The places are sampled once more, spread over the input, and met along both axes of the offsets.
+    """
+    products = tuple(
+        _sampled_product(x, weight, gradient, role)
+        for role in ("input gradient", "weight gradient")
+    )
+    return Tally(Cost(products), 4 * _samples(x, weight, gradient) + gradient.numel())
+
+
+def _sampled_product(x: Sized, weight: Sized, result: Sized, role: str = "") -> Product:
+    positions, kernel = tuple(result.shape[2:]), tuple(weight.shape)
+    return _convolution_product(positions, kernel, x.shape[0], transposed=False, role=role)
+
+
+def _samples(x: Sized, weight: Sized, result: Sized) -> int:
+    """Every kernel position in every channel of x, for every position of the result."""
+    return prod((*x.shape[:2], *result.shape[2:], *weight.shape[2:]))
 
 
 # Matrix products
@@ -205,6 +227,22 @@ def trilinear(
     return Tally(Cost((_named([f"D_{axis}" for axis in range(dims)], sizes),)))
 
 
+def euclidean_distances(a: Sized, b: Sized, *, out: Sized) -> Tally:
+    """Between rows of a (…, P, D) and b (…, R, D): one product of rows that hold their norms too.
+
+    (−2a, |a|², 1) · (b, 1, |b|²) = |a − b|², then its root.
+    """
+    *leading, rows, columns = out.shape
+    product = _product(B=prod(leading), rows=rows, D_in=a.shape[-1] + 2, D_out=columns)
+    return Tally(Cost((product,)), 3 * a.numel() + 2 * b.numel() + 2 * out.numel())
+
+
+def affine_grid(theta: Sized, size: Sequence[int], align_corners: bool, *, out: Sized) -> Tally:
+    """Every position in homogeneous coordinates by theta (N, D, D + 1) (Jaderberg et al. 2015)."""
+    batch, after, before = theta.shape
+    return Tally(Cost((_product(N=batch, rows=prod(size[2:]), D_in=before, D_out=after),)))
+
+
 # Attention and recurrence, where a backend fuses them
 
 
@@ -275,6 +313,19 @@ def lstm_layer_on_cpu(
     return Tally(Cost(products), elementwise=length * batch * gates)
 
 
+def lstm_layer_on_cpu_backward(
+    x: Sized, weight: Sized, recurrent: Sized, *rest: Any, out: Any, **options: Any
+) -> Tally:
+    """Each product's two gradients, whichever are asked for."""
+    forward = lstm_layer_on_cpu(x, weight, recurrent, out=out)
+    products = (
+        Product(product.factors, f"{product.role}, {side} gradient")
+        for product in forward.cost.products
+        for side in ("input", "weight")
+    )
+    return Tally(Cost(tuple(products)), forward.elementwise)
+
+
 # Elementwise work: one operation an element
 
 
@@ -298,6 +349,26 @@ def window(x: Sized, kernel: Sequence[int], *args: Any, out: Any, **kwargs: Any)
     spatial = len(_first(out).shape) - 2 if len(_first(out).shape) > 2 else len(kernel)
     sides = tuple(kernel) if len(kernel) > 1 else tuple(kernel) * spatial
     return Tally(elementwise=_first(out).numel() * prod(sides))
+
+
+def along_rows(x: Sized, *args: Any, out: Sized, **kwargs: Any) -> Tally:
+    """Distances and inner products of rows: for each result, one operation an element of x's."""
+    return Tally(elementwise=out.numel() * x.shape[-1])
+
+
+def along_rows_backward(gradient: Sized, x: Sized, *args: Any, out: object, **kwargs: Any) -> Tally:
+    """For each incoming gradient, one operation an element of a row of x."""
+    return Tally(elementwise=gradient.numel() * x.shape[-1])
+
+
+def embedding_bag(weight: Sized, indices: Sized, *args: Any, out: object, **kwargs: Any) -> Tally:
+    """Every row that is looked up joins its bag."""
+    return Tally(elementwise=indices.numel() * weight.shape[-1])
+
+
+def ctc_loss(*args: Any, out: Sequence[Sized], **kwargs: Any) -> Tally:
+    """One operation for each label and blank at each time step (Graves et al. 2006, eq. 6, 7)."""
+    return Tally(elementwise=out[1].numel())
 
 
 def free(*args: Any, out: Any, **kwargs: Any) -> Tally:

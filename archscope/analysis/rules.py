@@ -31,8 +31,12 @@ COUNTED: Mapping[str, Rule] = {
     "aten::vdot": ops.dot,
     "aten::addr": ops.addr,
     "aten::_trilinear": ops.trilinear,
+    "aten::_euclidean_dist": ops.euclidean_distances,
+    "aten::affine_grid_generator": ops.affine_grid,
     "aten::mkldnn_rnn_layer": ops.lstm_layer_on_cpu,
+    "aten::mkldnn_rnn_layer_backward": ops.lstm_layer_on_cpu_backward,
     "torchvision::deform_conv2d": ops.deformable_convolution,
+    "torchvision::_deform_conv2d_backward": ops.deformable_convolution_backward,
     **{
         f"aten::_scaled_dot_product_{backend}": ops.attention
         for backend in (
@@ -74,27 +78,37 @@ _WRITTEN = """
     upsample_nearest2d_backward upsample_nearest3d_backward grid_sampler_2d grid_sampler_3d
     grid_sampler_2d_backward grid_sampler_3d_backward embedding_dense_backward embedding_renorm_
     _weight_norm_interface _weight_norm_interface_backward rrelu_with_noise
-    rrelu_with_noise_backward binary_cross_entropy mse_loss smooth_l1_loss huber_loss
-    mse_loss_backward smooth_l1_loss_backward binary_cross_entropy_backward nll_loss_backward
-    nll_loss2d_backward masked_scatter_backward index_add scatter_add scatter_reduce hardswish
-    hardswish_backward hardsigmoid_backward hardtanh_backward leaky_relu_backward elu_backward
-    softplus_backward log_sigmoid_backward log_sigmoid_forward mish_backward col2im im2col
-    fractional_max_pool2d fractional_max_pool3d fractional_max_pool2d_backward masked_fill where
-    lerp addcmul addcdiv floor_divide leaky_relu
+    rrelu_with_noise_backward mse_loss_backward smooth_l1_loss_backward
+    binary_cross_entropy_backward nll_loss_backward nll_loss2d_backward masked_scatter_backward
+    index_add scatter_add scatter_reduce hardswish hardswish_backward hardsigmoid_backward
+    hardtanh_backward leaky_relu_backward elu_backward softplus_backward log_sigmoid_backward
+    log_sigmoid_forward mish_backward col2im im2col fractional_max_pool2d_backward masked_fill
+    where lerp addcmul addcdiv floor_divide leaky_relu glu hardshrink_backward softshrink_backward
+    _upsample_nearest_exact1d_backward _upsample_nearest_exact2d_backward
+    _upsample_nearest_exact3d_backward _upsample_bilinear2d_aa_backward
+    _upsample_bicubic2d_aa_backward _upsample_lanczos2d_aa _upsample_lanczos2d_aa_backward
+    fractional_max_pool3d_backward _embedding_bag_backward _embedding_bag_dense_backward
+    huber_loss_backward soft_margin_loss_backward multi_margin_loss_backward
+    multilabel_margin_loss_backward _ctc_loss_backward _masked_softmax_backward linalg_cross polar
+    index_reduce _unsafe_masked_index_put_accumulate renorm
+    fake_quantize_per_tensor_affine_cachemask fake_quantize_per_channel_affine_cachemask
+    _fake_quantize_per_tensor_affine_cachemask_tensor_qparams _fused_moving_avg_obs_fq_helper
 """
 
 _READ = """
     sum mean var std var_mean std_mean prod amax amin aminmax max min all any norm
     linalg_vector_norm logsumexp argmax argmin nansum median _adaptive_avg_pool2d
     _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d nll_loss_forward
-    nll_loss2d_forward kl_div sort topk kthvalue bincount histc _embedding_bag
-    _embedding_bag_forward_only _unique2 unique_consecutive unique_dim count_nonzero
-    _adaptive_avg_pool1d mode cosine_similarity searchsorted bucketize isin
+    nll_loss2d_forward kl_div sort topk kthvalue bincount histc _unique2 unique_consecutive
+    unique_dim count_nonzero _adaptive_avg_pool1d mode cosine_similarity searchsorted bucketize
+    isin binary_cross_entropy binary_cross_entropy_with_logits mse_loss smooth_l1_loss huber_loss
+    soft_margin_loss multi_margin_loss multilabel_margin_loss_forward nanmedian trace dist _unique
 """
 
 _WINDOW = """
     max_pool2d_with_indices max_pool3d_with_indices avg_pool2d avg_pool3d avg_pool1d max_pool2d
-    mkldnn_max_pool2d quantized_max_pool2d max_pool3d max_pool1d
+    mkldnn_max_pool2d quantized_max_pool2d max_pool3d max_pool1d fractional_max_pool2d
+    fractional_max_pool3d
 """
 
 _FREE = """
@@ -104,7 +118,7 @@ _FREE = """
     transpose_ t_ squeeze_ unsqueeze_ swapaxes_ swapdims_ squeeze_copy arange linspace logspace eye
     scalar_tensor zero lift lift_fresh lift_fresh_copy detach alias index_select gather scatter
     index index_put index_fill _index_put_impl_ _unsafe_index _unsafe_index_put index_copy take
-    put_ repeat repeat_interleave roll flip constant_pad_nd reflection_pad1d reflection_pad2d
+    repeat repeat_interleave roll flip constant_pad_nd reflection_pad1d reflection_pad2d
     reflection_pad3d replication_pad1d replication_pad2d replication_pad3d
     reflection_pad1d_backward reflection_pad2d_backward reflection_pad3d_backward
     replication_pad1d_backward replication_pad2d_backward replication_pad3d_backward pixel_shuffle
@@ -119,7 +133,9 @@ _FREE = """
     _assert_async _assert_tensor_metadata exponential_ geometric_ log_normal_ cauchy_ random
     _nested_tensor_from_mask_left_aligned _has_compatible_shallow_copy_type split_with_sizes_copy
     _pin_memory is_pinned value_selecting_reduction_backward _conj_physical _fused_dropout
-    _values_copy trace_backward block_diag _padded_dense_to_jagged_forward
+    _values_copy trace_backward block_diag _padded_dense_to_jagged_forward resize_as_
+    _pack_padded_sequence rot90 complex put diagonal_copy _efficientzerotensor _unsafe_masked_index
+    _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d
 """
 
 
@@ -131,11 +147,20 @@ ELEMENTWISE: Mapping[str, Rule] = {
     **_named(_WRITTEN, ops.elements_written),
     **_named(_READ, ops.elements_read),
     **_named(_WINDOW, ops.window),
+    **_named("_embedding_bag _embedding_bag_forward_only", ops.embedding_bag),
+    **_named(
+        "_cdist_forward _pdist_forward _embedding_bag_per_sample_weights_backward", ops.along_rows
+    ),
+    **_named("_cdist_backward _pdist_backward", ops.along_rows_backward),
+    **_named("_ctc_loss", ops.ctc_loss),
     "torchvision::roi_align": ops.elements_written,
     "torchvision::roi_pool": ops.elements_written,
     "torchvision::ps_roi_align": ops.elements_written,
     "torchvision::ps_roi_pool": ops.elements_written,
     "torchvision::_roi_align_backward": ops.elements_written,
+    "torchvision::_roi_pool_backward": ops.elements_written,
+    "torchvision::_ps_roi_align_backward": ops.elements_written,
+    "torchvision::_ps_roi_pool_backward": ops.elements_written,
     "torchvision::nms": ops.elements_read,
 }
 

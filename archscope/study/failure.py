@@ -93,7 +93,7 @@ def failure(
         )
     if _in_backward(error):
         return _backward_failure(name, error)
-    if "not defined for sparse tensors" in str(error):
+    if _SPARSE in str(error):
         return ArchscopeError(
             name,
             f"{place_of(error)} makes a sparse tensor, whose work depends on the values it holds",
@@ -109,6 +109,9 @@ def failure(
         remedy,
     )
 
+
+_SPARSE = "not defined for sparse tensors"
+"""What PyTorch says when it is asked for the bytes of one."""
 
 _SPEAKING = (RuntimeError, ValueError, TypeError, AssertionError, NotImplementedError)
 """Exceptions whose text is a sentence; that of others, such as a KeyError's, needs the class."""
@@ -143,6 +146,12 @@ def _backward_failure(name: str, error: BaseException) -> ArchscopeError:
             "--backward",
             f"{operator[1]}::{operator[2]}, an operator of {name}, has no gradient",
             "register one with torch.library.register_autograd, or count the forward pass alone",
+        )
+    if _SPARSE in str(error):
+        return ArchscopeError(
+            "--backward",
+            f"{name} makes a sparse gradient, whose work depends on the values it holds",
+            "build its embeddings with sparse=False to count a dense one",
         )
     return ArchscopeError(
         "--backward",

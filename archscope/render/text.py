@@ -211,11 +211,11 @@ def _broken(heading: str, width: int) -> list[str]:
 
 
 def _squeeze(strips: list[_Strip], kept: list[_Strip], width: int) -> None:
-    """Take what is still too much from these columns, always from the widest."""
+    """Take what is still too much from the widest of these, of equals the one that wraps most."""
     for _ in range(_needed(kept) - width):
         wide = [strip for strip in strips if strip.width > strip.narrowest]
         if wide:
-            max(wide, key=lambda strip: strip.width).width -= 1
+            max(wide, key=lambda strip: (strip.width, strip.natural)).width -= 1
 
 
 def _relax(strips: list[_Strip], spare: int) -> None:

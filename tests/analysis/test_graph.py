@@ -173,6 +173,15 @@ def test_maximum_and_average_pooling_see_the_same():
     assert dilated.size == 9
 
 
+def test_both_nearest_neighbours_see_the_same():
+    exact, floor = (
+        fields_of(nn.Sequential(conv(3), nn.Upsample(scale_factor=2, mode=mode), conv(3)))
+        for mode in ("nearest-exact", "nearest")
+    )
+    assert exact == floor
+    assert (exact[0].size, exact[0].stride) == (4, 0.5)
+
+
 @pytest.mark.parametrize("group", ["published", "stride_in_3x3"])
 def test_the_fields_of_published_networks(group):
     for name, (layer, size) in REFERENCE[group].items():

@@ -141,3 +141,23 @@ class Stateful(nn.Module):
         x = self.drop(self.norm(x.transpose(1, 2)).transpose(1, 2))
         torch.randn(2)
         return self.rnn(x)[0]
+
+
+def tripling(namespace: str) -> str:
+    """Source of a network with an operator of its own, which no formula answers for."""
+    return f"""
+import torch
+from torch import nn
+
+library = torch.library.Library("{namespace}", "DEF")
+library.define("tripled(Tensor x) -> Tensor")
+library.impl("tripled", lambda x: x * 3, "CompositeExplicitAutograd")
+
+class Tripling(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return torch.ops.{namespace}.tripled(self.fc(x))
+"""

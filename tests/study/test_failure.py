@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import archscope
 from archscope.cli import run
 from tests.analysis.test_borrow import portrait, same
+from tests.networks import tripling
 
 
 def refusal(network: Any, input: Any = "4", **options: Any) -> str:
@@ -274,29 +275,11 @@ def test_an_exception_keeps_its_class_where_its_text_says_little(
     assert told in refusal(Raising())
 
 
-LIBRARY = """
-import torch
-from torch import nn
-
-library = torch.library.Library("{namespace}", "DEF")
-library.define("tripled(Tensor x) -> Tensor")
-library.impl("tripled", lambda x: x * 3, "CompositeExplicitAutograd")
-
-class Tripling(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.fc = nn.Linear(4, 4)
-
-    def forward(self, x):
-        return torch.ops.{namespace}.tripled(self.fc(x))
-"""
-
-
 def test_torch_s_advice_to_the_author_of_an_operator_is_not_repeated(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Warnings are errors here, so the first run would raise without this."""
-    (tmp_path / "op.py").write_text(LIBRARY.format(namespace="failure_tests_advice"))
+    (tmp_path / "op.py").write_text(tripling("failure_tests_advice"))
     budget = tmp_path / "budget.toml"
     budget.write_text('[[budget]]\nmodel = "op.py:Tripling"\ninput = "4"\nmax_memory = "1GiB"\n')
     assert run(["verify", f"{tmp_path}/op.py:Tripling", "--input", "4"]) == 0

@@ -177,10 +177,11 @@ def explain(model: Any, *layers: str, input: Any = None, **constructor_keywords:
     Raises:
         ArchscopeError: the network cannot be counted, or no layer has such a name.
     """
-    from archscope.study import explain as study
+    from archscope.study.analyse import analyse_both_passes
+    from archscope.study.explain import explain_report
 
-    analysis = study.count(model, input=input, keywords=constructor_keywords)
-    return Result(study.explain_report(analysis, layers))
+    analysis = analyse_both_passes(model, input=input, keywords=constructor_keywords)
+    return Result(explain_report(analysis, layers))
 
 
 def formula(model: Any, input: str | None = None, **constructor_keywords: Any) -> Found:
@@ -223,10 +224,14 @@ def memory(
     Raises:
         ArchscopeError: the network cannot be run.
     """
-    from archscope.study.memory import memory_report, predict
+    from archscope.study.memory import Setting, memory_report, predict
 
     predicted = predict(
-        model, input=input, batch=batch, optimizer=optimizer, keywords=constructor_keywords
+        model,
+        Setting(optimizer=optimizer),
+        input=input,
+        batch=batch,
+        keywords=constructor_keywords,
     )
     return Found(predicted, memory_report(predicted))
 

@@ -10,12 +10,14 @@ class ArchscopeError(Exception):
         argument: what the user gave, as they would recognise it (`--input`, `resnet5`, `run.json`).
         problem: what is wrong with it.
         remedy: what to do instead.
+        example: an option that would do, such as `--input 3x224x224`, where the remedy is one.
     """
 
-    def __init__(self, argument: str, problem: str, remedy: str = "") -> None:
+    def __init__(self, argument: str, problem: str, remedy: str = "", example: str = "") -> None:
         self.argument = argument
         self.problem = problem
         self.remedy = remedy
+        self.example = example
         text = f"{argument}: {problem}" + (f"; {remedy}" if remedy else "")
         super().__init__(" ".join(text.split()))
 
@@ -29,6 +31,10 @@ class NetworkError(ArchscopeError):
     def named(self, name: str, remedy: str = "") -> ArchscopeError:
         """The same under the network's name, with the remedy that the command offers, if any."""
         return ArchscopeError(name, self.problem, remedy or self.remedy)
+
+
+class BackwardError(ArchscopeError):
+    """A network that has no backward pass, or one that fails; its forward pass runs."""
 
 
 class UnknownCostError(ArchscopeError):

@@ -31,9 +31,9 @@ def measure(name: str) -> str:
 
     imported = time.perf_counter()
     before = peak_bytes()
-    from archscope.study.analyse import find
     from archscope.study.call import network_call
     from archscope.study.formula import formula
+    from archscope.study.subject import find
     from archscope.study.trial import Trial
 
     building = time.perf_counter()

@@ -43,8 +43,8 @@ def measure(name: str) -> str:
 
     from archscope.analysis import borrow, memory, trace
     from archscope.measure.step import Loss
-    from archscope.study.analyse import find
     from archscope.study.call import network_call
+    from archscope.study.subject import find
 
     imported = peak_bytes()
     subject = find(name, {})

@@ -181,7 +181,6 @@ def test_with_storage_is_the_same_network_initialised_alike_each_time() -> None:
     before = surroundings()
     first, second = found.with_storage(), found.with_storage()
     assert surroundings() == before
-    assert not first.training
     assert first.fc.weight.std() > 0
     assert all(
         torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True)

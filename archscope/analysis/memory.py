@@ -103,10 +103,7 @@ class _Follower(trace.Observer):  # type: ignore[no-untyped-call]
 
     def follow(self, tensor: Tensor, kind: str) -> bool:
         """Count a tensor's storage until it is freed; `False` where it counts already."""
-        try:
-            storage = tensor.untyped_storage()
-        except NotImplementedError:  # sparse tensors have none
-            return False
+        storage = tensor.untyped_storage()
         key = storage._cdata
         size = storage.nbytes()
         if key in self.alive or size == 0:

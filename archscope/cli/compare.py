@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archscope.cli.options import (
-    batch_size,
+    batch_number_option,
     input_option,
     output_option,
     set_option,
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from archscope.records import Profile
     from archscope.study.compare import Layout
     from archscope.study.match import Quantity
+    from archscope.study.recall import Saved
     from archscope.table import Table
 
 
 @click.command()
 @click.argument("models", nargs=-1, required=True)
 @input_option
-@click.option("--batch", metavar="N", help="Batch size (1 by default, 8 with --time).")
+@batch_number_option("1 by default, 8 with --time")
 @set_option
 @click.option(
     "--layout",
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 @strict_option
 @output_option
 def command(
-    models: tuple[str, ...], input_text: str | None, batch: str | None, settings: tuple[str, ...],
+    models: tuple[str, ...], input_text: str | None, batch: int | None, settings: tuple[str, ...],
     layout: Layout, quantity: Quantity | None, keyword: str | None, timed: bool,
     device: str | None, strict: bool, outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
@@ -70,19 +71,21 @@ def command(
     from archscope.resolve import parse_settings
     from archscope.study.analyse import require_complete
     from archscope.study.compare import compare_report, contenders, matched
+    from archscope.study.recall import saved
 
     given = parse_settings(settings)
-    keywords = [{} if name.endswith(".json") else dict(given) for name in models]
-    size = batch_size(batch)
+    chosen: list[Any] = [saved(name) or name for name in models]
+    keywords = [dict(given) if isinstance(model, str) else {} for model in chosen]
     first: tuple[Table, ...] = ()
     if quantity is not None:
-        keywords, table = matched(models, quantity, keyword, keywords, input=input_text, batch=size)
+        keywords, table = matched(
+            chosen, quantity, keyword, keywords, input=input_text, batch=batch
+        )
         first = (table,)
-    chosen: Sequence[Any] = models
     if timed:
-        chosen = _measured(models, device, input_text, size, keywords)
+        chosen = _measured(chosen, device, input_text, batch, keywords)
         keywords = [{} for _ in models]
-    found = contenders(chosen, input=input_text, batch=size, keywords=keywords)
+    found = contenders(chosen, input=input_text, batch=batch, keywords=keywords)
     emit(compare_report(found, layout=layout, first=first), outputs)
     if strict:
         for contender in found:
@@ -90,28 +93,25 @@ def command(
 
 
 def _measured(
-    models: Sequence[str],
+    models: Sequence[str | Saved],
     device: str | None,
     input_text: str | None,
-    batch: int | str | None,
+    batch: int | None,
     keywords: Sequence[dict[str, Any]],
-) -> list[str | Profile]:
+) -> list[Saved | Profile]:
     """A Profile of each named model; saved records stay what they are."""
-    from archscope.errors import ArchscopeError
     from archscope.measure import device as devices
     from archscope.measure.session import Plan
     from archscope.measure.step import Settings
     from archscope.study import kept
     from archscope.study.measured import profile
 
-    if isinstance(batch, str):
-        raise ArchscopeError(f"--batch {batch}", "is no number to measure at", "give one like 8")
     name = device or devices.best()
     devices.find(name)
     plan = Plan(Settings(device=name), roofs=kept.roofs())
-    records: list[str | Profile] = []
+    records: list[Saved | Profile] = []
     for model, given in zip(models, keywords, strict=True):
-        if model.endswith(".json"):
+        if not isinstance(model, str):
             records.append(model)
             continue
         click.echo(f"measuring {model}", err=True)

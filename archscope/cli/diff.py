@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import click
 
-from archscope.cli.options import batch_option, batch_size, input_option, output_option
+from archscope.cli.options import batch_option, input_option, output_option
 
 
 @click.command()
 @click.argument("old")
 @click.argument("new")
 @input_option
-@batch_option
+@batch_option()
 @output_option
 def command(
-    old: str, new: str, input_text: str | None, batch: str | None, outputs: tuple[str, ...]
+    old: str, new: str, input_text: str | None, batch: int | str | None, outputs: tuple[str, ...]
 ) -> None:
     """What changed from OLD to NEW, layer by layer.
 
@@ -27,5 +27,5 @@ def command(
     from archscope.study.diff import counted, diff_report
 
     check_outputs(outputs)
-    pair = counted(old, new, input=input_text, batch=batch_size(batch))
+    pair = counted(old, new, input=input_text, batch=batch)
     emit(diff_report(*pair), outputs)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import click
 
-from archscope.cli.options import batch_size, model_argument, network_options, output_option
+from archscope.cli.options import model_argument, network_number_options, output_option
 
 
 @click.command()
 @model_argument
 @click.argument("layers", nargs=-1, metavar="[LAYER]...")
-@network_options
+@network_number_options
 @output_option
 def command(
-    model: str, layers: tuple[str, ...], input_text: str | None, batch: str | None,
+    model: str, layers: tuple[str, ...], input_text: str | None, batch: int | None,
     settings: tuple[str, ...], outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """The arithmetic of the layers of MODEL, with the numbers in place.
@@ -24,9 +24,10 @@ def command(
 
     check_outputs(outputs)
     from archscope.resolve import parse_settings
-    from archscope.study.explain import count, explain_report
+    from archscope.study.analyse import analyse_both_passes
+    from archscope.study.explain import explain_report
 
-    analysis = count(
-        model, input=input_text, batch=batch_size(batch), keywords=parse_settings(settings)
+    analysis = analyse_both_passes(
+        model, input=input_text, batch=batch, keywords=parse_settings(settings)
     )
     emit(explain_report(analysis, layers), outputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from archscope.cli.options import batch_size, model_argument, network_options, output_option
+from archscope.cli.options import model_argument, network_options, output_option
 
 
 @click.command()
@@ -12,7 +12,7 @@ from archscope.cli.options import batch_size, model_argument, network_options, o
 @network_options
 @output_option
 def command(
-    model: str, input_text: str | None, batch: str | None, settings: tuple[str, ...],
+    model: str, input_text: str | None, batch: int | str | None, settings: tuple[str, ...],
     outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Totals and layers of MODEL as closed forms in the sizes left free.
@@ -29,5 +29,10 @@ def command(
     from archscope.study.recall import recalled
 
     asked = recalled(model, parse_settings(settings))
-    found = formula(asked.model, input=input_text, batch=batch_size(batch), keywords=asked.keywords)
+    found = formula(
+        asked.found or asked.model,
+        input=input_text,
+        batch=batch,
+        keywords=asked.keywords,
+    )
     emit(formula_report(found), outputs)

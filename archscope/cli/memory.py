@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from archscope.cli.options import batch_size, model_argument, network_options, output_option
+from archscope.cli.options import model_argument, network_number_options, output_option
 
 
 @click.command()
 @model_argument
-@network_options
+@network_number_options
 @click.option("--inference", is_flag=True, help="A forward pass that keeps nothing for backward.")
 @click.option(
     "--optimizer", default="sgd", metavar="NAME", help="sgd (default), momentum, adam or adamw."
@@ -28,7 +28,7 @@ from archscope.cli.options import batch_size, model_argument, network_options, o
 @click.option("--fit", metavar="BYTES", help="Find the largest batch within 24GiB.")
 @output_option
 def command(
-    model: str, input_text: str | None, batch: str | None, settings: tuple[str, ...],
+    model: str, input_text: str | None, batch: int | None, settings: tuple[str, ...],
     inference: bool, optimizer: str, dtype: str, master_weights: bool, train_only: str | None,
     fit: str | None, outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
@@ -40,28 +40,23 @@ def command(
     from archscope.records import MemoryPrediction
     from archscope.resolve import parse_settings
     from archscope.study.memory import Setting, largest_batch, memory_report, predict
-    from archscope.study.recall import recalled, shown_again
+    from archscope.study.recall import recalled, saved
     from archscope.units import parse_bytes
 
-    saved = shown_again(MemoryPrediction, model)
-    if saved is not None and not (input_text or batch or settings or train_only or fit):
-        emit(memory_report(saved), outputs)
+    record = saved(model)
+    anew = input_text or batch or settings or train_only or fit
+    if record is not None and isinstance(record.record, MemoryPrediction) and not anew:
+        emit(memory_report(record.record), outputs)
         return
     mode: Any = "inference" if inference else "training"
-    asked = recalled(model, parse_settings(settings), input_text)
+    setting = Setting(mode, optimizer, dtype, master_weights, train_only)
+    asked = recalled(record or model, parse_settings(settings), input_text, batch)
     if fit is None:
-        size = asked.batch if batch is None else batch_size(batch)
-        if isinstance(size, str):
-            raise ArchscopeError(f"--batch {size}", "is a symbol", "give a number")
         prediction = predict(
             asked.model,
+            setting,
             input=asked.input,
-            batch=size,
-            mode=mode,
-            optimizer=optimizer,
-            dtype=dtype,
-            master_weights=master_weights,
-            train_only=train_only,
+            batch=asked.batch,
             keywords=asked.keywords,
         )
         emit(memory_report(prediction), outputs)
@@ -69,8 +64,7 @@ def command(
     if batch is not None:
         raise ArchscopeError("--batch", "is what --fit looks for", "give one of the two")
     budget = parse_bytes(fit, "--fit")
-    setting = Setting(mode, optimizer, dtype, master_weights, train_only)
     prediction = largest_batch(
-        asked.model, budget, input=asked.input, setting=setting, keywords=asked.keywords
+        asked.model, budget, setting, input=asked.input, keywords=asked.keywords
     )
     emit(memory_report(prediction, budget_bytes=budget), outputs)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from archscope.records import Dim
     from archscope.study.journal import Journal
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -21,7 +22,6 @@ input_option = click.option(
     metavar="SPEC",
     help="Input without the batch: 3x224x224, ids=128:int64, several by commas.",
 )
-batch_option = click.option("--batch", metavar="N", help="Batch size (1 by default).")
 set_option = click.option(
     "--set",
     "settings",
@@ -40,13 +40,6 @@ output_option = click.option(
 strict_option = click.option(
     "--strict", is_flag=True, help="Exit 1 when an operator has no formula."
 )
-
-
-def network_options(command: Decorated) -> Decorated:
-    """`--input`, `--batch` and `--set`: which network, on what."""
-    for option in (set_option, batch_option, input_option):
-        command = option(command)
-    return command
 
 
 @contextmanager
@@ -69,14 +62,42 @@ def resumable(
             raise
 
 
-def batch_size(text: str | None) -> int | str | None:
-    """Read `--batch`: a whole number, or a symbol where a formula is asked for.
-
-    Raises:
-        ArchscopeError: the text is neither.
-    """
+def _size(context: click.Context, option: click.Parameter, text: str | None) -> Dim | None:
     if text is None:
         return None
     from archscope.resolve import parse_input
 
     return parse_input("1", text).batch if not text.isdecimal() or int(text) < 1 else int(text)
+
+
+def _number(context: click.Context, option: click.Parameter, text: str | None) -> int | None:
+    size = _size(context, option, text)
+    if isinstance(size, str):
+        from archscope.errors import ArchscopeError
+
+        raise ArchscopeError(
+            f"--batch {size}",
+            "is a symbol where a number is needed",
+            "give a number, or ask archscope formula",
+        )
+    return size
+
+
+def batch_option(default: str = "1 by default") -> Callable[[Decorated], Decorated]:
+    """`--batch`: a number, or a symbol where a formula is asked for."""
+    return click.option("--batch", metavar="N", callback=_size, help=f"Batch size ({default}).")
+
+
+def batch_number_option(default: str = "1 by default") -> Callable[[Decorated], Decorated]:
+    """`--batch` of a command that needs a number; a symbol is refused before any work."""
+    return click.option("--batch", metavar="N", callback=_number, help=f"Batch size ({default}).")
+
+
+def network_options(command: Decorated) -> Decorated:
+    """`--input`, `--batch` and `--set`: which network, on what."""
+    return input_option(batch_option()(set_option(command)))
+
+
+def network_number_options(command: Decorated) -> Decorated:
+    """The same for a command that needs a number for the batch."""
+    return input_option(batch_number_option()(set_option(command)))

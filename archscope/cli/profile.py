@@ -88,9 +88,10 @@ def command(
         _check_heard(every - set(UNHEARD_BY_MAX_BATCH), "--max-batch", "leave out one")
     if all_reports:
         _check_heard(HEARD_BY_ALL_REPORTS, "--all-reports", "leave out one")
-    from archscope.study.recall import recalled, saved_profiles
+    from archscope.study.recall import recalled, saved
 
-    again = () if model is None else saved_profiles(model)
+    record = saved(model)
+    again = () if record is None else record.profiles
     if again and not (input_text or settings or sizes or max_batch):
         shown = f"{model}, a profile that is shown as it was measured"
         _check_heard(HEARD_BY_A_FILE, shown, "name the network to measure it anew")
@@ -102,7 +103,7 @@ def command(
     if model is None:
         _measure_reports(plan)
         return
-    asked = recalled(model, parse_settings(settings), input_text)
+    asked = recalled(record or model, parse_settings(settings), input_text)
     if max_batch:
         _largest(asked.model, plan, asked.input, asked.keywords)
         return

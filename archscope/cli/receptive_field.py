@@ -28,5 +28,7 @@ def command(
     from archscope.study.receptive_field import fields_report, receptive_fields
 
     asked = recalled(model, parse_settings(settings), input_text)
-    network = receptive_fields(asked.model, input=asked.input, keywords=asked.keywords)
+    network = receptive_fields(
+        asked.found or asked.model, input=asked.input, keywords=asked.keywords
+    )
     emit(fields_report(network, pattern), outputs)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import click
 
-from archscope.cli.options import batch_size, input_option, output_option, set_option
+from archscope.cli.options import batch_number_option, input_option, output_option, set_option
 
 
 @click.command()
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @input_option
-@click.option("--batch", metavar="N", help="Batch size (8 by default).")
+@batch_number_option("8 by default")
 @set_option
 @click.option(
     "--layers", "pattern", metavar="PATTERN", help="Layers to show, by name or kind: 'layer1.*'."
 )
 @output_option
 def command(
-    models: tuple[str, ...], input_text: str | None, batch: str | None,
+    models: tuple[str, ...], input_text: str | None, batch: int | None,
     settings: tuple[str, ...], pattern: str | None, outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Activation and gradient statistics of each MODEL by depth, at initialisation.
@@ -28,12 +28,8 @@ def command(
     from archscope.cli.output import check_outputs, emit
 
     check_outputs(outputs)
-    from archscope.errors import ArchscopeError
     from archscope.resolve import parse_settings
     from archscope.study.signal import signal, signal_report
 
-    size = batch_size(batch)
-    if isinstance(size, str):
-        raise ArchscopeError(f"--batch {size}", "is a symbol", "give a number")
-    record = signal(models, input=input_text, batch=size, keywords=parse_settings(settings))
+    record = signal(models, input=input_text, batch=batch, keywords=parse_settings(settings))
     emit(signal_report(record, pattern), outputs)

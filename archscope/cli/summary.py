@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from archscope.cli.options import (
-    batch_size,
     model_argument,
     network_options,
     output_option,
@@ -30,7 +29,7 @@ from archscope.cli.options import (
 @strict_option
 @output_option
 def command(
-    model: str, input_text: str | None, batch: str | None, settings: tuple[str, ...],
+    model: str, input_text: str | None, batch: int | str | None, settings: tuple[str, ...],
     backward: bool, train: bool, train_only: str | None, depth: int | None, unfold: bool,
     columns: str | None, sort: str, strict: bool, outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
@@ -40,12 +39,14 @@ def command(
     check_outputs(outputs)
     from archscope.resolve import parse_settings
     from archscope.study.analyse import analyse, require_complete
+    from archscope.study.recall import saved
     from archscope.study.summary import summary_report
 
+    source = saved(model) or model
     analysis = analyse(
-        model,
+        source,
         input=input_text,
-        batch=batch_size(batch),
+        batch=batch,
         backward=backward or train_only is not None,
         train=train,
         train_only=train_only,
@@ -55,7 +56,7 @@ def command(
     if keys and "receptive_field" in keys:
         from archscope.study.receptive_field import add_fields
 
-        analysis = add_fields(analysis, model, input=input_text, keywords=parse_settings(settings))
+        analysis = add_fields(analysis, source, input=input_text, keywords=parse_settings(settings))
     report = summary_report(analysis, depth=depth, unfold=unfold, columns=keys, sort=sort)
     emit(report, outputs)
     if strict:

@@ -9,13 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archscope.cli.options import (
-    batch_size,
-    model_argument,
-    network_options,
-    output_option,
-    resumable,
-)
+from archscope.cli.options import model_argument, network_options, output_option, resumable
 
 if TYPE_CHECKING:
     from archscope.study.sweep import Grid, Outcome
@@ -36,7 +30,7 @@ FEW_POINTS = 8
 @click.option("--resume", is_flag=True, help="Take up the journal of an interrupted run.")
 @output_option
 def command(
-    model: str, axes: tuple[str, ...], input_text: str | None, batch: str | None,
+    model: str, axes: tuple[str, ...], input_text: str | None, batch: int | str | None,
     settings: tuple[str, ...], backward: bool, jobs: int | None, journal_path: str | None,
     resume: bool, outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
@@ -58,7 +52,7 @@ def command(
     from archscope.study.recall import recalled
     from archscope.study.sweep import Grid, parse_axes, sweep_report
 
-    asked = recalled(model, parse_settings(settings), input_text, batch_size(batch))
+    asked = recalled(model, parse_settings(settings), input_text, batch)
     grid = Grid(
         asked.model,
         parse_axes(axes),

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archscope.cli.options import batch_size, network_options, output_option
+from archscope.cli.options import network_options, output_option
 
 if TYPE_CHECKING:
-    from archscope.records import Dim, Profile
+    from archscope.records import Profile
     from archscope.study.groups import GroupSweep
 
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @output_option
 def command(
     groups: str, base: str, by: str | None, equal: tuple[str, ...], input_text: str | None,
-    batch: str | None, settings: tuple[str, ...], profiles: tuple[str, ...],
+    batch: int | str | None, settings: tuple[str, ...], profiles: tuple[str, ...],
     outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Count a network for each number of GROUPS, such as 1,2,4,8,32.
@@ -48,7 +48,7 @@ def command(
     from archscope.study.recall import recalled
 
     counts = parse_groups(groups)
-    asked = recalled(base, parse_settings(settings), input_text, batch_size(batch))
+    asked = recalled(base, parse_settings(settings), input_text, batch)
     measured = [_profile(path, asked.batch) for path in profiles]
     sweep = sweep_groups(
         counts,
@@ -87,7 +87,7 @@ def _unused_notes(
     return notes
 
 
-def _profile(path: str, batch: Dim | None) -> Profile:
+def _profile(path: str, batch: int | str | None) -> Profile:
     from archscope import archive
     from archscope.errors import ArchscopeError
     from archscope.records import BatchSweep, Profile

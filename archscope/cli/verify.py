@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archscope.cli.options import batch_size, network_options, output_option, resumable
+from archscope.cli.options import network_number_options, output_option, resumable
 
 if TYPE_CHECKING:
     from archscope.study.verification import Verification
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("models", nargs=-1)
-@network_options
+@network_number_options
 @click.option("--all", "every", is_flag=True, help="Every network of torchvision and timm.")
 @click.option("--journal", "journal_path", metavar="FILE", help="Where finished ones are kept.")
 @click.option("--resume", is_flag=True, help="Take up the journal of an interrupted --all.")
 @click.option("--save", metavar="FILE", help="Keep every figure as JSON for archscope report.")
 @output_option
 def command(
-    models: tuple[str, ...], input_text: str | None, batch: str | None, settings: tuple[str, ...],
+    models: tuple[str, ...], input_text: str | None, batch: int | None, settings: tuple[str, ...],
     every: bool, journal_path: str | None, resume: bool, save: str | None,
     outputs: tuple[str, ...],
 ) -> int:  # fmt: skip
@@ -62,7 +62,7 @@ def command(
         found, failures = _every(journal_path, resume)
         report = overview_report(found, failures)
     else:
-        keywords, size = parse_settings(settings), batch_size(batch)
+        keywords, size = parse_settings(settings), batch
         asked = [recalled(model, keywords, input_text, size) for model in models]
         found = [
             verify.verify(ask.model, input=ask.input, batch=ask.batch, keywords=ask.keywords)

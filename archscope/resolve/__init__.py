@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -21,18 +21,26 @@ from archscope.records import InputSpec
 from archscope.resolve.inputs import parse_input, parse_settings, setting_text
 from archscope.resolve.published import published, published_entries
 from archscope.resolve.sources import described, recipe
-from archscope.resolve.storage import build, build_with_storage, weightless, weightless_copy
+from archscope.resolve.storage import (
+    build,
+    build_unmoved,
+    build_with_storage,
+    weightless,
+    weightless_copy,
+)
 
 if TYPE_CHECKING:
     from torch import nn
 
 __all__ = [
     "Network",
+    "constructed",
     "network",
     "parse_input",
     "parse_settings",
     "published",
     "published_entries",
+    "versions",
     "weightless",
     "weightless_copy",
 ]
@@ -40,12 +48,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Network:
-    """A named network, ready to be counted.
+    """A network that was built to be counted.
 
     Args:
         name: as the user gave it.
-        source: `archscope zoo`, `torchvision`, `timm`, `file path` or `package`.
-        module: in eval mode, every parameter and buffer on the meta device.
+        source: `archscope zoo`, `torchvision`, `timm`, `file path`, `package` or `constructor`.
+        module: by name, in eval mode with every parameter and buffer on the meta device.
         input: default input at batch 1; `None` where nobody says what the network takes.
         keywords: constructor keywords given by the user, as text.
         versions: of archscope, torch and the library that the network comes from.
@@ -81,7 +89,6 @@ def network(name: str, /, **keywords: Any) -> Network:
         ArchscopeError: an unknown name or keyword, a file that cannot be imported, or a
             constructor that raises.
     """
-    import torch
     from torch import nn
 
     found = recipe(name, keywords)
@@ -91,18 +98,43 @@ def network(name: str, /, **keywords: Any) -> Network:
     else:
         construct = functools.partial(_network_of, name, found.construct)
         module = _built(name, build, construct)
-    versions = [("archscope", archscope.__version__), ("torch", str(torch.__version__))]
-    versions += [(library, _version(library)) for library in found.libraries]
     return Network(
         name=name,
         source=found.source,
         module=module,
         input=found.default_input(module),
-        keywords=tuple((key, setting_text(value)) for key, value in keywords.items()),
-        versions=tuple(versions),
+        keywords=_as_text(keywords),
+        versions=versions(*found.libraries),
         notes=found.notes,
         _construct=construct,
     )
+
+
+def constructed(factory: Callable[..., object], keywords: Mapping[str, Any]) -> Network:
+    """Build a network with a class or function of the caller's.
+
+    The caller may hold the network too, so it stays in its mode, and what was built before stays
+    where it is.
+
+    Raises:
+        ArchscopeError: it raises, or makes something else.
+    """
+    name = getattr(factory, "__name__", type(factory).__name__)
+    construct = functools.partial(_network_of, name, functools.partial(factory, **keywords))
+    return Network(
+        name=name,
+        source="constructor",
+        module=_built(name, build_unmoved, construct),
+        input=None,
+        keywords=_as_text(keywords),
+        versions=versions(),
+        notes=(),
+        _construct=construct,
+    )
+
+
+def _as_text(keywords: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((key, setting_text(value)) for key, value in keywords.items())
 
 
 def _network_of(name: str, construct: Callable[[], object]) -> nn.Module:
@@ -138,6 +170,14 @@ def _built(
         if re.search(r"missing \d+ required", str(error)):
             remedy = "give them by --set NAME=VALUE"
         raise ArchscopeError(name, f"its constructor raises {described(error)}", remedy) from error
+
+
+def versions(*libraries: str) -> tuple[tuple[str, str], ...]:
+    """Of archscope, torch and these: what decides how a network is built and counted."""
+    import torch
+
+    own = (("archscope", archscope.__version__), ("torch", str(torch.__version__)))
+    return (*own, *((library, _version(library)) for library in libraries))
 
 
 @functools.cache

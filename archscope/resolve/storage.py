@@ -48,8 +48,20 @@ def weightless() -> Iterator[None]:
 def build(construct: Callable[[], nn.Module]) -> nn.Module:
     """Call a constructor and return its network in eval mode, without storage.
 
+    Raises:
+        Exception: as `build_unmoved`.
+    """
+    with collector_paused():
+        module = build_unmoved(construct)
+        _move(module)
+        return module.eval()
+
+
+def build_unmoved(construct: Callable[[], nn.Module]) -> nn.Module:
+    """Call a constructor and return its network as it is, without storage where it is new.
+
     A constructor that computes with its parameters (or runs them) fails on the meta device; it is
-    called again with real storage that nothing initialises, and the result then moves to meta.
+    called again with real storage that nothing initialises.
     Random number generators are left as they were.
 
     Raises:
@@ -58,18 +70,16 @@ def build(construct: Callable[[], nn.Module]) -> nn.Module:
     with _generators_kept(), collector_paused():
         try:
             with weightless():
-                module = construct()
+                return construct()
         except ArchscopeError:
             raise
         except Exception:
             with _uninitialised():
-                module = construct()
-        _move(module)
-        return module.eval()
+                return construct()
 
 
 def build_with_storage(construct: Callable[[], nn.Module]) -> nn.Module:
-    """Call a constructor as anyone would, on the CPU under a fixed seed; eval mode.
+    """Call a constructor as anyone would, on the CPU under a fixed seed.
 
     Random number generators are left as they were.
     """
@@ -78,7 +88,7 @@ def build_with_storage(construct: Callable[[], nn.Module]) -> nn.Module:
     with _generators_kept(), torch.device("cpu"):
         random.seed(SEED)
         torch.default_generator.manual_seed(SEED)
-        return construct().eval()
+        return construct()
 
 
 def weightless_copy(module: nn.Module) -> nn.Module:

@@ -1,15 +1,13 @@
-"""Whatever the user names → Analysis: a name, a file, a module, a class, or a saved record."""
+"""A network, or the saved record in its place → Analysis."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from archscope import archive
-from archscope.errors import ArchscopeError, UnknownCostError, first_line
-from archscope.records import Analysis, BatchSweep, Coverage, Dim, InputSpec, Layer, Profile
+from archscope.errors import ArchscopeError, BackwardError, UnknownCostError
+from archscope.records import Analysis, Coverage, Dim, Layer
 from archscope.study import lower_bound
 from archscope.study.failure import (
     depends_on_values,
@@ -17,7 +15,8 @@ from archscope.study.failure import (
     place_of,
     without_torch_s_advice,
 )
-from archscope.study.recall import at_batch
+from archscope.study.recall import saved
+from archscope.study.subject import Subject, find
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,31 +25,6 @@ if TYPE_CHECKING:
     from archscope.study.call import NetworkCall
 
 Ran = TypeVar("Ran")
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A network ready to be counted.
-
-    Args:
-        name: as the user gave it.
-        module: the network, with or without storage.
-        default_input: what it is called with when the user says nothing.
-        rebuild: the same network with values, for control flow that depends on them.
-        keywords: constructor keywords given by the user, as text.
-        versions: of every library that decides the answer.
-        notes: sentences a reader must know.
-        private: nobody else has the module, so it need not be handed back as it was.
-    """
-
-    name: str
-    module: nn.Module
-    default_input: InputSpec | None
-    rebuild: Callable[[], nn.Module] | None
-    keywords: tuple[tuple[str, str], ...] = ()
-    versions: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
-    private: bool = False
 
 
 def analyse(
@@ -79,11 +53,16 @@ def analyse(
     Raises:
         ArchscopeError: the model cannot be found, built, or run on this input.
     """
-    record = saved_record(model, batch)
+    record = saved(model)
     if record is not None:
-        rebatched = batch is not None and batch != record.input.batch
-        changed = bool(input or keywords or train_only) or rebatched
-        return _usable(record, str(model), backward, changed)
+        rebatched = batch is not None and batch != record.at(batch).input.batch
+        if input is not None or keywords or train_only or rebatched:
+            raise ArchscopeError(
+                record.name,
+                "a saved record cannot be counted anew",
+                "name the network itself to change it",
+            )
+        return record.count(batch, backward)
     from archscope.resolve.storage import collector_paused
     from archscope.study import kept
 
@@ -97,6 +76,27 @@ def analyse(
             return _analysed(model, **arguments)
 
     return kept.record("analysis", model, arguments, compute)
+
+
+def analyse_both_passes(model: Any, **options: Any) -> Analysis:
+    """Count a network forward and, where it has a backward pass, backward; else a note says why.
+
+    Args:
+        model: as for `analyse`; a saved record is taken as it is.
+        options: of `analyse`.
+
+    Raises:
+        ArchscopeError: as `analyse`.
+    """
+    record = saved(model)
+    if record is not None:
+        return analyse(record, **options)
+    try:
+        return analyse(model, backward=True, **options)
+    except BackwardError as error:
+        note = f"No backward pass is counted: it {error.problem}."
+    analysis = analyse(model, **options)
+    return replace(analysis, notes=(*analysis.notes, note))
 
 
 def _analysed(
@@ -131,43 +131,6 @@ def _analysed(
     )
 
 
-def saved_record(model: Any, batch: Dim | None = None) -> Analysis | Profile | None:
-    """The record behind a path to a JSON file, `None` for anything that is no such path.
-
-    Args:
-        model: as for `analyse`.
-        batch: which Profile of a file with several is meant.
-
-    Raises:
-        ArchscopeError: the file holds no record of one network, or none at this batch.
-    """
-    if isinstance(model, (Analysis, Profile)):
-        return model
-    if isinstance(model, (str, Path)) and str(model).endswith(".json"):
-        record = archive.load(model)
-        if isinstance(record, BatchSweep):
-            return at_batch(record, batch, str(model))
-        if isinstance(record, (Analysis, Profile)):
-            return record
-        raise ArchscopeError(str(model), "holds no count", "name the network itself")
-    return None
-
-
-def _usable(record: Analysis | Profile, name: str, backward: bool, changed: bool) -> Analysis:
-    if changed:
-        raise ArchscopeError(
-            name, "a saved record cannot be counted anew", "name the network itself to change it"
-        )
-    analysis = record.analysis if isinstance(record, Profile) else record
-    if analysis is None:
-        raise ArchscopeError(name, "this profile holds no count", "profile it again")
-    if backward and not analysis.backward_traced:
-        raise ArchscopeError(
-            name, "was saved without a backward pass", "save it again with --backward"
-        )
-    return analysis
-
-
 def require_complete(analysis: Analysis) -> None:
     """Refuse a count that is only a lower bound.
 
@@ -179,101 +142,6 @@ def require_complete(analysis: Analysis) -> None:
         raise UnknownCostError(
             analysis.model, f"no formula for {missing}", f"{lower_bound.REMEDY} or drop --strict"
         )
-
-
-def find(model: Any, keywords: Mapping[str, Any]) -> Subject:
-    """The network behind a name, module, class or factory.
-
-    Raises:
-        ArchscopeError: nothing of that name, or it cannot be built.
-    """
-    from archscope.study.call import require_countable, unwrapped
-
-    found = _found(model, keywords)
-    module, notes = unwrapped(found.module)
-    require_countable(found.name, module)
-    if not notes:
-        return found
-    anew = found.rebuild
-    rebuild = None if anew is None else lambda: unwrapped(anew())[0]
-    return replace(found, module=module, rebuild=rebuild, notes=(*found.notes, *notes))
-
-
-def _found(model: Any, keywords: Mapping[str, Any]) -> Subject:
-    if isinstance(model, str):
-        from archscope.resolve import network
-
-        found = network(model, **keywords)
-        return Subject(
-            found.name,
-            found.module,
-            found.input,
-            found.with_storage,
-            found.keywords,
-            found.versions,
-            found.notes,
-            private=True,
-        )
-    from torch import nn
-
-    if isinstance(model, nn.Module):
-        if keywords:
-            raise ArchscopeError(
-                type(model).__name__, "is built already and takes no keywords", "pass its class"
-            )
-        return _given(model)
-    if callable(model):
-        return _constructed(model, keywords)
-    raise ArchscopeError(
-        repr(model)[:60], "is no network", "give a name, an nn.Module, or a class that makes one"
-    )
-
-
-def _given(module: nn.Module) -> Subject:
-    from archscope.study.call import unwrapped
-
-    name = type(unwrapped(module)[0]).__name__
-    has_values = all(not tensor.is_meta for tensor in module.parameters())
-    rebuild = (lambda: module) if has_values else None
-    return Subject(name, module, None, rebuild, versions=_versions())
-
-
-def _constructed(factory: Callable[..., Any], keywords: Mapping[str, Any]) -> Subject:
-    from torch import nn
-
-    from archscope.resolve import weightless
-    from archscope.resolve.inputs import setting_text
-
-    name = getattr(factory, "__name__", type(factory).__name__)
-    try:
-        try:
-            with weightless():
-                module = factory(**keywords)
-        except Exception:  # a constructor may compute with the values of its parameters
-            module = factory(**keywords)
-    except (Exception, SystemExit) as error:
-        reason = f"cannot be built ({type(error).__name__}: {first_line(error)})"
-        raise ArchscopeError(name, reason, "check its keywords") from error
-    if not isinstance(module, nn.Module):
-        raise ArchscopeError(
-            name, f"makes an instance of {type(module).__name__}, not an nn.Module"
-        )
-    return Subject(
-        name,
-        module,
-        None,
-        lambda: factory(**keywords),
-        tuple((key, setting_text(value)) for key, value in keywords.items()),
-        _versions(),
-    )
-
-
-def _versions() -> tuple[tuple[str, str], ...]:
-    import torch
-
-    from archscope import __version__
-
-    return (("archscope", __version__), ("torch", str(torch.__version__)))
 
 
 def count(

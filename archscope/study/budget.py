@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,10 +11,10 @@ from typing import Any, Literal
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Dim, Layer
 from archscope.study import lower_bound
-from archscope.study.analyse import analyse, saved_record
+from archscope.study.analyse import analyse
 from archscope.study.budget_file import Budget, Limits, Quantity
 from archscope.study.diff import changes
-from archscope.study.recall import saved_profiles
+from archscope.study.recall import saved
 from archscope.table import Cell, Column, Report, Row, Table, Unit
 from archscope.units import binary_bytes, seconds
 
@@ -130,15 +129,14 @@ def check(budgets: Sequence[Budget]) -> tuple[Outcome, ...]:
 
 def _outcomes(budget: Budget) -> Iterator[Outcome]:
     keywords = dict(budget.keywords)
-    _choosable(budget, budget.model, budget.batch)
+    record = saved(budget.model)
     try:
-        analysis = analyse(budget.model, input=budget.input, batch=budget.batch, keywords=keywords)
+        analysis = analyse(
+            record or budget.model, input=budget.input, batch=budget.batch, keywords=keywords
+        )
+        baseline = _baseline(budget, analysis.input.batch)
     except ArchscopeError as error:
         raise _in_toml(error, budget) from error
-    baseline = None
-    if budget.baseline is not None:
-        _choosable(budget, budget.baseline, analysis.input.batch)
-        baseline = analyse(saved_record(budget.baseline, analysis.input.batch))
     if baseline is not None and baseline.input != analysis.input:
         raise ArchscopeError(
             str(budget.baseline),
@@ -149,30 +147,37 @@ def _outcomes(budget: Budget) -> Iterator[Outcome]:
         yield from _counted(budget, limits, analysis, baseline)
     for quantity, limit in budget.limits[0].most.items():
         if quantity not in READ:
+            if record is not None:
+                raise ArchscopeError(
+                    record.name, f"is a record, which has no {quantity}", "name the network itself"
+                )
             yield Outcome(budget.model, quantity, _run(budget, quantity, keywords), limit)
 
 
-def _choosable(budget: Budget, path: str, batch: Dim | None) -> None:
-    """Refuse a file of several batches of which none is chosen."""
-    held = [profile.input.batch for profile in saved_profiles(path)]
-    if len(held) > 1 and batch not in held:
-        asked = "" if batch is None else f", not {batch}"
+def _baseline(budget: Budget, batch: Dim) -> Analysis | None:
+    if budget.baseline is None:
+        return None
+    record = saved(budget.baseline)
+    if record is None:
         raise ArchscopeError(
-            path,
-            f"holds batches {', '.join(map(str, held))}{asked}",
-            f"choose one in {budget.file} with batch = {held[0]}",
+            f"--baseline {budget.baseline}",
+            "is no saved record",
+            f"save one with archscope summary {budget.baseline} -o baseline.json",
         )
+    return record.count(batch)
 
 
 def _in_toml(error: ArchscopeError, budget: Budget) -> ArchscopeError:
     """The same mistake in the words of a budget, which has keys where others have options."""
-    if not error.argument.startswith("--"):
+    argument, remedy = error.argument, error.remedy
+    if argument.startswith("--"):
+        argument = f"{budget.model}, {argument.removeprefix('--')}"
+    elif not error.example:
         return error
-    argument = f"{budget.file}: {budget.model}, {error.argument.removeprefix('--')}"
-    key = error.argument.removeprefix("--").partition(" ")[0]
-    example = re.fullmatch(r"give one like (\S+)|its default is --input (\S+)", error.remedy)
-    remedy = f'write {key} = "{example[1] or example[2]}"' if example else error.remedy
-    return ArchscopeError(argument, error.problem, remedy)
+    if error.example:
+        key, value = error.example.removeprefix("--").split(" ")
+        remedy = f"write {key} = " + (value if value.isdecimal() else f'"{value}"')
+    return ArchscopeError(f"{budget.file}: {argument}", error.problem, remedy)
 
 
 def _counted(
@@ -241,10 +246,6 @@ def _behind(
 
 def _run(budget: Budget, quantity: Quantity, keywords: Mapping[str, Any]) -> float:
     """What needs more than a count: predicted memory, or a measured time."""
-    if saved_record(budget.model) is not None:
-        raise ArchscopeError(
-            budget.model, f"is a record, which has no {quantity}", "name the network itself"
-        )
     if quantity == "memory":
         from archscope.study.memory import predict
 

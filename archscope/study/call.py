@@ -16,7 +16,7 @@ from archscope.errors import ArchscopeError
 from archscope.records import Dim, InputSpec, TensorSpec
 
 if TYPE_CHECKING:
-    from archscope.study.analyse import Subject
+    from archscope.study.subject import Subject
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -61,7 +61,10 @@ def _specification(subject: Subject, input: str | InputSpec | None, batch: Dim |
             spec = _like_default(spec, default)
     elif default is None:
         raise ArchscopeError(
-            "--input", f"is needed: {subject.name} has no default", "give one like 3x224x224"
+            "--input",
+            f"is needed: {subject.name} has no default",
+            "give one like 3x224x224",
+            "--input 3x224x224",
         )
     else:
         spec = default

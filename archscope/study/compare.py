@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Dim, Measurement, Profile
-from archscope.study.analyse import analyse, saved_record
+from archscope.study.analyse import analyse, analyse_both_passes
 from archscope.study.match import READ, Quantity, match_table, meter, solve, width_keyword
+from archscope.study.recall import saved
 from archscope.study.titles import network_title
 from archscope.table import Report, Table
 
@@ -49,7 +50,7 @@ def contenders(
     batch: Dim | None = None,
     keywords: Sequence[Mapping[str, Any]] | None = None,
 ) -> tuple[Contender, ...]:
-    """Count every model, forward and backward; saved records are taken as they are.
+    """Count every model, forward and, where it can, backward; saved records are taken as they are.
 
     Args:
         models: names, modules, classes, or saved records (a Profile brings its measured times).
@@ -82,16 +83,16 @@ def contenders(
 
 
 def _contender(model: Any, input: Any, batch: Dim | None, keywords: Mapping[str, Any]) -> Contender:
-    record = saved_record(model, batch)
+    record = saved(model)
     if record is not None:
         # Input and batch are for the networks counted now: a record keeps its own, and only a
         # file of several batches lets one be chosen.
-        analysis = analyse(record, keywords=keywords)
-        profile = record if isinstance(record, Profile) else None
+        analysis, one = record.count(batch), record.at(batch)
+        profile = one if isinstance(one, Profile) else None
         return Contender("", analysis, profile, *_accuracy(analysis))
     from archscope.study.memory import predict
 
-    analysis = analyse(model, input=input, batch=batch, keywords=keywords, backward=True)
+    analysis = analyse_both_passes(model, input=input, batch=batch, keywords=keywords)
     bytes_needed, failure = None, ""
     try:
         size = batch if isinstance(batch, int) else None
@@ -166,16 +167,17 @@ def matched(
     Raises:
         ArchscopeError: a later model is a saved record, or has no such keyword.
     """
-    reference = saved_record(models[0], batch)
+    reference = saved(models[0])
     if reference is None:
-        reference = analyse(models[0], input=input, batch=batch, keywords=keywords[0])
-    analysis = analyse(reference)
+        analysis = analyse(models[0], input=input, batch=batch, keywords=keywords[0])
+    else:
+        analysis = reference.count(batch)
     target = READ[quantity](analysis)
     complete, solutions = [dict(keywords[0])], []
     for model, others in zip(models[1:], keywords[1:], strict=True):
-        if saved_record(model, batch) is not None:
+        if (record := saved(model)) is not None:
             raise ArchscopeError(
-                str(model), "a saved record cannot be built anew", "name the network itself"
+                record.name, "a saved record cannot be built anew", "name the network itself"
             )
         by = keyword or width_keyword(model)
         given = {key: value for key, value in others.items() if key != by}

@@ -10,7 +10,8 @@ from typing import Literal
 
 from archscope.records import Analysis, Dim, Layer
 from archscope.study import lower_bound
-from archscope.study.analyse import analyse, saved_record
+from archscope.study.analyse import analyse
+from archscope.study.recall import Saved, saved
 from archscope.study.summary import shape_text
 from archscope.study.titles import call_title, network_title
 from archscope.table import Cell, Column, Report, Row, Table, Unit
@@ -103,13 +104,13 @@ def counted(
     Raises:
         ArchscopeError: one cannot be counted or read; both are saved on another input.
     """
-    records = [saved_record(model, batch) for model in (old, new)]
-    if None not in records:
-        first, second = (analyse(model, input=input, batch=batch) for model in (old, new))
-        return first, second
+    pair = [saved(model) or model for model in (old, new)]
+    named = any(isinstance(side, str) for side in pair)
     first, second = (
-        analyse(model, input=input, batch=batch) if record is None else analyse(record)
-        for model, record in zip((old, new), records, strict=True)
+        side.count(batch)
+        if named and isinstance(side, Saved)
+        else analyse(side, input=input, batch=batch)
+        for side in pair
     )
     return first, second
 

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from archscope.errors import ArchscopeError, NetworkError, first_line
+from archscope.errors import ArchscopeError, BackwardError, NetworkError, first_line
 from archscope.records import InputSpec
 from archscope.resolve.inputs import input_text
 
@@ -39,8 +39,18 @@ def without_torch_s_advice() -> Iterator[None]:
         yield
 
 
+_SPARSE = ("not defined for sparse tensors", "Cannot access storage of Sparse")
+"""What PyTorch says when it is asked for the bytes of a sparse tensor, or for its storage."""
+
+
+def _makes_sparse(error: BaseException) -> bool:
+    return any(sign in str(error) for sign in _SPARSE)
+
+
 def depends_on_values(error: BaseException) -> bool:
     """Whether a run failed on meta only because meta tensors hold no values."""
+    if _makes_sparse(error):
+        return False
     if isinstance(error, NotImplementedError):
         return True
     return isinstance(error, (RuntimeError, ValueError, TypeError)) and any(
@@ -58,8 +68,8 @@ def place_of(error: BaseException) -> str:
 
 
 @contextmanager
-def loss_of(name: str, remedy: str) -> Iterator[None]:
-    """Tell of outputs that no loss can be made of under the network's name.
+def training_of(name: str, remedy: str) -> Iterator[None]:
+    """Tell of outputs without a loss, and of a backward pass that fails, under the network's name.
 
     Args:
         name: the network's; the loss itself knows none.
@@ -69,6 +79,8 @@ def loss_of(name: str, remedy: str) -> Iterator[None]:
         yield
     except NetworkError as error:
         raise error.named(name, remedy) from error
+    except BackwardError as error:
+        raise BackwardError(name, error.problem, remedy) from error
 
 
 def failure(
@@ -85,33 +97,32 @@ def failure(
     from archscope.analysis.trace import NoGradientError
 
     if isinstance(error, NoGradientError):
-        return ArchscopeError(
-            "--backward",
-            f"{error} in {name}",
+        return BackwardError(
+            name,
+            "has no output that needs a gradient",
             "count the forward pass alone, or see that it has trainable parameters and returns "
             "what they compute",
         )
     if _in_backward(error):
         return _backward_failure(name, error)
-    if _SPARSE in str(error):
+    if _makes_sparse(error):
         return ArchscopeError(
             name,
             f"{place_of(error)} makes a sparse tensor, whose work depends on the values it holds",
             "make it dense there to count the products of a dense one",
         )
-    remedy = "check that the network takes this input"
+    remedy, example = "check that the network takes this input", ""
     if default is not None and default != given:
-        remedy = f"its default is --input {input_text(default)}"
+        example = f"--input {input_text(default)}"
+        remedy = f"its default is {example}"
     reason = _channels_refused(error) or _reason(error)
     return ArchscopeError(
         f"--input {input_text(given) or given}",
         f"{name} fails in {place_of(error)}: {reason}",
         remedy,
+        example,
     )
 
-
-_SPARSE = "not defined for sparse tensors"
-"""What PyTorch says when it is asked for the bytes of one."""
 
 _SPEAKING = (RuntimeError, ValueError, TypeError, AssertionError, NotImplementedError)
 """Exceptions whose text is a sentence; that of others, such as a KeyError's, needs the class."""
@@ -139,23 +150,23 @@ _NO_FORMULA = re.compile(r"backward through (\w+)(?:\.|::)(\w+)\S* but no autogr
 """What PyTorch says of an operator of `torch.library` without `register_autograd`."""
 
 
-def _backward_failure(name: str, error: BaseException) -> ArchscopeError:
+def _backward_failure(name: str, error: BaseException) -> BackwardError:
+    if _makes_sparse(error):
+        return BackwardError(
+            name,
+            "makes a sparse gradient, whose work depends on the values it holds",
+            "build its embeddings with sparse=False, or count the forward pass alone",
+        )
     operator = _NO_FORMULA.search(str(error))
     if operator is not None:
-        return ArchscopeError(
-            "--backward",
-            f"{operator[1]}::{operator[2]}, an operator of {name}, has no gradient",
+        return BackwardError(
+            name,
+            f"has no gradient of its operator {operator[1]}::{operator[2]}",
             "register one with torch.library.register_autograd, or count the forward pass alone",
         )
-    if _SPARSE in str(error):
-        return ArchscopeError(
-            "--backward",
-            f"{name} makes a sparse gradient, whose work depends on the values it holds",
-            "build its embeddings with sparse=False to count a dense one",
-        )
-    return ArchscopeError(
-        "--backward",
-        f"{name} fails in its backward pass: {_reason(error)}",
+    return BackwardError(
+        name,
+        f"fails in its backward pass: {_reason(error)}",
         "check that it trains, or count the forward pass alone",
     )
 

@@ -16,7 +16,7 @@ from archscope.study.symbols import Domain, Fixed
 from archscope.study.trial import Trial, TrialError, at, factors, numbers
 
 if TYPE_CHECKING:
-    from archscope.study.analyse import Subject
+    from archscope.study.subject import Subject
 
 UNKNOWN_SIDE = "?"
 
@@ -134,10 +134,11 @@ def formula(
     Raises:
         ArchscopeError: symbols that clash, or that the network cannot take.
     """
-    from archscope.study.analyse import find, saved_record
     from archscope.study.call import network_call, with_batch
+    from archscope.study.recall import saved
+    from archscope.study.subject import find
 
-    if saved_record(model) is not None:
+    if saved(model) is not None:
         raise ArchscopeError(str(model), "a saved record holds one size", "name the network itself")
     subject = find(model, keywords or {})
     size = symbols_of.BATCH if batch is None else batch

@@ -163,7 +163,7 @@ class _Family:
         input: str | None,
         batch: Dim | None,
     ) -> None:
-        from archscope.study.analyse import find
+        from archscope.study.subject import find
 
         self.model = model
         self.keywords = dict(keywords)
@@ -285,18 +285,15 @@ class _Family:
         return known
 
     def _analysis(self, groups: int, width: int, backward: bool) -> Analysis:
-        from archscope.study.analyse import analyse
+        from archscope.study.analyse import analyse, analyse_both_passes
 
+        count = analyse_both_passes if backward else analyse
         chosen = self._chosen(groups, width)
         if self.grouped_by_keyword:
-            return analyse(
-                self.model, input=self.input, batch=self.batch, backward=backward, keywords=chosen
-            )
+            return count(self.model, input=self.input, batch=self.batch, keywords=chosen)
         from archscope.resolve.inputs import setting_text
 
-        counted = analyse(
-            self._module(groups, width), input=self.input, batch=self.batch, backward=backward
-        )
+        counted = count(self._module(groups, width), input=self.input, batch=self.batch)
         chosen[GROUPS] = groups
         written = tuple((key, setting_text(value)) for key, value in chosen.items())
         return replace(counted, model=self.model, keywords=written)
@@ -306,7 +303,7 @@ class _Family:
         return {**chosen, GROUPS: groups} if self.grouped_by_keyword else chosen
 
     def _module(self, groups: int, width: int) -> nn.Module:
-        from archscope.study.analyse import find
+        from archscope.study.subject import find
 
         module = find(self.model, self._chosen(groups, width)).module
         if not self.grouped_by_keyword:

@@ -207,7 +207,8 @@ def meter(
 
     @cache
     def total(value: int) -> int:
-        from archscope.study.analyse import analyse, find
+        from archscope.study.analyse import analyse
+        from archscope.study.subject import find
 
         given = {**others, keyword: value}
         if quantity == "params" and isinstance(model, str):
@@ -233,7 +234,7 @@ def width_keyword(model: Any) -> str:
 
 def _takes(model: Any, keyword: str) -> bool:
     """Whether a constructor has this keyword; a value that it cannot have is no matter here."""
-    from archscope.study.analyse import find
+    from archscope.study.subject import find
 
     try:
         find(model, {keyword: USUAL_WIDTH})

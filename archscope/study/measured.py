@@ -15,9 +15,10 @@ from archscope.measure.roofs import raised
 from archscope.measure.session import OutOfMemoryError, Plan, Progress, silent
 from archscope.measure.step import STEPS, Step, configured
 from archscope.records import Analysis, InputSpec, Profile
-from archscope.study.analyse import Subject, analyse, find
+from archscope.study.analyse import analyse
 from archscope.study.call import network_call, with_batch
 from archscope.study.roofline import arithmetic, exceeds_roof
+from archscope.study.subject import Subject, find
 from archscope.units import binary_bytes
 
 DEFAULT_BATCH = 8

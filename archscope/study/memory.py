@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from archscope.errors import ArchscopeError
-from archscope.records import LiveBytes, MemoryPrediction
+from archscope.records import Dim, LiveBytes, MemoryPrediction
 from archscope.study.titles import call_title, network_title
 from archscope.table import Axis, Chart, Column, Report, Row, Series, Table
 from archscope.units import binary_bytes
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
     from archscope.analysis import borrow
     from archscope.analysis.memory import Step
-    from archscope.study.analyse import Subject
     from archscope.study.call import Arguments, NetworkCall
+    from archscope.study.subject import Subject
 
 OPTIMIZERS = ("sgd", "momentum", "adam", "adamw")
 DTYPES = ("float32", "bfloat16", "float16")
@@ -49,7 +50,7 @@ class Setting:
     """What decides the memory of a step besides network and input.
 
     Args:
-        mode: `training` or `inference`.
+        mode: `training` (forward, backward, update) or `inference`.
         optimizer: one of `OPTIMIZERS`; not looked at for inference.
         dtype: one of `DTYPES`: that of the weights, activations and gradients.
         master_weights: keep float32 weights and optimiser state beside those of the network.
@@ -77,38 +78,33 @@ class Setting:
             )
 
 
+TRAINING = Setting()
+"""A step of training with plain SGD in float32."""
+
+
 def predict(
     model: Any,
+    setting: Setting = TRAINING,
     *,
     input: Any = None,
-    batch: int | None = None,
-    mode: Mode = "training",
-    optimizer: str = "sgd",
-    dtype: str = "float32",
-    master_weights: bool = False,
-    train_only: str | None = None,
+    batch: Dim | None = None,
     keywords: Mapping[str, Any] | None = None,
 ) -> MemoryPrediction:
     """Predict the memory of one step of training or inference.
 
     Args:
         model: as for `analyse`: a name, an `nn.Module`, or what makes one.
+        setting: of the step.
         input: a specification, or tensors; the network's default when `None`.
         batch: size of the batch dimension of a specification; 1 when `None`.
-        mode: `training` (forward, backward, update) or `inference`.
-        optimizer: `sgd`, `momentum`, `adam` or `adamw`.
-        dtype: `float32`, `bfloat16` or `float16`, for weights, activations and gradients.
-        master_weights: keep float32 weights and optimiser state beside those of the network.
-        train_only: glob of the parameter or module names that stay trainable.
         keywords: passed to the constructor.
 
     Raises:
         ArchscopeError: the model cannot be found, built, or run on this input.
     """
     from archscope.study import kept
-    from archscope.study.analyse import find
+    from archscope.study.subject import find
 
-    setting = Setting(mode, optimizer, dtype, master_weights, train_only)
     arguments = {**asdict(setting), "input": input, "batch": batch, "keywords": keywords or {}}
     return kept.record(
         "memory",
@@ -121,9 +117,9 @@ def predict(
 def largest_batch(
     model: Any,
     budget_bytes: int,
+    setting: Setting = TRAINING,
     *,
     input: Any = None,
-    setting: Setting | None = None,
     keywords: Mapping[str, Any] | None = None,
 ) -> MemoryPrediction:
     """Predict the step with the largest batch whose peak stays within a budget.
@@ -133,22 +129,21 @@ def largest_batch(
     Args:
         model: as for `predict`.
         budget_bytes: what the tensors may take.
+        setting: of the step.
         input: a specification, without tensors, since its batch is what varies.
-        setting: of the step; training with SGD in float32 when `None`.
         keywords: passed to the constructor.
 
     Raises:
         ArchscopeError: not even the smallest batch fits, or the memory does not grow.
     """
-    from archscope.study.analyse import find
+    from archscope.study.subject import find
 
     subject = find(model, keywords or {})
-    chosen = setting or Setting()
     seen: dict[int, MemoryPrediction] = {}
 
     def peak(batch: int) -> int:
         if batch not in seen:
-            seen[batch] = _predicted(subject, input, batch, chosen)
+            seen[batch] = _predicted(subject, input, batch, setting)
         return seen[batch].peak_bytes
 
     first = _smallest(peak)
@@ -162,13 +157,14 @@ def largest_batch(
 
 
 def _smallest(peak: Callable[[int], int]) -> int:
-    """1, or 2 where batch normalisation cannot train on a single value a channel."""
+    """1, or 2 where one sample is too few: batch normalisation trains on no single value."""
     try:
         peak(1)
-    except ArchscopeError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-        return 2
+    except ArchscopeError:
+        with suppress(ArchscopeError):
+            peak(2)
+            return 2
+        raise
     return 1
 
 
@@ -197,7 +193,7 @@ def _search(peak: Callable[[int], int], fits: int, budget: int) -> int:
 
 
 def _predicted(
-    subject: Subject, input: Any, batch: int | None, setting: Setting
+    subject: Subject, input: Any, batch: Dim | None, setting: Setting
 ) -> MemoryPrediction:
     from archscope.study.call import network_call
 
@@ -228,7 +224,7 @@ def _followed(
     from archscope.analysis import borrow, memory
     from archscope.measure.step import Loss
     from archscope.study.analyse import executed, freeze
-    from archscope.study.failure import loss_of
+    from archscope.study.failure import training_of
 
     dtype = getattr(torch, setting.dtype)
     bytes_kept = memory.optimizer_bytes(setting.optimizer, dtype.itemsize, setting.master_weights)
@@ -241,10 +237,10 @@ def _followed(
             if setting.mode == "inference":
                 return memory.inference(network, args, kwargs)
             freeze(network, setting.train_only)
-            with loss_of(subject.name, "predict a forward pass alone with --inference"):
-                return memory.training_step(network, args, kwargs, Loss(), bytes_kept)
+            return memory.training_step(network, args, kwargs, Loss(), bytes_kept)
 
-    step, _, notes = executed(subject, call, run)
+    with training_of(subject.name, "predict a forward pass alone with --inference"):
+        step, _, notes = executed(subject, call, run)
     return step, notes
 
 

@@ -17,8 +17,8 @@ from archscope.analysis.calls import CallLog
 from archscope.study.reasons import Argument, Operator
 
 if TYPE_CHECKING:
-    from archscope.study.analyse import Subject
     from archscope.study.call import NetworkCall
+    from archscope.study.subject import Subject
 
 
 def operators(subject: Subject, call: NetworkCall) -> dict[str, list[Operator]]:

@@ -1,31 +1,89 @@
-"""A saved record in the place of its network, for questions that its numbers cannot answer."""
+"""A saved record in the place of its network, and for questions that its numbers cannot answer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from archscope import archive
 from archscope.errors import ArchscopeError
-from archscope.records import BatchSweep, Dim, MemoryPrediction, Profile, SignalPropagation
+from archscope.records import Analysis, BatchSweep, Dim, Profile, SignalPropagation
 from archscope.resolve.inputs import input_text
 
-Shown = TypeVar("Shown", MemoryPrediction, SignalPropagation)
+if TYPE_CHECKING:
+    from archscope.study.subject import Subject
 
 
-def shown_again(kind: type[Shown], model: str) -> Shown | None:
-    """The record behind a path, where it is of the kind that a command shows; `None` otherwise."""
-    record = archive.load(model) if model.endswith(".json") else None
-    return record if isinstance(record, kind) else None
+@dataclass(frozen=True)
+class Saved:
+    """A record, under the name that a message calls it by.
+
+    Args:
+        name: the path of its file; the network's for a record that was never in one.
+        record: of any kind.
+    """
+
+    name: str
+    record: archive.Record
+
+    @property
+    def profiles(self) -> tuple[Profile, ...]:
+        """The Profiles that it holds, by rising batch; empty for a record of another kind."""
+        if isinstance(self.record, BatchSweep):
+            return self.record.profiles
+        return (self.record,) if isinstance(self.record, Profile) else ()
+
+    def at(self, batch: Dim | None) -> Analysis | Profile:
+        """The record of one network, of several batches that of the one asked for.
+
+        Raises:
+            ArchscopeError: it is of another kind, or has several batches and none is chosen.
+        """
+        if isinstance(self.record, BatchSweep):
+            return at_batch(self.record, batch, self.name)
+        if isinstance(self.record, (Analysis, Profile)):
+            return self.record
+        raise ArchscopeError(self.name, "holds no count", "name the network itself")
+
+    def count(self, batch: Dim | None, backward: bool = False) -> Analysis:
+        """What it counted.
+
+        Args:
+            batch: which one of a record of several.
+            backward: the count must have a backward pass.
+
+        Raises:
+            ArchscopeError: as `at`, or it holds no count of this kind.
+        """
+        record = self.at(batch)
+        analysis = record.analysis if isinstance(record, Profile) else record
+        if analysis is None:
+            raise ArchscopeError(self.name, "this profile holds no count", "profile it again")
+        if backward and not analysis.backward_traced:
+            raise ArchscopeError(
+                self.name, "was saved without a backward pass", "save it again with --backward"
+            )
+        return analysis
 
 
-def saved_profiles(model: str) -> tuple[Profile, ...]:
-    """The Profiles behind a path, by rising batch; empty for anything else."""
-    record = archive.load(model) if model.endswith(".json") else None
-    if isinstance(record, BatchSweep):
-        return record.profiles
-    return (record,) if isinstance(record, Profile) else ()
+def saved(model: Any) -> Saved | None:
+    """The record that a path to a JSON file stands for, read once; `None` for all else.
+
+    Args:
+        model: as for `analyse`; what was read before is handed back.
+
+    Raises:
+        ArchscopeError: the file cannot be read, or holds no record.
+    """
+    if isinstance(model, Saved):
+        return model
+    if isinstance(model, (Analysis, Profile)):
+        return Saved(model.model, model)
+    if isinstance(model, (str, Path)) and str(model).endswith(".json"):
+        return Saved(str(model), archive.load(model))
+    return None
 
 
 def at_batch(sweep: BatchSweep, batch: Dim | None, path: str) -> Profile:
@@ -37,33 +95,42 @@ def at_batch(sweep: BatchSweep, batch: Dim | None, path: str) -> Profile:
     held = {profile.input.batch: profile for profile in sweep.profiles}
     if batch in held:
         return held[batch]
-    batches = ", ".join(map(str, held))
+    batches, example = ", ".join(map(str, held)), f"--batch {next(iter(held))}"
     if batch is None:
-        raise ArchscopeError(path, f"holds batches {batches}", "choose one with --batch")
+        raise ArchscopeError(path, f"holds batches {batches}", "choose one with --batch", example)
     raise ArchscopeError(
         path,
         f"holds batches {batches}, not {batch}",
         f"choose one of these, or profile --batch {batch}",
+        example,
     )
 
 
 @dataclass(frozen=True)
 class Question:
-    """A network by name, and what it is called with; `None` stands for its default."""
+    """A network by name, and what it is called with; `None` stands for its default.
+
+    Args:
+        found: the network itself with these keywords, where it had to be built to ask.
+    """
 
     model: str
     keywords: dict[str, Any]
     input: str | None
     batch: Dim | None
+    found: Subject | None = None
 
 
 def recalled(
-    model: str, keywords: Mapping[str, Any], input: str | None = None, batch: Dim | None = None
+    model: str | Saved,
+    keywords: Mapping[str, Any],
+    input: str | None = None,
+    batch: Dim | None = None,
 ) -> Question:
     """Name the network that a file was made of, with its keywords and input; names stay as given.
 
     Args:
-        model: a name, or the path of a saved record.
+        model: a name, or a saved record or its path.
         keywords: given by the user; they win over those of the record.
         input: given by the user; otherwise the record's.
         batch: given by the user; otherwise the record's, unless it holds several.
@@ -71,24 +138,26 @@ def recalled(
     Raises:
         ArchscopeError: the file holds no record of one network, or of one that has no name.
     """
-    if not model.endswith(".json"):
-        return Question(model, dict(keywords), input, batch)
+    source = saved(model)
+    if source is None:
+        return Question(str(model), dict(keywords), input, batch)
     from archscope.resolve import parse_settings
-    from archscope.study.analyse import find
+    from archscope.study.subject import find
 
-    record = archive.load(model)
+    record = source.record
     if isinstance(record, SignalPropagation):
-        raise ArchscopeError(model, "is not of one network", "name the network itself")
+        raise ArchscopeError(source.name, "is not of one network", "name the network itself")
     several = isinstance(record, BatchSweep)
     if isinstance(record, BatchSweep):
         record = record.profiles[0]
     kept = parse_settings([f"{key}={value}" for key, value in record.keywords])
     try:
-        default = find(record.model, kept).default_input
+        found = find(record.model, kept)
     except ArchscopeError as error:
         problem = f"is of {record.model}, which cannot be built from its name ({error})"
-        raise ArchscopeError(model, problem, "name the network itself") from error
-    if input is None and record.input != default:
+        raise ArchscopeError(source.name, problem, "name the network itself") from error
+    if input is None and record.input != found.default_input:
         input = input_text(record.input)
         batch = record.input.batch if batch is None and not several else batch
-    return Question(record.model, {**kept, **keywords}, input, batch)
+    subject = None if keywords else found
+    return Question(record.model, {**kept, **keywords}, input, batch, subject)

@@ -61,8 +61,9 @@ def receptive_fields(
             no height or width.
     """
     from archscope.analysis import borrow, graph
-    from archscope.study.analyse import executed, find
+    from archscope.study.analyse import executed
     from archscope.study.call import network_call
+    from archscope.study.subject import find
 
     subject = find(model, keywords or {})
     call = network_call(subject, input, None)
@@ -91,14 +92,15 @@ def add_fields(
     Raises:
         ArchscopeError: as `receptive_fields`, or the count is a record saved without them.
     """
-    from archscope.study.analyse import saved_record
+    from archscope.study.recall import saved
 
-    if saved_record(model) is None:
+    record = saved(model)
+    if record is None:
         return with_fields(analysis, receptive_fields(model, input=input, keywords=keywords))
     if all(layer.receptive_field is None for layer in analysis.calls):
         raise ArchscopeError(
             "--columns receptive_field",
-            f"{model} was saved without it",
+            f"{record.name} was saved without it",
             "name the network itself",
         )
     return analysis

@@ -8,6 +8,7 @@ from typing import Any
 
 from archscope.errors import ArchscopeError, first_line
 from archscope.records import Dim, NetworkSignal, SignalPoint, SignalPropagation
+from archscope.study.recall import Saved, recalled, saved
 from archscope.study.titles import call_title, network_title
 from archscope.table import Axis, Chart, Column, Report, Row, Series, Table
 
@@ -48,16 +49,13 @@ def signal(
 
     networks: list[NetworkSignal] = []
     for model in models:
-        saved = _saved(model)
-        networks += saved.networks if saved else (_measured(model, input, batch, keywords or {}),)
+        source = saved(model)
+        if source is not None and isinstance(source.record, SignalPropagation):
+            networks += source.record.networks
+        else:
+            networks.append(_measured(source or model, input, batch, keywords or {}))
     versions = (("archscope", __version__), ("torch", str(torch.__version__)))
     return SignalPropagation(tuple(networks), versions)
-
-
-def _saved(model: Any) -> SignalPropagation | None:
-    from archscope.study.recall import shown_again
-
-    return shown_again(SignalPropagation, model) if isinstance(model, str) else None
 
 
 def _measured(
@@ -68,14 +66,14 @@ def _measured(
     from archscope.analysis import borrow
     from archscope.measure.signal import propagate
     from archscope.measure.step import Loss
-    from archscope.study.analyse import find
     from archscope.study.call import network_call
-    from archscope.study.failure import loss_of
-    from archscope.study.recall import recalled
+    from archscope.study.failure import training_of
+    from archscope.study.subject import find
 
-    if isinstance(model, str) and model.endswith(".json"):
+    if isinstance(model, Saved):
         asked = recalled(model, keywords, input, batch)
-        model, keywords, input, batch = asked.model, asked.keywords, asked.input, asked.batch
+        model, keywords = asked.found or asked.model, asked.keywords
+        input, batch = asked.input, asked.batch
     subject = find(model, keywords)
     if subject.rebuild is None:
         raise ArchscopeError(subject.name, "has no weights to run", "build it with storage")
@@ -90,7 +88,7 @@ def _measured(
     try:
         with borrow.borrowed(subject.rebuild(), borrow.with_storage) as network:
             torch.manual_seed(0)
-            with loss_of(subject.name, "count it with archscope summary instead"):
+            with training_of(subject.name, "count it with archscope summary instead"):
                 points = propagate(network, args, kwargs, Loss())
     except ArchscopeError:
         raise

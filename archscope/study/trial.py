@@ -12,7 +12,7 @@ from archscope.records import Coverage, Dim, InputSpec, Layer, totals
 if TYPE_CHECKING:
     from torch import nn
 
-    from archscope.study.analyse import Subject
+    from archscope.study.subject import Subject
 
 
 class TrialError(Exception):

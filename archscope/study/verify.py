@@ -22,8 +22,8 @@ from archscope.study.verification import UNKNOWN, Figure, Parting, Verification,
 from archscope.units import parse_count
 
 if TYPE_CHECKING:
-    from archscope.study.analyse import Subject
     from archscope.study.call import NetworkCall
+    from archscope.study.subject import Subject
 
 
 def verify(
@@ -46,14 +46,18 @@ def verify(
     Raises:
         ArchscopeError: archscope itself cannot count the network.
     """
-    from archscope.study.analyse import analyse, find, saved_record
+    from archscope.study.analyse import analyse_both_passes
     from archscope.study.call import network_call
+    from archscope.study.recall import saved
+    from archscope.study.subject import find
 
-    if saved_record(model) is not None:
+    if saved(model) is not None:
         raise ArchscopeError(
             str(model), "is a record, which other tools cannot count", "name the network itself"
         )
-    analysis = analyse(model, input=input, batch=batch, backward=True, keywords=keywords)
+    analysis = analyse_both_passes(model, input=input, batch=batch, keywords=keywords)
+    if not analysis.backward_traced:
+        peers = [peer for peer in peers if peer.quantity != "macs_training"]
     subject = find(model, keywords or {})
     call = network_call(subject, input, batch)
     ran = _Operators(subject, call)

@@ -8,8 +8,8 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.checkpoint import checkpoint
 
 from archscope.analysis.memory import optimizer_bytes
-from archscope.study.analyse import find
-from archscope.study.memory import predict
+from archscope.study.memory import Setting, predict
+from archscope.study.subject import find
 
 FLOAT = 4
 
@@ -128,7 +128,7 @@ def test_the_peak_is_that_of_the_cpu_allocator(name, optimizer):
     else:
         updates = torch.optim.Adam(parameters, lr=0.1, foreach=True)
     real = really_peaks(network, torch.zeros(8, 3, 64, 64), updates)
-    predicted = predict(name, input="3x64x64", batch=8, optimizer=optimizer).peak_bytes
+    predicted = predict(name, Setting(optimizer=optimizer), input="3x64x64", batch=8).peak_bytes
     labels = 8 * 8  # kept for the whole step by the prediction's loss
     assert 0.97 * real < predicted <= real + labels
 
@@ -169,7 +169,7 @@ HIDDEN = 3 * 8 * FLOAT
 
 
 def kept(network, **options):
-    return saved_by_network(predict(network, input="4", batch=3, **options))
+    return saved_by_network(predict(network, Setting(**options), input="4", batch=3))
 
 
 def test_a_storage_counts_once_however_many_layers_keep_it():
@@ -186,7 +186,7 @@ def test_the_layer_that_keeps_it_is_named():
 
 def peak_beyond(network, mode):
     """Bytes at the peak that are neither parameters, buffers nor input."""
-    peak = predict(network, input="4", batch=3, mode=mode).peak
+    peak = predict(network, Setting(mode), input="4", batch=3).peak
     return peak.total - peak.parameters - peak.buffers - peak.input
 
 
@@ -227,7 +227,9 @@ def test_what_a_checkpointed_block_computes_again_is_alive_in_the_backward_pass(
 
 def test_frozen_layers_keep_nothing():
     assert kept(mlp(nn.Sigmoid()), train_only="2") == HIDDEN
-    prediction = predict(mlp(nn.Sigmoid()), input="4", batch=3, train_only="2", optimizer="adam")
+    prediction = predict(
+        mlp(nn.Sigmoid()), Setting(optimizer="adam", train_only="2"), input="4", batch=3
+    )
     trained = (8 * 2 + 2) * FLOAT
     assert max(moment.gradients for moment in prediction.timeline) == trained
     assert prediction.peak.optimizer == 2 * trained
@@ -250,7 +252,7 @@ def test_a_no_grad_region_keeps_nothing():
 
 
 def test_the_update_holds_weights_gradients_and_state_at_once():
-    prediction = predict(mlp(nn.ReLU()), input="4", batch=3, optimizer="adam")
+    prediction = predict(mlp(nn.ReLU()), Setting(optimizer="adam"), input="4", batch=3)
     weights = (4 * 8 + 8 + 8 * 2 + 2) * FLOAT
     last = prediction.timeline[-1]
     assert (last.phase, last.parameters, last.gradients) == ("update", weights, weights)
@@ -268,7 +270,7 @@ def test_the_backward_pass_frees_what_it_has_used():
 def test_the_network_is_handed_back_as_it_was():
     network = mlp(nn.BatchNorm1d(8)).eval()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    predict(network, input="4", batch=3, optimizer="adam")
+    predict(network, Setting(optimizer="adam"), input="4", batch=3)
     assert not network.training
     assert all(parameter.grad is None for parameter in network.parameters())
     assert all(torch.equal(before[name], t) for name, t in network.state_dict().items())

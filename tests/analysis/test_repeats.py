@@ -13,8 +13,9 @@ from torchvision.ops import StochasticDepth
 
 import archscope
 from archscope.analysis import trace
-from archscope.study.analyse import count, find
+from archscope.study.analyse import count
 from archscope.study.call import network_call
+from archscope.study.subject import find
 
 
 def block(channels: int = 8, **options: Any) -> nn.Sequential:

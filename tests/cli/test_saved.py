@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 import archscope
-from archscope import archive
+from archscope import archive, resolve
 from archscope.cli import run
 from archscope.records import Environment, InputSpec, Measurement, Profile, TensorSpec
 
@@ -77,3 +77,75 @@ def test_a_record_of_a_network_without_a_name_is_refused(
     archscope.summary(nn.Linear(4, 4), "4").save(str(saved))
     assert run(["formula", str(saved)]) == 2
     assert "is of Linear, which cannot be built from its name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["diff", "empty.json", "lenet"],
+        ["diff", "lenet", "empty.json"],
+        ["diff", "empty.json", "empty.json"],
+        ["compare", "empty.json", "lenet"],
+        ["compare", "empty.json", "lenet5", "--match", "params", "--by", "num_classes"],
+        ["summary", "empty.json"],
+    ],
+)
+def test_a_profile_without_a_count_is_told_by_its_file(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    profile = Profile("lenet", InputSpec((TensorSpec((1, 1, 28, 28)),)), Environment("cpu"))
+    Path("empty.json").write_text(archive.dumps(profile))
+    assert run(arguments) == 2
+    told = capsys.readouterr().err
+    assert told == "archscope: empty.json: this profile holds no count; profile it again\n"
+
+
+BUDGET = """
+[[budget]]
+model = "lenet.json"
+baseline = "lenet.json"
+max_growth = "0%"
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reads", "builds"),
+    [
+        (["summary", "lenet.json", "--columns", "macs"], 1, 0),
+        (["explain", "lenet.json", "conv1"], 1, 0),
+        (["diff", "lenet.json", "lenet.json"], 2, 0),
+        (["diff", "lenet.json", "lenet"], 1, 1),
+        (["check", "budget.toml"], 2, 0),
+        (["compare", "lenet.json", "lenet", "--match", "params", "--by", "num_classes"], 1, None),
+        (["memory", "lenet.json"], 1, 2),
+        (["signal", "lenet.json"], 1, 1),
+        (["formula", "lenet.json"], 1, 1),
+        (["receptive-field", "lenet.json"], 1, 1),
+    ],
+)
+def test_a_record_is_read_once_and_its_network_built_no_oftener_than_needed(
+    arguments: list[str], reads: int, builds: int | None, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Memory looks up by name what is kept, and so builds the network again where nothing is."""
+    monkeypatch.chdir(tmp_path)
+    archscope.summary("lenet").save("lenet.json")
+    Path("budget.toml").write_text(BUDGET)
+    read, built = [], []
+    load, build = archive.load, resolve.build
+    monkeypatch.setattr(archive, "load", lambda path: read.append(path) or load(path))
+    monkeypatch.setattr(resolve, "build", lambda make: built.append(make) or build(make))
+    assert run(arguments) == 0
+    assert len(read) == reads
+    assert builds is None or len(built) == builds
+
+
+@pytest.mark.parametrize("command", ["compare", "explain", "memory", "signal", "verify"])
+def test_a_batch_that_must_be_a_number_is_refused_before_any_work(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([command, "no-such-network", "--batch", "N"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("archscope: --batch N: is a symbol where a number is needed; ")

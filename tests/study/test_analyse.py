@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import archscope
 from archscope import archive
 from archscope.errors import ArchscopeError, UnknownCostError
 from archscope.study.analyse import analyse, require_complete
+from tests.analysis.test_borrow import portrait, same
 from tests.networks import Fails, Functional, Gate, Gated
 
 
@@ -19,6 +21,27 @@ def test_a_name_a_class_and_a_module_agree() -> None:
     by_class = analyse(Functional, input="5", batch=3)
     assert by_class.total.macs == analyse(Functional(), input="5", batch=3).total.macs
     assert by_class.model == "Functional"
+
+
+class Drawing(nn.Linear):
+    """Draws a number that has nothing to do with its parameters."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 4)
+        self.gain = random.random() + float(torch.rand(()))
+
+
+def test_a_class_is_built_without_moving_the_caller_s_random_generators() -> None:
+    before = random.getstate(), torch.get_rng_state().tolist()
+    analyse(Drawing, input="4")
+    assert (random.getstate(), torch.get_rng_state().tolist()) == before
+
+
+def test_a_network_that_a_function_only_hands_out_stays_as_it_is() -> None:
+    network = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+    before = portrait(network)
+    assert analyse(lambda: network, input="4", batch=2).total.macs == 2 * 16
+    assert same(before, portrait(network)) and network.training
 
 
 def test_a_class_takes_keywords() -> None:
@@ -94,7 +117,7 @@ def test_a_tensor_on_another_device_is_a_network_s_own_business() -> None:
         ({"model": nn.Linear(4, 4), "input": "5"}, "--input 5: .* takes 4 features"),
         ({"model": "lenet", "input": "3x28x28"}, "lenet fails in conv1 .*--input 1x28x28"),
         ({"model": Fails(), "input": "3x8x8"}, "Fails fails in Fails: half-way"),
-        ({"model": nn.Linear, "input": "4"}, "Linear: cannot be built"),
+        ({"model": nn.Linear, "input": "4"}, "Linear: its constructor raises TypeError"),
         ({"model": dict, "input": "4"}, "dict: makes an instance of dict, not an nn.Module"),
         ({"model": 3}, "3: is no network"),
         ({"model": nn.Linear(4, 4), "keywords": {"bias": False}}, "is built already"),
@@ -105,7 +128,7 @@ def test_a_tensor_on_another_device_is_a_network_s_own_business() -> None:
              "train_only": "weight"},
             None,
         ),
-        ({"model": nn.Flatten(), "input": "4", "backward": True}, "no output needs a gradient"),
+        ({"model": nn.Flatten(), "input": "4", "backward": True}, "Flatten: has no output that"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_in_one_line(options: dict[str, object], words: str | None) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import archscope
 from archscope.cli import run
+from archscope.study.memory import Setting, predict
 from tests.analysis.test_borrow import portrait, same
 from tests.networks import tripling
 
@@ -81,8 +82,13 @@ def test_a_tensor_made_sparse_on_the_way_is_refused() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.sparse.mm(x.to_sparse(), x)
 
-    text = refusal(nn.Sequential(Sparsifies()), torch.zeros(4, 4))
-    assert "0 (Sparsifies) makes a sparse tensor" in text
+    network, x = nn.Sequential(Sparsifies()), torch.zeros(4, 4)
+    assert "0 (Sparsifies) makes a sparse tensor" in refusal(network, x)
+    for mode in ("training", "inference"):
+        with pytest.raises(
+            archscope.ArchscopeError, match=r"0 \(Sparsifies\) makes a sparse tensor"
+        ):
+            predict(network, Setting(mode), input=x)
 
 
 def test_a_nested_input_is_refused() -> None:
@@ -216,7 +222,7 @@ def test_an_operator_without_a_gradient_is_named_with_its_remedy() -> None:
     network = After(tripled)
     assert archscope.summary(network, "4").total.macs == 16
     text = refusal(network, backward=True)
-    assert "archscope_tests::tripled, an operator of After, has no gradient" in text
+    assert "After: has no gradient of its operator archscope_tests::tripled" in text
     assert "torch.library.register_autograd" in text
     assert "takes this input" not in text
     assert "16" in str(archscope.explain(network, input="4"))  # which goes without a backward pass
@@ -245,13 +251,57 @@ def test_a_failing_backward_pass_is_not_blamed_on_the_input(
     function: Callable[[Tensor], Tensor], reason: str
 ) -> None:
     text = refusal(After(function), backward=True)
-    assert text.startswith("--backward: After fails in its backward pass: ")
+    assert text.startswith("After: fails in its backward pass: ")
     assert reason in text and text.endswith("or count the forward pass alone")
+
+
+class Frozen(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(4, 4)
+        self.requires_grad_(False)
+
+
+def test_a_sparse_gradient_is_told_with_what_the_command_offers() -> None:
+    network = nn.Embedding(40, 4, sparse=True)
+    assert "Embedding: makes a sparse gradient" in refusal(network, "3:int64", backward=True)
+    with pytest.raises(archscope.ArchscopeError, match=r"a sparse gradient.*--inference") as told:
+        archscope.memory(network, "3:int64")
+    assert "backward" not in told.value.remedy
+    assert archscope.summary(network, "3:int64").total.params == 160
+
+
+def test_side_by_side_a_network_without_a_backward_pass_is_counted_forward() -> None:
+    """16 MACs forward; backward 16 more for the weight's gradient, as the input needs none."""
+    text = str(archscope.compare(Frozen, nn.Linear(4, 4), After(tripled), input="4"))
+    assert "Frozen: No backward pass is counted: it has no output that needs a gradient." in text
+    assert "After: No backward pass is counted: it has no gradient of its operator" in text
+    row = next(line for line in text.splitlines() if line.startswith("MACs with backward"))
+    assert row.split()[3:] == ["–", "32", "–", "–", "–"]
+
+
+def test_groups_are_swept_where_nothing_needs_a_gradient(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "nets.py").write_text(
+        "from torch import nn\n\n\n"
+        "class Frozen(nn.Conv2d):\n"
+        "    def __init__(self, width=4, groups=1):\n"
+        "        super().__init__(8, 8 * width, 3, groups=groups)\n"
+        "        self.requires_grad_(False)\n"
+    )
+    base = f"{tmp_path}/nets.py:Frozen"
+    given = ["sweep-groups", "1,2", "--base", base, "--by", "width", "--input", "8x8x8"]
+    assert run([*given, "--equal", "none"]) == 0
+    printed = capsys.readouterr()
+    assert "1,184" in printed.out and printed.err == ""  # 32·4·3·3 weights and 32 biases
 
 
 def test_a_network_without_a_gradient_is_explained_without_a_backward_pass() -> None:
     text = refusal(nn.ReLU(), backward=True)
-    assert "needs a gradient in ReLU" in text and "see that it has trainable parameters" in text
+    assert (
+        "ReLU: has no output that needs a gradient" in text
+        and "see that it has trainable parameters" in text
+    )
     assert "unfreeze" not in text  # there is nothing to unfreeze
     assert "Elementwise" in str(archscope.explain(nn.ReLU(), input="4"))
 

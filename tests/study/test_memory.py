@@ -19,13 +19,14 @@ SMALL = "3x64x64"
 
 
 def test_a_prediction_survives_its_file():
-    prediction = predict("resnet18", input=SMALL, batch=2, optimizer="adam")
+    prediction = predict("resnet18", Setting(optimizer="adam"), input=SMALL, batch=2)
     assert archive.loads(archive.dumps(prediction)) == prediction
 
 
 def test_half_precision_halves_weights_activations_and_gradients():
     full, half = (
-        predict("vgg11", input=SMALL, batch=2, dtype=dtype) for dtype in ("float32", "bfloat16")
+        predict("vgg11", Setting(dtype=dtype), input=SMALL, batch=2)
+        for dtype in ("float32", "bfloat16")
     )
     assert half.peak.parameters * 2 == full.peak.parameters
     assert half.peak.input * 2 == full.peak.input
@@ -35,7 +36,10 @@ def test_half_precision_halves_weights_activations_and_gradients():
 
 def test_master_weights_stand_beside_the_network():
     prediction = predict(
-        "resnet18", input=SMALL, batch=2, dtype="bfloat16", optimizer="adam", master_weights=True
+        "resnet18",
+        Setting(dtype="bfloat16", optimizer="adam", master_weights=True),
+        input=SMALL,
+        batch=2,
     )
     elements = prediction.peak.parameters // 2
     assert prediction.peak.optimizer == 12 * elements
@@ -49,7 +53,7 @@ def test_activations_grow_with_the_batch_and_weights_do_not():
 
 
 def test_inference_keeps_nothing_for_the_backward_pass():
-    prediction = predict("resnet18", input=SMALL, mode="inference", optimizer="adam")
+    prediction = predict("resnet18", Setting("inference", "adam"), input=SMALL)
     assert prediction.saved == () and prediction.saved_bytes == 0
     assert prediction.optimizer == ""
     peak = prediction.peak
@@ -60,10 +64,10 @@ def test_inference_keeps_nothing_for_the_backward_pass():
 @pytest.mark.parametrize("mode", ["training", "inference"])
 def test_the_largest_batch_fits_and_the_next_does_not(budget, mode):
     setting = Setting(mode=mode, optimizer="adam")
-    found = largest_batch("resnet18", budget, input=SMALL, setting=setting)
+    found = largest_batch("resnet18", budget, setting, input=SMALL)
     batch = found.input.batch
-    again = predict("resnet18", input=SMALL, batch=batch, mode=mode, optimizer="adam")
-    beyond = predict("resnet18", input=SMALL, batch=batch + 1, mode=mode, optimizer="adam")
+    again = predict("resnet18", setting, input=SMALL, batch=batch)
+    beyond = predict("resnet18", setting, input=SMALL, batch=batch + 1)
     assert found.peak_bytes == again.peak_bytes <= budget < beyond.peak_bytes
 
 
@@ -103,7 +107,7 @@ def test_control_flow_on_values_runs_on_the_cpu_and_says_so():
 )
 def test_mistakes_name_the_option(options, message):
     with pytest.raises(ArchscopeError, match=message):
-        predict("resnet18", input=SMALL, **options)
+        predict("resnet18", Setting(**options), input=SMALL)
 
 
 def test_the_report_adds_up_and_names_the_peak():

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import Any
 
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Coverage, Layer
 from archscope.study import lower_bound
-from archscope.study.analyse import analyse, saved_record
 from archscope.study.explain import dense, others, windows
 from archscope.study.summary import CONVENTION, shape_text
 from archscope.study.titles import call_title, network_title
@@ -39,26 +37,6 @@ RULES: dict[str, Callable[[Layer], list[Step]]] = {
     "Embedding": dense.embedding,
 }  # fmt: skip
 """Which rule explains which of PyTorch's modules."""
-
-
-def count(model: Any, **options: Any) -> Analysis:
-    """Count a network forward and, where an output has a gradient, backward.
-
-    Args:
-        model: as `analyse` takes it; a saved record is explained as far as it goes.
-        options: of `analyse`.
-
-    Raises:
-        ArchscopeError: as `analyse`.
-    """
-    if saved_record(model, options.get("batch")) is not None:
-        return analyse(model, **options)
-    try:
-        return analyse(model, backward=True, **options)
-    except ArchscopeError as error:
-        if error.argument != "--backward":
-            raise
-    return analyse(model, **options)
 
 
 def explain_report(analysis: Analysis, patterns: Sequence[str] = ()) -> Report:

@@ -36,6 +36,8 @@ def verify(
 ) -> Verification:
     """Count a network with every tool that is installed, and compare with what is published.
 
+    The backward pass is compared where there is one.
+
     Args:
         model: a name, an `nn.Module`, or what makes one.
         input: as for `analyse`.

@@ -223,6 +223,11 @@ def test_papers_are_read_to_their_last_digit() -> None:
     assert (macs.theirs, macs.tolerance, macs.agrees) == (3_800_000_000, 1e8, True)
 
 
+def test_a_network_without_a_backward_pass_is_verified_forward() -> None:
+    found = verify(nn.Sequential(nn.Flatten(), nn.ReLU()), input="4", peers=TORCH)
+    assert [(f.quantity, f.theirs, f.ours) for f in found.figures] == [("macs", 0, 0)]
+
+
 def test_a_saved_record_cannot_be_verified(tmp_path: object) -> None:
     from archscope.study.analyse import analyse
 

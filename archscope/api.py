@@ -226,13 +226,8 @@ def memory(
     """
     from archscope.study.memory import Setting, memory_report, predict
 
-    predicted = predict(
-        model,
-        Setting(optimizer=optimizer),
-        input=input,
-        batch=batch,
-        keywords=constructor_keywords,
-    )
+    setting = Setting(optimizer=optimizer)
+    predicted = predict(model, setting, input=input, batch=batch, keywords=constructor_keywords)
     return Found(predicted, memory_report(predicted))
 
 

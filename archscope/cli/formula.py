@@ -29,10 +29,6 @@ def command(
     from archscope.study.recall import recalled
 
     asked = recalled(model, parse_settings(settings))
-    found = formula(
-        asked.found or asked.model,
-        input=input_text,
-        batch=batch,
-        keywords=asked.keywords,
-    )
+    network = asked.found or asked.model
+    found = formula(network, input=input_text, batch=batch, keywords=asked.keywords)
     emit(formula_report(found), outputs)

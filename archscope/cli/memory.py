@@ -53,11 +53,7 @@ def command(
     asked = recalled(record or model, parse_settings(settings), input_text, batch)
     if fit is None:
         prediction = predict(
-            asked.model,
-            setting,
-            input=asked.input,
-            batch=asked.batch,
-            keywords=asked.keywords,
+            asked.model, setting, input=asked.input, batch=asked.batch, keywords=asked.keywords
         )
         emit(memory_report(prediction), outputs)
         return

@@ -28,7 +28,6 @@ def command(
     from archscope.study.receptive_field import fields_report, receptive_fields
 
     asked = recalled(model, parse_settings(settings), input_text)
-    network = receptive_fields(
-        asked.found or asked.model, input=asked.input, keywords=asked.keywords
-    )
-    emit(fields_report(network, pattern), outputs)
+    network = asked.found or asked.model
+    fields = receptive_fields(network, input=asked.input, keywords=asked.keywords)
+    emit(fields_report(fields, pattern), outputs)

@@ -51,10 +51,9 @@ def build(construct: Callable[[], nn.Module]) -> nn.Module:
     Raises:
         Exception: as `build_unmoved`.
     """
-    with collector_paused():
-        module = build_unmoved(construct)
-        _move(module)
-        return module.eval()
+    module = build_unmoved(construct)
+    _move(module)
+    return module.eval()
 
 
 def build_unmoved(construct: Callable[[], nn.Module]) -> nn.Module:

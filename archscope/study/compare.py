@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from archscope.errors import ArchscopeError
-from archscope.records import Analysis, Dim, Measurement, Profile
+from archscope.records import Analysis, Dim, InputSpec, Measurement, Profile
+from archscope.resolve import parse_input
 from archscope.study.analyse import analyse, analyse_both_passes
 from archscope.study.match import READ, Quantity, match_table, meter, solve, width_keyword
 from archscope.study.recall import saved
@@ -63,6 +64,8 @@ def contenders(
     """
     if len(models) < 2:
         raise ArchscopeError("compare", "needs at least two models", "name another one")
+    if isinstance(input, str):
+        _require_numbers(parse_input(input))
     given = keywords or [{} for _ in models]
     counted: dict[tuple[str, str], Contender] = {}
     found = []
@@ -75,7 +78,7 @@ def contenders(
             counted[asked] = _contender(model, input, batch, options)
         found.append(counted[asked])
     for contender in found:
-        _require_numbers(contender.analysis)
+        _require_numbers(contender.analysis.input)
     labels = _distinct([network_title(c.analysis.model, c.analysis.keywords) for c in found])
     return tuple(
         replace(contender, label=label) for label, contender in zip(labels, found, strict=True)
@@ -102,10 +105,10 @@ def _contender(model: Any, input: Any, batch: Dim | None, keywords: Mapping[str,
     return Contender("", analysis, None, *_accuracy(analysis), bytes_needed, failure)
 
 
-def _require_numbers(analysis: Analysis) -> None:
-    if analysis.input.symbols:
+def _require_numbers(given: InputSpec) -> None:
+    if given.symbols:
         raise ArchscopeError(
-            f"{analysis.input.symbols[0]} in {analysis.input}",
+            f"{given.symbols[0]} in {given}",
             "is a symbol where a number is needed",
             "give a number here, or ask archscope formula",
         )

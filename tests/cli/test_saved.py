@@ -149,3 +149,11 @@ def test_a_batch_that_must_be_a_number_is_refused_before_any_work(
     assert run([command, "no-such-network", "--batch", "N"]) == 2
     told = capsys.readouterr().err
     assert told.startswith("archscope: --batch N: is a symbol where a number is needed; ")
+
+
+def test_a_comparison_in_symbols_is_refused_before_any_work(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["compare", "no-such-network", "another", "--input", "3xHxW"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("archscope: H in 1×3×H×W: is a symbol where a number is needed; ")

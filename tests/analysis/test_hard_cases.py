@@ -75,7 +75,7 @@ class Endless(nn.Module):
         (Awaits(), "coroutine"),
         (Endless(), "recursion"),
         (nn.ModuleList([nn.Linear(4, 4)]), "forward"),
-        (nn.Flatten(), "no output needs a gradient"),
+        (nn.Flatten(), "no output that needs a gradient"),
     ],
     ids=["thread", "generator", "coroutine", "endless", "no forward", "nothing to train"],
 )

@@ -14,9 +14,10 @@ from archscope.cli.options import (
     set_option,
     strict_option,
 )
-from archscope.measure import silence_profiler
+from archscope.cli.timing import timing_options, timing_plan
 
 if TYPE_CHECKING:
+    from archscope.measure.session import Plan
     from archscope.records import Profile
     from archscope.study.compare import Layout
     from archscope.study.match import Quantity
@@ -42,10 +43,7 @@ if TYPE_CHECKING:
     help="Solve a keyword of the later models so that they equal the first in this.",
 )
 @click.option("--by", "keyword", metavar="KEYWORD", help="The keyword solved for: its width.")
-@click.option("--time", "timed", is_flag=True, help="Measure the named models now, on a device.")
-@click.option(
-    "--device", metavar="NAME", help="For --time: cpu, cuda, mps; the fastest by default."
-)
+@timing_options
 @strict_option
 @output_option
 def command(
@@ -64,10 +62,7 @@ def command(
     check_outputs(outputs)
     if keyword is not None and quantity is None:
         raise ArchscopeError("--by", "goes with --match", "add --match macs, params or activations")
-    if device is not None and not timed:
-        raise ArchscopeError("--device", "goes with --time", "add --time")
-    if timed:
-        silence_profiler()
+    plan = timing_plan(timed, device)
     from archscope.resolve import parse_settings
     from archscope.study.analyse import require_complete
     from archscope.study.compare import compare_report, contenders, matched
@@ -82,8 +77,8 @@ def command(
             chosen, quantity, keyword, keywords, input=input_text, batch=batch
         )
         first = (table,)
-    if timed:
-        chosen = _measured(chosen, device, input_text, batch, keywords)
+    if plan is not None:
+        chosen = _measured(chosen, plan, input_text, batch, keywords)
         keywords = [{} for _ in models]
     found = contenders(chosen, input=input_text, batch=batch, keywords=keywords)
     emit(compare_report(found, layout=layout, first=first), outputs)
@@ -94,21 +89,14 @@ def command(
 
 def _measured(
     models: Sequence[str | Saved],
-    device: str | None,
+    plan: Plan,
     input_text: str | None,
     batch: int | None,
     keywords: Sequence[dict[str, Any]],
 ) -> list[Saved | Profile]:
     """A Profile of each named model; saved records stay what they are."""
-    from archscope.measure import device as devices
-    from archscope.measure.session import Plan
-    from archscope.measure.step import Settings
-    from archscope.study import kept
     from archscope.study.measured import profile
 
-    name = device or devices.best()
-    devices.find(name)
-    plan = Plan(Settings(device=name), roofs=kept.roofs())
     records: list[Saved | Profile] = []
     for model, given in zip(models, keywords, strict=True):
         if not isinstance(model, str):

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from archscope.cli.options import input_option, output_option, set_option
+from archscope.cli.timing import leave_if_interrupted, progress_bars
 from archscope.errors import ArchscopeError
 from archscope.measure import silence_profiler
 
 if TYPE_CHECKING:
-    from archscope.measure.session import Plan, Progress
-    from archscope.records import Profile
+    from archscope.measure.session import Plan
 
 
 @click.command()
@@ -110,14 +108,14 @@ def command(
     from archscope.study.measured import sweep
     from archscope.study.profile import profile_report
 
-    with _progress() as progress:
+    with progress_bars() as progress:
         profiles = sweep(
             asked.model, plan, sizes, input=asked.input, keywords=asked.keywords, progress=progress
         )
     if not any(profile.phases for profile in profiles):
         raise KeyboardInterrupt
     emit(profile_report(profiles, every_layer=every_layer), outputs)
-    _leave_if_interrupted(profiles)
+    leave_if_interrupted(profiles)
 
 
 HEARD_BY_A_FILE = ("model", "every_layer", "outputs")
@@ -210,7 +208,7 @@ def _largest(model: str, plan: Plan, input_text: str | None, keywords: dict[str,
     from archscope.study.measured import largest_batch
     from archscope.units import binary_bytes
 
-    with _progress(_tell) as progress:
+    with progress_bars(_tell) as progress:
         found = largest_batch(model, plan, input=input_text, keywords=keywords, progress=progress)
     bound = (
         f"the bound was {binary_bytes(found.bound_bytes)}, "
@@ -225,46 +223,11 @@ def _largest(model: str, plan: Plan, input_text: str | None, keywords: dict[str,
 def _measure_reports(plan: Plan) -> None:
     from archscope.study.jobs import measure_reports
 
-    with _progress() as progress:
+    with progress_bars() as progress:
         for path in measure_reports(plan.settings.device, plan.settings.threads, progress):
             click.echo(f"wrote {path}", err=True)
-
-
-def _leave_if_interrupted(profiles: Sequence[Profile]) -> None:
-    from archscope.measure.session import interrupted
-
-    if any(interrupted(profile) for profile in profiles):
-        raise KeyboardInterrupt
 
 
 def _tell(label: str, share: float) -> None:
     """A line of progress, for what takes minutes and shows nothing until its end."""
     click.echo(f"measuring {label}", err=True)
-
-
-def _silent(label: str, share: float) -> None:
-    """No progress."""
-
-
-@contextmanager
-def _progress(otherwise: Progress = _silent) -> Iterator[Progress]:
-    """A bar for each number being measured, on stderr, where that is a terminal."""
-    stream = sys.stderr
-    if not stream.isatty():
-        yield otherwise
-        return
-    from rich import progress
-    from rich.console import Console
-
-    columns = (
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.TimeElapsedColumn(),
-    )
-    with progress.Progress(*columns, console=Console(file=stream), transient=True) as bars:
-        task = bars.add_task("preparing", total=1.0)
-
-        def show(label: str, share: float) -> None:
-            bars.update(task, description=f"measuring {label}", completed=share)
-
-        yield show

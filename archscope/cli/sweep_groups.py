@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archscope.cli.options import network_options, output_option
+from archscope.cli.options import batch_option, input_option, output_option, set_option
+from archscope.cli.timing import leave_if_interrupted, progress_bars, timing_options, timing_plan
 
 if TYPE_CHECKING:
-    from archscope.records import Profile
-    from archscope.study.groups import GroupSweep
+    from archscope.measure.session import Plan
+    from archscope.records import Dim, Profile
+    from archscope.study.groups import Family, GroupSweep
 
 
 @click.command()
@@ -24,15 +26,22 @@ if TYPE_CHECKING:
     multiple=True,
     help="What is held equal (none: the width); may repeat; all three by default.",
 )
-@network_options
+@input_option
+@batch_option("1 by default, 8 with --time")
+@set_option
+@timing_options
 @click.option(
-    "--profile", "profiles", multiple=True, metavar="FILE", help="Measured times; may repeat."
+    "--profile",
+    "profiles",
+    multiple=True,
+    metavar="FILE",
+    help="Times measured before; may repeat.",
 )
 @output_option
 def command(
     groups: str, base: str, by: str | None, equal: tuple[str, ...], input_text: str | None,
-    batch: int | str | None, settings: tuple[str, ...], profiles: tuple[str, ...],
-    outputs: tuple[str, ...],
+    batch: int | str | None, settings: tuple[str, ...], timed: bool, device: str | None,
+    profiles: tuple[str, ...], outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Count a network for each number of GROUPS, such as 1,2,4,8,32.
 
@@ -44,22 +53,43 @@ def command(
     check_outputs(outputs)
     from archscope.resolve import parse_settings
     from archscope.study.group_tables import group_report
-    from archscope.study.groups import EQUALS, parse_groups, sweep_groups
+    from archscope.study.groups import EQUALS, Family, parse_groups
     from archscope.study.recall import recalled
 
     counts = parse_groups(groups)
+    plan = timing_plan(timed, device, modes=("training",))
     asked = recalled(base, parse_settings(settings), input_text, batch)
-    measured = [_profile(path, asked.batch) for path in profiles]
-    sweep = sweep_groups(
-        counts,
-        base=asked.model,
-        by=by,
-        equal=[view for view in EQUALS if view in equal or not equal],
-        keywords=asked.keywords,
-        input=asked.input,
-        batch=asked.batch,
-    )
-    emit(group_report(sweep, measured, _unused_notes(sweep, profiles, measured)), outputs)
+    saved = [_profile(path, asked.batch) for path in profiles]
+    size = _size(asked.batch, plan)
+    family = Family(asked.model, by, asked.keywords, asked.input, size)
+    sweep = family.sweep(counts, [view for view in EQUALS if view in equal or not equal])
+    notes = _unused_notes(sweep, profiles, saved)
+    now = [] if plan is None else _measured(family, sweep, plan)
+    emit(group_report(sweep, [*now, *saved], notes), outputs)
+    leave_if_interrupted(now)
+
+
+def _size(batch: Dim | None, plan: Plan | None) -> Dim | None:
+    """The batch counted at: that of the measurement, if there is one.
+
+    Raises:
+        ArchscopeError: a symbol, where it is measured.
+    """
+    if plan is None:
+        return batch
+    from archscope.errors import ArchscopeError
+    from archscope.study.measured import DEFAULT_BATCH
+
+    if isinstance(batch, str):
+        raise ArchscopeError(f"--batch {batch}", "is no number to measure at", "give one like 8")
+    return batch or DEFAULT_BATCH
+
+
+def _measured(family: Family, sweep: GroupSweep, plan: Plan) -> list[Profile]:
+    from archscope.study.group_times import measured
+
+    with progress_bars() as progress:
+        return measured(family, sweep, plan, progress)
 
 
 def _unused_notes(
@@ -87,7 +117,7 @@ def _unused_notes(
     return notes
 
 
-def _profile(path: str, batch: int | str | None) -> Profile:
+def _profile(path: str, batch: Dim | None) -> Profile:
     from archscope import archive
     from archscope.errors import ArchscopeError
     from archscope.records import BatchSweep, Profile

@@ -63,6 +63,17 @@ class Measurement:
         """`relative_half_width`, `None` where the runs are too few for an interval."""
         return self.relative_half_width if len(self.seconds) >= FEWEST_RUNS else None
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the median, no tighter than it is ever printed."""
+        half = self.relative_half_width * self.median
+        return min(self.median_low, self.median - half), max(self.median_high, self.median + half)
+
+    def overlaps(self, other: Measurement) -> bool:
+        """Whether two medians may be the same: their 95 % intervals share a point."""
+        low, high = zip(self.interval, other.interval, strict=True)
+        return bool(max(low) <= min(high))
+
     def _quantile(self, share: float) -> float:
         ordered = sorted(self.seconds)
         position = share * (len(ordered) - 1)

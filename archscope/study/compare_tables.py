@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from archscope.records import Measurement, Totals
+from archscope.records import Totals
 from archscope.study.stages import ELSEWHERE, HEAD, NOT_RUN, in_order, stage_seconds, stages
 from archscope.study.summary import CONVENTION, coverage_note
 from archscope.table import Cell, Column, Row, Table, Unit
@@ -47,7 +47,9 @@ PLACES = {
 
 STRIDE_NOTE = (
     "Output stride: side of the input over side of a layer's output, to the nearest power of two; "
-    "a layer whose output is one place counts where the block around it does, or in the head. "
+    "a layer whose output is one place counts where the block around it does, or in the head."
+)
+SHARE_NOTE = (
     "Shares are of the total difference and add up to 100 %; a negative one works against it."
 )
 
@@ -161,12 +163,12 @@ def _measured_rows(
     found = [c.measured(phase) for c in block]
     medians = [None if m is None else m.median for m in found]
     ratios: list[Cell] = [
-        NONE if m and found[0] and m is not found[0] and overlap(m, found[0])
+        NONE if m and found[0] and m is not found[0] and m.overlaps(found[0])
         else _ratio(None if m is None else m.median, medians[0])
         for m in found
     ]  # fmt: skip
     known = all(m.known_half_width is not None for m in everywhere)
-    alone = known and not any(m is not fastest and overlap(m, fastest) for m in everywhere)
+    alone = known and not any(m is not fastest and m.overlaps(fastest) for m in everywhere)
     best = frozenset(
         c.label for c, m in zip(block, found, strict=True)
         if m is fastest and alone and len(everywhere) > 1
@@ -186,20 +188,6 @@ def _measured_rows(
             Row(_with_ratios("Samples a second", rates, rate_ratios), depth=1, unit="decimal")
         )
     return rows
-
-
-def overlap(one: Measurement, other: Measurement) -> bool:
-    """Whether two medians may be the same: their 95 % intervals share a point."""
-    low, high = zip(_interval(one), _interval(other), strict=True)
-    return max(low) <= min(high)
-
-
-def _interval(measurement: Measurement) -> tuple[float, float]:
-    half = measurement.relative_half_width * measurement.median
-    return (
-        min(measurement.median_low, measurement.median - half),
-        max(measurement.median_high, measurement.median + half),
-    )
 
 
 def _throughput(contender: Contender, phase: str) -> float | None:
@@ -317,13 +305,16 @@ def by_stride(chosen: Sequence[Contender]) -> list[ByStride]:
 def stage_tables(chosen: Sequence[Contender], quantities: Sequence[ByStride]) -> list[Table]:
     """Each quantity with the differences to the first model, and where the largest one lies."""
     tables = [_stage_table(chosen, quantity) for quantity in quantities]
-    return [*tables[:-1], replace(tables[-1], notes=(*tables[-1].notes, STRIDE_NOTE))]
+    return [
+        *tables[:-1],
+        replace(tables[-1], notes=(*tables[-1].notes, f"{STRIDE_NOTE} {SHARE_NOTE}")),
+    ]
 
 
 def _time_notes(chosen: Sequence[Contender], phase: str, where: tuple[str, ...]) -> tuple[str, ...]:
     """Where the time goes, unless the whole phase shows no difference."""
     whole = [c.measured(phase) for c in chosen]
-    if len(whole) == 2 and whole[0] and whole[1] and overlap(whole[0], whole[1]):
+    if len(whole) == 2 and whole[0] and whole[1] and whole[0].overlaps(whole[1]):
         where = (f"Difference in the whole {phase} time: {NONE}, the intervals overlap.",)
     return (*where, PROFILED_NOTE)
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from archscope.records import Analysis, Profile, totals
+from archscope.records import Analysis, Measurement, Profile, totals
 from archscope.study import lower_bound
+from archscope.study.compare_tables import NONE, NONE_NOTE
+from archscope.study.group_stages import stage_tables
 from archscope.study.groups import PER_GROUP, Equal, GroupSweep, Member, Uncounted
 from archscope.study.summary import CONVENTION
 from archscope.study.sweep import CHARTED
@@ -42,11 +44,20 @@ COLUMNS = (
     Column("bytes_moved", "Bytes moved", "bytes", 7),
     Column("intensity", "flops/byte", "decimal", 8),
     Column("forward_seconds", "Forward time", "seconds", 1),
+    Column("forward_half_width", "Forward ±", "percent", 4),
+    Column("forward_ratio", "Forward time ×", "text", 1),
     Column("backward_seconds", "Backward time", "seconds", 1),
+    Column("backward_half_width", "Backward ±", "percent", 4),
+    Column("backward_ratio", "Backward time ×", "text", 1),
     Column("top1_error", "Top-1 error", "percent", 2),
     Column("problem", "Problem"),
 )
-_OPTIONAL = ("forward_seconds", "backward_seconds", "top1_error", "problem")
+TIMED = ("forward", "backward")
+_OPTIONAL = (
+    *(f"{phase}_{fact}" for phase in TIMED for fact in ("seconds", "half_width", "ratio")),
+    "top1_error",
+    "problem",
+)
 _FRACTIONS = ("group_conv_params_ratio", "group_conv_macs_ratio")
 
 
@@ -72,9 +83,11 @@ def group_report(
     told = {key for rows in values.values() for row in rows for key in row if row[key] is not None}
     shown = [c for c in COLUMNS if c.key not in _OPTIONAL or c.key in told]
     tables = [_table(sweep, view, rows, shown, profiles) for view, rows in values.items()]
-    tables[-1] = replace(tables[-1], notes=(*notes, *tables[-1].notes))
+    staged = stage_tables(sweep.by, _timed(sweep, profiles))
+    said = sweep.base.analysis.notes
+    tables[-1] = replace(tables[-1], notes=(*notes, *said, *tables[-1].notes))
     title = f"Group counts of {sweep.base.analysis.model}"
-    return Report(title, tuple(tables), _charts(title, values), data=_data(title, values))
+    return Report(title, (*tables, *staged), _charts(title, values), data=_data(title, values))
 
 
 def same_network(analysis: Analysis, profile: Profile) -> bool:
@@ -142,13 +155,46 @@ def _values(
         own, single = totals(grouped), totals(sweep.grouped_layers(sweep.single.analysis))
         row["group_conv_params_ratio"] = own.params / single.params
         row["group_conv_macs_ratio"] = own.macs / single.macs
-    profile = next((p for p in profiles if same_network(analysis, p)), None)
-    for phase in ("forward", "backward"):
-        if profile is not None and phase in profile.phases:
-            row[f"{phase}_seconds"] = profile.phases[phase].median
+    for phase in TIMED:
+        row |= _times(phase, _measured(analysis, phase, profiles),
+                      _measured(sweep.base.analysis, phase, profiles))  # fmt: skip
     error = _paper_error(sweep, member)
     row["top1_error"] = None if error is None else error / 100
     return row
+
+
+def _timed(sweep: GroupSweep, profiles: Sequence[Profile]) -> dict[tuple[int, int], Profile]:
+    """By group count and width, what was measured of the networks of all views."""
+    found = {
+        (member.groups, member.width): _profile(member.analysis, profiles)
+        for view in sweep.views
+        for member in sweep.counted(view)
+    }
+    return {key: profile for key, profile in sorted(found.items()) if profile is not None}
+
+
+def _profile(analysis: Analysis, profiles: Sequence[Profile]) -> Profile | None:
+    return next((profile for profile in profiles if same_network(analysis, profile)), None)
+
+
+def _measured(analysis: Analysis, phase: str, profiles: Sequence[Profile]) -> Measurement | None:
+    profile = _profile(analysis, profiles)
+    return None if profile is None else profile.phases.get(phase)
+
+
+def _times(phase: str, own: Measurement | None, base: Measurement | None) -> dict[str, Cell]:
+    """Median, interval and ratio to the base's median of one phase."""
+    if own is None:
+        return {}
+    quotient: Cell = None
+    if base is not None:
+        same = own is not base and own.overlaps(base)
+        quotient = NONE if same else ratio(own.median / base.median)
+    return {
+        f"{phase}_seconds": own.median,
+        f"{phase}_half_width": own.known_half_width,
+        f"{phase}_ratio": quotient,
+    }
 
 
 def _shown(key: str, cell: Cell) -> Cell:
@@ -190,7 +236,9 @@ def _table(
         bound = frozenset() if complete else lower_bound.BOUNDED
         rows.append(Row(tuple(_shown(c.key, row[c.key]) for c in columns), lower_bound=bound))
     title = f"{sweep.base.analysis.model} at {HELD[view]}, by group count"
-    return Table(title, tuple(columns), tuple(rows), tuple(_notes(sweep, view, shown, profiles)))
+    return Table(
+        title, tuple(columns), tuple(rows), tuple(_notes(sweep, view, values, shown, profiles))
+    )
 
 
 def _width_title(keyword: str) -> str:
@@ -198,7 +246,11 @@ def _width_title(keyword: str) -> str:
 
 
 def _notes(
-    sweep: GroupSweep, view: Equal, shown: Sequence[Column], profiles: Sequence[Profile]
+    sweep: GroupSweep,
+    view: Equal,
+    values: Sequence[dict[str, Cell]],
+    shown: Sequence[Column],
+    profiles: Sequence[Profile],
 ) -> Iterator[str]:
     base = sweep.base
     total = base.analysis.total
@@ -219,6 +271,9 @@ def _notes(
             for p in profiles
         )
         yield f"Times: medians measured on {'; '.join(devices)}."
+        yield "±: half of the median's 95 % interval, – where the runs were too few for one."
+    if any(row[f"{phase}_ratio"] == NONE for row in values for phase in TIMED):
+        yield NONE_NOTE
     if "top1_error" in keys:
         yield PAPER_NOTE
     if view == list(sweep.views)[-1]:
@@ -261,12 +316,9 @@ MEASURED = (
 def _charts(title: str, values: dict[Equal, list[dict[str, Cell]]]) -> tuple[Chart, ...]:
     charts = []
     for key, axis in (*CHARTED, *MEASURED):
-        series = tuple(
-            Series(HELD[view], *_points(rows, key))
-            for view, rows in values.items()
-            if any(row[key] is not None for row in rows)
-        )
-        if any(len(line.x) > 1 for line in series):
+        drawn = [Series(HELD[view], *_points(rows, key)) for view, rows in values.items()]
+        series = tuple(line for line in drawn if len(line.x) > 1)  # one point makes no line
+        if series:
             name = f"{axis.title} by group count"
             charts.append(Chart(name, "line", Axis("Groups", "exact", log=True), axis, series))
     return tuple(charts)

@@ -140,19 +140,10 @@ def sweep_groups(
         ArchscopeError: the base cannot be counted or its width keyword is unknown, or no member
             of a view can be had.
     """
-    family = _Family(base, by, keywords or {}, input, batch)
-    first = family.base()
-    views: dict[Equal, tuple[Member | Uncounted, ...]] = {}
-    for view in equal:
-        members = views[view] = tuple(family.members(view, groups, first))
-        errors = [member.error for member in members if isinstance(member, Uncounted)]
-        if errors and all(m.groups == first.groups for m in members if isinstance(m, Member)):
-            raise family.refusal(view, groups, errors[0])
-    single = family.member(1, family.fixed_width(1))
-    return GroupSweep(first, single, family.by, views)
+    return Family(base, by, keywords or {}, input, batch).sweep(groups, equal)
 
 
-class _Family:
+class Family:
     """A base network as a function of its group count and width."""
 
     def __init__(
@@ -181,6 +172,18 @@ class _Family:
         self.input: Any = input or subject.default_input
         self.batch = batch
         self._analyses: dict[tuple[int, int], Analysis] = {}
+
+    def sweep(self, groups: Sequence[int], equal: Sequence[Equal]) -> GroupSweep:
+        """Count the network with each group count; see `sweep_groups`."""
+        first = self.base()
+        views: dict[Equal, tuple[Member | Uncounted, ...]] = {}
+        for view in equal:
+            members = views[view] = tuple(self.members(view, groups, first))
+            errors = [member.error for member in members if isinstance(member, Uncounted)]
+            if errors and all(m.groups == first.groups for m in members if isinstance(m, Member)):
+                raise self.refusal(view, groups, errors[0])
+        single = self.member(1, self.fixed_width(1))
+        return GroupSweep(first, single, self.by, views)
 
     def members(
         self, view: Equal, groups: Sequence[int], base: Member
@@ -302,10 +305,20 @@ class _Family:
         chosen = {**self.keywords, self.by: width}
         return {**chosen, GROUPS: groups} if self.grouped_by_keyword else chosen
 
+    def build(self, groups: int, width: int) -> nn.Module:
+        """The network of this group count and width, with weights."""
+        from archscope.study.subject import find
+
+        subject = find(self.model, self._chosen(groups, width))
+        assert subject.rebuild is not None, "a name can be built"
+        return self._split(subject.rebuild(), groups)
+
     def _module(self, groups: int, width: int) -> nn.Module:
         from archscope.study.subject import find
 
-        module = find(self.model, self._chosen(groups, width)).module
+        return self._split(find(self.model, self._chosen(groups, width)).module, groups)
+
+    def _split(self, module: nn.Module, groups: int) -> nn.Module:
         if not self.grouped_by_keyword:
             _group_convolutions(module, groups)
         return module
@@ -358,6 +371,6 @@ def _group_convolutions(module: nn.Module, groups: int) -> None:
         }
         grouped = nn.Conv2d(
             conv.in_channels, conv.out_channels, groups=groups, bias=conv.bias is not None,
-            device="meta", **geometry,
+            device=conv.weight.device, dtype=conv.weight.dtype, **geometry,
         )  # fmt: skip
         setattr(parent, name, grouped)

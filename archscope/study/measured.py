@@ -22,6 +22,7 @@ from archscope.study.subject import Subject, find
 from archscope.units import binary_bytes
 
 DEFAULT_BATCH = 8
+"""Samples of a measured batch, unless another is asked for."""
 
 
 def profile(

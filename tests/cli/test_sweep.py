@@ -10,7 +10,9 @@ import pytest
 
 from archscope import archive
 from archscope.cli import run
+from archscope.measure.session import INTERRUPTED
 from archscope.records import Environment, Measurement, Profile
+from archscope.study import group_times
 from archscope.study.analyse import analyse
 
 SWEEP = [sys.executable, "-m", "archscope", "sweep", "lenet"]
@@ -148,3 +150,33 @@ def test_the_example_of_a_help_keeps_its_lines(command, capsys):
     lines = capsys.readouterr().out.splitlines()
     example = {"sweep": "archscope sweep densenet growth_rate=12,24,32,40", "check": "[[budget]]"}
     assert f"  {example[command]}" in lines
+
+
+def test_sweep_groups_measures_now_at_a_batch_of_eight(capsys, monkeypatch):
+    def at_once(family, sweep, plan, progress):
+        member = sweep.counted("none")[0]
+        assert plan.modes == ("training",) and plan.settings.device == "cpu"
+        times = {phase: Measurement((0.25,) * 6, 0.2, 0.3) for phase in ("forward", "backward")}
+        return [
+            Profile("resnet50", member.analysis.input, Environment("cpu"), times,
+                    analysis=member.analysis, notes=(INTERRUPTED,))
+        ]  # fmt: skip
+
+    monkeypatch.setattr(group_times, "measured", at_once)
+    command = ["sweep-groups", "1,2", "--equal", "none", "--time", "--device", "cpu"]
+    assert run(command) == 130, "what Ctrl-C left is shown, and said to be a part"
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "250 ms" in printed and "measured on cpu at batch 8" in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--device", "cpu"), "--device: goes with --time; add --time"),
+        (("--time", "--device", "abacus"), "--device abacus: is no device"),
+        (("--time", "--batch", "N"), "--batch N: is no number to measure at; give one like 8"),
+    ],
+)
+def test_sweep_groups_says_what_it_cannot_measure(options, message, capsys):
+    assert run(["sweep-groups", "1,2", "--equal", "none", *options]) == 2
+    assert message in capsys.readouterr().err

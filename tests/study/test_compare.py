@@ -17,7 +17,7 @@ from archscope.study.analyse import analyse
 from archscope.study.compare import Contender, compare_report, contenders, matched
 from archscope.study.compare_charts import pareto_front
 from archscope.study.compare_settings import settings_tables
-from archscope.study.compare_tables import by_stride, overlap, stage_tables, totals_tables
+from archscope.study.compare_tables import by_stride, stage_tables, totals_tables
 from archscope.table import Table
 
 
@@ -225,8 +225,8 @@ def test_a_measured_difference_outside_the_intervals_has_a_winner(
 
 def test_intervals_are_never_tighter_than_two_thousandths() -> None:
     exact = Measurement((1.0,), 1.0, 1.0)
-    assert overlap(exact, Measurement((1.003,), 1.003, 1.003))
-    assert not overlap(exact, Measurement((1.005,), 1.005, 1.005))
+    assert exact.overlaps(Measurement((1.003,), 1.003, 1.003))
+    assert not exact.overlaps(Measurement((1.005,), 1.005, 1.005))
 
 
 def test_a_solved_width_makes_the_later_model_equal() -> None:

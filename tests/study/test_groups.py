@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from archscope.errors import ArchscopeError
-from archscope.records import Environment, Measurement, Profile
+from archscope.measure.session import INTERRUPTED, Plan, silent
+from archscope.records import Environment, LayerTime, Measurement, Profile
+from archscope.study import group_times
+from archscope.study.compare_tables import NONE_NOTE
 from archscope.study.group_tables import group_report
-from archscope.study.groups import EQUALS, parse_groups, sweep_groups
+from archscope.study.groups import EQUALS, Family, parse_groups, sweep_groups
 
 REFERENCES = Path(__file__).parents[1] / "references"
 
@@ -110,6 +113,12 @@ def test_charts_draw_each_view_over_the_groups(report):
     assert list(activations[2].y) == sorted(activations[2].y)
 
 
+def test_counts_with_symbols_say_at_which_sizes():
+    sweep = sweep_groups((1, 2), equal=("none",), input="3xHxW")
+    (table,) = group_report(sweep).tables
+    assert any("Counts are those at H = 224, W = 224" in note for note in table.notes)
+
+
 def test_measured_times_join_the_rows_that_they_belong_to(sweep):
     member = sweep.views["params"][4]
     profile = Profile(
@@ -124,6 +133,84 @@ def test_measured_times_join_the_rows_that_they_belong_to(sweep):
     assert report.tables[2].column("backward_seconds")[4] == 0.5
     assert any("a device" in note for note in report.tables[2].notes)
     assert [chart.y.unit for chart in report.charts].count("seconds") == 0  # one point is no line
+
+
+def timed(member, seconds, layers=()):
+    """A profile of a member: six steps of almost the same time."""
+    taken = Measurement((seconds,) * 6, 0.99 * seconds, 1.01 * seconds)
+    return Profile(
+        "resnet50", member.analysis.input, Environment("cpu"),
+        {"forward": taken, "backward": taken}, layers=layers, analysis=member.analysis,
+    )  # fmt: skip
+
+
+def test_times_have_intervals_and_ratios_and_within_the_intervals_no_difference(sweep):
+    one, two, _, _, last = sweep.counted("macs")
+    profiles = [timed(one, 1.0), timed(two, 1.015), timed(last, 1.5)]
+    table = group_report(sweep, profiles).tables[1]
+    assert table.column("forward_ratio") == ["1.000×", "none", None, None, "1.500×"]
+    assert table.column("backward_half_width")[0] == pytest.approx(0.01)
+    assert NONE_NOTE in table.notes
+    without = group_report(sweep, profiles[::2]).tables[1]
+    assert NONE_NOTE not in without.notes
+
+
+def test_measured_layers_tell_in_which_stage_the_time_goes(sweep):
+    def layers(first, last):
+        return (
+            LayerTime("conv1", "Conv2d", 0, {"forward": first, "backward": 2 * first}),
+            LayerTime("layer4.2.conv3", "Conv2d", 0, {"forward": last, "backward": 2 * last}),
+        )
+
+    one, *_, last = sweep.counted("macs")
+    profiles = [timed(one, 1.0, layers(0.3, 0.7)), timed(last, 1.5, layers(0.3, 1.2))]
+    report = group_report(sweep, profiles)
+    macs, forward, backward = report.tables[3:]
+    assert [column.title for column in forward.columns[1:]] == ["1 × 64", "32 × 4"]
+    assert macs.column("32 × 4")[-1] == last.analysis.total.macs
+    strides = forward.column("output_stride")
+    assert forward.column("32 × 4")[strides.index("32")] == 1.2
+    assert backward.column("1 × 64")[strides.index("2")] == 0.6
+    assert forward.column("1 × 64")[-1] == pytest.approx(1.0)
+    # One measured network leaves nothing to compare.
+    assert len(group_report(sweep, profiles[:1]).tables) == 3
+
+
+@pytest.mark.parametrize(
+    ("base", "by", "groups"), [("resnext", None, (1, 32)), ("densenet", "growth_rate", (1, 4))]
+)
+def test_every_network_is_measured_once_as_it_was_counted(monkeypatch, base, by, groups):
+    """With groups as a constructor's keyword, and set in convolutions that are there."""
+    seen = []
+
+    def profile(network, plan, *, input, batch, progress):
+        seen.append((network, input, batch))
+        return Profile("a module", input, Environment("cpu"))
+
+    monkeypatch.setattr(group_times, "profile", profile)
+    family = Family(base, by, {}, "3x32x32", 2)
+    sweep = family.sweep(groups, ("none", "macs"))
+    found = group_times.measured(family, sweep, Plan(), silent)
+    distinct = {(m.groups, m.width): m for view in sweep.views for m in sweep.counted(view)}
+    assert len(found) == len(seen) == len(distinct) > 2
+    for (network, spec, batch), measured, member in zip(
+        seen, found, distinct.values(), strict=True
+    ):
+        assert (measured.model, measured.analysis) == (base, member.analysis)
+        assert (spec, batch) == (member.analysis.input, 2)
+        parameters = list(network.parameters())
+        assert not any(parameter.is_meta for parameter in parameters)
+        assert sum(p.numel() for p in parameters) == member.analysis.total.params
+
+
+def test_an_interruption_keeps_what_was_measured(monkeypatch):
+    def profile(network, plan, *, input, **_):
+        return Profile("a module", input, Environment("cpu"), notes=(INTERRUPTED,))
+
+    monkeypatch.setattr(group_times, "profile", profile)
+    family = Family("resnet50", None, {}, "3x32x32", 2)
+    sweep = family.sweep((1, 32), ("none",))
+    assert len(group_times.measured(family, sweep, Plan(), silent)) == 1
 
 
 def test_plain_rows_have_numbers_in_place_of_fractions(report):

@@ -1,0 +1,91 @@
+"""`--time`: measuring now, for the commands that set times beside counts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from archscope.cli.options import Decorated
+from archscope.errors import ArchscopeError
+from archscope.measure import silence_profiler
+
+if TYPE_CHECKING:
+    from archscope.measure.session import Plan, Progress
+    from archscope.records import Profile
+
+
+def timing_options(command: Decorated) -> Decorated:
+    """`--time` and `--device`."""
+    device = click.option(
+        "--device", metavar="NAME", help="For --time: cpu, cuda, mps; the fastest by default."
+    )
+    timed = click.option(
+        "--time", "timed", is_flag=True, help="Measure the named networks now, on a device."
+    )
+    return timed(device(command))
+
+
+def timing_plan(timed: bool, device: str | None, **chosen: Any) -> Plan | None:
+    """How to measure, `None` where nobody asked to.
+
+    Args:
+        timed: whether `--time` was given.
+        device: what was given as `--device`.
+        chosen: of Plan.
+
+    Raises:
+        ArchscopeError: a device without `--time`, or one that is not there.
+    """
+    if not timed:
+        if device is not None:
+            raise ArchscopeError("--device", "goes with --time", "add --time")
+        return None
+    silence_profiler()
+    from archscope.measure import device as devices
+    from archscope.measure.session import Plan
+    from archscope.measure.step import Settings
+    from archscope.study import kept
+
+    name = device or devices.best()
+    devices.find(name)
+    return Plan(Settings(device=name), roofs=kept.roofs(), **chosen)
+
+
+def _silent(label: str, share: float) -> None:
+    """No progress."""
+
+
+@contextmanager
+def progress_bars(otherwise: Progress = _silent) -> Iterator[Progress]:
+    """A bar for each number being measured, on stderr, where that is a terminal."""
+    stream = sys.stderr
+    if not stream.isatty():
+        yield otherwise
+        return
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.TimeElapsedColumn(),
+    )
+    with progress.Progress(*columns, console=Console(file=stream), transient=True) as bars:
+        task = bars.add_task("preparing", total=1.0)
+
+        def show(label: str, share: float) -> None:
+            bars.update(task, description=f"measuring {label}", completed=share)
+
+        yield show
+
+
+def leave_if_interrupted(profiles: Sequence[Profile]) -> None:
+    """End as Ctrl-C does, after what was measured by then is shown."""
+    from archscope.measure.session import interrupted
+
+    if any(interrupted(profile) for profile in profiles):
+        raise KeyboardInterrupt

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from archscope.records import Analysis, Profile, Totals, totals
-from archscope.report.data import Data, device_of
+from archscope.report.data import Data
 from archscope.report.page import Figure, Page
+from archscope.report.times import comparison, gap, measured_on
 from archscope.study.compare import Contender, compare_report
 from archscope.study.compare_tables import verdict
 from archscope.table import Column, Row, Table
@@ -129,13 +130,12 @@ def _accuracy(data: Data) -> Iterator[str]:
 
 
 def _times(first: Contender, second: Contender) -> Iterator[str]:
-    taken = []
-    for phase, what in (("inference", "inference"), ("step", "a training step")):
-        one, two = first.measured(phase), second.measured(phase)
-        if one is not None and two is not None:
-            taken.append(f"{ratio(two.median / one.median, 2)} the time for {what}")
-    if taken and first.profile is not None:
-        yield (
-            f"Measured on {device_of(first.profile)} at batch {first.profile.input.batch}, "
-            f"ResNeXt-50 takes {' and '.join(taken)}."
-        )
+    phases = {
+        f"time for {what}": (second.measured(phase), first.measured(phase))
+        for phase, what in (("inference", "inference"), ("step", "a training step"))
+    }
+    taken = comparison("ResNeXt-50", "takes", "", phases)
+    if not taken or first.profile is None or second.profile is None:
+        return
+    yield f"{measured_on(first.profile)}, {taken}."
+    yield from gap(first.profile, second.profile, ("3×3 convolution", "1×1 convolution"))

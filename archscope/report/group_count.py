@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from archscope.records import Analysis, totals
-from archscope.report.data import Data, device_of
+from archscope.report.data import Data
 from archscope.report.page import Figure, Page
+from archscope.report.times import comparison, measured_on
 from archscope.study.group_tables import (
     HELD,
     PAPER_TOP1_ERROR,
@@ -111,15 +112,12 @@ def _times(data: Data, sweep: GroupSweep) -> Iterator[str]:
     first, last = (timed.get(_job(member)) for member in (members[0], members[-1]))
     if first is None or last is None:
         return
-    taken = [
-        f"{ratio(last.phases[phase].median / first.phases[phase].median, 2)} the {phase} time"
+    phases = {
+        f"{phase} time": (last.phases.get(phase), first.phases.get(phase))
         for phase in ("forward", "backward")
-        if phase in first.phases and phase in last.phases
-    ]
-    yield (
-        f"Measured on {device_of(first)} at batch {first.input.batch}, {members[-1].groups} groups "
-        f"take {' and '.join(taken)} of one."
-    )
+    }
+    taken = comparison(f"{members[-1].groups} groups", "take", " of one", phases)
+    yield f"{measured_on(first)}, {taken}."
 
 
 def _job(member: Member) -> str:

@@ -214,8 +214,11 @@ def compare_report(
 
         tables = [architecture_table([(c.label, c.analysis) for c in chosen])]
     else:
+        from archscope.study.compare_kinds import kinds_table
         from archscope.study.compare_settings import settings_tables
 
         by_output_stride = stage_tables(chosen, quantities)
+        by_kind = kinds_table(chosen)
         tables = [*totals_tables(chosen), *settings_tables(chosen), *by_output_stride]
+        tables += [] if by_kind is None else [by_kind]
     return Report(title, (*first, *tables), charts(chosen, quantities))

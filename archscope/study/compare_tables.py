@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from archscope.records import Totals
+from archscope.records import Measurement, Totals
 from archscope.study.stages import ELSEWHERE, HEAD, NOT_RUN, in_order, stage_seconds, stages
 from archscope.study.summary import CONVENTION, coverage_note
 from archscope.table import Cell, Column, Row, Table, Unit
@@ -162,11 +162,7 @@ def _measured_rows(
     fastest = min(everywhere, key=lambda m: m.median)
     found = [c.measured(phase) for c in block]
     medians = [None if m is None else m.median for m in found]
-    ratios: list[Cell] = [
-        NONE if m and found[0] and m is not found[0] and m.overlaps(found[0])
-        else _ratio(None if m is None else m.median, medians[0])
-        for m in found
-    ]  # fmt: skip
+    ratios = [time_ratio(m, found[0]) for m in found]
     known = all(m.known_half_width is not None for m in everywhere)
     alone = known and not any(m is not fastest and m.overlaps(fastest) for m in everywhere)
     best = frozenset(
@@ -188,6 +184,13 @@ def _measured_rows(
             Row(_with_ratios("Samples a second", rates, rate_ratios), depth=1, unit="decimal")
         )
     return rows
+
+
+def time_ratio(own: Measurement | None, base: Measurement | None) -> float | str | None:
+    """One median over another, `none` where their intervals overlap."""
+    if own is None or base is None:
+        return None
+    return NONE if own is not base and own.overlaps(base) else own.median / base.median
 
 
 def _throughput(contender: Contender, phase: str) -> float | None:

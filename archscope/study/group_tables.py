@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from archscope.records import Analysis, Measurement, Profile, totals
 from archscope.study import lower_bound
-from archscope.study.compare_tables import NONE, NONE_NOTE
+from archscope.study.compare_tables import NONE, NONE_NOTE, time_ratio
 from archscope.study.group_stages import stage_tables
 from archscope.study.groups import PER_GROUP, Equal, GroupSweep, Member, Uncounted
 from archscope.study.summary import CONVENTION
@@ -186,14 +186,11 @@ def _times(phase: str, own: Measurement | None, base: Measurement | None) -> dic
     """Median, interval and ratio to the base's median of one phase."""
     if own is None:
         return {}
-    quotient: Cell = None
-    if base is not None:
-        same = own is not base and own.overlaps(base)
-        quotient = NONE if same else ratio(own.median / base.median)
+    quotient = time_ratio(own, base)
     return {
         f"{phase}_seconds": own.median,
         f"{phase}_half_width": own.known_half_width,
-        f"{phase}_ratio": quotient,
+        f"{phase}_ratio": ratio(quotient) if isinstance(quotient, float) else quotient,
     }
 
 

@@ -202,6 +202,11 @@ def idle_share(profile: Profile) -> float:
 
 def points(profile: Profile) -> list[Point]:
     """One point a layer and pass that was both timed and counted; views do no work."""
+    return [point for _, point in layer_points(profile)]
+
+
+def layer_points(profile: Profile) -> list[tuple[Layer, Point]]:
+    """The same with the layer of each."""
     if profile.analysis is None:
         return []
     counted = work_by_call(profile.analysis)
@@ -218,7 +223,8 @@ def points(profile: Profile) -> list[Point]:
             seconds = row.seconds.get(phase, 0.0)
             if work is not None and work.operators and seconds > 0:
                 launches = _launches(row, phase) if on_device else 0
-                found.append(_point(named, phase, seconds, work, width, launches))
+                point = _point(named, phase, seconds, work, width, launches)
+                found.append((layer, point))
     return found
 
 

@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 @click.option("--cold-l2", is_flag=True, help="Overwrite the cache before every repetition.")
 @click.option(
     "--optimizer",
-    type=click.Choice(["sgd", "adam", "adamw", "none"]),
-    default="sgd",
-    help="What updates the weights (sgd with momentum).",
+    type=click.Choice(["sgd", "momentum", "adam", "adamw", "none"]),
+    default="momentum",
+    help="What updates the weights (momentum: SGD with it).",
 )
 @click.option("--train", is_flag=True, help="Training only; both by default.")
 @click.option("--eval", "evaluate", is_flag=True, help="Inference only.")

@@ -85,7 +85,5 @@ def progress_bars(otherwise: Progress = _silent) -> Iterator[Progress]:
 
 def leave_if_interrupted(profiles: Sequence[Profile]) -> None:
     """End as Ctrl-C does, after what was measured by then is shown."""
-    from archscope.measure.session import interrupted
-
-    if any(interrupted(profile) for profile in profiles):
+    if any(profile.interrupted for profile in profiles):
         raise KeyboardInterrupt

@@ -38,7 +38,7 @@ from archscope.measure.step import (
     configured,
 )
 from archscope.records import Environment, InputSpec, LayerTime, Measurement, Profile
-from archscope.records.measured import COST_OF_MEASURING
+from archscope.records.measured import COST_OF_MEASURING, INTERRUPTED
 
 Progress = Callable[[str, float], None]
 """Told what is being measured and which share of its time limit is spent."""
@@ -79,10 +79,6 @@ class _Found:
     peak_bytes: dict[str, int] = field(default_factory=dict)
     peaks: devices.Peaks | None = None
     notes: list[str] = field(default_factory=list)
-
-
-INTERRUPTED = "Interrupted: what is missing was not measured."
-"""Note of a Profile that Ctrl-C cut short."""
 
 
 def silent(label: str, share: float) -> None:
@@ -137,11 +133,6 @@ def run(
         keywords=keywords,
         notes=(*found.notes, *(() if table is None else table.notes)),
     )
-
-
-def interrupted(profile: Profile) -> bool:
-    """Whether Ctrl-C ended this measurement early."""
-    return INTERRUPTED in profile.notes
 
 
 def _facts(
@@ -254,7 +245,7 @@ def failures(model: str, phase: str, input: InputSpec, device: torch.device) -> 
 def _time(step: Step, plan: Plan, found: _Found, progress: Progress) -> None:
     """Time the stages, and where a device runs beside the host also the step as a whole."""
     device, synchronize = step.device, synchronizer(step.device)
-    before = _between(step, plan)
+    before, plan = _between(step, plan), _within_time(step, plan)
     names, stages = list(step.stages), list(step.stages.values())
 
     timed = partial(_timed, plan, found, progress)
@@ -272,6 +263,24 @@ def _time(step: Step, plan: Plan, found: _Found, progress: Progress) -> None:
 def _between(step: Step, plan: Plan) -> Stage:
     """What is done before every repetition, untimed."""
     return cold_cache(step.device) if plan.settings.cold_l2 else nothing
+
+
+def _within_time(step: Step, plan: Plan) -> Plan:
+    """The same plan with the share of its seconds that emptying the cache leaves."""
+    if not plan.settings.cold_l2:
+        return plan
+    synchronize = synchronizer(step.device)
+    (emptying,), (running,) = (
+        min(WallClock([stage], synchronize).laps(3)) for stage in (_between(step, plan), step)
+    )
+    share = running / (running + emptying)
+    rule = replace(
+        plan.rule,
+        min_seconds=share * plan.rule.min_seconds,
+        max_seconds=share * plan.rule.max_seconds,
+        min_warmup_seconds=share * plan.rule.min_warmup_seconds,
+    )
+    return replace(plan, rule=rule)
 
 
 def _timed(

@@ -24,8 +24,8 @@ CASTS = {"fp16": torch.float16, "bf16": torch.bfloat16}
 WEIGHTS = {"fp32": torch.float32, "tf32": torch.float32, **CASTS}
 """What a network is converted to."""
 
-LEARNING_RATE = 1e-6
-"""Small enough that the weights, and so the numbers that flow, stay what they were."""
+LEARNING_RATE = 0.0
+"""An update takes as long, and the weights, and so the numbers that flow, stay what they are."""
 
 LOSS = "[loss]"
 """Name of the loss among the modules of a training step, unless the network has such a module."""
@@ -54,7 +54,7 @@ class Settings:
     amp: bool = False
     channels_last: bool = False
     compile: str | None = None
-    optimizer: Literal["sgd", "adam", "adamw", "none"] = "sgd"
+    optimizer: Literal["sgd", "momentum", "adam", "adamw", "none"] = "momentum"
     threads: int | None = None
     cuda_graph: bool = False
     cold_l2: bool = False
@@ -339,8 +339,9 @@ def _optimizer(
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if settings.optimizer == "none" or not trainable:
         return None
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(trainable, lr=LEARNING_RATE, momentum=0.9)
+    if settings.optimizer in ("sgd", "momentum"):
+        momentum = 0.9 if settings.optimizer == "momentum" else 0.0
+        return torch.optim.SGD(trainable, lr=LEARNING_RATE, momentum=momentum)
     kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
     return kind(trainable, lr=LEARNING_RATE)
 

@@ -16,6 +16,9 @@ COPY = "copy"
 ROOF_OF = {"float64": "fp64", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 """Key of the compute roof by the name of a dtype; other dtypes have none."""
 
+INTERRUPTED = "Interrupted: what is missing was not measured."
+"""Note of a Profile that Ctrl-C cut short."""
+
 COST_OF_MEASURING = "[cost of measuring]"
 """Name of the row that leads from a host's profiled step to the step timed without profiler."""
 
@@ -69,8 +72,13 @@ class Measurement:
         half = self.relative_half_width * self.median
         return min(self.median_low, self.median - half), max(self.median_high, self.median + half)
 
-    def overlaps(self, other: Measurement) -> bool:
-        """Whether two medians may be the same: their 95 % intervals share a point."""
+    def overlaps(self, other: Measurement) -> bool | None:
+        """Whether two medians may be the same: their 95 % intervals share a point.
+
+        `None` where one of the intervals is unknown.
+        """
+        if self.known_half_width is None or other.known_half_width is None:
+            return None
         low, high = zip(self.interval, other.interval, strict=True)
         return bool(max(low) <= min(high))
 
@@ -150,6 +158,11 @@ class Profile:
     keywords: tuple[tuple[str, str], ...] = ()
     analysis: Analysis | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended the measurement early."""
+        return INTERRUPTED in self.notes
 
     def throughput(self, phase: str) -> float:
         """Samples per second of a phase."""

@@ -18,6 +18,16 @@ LayerKey = tuple[str, int]
 PHASES = ("forward", "backward", "accumulation", "recompute", "optimizer")
 """Columns of the layer tables, in this order, where any row has such time."""
 
+COLUMNS_NOTE = (
+    "Accumulation: adding gradients up; MACs: share of those forward and backward; Other: time of "
+    "no phase."
+)
+
+FASTEST_PROFILED = 0.9
+"""Profiled steps that take a smaller multiple of the others were disturbed less."""
+
+DISTURBED = "Faster than without: other programs slowed the timed steps; try an idle machine."
+
 DOMINANT = 0.7
 """A stage that takes more than this share of the time is told by its children instead."""
 
@@ -96,9 +106,21 @@ def _stage_names(rows: Sequence[LayerTime]) -> dict[str, str]:
             depth[row.name] += 1
 
 
+OTHER = "other"
+"""Column of all that is of no phase: waiting, what the profiler costs, a stage of its own."""
+
+
 def _phase_columns(profile: Profile) -> list[str]:
     found = {phase for row in profile.layers for phase in row.seconds}
-    return [phase for phase in PHASES if phase in found]
+    rest = [OTHER] if found - set(PHASES) else []
+    return [phase for phase in PHASES if phase in found] + rest
+
+
+def _by_column(row: LayerTime) -> Mapping[str, float]:
+    """A row's seconds with those of no phase together."""
+    sums = {phase: seconds for phase, seconds in row.seconds.items() if phase in PHASES}
+    rest = [seconds for phase, seconds in row.seconds.items() if phase not in PHASES]
+    return {**sums, OTHER: sum(rest)} if rest else sums
 
 
 def _time_columns(first: Column, phases: Sequence[str]) -> tuple[Column, ...]:
@@ -122,7 +144,7 @@ def stage_table(profile: Profile) -> Table:
         Row(
             (
                 stage.name,
-                *(stage.seconds.get(phase) for phase in phases),
+                *(_by_column(stage).get(phase) for phase in phases),
                 stage.total_seconds,
                 None if stage.is_cost_of_measuring else stage.total_seconds / profiled,
                 None if stage.macs is None or not macs else stage.macs / macs,
@@ -131,7 +153,7 @@ def stage_table(profile: Profile) -> Table:
         )
         for stage in stages
     ]
-    sums = [sum(stage.seconds.get(phase, 0.0) for stage in stages) for phase in phases]
+    sums = [sum(_by_column(stage).get(phase, 0.0) for stage in stages) for phase in phases]
     whole = sum(stage.total_seconds for stage in stages)
     launches = sum(stage.launches for stage in stages)
     rows.append(Row(("step", *sums, whole, 1.0, 1.0 if macs else None, launches), kind="total"))
@@ -140,7 +162,7 @@ def stage_table(profile: Profile) -> Table:
         Column("mac_share", "MACs", "percent", 1),
         Column("launches", "Launches", "exact", 3),
     )
-    return Table(f"Stages of {profile.model}", columns, tuple(rows), (_basis(profile),))
+    return Table(f"Stages of {_subject(profile)}", columns, tuple(rows), (_basis(profile),))
 
 
 def layer_table(profile: Profile, most: int | None) -> Table:
@@ -176,8 +198,12 @@ def layer_table(profile: Profile, most: int | None) -> Table:
         Column("mac_share", "MACs", "percent", 1),
         Column("launches", "Launches", "exact", 3),
     )
-    title = f"Slowest layers of {profile.model}" if rest else f"Layers of {profile.model}"
+    title = f"Slowest layers of {_subject(profile)}" if rest else f"Layers of {_subject(profile)}"
     return Table(title, columns, tuple(rows), _layer_notes(profile))
+
+
+def _subject(profile: Profile) -> str:
+    return f"{profile.model}, batch {profile.input.batch}"
 
 
 def _macs(profile: Profile) -> dict[LayerKey, int]:
@@ -209,9 +235,10 @@ class _Whole:
 
     def cells(self, rows: Sequence[LayerTime]) -> tuple[Cell, ...]:
         """Seconds by phase and in total, shares of time and MACs, and launches of some rows."""
+        columns = [_by_column(row) for row in rows]
         sums = (
-            sum(row.seconds.get(phase, 0.0) for row in rows)
-            if any(phase in row.seconds for row in rows)
+            sum(column.get(phase, 0.0) for column in columns)
+            if any(phase in column for column in columns)
             else None
             for phase in self.phases
         )
@@ -225,12 +252,17 @@ class _Whole:
 def _basis(profile: Profile) -> str:
     """What the seconds of the rows are, and by what they add up to the step."""
     if profile.environment.device.startswith("cuda"):
-        return "Busy time of kernels; the last row leads to the latency measured without profiler."
+        return (
+            "Busy time of kernels; the last row leads to the latency measured without profiler. "
+            f"Launches: kernels. {COLUMNS_NOTE}"
+        )
     whole = sum(row.total_seconds for row in profile.layers)
+    times = profiled_seconds(profile) / whole
+    hint = f" {DISTURBED}" if times < FASTEST_PROFILED else ""
     return (
-        f"Rows are from profiled steps, which take {profiled_seconds(profile) / whole:.2f} times "
-        f"as long as the step timed without profiler; {COST_OF_MEASURING} is the difference. "
-        "Time: share of the profiled step."
+        f"Rows are from profiled steps, which take {times:.2f} times as long as the step timed "
+        f"without profiler; {COST_OF_MEASURING} is the difference.{hint} "
+        f"Time: share of the profiled step. Launches: operators. {COLUMNS_NOTE}"
     )
 
 
@@ -264,16 +296,11 @@ def stage_chart(profile: Profile) -> Chart:
         Series(
             phase,
             tuple(stage.name for stage in stages),
-            tuple(max(0.0, stage.seconds.get(phase, 0.0)) for stage in stages),
+            tuple(max(0.0, _by_column(stage).get(phase, 0.0)) for stage in stages),
         )
         for phase in phases
     ]
-    rest = tuple(
-        stage.total_seconds - sum(stage.seconds.get(phase, 0.0) for phase in phases)
-        for stage in stages
-    )
-    if max(rest, default=0.0) > 0.001 * sum(stage.total_seconds for stage in stages):
-        series.append(Series("other", tuple(stage.name for stage in stages), rest))
+    series = [each for each in series if any(each.y)]
     title = f"Time by stage: {heading(profile)}"
     return Chart(title, "stacked", Axis("stage", "text"), Axis("time", "seconds"), tuple(series))
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from archscope.measure.sampling import CAUSES
 from archscope.measure.series import drift, outliers
 from archscope.records import BatchSweep, Measurement, Profile
+from archscope.records.measured import INTERRUPTED
 from archscope.study.layer_times import (
     heading,
     layer_table,
@@ -75,14 +76,28 @@ def profile_report(profiles: Sequence[Profile], *, every_layer: bool = False) ->
         tables.append(memory_table(last))
     if len(profiles) > 1:
         charts.append(throughput_chart(profiles))
+        tables.append(throughput_table(profiles))
     tables.append(environment_table(last))
     return Report(
         title=f"Profile of {last.model}",
         tables=tuple(tables),
         charts=tuple(chart for chart in charts if chart is not None),
         record=profiles[0] if len(profiles) == 1 else BatchSweep(tuple(profiles)),
-        data=layer_table(last, None) if last.layers else None,
+        data=_data(profiles),
     )
+
+
+def _data(profiles: Sequence[Profile]) -> Table | None:
+    """Plain rows: the layers of one profile, the phases of several."""
+    if len(profiles) == 1:
+        return layer_table(profiles[0], None) if profiles[0].layers else None
+    rows = [
+        Row((profile.input.batch, *_measured(profile, phase, measurement)))
+        for profile in profiles
+        for phase, measurement in profile.phases.items()
+    ]
+    columns = (Column("batch", "Batch", "exact"), *WHOLE_STEP)
+    return Table(f"Phases of {profiles[0].model} by batch", columns, tuple(rows))
 
 
 def whole_step_table(profile: Profile) -> Table:
@@ -94,7 +109,11 @@ def whole_step_table(profile: Profile) -> Table:
     clocks = [
         f"{text}." for end, text in CLOCKS.items() if any(p.endswith(end) for p in profile.phases)
     ]
-    convention = "±: half of the median's 95 % interval. Latency: the device is waited for."
+    convention = (
+        "±: half of the median's 95 % interval. Latency: the device is waited for. "
+        "First call: with compilation and algorithm search. "
+        "Warm-up: repetitions dropped before those of Runs."
+    )
     hint = (QUIETER,) if _disturbed(profile) else ()
     notes = (convention, *clocks, *merged_warnings(profile.phases), *hint, *profile.notes)
     return Table(f"Whole step: {heading(profile)}", WHOLE_STEP, rows, notes)
@@ -105,6 +124,13 @@ def _disturbed(profile: Profile) -> bool:
     widths = (measurement.known_half_width or 0.0 for measurement in profile.phases.values())
     several = profile.environment.fact("threads") not in (None, "1")
     return profile.environment.device == "cpu" and several and max(widths, default=0.0) > DISTURBED
+
+
+def doubts(profile: Profile, phases: Iterable[str]) -> tuple[str, ...]:
+    """What a profile's own report says against these times, to be said wherever they stand."""
+    told = {phase: profile.phases[phase] for phase in phases if phase in profile.phases}
+    cut = (INTERRUPTED,) if profile.interrupted else ()
+    return (*cut, *merged_warnings(told))
 
 
 def merged_warnings(phases: Mapping[str, Measurement]) -> list[str]:
@@ -157,15 +183,35 @@ def environment_table(profile: Profile) -> Table:
     return Table("Measured with", columns, rows)
 
 
+THROUGHPUT = {"step": "Training", "inference": "Inference"}
+
+
+def throughput_table(profiles: Sequence[Profile]) -> Table:
+    """Samples per second by batch, for training and inference."""
+    phases = [phase for phase in THROUGHPUT if any(phase in p.phases for p in profiles)]
+    columns = [Column("batch", "Batch", "exact")]
+    columns += [
+        Column(f"{phase}_samples_per_second", f"{THROUGHPUT[phase]} samples/s", "decimal")
+        for phase in phases
+    ]
+    rows = tuple(
+        Row((p.input.batch, *(p.throughput(ph) if ph in p.phases else None for ph in phases)))
+        for p in profiles
+    )
+    return Table(f"Throughput of {profiles[0].model}", tuple(columns), rows)
+
+
 def throughput_chart(profiles: Sequence[Profile]) -> Chart:
     """Samples per second against the batch, for training and inference."""
     series = []
-    for phase, title in (("step", "training"), ("inference", "inference")):
+    for phase, title in THROUGHPUT.items():
         chosen = [profile for profile in profiles if phase in profile.phases]
         if chosen:
             batches = tuple(float(profile.input.batch) for profile in chosen)
             series.append(
-                Series(title, batches, tuple(profile.throughput(phase) for profile in chosen))
+                Series(
+                    title.lower(), batches, tuple(profile.throughput(phase) for profile in chosen)
+                )
             )
     return Chart(
         f"Throughput of {profiles[-1].model}",

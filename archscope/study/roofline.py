@@ -13,6 +13,7 @@ from typing import Literal
 
 from archscope.records import Analysis, Layer, LayerTime, Profile, Work
 from archscope.records.measured import COPY, ROOF_OF
+from archscope.study import lower_bound
 from archscope.study.tree import layer_labels
 from archscope.table import Axis, Chart, Column, Row, Series, Table
 from archscope.units import si
@@ -45,6 +46,9 @@ TOO_FAST = (
     "Rates above the compute roof mean that the roof was measured while the device was busy or "
     "clocked lower, or that an algorithm such as Winograd's multiplies less than is counted."
 )
+
+BOUNDED = frozenset({"intensity", "operations_per_second", "roof_share"})
+"""The keys of what an operator without a formula makes a lower bound."""
 
 MOST_PASSES = 20
 """Rows of the table, without that of the whole step."""
@@ -299,13 +303,16 @@ def roofline_table(profile: Profile) -> Table | None:
     few = len(parts) <= MOST_PASSES
     slowest = sorted(parts, key=lambda point: -point.seconds)[:MOST_PASSES]
     rows = [Row(_cells(point, limits, 0.0)) for point in slowest]
-    rows.append(Row(_cells(whole, limits, idle_share(profile)), kind="total"))
+    missing = "" if profile.analysis is None else lower_bound.gap(profile.analysis.coverage)
+    bound = BOUNDED if missing else frozenset()
+    rows.append(Row(_cells(whole, limits, idle_share(profile)), "total", lower_bound=bound))
     source = profile.environment.fact("roofs") or "unknown source"
     shown = "" if few else f"The {len(slowest)} slowest of {len(parts)} passes. "
     roof_text = f"Roofs ({source}): {_roof_text(_rates(profile, limits, whole), limits)}"
     rule = HOST_RULE if profile.environment.device.startswith("cpu") else RULE
-    title = f"Roofline of {profile.model}"
-    doubt = (TOO_FAST,) if exceeds_roof(profile) else ()
+    title = f"Roofline of {profile.model}, batch {profile.input.batch}"
+    doubt = [TOO_FAST] if exceeds_roof(profile) else []
+    doubt += [lower_bound.note(missing)] if missing else []
     return Table(title, COLUMNS, tuple(rows), (shown + roof_text, *doubt, OPERATIONS, rule))
 
 

@@ -4,19 +4,22 @@ import copy
 import random
 import time
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from archscope.errors import ArchscopeError
+from archscope.measure import session
 from archscope.measure.clock import WallClock, cold_cache
 from archscope.measure.sampling import StoppingRule
-from archscope.measure.session import OutOfMemoryError, Plan, interrupted, run
+from archscope.measure.session import OutOfMemoryError, Plan, run
 from archscope.measure.step import (
     InferenceStep,
     Loss,
     Settings,
+    Step,
     TrainingStep,
     configured,
     random_inputs,
@@ -236,6 +239,44 @@ def test_loss_suits_the_output(output, rule):
         assert value == 42
 
 
+class Loud(nn.Module):
+    """Its outputs sum up to much, so that a step of any length would change it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 64, 3)
+
+    def forward(self, x):
+        return 1e6 * self.conv(x)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam", "adamw"])
+def test_steps_leave_the_weights_as_they_were(optimizer):
+    """What flows decides the time of a network that looks at it, and NaN are slow or fast."""
+    step = TrainingStep(Loud(), IMAGE, Settings(optimizer=optimizer), CPU)
+    before = copy.deepcopy(step.eager.state_dict())
+    for _ in range(3):
+        step()
+    assert bool(step.optimizer.state) == (optimizer != "sgd"), "all but plain SGD keep something"
+    after = step.eager.state_dict()
+    # Weight decay of AdamW is scaled by the learning rate too.
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_emptying_the_cache_is_paid_from_the_time_for_a_number(monkeypatch):
+    """Emptying takes 3 ms and the step 1 ms: a quarter of the seconds is left for samples."""
+    monkeypatch.setattr(
+        session.WallClock, "laps",
+        lambda clock, count: [(0.001,) if isinstance(clock.stages[0], Step) else (0.003,)] * count,
+    )  # fmt: skip
+    step = InferenceStep(network(), IMAGE, Settings(), CPU)
+    plan = Plan(Settings(cold_l2=True), StoppingRule(max_seconds=8.0, min_seconds=4.0))
+    rule = session._within_time(step, plan).rule
+    assert (rule.max_seconds, rule.min_seconds) == (2.0, 1.0)
+    warm = replace(plan, settings=Settings())
+    assert session._within_time(step, warm) is warm
+
+
 class Constant(nn.Module):
     """Its output depends on nothing that can be trained."""
 
@@ -314,7 +355,7 @@ def test_interruption_keeps_what_was_measured_and_the_samples_at_hand():
     cut_short = profile.phases["inference"]
     assert cut_short.warnings[0] == f"interrupted: after {len(cut_short.seconds)} samples"
     assert cut_short.first_seconds > 0
-    assert interrupted(profile)
+    assert profile.interrupted
     assert any(note.startswith("Interrupted") for note in profile.notes)
 
 
@@ -338,7 +379,7 @@ def test_interruption_in_the_first_measurement_keeps_its_samples():
         assert len(measurement.seconds) == 2
         assert measurement.warnings[0] == "interrupted: after 2 samples of the warm-up"
         assert measurement.known_half_width is None
-    assert interrupted(profile)
+    assert profile.interrupted
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from archscope.records import (
 from archscope.records.measured import COST_OF_MEASURING
 from archscope.render.ticks import tick_texts
 from archscope.study.layer_times import (
+    DISTURBED,
     layer_table,
     share_chart,
     stage_chart,
@@ -93,6 +94,19 @@ def test_every_layer_table_adds_up_to_the_step():
         assert sum(table.column("time_share")[:-1]) == pytest.approx(1)
 
 
+def test_every_row_adds_up_across_its_columns():
+    """Waiting and a host's gaps are of no phase: they have a column too."""
+    for measured in (profile(), on_a_host()):
+        for table in (stage_table(measured), layer_table(measured, None), layer_table(measured, 3)):
+            names = [column.key for column in table.columns]
+            total = names.index("total_seconds")
+            parts = [i for i, name in enumerate(names) if name.endswith("_seconds") and i != total]
+            assert "other_seconds" in names
+            for row in table.rows:
+                across = sum(row.cells[i] or 0.0 for i in parts)
+                assert across == pytest.approx(row.cells[total])
+
+
 def test_a_dominant_stage_is_told_by_its_children():
     names = [stage.name for stage in stage_times(profile())]
     assert names == [
@@ -149,6 +163,12 @@ def test_several_batches_give_a_throughput_curve():
     assert curve.series[0].x == (1.0, 8.0)
     assert curve.series[0].y == pytest.approx((1 / 0.032, 8 / 0.032))
     assert archive.loads(archive.dumps(report.record)).profiles == (profile(1), profile(8))
+    table = next(t for t in report.tables if t.title == "Throughput of net")
+    assert table.column("batch") == [1, 8]
+    assert table.column("step_samples_per_second") == pytest.approx([1 / 0.032, 8 / 0.032])
+    # A file of plain rows holds every batch, and the tables of layers say whose they are.
+    assert report.data.column("batch") == [1] * 4 + [8] * 4
+    assert "Layers of net, batch 8" in [table.title for table in report.tables]
 
 
 def test_charts_show_what_the_table_says():
@@ -207,6 +227,14 @@ def test_a_hosts_table_adds_up_to_the_step_without_profiler():
         assert "take 1.67 times as long" in table.notes[0]
 
 
+def test_timed_steps_that_other_programs_slowed_are_named():
+    *rows, cost = on_a_host().layers
+    slow = replace(cost, seconds={"forward": 0.02})
+    disturbed = replace(on_a_host(), layers=(*rows, slow))
+    assert DISTURBED in stage_table(disturbed).notes[0]
+    assert DISTURBED not in stage_table(on_a_host()).notes[0]
+
+
 def test_the_cost_of_measuring_is_no_stage_of_a_chart_or_comparison():
     plain = replace(on_a_host(), layers=on_a_host().layers[:-1])
     assert stage_chart(on_a_host()).series == stage_chart(plain).series
@@ -217,7 +245,7 @@ def test_the_cost_of_measuring_is_no_stage_of_a_chart_or_comparison():
 def test_layers_that_are_their_own_stages_are_told_once():
     flat = replace(profile(), layers=profile().layers[4:])
     titles = [table.title for table in profile_report([flat]).tables]
-    assert "Stages of net" not in titles and "Layers of net" in titles
+    assert "Stages of net, batch 8" not in titles and "Layers of net, batch 8" in titles
 
 
 def test_layers_carry_their_share_of_the_macs():

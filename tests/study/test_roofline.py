@@ -7,6 +7,7 @@ import pytest
 from archscope.records import (
     Analysis,
     Cost,
+    Coverage,
     Environment,
     Factor,
     InputSpec,
@@ -231,6 +232,15 @@ def test_a_compiled_network_has_its_total_only():
     table = roofline_table(replace(profile(), layers=rows))
     assert table.column("name") == ["whole step"]
     assert table.column("operations_per_second") == [pytest.approx(3040 / 4e-3)]
+
+
+def test_an_operator_without_a_formula_makes_the_step_a_lower_bound():
+    measured = profile()
+    assert not roofline_table(measured).rows[-1].lower_bound
+    missing = Coverage(unknown={"mine::op": 1}, unknown_layers=("conv",))
+    table = roofline_table(replace(measured, analysis=replace(measured.analysis, coverage=missing)))
+    assert "operations_per_second" in table.rows[-1].lower_bound
+    assert any("≥" in note and "mine::op in conv" in note for note in table.notes)
 
 
 def test_inference_is_held_against_the_forward_work():

@@ -9,17 +9,20 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from archscope.errors import ArchscopeError
-from archscope.records import Analysis, Dim, Layer
+from archscope.records import Analysis, Dim, Layer, Measurement, Profile
 from archscope.study import lower_bound
 from archscope.study.analyse import analyse
 from archscope.study.budget_file import Budget, Limits, Quantity
 from archscope.study.diff import changes
-from archscope.study.recall import saved
+from archscope.study.recall import Saved, saved
 from archscope.table import Cell, Column, Report, Row, Table, Unit
 from archscope.units import binary_bytes, seconds
 
 MOST_LAYERS = 3
 """How many of the layers behind a figure are named."""
+
+LATENCY = "inference"
+"""The phase of a Profile that a limit on latency is for."""
 
 Verdict = Literal["ok", "OVER", "UNDECIDED"]
 
@@ -68,6 +71,8 @@ class Outcome:
         layers: the layers that grew most, or the largest where there is no baseline.
         gap: operators without a formula, which make `value` a lower bound, and where they ran.
         baseline_gap: the same of the baseline, where they make `limit` a lower bound.
+        measurement: what a measured value is the median of.
+        doubts: what was said against it when it was measured.
     """
 
     model: str
@@ -79,6 +84,8 @@ class Outcome:
     layers: tuple[str, ...] = ()
     gap: str = ""
     baseline_gap: str = ""
+    measurement: Measurement | None = None
+    doubts: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -90,6 +97,14 @@ class Outcome:
     @property
     def passed(self) -> bool:
         return self.verdict == "ok"
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of a measured value, `None` where the runs were too few for one."""
+        measurement = self.measurement
+        if measurement is None or measurement.known_half_width is None:
+            return None
+        return measurement.interval
 
     @property
     def name(self) -> str:
@@ -124,19 +139,23 @@ def check(budgets: Sequence[Budget]) -> tuple[Outcome, ...]:
     Raises:
         ArchscopeError: a network cannot be counted, or a glob matches none of its layers.
     """
-    return tuple(outcome for budget in budgets for outcome in _outcomes(budget))
+    return tuple(outcome for budget in budgets for outcome in _checked(budget))
+
+
+def _checked(budget: Budget) -> tuple[Outcome, ...]:
+    try:
+        return tuple(_outcomes(budget))
+    except ArchscopeError as error:
+        raise _in_toml(error, budget) from error
 
 
 def _outcomes(budget: Budget) -> Iterator[Outcome]:
     keywords = dict(budget.keywords)
     record = saved(budget.model)
-    try:
-        analysis = analyse(
-            record or budget.model, input=budget.input, batch=budget.batch, keywords=keywords
-        )
-        baseline = _baseline(budget, analysis.input.batch)
-    except ArchscopeError as error:
-        raise _in_toml(error, budget) from error
+    analysis = analyse(
+        record or budget.model, input=budget.input, batch=budget.batch, keywords=keywords
+    )
+    baseline = _baseline(budget, analysis.input.batch)
     if baseline is not None and baseline.input != analysis.input:
         raise ArchscopeError(
             str(budget.baseline),
@@ -145,13 +164,16 @@ def _outcomes(budget: Budget) -> Iterator[Outcome]:
         )
     for limits in budget.limits:
         yield from _counted(budget, limits, analysis, baseline)
-    for quantity, limit in budget.limits[0].most.items():
-        if quantity not in READ:
-            if record is not None:
-                raise ArchscopeError(
-                    record.name, f"is a record, which has no {quantity}", "name the network itself"
-                )
-            yield Outcome(budget.model, quantity, _run(budget, quantity, keywords), limit)
+    most = budget.limits[0].most
+    if "memory" in most:
+        if record is not None:
+            raise ArchscopeError(
+                record.name, "is a record, which has no memory predicted", "name the network itself"
+            )
+        yield Outcome(budget.model, "memory", _peak_bytes(budget, keywords), most["memory"])
+    if "latency" in most:
+        profile = _measured(budget, keywords) if record is None else _recorded(record, budget.batch)
+        yield _latency(budget.model, profile, most["latency"])
 
 
 def _baseline(budget: Budget, batch: Dim) -> Analysis | None:
@@ -244,15 +266,38 @@ def _behind(
     return tuple(f"{name} {sign}{size:,}" for size, name in largest[:MOST_LAYERS])
 
 
-def _run(budget: Budget, quantity: Quantity, keywords: Mapping[str, Any]) -> float:
-    """What needs more than a count: predicted memory, or a measured time."""
-    if quantity == "memory":
-        from archscope.study.memory import predict
+def _peak_bytes(budget: Budget, keywords: Mapping[str, Any]) -> int:
+    from archscope.study.memory import predict
 
-        prediction = predict(
-            budget.model, input=budget.input, batch=budget.batch, keywords=keywords
+    prediction = predict(budget.model, input=budget.input, batch=budget.batch, keywords=keywords)
+    return prediction.peak_bytes
+
+
+def _recorded(record: Saved, batch: int | None) -> Profile:
+    """The Profile of a file, with an inference in it.
+
+    Raises:
+        ArchscopeError: it holds none.
+    """
+    found = record.at(batch)
+    if not isinstance(found, Profile) or LATENCY not in found.phases:
+        raise ArchscopeError(
+            record.name, "holds no inference latency", "save one with archscope profile -o"
         )
-        return prediction.peak_bytes
+    return found
+
+
+def _latency(model: str, profile: Profile, limit: float) -> Outcome:
+    from archscope.study.profile import doubts
+
+    measurement = profile.phases[LATENCY]
+    return Outcome(
+        model, "latency", measurement.median, limit,
+        measurement=measurement, doubts=doubts(profile, [LATENCY]),
+    )  # fmt: skip
+
+
+def _measured(budget: Budget, keywords: Mapping[str, Any]) -> Profile:
     from archscope.measure import device
     from archscope.measure.session import Plan
     from archscope.measure.step import Settings
@@ -260,10 +305,7 @@ def _run(budget: Budget, quantity: Quantity, keywords: Mapping[str, Any]) -> flo
 
     device.find(budget.device)
     plan = Plan(Settings(device=budget.device), modes=("inference",), details=False)
-    measured = profile(
-        budget.model, plan, input=budget.input, batch=budget.batch, keywords=keywords
-    )
-    return measured.phases["inference"].median
+    return profile(budget.model, plan, input=budget.input, batch=budget.batch, keywords=keywords)
 
 
 # Tables
@@ -309,8 +351,12 @@ def _notes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     """How many limits are kept, and why others cannot be told to be."""
     verdicts = [outcome.verdict for outcome in outcomes]
     number = "1 limit" if len(outcomes) == 1 else f"{len(outcomes)} limits"
+    measured = [
+        f"{o.name}: {text}" for o in outcomes if o.measurement for text in _measured_notes(o)
+    ]
     if all(verdict == "ok" for verdict in verdicts):
-        return ("The limit is kept." if len(outcomes) == 1 else f"All {number} are kept.",)
+        kept = "The limit is kept." if len(outcomes) == 1 else f"All {number} are kept."
+        return (kept, *measured)
     over, undecided = verdicts.count("OVER"), verdicts.count("UNDECIDED")
     notes = [f"{over} of {number} exceeded."] if over else []
     if undecided:
@@ -321,7 +367,15 @@ def _notes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
         elif outcome.verdict == "OVER" and outcome.layers:
             how = "grown by" if outcome.allowance else "largest"
             notes.append(f"{outcome.name}: {how} {', '.join(outcome.layers)}.")
-    return tuple(dict.fromkeys(notes))
+    return tuple(dict.fromkeys([*notes, *measured]))
+
+
+def _measured_notes(outcome: Outcome) -> tuple[str, ...]:
+    """How well a measured value is known."""
+    if outcome.interval is None:
+        return ("too few runs for a 95 % interval.", *outcome.doubts)
+    low, high = map(seconds, outcome.interval)
+    return (f"95 % interval {low} to {high}.", *outcome.doubts)
 
 
 def github(outcomes: Sequence[Outcome], path: str) -> str:
@@ -385,6 +439,7 @@ def plain(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             "passed": outcome.passed,
             "allowance": outcome.allowance,
             "behind": list(outcome.layers),
+            "interval": outcome.interval,
             "verdict": outcome.verdict,
             "no_formula": outcome.gap,
             "baseline_no_formula": outcome.baseline_gap,

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from archscope.records import Measurement, Totals
+from archscope.records.measured import FEWEST_RUNS
+from archscope.study.profile import doubts
 from archscope.study.stages import ELSEWHERE, HEAD, NOT_RUN, in_order, stage_seconds, stages
 from archscope.study.summary import CONVENTION, coverage_note
 from archscope.table import Cell, Column, Row, Table, Unit
@@ -33,6 +35,10 @@ EQUAL_COST = 0.05
 """Totals within this share of each other count as equal in the sentence below the totals."""
 
 NONE_NOTE = f"{NONE}: the 95 % intervals of the two medians overlap, so no difference is shown."
+
+NO_INTERVAL_NOTE = (
+    f"–: a median of fewer than {FEWEST_RUNS} runs has no known interval, so no ratio is shown."
+)
 
 PROFILED_NOTE = (
     "Times of layers are from profiled steps, which run apart from those timed whole, so the "
@@ -104,10 +110,16 @@ def totals_tables(chosen: Sequence[Contender]) -> list[Table]:
         last = index == len(blocks) - 1
         notes = _totals_notes(chosen) if last else ()
         rows = _totals_rows(block, chosen)
+        if last and any(m.known_half_width is None for c in chosen for m in _shown_times(c)):
+            notes = (NO_INTERVAL_NOTE, *notes)
         if any(NONE in row.cells for row in rows):
             notes = (NONE_NOTE, *notes)
         tables.append(Table(title, _totals_columns(block), rows, notes))
     return tables
+
+
+def _shown_times(contender: Contender) -> list[Measurement]:
+    return [m for phase in PHASES if (m := contender.measured(phase)) is not None]
 
 
 def _totals_columns(block: Sequence[Contender]) -> tuple[Column, ...]:
@@ -177,7 +189,7 @@ def _measured_rows(
     if phase in ("inference", "step"):
         rates = [_throughput(c, phase) for c in block]
         rate_ratios: list[Cell] = [
-            NONE if cell == NONE else _ratio(rate, rates[0])
+            _ratio(rate, rates[0]) if isinstance(cell, float) else cell
             for cell, rate in zip(ratios, rates, strict=True)
         ]
         rows.append(
@@ -187,10 +199,15 @@ def _measured_rows(
 
 
 def time_ratio(own: Measurement | None, base: Measurement | None) -> float | str | None:
-    """One median over another, `none` where their intervals overlap."""
+    """One median over another: `none` where the intervals overlap, `None` if one is unknown."""
     if own is None or base is None:
         return None
-    return NONE if own is not base and own.overlaps(base) else own.median / base.median
+    if own is base:
+        return 1.0
+    overlap = own.overlaps(base)
+    if overlap is None:
+        return None
+    return NONE if overlap else own.median / base.median
 
 
 def _throughput(contender: Contender, phase: str) -> float | None:
@@ -226,6 +243,9 @@ def _totals_notes(chosen: Sequence[Contender]) -> tuple[str, ...]:
     devices = {c.profile.environment.device for c in chosen if c.profile is not None}
     if len(devices) > 1:
         notes.append(f"Measured on different devices: {', '.join(sorted(devices))}.")
+    notes += [
+        f"{c.label}: {doubt}" for c in chosen if c.profile for doubt in doubts(c.profile, PHASES)
+    ]
     notes += [f"{c.label}: {note}" for c in chosen for note in c.analysis.notes]
     notes += [
         f"{c.label}: {coverage_note(c.analysis)}"
@@ -317,8 +337,12 @@ def stage_tables(chosen: Sequence[Contender], quantities: Sequence[ByStride]) ->
 def _time_notes(chosen: Sequence[Contender], phase: str, where: tuple[str, ...]) -> tuple[str, ...]:
     """Where the time goes, unless the whole phase shows no difference."""
     whole = [c.measured(phase) for c in chosen]
-    if len(whole) == 2 and whole[0] and whole[1] and whole[0].overlaps(whole[1]):
-        where = (f"Difference in the whole {phase} time: {NONE}, the intervals overlap.",)
+    if len(whole) == 2 and whole[0] and whole[1]:
+        overlap, subject = whole[0].overlaps(whole[1]), f"Difference in the whole {phase} time"
+        if overlap is None:
+            where = (f"{subject}: unknown, too few runs for an interval.",)
+        elif overlap:
+            where = (f"{subject}: {NONE}, the intervals overlap.",)
     return (*where, PROFILED_NOTE)
 
 

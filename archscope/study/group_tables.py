@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -11,6 +11,7 @@ from archscope.study import lower_bound
 from archscope.study.compare_tables import NONE, NONE_NOTE, time_ratio
 from archscope.study.group_stages import stage_tables
 from archscope.study.groups import PER_GROUP, Equal, GroupSweep, Member, Uncounted
+from archscope.study.profile import doubts
 from archscope.study.summary import CONVENTION
 from archscope.study.sweep import CHARTED
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
@@ -83,8 +84,9 @@ def group_report(
     told = {key for rows in values.values() for row in rows for key in row if row[key] is not None}
     shown = [c for c in COLUMNS if c.key not in _OPTIONAL or c.key in told]
     tables = [_table(sweep, view, rows, shown, profiles) for view, rows in values.items()]
-    staged = stage_tables(sweep.by, _timed(sweep, profiles))
-    said = sweep.base.analysis.notes
+    timed = _timed(sweep, profiles)
+    staged = stage_tables(sweep.by, timed)
+    said = (*sweep.base.analysis.notes, *_doubts(timed))
     tables[-1] = replace(tables[-1], notes=(*notes, *said, *tables[-1].notes))
     title = f"Group counts of {sweep.base.analysis.model}"
     return Report(title, (*tables, *staged), _charts(title, values), data=_data(title, values))
@@ -171,6 +173,14 @@ def _timed(sweep: GroupSweep, profiles: Sequence[Profile]) -> dict[tuple[int, in
         for member in sweep.counted(view)
     }
     return {key: profile for key, profile in sorted(found.items()) if profile is not None}
+
+
+def _doubts(timed: Mapping[tuple[int, int], Profile]) -> list[str]:
+    return [
+        f"{groups} × {width}: {doubt}"
+        for (groups, width), profile in timed.items()
+        for doubt in doubts(profile, TIMED)
+    ]
 
 
 def _profile(analysis: Analysis, profiles: Sequence[Profile]) -> Profile | None:
@@ -268,7 +278,10 @@ def _notes(
             for p in profiles
         )
         yield f"Times: medians measured on {'; '.join(devices)}."
-        yield "±: half of the median's 95 % interval, – where the runs were too few for one."
+        yield (
+            "±: half of the median's 95 % interval, – where the runs were too few for one; such a "
+            "median has no ratio."
+        )
     if any(row[f"{phase}_ratio"] == NONE for row in values for phase in TIMED):
         yield NONE_NOTE
     if "top1_error" in keys:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from archscope.measure.session import Plan, Progress, interrupted
+from archscope.measure.session import Plan, Progress
 from archscope.records import Profile
 from archscope.study.groups import Family, GroupSweep
 from archscope.study.measured import profile
@@ -41,6 +41,6 @@ def measured(family: Family, sweep: GroupSweep, plan: Plan, progress: Progress) 
         found.append(
             replace(times, model=analysis.model, keywords=analysis.keywords, analysis=analysis)
         )
-        if interrupted(times):
+        if times.interrupted:
             break
     return found

@@ -12,7 +12,7 @@ from archscope import archive
 from archscope.files import check_folder, replace_file
 from archscope.measure import device as devices
 from archscope.measure.sampling import StoppingRule
-from archscope.measure.session import OutOfMemoryError, Plan, Progress, interrupted, silent
+from archscope.measure.session import OutOfMemoryError, Plan, Progress, silent
 from archscope.measure.step import Settings
 from archscope.records import Profile
 from archscope.study import kept
@@ -103,7 +103,7 @@ def measure_reports(
         path = folder / f"{slug}-{job.name}.json"
         replace_file(path, archive.dumps(found).encode())
         yield path
-        if interrupted(found):
+        if found.interrupted:
             raise KeyboardInterrupt
 
 

@@ -15,6 +15,7 @@ from archscope.measure.roofs import raised
 from archscope.measure.session import OutOfMemoryError, Plan, Progress, silent
 from archscope.measure.step import STEPS, Step, configured
 from archscope.records import Analysis, InputSpec, Profile
+from archscope.records.measured import INTERRUPTED
 from archscope.study.analyse import analyse
 from archscope.study.call import network_call, with_batch
 from archscope.study.roofline import arithmetic, exceeds_roof
@@ -56,7 +57,7 @@ def profile(
     try:
         analysis = _count(model, spec, plan, keywords)
     except KeyboardInterrupt:
-        return replace(found, notes=(*found.notes, session.INTERRUPTED))
+        return replace(found, notes=(*found.notes, INTERRUPTED))
     except ArchscopeError as error:
         note = f"Its operators could not be counted: {error.problem}."
         return replace(found, notes=(*found.notes, note))
@@ -77,7 +78,7 @@ def _below_roofs(found: Profile, plan: Plan, progress: Progress) -> Profile:
     except RuntimeError:
         return found
     except KeyboardInterrupt:
-        return replace(found, notes=(*found.notes, session.INTERRUPTED))
+        return replace(found, notes=(*found.notes, INTERRUPTED))
     facts = {**dict(found.environment.facts), "roofs": str(peaks)}
     environment = replace(found.environment, facts=tuple(facts.items()))
     return replace(found, peaks=peaks.rates, environment=environment)
@@ -115,7 +116,7 @@ def sweep(
             found[-1] = replace(largest, notes=(*largest.notes, note))
             break
         found.append(measured)
-        if session.interrupted(measured):
+        if measured.interrupted:
             break
     return tuple(found)
 

@@ -10,8 +10,8 @@ import pytest
 
 from archscope import archive
 from archscope.cli import run
-from archscope.measure.session import INTERRUPTED
 from archscope.records import Environment, Measurement, Profile
+from archscope.records.measured import INTERRUPTED
 from archscope.study import group_times
 from archscope.study.analyse import analyse
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -9,7 +10,8 @@ import pytest
 
 from archscope import archive
 from archscope.errors import ArchscopeError
-from archscope.records import Analysis, BatchSweep, Environment, Profile
+from archscope.records import Analysis, BatchSweep, Environment, Measurement, Profile
+from archscope.records.measured import INTERRUPTED
 from archscope.study import budget as budgets
 from archscope.study.analyse import analyse
 from archscope.study.budget import Outcome, budget_report, check, github, junit, plain
@@ -28,6 +30,14 @@ def folder(tmp_path: Path) -> Path:
 def outcomes(folder: Path, text: str) -> tuple[Outcome, ...]:
     (folder / "budget.toml").write_text(text)
     return check(load(str(folder / "budget.toml")))
+
+
+def timed_lenet(seconds: float, batch: int = 1) -> Profile:
+    """A profile whose inference took this long six times, half a tenth more or less."""
+    count = analyse("lenet", batch=batch)
+    latency = Measurement((seconds,) * 6, 0.95 * seconds, 1.05 * seconds)
+    phases = {"inference": latency}
+    return Profile("lenet", count.input, Environment("cpu"), phases, analysis=count)
 
 
 def one(folder: Path, text: str) -> Outcome:
@@ -98,10 +108,49 @@ def test_a_failure_names_the_largest_layers(folder: Path) -> None:
 def test_latency_is_the_median_of_an_inference(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(budgets, "_run", lambda budget, quantity, keywords: 0.02)
+    monkeypatch.setattr(budgets, "_measured", lambda budget, keywords: timed_lenet(0.02))
     assert one(folder, 'max_latency = "20ms"').passed
     late = one(folder, 'max_latency = "19ms"')
     assert late.sentence == "lenet: inference latency 20.0 ms, limit 19.0 ms"
+
+
+def test_latency_of_a_profile_is_the_one_it_holds(folder: Path) -> None:
+    """With its interval, and with what was said against it when it was measured."""
+    slow, text = timed_lenet(0.02, batch=2), '[[budget]]\nmodel = "timed.json"\n'
+    (folder / "timed.json").write_text(archive.dumps(replace(slow, notes=(INTERRUPTED,))))
+    (found,) = outcomes(folder, text + 'max_latency = "19ms"\n')
+    assert (found.value, found.verdict) == (0.02, "OVER")
+    assert "inference latency: 95 % interval 19.0 ms to 21.0 ms." in notes((found,))
+    assert INTERRUPTED in notes((found,))
+    assert plain([found])[0]["interval"] == pytest.approx((0.019, 0.021))
+
+    several = BatchSweep((timed_lenet(0.01), slow))
+    (folder / "timed.json").write_text(archive.dumps(several))
+    (found,) = outcomes(folder, text + 'batch = 2\nmax_latency = "20ms"\n')
+    assert found.passed and found.value == 0.02
+    for limit in ('max_latency = "20ms"', "max_params = 1"):
+        with pytest.raises(ArchscopeError, match="holds batches 1, 2; write batch = 1"):
+            outcomes(folder, text + limit)
+    with pytest.raises(ArchscopeError, match=r"lenet\.json: holds no inference latency"):
+        outcomes(folder, '[[budget]]\nmodel = "lenet.json"\nmax_latency = "1s"\n')
+
+
+def test_a_latency_of_few_runs_says_so(folder: Path) -> None:
+    few = Measurement((0.02,) * 5, 0.02, 0.02)
+    profile = replace(timed_lenet(0.02), phases={"inference": few})
+    (folder / "timed.json").write_text(archive.dumps(profile))
+    (found,) = outcomes(folder, '[[budget]]\nmodel = "timed.json"\nmax_latency = "1s"\n')
+    assert "too few runs for a 95 % interval" in notes((found,))
+    assert plain([found])[0]["interval"] is None
+
+
+def test_a_device_that_is_not_there_is_told_with_file_and_key(folder: Path) -> None:
+    text = '[[budget]]\nmodel = "lenet"\ndevice = "cuda:99"\nmax_latency = "1s"\n'
+    with pytest.raises(ArchscopeError) as caught:
+        outcomes(folder, text)
+    told = str(caught.value)
+    assert told.startswith(f"{folder / 'budget.toml'}: lenet, device cuda:99: this machine has")
+    assert told.endswith('; write device = "cpu"')
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,19 @@ import pytest
 
 from archscope.errors import ArchscopeError
 from archscope.records import Environment, LayerTime, Measurement, Profile
+from archscope.records.measured import INTERRUPTED
 from archscope.render.markdown import markdown
 from archscope.render.plain import csv_text
 from archscope.study.analyse import analyse
 from archscope.study.compare import Contender, compare_report, contenders, matched
 from archscope.study.compare_charts import pareto_front
 from archscope.study.compare_settings import settings_tables
-from archscope.study.compare_tables import by_stride, stage_tables, totals_tables
+from archscope.study.compare_tables import (
+    NO_INTERVAL_NOTE,
+    by_stride,
+    stage_tables,
+    totals_tables,
+)
 from archscope.table import Table
 
 
@@ -210,6 +216,28 @@ def test_too_few_runs_have_neither_interval_nor_winner(pair: tuple[Contender, ..
     assert best(table, "Inference latency") == frozenset()
 
 
+def test_a_median_without_an_interval_has_no_ratio(pair: tuple[Contender, ...]) -> None:
+    """Twice the time, and still nobody knows whether that is a difference."""
+    few = [timed(pair[0], 10e-3, 0.1e-3), timed(pair[1], 20e-3, 0, runs=5)]
+    (table,) = totals_tables(few)
+    for quantity in ("Inference latency", "Samples a second"):
+        assert cell(table, quantity, f"{pair[1].label} ratio") is None
+    assert table.notes[0] == NO_INTERVAL_NOTE
+    note = stride_tables(few)[-1].notes[0]
+    assert note == "Difference in the whole inference time: unknown, too few runs for an interval."
+
+
+def test_what_a_profile_says_against_its_times_is_repeated(pair: tuple[Contender, ...]) -> None:
+    cut = timed(pair[1], 12e-3, 0.1e-3)
+    assert cut.profile is not None
+    slow = replace(cut.profile.phases["inference"], warnings=("not converged: ±9 % in 2 s",))
+    phases = {"inference": slow, "inference stream": slow}
+    profile = replace(cut.profile, phases=phases, notes=(INTERRUPTED,))
+    (table,) = totals_tables([timed(pair[0], 10e-3, 0.1e-3), replace(cut, profile=profile)])
+    assert f"{cut.label}: {INTERRUPTED}" in table.notes
+    assert f"{cut.label}: Not converged: inference ±9 % in 2 s." in table.notes
+
+
 def test_a_measured_difference_outside_the_intervals_has_a_winner(
     pair: tuple[Contender, ...],
 ) -> None:
@@ -224,9 +252,9 @@ def test_a_measured_difference_outside_the_intervals_has_a_winner(
 
 
 def test_intervals_are_never_tighter_than_two_thousandths() -> None:
-    exact = Measurement((1.0,), 1.0, 1.0)
-    assert exact.overlaps(Measurement((1.003,), 1.003, 1.003))
-    assert not exact.overlaps(Measurement((1.005,), 1.005, 1.005))
+    exact = Measurement((1.0,) * 6, 1.0, 1.0)
+    assert exact.overlaps(Measurement((1.003,) * 6, 1.003, 1.003)) is True
+    assert exact.overlaps(Measurement((1.005,) * 6, 1.005, 1.005)) is False
 
 
 def test_a_solved_width_makes_the_later_model_equal() -> None:

@@ -1,13 +1,15 @@
 """The effect of the group count: widths, exact costs, views and refusals."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from archscope.errors import ArchscopeError
-from archscope.measure.session import INTERRUPTED, Plan, silent
+from archscope.measure.session import Plan, silent
 from archscope.records import Environment, LayerTime, Measurement, Profile
+from archscope.records.measured import INTERRUPTED
 from archscope.study import group_times
 from archscope.study.compare_tables import NONE_NOTE
 from archscope.study.group_tables import group_report
@@ -153,6 +155,18 @@ def test_times_have_intervals_and_ratios_and_within_the_intervals_no_difference(
     assert NONE_NOTE in table.notes
     without = group_report(sweep, profiles[::2]).tables[1]
     assert NONE_NOTE not in without.notes
+
+
+def test_a_median_without_an_interval_has_no_ratio_and_doubts_are_repeated(sweep):
+    one, *_, last = sweep.counted("macs")
+    few = Measurement((1.5,) * 5, 1.5, 1.5, warnings=("interrupted: after 5 samples",))
+    phases = {"forward": few, "backward": few}
+    cut = replace(timed(last, 1.5), phases=phases, notes=(INTERRUPTED,))
+    report = group_report(sweep, [timed(one, 1.0), cut])
+    assert report.tables[1].column("forward_ratio") == ["1.000×", None, None, None, None]
+    notes = report.tables[len(sweep.views) - 1].notes
+    assert f"32 × 4: {INTERRUPTED}" in notes
+    assert "32 × 4: Interrupted: forward, backward after 5 samples." in notes
 
 
 def test_measured_layers_tell_in_which_stage_the_time_goes(sweep):

@@ -16,7 +16,7 @@ from archscope.study.budget_file import Budget, Limits, Quantity
 from archscope.study.diff import changes
 from archscope.study.recall import Saved, saved
 from archscope.table import Cell, Column, Report, Row, Table, Unit
-from archscope.units import binary_bytes, seconds
+from archscope.units import binary_bytes, percent, seconds
 
 MOST_LAYERS = 3
 """How many of the layers behind a figure are named."""
@@ -97,14 +97,6 @@ class Outcome:
     @property
     def passed(self) -> bool:
         return self.verdict == "ok"
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of a measured value, `None` where the runs were too few for one."""
-        measurement = self.measurement
-        if measurement is None or measurement.known_half_width is None:
-            return None
-        return measurement.interval
 
     @property
     def name(self) -> str:
@@ -372,10 +364,10 @@ def _notes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
 
 def _measured_notes(outcome: Outcome) -> tuple[str, ...]:
     """How well a measured value is known."""
-    if outcome.interval is None:
-        return ("too few runs for a 95 % interval.", *outcome.doubts)
-    low, high = map(seconds, outcome.interval)
-    return (f"95 % interval {low} to {high}.", *outcome.doubts)
+    assert outcome.measurement is not None
+    half = outcome.measurement.known_half_width
+    known = "too few runs for a 95 % interval" if half is None else f"±{percent(half)} (95 %)"
+    return (f"{known}.", *outcome.doubts)
 
 
 def github(outcomes: Sequence[Outcome], path: str) -> str:
@@ -439,7 +431,7 @@ def plain(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             "passed": outcome.passed,
             "allowance": outcome.allowance,
             "behind": list(outcome.layers),
-            "interval": outcome.interval,
+            "half_width": outcome.measurement and outcome.measurement.known_half_width,
             "verdict": outcome.verdict,
             "no_formula": outcome.gap,
             "baseline_no_formula": outcome.baseline_gap,

@@ -120,9 +120,9 @@ def test_latency_of_a_profile_is_the_one_it_holds(folder: Path) -> None:
     (folder / "timed.json").write_text(archive.dumps(replace(slow, notes=(INTERRUPTED,))))
     (found,) = outcomes(folder, text + 'max_latency = "19ms"\n')
     assert (found.value, found.verdict) == (0.02, "OVER")
-    assert "inference latency: 95 % interval 19.0 ms to 21.0 ms." in notes((found,))
+    assert "inference latency: ±5.0 % (95 %)." in notes((found,))
     assert INTERRUPTED in notes((found,))
-    assert plain([found])[0]["interval"] == pytest.approx((0.019, 0.021))
+    assert plain([found])[0]["half_width"] == pytest.approx(0.05)
 
     several = BatchSweep((timed_lenet(0.01), slow))
     (folder / "timed.json").write_text(archive.dumps(several))
@@ -141,7 +141,7 @@ def test_a_latency_of_few_runs_says_so(folder: Path) -> None:
     (folder / "timed.json").write_text(archive.dumps(profile))
     (found,) = outcomes(folder, '[[budget]]\nmodel = "timed.json"\nmax_latency = "1s"\n')
     assert "too few runs for a 95 % interval" in notes((found,))
-    assert plain([found])[0]["interval"] is None
+    assert plain([found])[0]["half_width"] is None
 
 
 def test_a_device_that_is_not_there_is_told_with_file_and_key(folder: Path) -> None:

@@ -58,7 +58,11 @@ if TYPE_CHECKING:
     default=10.0,
     help="Longest time spent on one number (10).",
 )
-@click.option("--max-batch", is_flag=True, help="Find the largest batch that fits.")
+@click.option(
+    "--max-batch",
+    is_flag=True,
+    help="Find the largest batch that fits; on a CPU this takes minutes.",
+)
 @click.option("--every-layer", is_flag=True, help="List every layer, not the slowest.")
 @click.option("--all-reports", is_flag=True, help="Measure all that reports/ shows.")
 @output_option
@@ -69,13 +73,10 @@ def command(
     """Measure MODEL's forward and backward time, whole and by layer, on a real device.
 
     Ctrl-C ends the measuring and reports what is known by then, of a measurement at hand from the
-    samples taken. A file of several batches goes where one Profile does, chosen by --batch.
+    samples taken. MODEL may be a saved profile, which is shown again; --batch chooses of several.
     """
     silence_profiler()
-    if (model is None) != all_reports:
-        problem = "goes without MODEL" if all_reports else "is missing"
-        argument = "--all-reports" if all_reports else "MODEL"
-        raise ArchscopeError(argument, problem, "see archscope profile --help")
+    _check_model(model, all_reports, chosen["mode"])
     from archscope.cli.output import check_outputs, emit
     from archscope.resolve import parse_settings
 
@@ -89,13 +90,12 @@ def command(
     from archscope.study.recall import recalled, saved
 
     record = saved(model)
-    again = () if record is None else record.profiles
-    if again and not (input_text or settings or sizes or max_batch):
+    if record is not None and record.profiles:
         shown = f"{model}, a profile that is shown as it was measured"
         _check_heard(HEARD_BY_A_FILE, shown, "name the network to measure it anew")
         from archscope.study.profile import profile_report
 
-        emit(profile_report(again, every_layer=every_layer), outputs)
+        emit(profile_report(record.chosen(sizes), every_layer=every_layer), outputs)
         return
     plan = _plan(**chosen)
     if model is None:
@@ -118,7 +118,19 @@ def command(
     leave_if_interrupted(profiles)
 
 
-HEARD_BY_A_FILE = ("model", "every_layer", "outputs")
+def _check_model(model: str | None, all_reports: bool, mode: str | None) -> None:
+    """Refuse a call that names no network, or one beside `--all-reports`."""
+    if (model is None) == all_reports:
+        return
+    if model is not None:
+        raise ArchscopeError("--all-reports", "goes without MODEL", "leave out one")
+    remedy = "see archscope profile --help"
+    if mode not in (None, "default"):  # `--compile lenet` takes the network for a mode
+        remedy = f"put it before --compile, or write --compile=MODE {mode}"
+    raise ArchscopeError("MODEL", "is missing", remedy)
+
+
+HEARD_BY_A_FILE = ("model", "batches", "every_layer", "outputs")
 HEARD_BY_ALL_REPORTS = ("all_reports", "device", "threads")
 UNHEARD_BY_MAX_BATCH = (
     "batches", "cuda_graph", "cold_l2", "precision", "max_seconds", "every_layer", "outputs",
@@ -153,12 +165,16 @@ def _plan(
     from archscope.study import kept
 
     if mode is not None:
+        _check_mode(mode)
         # It warns of a CUDA compiler without a CUDA device, which is no news to the user.
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     if train and evaluate:
         raise ArchscopeError(
             "--train --eval", "exclude each other", "leave out both to measure both"
         )
+    given = click.get_current_context().get_parameter_source("optimizer")
+    if evaluate and given == ParameterSource.COMMANDLINE:
+        raise ArchscopeError("--optimizer", "updates nothing with --eval", "leave out one")
     _check_range("--precision", precision, 0.2, 100)
     _check_range("--max-seconds", max_seconds, 0.001, 86400)
     if amp and dtype in ("fp32", "tf32"):
@@ -180,6 +196,16 @@ def _plan(
     rule = StoppingRule(precision=precision / 100, max_seconds=max_seconds)
     modes: Any = (*(("training",) if not evaluate else ()), *(("inference",) if not train else ()))
     return Plan(settings, rule, modes, roofs=kept.roofs())
+
+
+def _check_mode(mode: str) -> None:
+    """Refuse a mode that torch.compile does not have, before anything is measured."""
+    from torch._inductor import list_mode_options
+
+    modes = ["default", *(name for name in list_mode_options() if name != "default")]
+    if mode not in modes:
+        remedy = f"use one of {', '.join(modes)}"
+        raise ArchscopeError(f"--compile={mode}", "is no mode of torch.compile", remedy)
 
 
 def _check_range(option: str, value: float, least: float, most: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,17 @@ class Saved:
         if isinstance(self.record, BatchSweep):
             return self.record.profiles
         return (self.record,) if isinstance(self.record, Profile) else ()
+
+    def chosen(self, batches: Sequence[int] | None) -> tuple[Profile, ...]:
+        """The Profiles of these batches, all when `None`.
+
+        Raises:
+            ArchscopeError: naming the batches there are, where one is missing.
+        """
+        if batches is None:
+            return self.profiles
+        held = BatchSweep(self.profiles)
+        return tuple(at_batch(held, batch, self.name) for batch in sorted(set(batches)))
 
     def at(self, batch: Dim | None) -> Analysis | Profile:
         """The record of one network, of several batches that of the one asked for.

@@ -15,57 +15,13 @@ from archscope.measure import session
 from archscope.measure.step import Settings
 from archscope.records import (
     BatchSweep,
-    Environment,
-    InputSpec,
-    Measurement,
     Profile,
-    TensorSpec,
 )
 from archscope.study import jobs, kept, measured
 from archscope.study.layer_times import layer_table
 
-NETWORK = """
-import torch
-from torch import nn
-
-class Net(nn.Sequential):
-    def __init__(self, width=4):
-        super().__init__(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.ReLU(inplace=True),
-                         nn.Flatten(), nn.Linear(36 * width, 5))
-
-class Bracketed(nn.Module):
-    def __init__(self):
-        super().__init__()
-        for name in ("[loss]", "[optimizer]"):
-            self.add_module(name, nn.Linear(8, 8))
-
-    def forward(self, x):
-        for layer in self.children():
-            x = layer(x)
-        return x.flatten(1)
-
-class Frozen(Net):
-    def __init__(self):
-        super().__init__()
-        self.requires_grad_(False)
-
-class Greedy(Net):
-    def forward(self, x):
-        if len(x) > 4:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return super().forward(x)
-"""
-
 SMALL = ("--input", "3x8x8", "--device", "cpu", "--threads", "1")
 QUICK = (*SMALL, "--max-seconds", "0.02")
-
-
-@pytest.fixture
-def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(devices, "measure_peaks", lambda device: {"fp32": 1e11, "copy": 1e10})
-    file = tmp_path / "nets.py"
-    file.write_text(NETWORK)
-    return str(file)
 
 
 def test_a_network_is_measured_whole_by_layer_and_saved(
@@ -210,66 +166,6 @@ def test_interruption_before_anything_is_known_leaves_files_as_they_were(
     assert file.read_text() == "of last week"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("Net", "--device", "cuda:77"), "--device cuda:77: this machine has"),
-        (("Net", "--device", "abacus"), "--device abacus: is no device"),
-        (("Net", "--batch", "0"), "--batch 0: is no batch size"),
-        (("Net", "--batch", "4,x"), "--batch 4,x: is no batch size"),
-        (
-            ("Frozen", "--train"),
-            "nets.py:Frozen: returns nothing that depends on a trainable parameter",
-        ),
-        (("Net", "--input", "4x8x8"), "fails in forward"),
-        (("Net", "--all-reports"), "--all-reports: goes without MODEL"),
-        (("Net", "-o", "run.xyz"), "unknown suffix"),
-        (("Net", "--train", "--eval"), "--train --eval: exclude each other; leave out both"),
-        (("Net", "--eval", "--train"), "--train --eval: exclude each other; leave out both"),
-        (("Net", "--cuda-graph"), "--cuda-graph: needs --device cuda"),
-        (("Net", "--dtype", "tf32"), "--dtype tf32: needs --device cuda"),
-        (("Net", "--threads", "9999"), "--threads 9999: this process may use"),
-        (("Net", "--amp", "--dtype", "fp32"), "--amp --dtype fp32: contradict each other"),
-        (("Net", "--amp", "--dtype", "tf32"), "--amp --dtype tf32: contradict each other"),
-        (("Net", "--max-seconds", "nan"), "--max-seconds nan: is out of range; give a number"),
-        (("Net", "--max-seconds", "inf"), "--max-seconds inf: is out of range; give a number"),
-        (("Net", "--max-seconds", "0"), "--max-seconds 0: is out of range; give a number"),
-        (("Net", "--precision", "nan"), "--precision nan: is out of range; give a number"),
-        (("Net", "--precision", "inf"), "--precision inf: is out of range; give a number"),
-        (("Net", "--precision", "1e9"), "--precision 1e+09: is out of range; give a number"),
-        (("Net", "--device", ""), "--device '': is no device"),
-    ],
-)
-def test_mistakes_are_one_line(
-    network: str, arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    name, *rest = arguments
-    assert run(["profile", f"{network}:{name}", *QUICK, *rest]) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        ("--device", "cuda"), ("--threads", "1"), ("--dtype", "bf16"), ("--eval",), ("--amp",),
-        ("--max-seconds", "10"), ("--compile",),
-    ],
-)  # fmt: skip
-def test_a_saved_profile_takes_no_options_of_measuring(
-    tmp_path: Path, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
-) -> None:
-    saved = tmp_path / "run.json"
-    spec = InputSpec((TensorSpec((4, 3, 8, 8)),))
-    samples = Measurement((0.25,) * 8, 0.25, 0.25)
-    saved.write_text(archive.dumps(Profile("net", spec, Environment("cpu"), {"step": samples})))
-    assert run(["profile", str(saved), *options]) == 2
-    error = capsys.readouterr().err
-    assert f"{options[0]}: does not go with {saved}" in error and error.count("\n") == 1
-    assert run(["profile", str(saved), "--every-layer"]) == 0
-
-
 @pytest.mark.parametrize("options", [(), ("--dtype", "bf16")])
 def test_autocast_names_its_dtype(
     network: str, tmp_path: Path, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
@@ -281,37 +177,6 @@ def test_autocast_names_its_dtype(
     profile = archive.load(saved)
     assert isinstance(profile, Profile)
     assert profile.environment.fact("autocast") == "bfloat16"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "unheard"),
-    [
-        (("Net", "--max-batch"), ("-o", "run.json")),
-        (("Net", "--max-batch"), ("--batch", "4")),
-        (("Net", "--max-batch"), ("--precision", "1")),
-        (("Net", "--max-batch"), ("--every-layer",)),
-        (("--all-reports",), ("-o", "run.json")),
-        (("--all-reports",), ("--dtype", "bf16")),
-        (("--all-reports",), ("--max-batch",)),
-        (("--all-reports",), ("--input", "3x8x8")),
-    ],
-)
-def test_no_option_goes_unheard(
-    network: str,
-    arguments: tuple[str, ...],
-    unheard: tuple[str, ...],
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    given = [f"{network}:{part}" if part == "Net" else part for part in arguments]
-    assert run(["profile", *given, *unheard]) == 2
-    error = capsys.readouterr().err
-    assert "does not go with" in error and error.count("\n") == 1
-    assert error.startswith(f"archscope: {unheard[0]}")
-
-
-def test_a_model_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["profile"]) == 2
-    assert "MODEL: is missing" in capsys.readouterr().err
 
 
 def test_largest_batch_is_told(

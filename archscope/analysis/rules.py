@@ -114,8 +114,7 @@ _WINDOW = """
 _FREE = """
     clone copy _to_copy contiguous cat stack empty empty_like empty_strided new_empty
     new_empty_strided empty_permuted zeros zeros_like new_zeros ones ones_like new_ones full
-    full_like new_full fill as_strided_ unsafe_split unsafe_split_with_sizes unsafe_chunk
-    transpose_ t_ squeeze_ unsqueeze_ swapaxes_ swapdims_ squeeze_copy arange linspace logspace eye
+    full_like new_full fill as_strided_ squeeze_copy arange linspace logspace eye
     scalar_tensor zero lift lift_fresh lift_fresh_copy detach alias index_select gather scatter
     index index_put index_fill _index_put_impl_ _unsafe_index _unsafe_index_put index_copy take
     repeat repeat_interleave roll flip constant_pad_nd reflection_pad1d reflection_pad2d
@@ -129,7 +128,7 @@ _FREE = """
     is_same_size select_backward slice_backward select_scatter slice_scatter diagonal_scatter
     diagonal_backward as_strided_scatter unfold unfold_backward index_select_backward
     _reshape_alias _reshape_copy masked_scatter diag_embed max_unpool2d max_unpool3d sym_size
-    sym_numel sym_stride sym_storage_offset _unsafe_view view_as_real_copy expand_copy
+    sym_numel sym_stride sym_storage_offset view_as_real_copy expand_copy
     _assert_async _assert_tensor_metadata exponential_ geometric_ log_normal_ cauchy_ random
     _nested_tensor_from_mask_left_aligned _has_compatible_shallow_copy_type split_with_sizes_copy
     _pin_memory is_pinned value_selecting_reduction_backward _conj_physical _fused_dropout
@@ -170,6 +169,22 @@ FREE: Mapping[str, Rule] = {
     "profiler::_record_function_enter_new": ops.free,
     "profiler::_record_function_exit": ops.free,
 }
+
+VIEWS = frozenset(
+    f"aten::{name}"
+    for name in [
+        "_unsafe_view",
+        "unsafe_split",
+        "unsafe_split_with_sizes",
+        "squeeze_",
+        "unsqueeze_",
+        "transpose_",
+        "t_",
+        "swapaxes_",
+        "swapdims_",
+    ]
+)
+"""Views that their schemas do not call so: autograd takes them for new tensors, or in place."""
 
 REGISTERED: dict[str, Rule] = {}
 """Formulas of users; they win over the built-in ones."""

@@ -42,7 +42,7 @@ class Operator:
         self.overload = overload
         self.name: str = overload._schema.name
         self.shape = shapes.RULES.get(overload)
-        self.is_view: bool = overload.is_view
+        self.is_view: bool = overload.is_view or self.name in rules.VIEWS
         self.composite = False
         self.rule: Rule | None = None
         self.kind: rules.OperatorKind = "unknown"

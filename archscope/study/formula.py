@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from archscope.analysis.formula import Polynomial, product, total
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Coverage, Dim, InputSpec, Layer, Shape
 from archscope.study import symbols as symbols_of
-from archscope.study.symbols import Domain, Fixed
+from archscope.study.symbols import Domain, Fixed, Limits
 from archscope.study.trial import Trial, TrialError, at, factors, numbers
 
 if TYPE_CHECKING:
@@ -38,10 +38,17 @@ class LayerForm:
 
 @dataclass(frozen=True)
 class Verified:
-    """A plain count that the formula was held against."""
+    """A plain count that the formula was held against.
+
+    Args:
+        values: of the symbols.
+        macs: forward multiply-accumulates.
+        activation_bytes: `None` where they have no closed form.
+    """
 
     values: Mapping[str, int]
     macs: int
+    activation_bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -54,8 +61,9 @@ class Formula:
         layers: every module call in execution order.
         domains: of each free symbol, with the usual value.
         fixed: symbols that the network itself fixes, left out of `input`.
-        limits: for each symbol, the smallest and largest size at which the formula was seen to
-            hold; the largest is `None` where none was met.
+        limits: where the MACs hold.
+        activation_limits: where the activation bytes hold: at a size of 1 PyTorch may copy what it
+            otherwise views, or the other way round. Without entries where they have no form.
         verified: counts at sizes that no form was made from.
         keywords: constructor keywords given by the user, as text.
         notes: sentences a reader must know.
@@ -67,7 +75,8 @@ class Formula:
     layers: tuple[LayerForm, ...]
     domains: tuple[Domain, ...]
     fixed: tuple[Fixed, ...]
-    limits: Mapping[str, tuple[int, int | None]]
+    limits: Limits
+    activation_limits: Limits
     verified: tuple[Verified, ...]
     keywords: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
@@ -76,13 +85,11 @@ class Formula:
     @cached_property
     def macs(self) -> Polynomial:
         """Forward multiply-accumulates, exact floors."""
-        return total(form.macs for form in self.layers)
+        return _macs(self.layers)
 
     @cached_property
     def activation_bytes(self) -> Polynomial | None:
-        parts = [form.activation_bytes for form in self.layers]
-        found = [part for part in parts if part is not None]
-        return total(found) if len(found) == len(parts) else None
+        return _activation_bytes(self.layers)
 
     @property
     def params(self) -> int:
@@ -218,10 +225,30 @@ def _searched(trial: Trial, asked: bool) -> Formula:
             f"{subject.name} takes some sizes only: {error.place} raises {error.reason}",
             "give numbers",
         ) from error
-    macs = total(form.macs for form in forms)
-    limits = {domain.symbol: search.limits(domain, macs) for domain in domains}
-    return Formula(subject.name, trial.spec, forms, domains, fixed, limits, verified,
-                   subject.keywords, subject.notes, search.coverage)  # fmt: skip
+    macs, activations = _macs(forms), _activation_bytes(forms)
+    limits = symbols_of.limits(
+        trial, domains, search.base, lambda seen, values: seen.macs == macs.value(values)
+    )
+    activation_limits: Limits = {}
+    if activations is not None:
+        activation_limits = symbols_of.limits(
+            trial,
+            domains,
+            search.base,
+            lambda seen, values: seen.activation_bytes == activations.value(values),
+        )
+    return Formula(subject.name, trial.spec, forms, domains, fixed, limits, activation_limits,
+                   verified, subject.keywords, subject.notes, search.coverage)  # fmt: skip
+
+
+def _macs(forms: Sequence[LayerForm]) -> Polynomial:
+    return total(form.macs for form in forms)
+
+
+def _activation_bytes(forms: Sequence[LayerForm]) -> Polynomial | None:
+    parts = [form.activation_bytes for form in forms]
+    found = [part for part in parts if part is not None]
+    return total(found) if len(found) == len(parts) else None
 
 
 def _free_symbols(
@@ -304,43 +331,19 @@ class _Search:
     def _verified(
         self, layers: Sequence[LayerForm], points: Sequence[fitting.Point]
     ) -> tuple[Verified, ...]:
-        """Hold the total against plain counts at points that no form was made from."""
-        macs = total(form.macs for form in layers)
+        """Hold the totals against plain counts at points that no form was made from."""
+        macs, activations = _macs(layers), _activation_bytes(layers)
         checks = []
         for point in points:
             values = self._values(point)
-            counted = self.trial.observe(values).macs
-            if macs.value(values) != counted:
-                raise AssertionError(f"{macs} is not {counted} at {values}")
-            checks.append(Verified(values, counted))
+            counted = self.trial.observe(values)
+            if macs.value(values) != counted.macs:
+                raise AssertionError(f"{macs} is not {counted.macs} at {values}")
+            created = None if activations is None else counted.activation_bytes
+            if activations is not None and activations.value(values) != created:
+                raise AssertionError(f"{activations} is not {created} at {values}")
+            checks.append(Verified(values, counted.macs, created))
         return tuple(checks)
-
-    def limits(self, domain: Domain, macs: Polynomial) -> tuple[int, int | None]:
-        """The smallest and the largest size at which the plain count equals the formula."""
-
-        def holds(steps: int) -> bool:
-            values = {**self.base, domain.symbol: steps * domain.unit}
-            return self.trial.works(values) and self.trial.observe(values).macs == macs.value(
-                values
-            )
-
-        base, far = domain.base // domain.unit, domain.far // domain.unit
-        low = 1 if holds(1) else _last(holds, base, 1)
-        beyond = base + symbols_of.DISTANCES[0] // domain.unit
-        if far == beyond or domain.symbol == self.trial.spec.batch or holds(beyond):
-            return low * domain.unit, None
-        return low * domain.unit, _last(holds, far, beyond) * domain.unit
-
-
-def _last(holds: Callable[[int], bool], inside: int, outside: int) -> int:
-    """Bisect for the last value that holds on the way from one that does to one that does not."""
-    while abs(outside - inside) > 1:
-        middle = (inside + outside) // 2
-        if holds(middle):
-            inside = middle
-        else:
-            outside = middle
-    return inside
 
 
 def _layer_forms(layers: Sequence[Layer], forms: Any) -> tuple[LayerForm, ...]:

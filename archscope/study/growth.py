@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from archscope.analysis.formula import Polynomial
 from archscope.study import lower_bound
-from archscope.study.formula import Formula, LayerForm
+from archscope.study.formula import Formula, LayerForm, Verified
 from archscope.study.summary import CONVENTION, shape_text
+from archscope.study.symbols import Limits
 from archscope.study.titles import call_title, network_title
 from archscope.table import Column, Report, Row, Table
 from archscope.units import percent
@@ -78,20 +79,38 @@ def _notes(found: Formula) -> tuple[str, ...]:
         notes.append(
             f"Stride of the network: {', '.join(strides)}; at its multiples the floors go."
         )
-    notes.append(f"Holds for {_domain(found)}.")
+    notes.append(_holds(found))
     notes += [
         f"{item.symbol} is fixed: {item.place} admits {item.sizes} ({item.reason})."
         for item in found.fixed
     ]
-    checks = "; ".join(f"{_sizes(check.values)}: {check.macs:,}" for check in found.verified)
-    notes.append(f"Equal to plain counts at sizes that no form was made from: {checks} MACs.")
+    checks = "; ".join(map(_check, found.verified))
+    notes.append(f"Equal to plain counts at sizes that no form was made from: {checks}.")
     return (*notes, CONVENTION)
 
 
-def _domain(found: Formula) -> str:
+def _check(check: Verified) -> str:
+    created = check.activation_bytes
+    activations = "" if created is None else f", {created:,} activation bytes"
+    return f"{_sizes(check.values)}: {check.macs:,} MACs{activations}"
+
+
+def _holds(found: Formula) -> str:
+    """Where the forms hold, told apart where a copy at one size is a view at another."""
+    whole, own = _domain(found, found.limits), found.activation_limits
+    activations = _domain(found, own) if own else whole
+    if activations == whole:
+        return f"Holds for {whole}."
+    return (
+        f"MACs hold for {whole}, activation bytes for {activations}: at smaller sizes "
+        "PyTorch copies other tensors or fuses other operators."
+    )
+
+
+def _domain(found: Formula, limits: Limits) -> str:
     parts = []
     for domain in found.domains:
-        low, high = found.limits[domain.symbol]
+        low, high = limits[domain.symbol]
         text = f"{domain.symbol} ≥ {low}"
         if high is not None:
             text = f"{low} ≤ {domain.symbol} ≤ {high}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from archscope.errors import ArchscopeError
 from archscope.records import InputSpec, TensorSpec
 from archscope.resolve.inputs import input_text
-from archscope.study.trial import Trial, TrialError, at
+from archscope.study.trial import Observation, Trial, TrialError, at
 
 BATCH = "N"
 USUAL_BATCH = 2
@@ -66,6 +66,13 @@ class Fixed:
     @property
     def sizes(self) -> str:
         return str(self.low) if self.low == self.high else f"{self.low} to {self.high}"
+
+
+Limits = Mapping[str, tuple[int, int | None]]
+"""For each symbol, the smallest and largest size at which a form was seen to hold.
+
+The largest is `None` where none was met.
+"""
 
 
 def check_symbols(spec: InputSpec) -> None:
@@ -196,6 +203,74 @@ def _fixed(
     except TrialError as error:
         return Fixed(symbol, low, high, error.place, error.reason)
     return Fixed(symbol, low, high, trial.subject.name, "takes no much larger size")
+
+
+def limits(
+    trial: Trial,
+    domains: Sequence[Domain],
+    usual: Mapping[str, int],
+    equal: Callable[[Observation, Mapping[str, int]], bool],
+) -> Limits:
+    """Where a form that holds at the usual sizes equals the plain count.
+
+    The smallest sizes hold together too: each is sought with the other symbols at their usual
+    sizes, and with those before it at their smallest.
+
+    Args:
+        trial: counts.
+        domains: of the symbols.
+        usual: a size for each symbol.
+        equal: whether the form has, at these sizes, the value that was counted there.
+    """
+
+    def holds(values: Mapping[str, int]) -> bool:
+        return trial.works(values) and equal(trial.observe(values), values)
+
+    found: dict[str, tuple[int, int | None]] = {}
+    smallest = dict(usual)
+    for domain in domains:
+        low = _smallest(domain, (usual, smallest), holds)
+        batch = domain.symbol == trial.spec.batch
+        found[domain.symbol] = low, None if batch else _largest(domain, usual, holds)
+        smallest[domain.symbol] = low
+    return found
+
+
+def _smallest(
+    domain: Domain,
+    others: Sequence[Mapping[str, int]],
+    holds: Callable[[Mapping[str, int]], bool],
+) -> int:
+    """The smallest size of one symbol at which a form holds, whichever sizes the others have."""
+
+    def at(steps: int) -> bool:
+        return all(holds({**values, domain.symbol: steps * domain.unit}) for values in others)
+
+    return (1 if at(1) else _last(at, domain.base // domain.unit, 1)) * domain.unit
+
+
+def _largest(
+    domain: Domain, others: Mapping[str, int], holds: Callable[[Mapping[str, int]], bool]
+) -> int | None:
+    def at(steps: int) -> bool:
+        return holds({**others, domain.symbol: steps * domain.unit})
+
+    far = domain.far // domain.unit
+    beyond = (domain.base + DISTANCES[0]) // domain.unit
+    if far == beyond or at(beyond):
+        return None
+    return _last(at, far, beyond) * domain.unit
+
+
+def _last(holds: Callable[[int], bool], inside: int, outside: int) -> int:
+    """Bisect for the last value that holds on the way from one that does to one that does not."""
+    while abs(outside - inside) > 1:
+        middle = (inside + outside) // 2
+        if holds(middle):
+            inside = middle
+        else:
+            outside = middle
+    return inside
 
 
 def refusal(trial: Trial, all_fixed: Sequence[Fixed], values: Mapping[str, int]) -> ArchscopeError:

@@ -39,12 +39,13 @@ class Observation:
         structure: a number for all that must be equal at every size for one formula to hold:
             calls, ranks of shapes, products and the names of their factors.
         numbers: of each call its shapes, the factors of its products and its activation bytes.
-        macs: the total, summed by the plain count.
+        macs, activation_bytes: the totals, summed by the plain count.
     """
 
     structure: int
     numbers: tuple[int, ...]
     macs: int
+    activation_bytes: int
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,12 @@ class Trial:
         if numeric not in self.seen:
             try:
                 layers = self.layers(values)
+                total = totals(layers)
                 self.seen[numeric] = Observation(
-                    hash(_structure(layers)), tuple(numbers(layers)), totals(layers).macs
+                    hash(_structure(layers)),
+                    tuple(numbers(layers)),
+                    total.macs,
+                    total.activation_bytes,
                 )
             except TrialError as error:
                 self.seen[numeric] = error

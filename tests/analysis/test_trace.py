@@ -239,6 +239,19 @@ def test_bytes_count_each_distinct_tensor_once_per_operator() -> None:
     assert (total.bytes_read, total.bytes_written, total.activation_bytes) == (64, 64, 64)
     in_place = archscope.summary(nn.ReLU(inplace=True), torch.zeros(2, 8)).total
     assert (in_place.bytes_written, in_place.activation_bytes) == (64, 0)
+
+
+class Positionwise(nn.Module):
+    """PyTorch flattens the positions and unflattens the result, by a view that it hides."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ x.new_zeros(8, 5)
+
+
+def test_a_view_that_its_schema_hides_creates_nothing() -> None:
+    """The zeros, 8·5 elements, and the product, 2·3·5, each created once."""
+    total = counted(Positionwise(), torch.zeros(2, 3, 8), backward=False).total
+    assert total.activation_bytes == 4 * (8 * 5 + 2 * 3 * 5)
     view = archscope.summary(nn.Flatten(), torch.zeros(2, 2, 4)).total
     assert (view.bytes_read, view.bytes_written, view.operators) == (0, 0, 0)
 

@@ -64,6 +64,50 @@ def test_formulas_equal_plain_counts_at_random_sizes(model) -> None:
         assert found.activation_bytes.value(values) == total.activation_bytes
 
 
+class SelfAttention(nn.Module):
+    """Batch first, so that what is transposed is a view at a batch of 1 and a copy from 2 on."""
+
+    def __init__(self):
+        super().__init__()
+        self.attend = nn.MultiheadAttention(16, 2, batch_first=True)
+
+    def forward(self, x):
+        return self.attend(x, x, x)[0]
+
+
+def test_activations_hold_from_a_size_of_their_own() -> None:
+    found = formula(SelfAttention, input="Lx16")
+    smallest = {symbol: low for symbol, (low, _) in found.activation_limits.items()}
+    assert {symbol: low for symbol, (low, _) in found.limits.items()} == {"N": 1, "L": 1}
+    assert smallest == {"N": 2, "L": 2}
+    form = found.activation_bytes
+    for batch, length in ((2, 2), (2, 5), (7, 2)):
+        counted = analyse(SelfAttention, input=f"{length}x16", batch=batch).total
+        assert form.value({"N": batch, "L": length}) == counted.activation_bytes
+    counted = analyse(SelfAttention, input="5x16", batch=1).total
+    assert form.value({"N": 1, "L": 5}) != counted.activation_bytes
+    notes = " ".join(formula_report(found).tables[0].notes)
+    assert "MACs hold for N ≥ 1, L ≥ 1, activation bytes for N ≥ 2, L ≥ 2" in notes
+
+
+class SmallerTogether(nn.Module):
+    """Takes a batch of 1, and a length of 1, but not both."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x):
+        if x.shape[0] * x.shape[1] == 1:
+            raise ValueError("one position is too few")
+        return self.linear(x)
+
+
+def test_the_smallest_sizes_hold_together() -> None:
+    found = formula(SmallerTogether, input="Lx4")
+    assert found.limits == {"N": (1, None), "L": (2, None)}
+
+
 def test_the_smallest_size_is_where_the_formula_begins_to_hold() -> None:
     """VGG halves its input five times, so 32 is the smallest side."""
     found = formula("vgg11")
@@ -83,7 +127,8 @@ def test_windows_pad_to_whole_ones_and_the_formula_knows() -> None:
 def test_three_fresh_counts_stand_beside_the_formula(resnet50) -> None:
     assert len(resnet50.verified) == 3
     for check in resnet50.verified:
-        assert plain_count("resnet50", check.values).macs == check.macs
+        counted = plain_count("resnet50", check.values)
+        assert (counted.macs, counted.activation_bytes) == (check.macs, check.activation_bytes)
         assert resnet50.macs.value(check.values) == check.macs
 
 

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from archscope.analysis.rules import register_formula
     from archscope.api import Result, Summary, compare, explain, formula, memory, profile, summary
     from archscope.errors import ArchscopeError
+    from archscope.measure.sampling import StoppingRule
+    from archscope.measure.session import Plan
+    from archscope.measure.step import Settings
     from archscope.records import Analysis, Cost, Factor, Layer, Product, Profile
 
 __version__ = "0.1.0"
@@ -32,12 +35,15 @@ _HOMES = {
     "Layer": "archscope.records",
     "Product": "archscope.records",
     "Profile": "archscope.records",
+    "Plan": "archscope.measure.session",
+    "Settings": "archscope.measure.step",
+    "StoppingRule": "archscope.measure.sampling",
 }
 """Where each public name lives; a module is imported when its name is first asked for."""
 
 __all__ = [
-    "Analysis", "ArchscopeError", "Cost", "Factor", "Layer", "Product", "Profile", "Result",
-    "Summary", "Tally", "compare", "explain", "formula", "memory", "profile", "register_formula",
+    "Analysis", "ArchscopeError", "Cost", "Factor", "Layer", "Plan", "Product", "Profile", "Result",
+    "Settings", "StoppingRule", "Summary", "Tally", "compare", "explain", "formula", "memory", "profile", "register_formula",
     "summary",
 ]  # fmt: skip
 

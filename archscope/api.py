@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Coverage, Layer, Totals
 from archscope.table import Report, Table
 
@@ -245,7 +247,8 @@ def profile(
         model: as for `summary`.
         input: a specification.
         batch: batch size, 8 by default.
-        plan: device, settings, precision; the usual ones when `None`.
+        plan: device, settings, precision (see `Plan`, `Settings`, `StoppingRule`); the usual ones
+            when `None`.
         constructor_keywords: passed to the constructor.
 
     Raises:
@@ -255,11 +258,18 @@ def profile(
 
     silence_profiler()
     from archscope.measure.session import Plan
+    from archscope.measure.step import Settings
     from archscope.study import kept, measured
     from archscope.study.profile import profile_report
 
-    chosen = plan or Plan(roofs=kept.roofs())
-    measurement = measured.profile(
-        model, chosen, input=input, batch=batch, keywords=constructor_keywords
-    )
+    chosen = replace(plan or Plan(), roofs=kept.roofs())
+    try:
+        measurement = measured.profile(
+            model, chosen, input=input, batch=batch, keywords=constructor_keywords
+        )
+    except ArchscopeError as error:
+        if error.argument not in {setting.name for setting in fields(Settings)}:
+            raise
+        remedy = f"give it as plan=archscope.Plan(archscope.Settings({error.argument}=…))"
+        raise ArchscopeError(error.argument, "is no keyword of this network", remedy) from error
     return Found(measurement, profile_report([measurement]))

@@ -165,6 +165,13 @@ def test_every_argument_of_a_profile_decides_what_is_measured() -> None:
     assert asked.keywords == (("bias", "True"),)
 
 
+def test_a_setting_of_the_measurement_is_no_keyword_of_the_network() -> None:
+    with pytest.raises(archscope.ArchscopeError, match=r"archscope.Settings\(device=…\)"):
+        archscope.profile("lenet", device="cuda")
+    with pytest.raises(archscope.ArchscopeError, match="width: lenet takes no such keyword"):
+        archscope.profile("lenet", width=2)
+
+
 def test_results_print_in_a_notebook_and_a_terminal_alike() -> None:
     result = archscope.summary("lenet")
     assert isinstance(result, Result)
@@ -176,10 +183,8 @@ def test_a_profile_writes_nothing_of_its_own() -> None:
     """In a process of its own: the profiler's library writes past Python's streams."""
     code = """if True:
         import torch, archscope
-        from archscope.measure.sampling import StoppingRule
-        from archscope.measure.session import Plan
-        rule = StoppingRule(max_seconds=0.05)
-        assert archscope.profile("lenet", plan=Plan(rule=rule)).record.layers
+        plan = archscope.Plan(rule=archscope.StoppingRule(max_seconds=0.05))
+        assert archscope.profile("lenet", plan=plan).record.layers
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")

@@ -43,8 +43,8 @@ _HOMES = {
 
 __all__ = [
     "Analysis", "ArchscopeError", "Cost", "Factor", "Layer", "Plan", "Product", "Profile", "Result",
-    "Settings", "StoppingRule", "Summary", "Tally", "compare", "explain", "formula", "memory", "profile", "register_formula",
-    "summary",
+    "Settings", "StoppingRule", "Summary", "Tally", "compare", "explain", "formula", "memory",
+    "profile", "register_formula", "summary",
 ]  # fmt: skip
 
 

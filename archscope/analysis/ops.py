@@ -374,3 +374,16 @@ def ctc_loss(*args: Any, out: Sequence[Sized], **kwargs: Any) -> Tally:
 def free(*args: Any, out: Any, **kwargs: Any) -> Tally:
     """Views, copies and bookkeeping: bytes may move, nothing is computed."""
     return NOTHING
+
+
+# Elements of a table that are read where it is looked up, the whole of it at most
+
+
+def looked_up(table: Sized, *args: Any, out: Sized, **kwargs: Any) -> int:
+    """Every element of the result comes from the table."""
+    return min(table.numel(), out.numel())
+
+
+def looked_up_in_bags(table: Sized, indices: Sized, *args: Any, out: object, **kwargs: Any) -> int:
+    """Every index reads a row; the result holds one row a bag."""
+    return min(table.numel(), indices.numel() * table.shape[-1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from archscope.analysis import ops
@@ -169,6 +169,18 @@ FREE: Mapping[str, Rule] = {
     "profiler::_record_function_enter_new": ops.free,
     "profiler::_record_function_exit": ops.free,
 }
+
+LOOKED_UP: Mapping[str, Callable[..., int]] = {
+    "aten::embedding": ops.looked_up,
+    "aten::index_select": ops.looked_up,
+    "aten::gather": ops.looked_up,
+    "aten::index": ops.looked_up,
+    "aten::_unsafe_index": ops.looked_up,
+    "aten::take": ops.looked_up,
+    "aten::_embedding_bag": ops.looked_up_in_bags,
+    "aten::_embedding_bag_forward_only": ops.looked_up_in_bags,
+}
+"""Operators that read only some elements of their first argument, and how many."""
 
 VIEWS = frozenset(
     f"aten::{name}"

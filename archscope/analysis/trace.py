@@ -36,13 +36,14 @@ ACCUMULATE_GRAD = 2**63
 class Operator:
     """What the trace knows of one overload, looked up once."""
 
-    __slots__ = ("composite", "is_view", "kind", "name", "overload", "rule", "shape")
+    __slots__ = ("composite", "is_view", "kind", "looked_up", "name", "overload", "rule", "shape")
 
     def __init__(self, overload: Any) -> None:
         self.overload = overload
         self.name: str = overload._schema.name
         self.shape = shapes.RULES.get(overload)
         self.is_view: bool = overload.is_view or self.name in rules.VIEWS
+        self.looked_up = rules.LOOKED_UP.get(self.name)
         self.composite = False
         self.rule: Rule | None = None
         self.kind: rules.OperatorKind = "unknown"
@@ -154,6 +155,9 @@ class Recorder(Observer):  # type: ignore[no-untyped-call]
             return
         self.ran.append(operator)
         read, written, created = _bytes(args, kwargs, result)
+        if operator.looked_up is not None:
+            unread = args[0].numel() - operator.looked_up(*args, out=result)
+            read -= unread * args[0].itemsize
         call, backward = self._owner()
         work = call.backward if backward else call.forward
         if not backward:

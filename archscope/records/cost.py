@@ -65,7 +65,8 @@ class Work:
     Args:
         cost: multiply-accumulates.
         elementwise: operations of bias, normalisation, activation, pooling and adds.
-        bytes_read: distinct inputs of each operator, once per operator.
+        bytes_read: distinct inputs of each operator, once per operator; of a table that is looked
+            up, the rows.
         bytes_written: outputs of each operator.
         operators: how many operators ran (views excluded).
     """

@@ -38,8 +38,8 @@ RULE = (
 )
 OPERATIONS = (
     "Operations: 2 × MACs plus elementwise operations. "
-    "Bytes: distinct inputs and outputs of each operator once, so a rate above the memory roof "
-    "means that data came from a cache."
+    "Bytes: distinct inputs and outputs of each operator once, of a table the rows that are looked "
+    "up, so a rate above the memory roof means that data came from a cache."
 )
 
 TOO_FAST = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -239,6 +240,52 @@ def test_bytes_count_each_distinct_tensor_once_per_operator() -> None:
     assert (total.bytes_read, total.bytes_written, total.activation_bytes) == (64, 64, 64)
     in_place = archscope.summary(nn.ReLU(inplace=True), torch.zeros(2, 8)).total
     assert (in_place.bytes_written, in_place.activation_bytes) == (64, 0)
+
+
+class Table(nn.Module):
+    """1000 rows of eight, looked up by six indices."""
+
+    def __init__(self, look_up: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(torch.zeros(1000, 8))
+        self.look_up = look_up
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.look_up(self.rows, ids)
+
+
+TABLE = 1000 * 8 * 4
+ROWS, INDICES = 6 * 8 * 4, 6 * 8
+
+
+@pytest.mark.parametrize(
+    ("network", "read"),
+    [
+        (nn.Embedding(1000, 8), ROWS + INDICES),
+        (nn.EmbeddingBag(1000, 8, mode="sum"), ROWS + INDICES + 2 * 8),  # and offsets of two bags
+        (Table(lambda rows, ids: rows[ids]), ROWS + INDICES),
+        (Table(lambda rows, ids: rows.index_select(0, ids.flatten())), ROWS + INDICES),
+        (Table(lambda rows, ids: rows.gather(0, ids.reshape(6, 1))), 6 * 4 + INDICES),
+        (Table(lambda rows, ids: rows.take(ids)), 6 * 4 + INDICES),
+    ],
+    ids=["embedding", "bag", "index", "index_select", "gather", "take"],
+)
+def test_of_a_table_only_what_is_looked_up_is_read(network: nn.Module, read: int) -> None:
+    total = counted(network, torch.zeros(2, 3, dtype=torch.long), backward=False).total
+    assert total.bytes_read == read
+
+
+def test_a_table_smaller_than_its_look_ups_is_read_once() -> None:
+    total = counted(nn.Embedding(2, 8), torch.zeros(5, 3, dtype=torch.long), backward=False).total
+    assert total.bytes_read == 2 * 8 * 4 + 15 * 8
+
+
+def test_the_gradient_of_a_table_is_written_whole() -> None:
+    """Of the six rows that are looked up, the gradients are read."""
+    ids = torch.zeros(2, 3, dtype=torch.long)
+    (layer,) = counted(nn.Embedding(1000, 8), ids).layers
+    assert layer.backward is not None
+    assert (layer.backward.bytes_read, layer.backward.bytes_written) == (ROWS + INDICES, TABLE)
 
 
 class Positionwise(nn.Module):

@@ -141,7 +141,10 @@ def _recurrent_role(item: Product, inputs: int, width: int) -> Product:
 def embedding(layer: Layer) -> list[Step]:
     """A table: rows are looked up, nothing is multiplied."""
     rows, width = int(layer.setting("num_embeddings")), int(layer.setting("embedding_dim"))
-    return [
+    steps = [
         *parameter_steps(layer, "rows·D", times(rows, width), rows * width),
-        prose("MACs", "none: rows are copied out of the table."),
+        prose("MACs", "none: rows are copied out of the table, and only these are read."),
     ]
+    if layer.backward is not None and layer.backward.operators:
+        steps.append(prose("Backward", "the gradient of the whole table is written."))
+    return steps

@@ -297,15 +297,19 @@ def roofline_table(profile: Profile) -> Table | None:
 
     `None` where the device's roofs or the counts are missing.
     """
-    limits, whole, parts = roofs(profile), total_point(profile), points(profile)
-    if limits is None or whole is None:
+    limits, whole, parts = roofs(profile), total_point(profile), layer_points(profile)
+    if limits is None or whole is None or profile.analysis is None:
         return None
     few = len(parts) <= MOST_PASSES
-    slowest = sorted(parts, key=lambda point: -point.seconds)[:MOST_PASSES]
-    rows = [Row(_cells(point, limits, 0.0)) for point in slowest]
-    missing = "" if profile.analysis is None else lower_bound.gap(profile.analysis.coverage)
-    bound = BOUNDED if missing else frozenset()
-    rows.append(Row(_cells(whole, limits, idle_share(profile)), "total", lower_bound=bound))
+    slowest = sorted(parts, key=lambda part: -part[1].seconds)[:MOST_PASSES]
+    coverage = profile.analysis.coverage
+    rows = [
+        Row(_cells(point, limits, 0.0), lower_bound=_bound(layer.name in coverage.unknown_layers))
+        for layer, point in slowest
+    ]
+    cells = _cells(whole, limits, idle_share(profile))
+    rows.append(Row(cells, "total", lower_bound=_bound(not coverage.complete)))
+    missing = lower_bound.gap(coverage)
     source = profile.environment.fact("roofs") or "unknown source"
     shown = "" if few else f"The {len(slowest)} slowest of {len(parts)} passes. "
     roof_text = f"Roofs ({source}): {_roof_text(_rates(profile, limits, whole), limits)}"
@@ -314,6 +318,10 @@ def roofline_table(profile: Profile) -> Table | None:
     doubt = [TOO_FAST] if exceeds_roof(profile) else []
     doubt += [lower_bound.note(missing)] if missing else []
     return Table(title, COLUMNS, tuple(rows), (shown + roof_text, *doubt, OPERATIONS, rule))
+
+
+def _bound(missing: bool) -> frozenset[str]:
+    return BOUNDED if missing else frozenset()
 
 
 def _rates(profile: Profile, limits: Roofs, whole: Point) -> dict[str, float]:

@@ -240,6 +240,7 @@ def test_an_operator_without_a_formula_makes_the_step_a_lower_bound():
     missing = Coverage(unknown={"mine::op": 1}, unknown_layers=("conv",))
     table = roofline_table(replace(measured, analysis=replace(measured.analysis, coverage=missing)))
     assert "operations_per_second" in table.rows[-1].lower_bound
+    assert [row.cells[0] for row in table.rows[:-1] if row.lower_bound] == ["conv", "conv"]
     assert any("≥" in note and "mine::op in conv" in note for note in table.notes)
 
 

@@ -22,8 +22,8 @@ def command(
 ) -> None:  # fmt: skip
     """Activation and gradient statistics of each MODEL by depth, at initialisation.
 
-    One real forward and backward pass on standard normal input. A file saved with -o signal.json
-    may stand in place of a MODEL.
+    One real forward and backward pass, on standard normal input and zeros for integers.
+    A file saved with -o signal.json may stand in place of a MODEL.
     """
     from archscope.cli.output import check_outputs, emit
 

@@ -66,7 +66,8 @@ def _table(title: str, record: SignalPropagation) -> Table:
             second.input_gradient_norm, last.input_gradient_norm,
         )  # fmt: skip
         rows.append(Row(cells))
-    return Table(title, COLUMNS, tuple(rows), (CONVENTION,))
+    said = dict.fromkeys(note for network in record.networks for note in network.notes)
+    return Table(title, COLUMNS, tuple(rows), (*said, CONVENTION))
 
 
 def _by_name(record: SignalPropagation, name: str) -> list[SignalPoint]:

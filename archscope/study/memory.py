@@ -37,9 +37,15 @@ KIND_TITLES = {
 }
 
 LOWER_BOUND = (
-    "Bytes of tensors, a lower bound of what a device allocates: it adds its context, the "
+    "Bytes of tensors, a lower bound of what a GPU allocates: it adds its context, the "
     "workspaces of its libraries, and the rounding of its allocator."
 )
+
+ADAM_ON_A_CPU = (
+    "A GPU updates all weights at once, with the root of every second moment in memory; a CPU "
+    "updates one tensor after another, so that its peak is lower where it lies in the update."
+)
+"""What decides the temporaries of Adam: PyTorch's default is `foreach` on a GPU alone."""
 
 LARGEST_BATCH = 2**24
 """The search for a batch that fits stops here: the memory does not depend on the batch."""
@@ -304,7 +310,10 @@ def _kinds_table(prediction: MemoryPrediction, budget_bytes: int | None) -> Tabl
             f"Batch {prediction.input.batch} is the largest that fits into "
             f"{binary_bytes(budget_bytes)}.",
         )
-    return Table(_title(prediction), columns, tuple(rows), (*notes, *prediction.notes, LOWER_BOUND))
+    notes += [*prediction.notes, LOWER_BOUND]
+    if prediction.optimizer.startswith("adam"):
+        notes.append(ADAM_ON_A_CPU)
+    return Table(_title(prediction), columns, tuple(rows), tuple(notes))
 
 
 def _place(moment: LiveBytes) -> str:

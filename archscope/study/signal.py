@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from archscope.errors import ArchscopeError, first_line
-from archscope.records import Dim, NetworkSignal, SignalPoint, SignalPropagation
+from archscope.records import Dim, InputSpec, NetworkSignal, SignalPoint, SignalPropagation
 from archscope.study.recall import Saved, recalled, saved
 from archscope.study.titles import call_title, network_title
 from archscope.table import Axis, Chart, Column, Report, Row, Series, Table
@@ -16,8 +16,8 @@ BATCH = 8
 """Samples of a pass when nobody asks for another number."""
 
 CONVENTION = (
-    "One forward and backward pass in training mode on standard normal input, at the network's "
-    "own initialisation (seed 0). "
+    "One forward and backward pass in training mode, at the network's own initialisation "
+    "(seed 0). "
     "Variance and squared mean are taken of each channel over batch and positions and averaged "
     "over channels; their sum is the mean square. "
     "Depth counts the convolutions and linear layers executed so far."
@@ -85,11 +85,12 @@ def _measured(
     size = BATCH if batch is None and is_specification else batch
     call = network_call(subject, input, size)
     args, kwargs = call.with_values()
+    loss = Loss()
     try:
         with borrow.borrowed(subject.rebuild(), borrow.with_storage) as network:
             torch.manual_seed(0)
             with training_of(subject.name, "count it with archscope summary instead"):
-                points = propagate(network, args, kwargs, Loss())
+                points = propagate(network, args, kwargs, loss)
     except ArchscopeError:
         raise
     except Exception as error:
@@ -98,7 +99,15 @@ def _measured(
             f"{subject.name} fails: {first_line(error)}",
             "check that the network takes this input, and trains on this batch",
         ) from error
-    return NetworkSignal(subject.name, call.spec, points, subject.keywords, subject.notes)
+    values = _values(call.spec) if is_specification else "as given"
+    run = f"Input: {values}. L: {loss.rule}."
+    return NetworkSignal(subject.name, call.spec, points, subject.keywords, (*subject.notes, run))
+
+
+def _values(spec: InputSpec) -> str:
+    """What `with_values` fills an input with."""
+    kinds = {"standard normal" if "float" in tensor.dtype else "zeros" for tensor in spec.tensors}
+    return "standard normal, integers zero" if len(kinds) > 1 else kinds.pop()
 
 
 # What is shown
@@ -205,7 +214,10 @@ def signal_charts(record: SignalPropagation, pattern: str | None = None) -> tupl
         return shown(network, pattern)
 
     def weights(network: NetworkSignal) -> Sequence[SignalPoint]:
-        return [point for point in network.points if point.role == "weight"]
+        if pattern is None:
+            return [point for point in network.points if point.role == "weight"]
+        chosen = main(network)
+        return [point for point in chosen if point.role == "weight"] or chosen
 
     return (
         _chart(record, "Mean square of activations", "mean_square", main),
@@ -222,13 +234,17 @@ def _chart(
     key: str,
     choose: Callable[[NetworkSignal], Sequence[SignalPoint]],
 ) -> Chart:
-    series = tuple(
-        Series(
-            network.model,
-            tuple(point.depth for point in choose(network)),
-            tuple(getattr(point, key) or None for point in choose(network)),
-        )
-        for network in record.networks
-    )
+    series = tuple(_line(network, key, choose(network)) for network in record.networks)
     depth = Axis("depth: convolutions and linear layers passed", "count")
-    return Chart(title, "line", depth, Axis(title.lower(), "decimal", log=True), series)
+    if len(record.networks) == 1:
+        network = record.networks[0]
+        place = f" in {network_title(network.model, network.keywords)} on {network.input}"
+    else:
+        place = ""  # the legend names them
+    return Chart(title + place, "line", depth, Axis(title.lower(), "decimal", log=True), series)
+
+
+def _line(network: NetworkSignal, key: str, points: Sequence[SignalPoint]) -> Series:
+    """One point a depth, that of the last layer there: a line over depth has one value at each."""
+    at = {point.depth: value for point in points if (value := getattr(point, key))}
+    return Series(network.model, tuple(at), tuple(at.values()))

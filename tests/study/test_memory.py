@@ -6,7 +6,10 @@ from torch import nn
 
 from archscope import archive
 from archscope.errors import ArchscopeError
+from archscope.measure.memory import peak_bytes
+from archscope.measure.step import Settings, TrainingStep
 from archscope.study.memory import (
+    ADAM_ON_A_CPU,
     Setting,
     largest_batch,
     memory_report,
@@ -117,6 +120,21 @@ def test_the_report_adds_up_and_names_the_peak():
     assert kinds.column("at_peak_bytes")[-1] == prediction.peak_bytes
     assert prediction.peak.layer in kinds.notes[0]
     assert sum(saved.column("saved_bytes")[:-1]) == prediction.saved_bytes
+
+
+def test_the_update_of_adam_is_a_gpu_s_and_a_cpu_needs_less():
+    """The CPU's default works on one tensor at a time, with a few temporaries of its size."""
+    module = nn.Sequential(*(nn.Linear(256, 256, bias=False) for _ in range(8)))
+    weight = 256 * 256 * 4
+    predicted = predict(module, Setting(optimizer="adam"), input="256", batch=1)
+    assert predicted.peak.phase == "update" and predicted.peak.temporary == 8 * weight
+    step = TrainingStep(module, predicted.input, Settings(optimizer="adam"), torch.device("cpu"))
+    update = peak_bytes(step)["optimizer allocated"]
+    assert 4 * weight < predicted.peak_bytes - update < 8 * weight
+    told = memory_report(predicted).tables[0].notes
+    assert ADAM_ON_A_CPU in told
+    sgd = predict(module, Setting(), input="256", batch=1)
+    assert ADAM_ON_A_CPU not in memory_report(sgd).tables[0].notes
 
 
 def test_the_timeline_stacks_to_the_live_bytes():

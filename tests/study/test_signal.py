@@ -10,6 +10,7 @@ from torch import nn
 from archscope import archive
 from archscope.errors import ArchscopeError
 from archscope.measure.signal import statistics
+from archscope.records import SignalPropagation
 from archscope.study.signal import shown, signal, signal_charts, signal_report
 
 REFERENCE = json.loads(
@@ -159,6 +160,32 @@ def test_several_networks_stand_side_by_side_and_come_back_from_their_file(tmp_p
     for chart in signal_charts(record):
         assert [series.name for series in chart.series] == ["lenet", "Sequential"]
     assert len(signal_report(record).tables) == 2
+
+
+def test_what_went_in_and_what_was_differentiated_are_told():
+    ids = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(0, 1), nn.Linear(4, 3))
+    given = torch.randn(2, 1, 28, 28)
+    for model, input, told in (
+        ("lenet", None, "Input: standard normal. L: cross-entropy with random labels."),
+        ("lenet", given, "Input: as given. L: cross-entropy with random labels."),
+        (ids, "5:int64", "Input: zeros. L: cross-entropy with random labels."),
+        (nn.Conv2d(3, 4, 3), "3x8x8", "Input: standard normal. L: sum of all floating outputs."),
+    ):
+        (found,) = signal([model], input=input).networks
+        (table,) = signal_report(SignalPropagation((found,))).tables
+        assert told in table.notes
+
+
+def test_charts_show_the_chosen_layers_one_a_depth_and_name_a_network_alone():
+    record = signal(["resnet18"], input="3x32x32", batch=2)
+    for chart in signal_charts(record, "layer4*"):
+        assert chart.title.endswith(" in resnet18 on 2×3×32×32")
+        (line,) = chart.series
+        # Two blocks of two convolutions and a projection, behind fifteen weight layers.
+        assert line.x == (16, 17, 18, 19, 20)
+    by_block = signal_charts(record, "layer4.?")
+    assert [len(chart.series[0].x) for chart in by_block] == [2] * 5
+    assert [chart.series[0].x for chart in signal_charts(record)][3] == tuple(range(1, 22))
 
 
 def test_mistakes_are_one_line(tmp_path):

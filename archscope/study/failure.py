@@ -111,6 +111,8 @@ def failure(
             f"{place_of(error)} makes a sparse tensor, whose work depends on the values it holds",
             "make it dense there to count the products of a dense one",
         )
+    if one_sample(given, error):
+        return one_sample_failure(name, place_of(error))
     remedy, example = "check that the network takes this input", ""
     if default is not None and default != given:
         example = f"--input {input_text(default)}"
@@ -121,6 +123,26 @@ def failure(
         f"{name} fails in {place_of(error)}: {reason}",
         remedy,
         example,
+    )
+
+
+def one_sample(given: InputSpec, error: BaseException) -> bool:
+    """Whether batch normalisation was to train on the single value that one sample has."""
+    return given.batch == 1 and "Expected more than 1 value per channel" in str(error)
+
+
+def one_sample_failure(name: str, place: str) -> ArchscopeError:
+    """What `one_sample` found, with the batch that does.
+
+    Args:
+        name: the network's.
+        place: of the normalisation, as `place_of` tells it.
+    """
+    return ArchscopeError(
+        "--batch 1",
+        f"{name} cannot train on one sample, as {place} has one value a channel to normalise",
+        "use --batch 2",
+        "--batch 2",
     )
 
 

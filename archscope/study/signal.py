@@ -67,7 +67,7 @@ def _measured(
     from archscope.measure.signal import propagate
     from archscope.measure.step import Loss
     from archscope.study.call import network_call
-    from archscope.study.failure import training_of
+    from archscope.study.failure import one_sample, one_sample_failure, training_of
     from archscope.study.subject import find
 
     if isinstance(model, Saved):
@@ -94,6 +94,8 @@ def _measured(
     except ArchscopeError:
         raise
     except Exception as error:
+        if one_sample(call.spec, error):
+            raise one_sample_failure(subject.name, "a layer") from error
         raise ArchscopeError(
             f"--input {call.spec}",
             f"{subject.name} fails: {first_line(error)}",

@@ -261,6 +261,27 @@ class Frozen(nn.Linear):
         self.requires_grad_(False)
 
 
+@pytest.mark.parametrize(
+    "command", ["memory {}", "summary {} --train", "signal {} --batch 1", "memory {} --batch 1"]
+)
+def test_normalisation_of_one_sample_asks_for_two(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a student's classifier has it: the maps are flat where they are normalised."""
+    (tmp_path / "nets.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self):\n"
+        "        super().__init__(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))\n"
+    )
+    model = f"{tmp_path / 'nets.py'}:Net"
+    given = [*command.format(model).split(), "--input", "4"]
+    assert run(given) == 2
+    told = capsys.readouterr().err
+    assert "cannot train on one sample" in told and told.endswith("; use --batch 2\n")
+    assert run([*given, "--batch", "2"]) == 0
+
+
 def test_a_sparse_gradient_is_told_with_what_the_command_offers() -> None:
     network = nn.Embedding(40, 4, sparse=True)
     assert "Embedding: makes a sparse gradient" in refusal(network, "3:int64", backward=True)

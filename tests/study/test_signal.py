@@ -193,6 +193,8 @@ def test_mistakes_are_one_line(tmp_path):
     with pytest.raises(ArchscopeError, match="--layers block"):
         signal_report(record, "block*")
     with pytest.raises(ArchscopeError, match="fails"):
+        signal(["resnet18"], input="4x32x32", batch=1)
+    with pytest.raises(ArchscopeError, match="cannot train on one sample"):
         signal(["resnet18"], input="3x2x2", batch=1)
     with pytest.raises(ArchscopeError, match="no weights"):
         signal([nn.Linear(3, 3, device="meta")], input="3")

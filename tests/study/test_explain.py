@@ -151,6 +151,72 @@ def test_attention_names_its_two_products() -> None:
     assert found["Parameters"].endswith("= 2,362,368")
 
 
+class SelfAttention(nn.Module):
+    """Two heads of eight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attend = nn.MultiheadAttention(16, 2, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        attended: torch.Tensor = self.attend(x, x, x)[0]
+        return attended
+
+
+@pytest.mark.parametrize("keys", [5, 8, 13])
+def test_attention_names_its_products_with_fewer_and_more_keys_than_a_head_is_wide(
+    keys: int,
+) -> None:
+    """Query·key sums over the head, weights·value over the keys; gradients follow."""
+    found = lines(explained(SelfAttention, input=f"{keys}x16")["attend"])
+    assert found["MACs, query·key"].startswith(f"B·rows·D_in·D_out = 2·{keys}·8·{keys} = ")
+    assert found["MACs, weights·value"].startswith(f"B·rows·D_in·D_out = 2·{keys}·{keys}·8 = ")
+    backward = [label for label in found if label.startswith("Backward MACs, ")]
+    assert backward == [
+        "Backward MACs, output projection, input gradient",
+        "Backward MACs, output projection, weight gradient",
+        "Backward MACs, value gradient",
+        "Backward MACs, weights gradient",
+        "Backward MACs, key gradient",
+        "Backward MACs, query gradient",
+        "Backward MACs, input projection, weight gradient",
+        "Backward MACs, together",
+    ]
+    assert found["Backward MACs, weights gradient"].split(" = ")[1] == f"2·{keys}·8·{keys}"
+    assert found["Backward MACs, query gradient"].split(" = ")[1] == f"2·{keys}·{keys}·8"
+    assert found["Backward MACs, key gradient"].split(" = ")[1] == f"2·8·{keys}·{keys}"
+
+
+def test_products_without_weights_have_two_operands() -> None:
+    class Scores(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.project = nn.Linear(4, 6)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.project(x)
+            return y @ y.transpose(-1, -2)
+
+    found = lines(explained(Scores, input="3x4")["Scores"])
+    assert found["Backward MACs, first operand's gradient"].endswith("1·3·3·6 = 54")
+    assert found["Backward MACs, second operand's gradient"].endswith("1·6·3·3 = 54")
+    assert "weights" not in found["Why 2× forward"]
+    assert "two operands" in found["Why 2× forward"]
+
+
+def test_every_product_of_a_recurrent_layer_has_its_role() -> None:
+    network = nn.LSTM(3, 5, num_layers=2, bidirectional=True, batch_first=True)
+    found = lines(explained(network, input="4x3")["LSTM"])
+    gradients = {"input weight", "state", "state weight", "layer below", "layer below weight"}
+    assert {label for label in found if "MACs" in label} == {
+        *(f"MACs, {role}" for role in ("input", "state", "layer below", "together")),
+        *(f"Backward MACs, {role} gradient" for role in gradients),
+        "Backward MACs, together",
+    }
+    alike = lines(explained(nn.GRU(5, 5), input="4x5")["GRU"])
+    assert "MACs, input and state" in alike
+
+
 def test_an_lstm_counts_its_gates() -> None:
     """4·D·(D_in + D + 2) parameters a layer and direction (PyTorch keeps two biases)."""
     network = nn.LSTM(16, 8, num_layers=2, bidirectional=True)

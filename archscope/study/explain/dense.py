@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 
-from archscope.records import Cost, Factor, Layer, Product
+from archscope.records import Cost, Layer, Product
+from archscope.study.explain.gradients import Operand, both_operands, is_of_matrices
 from archscope.study.explain.steps import (
     backward_steps,
     chain,
@@ -40,29 +41,14 @@ def linear(layer: Layer) -> list[Step]:
                 number(layer.macs + elements(layer.output_shape)),
             )
         )
-    return [*steps, *backward_steps(layer, lambda item: _linear_gradient(item, inputs, outputs))]
-
-
-def _linear_gradient(item: Product, inputs: int, outputs: int) -> Product:
-    """The input's gradient sums over the outputs, the weights' gradient over the rows."""
-    values = tuple(factor.value for factor in item.factors)
-    if len(values) != 3:
-        return item
-    if values[1] == outputs and inputs in (values[0], values[2]):
-        straight = values[2] == inputs
-        names = ("rows", "D_out", "D_in") if straight else ("D_in", "D_out", "rows")
-        return Product(tuple(map(Factor, names, values)), "input gradient")
-    if sorted((values[0], values[2])) == sorted((inputs, outputs)):
-        straight = values[2] == inputs
-        names = ("D_out", "rows", "D_in") if straight else ("D_in", "rows", "D_out")
-        return Product(tuple(map(Factor, names, values)), "weight gradient")
-    return item
+    operands = both_operands(layer.forward.cost.products, "input gradient", "weight gradient")
+    return [*steps, *backward_steps(layer, operands)]
 
 
 def attention(layer: Layer) -> list[Step]:
     """Multi-head attention (Vaswani et al. 2017, section 3.2): projections and two products."""
     width, heads = int(layer.setting("embed_dim")), int(layer.setting("num_heads"))
-    cost = Cost(tuple(_attention_role(item) for item in layer.forward.cost.products))
+    products = _attention_roles(layer.forward.cost.products, width // heads)
     expected = 4 * width * (width + 1)
     steps = [
         chain("Width of a head", "E", "D/heads", f"{width}/{heads}", str(width // heads)),
@@ -77,22 +63,47 @@ def attention(layer: Layer) -> list[Step]:
     )
     return [
         *steps,
-        *cost_steps("MACs", cost),
+        *cost_steps("MACs", Cost(products)),
         prose("Quadratic term", text),
-        *backward_steps(layer),
+        *backward_steps(layer, _attention_operands(products)),
     ]
 
 
-def _attention_role(item: Product) -> Product:
-    """Name an unfused product: L×E by E×L is query·key, L×L by L×E weights·value."""
-    values = {factor.name: factor.value for factor in item.factors}
-    if item.role:
-        return item
-    if "B" not in values:
-        return Product(item.factors, "projection")
-    is_query_key = values["D_out"] != values["rows"] or values["D_in"] != values["rows"]
-    role = "query·key" if is_query_key and values["D_in"] < values["D_out"] else "weights·value"
-    return Product(item.factors, role)
+QUERY_KEY, WEIGHTS_VALUE = "query·key", "weights·value"
+BEFORE, AFTER = "input projection", "output projection"
+
+
+def _attention_roles(products: Sequence[Product], width: int) -> tuple[Product, ...]:
+    """Name what is not fused, in the order in which it runs.
+
+    Query·key sums over the width of a head, weights·value over the keys; where there are as many
+    keys as a head is wide, query·key is the first.
+    """
+    found: list[Product] = []
+    seen: set[str] = set()
+    for item in products:
+        values = {factor.name: factor.value for factor in item.factors}
+        if item.role or not is_of_matrices(item):
+            role = item.role
+        elif "B" not in values:
+            role = AFTER if seen & {QUERY_KEY, WEIGHTS_VALUE} else BEFORE
+        elif values["D_in"] == width and (values["D_out"] != width or QUERY_KEY not in seen):
+            role = QUERY_KEY
+        else:
+            role = WEIGHTS_VALUE
+        seen.add(role)
+        found.append(Product(item.factors, role))
+    return tuple(found)
+
+
+def _attention_operands(products: Sequence[Product]) -> list[Operand]:
+    """The operands, the last product's first, as the backward pass comes to them."""
+    names = {QUERY_KEY: ("query", "key"), WEIGHTS_VALUE: ("weights", "value")}
+    found = []
+    for item in reversed(products):
+        left, right = names.get(item.role, (f"{item.role}, input", f"{item.role}, weight"))
+        found += both_operands([item], f"{left} gradient", f"{right} gradient")
+    return found
 
 
 _GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
@@ -118,24 +129,42 @@ def recurrent(layer: Layer) -> list[Step]:
         steps += parameter_steps(layer, rule, " + ".join(parts), expected)
     else:
         steps.append(chain("Parameters", number(held)))
-    products = (_recurrent_role(item, inputs, width) for item in layer.forward.cost.products)
-    steps += cost_steps("MACs", Cost(tuple(products)))
-    repeated = max(Counter(layer.forward.cost.products).values(), default=1)
-    if repeated > 1:
+    products = _recurrent_roles(layer)
+    steps += cost_steps("MACs", Cost(products))
+    if len(set(products)) < len(products):
         text = "equal products of the time steps and directions are written once with their number."
         steps.append(prose("Time steps", text))
-    return [*steps, *backward_steps(layer)]
+    operands = [
+        operand
+        for item in dict.fromkeys(products)
+        for operand in both_operands(
+            [item], f"{item.role} gradient", f"{item.role} weight gradient"
+        )
+    ]
+    return [*steps, *backward_steps(layer, operands)]
 
 
-def _recurrent_role(item: Product, inputs: int, width: int) -> Product:
-    """Products over the state sum over D, those over the input over D_in."""
-    values = {factor.name: factor.value for factor in item.factors}
-    if item.role or inputs == width or values.get("D_in") not in (inputs, width):
-        return item
-    if values["D_in"] == inputs:
-        return Product(item.factors, "input")
-    names = ("D" if factor.name == "D_in" else factor.name for factor in item.factors)
-    return Product(tuple(map(Factor, names, values.values())), "state")
+def _recurrent_roles(layer: Layer) -> tuple[Product, ...]:
+    """Name a step's products by what they sum over: the input, the layer below, or the state.
+
+    Two of equal width are named together, for then their products are equal.
+    """
+    width = int(layer.setting("proj_size") or layer.setting("hidden_size"))
+    directions = 2 if layer.setting("bidirectional") else 1
+    widths = {"input": int(layer.setting("input_size")), "state": width}
+    if int(layer.setting("num_layers")) > 1:
+        widths["layer below"] = directions * width
+    found = []
+    for item in layer.forward.cost.products:
+        inner = {f.name: f.value for f in item.factors}.get("D_in")
+        roles = [role for role, value in widths.items() if value == inner]
+        if item.role or not is_of_matrices(item):
+            found.append(item)
+        elif roles:
+            found.append(Product(item.factors, " and ".join(roles)))
+        else:
+            found.append(Product(item.factors, "projection"))
+    return tuple(found)
 
 
 def embedding(layer: Layer) -> list[Step]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 from archscope.records import Layer, Shape
+from archscope.study.explain.gradients import Operand, both_operands
 from archscope.study.explain.steps import (
     backward_steps,
     chain,
@@ -66,12 +67,18 @@ def anything(layer: Layer) -> list[Step]:
         *(parameter_steps(layer, number(held), number(held), held) if held else []),
         *cost_steps("MACs", layer.forward.cost),
         *elementwise(layer),
-        *backward_steps(layer),
+        *backward_steps(layer, _operands(layer)),
     ]
     if not steps:
         does = "bytes are copied" if layer.forward.operators else "its input is passed on or viewed"
         steps.append(prose("Work", f"{does}: no parameters, no MACs, no elementwise work."))
     return steps
+
+
+def _operands(layer: Layer) -> list[Operand]:
+    """Of products without weights, such as of query and key: first and second operand."""
+    backward = reversed(layer.forward.cost.products)
+    return both_operands(backward, "first operand's gradient", "second operand's gradient")
 
 
 def container(layer: Layer, children: Sequence[Layer]) -> list[Step]:

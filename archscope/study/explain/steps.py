@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 
-from archscope.records import Cost, Layer, Product, Shape
+from archscope.records import Cost, Layer, Shape
+from archscope.study.explain import gradients
+from archscope.study.explain.gradients import Operand
 from archscope.table import Step
 
 
@@ -53,18 +55,16 @@ def cost_steps(label: str, cost: Cost) -> list[Step]:
     return steps
 
 
-def backward_steps(
-    layer: Layer, named: Callable[[Product], Product] = lambda item: item
-) -> list[Step]:
+def backward_steps(layer: Layer, operands: Sequence[Operand] = ()) -> list[Step]:
     """Multiply-accumulates of the backward pass, and why the first layer has fewer.
 
     Args:
         layer: counted with a backward pass, or nothing is said.
-        named: gives a product the role and the names of factors that it has in this layer.
+        operands: whose gradients its products are; see `gradients.named`.
     """
     if layer.backward is None or not layer.macs:
         return []
-    cost = Cost(tuple(map(named, layer.backward.cost.products)))
+    cost = gradients.named(layer.backward.cost, operands)
     steps = cost_steps("Backward MACs", cost)
     if not cost.products:
         return [prose("Backward MACs", "0: no gradient is asked for here.")]
@@ -75,13 +75,14 @@ def backward_steps(
             reason = "its weights are frozen"
         steps.append(prose("Why 1× forward", f"one gradient only: {reason}."))
     elif ratio == 2:
-        steps.append(
-            prose(
-                "Why 2× forward",
+        if {item.role for item in cost.products} <= {"weight gradient", "input gradient"}:
+            reason = (
                 "the gradient of the weights and the gradient of the input each cost as much as "
-                "the forward pass.",
+                "the forward pass."
             )
-        )
+        else:
+            reason = "a product has two operands, and the gradient of each costs as much as it."
+        steps.append(prose("Why 2× forward", reason))
     return steps
 
 

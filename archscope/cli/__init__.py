@@ -29,7 +29,7 @@ COMMANDS = {
     "check": "Hold networks to a budget; exit 1 when one is over it.",
     "diff": "What changed between two versions of a network.",
     "report": "Rebuild reports/ from the data measured and counted.",
-    "cache": "The counts and roofs kept from earlier runs.",
+    "cache": "The counts, roofs and journals kept from earlier runs.",
 }
 """Each command's one-line help; its module, imported when it runs, is named like it."""
 

@@ -9,7 +9,7 @@ from archscope.cli.options import output_option
 
 @click.group(no_args_is_help=False)
 def command() -> None:
-    """The counts and roofs kept from earlier runs."""
+    """The counts, roofs and journals kept from earlier runs."""
 
 
 @command.command()
@@ -25,15 +25,17 @@ def info(outputs: tuple[str, ...]) -> None:
 
 @command.command()
 def clear() -> None:
-    """Forget every count and roof kept so far."""
+    """Forget every count, roof and journal kept so far."""
+    from archscope.study import journal
     from archscope.study.kept import stores
     from archscope.units import binary_bytes
 
     removed = [store.clear() for store in stores().values()]
-    entries = sum(contents.entries for contents in removed)
-    if not entries:
+    answers, journals = sum(contents.entries for contents in removed), journal.clear()
+    counts = {"answer": answers, "journal": journals.entries}
+    told = [f"{n} {what}{'s' * (n > 1)}" for what, n in counts.items() if n]
+    if not told:
         click.echo("Nothing was kept.")
     else:
-        answers = "answer" if entries == 1 else "answers"
-        size = binary_bytes(sum(contents.total_bytes for contents in removed))
-        click.echo(f"Removed {entries} {answers}, {size}.")
+        size = sum(contents.total_bytes for contents in (*removed, journals))
+        click.echo(f"Removed {' and '.join(told)}, {binary_bytes(size)}.")

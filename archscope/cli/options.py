@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -46,13 +47,12 @@ strict_option = click.option(
 def resumable(
     path: str | None, name: str, identity: Mapping[str, Any], resume: bool, parts: str
 ) -> Iterator[Journal | None]:
-    """The journal of a run, as `archscope.study.journal.opened` finds it.
+    """The journal that the user names, or else one in the cache folder, if it can be written.
 
-    After Ctrl-C a line on stderr says how many of the `parts` (`60 points`) it holds.
+    After Ctrl-C a line on stderr says how many of the `parts` (`60 points`) it holds, before the
+    run one says why there is none.
     """
-    from archscope.study.journal import opened
-
-    with opened(path, name, identity, resume=resume) as journal:
+    with _journal(path, name, identity, resume) as journal:
         try:
             yield journal
         except KeyboardInterrupt:
@@ -60,6 +60,23 @@ def resumable(
                 done = len(journal.entries)
                 click.echo(f"{done} of {parts} are kept; --resume runs the others", err=True)
             raise
+
+
+def _journal(
+    path: str | None, name: str, identity: Mapping[str, Any], resume: bool
+) -> AbstractContextManager[Journal | None]:
+    from archscope.errors import ArchscopeError
+    from archscope.study.journal import Journal, in_default_folder
+
+    if path is not None:
+        return Journal(Path(path), identity, resume=resume)
+    try:
+        return in_default_folder(name, identity, resume=resume)
+    except ArchscopeError as error:
+        if resume:
+            raise
+        click.echo(f"without a journal, so no --resume: {error.problem}", err=True)
+        return nullcontext()
 
 
 def _size(context: click.Context, option: click.Parameter, text: str | None) -> Dim | None:

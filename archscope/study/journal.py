@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -114,31 +114,41 @@ def default_folder() -> Path | None:
     return None if folder is None else folder / "journals"
 
 
-def opened(
-    path: str | None, name: str, identity: Mapping[str, Any], *, resume: bool
-) -> AbstractContextManager[Journal | None]:
-    """The journal that the user names, or else one in the default folder.
-
-    Args:
-        path: what the user names.
-        name: of the file in the default folder.
-        identity: as for a journal.
-        resume: as for a journal.
-
-    Returns:
-        no journal where none is named and there is no default folder.
+def in_default_folder(name: str, identity: Mapping[str, Any], *, resume: bool) -> Journal:
+    """The journal of that name where the user names none; the other arguments as for a journal.
 
     Raises:
-        ArchscopeError: as for a journal; or there is none to resume.
+        ArchscopeError: as for a journal; or there is no default folder.
     """
-    if path is not None:
-        return Journal(Path(path), identity, resume=resume)
     folder = default_folder()
-    if folder is not None:
-        return Journal(folder / name, identity, resume=resume)
-    if resume:
+    if folder is None:
         raise ArchscopeError("--resume", "there is no cache folder", "name a --journal FILE")
-    return nullcontext()
+    try:
+        return Journal(folder / name, identity, resume=resume)
+    except ArchscopeError as error:
+        problem = f"{folder / name}: {error.problem}"
+        remedy = error.remedy if "--resume" in error.remedy else "name a --journal FILE"
+        raise ArchscopeError("--resume", problem, remedy) from None
+
+
+def contents() -> cache.Contents:
+    """What the default folder holds."""
+    sizes = [path.stat().st_size for path in _files()]
+    return cache.Contents(len(sizes), sum(sizes))
+
+
+def clear() -> cache.Contents:
+    """Remove the journals of the default folder; one whose run goes on loses only its name."""
+    before = contents()
+    for path in _files():
+        with suppress(OSError):
+            path.unlink()
+    return before
+
+
+def _files() -> list[Path]:
+    folder = default_folder()
+    return [] if folder is None else sorted(folder.glob("*.jsonl"))
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:

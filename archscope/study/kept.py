@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 import archscope
 from archscope import archive, cache
 from archscope.errors import ArchscopeError
-from archscope.study import user_files
+from archscope.study import journal, user_files
 from archscope.table import Column, Report, Row, Table
 
 Answer = TypeVar("Answer")
@@ -234,7 +234,7 @@ def _stamp(path: Path) -> str:
 
 INFO = (
     Column("kind", "Kept", "name"),
-    Column("entries", "Answers", "exact"),
+    Column("entries", "Entries", "exact"),
     Column("total_bytes", "Size", "bytes"),
     Column("most_bytes", "At most", "bytes"),
     Column("folder", "Folder", "name"),
@@ -248,10 +248,15 @@ def info_report() -> Report:
         for kind, shelf in stores().items()
         for held in [shelf.contents()]
     )
-    if not rows:
+    if rows:
+        held, folder = journal.contents(), journal.default_folder()
+        rows += (Row(("journals", held.entries, held.total_bytes, None, str(folder))),)
+    else:
         note = f"Nothing is kept: install platformdirs or set {cache.FOLDER_VARIABLE}."
         return Report("Cache", (Table("Cache", INFO, (), (note,)),))
     notes = (
+        "A journal holds the finished points of a sweep, or networks of verify --all, for "
+        "--resume.",
         "A count is used while archscope, torch, torchvision, timm and the sources of a user's "
         "network stay as they were.",
         "Roofs are used while the device, its driver, torch, the thread count and the way of "

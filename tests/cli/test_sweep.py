@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from archscope import archive
+from archscope import archive, cache
 from archscope.cli import run
 from archscope.records import Environment, Measurement, Profile
 from archscope.records.measured import INTERRUPTED
@@ -53,6 +53,38 @@ def test_without_a_name_the_journal_lies_in_the_cache(tmp_path, monkeypatch, cap
     before = journal.read_text()
     assert run(["sweep", "lenet", "batch=1,2", "--resume"]) == 0
     assert journal.read_text() == before
+
+
+@pytest.fixture(params=["a file in its place", "none"])
+def no_journals(request, tmp_path, monkeypatch):
+    """No folder to keep journals in."""
+    (tmp_path / "file").write_text("")
+    place = None if request.param == "none" else tmp_path / "file" / "journals"
+    monkeypatch.setattr("archscope.study.journal.default_folder", lambda: place)
+
+
+def test_where_no_journal_can_be_kept_a_sweep_runs_without(no_journals, capsys):
+    assert run(["sweep", "lenet", "batch=1,2"]) == 0
+    printed = capsys.readouterr()
+    assert "lenet over batch" in printed.out
+    assert printed.err.startswith("without a journal, so no --resume: ")
+    assert printed.err.count("\n") == 1
+    assert run(["sweep", "lenet", "batch=1,2", "--resume"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("archscope: --resume: ")
+    assert told.endswith("; name a --journal FILE\n")
+
+
+def test_journals_are_shown_and_cleared(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path))
+    assert run(["sweep", "lenet", "batch=1,2"]) == 0
+    (journal,) = (tmp_path / "journals").iterdir()
+    capsys.readouterr()
+    assert run(["cache", "info", "-o", str(tmp_path / "info.csv")]) == 0
+    assert f"journals,1,{journal.stat().st_size}" in (tmp_path / "info.csv").read_text()
+    assert run(["cache", "clear"]) == 0
+    assert "1 journal, " in capsys.readouterr().out
+    assert not journal.exists()
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL")

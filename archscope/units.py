@@ -58,8 +58,14 @@ def seconds(number: float, digits: int = 3) -> str:
 
 
 def percent(fraction: float, digits: int = 1) -> str:
-    """Write a share: 0.979 → `97.9 %`."""
-    return f"{100 * fraction:.{digits}f} %"
+    """Write a share: 0.979 → `97.9 %`; what rounds to nothing has no sign."""
+    rounded = round(100 * fraction, digits) or 0.0
+    return f"{rounded:.{digits}f} %"
+
+
+def plural(number: int, noun: str) -> str:
+    """Write a number of things: `1 group`, `1,024 groups`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def ratio(number: float, digits: int = 3) -> str:

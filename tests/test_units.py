@@ -43,6 +43,8 @@ def test_seconds(number: float, text: str) -> None:
 
 def test_shares_and_ratios() -> None:
     assert units.percent(0.9793) == "97.9 %"
+    assert units.percent(-0.0004) == units.percent(-0.0) == "0.0 %"
+    assert units.percent(-0.0006) == "-0.1 %"
     assert units.ratio(0.97933) == "0.979×"
     assert units.ratio(0.00023) == "0.00023×"
     assert units.ratio(0.0) == "0.000×"
@@ -60,3 +62,11 @@ def test_quantities_are_read_as_they_are_written() -> None:
 def test_anything_else_is_refused_by_name(text: str) -> None:
     with pytest.raises(ArchscopeError, match=r"^--max: "):
         units.parse_count(text, "--max")
+
+
+def test_one_thing_is_no_plural() -> None:
+    assert [units.plural(n, "group") for n in (0, 1, 1024)] == [
+        "0 groups",
+        "1 group",
+        "1,024 groups",
+    ]

@@ -15,7 +15,7 @@ from archscope.study.profile import doubts
 from archscope.study.summary import CONVENTION
 from archscope.study.sweep import CHARTED
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
-from archscope.units import ratio, si
+from archscope.units import plural, ratio, si
 
 HELD = {"none": "equal width", "macs": "equal MACs", "params": "equal parameters"}
 
@@ -310,8 +310,8 @@ def parting_widths(sweep: GroupSweep) -> Iterator[str]:
             continue
         mine, theirs = member.analysis.total, other.analysis.total
         yield (
-            f"At {member.groups} groups the two part: {sweep.by} {other.width} comes nearest in "
-            f"parameters ({ratio(theirs.params / base.total.params)}), but costs "
+            f"At {plural(member.groups, 'group')} the two part: {sweep.by} {other.width} comes "
+            f"nearest in parameters ({ratio(theirs.params / base.total.params)}), but costs "
             f"{ratio(theirs.macs / base.total.macs)} the MACs, where {member.width} costs "
             f"{ratio(mine.macs / base.total.macs)}."
         )

@@ -12,6 +12,7 @@ from archscope.study import lower_bound
 from archscope.study.titles import call_title, network_title
 from archscope.study.tree import OWN_WORK, Group, grouped
 from archscope.table import Cell, Column, Report, Row, RowKind, Table
+from archscope.units import plural
 
 COMFORTABLE_ROWS = 60
 """Without `--depth`, the tree goes as deep as it can in this many rows."""
@@ -309,7 +310,8 @@ def coverage_note(analysis: Analysis) -> str:
     known = sum(sum(group.values()) for group in (coverage.counted, coverage.elementwise))
     free = sum(coverage.free.values())
     device = "meta, without weights" if analysis.executed_on == "meta" else "the CPU"
-    sentence = f"Coverage: {known} operators counted and {free} free ones, run on {device}"
+    operators = plural(known, "operator")
+    sentence = f"Coverage: {operators} counted and {free:,} free, run on {device}"
     if coverage.complete:
         return f"{sentence}; none is unknown."
     return f"{sentence}; {lower_bound.note(lower_bound.gap(coverage))}"

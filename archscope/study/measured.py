@@ -18,6 +18,7 @@ from archscope.records import Analysis, InputSpec, Profile
 from archscope.records.measured import INTERRUPTED
 from archscope.study.analyse import analyse
 from archscope.study.call import network_call, with_batch
+from archscope.study.failure import one_sample, one_sample_failure
 from archscope.study.roofline import arithmetic, exceeds_roof
 from archscope.study.subject import Subject, find
 from archscope.units import binary_bytes
@@ -50,7 +51,12 @@ def profile(
         OutOfMemoryError: the batch does not fit.
     """
     subject, spec = _subject(model, input, batch, keywords)
-    found = session.run(subject.name, _built(subject), spec, plan, progress, subject.keywords)
+    try:
+        found = session.run(subject.name, _built(subject), spec, plan, progress, subject.keywords)
+    except ArchscopeError as error:
+        if error.__cause__ is not None and one_sample(spec, error.__cause__):
+            raise one_sample_failure(subject.name, "a layer") from error
+        raise
     if not plan.details:
         return found
     progress("count of its operators", 1.0)
@@ -294,7 +300,7 @@ def _subject(
     subject = find(model, keywords or {})
     spec = network_call(subject, input, None).spec
     if any(tensor.batched for tensor in spec.tensors):
-        spec = with_batch(spec, batch or DEFAULT_BATCH)
+        spec = with_batch(spec, DEFAULT_BATCH if batch is None else batch)
     elif batch is not None:
         raise ArchscopeError("--batch", "no input has a batch dimension", "leave it out")
     if not all(isinstance(side, int) for tensor in spec.tensors for side in tensor.shape):

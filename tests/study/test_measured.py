@@ -53,6 +53,13 @@ def test_a_network_that_cannot_be_counted_is_measured_and_the_reason_told(monkey
     assert "Its operators could not be counted: has an operator of its own." in profile.notes
 
 
+def test_one_sample_for_a_normalisation_to_train_on_is_told_with_its_remedy():
+    network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    plan = Plan(rule=QUICK.rule, details=False)
+    with pytest.raises(ArchscopeError, match="--batch 1: Sequential cannot train on one sample"):
+        measured.profile(network, plan, input=spec(1, 4), batch=1)
+
+
 def test_more_threads_than_cores_are_refused_from_python_too():
     with pytest.raises(ArchscopeError, match="--threads 9999: this process may use"):
         plan = Plan(measured.session.Settings(threads=9999), QUICK.rule, details=False)

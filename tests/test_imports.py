@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "zoo": {"torch"},
     "resolve": {"zoo", "errors", "records", "torch", "torchvision", "timm", "archscope"},
     "analysis": {"records", "errors", "torch"},
-    "measure": {"records", "errors", "cache", "torch"},
+    "measure": {"records", "errors", "units", "cache", "torch"},
     "study": {
         *FACTS, "files", "archive", "cache", "zoo", "resolve", "analysis", "measure", "torch",
         "archscope", "tomli", *PEERS,

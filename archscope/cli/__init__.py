@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -55,9 +55,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from difflib import get_close_matches
-
-            near = get_close_matches(args[0], COMMANDS, n=1)
+            near = _near(args[0], COMMANDS)[:1]
             remedy = f"did you mean {near[0]}?" if near else "see archscope --help"
             raise ArchscopeError(args[0], "is no command", remedy)
         return super().resolve_command(ctx, args)
@@ -94,7 +92,7 @@ def run(arguments: Sequence[str]) -> int:
     """
     given = [argument for argument in arguments if argument not in ("--debug", "--no-cache")]
     try:
-        result: Any = cli.main(given, prog_name="archscope", standalone_mode=False)
+        result: Any = cli.main(given or ["--help"], prog_name="archscope", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as leave:
         return leave.exit_code
@@ -145,8 +143,19 @@ def _whose_fault(reason: str, arguments: Sequence[str]) -> str:
     return f"internal error ({reason}); this is archscope's fault, please report it with --debug"
 
 
+def _near(word: str, known: Iterable[str]) -> list[str]:
+    """Those that `word` may have been meant for, whose dashes alone make none alike."""
+    from difflib import get_close_matches
+
+    plain = {name.lstrip("-"): name for name in known}
+    return [plain[name] for name in get_close_matches(word.lstrip("-"), plain)]
+
+
 def _one_line(error: click.ClickException) -> str:
     """Click's message with the help to read, in one line."""
+    if isinstance(error, click.NoSuchOption):
+        near = _near(error.option_name, error.possibilities or ())
+        error = click.NoSuchOption(error.option_name, possibilities=near, ctx=error.ctx)
     text = " ".join(error.format_message().split())
     context = getattr(error, "ctx", None)
     if isinstance(error, click.UsageError) and context is not None:

@@ -29,6 +29,7 @@ from archscope.measure.series import (
 )
 from archscope.records import Measurement
 from archscope.records.measured import FEWEST_RUNS
+from archscope.units import seconds as in_seconds
 
 UNSTEADY = "not steady when the warm-up ended"
 
@@ -269,8 +270,8 @@ def summarise(
     if states is not None:
         warnings.insert(
             0,
-            f"two states: {1e3 * states[0]:.4g} ms and, {100 * states[2]:.0f} % of the time, "
-            f"{1e3 * states[1]:.4g} ms",
+            f"two states: {in_seconds(states[0], 4)} and, {100 * states[2]:.0f} % of the time, "
+            f"{in_seconds(states[1], 4)}",
         )
     if not converged:
         known = f"±{100 * half_width:.2f} % in {sum(seconds):.2g} s"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -20,7 +20,7 @@ NARROWEST = 12
 """Names shorten down to this many columns; text wraps further where no word breaks."""
 COMFORTABLE = 24
 """Columns go before text wraps narrower than this."""
-LONGEST_WORD = 32
+LONGEST_WORD = 48
 """Columns go before text breaks a word that is no longer than this."""
 
 _SGR = {"bold": "1", "dim": "2", "bar": "36", "best": "1;32"}
@@ -71,6 +71,11 @@ class _Strip:
         least = min(NARROWEST, self.longest_word) if self.wraps else NARROWEST
         return max(_heading_width(self), least)
 
+    @property
+    def unbroken(self) -> int:
+        """As narrow as text wraps without breaking a word."""
+        return max(self.narrowest, min(self.longest_word, LONGEST_WORD))
+
     @cached_property
     def longest_word(self) -> int:
         words = (word for text in self.texts for word in text.split())
@@ -96,8 +101,8 @@ def terminal(
     """Write a table for a terminal or a pipe, ending in a newline.
 
     When it is too wide, headings break in two, names lose their middle down to half the width,
-    columns leave by falling priority (a note names them), text wraps, and last of all names lose
-    more.
+    columns leave by falling priority (a note names them), text wraps, names lose more, and last of
+    all words break, if that helps.
 
     Args:
         table: what to show.
@@ -185,9 +190,12 @@ def _fitted(strips: list[_Strip], width: int, shorten: bool) -> list[_Strip]:
     while _needed(kept) > width and any(strip.column.priority for strip in kept):
         highest = max(strip.column.priority for strip in kept)
         kept.remove([strip for strip in kept if strip.column.priority == highest][-1])
-    _squeeze([strip for strip in kept if strip.wraps], kept, width)
+    wrapping = [strip for strip in kept if strip.wraps]
+    _squeeze({strip: strip.unbroken for strip in wrapping}, kept, width)
     if shorten:
-        _squeeze([strip for strip in names if strip in kept], kept, width)
+        _squeeze({strip: strip.narrowest for strip in names if strip in kept}, kept, width)
+    if _needed(kept) - sum(strip.width - strip.narrowest for strip in wrapping) <= width:
+        _squeeze({strip: strip.narrowest for strip in wrapping}, kept, width)
     _relax([strip for strip in names if strip in kept], width - _needed(kept))
     _relax([strip for strip in kept if strip.wraps], width - _needed(kept))
     return kept
@@ -210,10 +218,10 @@ def _broken(heading: str, width: int) -> list[str]:
     return list(min(halves, key=lambda half: max(map(cells.cell_width, half))))
 
 
-def _squeeze(strips: list[_Strip], kept: list[_Strip], width: int) -> None:
+def _squeeze(least: Mapping[_Strip, int], kept: list[_Strip], width: int) -> None:
     """Take what is still too much from the widest of these, of equals the one that wraps most."""
     for _ in range(_needed(kept) - width):
-        wide = [strip for strip in strips if strip.width > strip.narrowest]
+        wide = [strip for strip, narrowest in least.items() if strip.width > narrowest]
         if wide:
             max(wide, key=lambda strip: (strip.width, strip.natural)).width -= 1
 

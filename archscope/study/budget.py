@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -217,8 +218,9 @@ def _counted(
             share = limits.growth[quantity]  # type: ignore[index]
             before = sum(map(read, _matching(baseline, limits.pattern)))
             allowance = f"{_share(share)} over {before:,}"
+            most = math.floor(round(before * (1 + share), DIGITS))
             yield Outcome(
-                budget.model, quantity, value, before * (1 + share), limits.pattern,  # type: ignore[arg-type]
+                budget.model, quantity, value, most, limits.pattern,  # type: ignore[arg-type]
                 allowance, behind, gap, _gap(baseline, limits.pattern, quantity),
             )  # fmt: skip
 

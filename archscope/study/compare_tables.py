@@ -267,9 +267,11 @@ def _totals_notes(chosen: Sequence[Contender]) -> tuple[str, ...]:
 
 
 def verdict(first: Contender, other: Contender) -> str:
-    """What differs at nearly equal MACs, in a sentence; empty where the MACs differ themselves."""
+    """What differs at nearly equal MACs, in a sentence; empty where these differ, or nothing."""
     one, two = first.analysis.total, other.analysis.total
     if not one.macs or not one.bytes_moved or abs(two.macs / one.macs - 1) > EQUAL_COST:
+        return ""
+    if (one.macs, one.bytes_moved) == (two.macs, two.bytes_moved):
         return ""
     sentence = (
         f"At nearly equal MACs ({ratio(two.macs / one.macs)}), {other.label} moves "

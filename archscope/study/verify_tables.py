@@ -22,7 +22,7 @@ TOTALS = (
 
 LAYERS = (
     Column("source", "Source", "name"),
-    Column("layers", "Layers", "name"),
+    Column("layers", "Layers", "text"),
     Column("kind", "Kind", "text", 2),
     Column("count", "Number", "exact", 3),
     Column("difference", "Difference", "exact"),

@@ -113,6 +113,8 @@ def strange(tmp_path: Path) -> str:
         (["summary", "nowhere.json"], "nowhere.json: cannot be read"),
         (["summary"], "MODEL"),
         (["summary", "lenet", "--colour"], "--colour"),
+        (["summary", "lenet", "--json"], "No such option '--json'; see"),
+        (["summary", "lenet", "--column"], "Did you mean '--columns'?"),
         (["sumary", "lenet"], "sumary: is no command; did you mean summary?"),
     ],
 )
@@ -128,6 +130,15 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert output.err.startswith("archscope: ")
     assert output.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_command_the_help_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    help_text = capsys.readouterr().out
+    assert run([]) == 0
+    bare = capsys.readouterr()
+    assert bare.out == help_text and bare.err == ""
+    assert "\n  summary " in bare.out
 
 
 @pytest.mark.parametrize(

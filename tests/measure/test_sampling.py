@@ -101,6 +101,9 @@ def test_two_clock_states_are_named_and_spanned():
     assert share == pytest.approx(70 / 160)
     result = summarise(samples, StoppingRule())
     assert any("two states" in text for text in result.warnings)
+    micro = summarise([sample / 1e4 for sample in samples], StoppingRule())
+    told = next(text for text in micro.warnings if "two states" in text)
+    assert told.count(" µs") == 2 and " ms" not in told  # in the unit of the table above it
     assert result.median_low < 1.005 and result.median_high > 1.045
     assert not result.converged
 

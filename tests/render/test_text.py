@@ -138,6 +138,13 @@ def test_a_column_leaves_before_a_word_of_text_breaks() -> None:
     assert "123,456" not in "".join(lines)
 
 
+def test_no_word_breaks_where_the_table_stays_too_wide() -> None:
+    """In a pipe a name is never cut, so breaking the words beside it would gain nothing."""
+    columns = (Column("name", "Layer", "name"), Column("why", "Why", "text"))
+    table = Table("t", columns, (Row(("x" * 60, "counts other normalisations")),))
+    assert "normalisations" in "\n".join(lines_of(table, width=66))
+
+
 def test_columns_of_text_share_the_width_and_wrap_between_words() -> None:
     block = "[1×1, 64; 3×3, 64; 1×1, 256] ×3"
     columns = (Column("stage", "Stage", "name"), *(Column(key, key) for key in "xyz"))

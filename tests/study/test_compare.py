@@ -62,6 +62,11 @@ def test_totals_are_the_published_ones_with_their_ratio(pair: tuple[Contender, .
     assert any("At nearly equal MACs (1.035×)" in note for note in table.notes)
 
 
+def test_equal_networks_have_no_verdict() -> None:
+    (table,) = totals_tables(contenders(["lenet", "lenet"]))
+    assert not any("At nearly equal" in note for note in table.notes)
+
+
 def test_the_three_forms_of_a_block_differ_in_activations_and_operators_alone() -> None:
     """Xie et al. 2017, Fig. 3: 32 paths, the same joined early (b), and one grouped convolution.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -60,6 +61,28 @@ def test_the_arithmetic_of_a_layer() -> None:
 
 def test_a_closed_form_in_the_batch() -> None:
     assert str(archscope.formula("lenet")).count("416520·N") == 1
+
+
+ASKING: dict[str, Callable[[Any], Any]] = {
+    "summary": lambda size: archscope.summary("lenet", batch=size),
+    "summary, input": lambda size: archscope.summary("lenet", "1x28x28", batch=size),
+    "compare": lambda size: archscope.compare("lenet", "lenet5", batch=size),
+    "memory": lambda size: archscope.memory("lenet", batch=size),
+    "profile": lambda size: archscope.profile("lenet", batch=size),
+}
+
+
+@pytest.mark.parametrize("asking", ASKING.values(), ids=ASKING.keys())
+@pytest.mark.parametrize("size", [0, -1, 1.5, True, 10**20])
+def test_a_batch_is_a_whole_number_that_pytorch_can_hold(
+    asking: Callable[[Any], Any], size: Any
+) -> None:
+    with pytest.raises(archscope.ArchscopeError, match=f"^--batch {re.escape(str(size))}: "):
+        asking(size)
+
+
+def test_a_tensor_without_samples_may_be_given() -> None:
+    assert archscope.summary("lenet", torch.zeros(0, 1, 28, 28)).total.macs == 0
 
 
 def test_memory_is_predicted() -> None:

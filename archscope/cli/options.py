@@ -82,9 +82,9 @@ def _journal(
 def _size(context: click.Context, option: click.Parameter, text: str | None) -> Dim | None:
     if text is None:
         return None
-    from archscope.resolve import parse_input
+    from archscope.resolve import parse_batch
 
-    return parse_input("1", text).batch if not text.isdecimal() or int(text) < 1 else int(text)
+    return parse_batch(text)
 
 
 def _number(context: click.Context, option: click.Parameter, text: str | None) -> int | None:

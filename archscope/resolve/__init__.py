@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import archscope
 from archscope.errors import ArchscopeError
 from archscope.records import InputSpec
-from archscope.resolve.inputs import parse_input, parse_settings, setting_text
+from archscope.resolve.inputs import parse_batch, parse_input, parse_settings, setting_text
 from archscope.resolve.published import published, published_entries
 from archscope.resolve.sources import described, recipe
 from archscope.resolve.storage import (
@@ -36,6 +36,7 @@ __all__ = [
     "Network",
     "constructed",
     "network",
+    "parse_batch",
     "parse_input",
     "parse_settings",
     "published",

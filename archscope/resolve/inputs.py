@@ -34,7 +34,7 @@ def parse_input(text: str | Sequence[str], batch: Dim = 1) -> InputSpec:
     Raises:
         ArchscopeError: naming `--input` or `--batch`.
     """
-    size = _batch(batch)
+    size = parse_batch(batch)
     parts = [part for piece in ([text] if isinstance(text, str) else text)
              for part in piece.split(",")]  # fmt: skip
     tensors: list[TensorSpec] = []
@@ -46,6 +46,22 @@ def parse_input(text: str | Sequence[str], batch: Dim = 1) -> InputSpec:
             raise _bad(part, f"repeats the input {tensor.name!r}", "name each input once")
         tensors.append(tensor)
     return InputSpec(tuple(tensors))
+
+
+def parse_batch(batch: Dim) -> Dim:
+    """Read a batch size: a whole number from 1, or a symbol.
+
+    Raises:
+        ArchscopeError: naming `--batch`.
+    """
+    size = None if isinstance(batch, bool) else _side(str(batch))
+    if size is None:
+        raise ArchscopeError(
+            f"--batch {batch}",
+            "is no batch size",
+            "give a whole number from 1; archscope formula takes a symbol too",
+        )
+    return size
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
@@ -76,17 +92,6 @@ def input_text(spec: InputSpec) -> str:
     """Write an input, without its batch, as `parse_input` reads it."""
     tensors = (replace(t, shape=t.shape[1:]) if t.batched else t for t in spec.tensors)
     return str(InputSpec(tuple(tensors), spec.layout)).replace("×", "x").replace(", ", ",")
-
-
-def _batch(batch: Dim) -> Dim:
-    size = _side(str(batch))
-    if size is None:
-        raise ArchscopeError(
-            f"--batch {batch}",
-            "is no batch size",
-            "give a whole number from 1; archscope formula takes a symbol too",
-        )
-    return size
 
 
 def _tensor(text: str, batch: Dim) -> TensorSpec:

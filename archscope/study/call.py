@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +18,8 @@ from archscope.records import Dim, InputSpec, TensorSpec
 
 if TYPE_CHECKING:
     from archscope.study.subject import Subject
+
+MOST_BYTES = 2**63 - 1
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -81,12 +84,33 @@ def _like_default(spec: InputSpec, default: InputSpec) -> InputSpec:
 
 
 def with_batch(spec: InputSpec, batch: Dim) -> InputSpec:
-    """The same input with another batch size."""
+    """The same input with another batch size.
+
+    Raises:
+        ArchscopeError: it is neither a whole number from 1 nor a symbol, or so large that PyTorch
+            cannot number the bytes of a tensor.
+    """
+    from archscope.resolve import parse_batch
+
+    size = parse_batch(batch)
     tensors = tuple(
-        replace(tensor, shape=(batch, *tensor.shape[1:])) if tensor.batched else tensor
+        replace(tensor, shape=(size, *tensor.shape[1:])) if tensor.batched else tensor
         for tensor in spec.tensors
     )
+    largest = max((_bytes(tensor) for tensor in tensors), default=0)
+    if largest > MOST_BYTES and isinstance(size, int) and largest // size <= MOST_BYTES:
+        raise ArchscopeError(
+            f"--batch {size}",
+            "makes an input of more bytes than PyTorch can number (2⁶³)",
+            "give a smaller one",
+        )
     return InputSpec(tensors, spec.layout)
+
+
+def _bytes(tensor: TensorSpec) -> int:
+    """Of a tensor whose symbols are 1."""
+    sides = (side for side in tensor.shape if isinstance(side, int))
+    return prod(sides) * int(getattr(torch, tensor.dtype).itemsize)
 
 
 def _from_spec(spec: InputSpec, module: nn.Module) -> NetworkCall:

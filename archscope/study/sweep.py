@@ -20,6 +20,7 @@ from archscope.study.summary import CONVENTION
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
 
 INPUT, BATCH = "input", "batch"
+INPUTS = "write it like input=3x160x160,3x224x224; parentheses hold one input of several tensors"
 """Keys of a sweep that are no constructor keywords."""
 
 COUNTED_BY = ("archscope", "torch", "torchvision", "timm")
@@ -148,11 +149,10 @@ def _split(text: str, argument: str) -> list[str]:
 
 
 def _value(key: str, text: str, argument: str) -> Any:
-    from archscope.resolve import parse_input, parse_settings
+    from archscope.resolve import parse_settings
 
     if key == INPUT:
-        parse_input(text.strip("()"))
-        return text.strip("()")
+        return _input(text.strip("()"), argument)
     if key == BATCH:
         if not text.isdecimal() or int(text) < 1:
             raise ArchscopeError(argument, f"{text!r} is no batch size", "give whole numbers")
@@ -161,6 +161,16 @@ def _value(key: str, text: str, argument: str) -> Any:
         return parse_settings([f"{key}={text}"])[key]
     except ArchscopeError as error:
         raise ArchscopeError(argument, error.problem, error.remedy) from None
+
+
+def _input(text: str, argument: str) -> str:
+    from archscope.resolve import parse_input
+
+    try:
+        parse_input(text)
+    except ArchscopeError as error:
+        raise ArchscopeError(argument, error.problem, INPUTS) from None
+    return text
 
 
 def count_point(grid: Grid, point: Point) -> Outcome:

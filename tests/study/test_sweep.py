@@ -86,6 +86,10 @@ def test_a_value_given_twice_is_one_point():
         ("growth_rate=12,,24", "empty value"),
         ("blocks=(3,4", "open bracket"),
         ("batch=0", "no batch size"),
+        (
+            "input=[3x160x160,3x224x224]",
+            r"input=\[3x160x160,3x224x224\]: .* write it like input=3x160x160,3x224x224",
+        ),
         ("batch=two", "no batch size"),
         ("input=3x-1", "no side of a shape"),
     ],

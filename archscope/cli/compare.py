@@ -9,6 +9,7 @@ import click
 
 from archscope.cli.options import (
     batch_number_option,
+    check_heard,
     input_option,
     output_option,
     set_option,
@@ -63,6 +64,7 @@ def command(
     if keyword is not None and quantity is None:
         raise ArchscopeError("--by", "goes with --match", "add --match macs, params or activations")
     plan = timing_plan(timed, device)
+    from archscope.records import BatchSweep
     from archscope.resolve import parse_settings
     from archscope.study.analyse import require_complete
     from archscope.study.compare import compare_report, contenders, matched
@@ -70,6 +72,10 @@ def command(
 
     given = parse_settings(settings)
     chosen: list[Any] = [saved(name) or name for name in models]
+    if not any(isinstance(model, str) for model in chosen):
+        several = any(isinstance(model.record, BatchSweep) for model in chosen)
+        heard = HEARD_BY_FILES + (("batch",) if several else ())
+        check_heard(heard, "saved records alone", "name a network to count or measure it")
     keywords = [dict(given) if isinstance(model, str) else {} for model in chosen]
     first: tuple[Table, ...] = ()
     if quantity is not None:
@@ -85,6 +91,9 @@ def command(
     if strict:
         for contender in found:
             require_complete(contender.analysis)
+
+
+HEARD_BY_FILES = ("models", "layout", "quantity", "keyword", "strict", "outputs")
 
 
 def _measured(

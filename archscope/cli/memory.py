@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from archscope.cli.options import model_argument, network_number_options, output_option
+from archscope.cli.options import check_heard, model_argument, network_number_options, output_option
 
 
 @click.command()
@@ -46,6 +46,8 @@ def command(
     record = saved(model)
     anew = input_text or batch or settings or train_only or fit
     if record is not None and isinstance(record.record, MemoryPrediction) and not anew:
+        shown = f"{model}, a prediction that is shown as it was made"
+        check_heard(("model", "outputs"), shown, "name the network to predict it anew")
         emit(memory_report(record.record), outputs)
         return
     mode: Any = "inference" if inference else "training"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from archscope.records import Dim
@@ -41,6 +42,24 @@ output_option = click.option(
 strict_option = click.option(
     "--strict", is_flag=True, help="Exit 1 when an operator has no formula."
 )
+
+
+def check_heard(heard: Collection[str], beside: str, remedy: str) -> None:
+    """Refuse every option that was given and would decide nothing.
+
+    Args:
+        heard: names of the options and arguments that decide something.
+        beside: what they were given with.
+        remedy: what to do instead.
+    """
+    from archscope.errors import ArchscopeError
+
+    context = click.get_current_context()
+    for option in context.command.params:
+        name = str(option.name)
+        given = context.get_parameter_source(name) == ParameterSource.COMMANDLINE
+        if given and name not in heard:
+            raise ArchscopeError(option.opts[0], f"does not go with {beside}", remedy)
 
 
 @contextmanager

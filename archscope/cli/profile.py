@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from archscope.cli.options import input_option, output_option, set_option
+from archscope.cli.options import check_heard, input_option, output_option, set_option
 from archscope.cli.timing import leave_if_interrupted, progress_bars
 from archscope.errors import ArchscopeError
 from archscope.measure import silence_profiler
@@ -84,15 +83,15 @@ def command(
     sizes = _sizes(batches)
     if max_batch:
         every = {str(option.name) for option in command.params}
-        _check_heard(every - set(UNHEARD_BY_MAX_BATCH), "--max-batch", "leave out one")
+        check_heard(every - set(UNHEARD_BY_MAX_BATCH), "--max-batch", "leave out one")
     if all_reports:
-        _check_heard(HEARD_BY_ALL_REPORTS, "--all-reports", "leave out one")
+        check_heard(HEARD_BY_ALL_REPORTS, "--all-reports", "leave out one")
     from archscope.study.recall import recalled, saved
 
     record = saved(model)
     if record is not None and record.profiles:
         shown = f"{model}, a profile that is shown as it was measured"
-        _check_heard(HEARD_BY_A_FILE, shown, "name the network to measure it anew")
+        check_heard(HEARD_BY_A_FILE, shown, "name the network to measure it anew")
         from archscope.study.profile import profile_report
 
         emit(profile_report(record.chosen(sizes), every_layer=every_layer), outputs)
@@ -135,22 +134,6 @@ HEARD_BY_ALL_REPORTS = ("all_reports", "device", "threads")
 UNHEARD_BY_MAX_BATCH = (
     "batches", "cuda_graph", "cold_l2", "precision", "max_seconds", "every_layer", "outputs",
 )  # fmt: skip
-
-
-def _check_heard(heard: Collection[str], beside: str, remedy: str) -> None:
-    """Refuse every option that was given and would decide nothing.
-
-    Args:
-        heard: names of the options and arguments that decide something.
-        beside: what they were given with.
-        remedy: what to do instead.
-    """
-    context = click.get_current_context()
-    for option in context.command.params:
-        name = str(option.name)
-        given = context.get_parameter_source(name) == ParameterSource.COMMANDLINE
-        if given and name not in heard:
-            raise ArchscopeError(option.opts[0], f"does not go with {beside}", remedy)
 
 
 def _plan(

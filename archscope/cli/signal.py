@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import click
 
-from archscope.cli.options import batch_number_option, input_option, output_option, set_option
+from archscope.cli.options import (
+    batch_number_option,
+    check_heard,
+    input_option,
+    output_option,
+    set_option,
+)
 
 
 @click.command()
@@ -28,8 +34,14 @@ def command(
     from archscope.cli.output import check_outputs, emit
 
     check_outputs(outputs)
+    from archscope.records import SignalPropagation
     from archscope.resolve import parse_settings
+    from archscope.study.recall import Saved, saved
     from archscope.study.signal import signal, signal_report
 
-    record = signal(models, input=input_text, batch=batch, keywords=parse_settings(settings))
+    chosen = [saved(model) or model for model in models]
+    if all(isinstance(m, Saved) and isinstance(m.record, SignalPropagation) for m in chosen):
+        heard = ("models", "pattern", "outputs")
+        check_heard(heard, "saved statistics alone", "name the network to measure it anew")
+    record = signal(chosen, input=input_text, batch=batch, keywords=parse_settings(settings))
     emit(signal_report(record, pattern), outputs)

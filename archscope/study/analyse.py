@@ -56,7 +56,7 @@ def analyse(
     record = saved(model)
     if record is not None:
         rebatched = batch is not None and batch != record.at(batch).input.batch
-        if input is not None or keywords or train_only or rebatched:
+        if input is not None or keywords or train or train_only or rebatched:
             raise ArchscopeError(
                 record.name,
                 "a saved record cannot be counted anew",

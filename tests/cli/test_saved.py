@@ -57,6 +57,32 @@ def test_a_saved_count_stands_for_its_network_and_keywords(
     assert words in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["summary", "a.json", "--train"], "a.json: a saved record cannot be counted anew"),
+        (["compare", "a.json", "a.json", "--time"], "--time: does not go with saved records"),
+        (["compare", "a.json", "a.json", "--input", "1x28x28"], "--input: does not go with saved"),
+        (["compare", "a.json", "a.json", "--batch", "2"], "--batch: does not go with saved"),
+        (["compare", "a.json", "a.json", "--set", "k=1"], "--set: does not go with saved records"),
+        (["diff", "a.json", "a.json", "--input", "1x28x28"], "a.json: a saved record cannot"),
+        (["memory", "m.json", "--optimizer", "adam"], "--optimizer: does not go with m.json"),
+        (["signal", "s.json", "--batch", "2"], "--batch: does not go with saved statistics"),
+    ],
+)
+def test_an_option_that_decides_nothing_beside_a_record_is_refused(
+    arguments: list[str], problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert run(["summary", "lenet", "--backward", "-o", "a.json"]) == 0
+    assert run(["memory", "lenet", "-o", "m.json"]) == 0
+    assert run(["signal", "lenet", "-o", "s.json"]) == 0
+    capsys.readouterr()
+    assert run(arguments) == 2
+    assert problem in capsys.readouterr().err
+
+
 def test_a_record_whose_values_contradict_each_other_is_no_fault_of_archscope_s(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

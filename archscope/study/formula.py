@@ -175,8 +175,9 @@ def symbolic_analysis(
         train_only=train_only,
     )
     forms = {(form.layer.name, form.layer.call): form.layer for form in found.layers}
-    sizes = ", ".join(f"{name} = {value}" for name, value in found.usual.items())
-    note = f"Counts are those at {sizes}; archscope formula writes them in symbols."
+    note = (
+        f"Counts are those at {sizes_text(found.usual)}; archscope formula writes them in symbols."
+    )
     return replace(
         counted,
         model=subject.name,
@@ -207,6 +208,19 @@ def _formula(subject: Subject, spec: InputSpec, asked: bool, train: bool = False
         return _searched(Trial(subject, network, spec, train), asked)
 
 
+class OtherPathError(Exception):
+    """The network runs other layers or products at some sizes than at the usual ones."""
+
+    def __init__(self, values: Mapping[str, int]) -> None:
+        super().__init__(sizes_text(values))
+        self.values = values
+
+
+def sizes_text(values: Mapping[str, int]) -> str:
+    """`N = 2, H = 224`."""
+    return ", ".join(f"{name} = {value}" for name, value in values.items())
+
+
 def _searched(trial: Trial, asked: bool) -> Formula:
     subject = trial.subject
     trial, values, domains, fixed = _free_symbols(trial, asked)
@@ -219,6 +233,16 @@ def _searched(trial: Trial, asked: bool) -> Formula:
     search = _Search(trial, domains, values)
     try:
         forms, verified = search.forms()
+    except OtherPathError as error:
+        if not trial.gathered:
+            return _searched(replace(trial, gathered=True, seen={}), asked)
+        raise ArchscopeError(
+            f"--input {trial.spec}",
+            f"{subject.name} has no one formula: it runs other layers or products at "
+            f"{sizes_text(error.values)} than at {sizes_text(search.base)}, as where it loops over "
+            "a side or branches on its size",
+            "give numbers",
+        ) from error
     except TrialError as error:
         raise ArchscopeError(
             f"--input {trial.spec}",
@@ -312,13 +336,13 @@ class _Search:
         """The values at a point.
 
         Raises:
-            TrialError: the network fails there, or takes another path.
+            OtherPathError: it runs other layers or products there.
+            TrialError: the network fails there.
         """
         values = self._values(point)
         observed = self.trial.observe(values)
         if observed.structure != self.structure:
-            sizes = ", ".join(f"{name} = {value}" for name, value in values.items())
-            raise TrialError(self.trial.subject.name, f"another path at {sizes}")
+            raise OtherPathError(values)
         return observed.numbers
 
     def _layer_of(self, index: int) -> str:

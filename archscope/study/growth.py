@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from archscope.analysis.formula import Polynomial
 from archscope.study import lower_bound
-from archscope.study.formula import Formula, LayerForm, Verified
+from archscope.study.formula import Formula, LayerForm, Verified, sizes_text
 from archscope.study.summary import CONVENTION, shape_text
 from archscope.study.symbols import Limits
 from archscope.study.titles import call_title, network_title
@@ -92,7 +90,7 @@ def _notes(found: Formula) -> tuple[str, ...]:
 def _check(check: Verified) -> str:
     created = check.activation_bytes
     activations = "" if created is None else f", {created:,} activation bytes"
-    return f"{_sizes(check.values)}: {check.macs:,} MACs{activations}"
+    return f"{sizes_text(check.values)}: {check.macs:,} MACs{activations}"
 
 
 def _holds(found: Formula) -> str:
@@ -118,10 +116,6 @@ def _domain(found: Formula, limits: Limits) -> str:
             text += f" in multiples of {domain.unit}"
         parts.append(text)
     return ", ".join(parts)
-
-
-def _sizes(values: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} = {value}" for name, value in values.items())
 
 
 # The growth law
@@ -163,7 +157,7 @@ def _side_law(found: Formula) -> list[str]:
     ratio = found.macs.value({**usual, **{s: 2 * usual[s] for s in sides}}) / whole
     sentences = [
         f"MACs are {_POWERS.get(degree, f'of degree {degree}')} in {named}; doubling {positions} "
-        f"costs {ratio:.1f}× at {_sizes(usual)}."
+        f"costs {ratio:.1f}× at {sizes_text(usual)}."
     ]
     if degree > 1:
         sentences.append(_fast_part(found, len(axes), named, whole))

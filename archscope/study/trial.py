@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from archscope.errors import first_line
-from archscope.records import Coverage, Dim, InputSpec, Layer, totals
+from archscope.records import Cost, Coverage, Dim, Factor, InputSpec, Layer, Product, totals
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,12 +58,15 @@ class Trial:
         network: the same, with stand-ins for its tensors; see `archscope.analysis.borrow`.
         spec: its input, with symbols.
         train: whether it runs in training mode.
+        gathered: whether equal products of a layer are one with their number, as in a recurrent
+            layer, which runs the same ones at every step.
     """
 
     subject: Subject
     network: nn.Module
     spec: InputSpec
     train: bool = False
+    gathered: bool = False
     seen: dict[InputSpec, Observation | TrialError] = field(default_factory=dict)
 
     def of(self, spec: InputSpec) -> Trial:
@@ -126,7 +130,8 @@ class Trial:
         except Exception as error:
             reason = first_line(error)
             raise TrialError(place_of(error), reason, depends_on_values(error)) from error
-        return calls.layers(log, False), coverage
+        layers = calls.layers(log, False)
+        return tuple(map(_gathered, layers)) if self.gathered else layers, coverage
 
 
 def at(spec: InputSpec, values: Mapping[str, Dim]) -> InputSpec:
@@ -139,6 +144,15 @@ def at(spec: InputSpec, values: Mapping[str, Dim]) -> InputSpec:
         for tensor in spec.tensors
     )
     return InputSpec(tensors, spec.layout)
+
+
+def _gathered(layer: Layer) -> Layer:
+    """The layer with equal products as one, in the order in which they came first."""
+    products = tuple(
+        Product((Factor("times", number), *item.factors), item.role)
+        for item, number in Counter(layer.forward.cost.products).items()
+    )
+    return replace(layer, forward=replace(layer.forward, cost=Cost(products)))
 
 
 def _structure(layers: Sequence[Layer]) -> tuple[object, ...]:

@@ -64,6 +64,14 @@ def test_formulas_equal_plain_counts_at_random_sizes(model) -> None:
         assert found.activation_bytes.value(values) == total.activation_bytes
 
 
+@pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.RNN, 1)])
+def test_a_recurrent_layer_is_linear_in_its_steps(kind, gates) -> None:
+    """Each step costs gates·D·(D_in + D) MACs; PyTorch runs it as products of its own."""
+    found = formula(kind(6, 4, batch_first=True), input="Tx6")
+    assert found.macs.value({"N": 3, "T": 11}) == 3 * 11 * gates * 4 * (6 + 4)
+    assert found.limits == {"N": (1, None), "T": (1, None)}
+
+
 class SelfAttention(nn.Module):
     """Batch first, so that what is transposed is a view at a batch of 1 and a copy from 2 on."""
 
@@ -279,7 +287,8 @@ class TwoPaths(nn.Module):
 
 
 def test_a_network_of_two_paths_has_no_single_formula() -> None:
-    with pytest.raises(ArchscopeError, match="another path at N = 2, H = 2016"):
+    problem = "other layers or products at N = 2, H = 2016, W = 224 than at N = 2, H = 224"
+    with pytest.raises(ArchscopeError, match=problem):
         formula(TwoPaths, input="3xHxW")
 
 

@@ -182,7 +182,7 @@ def profile(data, name, device):
     """A made-up measurement: backward takes twice as long as forward."""
 
     def seconds(value):
-        return Measurement((value,), value, value)
+        return Measurement((value,) * 6, value, value)
 
     return Profile(
         name,
@@ -205,6 +205,16 @@ def test_times_appear_when_they_are_measured_and_a_gpu_comes_before_a_cpu(data):
     assert "Measured on Maker's cuda" in text and "Maker's cpu" not in text
     same = "in the time for inference and the time for a training step no difference shows"
     assert same in text
+    few = {
+        name: dataclasses.replace(found, phases={
+            phase: Measurement(m.seconds[:5], m.median, m.median)
+            for phase, m in found.phases.items()
+        })
+        for name, found in measured.items()
+    }  # fmt: skip
+    unknown = dataclasses.replace(data, measured=few)
+    told = "training step differs is unknown (too few runs for an interval)"
+    assert told in equal_cost.page(unknown).markdown(unknown)
     untimed = dataclasses.replace(data, measured={})
     assert "not measured yet" in equal_cost.page(untimed).markdown(untimed)
 

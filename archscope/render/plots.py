@@ -146,8 +146,11 @@ def _finish(axes: Any, chart: Chart) -> None:
     """Limits, ticks and axis titles."""
     heights = [value for series in chart.series for value in marks.heights(series)]
     values = [value for value in heights if math.isfinite(value)]
-    if values and not chart.y.log and 0 <= min(values) < 0.5 * max(values):
-        axes.set_ylim(bottom=0)
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    # Times stand beside other times, so that all of them begin at zero.
+    from_zero = chart.y.unit == "seconds" or low < 0.5 * high
+    if values and not chart.y.log and low >= 0 and from_zero:
+        axes.set_ylim(0, max(axes.get_ylim()[1], (1 + axes.margins()[1]) * high))
     axes.set_xlabel(_axis_title(chart.x))
     axes.set_ylabel(_axis_title(chart.y))
     low, high = axes.get_ylim()

@@ -33,6 +33,10 @@ def comparison(subject: str, verb: str, against: str, phases: Phases) -> str:
     if same:
         alike = f"in the {' and the '.join(same)} no difference shows (the 95 % intervals overlap)"
         parts.append(alike if taken else f"{alike}, {subject} against the other")
+    unknown = [what for what, pair in phases.items() if all(pair) and ratios[what] is None]
+    if unknown:
+        doubt = f"whether the {' and the '.join(unknown)} differs is unknown"
+        parts.append(f"{doubt} (too few runs for an interval)")
     return "; ".join(parts)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from archscope.study.layer_times import measured_where
 from archscope.study.stages import in_order
 from archscope.table import Axis, Chart, Series
 
@@ -32,7 +33,10 @@ def _bars(chosen: Sequence[Contender], quantity: ByStride) -> Chart:
         if each
     )
     heights = Axis(quantity.title, quantity.unit)
-    return Chart(f"{quantity.title} by output stride", "bars", STRIDE_AXIS, heights, series)
+    title = f"{quantity.title} by output stride"
+    if quantity.phase:
+        title += f", {measured_where(c.profile for c in chosen if c.profile is not None)}"
+    return Chart(title, "bars", STRIDE_AXIS, heights, series)
 
 
 def accuracy_charts(chosen: Sequence[Contender]) -> tuple[Chart, ...]:

@@ -244,7 +244,9 @@ def _totals_notes(chosen: Sequence[Contender]) -> tuple[str, ...]:
     if len(devices) > 1:
         notes.append(f"Measured on different devices: {', '.join(sorted(devices))}.")
     notes += [
-        f"{c.label}: {doubt}" for c in chosen if c.profile for doubt in doubts(c.profile, PHASES)
+        f"{c.label}: {' '.join(told)}"
+        for c in chosen
+        if c.profile is not None and (told := doubts(c.profile, PHASES))
     ]
     notes += [f"{c.label}: {note}" for c in chosen for note in c.analysis.notes]
     notes += [

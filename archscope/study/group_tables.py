@@ -11,6 +11,7 @@ from archscope.study import lower_bound
 from archscope.study.compare_tables import NONE, NONE_NOTE, time_ratio
 from archscope.study.group_stages import stage_tables
 from archscope.study.groups import PER_GROUP, Equal, GroupSweep, Member, Uncounted
+from archscope.study.layer_times import measured_where
 from archscope.study.profile import doubts
 from archscope.study.summary import CONVENTION
 from archscope.study.sweep import CHARTED
@@ -89,7 +90,8 @@ def group_report(
     said = (*sweep.base.analysis.notes, *_doubts(timed))
     tables[-1] = replace(tables[-1], notes=(*notes, *said, *tables[-1].notes))
     title = f"Group counts of {sweep.base.analysis.model}"
-    return Report(title, (*tables, *staged), _charts(title, values), data=_data(title, values))
+    charts = _charts(sweep, values, timed)
+    return Report(title, (*tables, *staged), charts, data=_data(title, values))
 
 
 def same_network(analysis: Analysis, profile: Profile) -> bool:
@@ -177,9 +179,9 @@ def _timed(sweep: GroupSweep, profiles: Sequence[Profile]) -> dict[tuple[int, in
 
 def _doubts(timed: Mapping[tuple[int, int], Profile]) -> list[str]:
     return [
-        f"{groups} × {width}: {doubt}"
+        f"{groups} × {width}: {' '.join(told)}"
         for (groups, width), profile in timed.items()
-        for doubt in doubts(profile, TIMED)
+        if (told := doubts(profile, TIMED))
     ]
 
 
@@ -273,11 +275,7 @@ def _notes(
         yield from parting_widths(sweep)
     keys = {column.key for column in shown}
     if "forward_seconds" in keys:
-        devices = dict.fromkeys(
-            f"{p.environment.fact('device name') or p.environment.device} at batch {p.input.batch}"
-            for p in profiles
-        )
-        yield f"Times: medians measured on {'; '.join(devices)}."
+        yield f"Times: medians measured at {measured_where(profiles)}."
         yield (
             "±: half of the median's 95 % interval, – where the runs were too few for one; such a "
             "median has no ratio."
@@ -323,13 +321,19 @@ MEASURED = (
 )
 
 
-def _charts(title: str, values: dict[Equal, list[dict[str, Cell]]]) -> tuple[Chart, ...]:
+def _charts(
+    sweep: GroupSweep,
+    values: dict[Equal, list[dict[str, Cell]]],
+    timed: Mapping[tuple[int, int], Profile],
+) -> tuple[Chart, ...]:
     charts = []
     for key, axis in (*CHARTED, *MEASURED):
         drawn = [Series(HELD[view], *_points(rows, key)) for view, rows in values.items()]
         series = tuple(line for line in drawn if len(line.x) > 1)  # one point makes no line
         if series:
-            name = f"{axis.title} by group count"
+            name = f"{axis.title} of {sweep.base.analysis.model} by group count"
+            if axis.unit == "seconds":
+                name = f"{name}, {measured_where(timed.values())}"
             charts.append(Chart(name, "line", Axis("Groups", "exact", log=True), axis, series))
     return tuple(charts)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from archscope.records import LayerTime, Profile
@@ -271,6 +271,15 @@ def _layer_notes(profile: Profile) -> tuple[str, ...]:
     found = (f"Time that found its layer: {shares}.",) if shares else ()
     no_roofline = roofline_note(profile)
     return (_basis(profile), *found, *((no_roofline,) if no_roofline else ()))
+
+
+def measured_where(profiles: Iterable[Profile]) -> str:
+    """`batch 2 on AMD EPYC`, each once where profiles differ."""
+    places = dict.fromkeys(
+        f"batch {p.input.batch} on {p.environment.fact('device name') or p.environment.device}"
+        for p in profiles
+    )
+    return "; ".join(places)
 
 
 def heading(profile: Profile) -> str:

@@ -198,7 +198,7 @@ def test_sweep_groups_measures_now_at_a_batch_of_eight(capsys, monkeypatch):
     command = ["sweep-groups", "1,2", "--equal", "none", "--time", "--device", "cpu"]
     assert run(command) == 130, "what Ctrl-C left is shown, and said to be a part"
     printed = " ".join(capsys.readouterr().out.split())
-    assert "250 ms" in printed and "measured on cpu at batch 8" in printed
+    assert "250 ms" in printed and "measured at batch 8 on cpu" in printed
 
 
 @pytest.mark.parametrize(

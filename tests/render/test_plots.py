@@ -240,3 +240,11 @@ def test_many_long_categories_turn() -> None:
 )
 def test_an_image_is_of_the_kind_asked_for(kind: str, start: bytes) -> None:
     assert image([bars()], kind).startswith(start)
+
+
+def test_times_begin_at_zero_and_leave_room_above() -> None:
+    """Two charts of times are compared by eye, whatever the spread of each."""
+    points = Series("net", (1.0, 2.0, 4.0), (0.100, 0.095, 0.110))
+    chart = Chart("t", "line", Axis("Groups", "exact"), Axis("Forward time", "seconds"), (points,))
+    low, high = axes_of(figure([chart])).get_ylim()
+    assert low == 0 and high > 0.114

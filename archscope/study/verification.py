@@ -92,11 +92,13 @@ class Verification:
         model: as the user named it.
         input: what it was called with.
         figures: one a tool and quantity.
+        notes: of archscope's own count, such as why it has no backward pass.
     """
 
     model: str
     input: str
     figures: tuple[Figure, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -138,4 +140,5 @@ def read(entry: Mapping[str, Any]) -> Verification:
         )
         for figure in entry["figures"]
     )
-    return Verification(entry["model"], entry["input"], figures)
+    notes = tuple(entry.get("notes", ()))  # verifications saved before have none
+    return Verification(entry["model"], entry["input"], figures, notes)

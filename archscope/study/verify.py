@@ -68,7 +68,7 @@ def verify(
     figures += _published(analysis, input is None and batch is None and not keywords)
     gap = lower_bound.gap(analysis.coverage)
     figures = [f if f.quantity == "params" else replace(f, gap=gap) for f in figures]
-    return Verification(analysis.model, str(analysis.input), tuple(figures))
+    return Verification(analysis.model, str(analysis.input), tuple(figures), analysis.notes)
 
 
 def all_names() -> list[str]:

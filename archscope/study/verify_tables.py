@@ -67,6 +67,7 @@ def _tables(verification: Verification) -> Iterator[Table]:
     gaps = dict.fromkeys(figure.gap for figure in verification.figures if figure.gap)
     notes = (
         "Tools that state FLOPs are halved; MACs are multiply-accumulates.",
+        *verification.notes,
         *map(lower_bound.note, gaps),
     )
     yield Table(title, TOTALS, rows, notes)

@@ -226,6 +226,9 @@ def test_papers_are_read_to_their_last_digit() -> None:
 def test_a_network_without_a_backward_pass_is_verified_forward() -> None:
     found = verify(nn.Sequential(nn.Flatten(), nn.ReLU()), input="4", peers=TORCH)
     assert [(f.quantity, f.theirs, f.ours) for f in found.figures] == [("macs", 0, 0)]
+    (table,) = verify_report(loads(dumps([found], {}))[0]).tables
+    told = "No backward pass is counted: it has no output that needs a gradient."
+    assert told in table.notes
 
 
 def test_a_saved_record_cannot_be_verified(tmp_path: object) -> None:

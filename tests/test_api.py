@@ -81,6 +81,21 @@ def test_a_batch_is_a_whole_number_that_pytorch_can_hold(
         asking(size)
 
 
+@pytest.mark.parametrize("asking", [archscope.summary, archscope.memory, archscope.profile])
+def test_an_input_that_the_network_does_not_take_is_not_converted_in_silence(
+    asking: Callable[[Any, Any], Any],
+) -> None:
+    """LeNet's weights are float32; a network in double takes both."""
+    with pytest.raises(archscope.ArchscopeError, match="double"):
+        asking("lenet", "1x28x28:float64")
+
+
+def test_a_network_in_double_takes_plain_and_double_inputs() -> None:
+    for given in ("4", "4:float64"):
+        assert archscope.summary(nn.Linear(4, 2).double(), given).total.macs == 8
+        assert archscope.memory(nn.Linear(4, 2).double(), given).record.peak.parameters == 10 * 4
+
+
 def test_a_tensor_without_samples_may_be_given() -> None:
     assert archscope.summary("lenet", torch.zeros(0, 1, 28, 28)).total.macs == 0
 

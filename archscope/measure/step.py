@@ -192,7 +192,7 @@ class Step:
         self.device = device
         self.built_in = weight_dtype(module)
         self._amp = autocast_dtype(settings)
-        self.args, self.kwargs = random_inputs(input, eager, settings, device)
+        self.args, self.kwargs = random_inputs(input, eager, settings, device, self.built_in)
 
     @property
     def dtype(self) -> str:
@@ -347,11 +347,17 @@ def _optimizer(
 
 
 def random_inputs(
-    input: InputSpec, network: nn.Module, settings: Settings, device: torch.device
+    input: InputSpec,
+    network: nn.Module,
+    settings: Settings,
+    device: torch.device,
+    built_in: str | None,
 ) -> tuple[list[Any], dict[str, Any]]:
     """Positional and keyword arguments: normal floats, small whole numbers, never zeros throughout.
 
-    Floating inputs take the dtype of the network's parameters, so that a network in double works.
+    Inputs in float32, which a specification means where it says nothing, and in the dtype that the
+    network was built in take that of its parameters, so that a network in double works; others
+    stay as they were asked for.
     """
     floating = next((p.dtype for p in network.parameters() if p.is_floating_point()), None)
     args: list[Any] = []
@@ -360,7 +366,9 @@ def random_inputs(
         shape = [int(side) for side in spec.shape]
         dtype: torch.dtype = getattr(torch, spec.dtype)
         if dtype.is_floating_point:
-            tensor = torch.randn(shape, device=device, dtype=floating or dtype)
+            if spec.dtype in ("float32", built_in):
+                dtype = floating or dtype
+            tensor = torch.randn(shape, device=device, dtype=dtype)
         else:
             tensor = torch.randint(0, 2, shape, device=device, dtype=dtype)
         if settings.channels_last and tensor.dim() == 4:

@@ -114,7 +114,7 @@ def _bytes(tensor: TensorSpec) -> int:
 
 
 def _from_spec(spec: InputSpec, module: nn.Module) -> NetworkCall:
-    width = _floating_dtype(module)
+    width = floating_dtype(module)
 
     def arguments(make: Callable[[tuple[int, ...], torch.dtype], Tensor]) -> Arguments:
         positional: list[Any] = []
@@ -137,7 +137,7 @@ def _from_spec(spec: InputSpec, module: nn.Module) -> NetworkCall:
     )
 
 
-def _floating_dtype(module: nn.Module) -> torch.dtype:
+def floating_dtype(module: nn.Module) -> torch.dtype:
     """The dtype of the network's parameters: what an unqualified input comes in."""
     floating = (p.dtype for p in module.parameters() if p.dtype.is_floating_point)
     return next(floating, torch.float32)

@@ -230,13 +230,15 @@ def _followed(
     from archscope.analysis import borrow, memory
     from archscope.measure.step import Loss
     from archscope.study.analyse import executed, freeze
+    from archscope.study.call import floating_dtype
     from archscope.study.failure import training_of
 
     dtype = getattr(torch, setting.dtype)
     bytes_kept = memory.optimizer_bytes(setting.optimizer, dtype.itemsize, setting.master_weights)
 
     def run(module: nn.Module, arguments: Arguments, stand_in: borrow.StandIn) -> Step:
-        args, kwargs = (_cast(part, dtype) for part in arguments)
+        own = floating_dtype(module)  # an input of another is the network's own affair
+        args, kwargs = (_cast(part, dtype, only=own) for part in arguments)
         with borrow.borrowed(module, lambda tensor: _cast(stand_in(tensor), dtype)) as network:
             network.train(setting.mode == "training")
             torch.manual_seed(0)
@@ -250,8 +252,14 @@ def _followed(
     return step, notes
 
 
-def _cast(value: Any, dtype: torch.dtype) -> Any:
-    """The same nesting with every floating tensor in another dtype; parameters stay parameters."""
+def _cast(value: Any, dtype: torch.dtype, only: torch.dtype | None = None) -> Any:
+    """The same nesting with floating tensors in another dtype; parameters stay parameters.
+
+    Args:
+        value: tensors, nested.
+        dtype: what they become.
+        only: what they are now; any floating one when `None`.
+    """
     import torch
     from torch import nn
     from torch.nn.parameter import is_lazy
@@ -259,6 +267,8 @@ def _cast(value: Any, dtype: torch.dtype) -> Any:
 
     def cast(tensor: torch.Tensor) -> torch.Tensor:
         if tensor.dtype is dtype or not tensor.is_floating_point() or is_lazy(tensor):
+            return tensor
+        if only is not None and tensor.dtype is not only:
             return tensor
         changed = tensor.detach().to(dtype)
         if isinstance(tensor, nn.Parameter):

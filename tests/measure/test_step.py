@@ -211,7 +211,7 @@ def test_autocast_decides_the_arithmetic():
 
 def test_integer_inputs_are_whole_numbers_and_random():
     spec = InputSpec((TensorSpec((4, 64), "int64"), TensorSpec((4,), "float32", name="scale")))
-    args, kwargs = random_inputs(spec, nn.Embedding(2, 3), Settings(), CPU)
+    args, kwargs = random_inputs(spec, nn.Embedding(2, 3), Settings(), CPU, "float32")
     assert args[0].dtype == torch.int64 and set(args[0].flatten().tolist()) == {0, 1}
     assert kwargs["scale"].shape == (4,)
 

@@ -81,6 +81,15 @@ def test_the_documented_budget_is_kept(capsys: pytest.CaptureFixture[str]) -> No
     assert run(["check", str(example)]) == 0
 
 
+def test_the_documented_workflow_installs_this_archscope() -> None:
+    """A package index's archscope is another project."""
+    workflow = Path(__file__).parents[2] / "docs" / "ci" / "archscope.yml"
+    lines = workflow.read_text().splitlines()
+    installed = [line.split("install ")[1] for line in lines if "pip install" in line]
+    assert installed == ['"$ARCHSCOPE"'] * 2
+    assert any("ARCHSCOPE: archscope @ git+https://" in line for line in lines)
+
+
 def test_diff_of_two_classes_on_an_input(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

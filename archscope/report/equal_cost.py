@@ -134,8 +134,9 @@ def _times(first: Contender, second: Contender) -> Iterator[str]:
         f"time for {what}": (second.measured(phase), first.measured(phase))
         for phase, what in (("inference", "inference"), ("step", "a training step"))
     }
-    taken = comparison("ResNeXt-50", "takes", "", phases)
+    taken = comparison("ResNeXt-50", "takes", "ResNet-50", phases)
     if not taken or first.profile is None or second.profile is None:
         return
     yield f"{measured_on(first.profile)}, {taken}."
-    yield from gap(first.profile, second.profile, ("3×3 convolution", "1×1 convolution"))
+    kinds = ("3×3 convolution", "1×1 convolution")
+    yield from gap("ResNeXt-50", first.profile, second.profile, kinds)

@@ -116,7 +116,7 @@ def _times(data: Data, sweep: GroupSweep) -> Iterator[str]:
         f"{phase} time": (last.phases.get(phase), first.phases.get(phase))
         for phase in ("forward", "backward")
     }
-    taken = comparison(f"{members[-1].groups} groups", "take", " of one", phases)
+    taken = comparison(f"{members[-1].groups} groups", "take", "one group", phases)
     yield f"{measured_on(first)}, {taken}."
 
 

@@ -15,45 +15,48 @@ Phases = Mapping[str, tuple[Measurement | None, Measurement | None]]
 """Of each phase, in words (`forward time`), the later network's time and the first one's."""
 
 
-def comparison(subject: str, verb: str, against: str, phases: Phases) -> str:
-    """`ResNeXt-50 takes 1.05× the forward time of ResNet-50; in the … no difference shows (…)`.
+def comparison(subject: str, verb: str, other: str, phases: Phases) -> str:
+    """`B takes 1.05× A's forward time; between the two no difference shows in the … (…)`.
 
     Args:
         subject: the later network.
         verb: `takes` or `take`.
-        against: ` of ResNet-50`, or nothing.
+        other: the first network.
         phases: what was measured.
     """
     ratios = {what: time_ratio(own, base) for what, (own, base) in phases.items()}
-    taken = [f"{ratio(q, 2)} the {what}" for what, q in ratios.items() if isinstance(q, float)]
+    taken = [
+        f"{ratio(q, 2)} {other}'s {what}" for what, q in ratios.items() if isinstance(q, float)
+    ]
     same = [what for what, quotient in ratios.items() if quotient == NONE]
-    parts = []
-    if taken:
-        parts.append(f"{subject} {verb} {' and '.join(taken)}{against}")
-    if same:
-        alike = f"in the {' and the '.join(same)} no difference shows (the 95 % intervals overlap)"
-        parts.append(alike if taken else f"{alike}, {subject} against the other")
     unknown = [what for what, pair in phases.items() if all(pair) and ratios[what] is None]
+    both = "the two" if taken else f"{subject} and {other}"
+    parts = [f"{subject} {verb} {' and '.join(taken)}"] if taken else []
+    if same:
+        where = f"in the {' and the '.join(same)} (the 95 % intervals overlap)"
+        parts.append(f"between {both} no difference shows {where}")
     if unknown:
-        doubt = f"whether the {' and the '.join(unknown)} differs is unknown"
-        parts.append(f"{doubt} (too few runs for an interval)")
+        where = f"in the {' and the '.join(unknown)} is unknown (too few runs for an interval)"
+        parts.append(f"whether {both} differ {where}")
     return "; ".join(parts)
 
 
-def gap(first: Profile, second: Profile, kinds: tuple[str, ...]) -> Iterator[str]:
+def gap(subject: str, first: Profile, second: Profile, kinds: tuple[str, ...]) -> Iterator[str]:
     """Which kernels and which stages the difference of two measured networks lies in.
 
     Args:
+        subject: name of the second one, which the sentences are about.
         first: with layers and a count.
-        second: likewise; the sentences are about it.
+        second: likewise.
         kinds: of layers to tell of, as `kind_of` names them.
     """
     one, two = kind_times(first), kind_times(second)
     told = [kind for kind in kinds if kind in one and kind in two]
     for kind in told:
         before, after = one[kind], two[kind]
+        whose = f"Forward and backward, {subject}'s" if kind == told[0] else "Its"
         yield (
-            f"{'Forward and backward, its' if kind == told[0] else 'Its'} {kind}s take "
+            f"{whose} {kind}s take "
             f"{seconds(after.seconds)} instead of {seconds(before.seconds)}{_why(before, after)}."
         )
     if told:

@@ -94,10 +94,10 @@ def test_without_measured_layers_there_is_no_such_table():
 
 def test_the_sentences_of_the_gap():
     first, second = profile(1, 0.1, 0.05), profile(4, 0.04, 0.15)
-    lines = list(gap(first, second, ("3×3 convolution", "5×5 convolution", "1×1 convolution")))
+    lines = list(gap("B", first, second, ("3×3 convolution", "5×5 convolution", "1×1 convolution")))
     assert len(lines) == 3
     assert lines[0].startswith(
-        "Forward and backward, its 3×3 convolutions take 40.0 ms instead of 100 ms, at "
+        "Forward and backward, B's 3×3 convolutions take 40.0 ms instead of 100 ms, at "
     )
     assert lines[1].startswith("Its 1×1 convolutions take 150 ms instead of 50.0 ms, at ")
     assert "operations a byte" in lines[1] and "of the roof instead of" in lines[1]
@@ -110,8 +110,11 @@ def test_the_sentences_of_the_gap():
 def test_a_difference_within_the_intervals_is_none_in_words_too():
     one, near, far = (Measurement((t,) * 6, 0.99 * t, 1.01 * t) for t in (1.0, 1.01, 1.5))
     phases = {"forward time": (near, one), "backward time": (far, one)}
-    assert comparison("B", "takes", " of A", phases) == (
-        "B takes 1.50× the backward time of A; in the forward time no difference shows (the 95 % "
-        "intervals overlap)"
+    assert comparison("B", "takes", "A", phases) == (
+        "B takes 1.50× A's backward time; between the two no difference shows in the forward time "
+        "(the 95 % intervals overlap)"
     )
-    assert comparison("B", "takes", "", {"forward time": (None, one)}) == ""
+    assert comparison("B", "takes", "A", {"forward time": (near, one)}) == (
+        "between B and A no difference shows in the forward time (the 95 % intervals overlap)"
+    )
+    assert comparison("B", "takes", "A", {"forward time": (None, one)}) == ""

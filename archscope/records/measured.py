@@ -143,6 +143,7 @@ class Profile:
         layers: rows that add up to the step as timed with nothing attached.
         attributed: share of the profiled busy time that found its layer, by phase.
         peak_bytes: by kind (`parameters`, `gradients`, `forward allocated`, …).
+        predicted_bytes: of the same kinds, where a prediction exists.
         peaks: how fast the device can be: flop/s by dtype, bytes/s under `copy`.
         analysis: the count of the same network, when it could be made.
     """
@@ -158,6 +159,7 @@ class Profile:
     keywords: tuple[tuple[str, str], ...] = ()
     analysis: Analysis | None = None
     notes: tuple[str, ...] = ()
+    predicted_bytes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def interrupted(self) -> bool:

@@ -19,7 +19,8 @@ from archscope.records.measured import INTERRUPTED
 from archscope.study.analyse import analyse
 from archscope.study.call import network_call, with_batch
 from archscope.study.failure import one_sample, one_sample_failure
-from archscope.study.roofline import arithmetic, exceeds_roof
+from archscope.study.foreseen import predicted_bytes
+from archscope.study.roofline import arithmetic, exceeds_roof, network_dtype
 from archscope.study.subject import Subject, find
 from archscope.units import binary_bytes
 
@@ -67,7 +68,10 @@ def profile(
     except ArchscopeError as error:
         note = f"Its operators could not be counted: {error.problem}."
         return replace(found, notes=(*found.notes, note))
-    return _below_roofs(replace(found, analysis=analysis), plan, progress)
+    progress("prediction of its memory", 1.0)
+    foreseen = predicted_bytes(model, spec, plan, network_dtype(found), keywords or {})
+    found = replace(found, analysis=analysis, predicted_bytes=foreseen)
+    return _below_roofs(found, plan, progress)
 
 
 def _below_roofs(found: Profile, plan: Plan, progress: Progress) -> Profile:

@@ -167,13 +167,26 @@ def _measured(profile: Profile, phase: str, measurement: Measurement) -> tuple[C
 
 
 def memory_table(profile: Profile) -> Table:
-    """What stays allocated, and the peak of each phase."""
-    columns = (Column("kind", "Memory", "name"), Column("bytes", "Bytes", "bytes"))
-    rows = tuple(Row((kind, size)) for kind, size in profile.peak_bytes.items())
+    """What stays allocated, and the peak of each phase, beside what was predicted."""
+    columns = [Column("kind", "Memory", "name"), Column("bytes", "Bytes", "bytes")]
     reserved = any(kind.endswith(" reserved") for kind in profile.peak_bytes)
     note = "allocated: by tensors at the phase's peak"
-    notes = (f"{note}; reserved: by the allocator." if reserved else f"{note}.",)
-    return Table(f"Memory of {profile.model}, batch {profile.input.batch}", columns, rows, notes)
+    notes = [f"{note}; reserved: by the allocator." if reserved else f"{note}."]
+    foreseen = profile.predicted_bytes
+    if foreseen:
+        columns.append(Column("predicted_bytes", "Predicted", "bytes"))
+        notes.append(FORESEEN)
+    rows = tuple(
+        Row((kind, size, foreseen.get(kind))[: len(columns)])
+        for kind, size in profile.peak_bytes.items()
+    )
+    title = f"Memory of {profile.model}, batch {profile.input.batch}"
+    return Table(title, tuple(columns), rows, tuple(notes))
+
+
+FORESEEN = (
+    "Predicted: tensor by tensor on a GPU, as archscope memory does, without what libraries take."
+)
 
 
 def environment_table(profile: Profile) -> Table:

@@ -12,6 +12,7 @@ import dataclasses
 import inspect
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -70,7 +71,7 @@ def is_pointwise(overload: Any) -> bool:
     return any(torch.Tag.pointwise in overload.tags for overload in overloads)
 
 
-class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Observer(TorchDispatchMode, ABC):  # type: ignore[no-untyped-call]
     """Answers every operator below autograd, and knows whose it is; a subclass tells what it did.
 
     Args:
@@ -119,11 +120,11 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 raise
             return func(*moved_args, **moved_kwargs)
 
+    @abstractmethod
     def _observe(
         self, operator: Operator, args: Any, kwargs: Mapping[str, Any], result: Any
     ) -> None:
         """Take down what an operator did."""
-        raise NotImplementedError
 
     def _owner(self) -> tuple[Call, bool]:
         """The module call to credit, and whether the work is part of the backward pass."""

@@ -329,8 +329,9 @@ def _charts(
     charts = []
     for key, axis in (*CHARTED, *MEASURED):
         drawn = [Series(HELD[view], *_points(rows, key)) for view, rows in values.items()]
-        series = tuple(line for line in drawn if len(line.x) > 1)  # one point makes no line
-        if series:
+        # A view of one point stays too: each view has the same colour in every chart.
+        series = tuple(line for line in drawn if line.x)
+        if any(len(line.x) > 1 for line in series):
             name = f"{axis.title} of {sweep.base.analysis.model} by group count"
             if axis.unit == "seconds":
                 name = f"{name}, {measured_where(timed.values())}"

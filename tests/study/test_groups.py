@@ -153,6 +153,8 @@ def test_times_have_intervals_and_ratios_and_within_the_intervals_no_difference(
     assert table.column("forward_ratio") == ["1.000×", "none", None, None, "1.500×"]
     assert table.column("backward_half_width")[0] == pytest.approx(0.01)
     assert NONE_NOTE in table.notes
+    charts = group_report(sweep, profiles).charts
+    assert len({tuple(line.name for line in chart.series) for chart in charts}) == 1, "one colour"
     without = group_report(sweep, profiles[::2]).tables[1]
     assert NONE_NOTE not in without.notes
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from archscope._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from archscope.analysis.ops import Tally
     from archscope.analysis.rules import register_formula
@@ -14,8 +16,6 @@ if TYPE_CHECKING:
     from archscope.measure.session import Plan
     from archscope.measure.step import Settings
     from archscope.records import Analysis, Cost, Factor, Layer, Product, Profile
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "summary": "archscope.api",

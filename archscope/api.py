@@ -43,7 +43,7 @@ class Result:
         Raises:
             ArchscopeError: an unknown suffix, or a file that cannot be written.
         """
-        from archscope.cli.output import write
+        from archscope.output import write
 
         write(self.report, paths)
 
@@ -51,7 +51,7 @@ class Result:
         return self.report.data or self.report.tables[0]
 
     def __str__(self) -> str:
-        from archscope.cli.output import Screen, printed
+        from archscope.output import Screen, printed
 
         return printed(self.report, Screen.of(sys.stdout)).rstrip("\n")
 
@@ -122,7 +122,7 @@ def summary(
         >>> archscope.summary("resnet50").total.macs
         4089184256
     """
-    from archscope.study.analyse import analyse
+    from archscope.ask.count import analyse
 
     keywords: Mapping[str, Any] = constructor_keywords
     return Summary(
@@ -162,7 +162,8 @@ def compare(*models: Any, input: Any = None, batch: int | None = None) -> Result
     Raises:
         ArchscopeError: fewer than two models, or one that cannot be counted.
     """
-    from archscope.study.compare import compare_report, contenders
+    from archscope.ask.contenders import contenders
+    from archscope.study.compare import compare_report
 
     return Result(compare_report(contenders(models, input=input, batch=batch)))
 
@@ -179,7 +180,7 @@ def explain(model: Any, *layers: str, input: Any = None, **constructor_keywords:
     Raises:
         ArchscopeError: the network cannot be counted, or no layer has such a name.
     """
-    from archscope.study.analyse import analyse_both_passes
+    from archscope.ask.count import analyse_both_passes
     from archscope.study.explain import explain_report
 
     analysis = analyse_both_passes(model, input=input, keywords=constructor_keywords)
@@ -197,8 +198,8 @@ def formula(model: Any, input: str | None = None, **constructor_keywords: Any) -
     Raises:
         ArchscopeError: the network has no closed form in these symbols.
     """
-    from archscope.study import formula as study
-    from archscope.study.growth import formula_report
+    from archscope.ask.symbols import formula as study
+    from archscope.study.formula import formula_report
 
     found = study.formula(model, input=input, keywords=constructor_keywords)
     return Found(found, formula_report(found))
@@ -226,7 +227,8 @@ def memory(
     Raises:
         ArchscopeError: the network cannot be run.
     """
-    from archscope.study.memory import Setting, memory_report, predict
+    from archscope.ask.memory import Setting, predict
+    from archscope.study.memory import memory_report
 
     setting = Setting(optimizer=optimizer)
     predicted = predict(model, setting, input=input, batch=batch, keywords=constructor_keywords)
@@ -257,12 +259,13 @@ def profile(
     from archscope.measure import silence_profiler
 
     silence_profiler()
+    from archscope.ask.profile import measured
     from archscope.measure.session import Plan
     from archscope.measure.step import Settings
-    from archscope.study import kept, measured
+    from archscope.saved import answers
     from archscope.study.profile import profile_report
 
-    chosen = replace(plan or Plan(), roofs=kept.roofs())
+    chosen = replace(plan or Plan(), roofs=answers.roofs())
     try:
         measurement = measured.profile(
             model, chosen, input=input, batch=batch, keywords=constructor_keywords

@@ -18,7 +18,7 @@ import torchvision
 
 import archscope
 from archscope.files import replace_file
-from archscope.report.data import COVERAGE
+from reports.data import COVERAGE
 
 DATA = Path(__file__).parent.parent / "reports" / "data" / COVERAGE
 STEP = 8

@@ -31,10 +31,10 @@ def measure(name: str) -> str:
 
     imported = time.perf_counter()
     before = peak_bytes()
-    from archscope.study.call import network_call
-    from archscope.study.formula import formula
-    from archscope.study.subject import find
-    from archscope.study.trial import Trial
+    from archscope.ask.network.call import network_call
+    from archscope.ask.network.subject import find
+    from archscope.ask.symbols.formula import formula
+    from archscope.ask.symbols.trial import Trial
 
     building = time.perf_counter()
     subject = find(name, {})

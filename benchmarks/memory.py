@@ -42,9 +42,9 @@ def measure(name: str) -> str:
     import torchvision  # noqa: F401
 
     from archscope.analysis import borrow, memory, trace
+    from archscope.ask.network.call import network_call
+    from archscope.ask.network.subject import find
     from archscope.measure.step import Loss
-    from archscope.study.call import network_call
-    from archscope.study.subject import find
 
     imported = peak_bytes()
     subject = find(name, {})

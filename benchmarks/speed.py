@@ -18,9 +18,9 @@ import torchvision
 from torch import nn
 
 import archscope
-from archscope.study.analyse import count
-from archscope.study.call import NetworkCall, network_call
-from archscope.study.subject import Subject, find
+from archscope.ask.network.call import NetworkCall, network_call
+from archscope.ask.network.runs import count
+from archscope.ask.network.subject import Subject, find
 
 ATTENTION = ("vit_", "swin_", "maxvit_")
 ROUNDS = 3

@@ -20,12 +20,12 @@ from pathlib import Path
 import timm
 
 import archscope
+from archscope.ask.verify.figures import Verification, dumps
+from archscope.ask.verify.verify import identity, verify, verify_each
 from archscope.files import replace_file
-from archscope.report.data import VERIFIED_TIMM
-from archscope.study.journal import Journal
-from archscope.study.peers import PEERS
-from archscope.study.verification import Verification, dumps
-from archscope.study.verify import identity, verify, verify_each
+from archscope.peers.runs import PEERS
+from archscope.saved.journal import Journal
+from reports.data import VERIFIED_TIMM
 
 DATA = Path(__file__).parent.parent / "reports" / "data" / VERIFIED_TIMM
 TOOLS = tuple(peer for peer in PEERS if peer.package in ("fvcore", "torch"))

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from archscope import archive, report
+import reports
+from archscope import archive
 from archscope.cache import Store
 from archscope.errors import ArchscopeError
 from archscope.files import read_text, replace_file
 from archscope.records import Analysis, InputSpec
-from archscope.report import count
-from archscope.report.data import Data
+from reports import count
+from reports.data import Data
 
 
 def rebuilt(folder: Path) -> None:
-    report.rebuild(folder)
+    reports.rebuild(folder)
 
 
 def recounted(folder: Path) -> None:
@@ -47,7 +48,7 @@ def not_renamed(self: Path, target: Path) -> None:
 def no_counting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages and counts that take no time."""
     monkeypatch.setattr(Data, "load", lambda folder: None)
-    monkeypatch.setattr(report, "files", lambda data: {"README.md": b"new page"})
+    monkeypatch.setattr(reports, "files", lambda data: {"README.md": b"new page"})
     monkeypatch.setattr(
         count, "_analyses", lambda: ({"net": Analysis("net", InputSpec(()), ())}, {})
     )

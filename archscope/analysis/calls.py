@@ -13,6 +13,9 @@ from torch.nn.parameter import is_lazy
 from archscope.analysis.borrow import members
 from archscope.records import FREE, IDLE, Cost, Layer, Product, Setting, Shape, Work
 
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+"""Positional and keyword arguments of one call."""
+
 EXTRA_SETTINGS = ("transposed", "embed_dim", "num_heads", "num_embeddings", "embedding_dim")
 """Constructor facts that PyTorch's modules do not list in `__constants__`."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from archscope import __version__
+from archscope._version import __version__
 from archscope.errors import ArchscopeError, UnknownCostError, first_line
 
 COMMANDS = {
@@ -28,7 +28,6 @@ COMMANDS = {
     "verify": "Count with several tools and explain where they part.",
     "check": "Hold networks to a budget; exit 1 when one is over it.",
     "diff": "What changed between two versions of a network.",
-    "report": "Rebuild reports/ from the data measured and counted.",
     "cache": "The counts, roofs and journals kept from earlier runs.",
 }
 """Each command's one-line help; its module, imported when it runs, is named like it."""
@@ -78,10 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     0 is success, 1 a failed check, 2 a mistake of the user, 130 an interruption.
     """
-    from archscope.study import kept
+    from archscope.saved import answers
 
     given = list(sys.argv[1:] if arguments is None else arguments)
-    kept.use("never" if "--no-cache" in given else "always")
+    answers.use("never" if "--no-cache" in given else "always")
     sys.exit(run(given))
 
 
@@ -120,7 +119,7 @@ def _judged(error: BaseException, arguments: Sequence[str]) -> tuple[str, int]:
             f"take the call of sys.exit out"
         ), 2
     if isinstance(error, OSError):
-        from archscope.cli.output import check_flushed
+        from archscope.output import check_flushed
 
         try:
             check_flushed(sys.stdout)

@@ -16,8 +16,8 @@ def command() -> None:
 @output_option
 def info(outputs: tuple[str, ...]) -> None:
     """Where they lie and how much they take."""
-    from archscope.cli.output import check_outputs, emit
-    from archscope.study.kept import info_report
+    from archscope.output import check_outputs, emit
+    from archscope.study.cache import info_report
 
     check_outputs(outputs)
     emit(info_report(), outputs)
@@ -26,8 +26,8 @@ def info(outputs: tuple[str, ...]) -> None:
 @command.command()
 def clear() -> None:
     """Forget every count, roof and journal kept so far."""
-    from archscope.study import journal
-    from archscope.study.kept import stores
+    from archscope.saved import journal
+    from archscope.saved.answers import stores
     from archscope.units import binary_bytes
 
     removed = [store.clear() for store in stores().values()]

@@ -35,12 +35,13 @@ def command(
     match = "layer4.*"
     max_params = "15M"
     """  # noqa: D301
-    from archscope.cli.output import check_outputs, emit
+    from archscope.ask.budget import check, limits
     from archscope.files import replace_file
-    from archscope.study import budget, budget_file
+    from archscope.output import check_outputs, emit
+    from archscope.study import budget
 
     check_outputs(outputs)
-    outcomes = budget.check(budget_file.load(file))
+    outcomes = check.check(limits.load(file))
     report = budget.budget_report(outcomes)
     if junit_file is not None:
         replace_file(junit_file, budget.junit(outcomes).encode(), "--junit")

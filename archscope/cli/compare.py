@@ -18,11 +18,11 @@ from archscope.cli.options import (
 from archscope.cli.timing import timing_options, timing_plan
 
 if TYPE_CHECKING:
+    from archscope.ask.match import Quantity
     from archscope.measure.session import Plan
     from archscope.records import Profile
+    from archscope.saved.record import Saved
     from archscope.study.compare import Layout
-    from archscope.study.match import Quantity
-    from archscope.study.recall import Saved
     from archscope.table import Table
 
 
@@ -57,18 +57,19 @@ def command(
     `--input`, `--batch` and `--set` hold for every model that is named rather than saved.
     A saved Profile brings its measured times; of a file with several batches, `--batch` chooses.
     """
-    from archscope.cli.output import check_outputs, emit
     from archscope.errors import ArchscopeError
+    from archscope.output import check_outputs, emit
 
     check_outputs(outputs)
     if keyword is not None and quantity is None:
         raise ArchscopeError("--by", "goes with --match", "add --match macs, params or activations")
     plan = timing_plan(timed, device)
+    from archscope.ask.contenders import contenders, matched
+    from archscope.ask.count import require_complete
     from archscope.records import BatchSweep
     from archscope.resolve import parse_settings
-    from archscope.study.analyse import require_complete
-    from archscope.study.compare import compare_report, contenders, matched
-    from archscope.study.recall import saved
+    from archscope.saved.record import saved
+    from archscope.study.compare import compare_report
 
     given = parse_settings(settings)
     chosen: list[Any] = [saved(name) or name for name in models]
@@ -79,10 +80,12 @@ def command(
     keywords = [dict(given) if isinstance(model, str) else {} for model in chosen]
     first: tuple[Table, ...] = ()
     if quantity is not None:
-        keywords, table = matched(
+        from archscope.study.compare.match import match_table
+
+        keywords, solved = matched(
             chosen, quantity, keyword, keywords, input=input_text, batch=batch
         )
-        first = (table,)
+        first = (match_table(solved),)
     if plan is not None:
         chosen = _measured(chosen, plan, input_text, batch, keywords)
         keywords = [{} for _ in models]
@@ -104,7 +107,7 @@ def _measured(
     keywords: Sequence[dict[str, Any]],
 ) -> list[Saved | Profile]:
     """A Profile of each named model; saved records stay what they are."""
-    from archscope.study.measured import profile
+    from archscope.ask.profile.measured import profile
 
     records: list[Saved | Profile] = []
     for model, given in zip(models, keywords, strict=True):

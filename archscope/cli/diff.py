@@ -23,8 +23,9 @@ def command(
     `--input` and `--batch` hold for what is named rather than saved; of a file with several
     batches, `--batch` chooses.
     """
-    from archscope.cli.output import check_outputs, emit
-    from archscope.study.diff import counted, diff_report
+    from archscope.ask.diff import counted
+    from archscope.output import check_outputs, emit
+    from archscope.study.diff import diff_report
 
     check_outputs(outputs)
     pair = counted(old, new, input=input_text, batch=batch)

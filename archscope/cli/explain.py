@@ -20,11 +20,11 @@ def command(
 
     LAYER is a name or a glob, such as conv1, layer1.0 or 'layer1.*.conv2'; all by default.
     """
-    from archscope.cli.output import check_outputs, emit
+    from archscope.output import check_outputs, emit
 
     check_outputs(outputs)
+    from archscope.ask.count import analyse_both_passes
     from archscope.resolve import parse_settings
-    from archscope.study.analyse import analyse_both_passes
     from archscope.study.explain import explain_report
 
     analysis = analyse_both_passes(

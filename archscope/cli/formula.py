@@ -20,13 +20,13 @@ def command(
     Write symbols for them: --input 3xHxW --batch N. Without --input, the batch and every side
     that the network does not fix are free.
     """
-    from archscope.cli.output import check_outputs, emit
+    from archscope.output import check_outputs, emit
 
     check_outputs(outputs)
+    from archscope.ask.symbols.formula import formula
+    from archscope.ask.target import recalled
     from archscope.resolve import parse_settings
-    from archscope.study.formula import formula
-    from archscope.study.growth import formula_report
-    from archscope.study.recall import recalled
+    from archscope.study.formula import formula_report
 
     asked = recalled(model, parse_settings(settings))
     network = asked.found or asked.model

@@ -33,14 +33,16 @@ def command(
     fit: str | None, outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Memory of a training step (or of inference) of MODEL, predicted without a device."""
-    from archscope.cli.output import check_outputs, emit
+    from archscope.output import check_outputs, emit
 
     check_outputs(outputs)
+    from archscope.ask.memory import Setting, largest_batch, predict
+    from archscope.ask.target import recalled
     from archscope.errors import ArchscopeError
     from archscope.records import MemoryPrediction
     from archscope.resolve import parse_settings
-    from archscope.study.memory import Setting, largest_batch, memory_report, predict
-    from archscope.study.recall import recalled, saved
+    from archscope.saved.record import saved
+    from archscope.study.memory import memory_report
     from archscope.units import parse_bytes
 
     record = saved(model)

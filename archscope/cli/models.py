@@ -16,7 +16,7 @@ def command(pattern: str, outputs: tuple[str, ...]) -> None:
     PATTERN is part of a name, a glob such as 'resne*50', or timm:PATTERN.
     The exact name of one network prints what is known of it: source, published numbers, entries.
     """
-    from archscope.cli.output import check_outputs, emit
+    from archscope.output import check_outputs, emit
     from archscope.study.models import models_report
 
     check_outputs(outputs)

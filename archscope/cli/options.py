@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from archscope.records import Dim
-    from archscope.study.journal import Journal
+    from archscope.saved.journal import Journal
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -85,7 +85,7 @@ def _journal(
     path: str | None, name: str, identity: Mapping[str, Any], resume: bool
 ) -> AbstractContextManager[Journal | None]:
     from archscope.errors import ArchscopeError
-    from archscope.study.journal import Journal, in_default_folder
+    from archscope.saved.journal import Journal, in_default_folder
 
     if path is not None:
         return Journal(Path(path), identity, resume=resume)

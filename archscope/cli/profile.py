@@ -63,11 +63,10 @@ if TYPE_CHECKING:
     help="Find the largest batch that fits; on a CPU this takes minutes.",
 )
 @click.option("--every-layer", is_flag=True, help="List every layer, not the slowest.")
-@click.option("--all-reports", is_flag=True, help="Measure all that reports/ shows.")
 @output_option
 def command(
     model: str | None, input_text: str | None, settings: tuple[str, ...], batches: str | None,
-    max_batch: bool, every_layer: bool, all_reports: bool, outputs: tuple[str, ...], **chosen: Any,
+    max_batch: bool, every_layer: bool, outputs: tuple[str, ...], **chosen: Any,
 ) -> None:  # fmt: skip
     """Measure MODEL's forward and backward time, whole and by layer, on a real device.
 
@@ -75,8 +74,9 @@ def command(
     samples taken. MODEL may be a saved profile, which is shown again; --batch chooses of several.
     """
     silence_profiler()
-    _check_model(model, all_reports, chosen["mode"])
-    from archscope.cli.output import check_outputs, emit
+    if model is None:
+        raise _no_model(chosen["mode"])
+    from archscope.output import check_outputs, emit
     from archscope.resolve import parse_settings
 
     check_outputs(outputs)
@@ -84,9 +84,8 @@ def command(
     if max_batch:
         every = {str(option.name) for option in command.params}
         check_heard(every - set(UNHEARD_BY_MAX_BATCH), "--max-batch", "leave out one")
-    if all_reports:
-        check_heard(HEARD_BY_ALL_REPORTS, "--all-reports", "leave out one")
-    from archscope.study.recall import recalled, saved
+    from archscope.ask.target import recalled
+    from archscope.saved.record import saved
 
     record = saved(model)
     if record is not None and record.profiles:
@@ -97,14 +96,11 @@ def command(
         emit(profile_report(record.chosen(sizes), every_layer=every_layer), outputs)
         return
     plan = _plan(**chosen)
-    if model is None:
-        _measure_reports(plan)
-        return
     asked = recalled(record or model, parse_settings(settings), input_text)
     if max_batch:
         _largest(asked.model, plan, asked.input, asked.keywords)
         return
-    from archscope.study.measured import sweep
+    from archscope.ask.profile.measured import sweep
     from archscope.study.profile import profile_report
 
     with progress_bars() as progress:
@@ -117,20 +113,15 @@ def command(
     leave_if_interrupted(profiles)
 
 
-def _check_model(model: str | None, all_reports: bool, mode: str | None) -> None:
-    """Refuse a call that names no network, or one beside `--all-reports`."""
-    if (model is None) == all_reports:
-        return
-    if model is not None:
-        raise ArchscopeError("--all-reports", "goes without MODEL", "leave out one")
+def _no_model(mode: str | None) -> ArchscopeError:
+    """What is wrong with a call that names no network."""
     remedy = "see archscope profile --help"
     if mode not in (None, "default"):  # `--compile lenet` takes the network for a mode
         remedy = f"put it before --compile, or write --compile=MODE {mode}"
-    raise ArchscopeError("MODEL", "is missing", remedy)
+    return ArchscopeError("MODEL", "is missing", remedy)
 
 
 HEARD_BY_A_FILE = ("model", "batches", "every_layer", "outputs")
-HEARD_BY_ALL_REPORTS = ("all_reports", "device", "threads")
 UNHEARD_BY_MAX_BATCH = (
     "batches", "cuda_graph", "cold_l2", "precision", "max_seconds", "every_layer", "outputs",
 )  # fmt: skip
@@ -145,7 +136,7 @@ def _plan(
     from archscope.measure.sampling import StoppingRule
     from archscope.measure.session import Plan
     from archscope.measure.step import Settings
-    from archscope.study import kept
+    from archscope.saved import answers
 
     if mode is not None:
         _check_mode(mode)
@@ -178,7 +169,7 @@ def _plan(
     )
     rule = StoppingRule(precision=precision / 100, max_seconds=max_seconds)
     modes: Any = (*(("training",) if not evaluate else ()), *(("inference",) if not train else ()))
-    return Plan(settings, rule, modes, roofs=kept.roofs())
+    return Plan(settings, rule, modes, roofs=answers.roofs())
 
 
 def _check_mode(mode: str) -> None:
@@ -214,7 +205,7 @@ def _sizes(text: str | None) -> list[int] | None:
 
 
 def _largest(model: str, plan: Plan, input_text: str | None, keywords: dict[str, Any]) -> None:
-    from archscope.study.measured import largest_batch
+    from archscope.ask.profile.measured import largest_batch
     from archscope.units import binary_bytes
 
     with progress_bars(_tell) as progress:
@@ -227,14 +218,6 @@ def _largest(model: str, plan: Plan, input_text: str | None, keywords: dict[str,
     runs = f"batch {found.batch} runs" if found.batch else "not even one sample runs"
     peak = f", with a peak of {binary_bytes(found.peak_bytes)}" if found.batch else ""
     click.echo(f"{model}, {plan.modes[0]} on {plan.settings.device}: {runs}{peak}; {bound}.")
-
-
-def _measure_reports(plan: Plan) -> None:
-    from archscope.study.jobs import measure_reports
-
-    with progress_bars() as progress:
-        for path in measure_reports(plan.settings.device, plan.settings.threads, progress):
-            click.echo(f"wrote {path}", err=True)
 
 
 def _tell(label: str, share: float) -> None:

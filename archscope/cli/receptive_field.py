@@ -20,12 +20,13 @@ def command(
     outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Size, stride and padding of the receptive field of every layer of MODEL."""
-    from archscope.cli.output import check_outputs, emit
+    from archscope.output import check_outputs, emit
 
     check_outputs(outputs)
+    from archscope.ask.receptive_field import receptive_fields
+    from archscope.ask.target import recalled
     from archscope.resolve import parse_settings
-    from archscope.study.recall import recalled
-    from archscope.study.receptive_field import fields_report, receptive_fields
+    from archscope.study.receptive_field import fields_report
 
     asked = recalled(model, parse_settings(settings), input_text)
     network = asked.found or asked.model

@@ -31,13 +31,14 @@ def command(
     One real forward and backward pass, on standard normal input and zeros for integers.
     A file saved with -o signal.json may stand in place of a MODEL.
     """
-    from archscope.cli.output import check_outputs, emit
+    from archscope.output import check_outputs, emit
 
     check_outputs(outputs)
+    from archscope.ask.signal import signal
     from archscope.records import SignalPropagation
     from archscope.resolve import parse_settings
-    from archscope.study.recall import Saved, saved
-    from archscope.study.signal import signal, signal_report
+    from archscope.saved.record import Saved, saved
+    from archscope.study.signal import signal_report
 
     chosen = [saved(model) or model for model in models]
     if all(isinstance(m, Saved) and isinstance(m.record, SignalPropagation) for m in chosen):

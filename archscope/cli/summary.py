@@ -34,12 +34,12 @@ def command(
     columns: str | None, sort: str, strict: bool, outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Shapes, parameters and multiply-accumulates of every layer of MODEL."""
-    from archscope.cli.output import check_outputs, emit
+    from archscope.output import check_outputs, emit
 
     check_outputs(outputs)
+    from archscope.ask.count import analyse, require_complete
     from archscope.resolve import parse_settings
-    from archscope.study.analyse import analyse, require_complete
-    from archscope.study.recall import saved
+    from archscope.saved.record import saved
     from archscope.study.summary import summary_report
 
     source = saved(model) or model

@@ -12,7 +12,7 @@ import click
 from archscope.cli.options import model_argument, network_options, output_option, resumable
 
 if TYPE_CHECKING:
-    from archscope.study.sweep import Grid, Outcome
+    from archscope.ask.sweep.grid import Grid, Outcome
 
 FEW_POINTS = 8
 """Up to so many points one process is as fast as several."""
@@ -45,12 +45,13 @@ def command(
     A point that fails is told in its row. Finished points are kept in a journal at once, so that
     after an interruption the same command with --resume counts the others only.
     """  # noqa: D301
-    from archscope.cli.output import check_outputs, emit
+    from archscope.output import check_outputs, emit
 
     check_outputs(outputs)
+    from archscope.ask.sweep.grid import Grid, parse_axes
+    from archscope.ask.target import recalled
     from archscope.resolve import parse_settings
-    from archscope.study.recall import recalled
-    from archscope.study.sweep import Grid, parse_axes, sweep_report
+    from archscope.study.sweep import sweep_report
 
     asked = recalled(model, parse_settings(settings), input_text, batch)
     grid = Grid(
@@ -69,8 +70,8 @@ def command(
 def _outcomes(
     grid: Grid, jobs: int | None, journal_path: str | None, resume: bool
 ) -> list[Outcome]:
-    from archscope.study.sweep import run
-    from archscope.study.workers import usable_cores
+    from archscope.ask.sweep.grid import run
+    from archscope.ask.sweep.workers import usable_cores
 
     if jobs is None:
         jobs = 1 if len(grid.points) <= FEW_POINTS else usable_cores()

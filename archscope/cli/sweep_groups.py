@@ -11,9 +11,9 @@ from archscope.cli.options import batch_option, input_option, output_option, set
 from archscope.cli.timing import leave_if_interrupted, progress_bars, timing_options, timing_plan
 
 if TYPE_CHECKING:
+    from archscope.ask.groups.family import Family, GroupSweep
     from archscope.measure.session import Plan
     from archscope.records import Dim, Profile
-    from archscope.study.groups import Family, GroupSweep
 
 
 @click.command()
@@ -48,13 +48,13 @@ def command(
     At equal width, then with the width solved anew for equal MACs and for equal parameters.
     Rows are in ascending order, and a repeated count is one row.
     """
-    from archscope.cli.output import check_outputs, emit
+    from archscope.output import check_outputs, emit
 
     check_outputs(outputs)
+    from archscope.ask.groups.family import EQUALS, Family, parse_groups
+    from archscope.ask.target import recalled
     from archscope.resolve import parse_settings
-    from archscope.study.group_tables import group_report
-    from archscope.study.groups import EQUALS, Family, parse_groups
-    from archscope.study.recall import recalled
+    from archscope.study.groups import group_report
 
     counts = parse_groups(groups)
     plan = timing_plan(timed, device, modes=("training",))
@@ -77,8 +77,8 @@ def _size(batch: Dim | None, plan: Plan | None) -> Dim | None:
     """
     if plan is None:
         return batch
+    from archscope.ask.profile.measured import DEFAULT_BATCH
     from archscope.errors import ArchscopeError
-    from archscope.study.measured import DEFAULT_BATCH
 
     if isinstance(batch, str):
         raise ArchscopeError(f"--batch {batch}", "is no number to measure at", "give one like 8")
@@ -86,7 +86,7 @@ def _size(batch: Dim | None, plan: Plan | None) -> Dim | None:
 
 
 def _measured(family: Family, sweep: GroupSweep, plan: Plan) -> list[Profile]:
-    from archscope.study.group_times import measured
+    from archscope.ask.groups.times import measured
 
     with progress_bars() as progress:
         return measured(family, sweep, plan, progress)
@@ -101,7 +101,7 @@ def _unused_notes(
         ArchscopeError: one is of another network.
     """
     from archscope.errors import ArchscopeError
-    from archscope.study.group_tables import unused
+    from archscope.study.groups import unused
 
     swept = sweep.base.analysis.model
     notes = []
@@ -121,7 +121,7 @@ def _profile(path: str, batch: Dim | None) -> Profile:
     from archscope import archive
     from archscope.errors import ArchscopeError
     from archscope.records import BatchSweep, Profile
-    from archscope.study.recall import at_batch
+    from archscope.saved.record import at_batch
 
     record = archive.load(path)
     if isinstance(record, BatchSweep):

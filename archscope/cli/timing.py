@@ -48,11 +48,11 @@ def timing_plan(timed: bool, device: str | None, **chosen: Any) -> Plan | None:
     from archscope.measure import device as devices
     from archscope.measure.session import Plan
     from archscope.measure.step import Settings
-    from archscope.study import kept
+    from archscope.saved import answers
 
     name = device or devices.best()
     devices.find(name)
-    return Plan(Settings(device=name), roofs=kept.roofs(), **chosen)
+    return Plan(Settings(device=name), roofs=answers.roofs(), **chosen)
 
 
 def _silent(label: str, share: float) -> None:

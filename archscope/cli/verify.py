@@ -10,7 +10,7 @@ import click
 from archscope.cli.options import network_number_options, output_option, resumable
 
 if TYPE_CHECKING:
-    from archscope.study.verification import Verification
+    from archscope.ask.verify.figures import Verification
 
 
 @click.command()
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--all", "every", is_flag=True, help="Every network of torchvision and timm.")
 @click.option("--journal", "journal_path", metavar="FILE", help="Where finished ones are kept.")
 @click.option("--resume", is_flag=True, help="Take up the journal of an interrupted --all.")
-@click.option("--save", metavar="FILE", help="Keep every figure as JSON for archscope report.")
+@click.option("--save", metavar="FILE", help="Keep every figure as JSON for python -m reports.")
 @output_option
 def command(
     models: tuple[str, ...], input_text: str | None, batch: int | None, settings: tuple[str, ...],
@@ -34,9 +34,9 @@ def command(
     --all keeps every network in a journal once it is done, so that after an interruption the same
     command with --resume runs the others only.
     """
-    from archscope.cli.output import check_outputs, emit
     from archscope.errors import ArchscopeError
     from archscope.files import replace_file
+    from archscope.output import check_outputs, emit
 
     check_outputs(outputs)
     if save is not None and not save.endswith(".json"):
@@ -50,11 +50,11 @@ def command(
         raise ArchscopeError(
             "--resume" if resume else "--journal", "goes with --all", "leave it out"
         )
+    from archscope.ask.target import recalled
+    from archscope.ask.verify import verify
+    from archscope.ask.verify.figures import dumps
     from archscope.resolve import parse_settings
-    from archscope.study import verify
-    from archscope.study.recall import recalled
-    from archscope.study.verification import dumps
-    from archscope.study.verify_tables import overview_report, verify_report
+    from archscope.study.verify import overview_report, verify_report
 
     if every:
         if input_text is not None or batch is not None or settings:
@@ -77,7 +77,7 @@ def command(
 
 
 def _every(path: str | None, resume: bool) -> tuple[list[Verification], dict[str, str]]:
-    from archscope.study import verify
+    from archscope.ask.verify import verify
 
     names = verify.all_names()
     networks = f"{len(names)} networks"

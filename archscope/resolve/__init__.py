@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-import archscope
+from archscope._version import __version__
 from archscope.errors import ArchscopeError
 from archscope.records import InputSpec
 from archscope.resolve.inputs import parse_batch, parse_input, parse_settings, setting_text
@@ -177,7 +177,7 @@ def versions(*libraries: str) -> tuple[tuple[str, str], ...]:
     """Of archscope, torch and these: what decides how a network is built and counted."""
     import torch
 
-    own = (("archscope", archscope.__version__), ("torch", str(torch.__version__)))
+    own = (("archscope", __version__), ("torch", str(torch.__version__)))
     return (*own, *((library, _version(library)) for library in libraries))
 
 

@@ -1,393 +1,181 @@
-"""Costs as closed forms in the batch, height and width that are left free."""
+"""Formula → tables: totals and layers in symbols, the growth law in words, and where all holds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from archscope import wording
+from archscope.analysis.closed_form.polynomial import Polynomial
+from archscope.ask.symbols.domains import Limits
+from archscope.ask.symbols.formula import Formula, LayerForm, Verified, sizes_text
+from archscope.table import Column, Report, Row, Table
+from archscope.units import percent
+from archscope.wording import CONVENTION, call_title, network_title, shape_text
 
-from archscope.analysis import fitting
-from archscope.analysis.formula import Polynomial, product, total
-from archscope.errors import ArchscopeError
-from archscope.records import Analysis, Coverage, Dim, InputSpec, Layer, Shape
-from archscope.study import symbols as symbols_of
-from archscope.study.symbols import Domain, Fixed, Limits
-from archscope.study.trial import Trial, TrialError, at, factors, numbers
-
-if TYPE_CHECKING:
-    from archscope.study.subject import Subject
-
-UNKNOWN_SIDE = "?"
+_POWERS = {1: "linear", 2: "quadratic", 3: "cubic"}
 
 
-@dataclass(frozen=True)
-class LayerForm:
-    """One module call with its costs as closed forms.
-
-    Args:
-        layer: with symbols in its shapes; counts are those at the usual sizes.
-        macs: forward multiply-accumulates.
-        activation_bytes: bytes of the tensors that it creates, `None` where no form was found.
-    """
-
-    layer: Layer
-    macs: Polynomial
-    activation_bytes: Polynomial | None
-
-
-@dataclass(frozen=True)
-class Verified:
-    """A plain count that the formula was held against.
-
-    Args:
-        values: of the symbols.
-        macs: forward multiply-accumulates.
-        activation_bytes: `None` where they have no closed form.
-    """
-
-    values: Mapping[str, int]
-    macs: int
-    activation_bytes: int | None
-
-
-@dataclass(frozen=True)
-class Formula:
-    """What a network costs, in symbols.
-
-    Args:
-        model: the name it was asked for by.
-        input: with the symbols that stay free.
-        layers: every module call in execution order.
-        domains: of each free symbol, with the usual value.
-        fixed: symbols that the network itself fixes, left out of `input`.
-        limits: where the MACs hold.
-        activation_limits: where the activation bytes hold: at a size of 1 PyTorch may copy what it
-            otherwise views, or the other way round. Without entries where they have no form.
-        verified: counts at sizes that no form was made from.
-        keywords: constructor keywords given by the user, as text.
-        notes: sentences a reader must know.
-        coverage: which operators the count knows; the MACs are a lower bound unless all.
-    """
-
-    model: str
-    input: InputSpec
-    layers: tuple[LayerForm, ...]
-    domains: tuple[Domain, ...]
-    fixed: tuple[Fixed, ...]
-    limits: Limits
-    activation_limits: Limits
-    verified: tuple[Verified, ...]
-    keywords: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
-    coverage: Coverage = field(default_factory=Coverage)
-
-    @cached_property
-    def macs(self) -> Polynomial:
-        """Forward multiply-accumulates, exact floors."""
-        return _macs(self.layers)
-
-    @cached_property
-    def activation_bytes(self) -> Polynomial | None:
-        return _activation_bytes(self.layers)
-
-    @property
-    def params(self) -> int:
-        return sum(form.layer.params for form in self.layers)
-
-    @property
-    def usual(self) -> dict[str, int]:
-        """The usual value of each symbol, a batch of 1."""
-        values = {d.symbol: d.base for d in self.domains}
-        return {s: 1 if s == self.input.batch else v for s, v in values.items()}
-
-    @property
-    def sides(self) -> tuple[str, ...]:
-        """The symbols besides the batch."""
-        return tuple(d.symbol for d in self.domains if d.symbol != self.input.batch)
-
-    @cached_property
-    def strides(self) -> dict[str, int]:
-        """For each side, the network's stride: at its multiples every floor is exact."""
-        found = total((self.macs, self.activation_bytes or Polynomial())).strides()
-        return {s: found[s] for s in self.sides if found.get(s, 1) > 1}
-
-    @property
-    def multiples(self) -> dict[str, tuple[int, str]]:
-        """For each side, its stride and the symbol in the other case: H = 32h, or h = 32H."""
-        return {s: (k, s.upper() if s.islower() else s.lower()) for s, k in self.strides.items()}
-
-    def reduced(self, form: Polynomial) -> Polynomial:
-        """A form at multiples of the strides."""
-        return form.at_multiples(self.multiples)
-
-
-def formula(
-    model: Any,
-    *,
-    input: str | InputSpec | None = None,
-    batch: Dim | None = None,
-    keywords: Mapping[str, Any] | None = None,
-) -> Formula:
-    """Find closed forms of a network's costs.
-
-    Args:
-        model: a name, an `nn.Module`, or a class or function that makes one.
-        input: with symbols for the sides that stay free; the default input with all free sides
-            that the network takes when `None`.
-        batch: a symbol or a number; `N` when `None`.
-        keywords: passed to the constructor.
-
-    Raises:
-        ArchscopeError: symbols that clash, or that the network cannot take.
-    """
-    from archscope.study.call import network_call, with_batch
-    from archscope.study.recall import saved
-    from archscope.study.subject import find
-
-    if saved(model) is not None:
-        raise ArchscopeError(str(model), "a saved record holds one size", "name the network itself")
-    subject = find(model, keywords or {})
-    size = symbols_of.BATCH if batch is None else batch
-    if input is not None:
-        spec = network_call(subject, input, size).spec
-        return _formula(subject, spec, asked=True)
-    default = network_call(subject, None, None).spec
-    return _formula(subject, with_batch(symbols_of.freed(default), size), asked=False)
-
-
-def symbolic_analysis(
-    subject: Subject, spec: InputSpec, backward: bool, train: bool, train_only: str | None
-) -> Analysis:
-    """A network's layers with symbols in their shapes, counted at the usual sizes.
-
-    Raises:
-        ArchscopeError: symbols that clash, or that the network cannot take.
-    """
-    from archscope.study.analyse import analyse
-
-    found = _formula(subject, spec, asked=True, train=train)
-    counted = analyse(
-        subject.module,
-        input=at(spec, found.usual),
-        backward=backward,
-        train=train,
-        train_only=train_only,
+def formula_report(found: Formula) -> Report:
+    """The report of `archscope formula`: totals first, then every layer that computes."""
+    title = f"{network_title(found.model, found.keywords)} on {found.input}"
+    totals = Table(title, _TOTAL_COLUMNS, _total_rows(found), _notes(found))
+    open_layers = frozenset(found.coverage.unknown_layers)
+    layers = tuple(_layer_row(form, open_layers) for form in found.layers if form.layer.computes)
+    return Report(
+        f"{found.model} in closed form",
+        (totals, Table("Layers", _LAYER_COLUMNS, layers)),
+        data=Table(title, _LAYER_COLUMNS, layers),
     )
-    forms = {(form.layer.name, form.layer.call): form.layer for form in found.layers}
-    note = (
-        f"Counts are those at {sizes_text(found.usual)}; archscope formula writes them in symbols."
-    )
-    return replace(
-        counted,
-        model=subject.name,
-        input=found.input,
-        calls=tuple(
-            replace(
-                layer,
-                input_shapes=forms[layer.name, layer.call].input_shapes,
-                output_shapes=forms[layer.name, layer.call].output_shapes,
-            )
-            for layer in counted.calls
+
+
+_TOTAL_COLUMNS = (Column("quantity", "Quantity", "name"), Column("formula", "Closed form", "text"))
+_LAYER_COLUMNS = (
+    Column("name", "Layer", "name"),
+    Column("kind", "Kind", "text", 3),
+    Column("output_shape", "Output", "text", 1),
+    Column("params", "Params", "exact", 0),
+    Column("macs", "MACs", "text", 0),
+    Column("activation_bytes", "Activation bytes", "text", 4),
+)
+
+
+def _total_rows(found: Formula) -> tuple[Row, ...]:
+    multiples = ", ".join(f"{s} = {k}{part}" for s, (k, part) in found.multiples.items())
+    rows = [Row(("Parameters", f"{found.params:,}"))]
+    whole = (("MACs", found.macs), ("Activation bytes", found.activation_bytes))
+    for name, form in whole:
+        bounded = name == "MACs" and not found.coverage.complete
+        bound = frozenset({"formula"} if bounded else ())
+        rows.append(Row((name, "no closed form" if form is None else str(form)), lower_bound=bound))
+        if form is not None and multiples:
+            reduced = str(found.reduced(form))
+            rows.append(Row((f"{name}, {multiples}", reduced), lower_bound=bound))
+    return tuple(rows)
+
+
+def _layer_row(form: LayerForm, open_layers: frozenset[str]) -> Row:
+    layer = form.layer
+    activations = None if form.activation_bytes is None else str(form.activation_bytes)
+    return Row(
+        (
+            call_title(layer.name, layer.kind, layer.call),
+            layer.kind,
+            shape_text(layer.output_shape),
+            layer.params,
+            str(form.macs),
+            activations,
         ),
-        keywords=subject.keywords,
-        versions=subject.versions,
-        notes=(note, *subject.notes),
+        lower_bound=frozenset({"macs"} if layer.name in open_layers else ()),
     )
 
 
-def _formula(subject: Subject, spec: InputSpec, asked: bool, train: bool = False) -> Formula:
-    from archscope.analysis import borrow
-
-    symbols_of.check_symbols(spec)
-    if not spec.symbols:
-        raise ArchscopeError(
-            f"--input {spec}", "leaves nothing free", "give a symbol: 3xHxW or --batch N"
+def _notes(found: Formula) -> tuple[str, ...]:
+    strides = [f"{k} along {s}" for s, k in found.strides.items()]
+    notes = [*found.notes, *growth(found)]
+    if not found.coverage.complete:
+        notes.insert(0, wording.lower_bound_note(wording.missing_formulas(found.coverage)))
+    if strides:
+        notes.append(
+            f"Stride of the network: {', '.join(strides)}; at its multiples the floors go."
         )
-    with borrow.borrowed(subject.module, borrow.weightless) as network:
-        return _searched(Trial(subject, network, spec, train), asked)
+    notes.append(_holds(found))
+    notes += [
+        f"{item.symbol} is fixed: {item.place} admits {item.sizes} ({item.reason})."
+        for item in found.fixed
+    ]
+    checks = "; ".join(map(_check, found.verified))
+    notes.append(f"Equal to plain counts at sizes that no form was made from: {checks}.")
+    return (*notes, CONVENTION)
 
 
-class OtherPathError(Exception):
-    """The network runs other layers or products at some sizes than at the usual ones."""
-
-    def __init__(self, values: Mapping[str, int]) -> None:
-        super().__init__(sizes_text(values))
-        self.values = values
+def _check(check: Verified) -> str:
+    created = check.activation_bytes
+    activations = "" if created is None else f", {created:,} activation bytes"
+    return f"{sizes_text(check.values)}: {check.macs:,} MACs{activations}"
 
 
-def sizes_text(values: Mapping[str, int]) -> str:
-    """`N = 2, H = 224`."""
-    return ", ".join(f"{name} = {value}" for name, value in values.items())
-
-
-def _searched(trial: Trial, asked: bool) -> Formula:
-    subject = trial.subject
-    trial, values, domains, fixed = _free_symbols(trial, asked)
-    if not domains:
-        raise ArchscopeError(
-            subject.name,
-            "fixes its whole input: " + "; ".join(f"{f.symbol} = {f.sizes}" for f in fixed),
-            "count it with archscope summary",
-        )
-    search = _Search(trial, domains, values)
-    try:
-        forms, verified = search.forms()
-    except OtherPathError as error:
-        if not trial.gathered:
-            return _searched(replace(trial, gathered=True, seen={}), asked)
-        raise ArchscopeError(
-            f"--input {trial.spec}",
-            f"{subject.name} has no one formula: it runs other layers or products at "
-            f"{sizes_text(error.values)} than at {sizes_text(search.base)}, as where it loops over "
-            "a side or branches on its size",
-            "give numbers",
-        ) from error
-    except TrialError as error:
-        raise ArchscopeError(
-            f"--input {trial.spec}",
-            f"{subject.name} takes some sizes only: {error.place} raises {error.reason}",
-            "give numbers",
-        ) from error
-    macs, activations = _macs(forms), _activation_bytes(forms)
-    limits = symbols_of.limits(
-        trial, domains, search.base, lambda seen, values: seen.macs == macs.value(values)
+def _holds(found: Formula) -> str:
+    """Where the forms hold, told apart where a copy at one size is a view at another."""
+    whole, own = _domain(found, found.limits), found.activation_limits
+    activations = _domain(found, own) if own else whole
+    if activations == whole:
+        return f"Holds for {whole}."
+    return (
+        f"MACs hold for {whole}, activation bytes for {activations}: at smaller sizes "
+        "PyTorch copies other tensors or fuses other operators."
     )
-    activation_limits: Limits = {}
-    if activations is not None:
-        activation_limits = symbols_of.limits(
-            trial,
-            domains,
-            search.base,
-            lambda seen, values: seen.activation_bytes == activations.value(values),
-        )
-    return Formula(subject.name, trial.spec, forms, domains, fixed, limits, activation_limits,
-                   verified, subject.keywords, subject.notes, search.coverage)  # fmt: skip
 
 
-def _macs(forms: Sequence[LayerForm]) -> Polynomial:
-    return total(form.macs for form in forms)
+def _domain(found: Formula, limits: Limits) -> str:
+    parts = []
+    for domain in found.domains:
+        low, high = limits[domain.symbol]
+        text = f"{domain.symbol} ≥ {low}"
+        if high is not None:
+            text = f"{low} ≤ {domain.symbol} ≤ {high}"
+        if domain.unit > 1:
+            text += f" in multiples of {domain.unit}"
+        parts.append(text)
+    return ", ".join(parts)
 
 
-def _activation_bytes(forms: Sequence[LayerForm]) -> Polynomial | None:
-    parts = [form.activation_bytes for form in forms]
-    found = [part for part in parts if part is not None]
-    return total(found) if len(found) == len(parts) else None
+# The growth law
 
 
-def _free_symbols(
-    trial: Trial, asked: bool
-) -> tuple[Trial, dict[str, int], tuple[Domain, ...], tuple[Fixed, ...]]:
-    """The symbols that may vary; those that may not become numbers, or an error when asked for."""
-    values = symbols_of.usual_values(trial)
-    found = [symbols_of.domain(trial, symbol, values) for symbol in trial.spec.symbols]
-    fixed = tuple(item for item in found if isinstance(item, Fixed))
-    if fixed and asked:
-        raise symbols_of.refusal(trial, fixed, values)
-    tied = symbols_of.tied_sides(trial.spec)
-    if tied is not None and {"H", "W"} <= {item.symbol for item in fixed}:
-        square = trial.of(tied)
-        free = symbols_of.domain(square, "S", {**values, "S": values["H"]})
-        if isinstance(free, Domain):
-            return _free_symbols(square, asked=False)
-    numbers = {item.symbol: values[item.symbol] for item in fixed}
-    rest = trial.of(at(trial.spec, numbers))
-    return rest, values, tuple(item for item in found if isinstance(item, Domain)), fixed
+def growth(found: Formula) -> list[str]:
+    """Sentences: how the MACs grow with the batch and with the sides."""
+    return [*_batch_law(found), *_side_law(found)]
 
 
-class _Search:
-    """Fits the observations of a trial over the domains of its symbols."""
-
-    def __init__(self, trial: Trial, domains: Sequence[Domain], values: Mapping[str, int]) -> None:
-        self.trial = trial
-        self.domains = domains
-        self.base = {d.symbol: values[d.symbol] for d in domains}
-        self.layers, self.coverage = trial.count(self.base)
-        self.structure = trial.observe(self.base).structure
-
-    def forms(self) -> tuple[tuple[LayerForm, ...], tuple[Verified, ...]]:
-        """Every layer's closed forms, and the fresh counts that agreed."""
-        batch = self.trial.spec.batch
-        ranges = [
-            fitting.Range(
-                d.symbol, d.base // d.unit, d.far // d.unit, 1 if d.symbol == batch else 2
-            )
-            for d in self.domains
-        ]
-        needed = factors(self.layers)
-        try:
-            found = fitting.fit(self._numbers, ranges, lambda index: not needed[index])
-        except fitting.NoClosedFormError as error:
-            raise ArchscopeError(
-                self.trial.subject.name,
-                f"{self._layer_of(error.index)} follows no closed form in {', '.join(self.base)}",
-                "give numbers for some symbols",
-            ) from error
-        units = {d.symbol: d.unit for d in self.domains}
-        images = {form: form.in_units(units) for form in set(found.forms) if form is not None}
-        forms = (None if form is None else images[form] for form in found.forms)
-        layers = _layer_forms(self.layers, forms)
-        return layers, self._verified(layers, found.verified)
-
-    def _values(self, point: fitting.Point) -> dict[str, int]:
-        return {d.symbol: d.unit * n for d, n in zip(self.domains, point, strict=True)}
-
-    def _numbers(self, point: fitting.Point) -> Sequence[int]:
-        """The values at a point.
-
-        Raises:
-            OtherPathError: it runs other layers or products there.
-            TrialError: the network fails there.
-        """
-        values = self._values(point)
-        observed = self.trial.observe(values)
-        if observed.structure != self.structure:
-            raise OtherPathError(values)
-        return observed.numbers
-
-    def _layer_of(self, index: int) -> str:
-        for layer in self.layers:
-            index -= len(numbers((layer,)))
-            if index < 0:
-                break
-        return f"{layer.name} ({layer.kind})" if layer.name else layer.kind
-
-    def _verified(
-        self, layers: Sequence[LayerForm], points: Sequence[fitting.Point]
-    ) -> tuple[Verified, ...]:
-        """Hold the totals against plain counts at points that no form was made from."""
-        macs, activations = _macs(layers), _activation_bytes(layers)
-        checks = []
-        for point in points:
-            values = self._values(point)
-            counted = self.trial.observe(values)
-            if macs.value(values) != counted.macs:
-                raise AssertionError(f"{macs} is not {counted.macs} at {values}")
-            created = None if activations is None else counted.activation_bytes
-            if activations is not None and activations.value(values) != created:
-                raise AssertionError(f"{activations} is not {created} at {values}")
-            checks.append(Verified(values, counted.macs, created))
-        return tuple(checks)
+def _batch_law(found: Formula) -> list[str]:
+    batch = found.input.batch
+    if not isinstance(batch, str):
+        return []
+    free = Polynomial(
+        {m: c for m, c in found.macs.terms.items() if all(a.symbol != batch for a in m)}
+    )
+    degree = _POWERS.get(found.macs.degree([batch]), "constant")
+    text = f"MACs are {degree} in the batch {batch}"
+    if free.terms and degree != "constant":
+        text += f", but for {free} MACs a call that no sample adds to"
+    return [f"{text}."]
 
 
-def _layer_forms(layers: Sequence[Layer], forms: Any) -> tuple[LayerForm, ...]:
-    """Read the forms back in the order of `trial.numbers`."""
+def _side_law(found: Formula) -> list[str]:
+    """Degree in pixels or positions; the part that grows faster; what doubling costs."""
+    if not found.sides:
+        return []
+    sides = tuple(s for s in found.sides if s in found.macs.symbols)
+    if not sides:
+        return [f"MACs do not depend on {' and '.join(found.sides)}."]
+    axes = _axes(found, sides)
+    positions = " and ".join(sides)
+    area = {2: "pixels", 3: "voxels"}.get(len(axes))
+    named = f"{area} ({'·'.join(axes)})" if area else positions
+    degree = -(-found.macs.degree(sides) // len(axes))
+    usual = found.usual
+    whole = found.macs.value(usual)
+    ratio = found.macs.value({**usual, **{s: 2 * usual[s] for s in sides}}) / whole
+    sentences = [
+        f"MACs are {_POWERS.get(degree, f'of degree {degree}')} in {named}; doubling {positions} "
+        f"costs {ratio:.1f}× at {sizes_text(usual)}."
+    ]
+    if degree > 1:
+        sentences.append(_fast_part(found, len(axes), named, whole))
+    return sentences
 
-    def shapes(given: Sequence[Shape]) -> tuple[Shape, ...]:
-        return tuple(tuple(_side(next(forms)) for _ in shape) for shape in given)
 
-    found = []
-    for layer in layers:
-        inputs, outputs = shapes(layer.input_shapes), shapes(layer.output_shapes)
-        products = [
-            product(next(forms) for _ in item.factors) for item in layer.forward.cost.products
-        ]
-        symbolic = replace(layer, input_shapes=inputs, output_shapes=outputs)
-        found.append(LayerForm(symbolic, total(products), next(forms)))
-    return tuple(found)
+def _axes(found: Formula, sides: tuple[str, ...]) -> list[str]:
+    """These sides of the input that has most of them, S·S where one symbol stands for two."""
+    return max(([s for s in t.shape if s in sides] for t in found.input.tensors), key=len)
 
 
-def _side(form: Polynomial | None) -> Dim:
-    if form is None:
-        return UNKNOWN_SIDE
-    return form.value({}) if form.is_constant else str(form).replace(" ", "")
+def _fast_part(found: Formula, linear: int, named: str, whole: int) -> str:
+    """The terms that grow faster than positions, as attention's do, and who brings them."""
+    fast = found.macs.above(linear, found.sides)
+    brought = [form.layer for form in found.layers if form.macs.above(linear, found.sides).terms]
+    share = percent(fast.value(found.usual) / whole)
+    rest = f" and {len(brought) - 1} more" if len(brought) > 1 else ""
+    return (
+        f"The term that grows faster than {named} is {fast}, {share} of the MACs there: "
+        f"products of all positions with all, in {brought[0].name or brought[0].kind} "
+        f"({brought[0].kind}){rest}."
+    )

@@ -1,24 +1,21 @@
-"""What every layer sees of the input: a table, a figure over the image, a column of the summary."""
+"""Receptive fields → a table, a figure over the image, a column of the summary."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from archscope.errors import ArchscopeError
-from archscope.records import Analysis, InputSpec, Layer
-from archscope.study.titles import call_title, network_title
+from archscope.records import Analysis, Layer
 from archscope.table import Axis, Chart, Column, Report, Row, Series, Table
+from archscope.wording import call_title, network_title
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from archscope.analysis.borrow import StandIn
-    from archscope.analysis.graph import Field, LayerField, ReceptiveFields
-    from archscope.study.call import Arguments
+    from archscope.analysis.receptive.fields import Field, LayerField
+from archscope.ask.receptive_field import NetworkFields, receptive_fields
 
 AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 """What the axes of an image are called, by how many there are."""
@@ -35,55 +32,6 @@ CONVENTION = (
 )
 
 
-@dataclass(frozen=True)
-class NetworkFields:
-    """The receptive fields of one network on one input."""
-
-    model: str
-    input: InputSpec
-    found: ReceptiveFields
-    keywords: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def receptive_fields(
-    model: Any, *, input: Any = None, keywords: Mapping[str, Any] | None = None
-) -> NetworkFields:
-    """Find what every layer of a network in evaluation mode sees of its input.
-
-    Args:
-        model: as for `analyse`: a name, an `nn.Module`, or what makes one.
-        input: a specification, or tensors; the network's default when `None`.
-        keywords: passed to the constructor.
-
-    Raises:
-        ArchscopeError: the model cannot be found, built, or run on this input, or its input has
-            no height or width.
-    """
-    from archscope.analysis import borrow, graph
-    from archscope.study.analyse import executed
-    from archscope.study.call import network_call
-    from archscope.study.subject import find
-
-    subject = find(model, keywords or {})
-    call = network_call(subject, input, None)
-
-    def run(module: nn.Module, arguments: Arguments, stand_in: StandIn) -> ReceptiveFields:
-        args, kwargs = arguments
-        with borrow.borrowed(module, stand_in) as network:
-            network.eval()
-            on_meta = stand_in is borrow.weightless
-            try:
-                return graph.receptive_fields(network, args, kwargs, on_meta=on_meta)
-            except graph.NoImageError as error:
-                raise ArchscopeError(
-                    f"--input {call.spec}", str(error), "receptive fields need an image"
-                ) from error
-
-    found, _, notes = executed(subject, call, run)
-    return NetworkFields(subject.name, call.spec, found, subject.keywords, (*subject.notes, *notes))
-
-
 def add_fields(
     analysis: Analysis, model: Any, *, input: Any = None, keywords: Mapping[str, Any] | None = None
 ) -> Analysis:
@@ -92,7 +40,7 @@ def add_fields(
     Raises:
         ArchscopeError: as `receptive_fields`, or the count is a record saved without them.
     """
-    from archscope.study.recall import saved
+    from archscope.saved.record import saved
 
     record = saved(model)
     if record is None:

@@ -6,25 +6,25 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
+from archscope import wording
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Layer, Shape, Totals, totals
-from archscope.study import lower_bound
-from archscope.study.titles import call_title, network_title
-from archscope.study.tree import OWN_WORK, Group, grouped
+from archscope.study.tree import Group, grouped
 from archscope.table import Cell, Column, Report, Row, RowKind, Table
-from archscope.units import plural
+from archscope.wording import (
+    CONVENTION,
+    OWN_WORK,
+    call_title,
+    coverage_note,
+    network_title,
+    shape_text,
+)
 
 COMFORTABLE_ROWS = 60
 """Without `--depth`, the tree goes as deep as it can in this many rows."""
 
 CHECKED_BY_HAND = 10_000_000
 """Below this many MACs a network is one whose every number somebody checks: all digits show."""
-
-CONVENTION = (
-    "MACs: multiply-accumulates of convolutions, linear layers, matrix products and attention "
-    "(FLOPs in CNN papers); flops = 2 × MACs. "
-    "Bias, normalisation, activation, pooling and adds are elementwise, one operation an element."
-)
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,6 @@ class _Reading:
 
     column: Column
     read: Callable[[Layer, Totals, Totals], Cell]
-
-
-def shape_text(shape: Shape | None) -> str | None:
-    """Write a shape as 1×64×56×56; `None` stays unknown, a scalar is `scalar`."""
-    if shape is None:
-        return None
-    return "×".join(map(str, shape)) or "scalar"
 
 
 def _shapes_text(shapes: Sequence[Shape]) -> str | None:
@@ -212,7 +205,7 @@ def _rows(
     kind: RowKind = "group" if opened else "row"
     own = group.total
     cells = [reading.read(group.layer, own, whole) for reading in readings]
-    bound = lower_bound.BOUNDED if group.unknown else frozenset()
+    bound = wording.LOWER_BOUNDS if group.unknown else frozenset()
     if group.label == OWN_WORK:
         hidden = {"kind", "input_shape", "output_shape", "receptive_field"}
         cells = [
@@ -228,7 +221,7 @@ def _rows(
 def _total_row(analysis: Analysis, readings: Sequence[_Reading]) -> Row:
     whole = analysis.total
     blank = Layer("", "")
-    bound = frozenset() if analysis.coverage.complete else lower_bound.BOUNDED
+    bound = frozenset() if analysis.coverage.complete else wording.LOWER_BOUNDS
     cells = [reading.read(blank, whole, whole) for reading in readings]
     cells = [
         None if reading.column.key in ("kind", "bar") else cell
@@ -302,16 +295,3 @@ def _title(analysis: Analysis) -> str:
 
 def _notes(analysis: Analysis) -> tuple[str, ...]:
     return (*analysis.notes, CONVENTION, coverage_note(analysis))
-
-
-def coverage_note(analysis: Analysis) -> str:
-    """One sentence on what the count knows and what it does not."""
-    coverage = analysis.coverage
-    known = sum(sum(group.values()) for group in (coverage.counted, coverage.elementwise))
-    free = sum(coverage.free.values())
-    device = "meta, without weights" if analysis.executed_on == "meta" else "the CPU"
-    operators = plural(known, "operator")
-    sentence = f"Coverage: {operators} counted and {free:,} free, run on {device}"
-    if coverage.complete:
-        return f"{sentence}; none is unknown."
-    return f"{sentence}; {lower_bound.note(lower_bound.gap(coverage))}"

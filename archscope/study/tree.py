@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from archscope.records import Analysis, Layer, Totals, totals
-from archscope.study.titles import call_title
-
-OWN_WORK = "[own ops]"
-"""Row of a container's own operators, such as a residual add, beside its children."""
-
-
-def layer_labels(names: Iterable[str]) -> dict[str, str]:
-    """What a row of each module is called where rows of modules inside it stand beside it."""
-    paths = [name.split(".") for name in names]
-    above = {".".join(path[:end]) for path in paths for end in range(1, len(path))} | {""}
-    joined = (".".join(path) for path in paths)
-    return {name: f"{name} {OWN_WORK}".strip() if name in above else name for name in joined}
+from archscope.wording import OWN_WORK, call_title
 
 
 @dataclass(frozen=True)

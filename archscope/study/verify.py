@@ -1,282 +1,150 @@
-"""archscope's count beside those of other tools and of publications, with why they part."""
+"""Verifications → tables: totals, layers where tools part from them, and all networks at once."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
-from importlib import util
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from archscope.errors import ArchscopeError
-from archscope.records import Analysis, Dim, Layer
-from archscope.study import lower_bound
-from archscope.study.habits import HABITS
-from archscope.study.journal import Journal, versions
-from archscope.study.peer_tools import Counted
-from archscope.study.peers import PEERS, Peer, PeerCount
-from archscope.study.reasons import Habit, Operator, Part, explained
-from archscope.study.verification import UNKNOWN, Figure, Parting, Verification, read
-from archscope.units import parse_count
+from archscope import wording
+from archscope.ask.verify.figures import TITLES, UNKNOWN, Figure, Parting, Verification
+from archscope.table import Column, Report, Row, Table
 
-if TYPE_CHECKING:
-    from archscope.study.call import NetworkCall
-    from archscope.study.subject import Subject
+TOTALS = (
+    Column("quantity", "Quantity", "text"),
+    Column("source", "Source", "name"),
+    Column("theirs", "Stated", "exact"),
+    Column("ours", "archscope", "exact"),
+    Column("difference", "Difference", "exact", 1),
+    Column("verdict", "Verdict", "text"),
+)
+
+LAYERS = (
+    Column("source", "Source", "name"),
+    Column("layers", "Layers", "text"),
+    Column("kind", "Kind", "text", 2),
+    Column("count", "Number", "exact", 3),
+    Column("difference", "Difference", "exact"),
+    Column("reason", "It …", "text"),
+)
+
+DATA = (
+    Column("model", "Model", "name"),
+    Column("quantity", "Quantity", "text"),
+    Column("source", "Source", "name"),
+    Column("layer", "Layer", "name"),
+    Column("kind", "Kind", "text"),
+    Column("theirs", "Stated", "exact"),
+    Column("ours", "archscope", "exact"),
+    Column("verdict", "Verdict", "text"),
+)
 
 
-def verify(
-    model: Any,
-    *,
-    input: Any = None,
-    batch: Dim | None = None,
-    keywords: Mapping[str, Any] | None = None,
-    peers: Sequence[Peer] = PEERS,
-) -> Verification:
-    """Count a network with every tool that is installed, and compare with what is published.
+def verify_report(found: Sequence[Verification]) -> Report:
+    """The report of `archscope verify`: totals, and the layers where tools part from them."""
+    tables = [table for verification in found for table in _tables(verification)]
+    title = " · ".join(verification.model for verification in found)
+    return Report(title, tuple(tables), data=_data(found))
 
-    The backward pass is compared where there is one.
 
-    Args:
-        model: a name, an `nn.Module`, or what makes one.
-        input: as for `analyse`.
-        batch: as for `analyse`.
-        keywords: passed to the constructor.
-        peers: the tools to ask.
-
-    Raises:
-        ArchscopeError: archscope itself cannot count the network.
-    """
-    from archscope.study.analyse import analyse_both_passes
-    from archscope.study.call import network_call
-    from archscope.study.recall import saved
-    from archscope.study.subject import find
-
-    if saved(model) is not None:
-        raise ArchscopeError(
-            str(model), "is a record, which other tools cannot count", "name the network itself"
+def _tables(verification: Verification) -> Iterator[Table]:
+    title = f"{verification.model} on {verification.input}"
+    rows = tuple(
+        Row(
+            (
+                TITLES[figure.quantity],
+                figure.source,
+                figure.theirs,
+                figure.ours,
+                None if figure.theirs is None else figure.theirs - figure.ours,
+                figure.verdict,
+            ),
+            lower_bound=frozenset({"ours"} if figure.gap else ()),
         )
-    analysis = analyse_both_passes(model, input=input, batch=batch, keywords=keywords)
-    if not analysis.backward_traced:
-        peers = [peer for peer in peers if peer.quantity != "macs_training"]
-    subject = find(model, keywords or {})
-    call = network_call(subject, input, batch)
-    ran = _Operators(subject, call)
-    counts = _peer_counts(subject, call, analysis.executed_on == "meta", peers)
-    figures = [_figure(count, analysis, ran) for count in counts]
-    figures += _published(analysis, input is None and batch is None and not keywords)
-    gap = lower_bound.gap(analysis.coverage)
-    figures = [f if f.quantity == "params" else replace(f, gap=gap) for f in figures]
-    return Verification(analysis.model, str(analysis.input), tuple(figures), analysis.notes)
-
-
-def all_names() -> list[str]:
-    """Every network of torchvision, and of timm where it is installed.
-
-    Torchvision's quantizable networks have the layers of those without the prefix.
-    """
-    from archscope.resolve import sources, vision
-
-    names = [name for name in vision.names() if not name.startswith("quantized_")]
-    if util.find_spec("timm") is not None:
-        names += [f"timm:{name}" for name in sources.timm_names()]
-    return names
-
-
-def identity(names: Sequence[str]) -> dict[str, Any]:
-    """What decides the figures of these networks, for a journal."""
-    packages = {"archscope", "torchvision", "timm", *(peer.package for peer in PEERS)}
-    return {"verify": list(names), "versions": versions(packages)}
-
-
-def verify_each(
-    names: Sequence[str],
-    one: Callable[[str], Verification],
-    told: Callable[[str], None],
-    journal: Journal | None = None,
-) -> tuple[list[Verification], dict[str, str]]:
-    """Verify networks one after the other.
-
-    Args:
-        names: of the networks.
-        one: verifies a network, or raises an ArchscopeError that says why not.
-        told: is given one line a network when it is done.
-        journal: gets each network as it is done; those that it holds already are not run again.
-
-    Returns:
-        the verifications, and why the other networks cannot be counted, by name.
-    """
-    done = {} if journal is None else {entry["name"]: entry for entry in journal.entries}
-    for number, name in enumerate(names, 1):
-        if name not in done:
-            done[name] = _entry(name, one)
-            if journal is not None:
-                journal.add(done[name])
-        told(f"{number}/{len(names)} {name}: {_state(done[name])}")
-    entries = [done[name] for name in names]
-    found = [read(entry["found"]) for entry in entries if entry["found"]]
-    return found, {entry["name"]: entry["failure"] for entry in entries if not entry["found"]}
-
-
-def _entry(name: str, one: Callable[[str], Verification]) -> dict[str, Any]:
-    """One network as a line of a journal."""
-    try:
-        return {"name": name, "found": asdict(one(name)), "failure": ""}
-    except ArchscopeError as error:
-        return {"name": name, "found": None, "failure": error.problem}
-
-
-def _state(entry: Mapping[str, Any]) -> str:
-    if not entry["found"]:
-        return str(entry["failure"])
-    return "explained" if read(entry["found"]).passed else UNKNOWN
-
-
-@dataclass
-class _Operators:
-    """The operators of a network, which runs once more where a figure has to be explained."""
-
-    subject: Subject
-    call: NetworkCall
-
-    @cached_property
-    def by_module(self) -> Mapping[str, Sequence[Operator]]:
-        from archscope.study.operators import operators
-
-        return operators(self.subject, self.call)
-
-
-def _peer_counts(
-    subject: Subject, call: NetworkCall, on_meta: bool, peers: Sequence[Peer]
-) -> Iterator[PeerCount]:
-    import copy
-
-    from archscope.resolve import weightless_copy
-
-    real: Any = None
-    for peer in (peer for peer in peers if peer.installed):
-        if not peer.weights and on_meta:
-            yield peer(weightless_copy(subject.module).eval(), call.on_meta())
-        elif subject.rebuild is None:
-            yield PeerCount(peer, None, "needs a network with weights")
-        else:
-            if real is None:
-                real = subject.rebuild()
-                real = (copy.deepcopy(real) if real is subject.module else real).eval()
-            yield peer(real, call.with_values())
-
-
-def _figure(count: PeerCount, analysis: Analysis, ran: _Operators) -> Figure:
-    total, peer, counted = analysis.total, count.peer, count.counted
-    ours = total.macs + (total.macs_backward or 0) * (peer.quantity == "macs_training")
-    if counted is None:
-        return Figure(peer.quantity, peer.source, None, ours, failure=count.failure)
-    figure = Figure(peer.quantity, peer.source, counted.macs, ours)
-    if figure.agrees:
-        return figure
-    habits = HABITS.get((peer.tool, peer.quantity), ())
-    if counted.own is None:
-        reasons = explained(counted.macs - ours, Part(analysis.calls), habits)
-        return replace(figure, reasons=tuple(reason.sentence for reason in reasons or ()))
-    partings = tuple(_partings(counted, habits, analysis, ran))
-    told = sum(parting.theirs - parting.ours for parting in partings)
-    known = all(parting.reason for parting in partings) and told == counted.macs - ours
-    sentences = dict.fromkeys(reason for p in partings for reason in p.reason.split("; ") if known)
-    return replace(figure, reasons=tuple(sentences), partings=partings)
-
-
-def _partings(
-    counted: Counted, habits: Sequence[Habit], analysis: Analysis, ran: _Operators
-) -> Iterator[Parting]:
-    """The modules whose own figures differ; all calls of a module count as one."""
-    own = counted.own or {}
-    calls: dict[str, list[Layer]] = defaultdict(list)
-    for layer in analysis.calls:
-        calls[layer.name].append(layer)
-    for name in dict.fromkeys([*calls, *own]):
-        theirs = own.get(name, 0)
-        ours = sum(layer.macs for layer in calls[name])
-        if theirs != ours:
-            part = Part(calls[name], ran.by_module.get(name, ()), counted.told.get(name, {}))
-            reasons = explained(theirs - ours, part, habits)
-            text = "; ".join(reason.sentence for reason in reasons or ())
-            kind = calls[name][0].kind if calls[name] else ""
-            yield Parting(name, kind, theirs, ours, text)
-
-
-# Published figures
-
-
-def _published(analysis: Analysis, usual: bool) -> Iterator[Figure]:
-    """What torchvision's metadata or the zoo's papers state of the network as it comes."""
-    from archscope import zoo
-
-    if not usual:
-        return
-    if analysis.model in zoo.names():
-        for quantity, stated, where in zoo.card(analysis.model).published:
-            figure = _paper(analysis, quantity, stated, where)
-            if figure is not None:
-                yield figure
-    elif "torchvision" in dict(analysis.versions):
-        yield from _torchvision(analysis)
-
-
-def _paper(analysis: Analysis, quantity: str, stated: object, where: str) -> Figure | None:
-    """A paper's number, which may be cut as well as rounded at its last digit."""
-    if quantity not in ("macs", "params"):
-        return None
-    text = str(stated)
-    if isinstance(stated, int):
-        number, unit = stated, 0.0
-    else:
-        try:
-            number = parse_count(text, quantity)
-        except ArchscopeError:
-            return None
-        unit = _last_digit(text)
-    ours = getattr(analysis.total, quantity)
-    return Figure(quantity, f"paper, {where}", number, ours, unit)
-
-
-def _last_digit(text: str) -> float:
-    """What one in the last digit of `25.6M` or `3800000000.0` is worth."""
-    match = re.match(r"\s*([0-9.]+)(.*)", text)
-    assert match is not None  # parse_count has read it
-    digits, rest = match[1], match[2]
-    if not rest and float(digits) >= 1000:
-        whole = digits.split(".")[0]
-        return float(10 ** (len(whole) - max(2, len(whole.rstrip("0")))))
-    places = len(digits.partition(".")[2])
-    return 10.0**-places * parse_count(f"1{rest}", text)
-
-
-def _torchvision(analysis: Analysis) -> Iterator[Figure]:
-    from archscope.resolve import published
-
-    facts = published(analysis.model)
-    if facts["input"].sample_shapes != analysis.input.sample_shapes:
-        return
-    source = f"torchvision's metadata, {facts['entry']}"
-    params = int(facts["num_params"])
-    ours = analysis.total.params
-    yield Figure("params", source, params, ours, reasons=_why_params(analysis, params - ours))
-    if facts["gmacs"]:
-        stated = round(facts["gmacs"] * 1e9)
-        reasons = (
-            ("depends on proposals, hence on weights",) if analysis.executed_on == "cpu" else ()
-        )
-        yield Figure("macs", source, stated, analysis.total.macs, 0.5e6, reasons)
-
-
-def _why_params(analysis: Analysis, difference: int) -> tuple[str, ...]:
-    """Trained detection networks have a backbone whose BatchNorm is frozen, without parameters."""
-    frozen = sum(
-        layer.params
-        for layer in analysis.calls
-        if "BatchNorm" in layer.kind and layer.name.startswith("backbone.")
+        for figure in verification.figures
     )
-    if difference and difference == -frozen:
-        return ("trained weights imply a frozen BatchNorm in the backbone",)
-    return ()
+    gaps = dict.fromkeys(figure.gap for figure in verification.figures if figure.gap)
+    notes = (
+        "Tools that state FLOPs are halved; MACs are multiply-accumulates.",
+        *verification.notes,
+        *map(wording.lower_bound_note, gaps),
+    )
+    yield Table(title, TOTALS, rows, notes)
+    parted = tuple(row for figure in verification.figures for row in _layer_rows(figure))
+    if parted:
+        yield Table(f"Where they part in {verification.model}", LAYERS, parted)
+
+
+def _layer_rows(figure: Figure) -> Iterator[Row]:
+    """Layers of one kind that part for one reason share a row."""
+    groups: dict[tuple[str, str], list[Parting]] = defaultdict(list)
+    for parting in figure.partings:
+        groups[parting.kind, parting.reason].append(parting)
+    for (kind, reason), members in groups.items():
+        first, last = (member.name or "the network itself" for member in (members[0], members[-1]))
+        names = first if len(members) == 1 else f"{first} … {last}"
+        difference = sum(member.theirs - member.ours for member in members)
+        yield Row((figure.source, names, kind, len(members), difference, reason or UNKNOWN))
+
+
+def _data(found: Iterable[Verification]) -> Table:
+    rows: list[Row] = []
+    for verification in found:
+        for figure in verification.figures:
+            shared = (verification.model, figure.quantity, figure.source)
+            bound = frozenset({"ours"} if figure.gap else ())
+            cells = (*shared, None, None, figure.theirs, figure.ours, figure.verdict)
+            rows.append(Row(cells, lower_bound=bound))
+            rows += [
+                Row((*shared, p.name, p.kind, p.theirs, p.ours, p.reason or UNKNOWN))
+                for p in figure.partings
+            ]
+    return Table("Verification", DATA, tuple(rows))
+
+
+def overview_report(found: Sequence[Verification], failures: Mapping[str, str]) -> Report:
+    """The report of `archscope verify --all`: one row a network, one column a tool.
+
+    Args:
+        found: every network that archscope counts.
+        failures: why the others cannot be counted, by name.
+    """
+    sources = list(dict.fromkeys(_column(figure) for v in found for figure in v.figures))
+    columns = (
+        Column("model", "Model", "name"),
+        Column("macs", "MACs", "macs"),
+        *(Column(_key(source), source, "text") for source in sources),
+    )
+    rows = [_overview_row(verification, sources) for verification in found]
+    rows += [Row((name, None, *(why for _ in sources))) for name, why in failures.items()]
+    unknown = sum(not v.passed for v in found)
+    notes = (
+        f"{len(found)} networks counted, {len(failures)} not; "
+        f"{unknown} with a disagreement of no known reason.",
+        "A signed share is the difference from archscope's count, with its reason.",
+    )
+    return Report("Verification", (Table("Verification", columns, tuple(rows), notes),))
+
+
+def _column(figure: Figure) -> str:
+    return f"{TITLES[figure.quantity]}: {figure.tool}"
+
+
+def _key(title: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")
+
+
+def _overview_row(verification: Verification, sources: Sequence[str]) -> Row:
+    figures = {_column(figure): figure for figure in verification.figures}
+    macs = next((f.ours for f in verification.figures if f.quantity == "macs"), None)
+    cells = [_short(figures[source]) if source in figures else None for source in sources]
+    bound = any(f.gap for f in verification.figures)
+    return Row((verification.model, macs, *cells), lower_bound=frozenset({"macs"} if bound else ()))
+
+
+def _short(figure: Figure) -> str:
+    if figure.theirs is None or figure.agrees:
+        return figure.verdict
+    share = (figure.theirs - figure.ours) / figure.ours if figure.ours else math.inf
+    return f"{share:+.2%}: {figure.verdict}"

@@ -8,8 +8,8 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.checkpoint import checkpoint
 
 from archscope.analysis.memory import optimizer_bytes
-from archscope.study.memory import Setting, predict
-from archscope.study.subject import find
+from archscope.ask.memory import Setting, predict
+from archscope.ask.network.subject import find
 
 FLOAT = 4
 

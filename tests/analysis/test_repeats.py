@@ -13,9 +13,9 @@ from torchvision.ops import StochasticDepth
 
 import archscope
 from archscope.analysis import trace
-from archscope.study.analyse import count
-from archscope.study.call import network_call
-from archscope.study.subject import find
+from archscope.ask.network.call import network_call
+from archscope.ask.network.runs import count
+from archscope.ask.network.subject import find
 
 
 def block(channels: int = 8, **options: Any) -> nn.Sequential:

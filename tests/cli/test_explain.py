@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from archscope import archive
+from archscope.ask.count import analyse
 from archscope.cli import run
 from archscope.records import BatchSweep, Environment, Measurement, Profile
-from archscope.study.analyse import analyse
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 

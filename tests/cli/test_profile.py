@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from archscope import archive, cache
+from archscope.ask.profile import measured
 from archscope.cli import main, run
 from archscope.errors import ArchscopeError
 from archscope.measure import device as devices
@@ -17,8 +18,9 @@ from archscope.records import (
     BatchSweep,
     Profile,
 )
-from archscope.study import jobs, kept, measured
-from archscope.study.layer_times import layer_table
+from archscope.saved import answers
+from archscope.study.profile.layers import layer_table
+from reports import jobs
 
 SMALL = ("--input", "3x8x8", "--device", "cpu", "--threads", "1")
 QUICK = (*SMALL, "--max-seconds", "0.02")
@@ -53,7 +55,7 @@ def test_roofs_are_kept_shown_and_cleared_and_no_cache_measures_them_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setattr(kept._Process, "policy", "before torch")
+    monkeypatch.setattr(answers._Process, "policy", "before torch")
     rates = iter([1e11, 2e11, 3e11])
     monkeypatch.setattr(
         devices, "measure_peaks", lambda device: {"fp32": next(rates), "copy": 1e10}

@@ -33,7 +33,6 @@ QUICK = (*SMALL, "--max-seconds", "0.02")
             "nets.py:Frozen: returns nothing that depends on a trainable parameter",
         ),
         (("Net", "--input", "4x8x8"), "fails in forward"),
-        (("Net", "--all-reports"), "--all-reports: goes without MODEL"),
         (("Net", "-o", "run.xyz"), "unknown suffix"),
         (("Net", "--train", "--eval"), "--train --eval: exclude each other; leave out both"),
         (("Net", "--eval", "--train"), "--train --eval: exclude each other; leave out both"),
@@ -109,10 +108,6 @@ def test_a_saved_profile_takes_no_options_of_measuring(
         (("Net", "--max-batch"), ("--batch", "4")),
         (("Net", "--max-batch"), ("--precision", "1")),
         (("Net", "--max-batch"), ("--every-layer",)),
-        (("--all-reports",), ("-o", "run.json")),
-        (("--all-reports",), ("--dtype", "bf16")),
-        (("--all-reports",), ("--max-batch",)),
-        (("--all-reports",), ("--input", "3x8x8")),
     ],
 )
 def test_no_option_goes_unheard(

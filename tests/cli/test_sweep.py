@@ -9,11 +9,11 @@ import time
 import pytest
 
 from archscope import archive, cache
+from archscope.ask.count import analyse
+from archscope.ask.groups import times
 from archscope.cli import run
 from archscope.records import Environment, Measurement, Profile
 from archscope.records.measured import INTERRUPTED
-from archscope.study import group_times
-from archscope.study.analyse import analyse
 
 SWEEP = [sys.executable, "-m", "archscope", "sweep", "lenet"]
 
@@ -38,7 +38,7 @@ def test_a_fault_of_archscope_is_no_failed_point(tmp_path, monkeypatch, capsys):
     def broken(*args, **options):
         raise KeyError("a table")
 
-    monkeypatch.setattr("archscope.study.analyse.analyse", broken)
+    monkeypatch.setattr("archscope.ask.count.analyse", broken)
     journal = str(tmp_path / "journal.jsonl")
     assert run(["--debug", "sweep", "lenet", "batch=1,2", "--journal", journal]) == 2
     printed = capsys.readouterr()
@@ -47,7 +47,7 @@ def test_a_fault_of_archscope_is_no_failed_point(tmp_path, monkeypatch, capsys):
 
 
 def test_without_a_name_the_journal_lies_in_the_cache(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("archscope.study.journal.default_folder", lambda: tmp_path / "journals")
+    monkeypatch.setattr("archscope.saved.journal.default_folder", lambda: tmp_path / "journals")
     assert run(["sweep", "lenet", "batch=1,2"]) == 0
     (journal,) = (tmp_path / "journals").iterdir()
     before = journal.read_text()
@@ -60,7 +60,7 @@ def no_journals(request, tmp_path, monkeypatch):
     """No folder to keep journals in."""
     (tmp_path / "file").write_text("")
     place = None if request.param == "none" else tmp_path / "file" / "journals"
-    monkeypatch.setattr("archscope.study.journal.default_folder", lambda: place)
+    monkeypatch.setattr("archscope.saved.journal.default_folder", lambda: place)
 
 
 def test_where_no_journal_can_be_kept_a_sweep_runs_without(no_journals, capsys):
@@ -194,7 +194,7 @@ def test_sweep_groups_measures_now_at_a_batch_of_eight(capsys, monkeypatch):
                     analysis=member.analysis, notes=(INTERRUPTED,))
         ]  # fmt: skip
 
-    monkeypatch.setattr(group_times, "measured", at_once)
+    monkeypatch.setattr(times, "measured", at_once)
     command = ["sweep-groups", "1,2", "--equal", "none", "--time", "--device", "cpu"]
     assert run(command) == 130, "what Ctrl-C left is shown, and said to be a part"
     printed = " ".join(capsys.readouterr().out.split())

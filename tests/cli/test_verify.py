@@ -7,17 +7,18 @@ from pathlib import Path
 import pytest
 
 from archscope import cache
+from archscope.ask.verify import figures, verify
 from archscope.cli import run
-from archscope.study import peers, verification, verify
-from archscope.study.peer_tools import Counted
-from archscope.study.peers import Peer
+from archscope.peers import runs
+from archscope.peers.runs import Peer
+from archscope.peers.tools import Counted
 
 
 @pytest.fixture(autouse=True)
 def one_tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """PyTorch's own counter alone, whatever is installed, and nothing kept."""
     monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "kept"))
-    own = tuple(peer for peer in peers.PEERS if peer.package == "torch")
+    own = tuple(peer for peer in runs.PEERS if peer.package == "torch")
     monkeypatch.setattr(verify.verify, "__kwdefaults__", {**DEFAULTS, "peers": own})
 
 
@@ -36,7 +37,7 @@ def test_a_difference_of_no_known_reason_is_exit_code_one(
     wrong = Peer("fvcore", "torch", lambda network, arguments: Counted(416_521))
     monkeypatch.setattr(verify.verify, "__kwdefaults__", {**DEFAULTS, "peers": (wrong,)})
     assert run(["verify", "lenet"]) == 1
-    assert verification.UNKNOWN in capsys.readouterr().out
+    assert figures.UNKNOWN in capsys.readouterr().out
 
 
 def test_all_networks_in_one_table(
@@ -50,7 +51,7 @@ def test_all_networks_in_one_table(
     assert run(["verify", "--all", "--save", str(saved)]) == 0
     printed = capsys.readouterr()
     assert "resnet18" in printed.out and "2/2 alexnet: explained" in printed.err
-    found, failures = verification.loads(saved.read_text())
+    found, failures = figures.loads(saved.read_text())
     assert [v.model for v in found] == ["resnet18", "alexnet"] and failures == {}
 
 
@@ -60,7 +61,7 @@ def test_an_interrupted_run_resumes(
     monkeypatch.setattr(verify, "all_names", lambda: ["lenet", "alexnet_d2l"])
     whole = verify.verify
 
-    def interrupted(name: str) -> verification.Verification:
+    def interrupted(name: str) -> figures.Verification:
         if name == "alexnet_d2l":
             raise KeyboardInterrupt
         return whole(name)

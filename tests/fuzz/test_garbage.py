@@ -18,6 +18,7 @@ from torch import nn
 
 import archscope
 from archscope import archive
+from archscope.ask.signal import signal
 from archscope.cli import run
 from archscope.errors import ArchscopeError
 from archscope.records import (
@@ -28,7 +29,6 @@ from archscope.records import (
     Profile,
     TensorSpec,
 )
-from archscope.study.signal import signal
 from tests.fuzz.networks import many
 
 

@@ -17,12 +17,12 @@ from torch import nn
 import archscope
 from archscope import archive
 from archscope.api import Summary
+from archscope.ask.symbols.formula import formula
 from archscope.records import Layer
 from archscope.render.html import html_fragment
 from archscope.render.markdown import markdown
 from archscope.render.plain import csv_text
 from archscope.render.text import terminal
-from archscope.study.formula import formula
 from archscope.study.summary import COLUMNS, layers_table, summary_report
 from archscope.table import Table
 from tests.analysis.test_borrow import portrait, same, with_history

@@ -9,10 +9,11 @@ import pytest
 from torch import Tensor, nn
 
 from archscope import archive
+from archscope.ask.count import analyse
+from archscope.ask.diff import Change, changes, counted
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis
-from archscope.study.analyse import analyse
-from archscope.study.diff import Change, changes, counted, diff_report
+from archscope.study.diff import diff_report
 
 
 def stack(*layers: nn.Module) -> Analysis:

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from archscope.ask.count import analyse
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis
-from archscope.study.analyse import analyse
 from archscope.study.explain import explain_report
 from archscope.table import Derivation
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from archscope.ask.count import analyse
 from archscope.records import (
     Analysis,
     Environment,
@@ -15,7 +16,6 @@ from archscope.records import (
     Profile,
     TensorSpec,
 )
-from archscope.study.analyse import analyse
 from archscope.study.stages import (
     ELSEWHERE,
     HEAD,

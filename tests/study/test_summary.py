@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 import archscope
+from archscope.ask.count import analyse
 from archscope.records import Analysis
-from archscope.study.analyse import analyse
 from archscope.study.summary import COLUMNS, SORTABLE, layers_table, summary_report
-from archscope.study.tree import OWN_WORK
 from archscope.table import Row, Table
+from archscope.wording import OWN_WORK
 from tests.networks import SharedConvolution
 
 ADDITIVE = ("params", "macs", "macs_backward", "elementwise", "bytes_moved", "activation_bytes")

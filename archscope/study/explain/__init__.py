@@ -9,13 +9,12 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
+from archscope import wording
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Coverage, Layer
-from archscope.study import lower_bound
 from archscope.study.explain import dense, others, windows
-from archscope.study.summary import CONVENTION, shape_text
-from archscope.study.titles import call_title, network_title
 from archscope.table import Column, Derivation, Report, Row, Step, Table
+from archscope.wording import CONVENTION, call_title, network_title, shape_text
 
 RULES: dict[str, Callable[[Layer], list[Step]]] = {
     **{f"{lazy}Conv{t}{n}d": windows.convolution
@@ -122,7 +121,7 @@ def _derivation(layer: Layer, children: Sequence[Layer], coverage: Coverage) -> 
     else:
         steps = others.anything(layer)
     if layer.name in coverage.unknown_layers:
-        text = f"{', '.join(coverage.unknown)} {lower_bound.UNCOUNTED}"
+        text = f"{', '.join(coverage.unknown)} {wording.UNCOUNTED}"
         steps = [step for step in steps if step.label != "Work"]
         steps.append(Step("Lower bound", text, "prose"))
     return Derivation(_title(layer), tuple(steps)) if steps else None
@@ -150,7 +149,7 @@ def _totals(analysis: Analysis) -> Derivation:
         steps.append(Step("Backward MACs", f"{least}{whole.macs_backward:,}{ratio}", "prose"))
     steps.append(Step("Elementwise", f"{least}{whole.elementwise:,}"))
     if least:
-        text = lower_bound.note(lower_bound.gap(analysis.coverage))
+        text = wording.lower_bound_note(wording.missing_formulas(analysis.coverage))
         steps.append(Step("Lower bound", text, "prose"))
     steps.append(Step("Convention", CONVENTION, "prose"))
     return Derivation(f"Totals of {analysis.model} on {analysis.input}", tuple(steps))

@@ -1,0 +1,1 @@
+"""Closed forms from counts at several sizes."""

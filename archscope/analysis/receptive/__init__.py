@@ -1,0 +1,1 @@
+"""What every layer sees of the input image."""

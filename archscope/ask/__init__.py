@@ -1,0 +1,1 @@
+"""What is asked: whatever the user names becomes a record, counted, predicted or measured."""

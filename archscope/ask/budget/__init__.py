@@ -1,0 +1,1 @@
+"""Limits from a TOML file, and what networks take of them."""

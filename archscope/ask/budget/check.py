@@ -1,0 +1,300 @@
+"""Networks held to a budget: limits on cost, memory and time, absolute or against a baseline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+from archscope import wording
+from archscope.ask.budget.limits import Budget, Limits, Quantity
+from archscope.ask.count import analyse
+from archscope.ask.diff import changes
+from archscope.errors import ArchscopeError
+from archscope.records import Analysis, Dim, Layer, Measurement, Profile
+from archscope.saved.record import Saved, saved
+from archscope.units import binary_bytes, seconds
+
+MOST_LAYERS = 3
+"""How many of the layers behind a figure are named."""
+
+LATENCY = "inference"
+"""The phase of a Profile that a limit on latency is for."""
+
+Verdict = Literal["ok", "OVER", "UNDECIDED"]
+
+READ: Mapping[str, Callable[[Layer], int]] = {
+    "params": lambda layer: layer.params,
+    "macs": lambda layer: layer.macs,
+    "activations": lambda layer: layer.activation_bytes,
+}
+
+AT_LEAST = "≥ "
+
+TITLES: Mapping[str, tuple[str, Callable[[float, int], str]]] = {
+    "params": ("parameters", lambda value, digits: f"{value:,.{digits - DIGITS}f}"),
+    "macs": ("MACs", lambda value, digits: f"{value:,.{digits - DIGITS}f}"),
+    "activations": ("activations", binary_bytes),
+    "memory": ("training memory", binary_bytes),
+    "latency": ("inference latency", seconds),
+}
+"""How each quantity is called, and how it reads in a sentence."""
+
+DIGITS = 3
+"""Significant digits of a measured figure in a sentence, more where two would read the same."""
+
+
+def _apart(value: float, limit: float, quantity: Quantity) -> tuple[str, str]:
+    """A figure and its limit with as many digits as tell them apart."""
+    write = TITLES[quantity][1]
+    for digits in range(DIGITS, 16):
+        texts = write(value, digits), write(limit, digits)
+        if value == limit or texts[0] != texts[1]:
+            break
+    return texts
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One limit and what was found.
+
+    Args:
+        model: as the file names it.
+        quantity: `params`, `macs`, `activations`, `memory` or `latency`.
+        value: what the network takes.
+        limit: the most that it may take.
+        pattern: glob of the layers that the limit is for; empty for the whole network.
+        allowance: where the limit comes from, such as `baseline + 2 %`.
+        layers: the layers that grew most, or the largest where there is no baseline.
+        gap: operators without a formula, which make `value` a lower bound, and where they ran.
+        baseline_gap: the same of the baseline, where they make `limit` a lower bound.
+        measurement: what a measured value is the median of.
+        doubts: what was said against it when it was measured.
+    """
+
+    model: str
+    quantity: Quantity
+    value: float
+    limit: float
+    pattern: str = ""
+    allowance: str = ""
+    layers: tuple[str, ...] = ()
+    gap: str = ""
+    baseline_gap: str = ""
+    measurement: Measurement | None = None
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """`UNDECIDED` where a lower bound leaves room on either side of the limit."""
+        if self.value <= self.limit:
+            return "UNDECIDED" if self.gap else "ok"
+        return "UNDECIDED" if self.baseline_gap else "OVER"
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict == "ok"
+
+    @property
+    def name(self) -> str:
+        where = f"{self.model} {self.pattern}".strip()
+        return f"{where}: {TITLES[self.quantity][0]}"
+
+    @property
+    def sentence(self) -> str:
+        """`resnet50: MACs 4,089,184,256, limit 4,000,000,000`, and which layers are behind it."""
+        value, limit = _apart(self.value, self.limit, self.quantity)
+        text = (
+            f"{self.name} {AT_LEAST * bool(self.gap)}{value}, "
+            f"limit {AT_LEAST * bool(self.baseline_gap)}{limit}"
+        )
+        if self.allowance:
+            text += f" ({self.allowance})"
+        if self.verdict == "UNDECIDED":
+            return f"{text}; {self.doubt}"
+        return f"{text}; {', '.join(self.layers)}" if self.layers and not self.passed else text
+
+    @property
+    def doubt(self) -> str:
+        """Why a figure is a lower bound, and what helps."""
+        whose = "a lower bound" if self.gap else "the baseline's is a lower bound"
+        missing = self.gap or self.baseline_gap
+        return f"only {whose}, since {missing} has no formula: {wording.REMEDY}"
+
+
+def check(budgets: Sequence[Budget]) -> tuple[Outcome, ...]:
+    """Hold every network to its limits.
+
+    Raises:
+        ArchscopeError: a network cannot be counted, or a glob matches none of its layers.
+    """
+    return tuple(outcome for budget in budgets for outcome in _checked(budget))
+
+
+def _checked(budget: Budget) -> tuple[Outcome, ...]:
+    try:
+        return tuple(_outcomes(budget))
+    except ArchscopeError as error:
+        raise _in_toml(error, budget) from error
+
+
+def _outcomes(budget: Budget) -> Iterator[Outcome]:
+    keywords = dict(budget.keywords)
+    record = saved(budget.model)
+    analysis = analyse(
+        record or budget.model, input=budget.input, batch=budget.batch, keywords=keywords
+    )
+    baseline = _baseline(budget, analysis.input.batch)
+    if baseline is not None and baseline.input != analysis.input:
+        raise ArchscopeError(
+            str(budget.baseline),
+            f"was counted on {baseline.input}, and {budget.model} on {analysis.input}",
+            "save it again on the same input",
+        )
+    for limits in budget.limits:
+        yield from _counted(budget, limits, analysis, baseline)
+    most = budget.limits[0].most
+    if "memory" in most:
+        if record is not None:
+            raise ArchscopeError(
+                record.name, "is a record, which has no memory predicted", "name the network itself"
+            )
+        yield Outcome(budget.model, "memory", _peak_bytes(budget, keywords), most["memory"])
+    if "latency" in most:
+        profile = _measured(budget, keywords) if record is None else _recorded(record, budget.batch)
+        yield _latency(budget.model, profile, most["latency"])
+
+
+def _baseline(budget: Budget, batch: Dim) -> Analysis | None:
+    if budget.baseline is None:
+        return None
+    record = saved(budget.baseline)
+    if record is None:
+        raise ArchscopeError(
+            f"--baseline {budget.baseline}",
+            "is no saved record",
+            f"save one with archscope summary {budget.baseline} -o baseline.json",
+        )
+    return record.count(batch)
+
+
+def _in_toml(error: ArchscopeError, budget: Budget) -> ArchscopeError:
+    """The same mistake in the words of a budget, which has keys where others have options."""
+    argument, remedy = error.argument, error.remedy
+    if argument.startswith("--"):
+        argument = f"{budget.model}, {argument.removeprefix('--')}"
+    elif not error.example:
+        return error
+    if error.example:
+        key, value = error.example.removeprefix("--").split(" ")
+        remedy = f"write {key} = " + (value if value.isdecimal() else f'"{value}"')
+    return ArchscopeError(f"{budget.file}: {argument}", error.problem, remedy)
+
+
+def _counted(
+    budget: Budget, limits: Limits, analysis: Analysis, baseline: Analysis | None
+) -> Iterator[Outcome]:
+    chosen = _matching(analysis, limits.pattern)
+    if not chosen and not (baseline is not None and _matching(baseline, limits.pattern)):
+        raise ArchscopeError(
+            f'{budget.file}: match = "{limits.pattern}"',
+            f"matches no layer of {budget.model}",
+            f"see archscope summary {budget.model} --all",
+        )
+    for quantity, read in READ.items():
+        value = sum(map(read, chosen))
+        behind = _behind(analysis, baseline, limits.pattern, read)
+        gap = _gap(analysis, limits.pattern, quantity)
+        if quantity in limits.most:
+            limit = limits.most[quantity]  # type: ignore[index]
+            yield Outcome(
+                budget.model, quantity, value, limit, limits.pattern, "", behind, gap  # type: ignore[arg-type]
+            )  # fmt: skip
+        if quantity in limits.growth and baseline is not None:
+            share = limits.growth[quantity]  # type: ignore[index]
+            before = sum(map(read, _matching(baseline, limits.pattern)))
+            allowance = f"{_share(share)} over {before:,}"
+            most = math.floor(round(before * (1 + share), DIGITS))
+            yield Outcome(
+                budget.model, quantity, value, most, limits.pattern,  # type: ignore[arg-type]
+                allowance, behind, gap, _gap(baseline, limits.pattern, quantity),
+            )  # fmt: skip
+
+
+def _gap(analysis: Analysis, pattern: str, quantity: str) -> str:
+    """Operators without a formula in the layers of a pattern, where they matter to a quantity."""
+    where = analysis.coverage.unknown_layers
+    ran = not pattern or any(fnmatchcase(name, pattern) for name in where)
+    if quantity not in wording.LOWER_BOUNDS or not ran:
+        return ""
+    return wording.missing_formulas(analysis.coverage)
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:g} %"
+
+
+def _matching(analysis: Analysis, pattern: str) -> list[Layer]:
+    return [layer for layer in analysis.layers if not pattern or fnmatchcase(layer.name, pattern)]
+
+
+def _behind(
+    analysis: Analysis, baseline: Analysis | None, pattern: str, read: Callable[[Layer], int]
+) -> tuple[str, ...]:
+    """The layers that grew most, or the largest ones where nothing is known of before."""
+    if baseline is None:
+        sizes = [(read(layer), layer.name or layer.kind) for layer in _matching(analysis, pattern)]
+        sign = ""
+    else:
+        sizes = [
+            (change.difference(read), change.name)
+            for change in changes(baseline, analysis)
+            if change.new is not None and (not pattern or fnmatchcase(change.new.name, pattern))
+        ]
+        sign = "+"
+    largest = sorted((size for size in sizes if size[0] > 0), key=lambda size: -size[0])
+    return tuple(f"{name} {sign}{size:,}" for size, name in largest[:MOST_LAYERS])
+
+
+def _peak_bytes(budget: Budget, keywords: Mapping[str, Any]) -> int:
+    from archscope.ask.memory import predict
+
+    prediction = predict(budget.model, input=budget.input, batch=budget.batch, keywords=keywords)
+    return prediction.peak_bytes
+
+
+def _recorded(record: Saved, batch: int | None) -> Profile:
+    """The Profile of a file, with an inference in it.
+
+    Raises:
+        ArchscopeError: it holds none.
+    """
+    found = record.at(batch)
+    if not isinstance(found, Profile) or LATENCY not in found.phases:
+        raise ArchscopeError(
+            record.name, "holds no inference latency", "save one with archscope profile -o"
+        )
+    return found
+
+
+def _latency(model: str, profile: Profile, limit: float) -> Outcome:
+    from archscope.ask.profile.doubts import doubts
+
+    measurement = profile.phases[LATENCY]
+    return Outcome(
+        model, "latency", measurement.median, limit,
+        measurement=measurement, doubts=doubts(profile, [LATENCY]),
+    )  # fmt: skip
+
+
+def _measured(budget: Budget, keywords: Mapping[str, Any]) -> Profile:
+    from archscope.ask.profile.measured import profile
+    from archscope.measure import device
+    from archscope.measure.session import Plan
+    from archscope.measure.step import Settings
+
+    device.find(budget.device)
+    plan = Plan(Settings(device=budget.device), modes=("inference",), details=False)
+    return profile(budget.model, plan, input=budget.input, batch=budget.batch, keywords=keywords)

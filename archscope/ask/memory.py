@@ -1,0 +1,257 @@
+"""What training or inference will hold in memory, predicted without a device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from archscope.errors import ArchscopeError
+from archscope.records import Dim, MemoryPrediction
+from archscope.units import binary_bytes
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from archscope.analysis import borrow
+    from archscope.analysis.calls import Arguments
+    from archscope.analysis.memory import Step
+    from archscope.ask.network.call import NetworkCall
+    from archscope.ask.network.subject import Subject
+
+
+OPTIMIZERS = ("sgd", "momentum", "adam", "adamw")
+DTYPES = ("float32", "bfloat16", "float16")
+Mode = Literal["training", "inference"]
+
+LARGEST_BATCH = 2**24
+"""The search for a batch that fits stops here: the memory does not depend on the batch."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What decides the memory of a step besides network and input.
+
+    Args:
+        mode: `training` (forward, backward, update) or `inference`.
+        optimizer: one of `OPTIMIZERS`; not looked at for inference.
+        dtype: one of `DTYPES`: that of the weights, activations and gradients.
+        master_weights: keep float32 weights and optimiser state beside those of the network.
+        train_only: glob of the parameter or module names that stay trainable.
+    """
+
+    mode: Mode = "training"
+    optimizer: str = "sgd"
+    dtype: str = "float32"
+    master_weights: bool = False
+    train_only: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise ArchscopeError(
+                f"--optimizer {self.optimizer}", "is unknown", f"use one of {', '.join(OPTIMIZERS)}"
+            )
+        if self.dtype not in DTYPES:
+            raise ArchscopeError(
+                f"--dtype {self.dtype}", "is unknown", f"use one of {', '.join(DTYPES)}"
+            )
+        if self.master_weights and self.dtype == "float32":
+            raise ArchscopeError(
+                "--master-weights", "keeps what float32 weights are", "add --dtype bfloat16"
+            )
+
+
+TRAINING = Setting()
+"""A step of training with plain SGD in float32."""
+
+
+def predict(
+    model: Any,
+    setting: Setting = TRAINING,
+    *,
+    input: Any = None,
+    batch: Dim | None = None,
+    keywords: Mapping[str, Any] | None = None,
+) -> MemoryPrediction:
+    """Predict the memory of one step of training or inference.
+
+    Args:
+        model: as for `analyse`: a name, an `nn.Module`, or what makes one.
+        setting: of the step.
+        input: a specification, or tensors; the network's default when `None`.
+        batch: size of the batch dimension of a specification; 1 when `None`.
+        keywords: passed to the constructor.
+
+    Raises:
+        ArchscopeError: the model cannot be found, built, or run on this input.
+    """
+    from archscope.ask.network.subject import find
+    from archscope.saved import answers
+
+    arguments = {**asdict(setting), "input": input, "batch": batch, "keywords": keywords or {}}
+    return answers.record(
+        "memory",
+        model,
+        arguments,
+        lambda: _predicted(find(model, keywords or {}), input, batch, setting),
+    )
+
+
+def largest_batch(
+    model: Any,
+    budget_bytes: int,
+    setting: Setting = TRAINING,
+    *,
+    input: Any = None,
+    keywords: Mapping[str, Any] | None = None,
+) -> MemoryPrediction:
+    """Predict the step with the largest batch whose peak stays within a budget.
+
+    The peak is predicted for every batch that is tried, the answer and its successor included.
+
+    Args:
+        model: as for `predict`.
+        budget_bytes: what the tensors may take.
+        setting: of the step.
+        input: a specification, without tensors, since its batch is what varies.
+        keywords: passed to the constructor.
+
+    Raises:
+        ArchscopeError: not even the smallest batch fits, or the memory does not grow.
+    """
+    from archscope.ask.network.subject import find
+
+    subject = find(model, keywords or {})
+    seen: dict[int, MemoryPrediction] = {}
+
+    def peak(batch: int) -> int:
+        if batch not in seen:
+            seen[batch] = _predicted(subject, input, batch, setting)
+        return seen[batch].peak_bytes
+
+    first = _smallest(peak)
+    if peak(first) > budget_bytes:
+        raise ArchscopeError(
+            f"--fit {binary_bytes(budget_bytes)}",
+            f"batch {first} of {subject.name} needs {binary_bytes(peak(first))}",
+            "give more, or a smaller --input or --dtype",
+        )
+    return seen[_search(peak, first, budget_bytes)]
+
+
+def _smallest(peak: Callable[[int], int]) -> int:
+    """1, or 2 where one sample is too few: batch normalisation trains on no single value."""
+    try:
+        peak(1)
+    except ArchscopeError:
+        with suppress(ArchscopeError):
+            peak(2)
+            return 2
+        raise
+    return 1
+
+
+def _search(peak: Callable[[int], int], fits: int, budget: int) -> int:
+    """The largest batch within the budget, by straight lines through the last two points tried.
+
+    Memory is nearly affine in the batch, so few steps are needed; each halves the doubt at worst.
+    """
+    exceeds: int | None = None
+    slope = peak(fits + 1) - peak(fits)
+    while exceeds is None or exceeds - fits > 1:
+        guess = fits + max(1, (budget - peak(fits)) // max(1, slope))
+        if exceeds is not None:
+            guess = min(guess, exceeds - 1)
+        if guess > LARGEST_BATCH:
+            raise ArchscopeError("--fit", "the memory does not grow with the batch", "leave it out")
+        if peak(guess) <= budget:
+            slope = max(1, (peak(guess) - peak(fits)) // (guess - fits))
+            fits = guess
+            if exceeds is None and peak(fits + 1) > budget:
+                return fits
+        else:
+            exceeds = guess
+            slope = max(1, (peak(guess) - peak(fits)) // (guess - fits) + 1)
+    return fits
+
+
+def _predicted(
+    subject: Subject, input: Any, batch: Dim | None, setting: Setting
+) -> MemoryPrediction:
+    from archscope.ask.network.call import network_call
+
+    call = network_call(subject, input, batch)
+    step, notes = _followed(subject, call, setting)
+    training = setting.mode == "training"
+    return MemoryPrediction(
+        model=subject.name,
+        input=call.spec,
+        mode=setting.mode,
+        dtype=setting.dtype,
+        timeline=step.timeline,
+        saved=step.saved,
+        optimizer=setting.optimizer if training else "",
+        master_weights=setting.master_weights and training,
+        keywords=subject.keywords,
+        versions=subject.versions,
+        notes=(*subject.notes, *notes),
+    )
+
+
+def _followed(
+    subject: Subject, call: NetworkCall, setting: Setting
+) -> tuple[Step, tuple[str, ...]]:
+    """Follow one step on meta; on the CPU where values decide the way."""
+    import torch
+
+    from archscope.analysis import borrow, memory
+    from archscope.ask.network.call import floating_dtype
+    from archscope.ask.network.failure import training_of
+    from archscope.ask.network.runs import executed, freeze
+    from archscope.measure.step import Loss
+
+    dtype = getattr(torch, setting.dtype)
+    bytes_kept = memory.optimizer_bytes(setting.optimizer, dtype.itemsize, setting.master_weights)
+
+    def run(module: nn.Module, arguments: Arguments, stand_in: borrow.StandIn) -> Step:
+        own = floating_dtype(module)  # an input of another is the network's own affair
+        args, kwargs = (_cast(part, dtype, only=own) for part in arguments)
+        with borrow.borrowed(module, lambda tensor: _cast(stand_in(tensor), dtype)) as network:
+            network.train(setting.mode == "training")
+            torch.manual_seed(0)
+            if setting.mode == "inference":
+                return memory.inference(network, args, kwargs)
+            freeze(network, setting.train_only)
+            return memory.training_step(network, args, kwargs, Loss(), bytes_kept)
+
+    with training_of(subject.name, "predict a forward pass alone with --inference"):
+        step, _, notes = executed(subject, call, run)
+    return step, notes
+
+
+def _cast(value: Any, dtype: torch.dtype, only: torch.dtype | None = None) -> Any:
+    """The same nesting with floating tensors in another dtype; parameters stay parameters.
+
+    Args:
+        value: tensors, nested.
+        dtype: what they become.
+        only: what they are now; any floating one when `None`.
+    """
+    import torch
+    from torch import nn
+    from torch.nn.parameter import is_lazy
+    from torch.utils._pytree import tree_map_only
+
+    def cast(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.dtype is dtype or not tensor.is_floating_point() or is_lazy(tensor):
+            return tensor
+        if only is not None and tensor.dtype is not only:
+            return tensor
+        changed = tensor.detach().to(dtype)
+        if isinstance(tensor, nn.Parameter):
+            return nn.Parameter(changed, tensor.requires_grad)
+        return changed.requires_grad_(tensor.requires_grad)
+
+    return tree_map_only(torch.Tensor, cast, value)

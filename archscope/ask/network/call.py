@@ -1,0 +1,210 @@
+"""What a network is called with: specifications and tensors → arguments of `forward`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from archscope.analysis.calls import Arguments
+from archscope.analysis.trace import tensors
+from archscope.errors import ArchscopeError
+from archscope.records import Dim, InputSpec, TensorSpec
+
+if TYPE_CHECKING:
+    from archscope.ask.network.subject import Subject
+from archscope.ask.network.countable import require_dense
+
+MOST_BYTES = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class NetworkCall:
+    """Arguments of one call, made for the device that it runs on.
+
+    Args:
+        spec: what is passed.
+        on_meta: makes the arguments without storage.
+        with_values: makes them with values: the user's own, or random ones.
+    """
+
+    spec: InputSpec
+    on_meta: Callable[[], Arguments]
+    with_values: Callable[[], Arguments]
+
+
+def network_call(subject: Subject, input: Any, batch: Dim | None) -> NetworkCall:
+    """Read what the user gave as input, or take the network's default.
+
+    Raises:
+        ArchscopeError: no input is known, it is malformed, or holds a sparse or nested tensor.
+    """
+    if input is None or isinstance(input, (str, InputSpec)):
+        return _from_spec(_specification(subject, input, batch), subject.module)
+    if batch is not None:
+        raise ArchscopeError("--batch", "goes with a specification", "batch the tensors yourself")
+    return _from_tensors(input)
+
+
+def _specification(subject: Subject, input: str | InputSpec | None, batch: Dim | None) -> InputSpec:
+    from archscope.resolve import parse_input
+
+    default = subject.default_input
+    if isinstance(input, InputSpec):
+        spec = input
+    elif input is not None:
+        spec = parse_input(input, 1 if batch is None else batch)
+        if default is not None and len(spec.tensors) == len(default.tensors):
+            spec = _like_default(spec, default)
+    elif default is None:
+        raise ArchscopeError(
+            "--input",
+            f"is needed: {subject.name} has no default",
+            "give one like 3x224x224",
+            "--input 3x224x224",
+        )
+    else:
+        spec = default
+    return spec if batch is None else with_batch(spec, batch)
+
+
+def _like_default(spec: InputSpec, default: InputSpec) -> InputSpec:
+    """Take names and the calling form from the default where the user left them out."""
+    tensors = tuple(
+        replace(given, name=given.name or known.name)
+        for given, known in zip(spec.tensors, default.tensors, strict=True)
+    )
+    return InputSpec(tensors, default.layout)
+
+
+def with_batch(spec: InputSpec, batch: Dim) -> InputSpec:
+    """The same input with another batch size.
+
+    Raises:
+        ArchscopeError: it is neither a whole number from 1 nor a symbol, or so large that PyTorch
+            cannot number the bytes of a tensor.
+    """
+    from archscope.resolve import parse_batch
+
+    size = parse_batch(batch)
+    tensors = tuple(
+        replace(tensor, shape=(size, *tensor.shape[1:])) if tensor.batched else tensor
+        for tensor in spec.tensors
+    )
+    largest = max((_bytes(tensor) for tensor in tensors), default=0)
+    if largest > MOST_BYTES and isinstance(size, int) and largest // size <= MOST_BYTES:
+        raise ArchscopeError(
+            f"--batch {size}",
+            "makes an input of more bytes than PyTorch can number (2⁶³)",
+            "give a smaller one",
+        )
+    return InputSpec(tensors, spec.layout)
+
+
+def _bytes(tensor: TensorSpec) -> int:
+    """Of a tensor whose symbols are 1."""
+    sides = (side for side in tensor.shape if isinstance(side, int))
+    return prod(sides) * int(getattr(torch, tensor.dtype).itemsize)
+
+
+def _from_spec(spec: InputSpec, module: nn.Module) -> NetworkCall:
+    width = floating_dtype(module)
+
+    def arguments(make: Callable[[tuple[int, ...], torch.dtype], Tensor]) -> Arguments:
+        positional: list[Any] = []
+        named: dict[str, Any] = {}
+        for tensor in spec.tensors:
+            dtype = getattr(torch, tensor.dtype)
+            dtype = width if dtype is torch.float32 else dtype
+            made = make(_numbers(tensor), dtype)
+            value: Any = list(made) if spec.layout == "images" else made
+            if tensor.name:
+                named[tensor.name] = value
+            else:
+                positional.append(value)
+        return tuple(positional), named
+
+    return NetworkCall(
+        spec,
+        lambda: arguments(lambda shape, dtype: torch.empty(shape, dtype=dtype, device="meta")),
+        lambda: arguments(_random),
+    )
+
+
+def floating_dtype(module: nn.Module) -> torch.dtype:
+    """The dtype of the network's parameters: what an unqualified input comes in."""
+    floating = (p.dtype for p in module.parameters() if p.dtype.is_floating_point)
+    return next(floating, torch.float32)
+
+
+def _numbers(tensor: TensorSpec) -> tuple[int, ...]:
+    symbols = [side for side in tensor.shape if isinstance(side, str)]
+    if symbols:
+        raise ArchscopeError(
+            f"--input {symbols[0]}", "is a symbol where a number is needed", "give a number"
+        )
+    return tuple(int(side) for side in tensor.shape)
+
+
+def _random(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Normal floats from a fixed seed; zeros for integers, which index every table."""
+    if not (dtype.is_floating_point or dtype.is_complex):
+        return torch.zeros(shape, dtype=dtype)
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(shape, generator=generator).to(dtype)
+
+
+def _from_tensors(input: Any) -> NetworkCall:
+    if isinstance(input, Mapping):
+        positional: tuple[Any, ...] = ()
+        named = dict(input)
+    else:
+        positional, named = (input if isinstance(input, tuple) else (input,)), {}
+    for key, value in (*enumerate(positional, start=1), *named.items()):
+        for tensor in tensors(value):
+            require_dense(f"input {key}", "", tensor)
+    spec = InputSpec(
+        tuple(
+            [_spec(tensor, "") for value in positional for tensor in tensors(value)]
+            + [_spec(tensor, key) for key, value in named.items() for tensor in tensors(value)]
+        )
+    )
+
+    def arguments(twin: Callable[[Tensor], Tensor]) -> Arguments:
+        return (
+            tuple(_mapped(value, twin) for value in positional),
+            {key: _mapped(value, twin) for key, value in named.items()},
+        )
+
+    return NetworkCall(spec, lambda: arguments(_weightless), lambda: arguments(_detached))
+
+
+def _spec(tensor: Tensor, name: str) -> TensorSpec:
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return TensorSpec(tuple(tensor.shape), dtype, name, batched=tensor.dim() > 0)
+
+
+def _mapped(value: Any, twin: Callable[[Tensor], Tensor]) -> Any:
+    """The same nesting with every tensor replaced."""
+    if isinstance(value, Tensor):
+        return twin(value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_mapped(item, twin) for item in value))
+    if isinstance(value, (list, tuple)):
+        return type(value)(_mapped(item, twin) for item in value)
+    if isinstance(value, dict):
+        return {key: _mapped(item, twin) for key, item in value.items()}
+    return value
+
+
+def _weightless(tensor: Tensor) -> Tensor:
+    twin = torch.empty_like(tensor, device="meta")
+    return twin.requires_grad_(tensor.requires_grad)
+
+
+def _detached(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().clone().requires_grad_(tensor.requires_grad)

@@ -1,0 +1,108 @@
+"""Which networks can be counted at all, and what their wrappers hold."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from archscope.analysis.borrow import members
+from archscope.errors import ArchscopeError
+
+
+def require_dense(argument: str, where: str, tensor: Tensor) -> None:
+    """Refuse tensors whose products depend on more than their shape."""
+    if tensor.is_nested:
+        raise ArchscopeError(
+            argument,
+            f"{where}is a nested tensor, whose rows differ in length",
+            "pad it, or count one length at a time",
+        )
+    if tensor.layout not in (torch.strided, torch._mkldnn):  # type: ignore[attr-defined]
+        raise ArchscopeError(
+            argument,
+            f"{where}is sparse ({tensor.layout}), and its work depends on the values it holds",
+            "make it dense with .to_dense() to count the products of a dense one",
+        )
+
+
+def require_countable(name: str, network: nn.Module) -> None:
+    """Refuse networks whose operators or module calls cannot be seen.
+
+    Raises:
+        ArchscopeError: a part is a ScriptModule or a quantized module, holds a sparse tensor, or
+            holds a module that it is itself a part of.
+    """
+    loop = _held_by_its_part(network)
+    if loop is not None:
+        raise ArchscopeError(
+            name,
+            f"{loop} is a module that holds it in turn, so PyTorch's own eval() never ends",
+            "keep that one where PyTorch sees no part: in a list, self.parent = [parent]",
+        )
+    for path, part in members(network).items():
+        where = f"{path} is" if path else "is"
+        if isinstance(part, torch.jit.ScriptModule):
+            raise ArchscopeError(
+                name,
+                f"{where} a ScriptModule, whose layers and operators run out of sight",
+                "give the nn.Module that it was made from",
+            )
+        if _runs_on_integers(type(part)):
+            raise ArchscopeError(
+                name,
+                f"{where} a quantized {type(part).__name__}, which runs on packed integers only",
+                "count the network as it was before its conversion",
+            )
+        for key, tensor in (*part._parameters.items(), *part._buffers.items(), *vars(part).items()):
+            if isinstance(tensor, Tensor) and not is_lazy(tensor):
+                require_dense(name, f"{path}.{key} ".lstrip("."), tensor)
+
+
+def _held_by_its_part(network: nn.Module) -> str | None:
+    """The name of a child that is also one of its own holders, `None` where there is none."""
+    holders: set[int] = set()
+    done: set[int] = set()
+    pending: list[tuple[str, nn.Module, bool]] = [("", network, False)]
+    while pending:
+        name, module, left = pending.pop()
+        key = id(module)
+        if left:
+            holders.remove(key)
+            done.add(key)
+        elif key in holders:
+            return name
+        elif key not in done:
+            holders.add(key)
+            pending.append((name, module, True))
+            prefix = f"{name}." if name else ""
+            pending += [
+                (prefix + child, part, False)
+                for child, part in module._modules.items()
+                if part is not None
+            ]
+    return None
+
+
+def _runs_on_integers(kind: type[nn.Module]) -> bool:
+    """Whether a class is one of PyTorch's quantized modules; `FloatFunctional` is not."""
+    home = kind.__module__
+    return home.startswith("torch.") and ".quantized" in home and kind.__name__ != "FloatFunctional"
+
+
+def unwrapped(module: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
+    """The network inside wrappers that cannot run on meta, and a note for each.
+
+    `nn.DataParallel` and `DistributedDataParallel` split batches over devices, and a
+    `torch.compile`d module would be compiled: both do the work of the module inside.
+    """
+    notes: list[str] = []
+    while True:
+        kind = type(module).__name__
+        if kind == "OptimizedModule":
+            module = module._orig_mod  # type: ignore[assignment]
+        elif kind in ("DataParallel", "DistributedDataParallel"):
+            module = module.module  # type: ignore[assignment]
+        else:
+            return module, tuple(notes)
+        notes.append(f"Counted the {type(module).__name__} inside its {kind} wrapper.")

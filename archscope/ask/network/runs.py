@@ -1,0 +1,148 @@
+"""One run of a network: on meta, or on the CPU where values decide the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from archscope.ask.network.failure import (
+    depends_on_values,
+    failure,
+    place_of,
+    without_torch_s_advice,
+)
+from archscope.ask.network.subject import Subject
+from archscope.errors import ArchscopeError
+from archscope.records import Coverage, Layer
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from archscope.analysis import borrow
+    from archscope.ask.network.call import NetworkCall
+
+
+Ran = TypeVar("Ran")
+
+
+def count(
+    subject: Subject,
+    call: NetworkCall,
+    backward: bool = False,
+    train: bool = False,
+    train_only: str | None = None,
+) -> tuple[tuple[tuple[Layer, ...], Coverage], Any, tuple[str, ...]]:
+    """Layers and coverage of a network that was found, where it ran, and notes; see `analyse`."""
+    from archscope.analysis import borrow
+
+    changes_parameters = backward or train_only is not None
+
+    def counted(module: nn.Module, arguments: Any, stand_in: borrow.StandIn) -> Any:
+        on_meta = stand_in is borrow.weightless
+        if subject.private and on_meta and not changes_parameters:
+            lent = borrow.owned(module)
+        else:
+            lent = borrow.borrowed(module, stand_in)
+        with lent as network:
+            network.train(train)
+            freeze(network, train_only)
+            return run_once(network, arguments, backward, on_meta)
+
+    return executed(subject, call, counted)
+
+
+MOVES_ITSELF = "This network names a device itself; it was counted as if all ran on one."
+
+
+@without_torch_s_advice()
+def executed(
+    subject: Subject, call: NetworkCall, run: Callable[[nn.Module, Any, Any], Ran]
+) -> tuple[Ran, Any, tuple[str, ...]]:
+    """Run a network on meta; where values decide the way, on the CPU.
+
+    Args:
+        subject: the network.
+        call: what it is called with.
+        run: takes a module, the arguments of its call, and what makes stand-ins for its tensors
+            (see `borrow`).
+
+    Returns:
+        what `run` returned, where it ran (`meta` or `cpu`), and notes for the reader.
+
+    Raises:
+        ArchscopeError: the network fails on this input.
+    """
+    from archscope.analysis import borrow
+    from archscope.analysis.one_device import OneDevice, asks_for_a_device
+
+    def run_on_meta() -> Ran:
+        return run(subject.module, call.on_meta(), borrow.weightless)
+
+    try:
+        try:
+            return run_on_meta(), "meta", ()
+        except Exception as error:
+            if not asks_for_a_device(error):
+                raise
+        with OneDevice("meta"):
+            return run_on_meta(), "meta", (MOVES_ITSELF,)
+    except Exception as error:
+        if isinstance(error, ArchscopeError):
+            raise
+        if not depends_on_values(error):
+            raise failure(subject.name, call.spec, subject.default_input, error) from error
+        where = place_of(error)
+        if subject.rebuild is None:
+            raise ArchscopeError(
+                subject.name,
+                f"{where} needs the values of tensors, and this network has none",
+                "give it with its weights",
+            ) from error
+    note = (
+        f"Counted on a real CPU run: {where} needs the values of tensors, so another input "
+        f"(or other weights) may cost something else."
+    )
+    try:
+        module = subject.rebuild()
+        with OneDevice("cpu"):
+            return run(module, call.with_values(), borrow.with_storage), "cpu", (note,)
+    except Exception as error:
+        raise failure(subject.name, call.spec, subject.default_input, error) from error
+
+
+def run_once(
+    network: nn.Module,
+    arguments: tuple[tuple[Any, ...], dict[str, Any]],
+    backward: bool,
+    on_meta: bool,
+) -> tuple[tuple[Layer, ...], Coverage]:
+    """Count one run of a lent network; see `analyse` for the options.
+
+    Raises:
+        Exception: whatever the network raises; `place_of` tells where.
+    """
+    import torch
+
+    from archscope.analysis import calls, trace
+
+    args, kwargs = arguments
+    torch.default_generator.manual_seed(0)  # `torch.manual_seed` wakes every device
+    log, coverage = trace.run(network, args, kwargs, backward=backward, on_meta=on_meta)
+    return calls.layers(log, backward), coverage
+
+
+def freeze(network: nn.Module, train_only: str | None) -> None:
+    """Leave trainable what matches a glob of parameter or module names; everything when `None`.
+
+    Raises:
+        ArchscopeError: nothing matches.
+    """
+    from archscope.analysis.trace import freeze_all_but
+
+    if train_only is not None and not freeze_all_but(network, train_only):
+        names = [name for name, _ in network.named_children()]
+        raise ArchscopeError(
+            f"--train-only {train_only}",
+            "matches no trainable parameter",
+            f"name a parameter or module, such as {names[-1] if names else 'weight'}*",
+        )

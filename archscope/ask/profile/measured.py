@@ -1,0 +1,323 @@
+"""Whatever the user names → Profile: measured on a real device, with its count beside it."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from typing import Any
+
+from archscope.ask.count import analyse
+from archscope.ask.network.call import network_call, with_batch
+from archscope.ask.network.failure import one_sample, one_sample_failure
+from archscope.ask.network.subject import Subject, find
+from archscope.ask.profile.predicted import predicted_bytes
+from archscope.ask.profile.roofline import arithmetic, exceeds_roof, network_dtype
+from archscope.errors import ArchscopeError
+from archscope.measure import device as devices
+from archscope.measure import memory, session
+from archscope.measure.roofs import raised
+from archscope.measure.session import OutOfMemoryError, Plan, Progress, silent
+from archscope.measure.step import STEPS, Step, configured
+from archscope.records import Analysis, InputSpec, Profile
+from archscope.records.measured import INTERRUPTED
+from archscope.units import binary_bytes
+
+DEFAULT_BATCH = 8
+"""Samples of a measured batch, unless another is asked for."""
+
+
+def profile(
+    model: Any,
+    plan: Plan,
+    *,
+    input: Any = None,
+    batch: int | None = None,
+    keywords: Mapping[str, Any] | None = None,
+    progress: Progress = silent,
+) -> Profile:
+    """Measure one network on one device.
+
+    Args:
+        model: a name (`resnet50`, `nets.py:Net`), an `nn.Module`, or a class that makes one.
+        plan: device, settings, precision, and what to measure.
+        input: a specification (`3x224x224`) or an InputSpec; the network's default when `None`.
+        batch: 8 when `None` and the input has a batch dimension.
+        keywords: passed to the constructor.
+        progress: told what is being measured.
+
+    Raises:
+        ArchscopeError: no such network or device, or the network fails.
+        OutOfMemoryError: the batch does not fit.
+    """
+    subject, spec = _subject(model, input, batch, keywords)
+    try:
+        found = session.run(subject.name, _built(subject), spec, plan, progress, subject.keywords)
+    except ArchscopeError as error:
+        if error.__cause__ is not None and one_sample(spec, error.__cause__):
+            raise one_sample_failure(subject.name, "a layer") from error
+        raise
+    if not plan.details:
+        return found
+    progress("count of its operators", 1.0)
+    try:
+        analysis = _count(model, spec, plan, keywords)
+    except KeyboardInterrupt:
+        return replace(found, notes=(*found.notes, INTERRUPTED))
+    except ArchscopeError as error:
+        note = f"Its operators could not be counted: {error.problem}."
+        return replace(found, notes=(*found.notes, note))
+    progress("prediction of its memory", 1.0)
+    foreseen = predicted_bytes(model, spec, plan, network_dtype(found), keywords or {})
+    found = replace(found, analysis=analysis, predicted_bytes=foreseen)
+    return _below_roofs(found, plan, progress)
+
+
+def _below_roofs(found: Profile, plan: Plan, progress: Progress) -> Profile:
+    """Measure the roofs once more where a layer was faster than they allow."""
+    keys = arithmetic(found)
+    fallback = found.environment.fact("roofs") == devices.FALLBACK
+    if keys is None or fallback or not exceeds_roof(found):
+        return found
+    progress("roofs of the device once more", 0.0)
+    device = devices.find(plan.settings.device)
+    try:
+        with configured(plan.settings, device):
+            peaks = raised(found.peaks, device, keys.others, plan.roofs)
+    except RuntimeError:
+        return found
+    except KeyboardInterrupt:
+        return replace(found, notes=(*found.notes, INTERRUPTED))
+    facts = {**dict(found.environment.facts), "roofs": str(peaks)}
+    environment = replace(found.environment, facts=tuple(facts.items()))
+    return replace(found, peaks=peaks.rates, environment=environment)
+
+
+def sweep(
+    model: Any,
+    plan: Plan,
+    batches: Iterable[int] | None = None,
+    *,
+    input: Any = None,
+    keywords: Mapping[str, Any] | None = None,
+    progress: Progress = silent,
+) -> tuple[Profile, ...]:
+    """Measure at several batch sizes, up to the first that does not fit; at one when `None`.
+
+    The batch that failed is named in the notes of the largest that ran; an interruption ends the
+    sweep and keeps what was measured.
+
+    Raises:
+        OutOfMemoryError: already the smallest batch does not fit.
+    """
+    found: list[Profile] = []
+    for batch in [None] if batches is None else sorted(set(batches)):
+        try:
+            measured = profile(
+                model, plan, input=input, batch=batch, keywords=keywords, progress=progress
+            )
+        except OutOfMemoryError as error:
+            if not found:
+                raise
+            largest = found[-1]
+            note = f"{error.argument} {error.problem}; the largest that ran is "
+            note += f"{largest.input.batch}."
+            found[-1] = replace(largest, notes=(*largest.notes, note))
+            break
+        found.append(measured)
+        if measured.interrupted:
+            break
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class LargestBatch:
+    """The largest batch that runs, 0 for none.
+
+    Args:
+        peak_bytes: what the confirming process took.
+        bound_bytes: what it was allowed to take.
+        available_bytes: what there was.
+    """
+
+    batch: int
+    peak_bytes: int
+    bound_bytes: int
+    available_bytes: int
+
+
+def largest_batch(
+    model: Any,
+    plan: Plan,
+    *,
+    input: Any = None,
+    keywords: Mapping[str, Any] | None = None,
+    available_bytes: int | None = None,
+    progress: Progress = silent,
+) -> LargestBatch:
+    """Find the largest batch of the plan's first mode by prediction, confirmed by a real run.
+
+    Args:
+        model: as for `profile`; the confirming process builds it again, so a name is best.
+        plan: device, settings and mode.
+        input: as for `profile`.
+        keywords: passed to the constructor.
+        available_bytes: pretend that there is this much memory.
+        progress: told what is being tried.
+
+    Raises:
+        ArchscopeError: no such device, the network fails, or nobody knows how much memory is free.
+    """
+    subject, spec = _subject(model, input, 1, keywords)
+    device = devices.find(plan.settings.device)
+    available = available_bytes or memory.available_bytes(device)
+    bound = memory.bound_bytes(device, available)
+    progress(f"the largest batch within {binary_bytes(bound)}", 0.0)
+    # Address space is reserved before it is used: a process that stays within the bound may
+    # ask for somewhat more.
+    limit = (bound + available) // 2
+    attempts = _Attempts(model, subject.name, _built(subject), spec, plan, keywords or {}, limit,
+                         progress)  # fmt: skip
+    batch, peak = memory.largest_batch(attempts.predicted, attempts.confirmed, bound)
+    return LargestBatch(batch, peak, bound, available)
+
+
+@dataclass
+class _Attempts:
+    """Runs of one network at one batch after another.
+
+    Args:
+        model: what a process of its own builds.
+        name: the network's, for messages.
+        module: what is run in this process.
+        spec: its input, at any batch.
+        limit: bytes beyond which a process of its own gets no more.
+    """
+
+    model: Any
+    name: str
+    module: Any
+    spec: InputSpec
+    plan: Plan
+    keywords: Mapping[str, Any]
+    limit: int
+    progress: Progress
+    tried: int = 0
+
+    def predicted(self, batch: int) -> int | None:
+        """Bytes of tensors at the peak of a step, run in this process."""
+        self._tell(f"memory at batch {batch}")
+        spec, device = with_batch(self.spec, batch), devices.find(self.plan.settings.device)
+        try:
+            with (
+                configured(self.plan.settings, device),
+                session.failures(self.name, self.plan.modes[0], spec, device),
+            ):
+                found = memory.peak_bytes(_step(self.plan, self.module, spec))
+        except OutOfMemoryError:
+            return None
+        return max(size for kind, size in found.items() if kind.endswith(" allocated"))
+
+    def confirmed(self, batch: int) -> int | None:
+        """Bytes that a process of its own takes for two steps."""
+        self._tell(f"batch {batch} in a process of its own")
+        memory.release(devices.find(self.plan.settings.device))
+        spec = with_batch(self.spec, batch)
+        return _trial(self.model, self.plan, spec, self.keywords, self.limit)
+
+    def _tell(self, what: str) -> None:
+        self.progress(what, self.tried / USUAL_TRIES)
+        self.tried = min(self.tried + 1, USUAL_TRIES)
+
+
+USUAL_TRIES = 4
+"""Two small batches, one on the way to the prediction, and the confirmation."""
+
+NO_MEMORY = 3
+"""Exit code of a trial that ran out of memory."""
+
+
+def _trial(
+    model: Any, plan: Plan, spec: InputSpec, keywords: Mapping[str, Any], limit: int
+) -> int | None:
+    """Bytes that two steps take in a process of their own, `None` where memory runs out.
+
+    A process that the system ends ran out of memory too.
+    """
+    context = multiprocessing.get_context("spawn")
+    answer, send = context.Pipe(duplex=False)
+    process = context.Process(target=_try, args=(model, plan, spec, keywords, limit, send))
+    process.start()
+    send.close()
+    try:
+        process.join()
+    finally:
+        process.kill()
+    code = process.exitcode or 0
+    if code > 0 and code != NO_MEMORY:
+        problem = f"fails at batch {spec.batch} in a process of its own (its error is above)"
+        raise ArchscopeError(str(model), problem, "measure it with --batch instead")
+    return answer.recv() if code == 0 else None
+
+
+def _try(
+    model: Any,
+    plan: Plan,
+    spec: InputSpec,
+    keywords: Mapping[str, Any],
+    limit: int,
+    answer: Connection,
+) -> None:
+    """Send the bytes that two steps take; exits with `NO_MEMORY` when memory runs out."""
+    device = devices.find(plan.settings.device)
+    module = _built(find(model, keywords))
+    if device.type == "cpu":
+        memory.forbid_growth(limit)
+    taken = memory.growth(device)
+    try:
+        with configured(plan.settings, device):
+            step = _step(plan, module, spec)
+            step()
+            step()
+    except Exception as error:
+        if memory.is_out_of_memory(error):
+            raise SystemExit(NO_MEMORY) from None
+        raise
+    answer.send(taken())
+
+
+def _step(plan: Plan, module: Any, spec: InputSpec) -> Step:
+    kind = STEPS[plan.modes[0]]
+    return kind(module, spec, plan.settings, devices.find(plan.settings.device))
+
+
+def _subject(
+    model: Any, input: Any, batch: int | None, keywords: Mapping[str, Any] | None
+) -> tuple[Subject, InputSpec]:
+    """The network, and its input in numbers.
+
+    Raises:
+        ArchscopeError: no such network, a dimension is left free (`H`), or a batch is asked for
+            and no input has one.
+    """
+    subject = find(model, keywords or {})
+    spec = network_call(subject, input, None).spec
+    if any(tensor.batched for tensor in spec.tensors):
+        spec = with_batch(spec, DEFAULT_BATCH if batch is None else batch)
+    elif batch is not None:
+        raise ArchscopeError("--batch", "no input has a batch dimension", "leave it out")
+    if not all(isinstance(side, int) for tensor in spec.tensors for side in tensor.shape):
+        raise ArchscopeError(str(spec), "a measured input needs numbers", "give every side")
+    return subject, spec
+
+
+def _built(subject: Subject) -> Any:
+    if subject.rebuild is None:
+        raise ArchscopeError(subject.name, "has no weights", "give it with storage, or by name")
+    return subject.rebuild()
+
+
+def _count(model: Any, spec: InputSpec, plan: Plan, keywords: Mapping[str, Any] | None) -> Analysis:
+    training = plan.modes[0] == "training"
+    return analyse(model, input=spec, backward=training, train=training, keywords=keywords)

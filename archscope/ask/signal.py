@@ -1,0 +1,102 @@
+"""Networks run once at initialisation → how signal and gradient travel through them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from archscope.ask.target import recalled
+from archscope.errors import ArchscopeError, first_line
+from archscope.records import Dim, InputSpec, NetworkSignal, SignalPropagation
+from archscope.saved.record import Saved, saved
+
+BATCH = 8
+"""Samples of a pass when nobody asks for another number."""
+
+
+def signal(
+    models: Sequence[Any],
+    *,
+    input: Any = None,
+    batch: int | None = None,
+    keywords: Mapping[str, Any] | None = None,
+) -> SignalPropagation:
+    """Run networks forward and backward once and note the statistics of every layer.
+
+    Args:
+        models: names, `nn.Module`s (whose weights are used as they are), classes, or files saved
+            with `-o signal.json`.
+        input: a specification without the batch; each network's default when `None`.
+        batch: samples; 8 when `None`.
+        keywords: passed to every constructor.
+
+    Raises:
+        ArchscopeError: a network cannot be found, built, or run on this input.
+    """
+    import torch
+
+    from archscope._version import __version__
+
+    networks: list[NetworkSignal] = []
+    for model in models:
+        source = saved(model)
+        if source is not None and isinstance(source.record, SignalPropagation):
+            networks += source.record.networks
+        else:
+            networks.append(_measured(source or model, input, batch, keywords or {}))
+    versions = (("archscope", __version__), ("torch", str(torch.__version__)))
+    return SignalPropagation(tuple(networks), versions)
+
+
+def _measured(
+    model: Any, input: Any, batch: Dim | None, keywords: Mapping[str, Any]
+) -> NetworkSignal:
+    import torch
+
+    from archscope.analysis import borrow
+    from archscope.ask.network.call import network_call
+    from archscope.ask.network.failure import one_sample, one_sample_failure, training_of
+    from archscope.ask.network.subject import find
+    from archscope.measure.signal import propagate
+    from archscope.measure.step import Loss
+
+    if isinstance(model, Saved):
+        asked = recalled(model, keywords, input, batch)
+        model, keywords = asked.found or asked.model, asked.keywords
+        input, batch = asked.input, asked.batch
+    subject = find(model, keywords)
+    if subject.rebuild is None:
+        raise ArchscopeError(subject.name, "has no weights to run", "build it with storage")
+    if next(subject.module.parameters(), None) is None:
+        raise ArchscopeError(
+            subject.name, "has no parameters to follow a gradient to", "count it with summary"
+        )
+    is_specification = input is None or isinstance(input, str)
+    size = BATCH if batch is None and is_specification else batch
+    call = network_call(subject, input, size)
+    args, kwargs = call.with_values()
+    loss = Loss()
+    try:
+        with borrow.borrowed(subject.rebuild(), borrow.with_storage) as network:
+            torch.manual_seed(0)
+            with training_of(subject.name, "count it with archscope summary instead"):
+                points = propagate(network, args, kwargs, loss)
+    except ArchscopeError:
+        raise
+    except Exception as error:
+        if one_sample(call.spec, error):
+            raise one_sample_failure(subject.name, "a layer") from error
+        raise ArchscopeError(
+            f"--input {call.spec}",
+            f"{subject.name} fails: {first_line(error)}",
+            "check that the network takes this input, and trains on this batch",
+        ) from error
+    values = _values(call.spec) if is_specification else "as given"
+    run = f"Input: {values}. L: {loss.rule}."
+    return NetworkSignal(subject.name, call.spec, points, subject.keywords, (*subject.notes, run))
+
+
+def _values(spec: InputSpec) -> str:
+    """What `with_values` fills an input with."""
+    kinds = {"standard normal" if "float" in tensor.dtype else "zeros" for tensor in spec.tensors}
+    return "standard normal, integers zero" if len(kinds) > 1 else kinds.pop()

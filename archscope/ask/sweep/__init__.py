@@ -1,0 +1,1 @@
+"""A grid of networks, counted one after another or by several processes."""

@@ -1,0 +1,248 @@
+"""One network over values of its constructor keywords, input or batch, crossed."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from archscope.ask.sweep import workers
+from archscope.errors import ArchscopeError
+from archscope.records import Analysis, Dim, Totals
+from archscope.saved.journal import Journal, versions
+
+INPUT, BATCH = "input", "batch"
+INPUTS = "write it like input=3x160x160,3x224x224; parentheses hold one input of several tensors"
+"""Keys of a sweep that are no constructor keywords."""
+
+COUNTED_BY = ("archscope", "torch", "torchvision", "timm")
+
+Point = tuple[tuple[str, Any], ...]
+"""One value for each swept key."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Which networks a sweep counts.
+
+    Args:
+        model: a name.
+        axes: each swept key and its values; the last varies fastest.
+        keywords: constructor keywords that stay the same.
+        input, batch: as for `analyse`, where they are not swept.
+        backward: also count the backward pass.
+    """
+
+    model: str
+    axes: tuple[tuple[str, tuple[Any, ...]], ...]
+    keywords: tuple[tuple[str, Any], ...] = ()
+    input: str | None = None
+    batch: Dim | None = None
+    backward: bool = False
+
+    @property
+    def points(self) -> list[Point]:
+        keys = [key for key, _ in self.axes]
+        values = itertools.product(*(values for _, values in self.axes))
+        return [tuple(zip(keys, combination, strict=True)) for combination in values]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the numbers, for a journal: all of this, the versions and the file."""
+        file = Path(self.model.rpartition(":")[0] or self.model)
+        own = file.suffix == ".py" and file.is_file()
+        source = hashlib.sha256(file.read_bytes()).hexdigest() if own else ""
+        return {"grid": json.loads(json.dumps(asdict(self))), "versions": versions(COUNTED_BY),
+                "source": source}  # fmt: skip
+
+    def file_name(self) -> str:
+        """A name for the journal of this sweep, readable and its own."""
+        definition = json.dumps(asdict(self), sort_keys=True).encode()
+        plain = "".join(c if c.isalnum() else "-" for c in Path(self.model).name)
+        return f"{plain}-{hashlib.sha256(definition).hexdigest()[:12]}.jsonl"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one point.
+
+    Args:
+        point: each swept key with its value as text.
+        total: the network's totals; `None` for a point that could not be counted.
+        problem: why it could not.
+        complete: False where the totals are lower bounds.
+        notes: sentences that a reader of its numbers must know.
+        finished: whether counting it again would tell the same.
+    """
+
+    point: tuple[tuple[str, str], ...]
+    total: Totals | None
+    problem: str = ""
+    complete: bool = True
+    notes: tuple[str, ...] = ()
+    finished: bool = True
+
+    @classmethod
+    def of(cls, point: tuple[tuple[str, str], ...], analysis: Analysis) -> Outcome:
+        complete = analysis.coverage.complete
+        return cls(point, analysis.total, complete=complete, notes=analysis.notes)
+
+    def entry(self) -> dict[str, Any]:
+        """As a line of a journal."""
+        return {
+            "point": dict(self.point),
+            "total": None if self.total is None else asdict(self.total),
+            "problem": self.problem,
+            "complete": self.complete,
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_entry(cls, entry: Mapping[str, Any]) -> Outcome:
+        total = None if entry["total"] is None else Totals(**entry["total"])
+        point = tuple(entry["point"].items())
+        notes = tuple(entry["notes"])
+        return cls(point, total, entry["problem"], entry["complete"], notes)
+
+
+def parse_axes(texts: Sequence[str]) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+    """Read `key=v1,v2,…` arguments; brackets hold a value with commas: `blocks=(2,2),(3,4)`.
+
+    Values repeated within one key count once, in the order given.
+
+    Raises:
+        ArchscopeError: no `key=values`, a key given twice, or a value that cannot be read.
+    """
+    axes: dict[str, tuple[Any, ...]] = {}
+    for text in texts:
+        key, equals, values = (part.strip() for part in text.partition("="))
+        if not (equals and values and key.isidentifier()):
+            raise ArchscopeError(text, "is no key=v1,v2,…", "write it like growth_rate=12,24")
+        if key in axes:
+            raise ArchscopeError(text, f"gives {key} a second time", "list all its values at once")
+        axes[key] = tuple(dict.fromkeys(_value(key, value, text) for value in _split(values, text)))
+    return tuple(axes.items())
+
+
+def _split(text: str, argument: str) -> list[str]:
+    """Split at the commas outside brackets."""
+    depth, parts = 0, [""]
+    for character in text:
+        depth += (character in "([") - (character in ")]")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    if depth:
+        raise ArchscopeError(argument, "has an open bracket", "close it")
+    if not all(part.strip() for part in parts):
+        raise ArchscopeError(argument, "has an empty value", "write it like growth_rate=12,24")
+    return [part.strip() for part in parts]
+
+
+def _value(key: str, text: str, argument: str) -> Any:
+    from archscope.resolve import parse_settings
+
+    if key == INPUT:
+        return _input(text.strip("()"), argument)
+    if key == BATCH:
+        if not text.isdecimal() or int(text) < 1:
+            raise ArchscopeError(argument, f"{text!r} is no batch size", "give whole numbers")
+        return int(text)
+    try:
+        return parse_settings([f"{key}={text}"])[key]
+    except ArchscopeError as error:
+        raise ArchscopeError(argument, error.problem, error.remedy) from None
+
+
+def _input(text: str, argument: str) -> str:
+    from archscope.resolve import parse_input
+
+    try:
+        parse_input(text)
+    except ArchscopeError as error:
+        raise ArchscopeError(argument, error.problem, INPUTS) from None
+    return text
+
+
+def count_point(grid: Grid, point: Point) -> Outcome:
+    """Count one point; a failure of the network is told, not raised."""
+    from archscope.ask.count import analyse
+
+    keywords = {**dict(grid.keywords), **dict(point)}
+    input = keywords.pop(INPUT, grid.input)
+    batch = keywords.pop(BATCH, grid.batch)
+    named = _as_text(point)
+    try:
+        analysis = analyse(
+            grid.model, input=input, batch=batch, backward=grid.backward, keywords=keywords
+        )
+    except ArchscopeError as error:
+        from archscope.measure.memory import is_out_of_memory
+
+        without_memory = error.__cause__ is not None and is_out_of_memory(error.__cause__)
+        return Outcome(named, None, str(error), finished=not without_memory)
+    return Outcome.of(named, analysis)
+
+
+def _as_text(point: Point) -> tuple[tuple[str, str], ...]:
+    from archscope.resolve.inputs import setting_text
+
+    return tuple((key, setting_text(value)) for key, value in point)
+
+
+def run(
+    grid: Grid,
+    *,
+    jobs: int = 1,
+    journal: Journal | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Outcome]:
+    """Count every point of a sweep that the journal does not hold yet.
+
+    Args:
+        grid: what to count.
+        jobs: how many processes count.
+        journal: gets each outcome as it is known.
+        progress: called with the number of points done and their total, first with those that
+            the journal holds.
+
+    Returns:
+        One outcome a point, in the order of the grid.
+    """
+    points = grid.points
+    known = [] if journal is None else [Outcome.from_entry(e) for e in journal.entries]
+    outcomes = {tuple(sorted(outcome.point)): outcome for outcome in known}
+    keys = [tuple(sorted(_as_text(point))) for point in points]
+    waiting = [index for index, key in enumerate(keys) if key not in outcomes]
+    progress(len(points) - len(waiting), len(points))
+    finished = workers.completed(
+        partial(count_point, grid),
+        [points[index] for index in waiting],
+        jobs=jobs,
+        preload=_libraries(grid.model),
+    )
+    for place, outcome in finished:
+        index = waiting[place]
+        if isinstance(outcome, workers.Died):
+            outcome = Outcome(_as_text(points[index]), None, str(outcome), finished=False)
+        if journal is not None and outcome.finished:
+            journal.add(outcome.entry())
+        outcomes[keys[index]] = outcome
+        progress(len(outcomes), len(points))
+    return [outcomes[key] for key in keys]
+
+
+def _libraries(model: str) -> list[str]:
+    """What counting a model imports, the slow part of starting a worker."""
+    from archscope import zoo
+
+    libraries = ["torch", "archscope.analysis.trace", "archscope.ask.network.call"]
+    if model not in zoo.names() and ":" not in model:
+        libraries.append("torchvision.models")
+    return libraries

@@ -1,0 +1,1 @@
+"""Costs as closed forms in the sizes that are left free."""

@@ -1,0 +1,193 @@
+"""One network on meta at any sizes: what the search for closed forms is made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from archscope.errors import first_line
+from archscope.records import Cost, Coverage, Dim, Factor, InputSpec, Layer, Product, totals
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from archscope.ask.network.subject import Subject
+
+
+class TrialError(Exception):
+    """The network did not run at some sizes.
+
+    Args:
+        place: the innermost module call, such as `fc1 (Linear)`.
+        reason: the first line of what it raised.
+        on_values: whether it failed only because meta tensors hold no values.
+    """
+
+    def __init__(self, place: str, reason: str, on_values: bool = False) -> None:
+        super().__init__(f"{place}: {reason}")
+        self.place = place
+        self.reason = reason
+        self.on_values = on_values
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What one count says, as whole numbers in an order that is the same at every size.
+
+    Args:
+        structure: a number for all that must be equal at every size for one formula to hold:
+            calls, ranks of shapes, products and the names of their factors.
+        numbers: of each call its shapes, the factors of its products and its activation bytes.
+        macs, activation_bytes: the totals, summed by the plain count.
+    """
+
+    structure: int
+    numbers: tuple[int, ...]
+    macs: int
+    activation_bytes: int
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Runs one network at sizes given for its symbols, each sizes once.
+
+    Args:
+        subject: the network as it was named.
+        network: the same, with stand-ins for its tensors; see `archscope.analysis.borrow`.
+        spec: its input, with symbols.
+        train: whether it runs in training mode.
+        gathered: whether equal products of a layer are one with their number, as in a recurrent
+            layer, which runs the same ones at every step.
+    """
+
+    subject: Subject
+    network: nn.Module
+    spec: InputSpec
+    train: bool = False
+    gathered: bool = False
+    seen: dict[InputSpec, Observation | TrialError] = field(default_factory=dict)
+
+    def of(self, spec: InputSpec) -> Trial:
+        """The same network with another input."""
+        return replace(self, spec=spec)
+
+    def observe(self, values: Mapping[str, int]) -> Observation:
+        """Count one forward pass with a number for each symbol.
+
+        Raises:
+            TrialError: the network fails.
+        """
+        numeric = at(self.spec, values)
+        if numeric not in self.seen:
+            try:
+                layers = self.layers(values)
+                total = totals(layers)
+                self.seen[numeric] = Observation(
+                    hash(_structure(layers)),
+                    tuple(numbers(layers)),
+                    total.macs,
+                    total.activation_bytes,
+                )
+            except TrialError as error:
+                self.seen[numeric] = error
+        found = self.seen[numeric]
+        if isinstance(found, TrialError):
+            raise found
+        return found
+
+    def works(self, values: Mapping[str, int]) -> bool:
+        """Whether the network runs at these sizes."""
+        try:
+            self.observe(values)
+        except TrialError:
+            return False
+        return True
+
+    def layers(self, values: Mapping[str, int]) -> tuple[Layer, ...]:
+        """Count one forward pass and keep every layer.
+
+        Raises:
+            TrialError: the network fails.
+        """
+        return self.count(values)[0]
+
+    def count(self, values: Mapping[str, int]) -> tuple[tuple[Layer, ...], Coverage]:
+        """Count one forward pass: every layer, and which operators have a formula.
+
+        Raises:
+            TrialError: the network fails.
+        """
+        from archscope.analysis import calls, trace
+        from archscope.ask.network.call import network_call
+        from archscope.ask.network.failure import depends_on_values, place_of
+
+        args, kwargs = network_call(self.subject, at(self.spec, values), None).on_meta()
+        self.network.train(self.train)
+        try:
+            log, coverage = trace.run(self.network, args, kwargs, backward=False, on_meta=True)
+        except Exception as error:
+            reason = first_line(error)
+            raise TrialError(place_of(error), reason, depends_on_values(error)) from error
+        layers = calls.layers(log, False)
+        return tuple(map(_gathered, layers)) if self.gathered else layers, coverage
+
+
+def at(spec: InputSpec, values: Mapping[str, Dim]) -> InputSpec:
+    """The same input with numbers (or other symbols) for the symbols named in `values`."""
+    tensors = tuple(
+        replace(
+            tensor,
+            shape=tuple(values.get(s, s) if isinstance(s, str) else s for s in tensor.shape),
+        )
+        for tensor in spec.tensors
+    )
+    return InputSpec(tensors, spec.layout)
+
+
+def _gathered(layer: Layer) -> Layer:
+    """The layer with equal products as one, in the order in which they came first."""
+    products = tuple(
+        Product((Factor("times", number), *item.factors), item.role)
+        for item, number in Counter(layer.forward.cost.products).items()
+    )
+    return replace(layer, forward=replace(layer.forward, cost=Cost(products)))
+
+
+def _structure(layers: Sequence[Layer]) -> tuple[object, ...]:
+    return tuple(
+        (
+            layer.name,
+            layer.call,
+            tuple(map(len, layer.input_shapes)),
+            tuple(map(len, layer.output_shapes)),
+            tuple(
+                (product.role, tuple(factor.name for factor in product.factors))
+                for product in layer.forward.cost.products
+            ),
+        )
+        for layer in layers
+    )
+
+
+def numbers(layers: Sequence[Layer]) -> list[int]:
+    """Shapes, factors and activation bytes of every layer, one after the other."""
+    found: list[Any] = []
+    for layer in layers:
+        for shape in (*layer.input_shapes, *layer.output_shapes):
+            found.extend(shape)
+        for item in layer.forward.cost.products:
+            found.extend(factor.value for factor in item.factors)
+        found.append(layer.activation_bytes)
+    return found
+
+
+def factors(layers: Sequence[Layer]) -> list[bool]:
+    """Which of `numbers` are factors of products."""
+    flags: list[bool] = []
+    for layer in layers:
+        flags += [False] * sum(map(len, (*layer.input_shapes, *layer.output_shapes)))
+        flags += [True] * sum(len(item.factors) for item in layer.forward.cost.products)
+        flags.append(False)
+    return flags

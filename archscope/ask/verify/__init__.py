@@ -1,0 +1,1 @@
+"""archscope's count beside those of other tools and of publications."""

@@ -1,0 +1,71 @@
+"""Every operator of a network with its shapes, by the module that runs it, for verify alone.
+
+A count sums a layer's elementwise work; why another tool's figure parts from it may hang on single
+operators, such as bilinear resizing among the activations of one container.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from archscope.analysis import borrow, trace
+from archscope.analysis.calls import CallLog
+from archscope.peers.reasons import Argument, Operator
+
+if TYPE_CHECKING:
+    from archscope.ask.network.call import NetworkCall
+    from archscope.ask.network.subject import Subject
+
+
+def operators(subject: Subject, call: NetworkCall) -> dict[str, list[Operator]]:
+    """The operators of each module, without those of its children, of one forward pass in eval.
+
+    Raises:
+        ArchscopeError: the network fails on this input.
+    """
+    from archscope.ask.network.runs import executed
+
+    def run(module: nn.Module, arguments: Any, stand_in: borrow.StandIn) -> dict[str, Any]:
+        with borrow.borrowed(module, stand_in) as network:
+            network.eval()
+            return _logged(network, arguments, stand_in is borrow.weightless)
+
+    return executed(subject, call, run)[0]
+
+
+def _logged(network: nn.Module, arguments: Any, on_meta: bool) -> dict[str, list[Operator]]:
+    calls = CallLog(network, torch._C._autograd._get_sequence_nr)
+    log = _Log(calls, on_meta)
+    with trace.unfused_attention(), torch.no_grad(), trace.observed(calls), log:
+        network(*arguments[0], **arguments[1])
+    return log.found
+
+
+class _Log(trace.Observer):  # type: ignore[no-untyped-call]
+    """Notes every operator under the innermost open module."""
+
+    def __init__(self, calls: CallLog, on_meta: bool) -> None:
+        super().__init__(calls, on_meta)
+        self.found: dict[str, list[Operator]] = {}
+
+    def _observe(
+        self, operator: trace.Operator, args: Any, kwargs: Mapping[str, Any], result: Any
+    ) -> None:
+        if not operator.is_view:
+            results = result if isinstance(result, (list, tuple)) else (result,)
+            outputs = tuple(tuple(item.shape) for item in results if isinstance(item, Tensor))
+            name = operator.name.partition("::")[2]
+            found = Operator(name, tuple(map(_told, args)), outputs)
+            self.found.setdefault(self.log.current.name, []).append(found)
+
+
+def _told(argument: Any) -> Argument:
+    if isinstance(argument, Tensor):
+        return tuple(argument.shape)
+    if isinstance(argument, (list, tuple)):
+        return tuple(map(_told, argument))
+    return argument if isinstance(argument, (int, float, bool, str)) else None

@@ -1,0 +1,282 @@
+"""archscope's count beside those of other tools and of publications, with why they part."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from importlib import util
+from typing import TYPE_CHECKING, Any
+
+from archscope import wording
+from archscope.ask.verify.figures import UNKNOWN, Figure, Parting, Verification, read
+from archscope.errors import ArchscopeError
+from archscope.peers.conventions import HABITS
+from archscope.peers.reasons import Habit, Operator, Part, explained
+from archscope.peers.runs import PEERS, Peer, PeerCount
+from archscope.peers.tools import Counted
+from archscope.records import Analysis, Dim, Layer
+from archscope.saved.journal import Journal, versions
+from archscope.units import parse_count
+
+if TYPE_CHECKING:
+    from archscope.ask.network.call import NetworkCall
+    from archscope.ask.network.subject import Subject
+
+
+def verify(
+    model: Any,
+    *,
+    input: Any = None,
+    batch: Dim | None = None,
+    keywords: Mapping[str, Any] | None = None,
+    peers: Sequence[Peer] = PEERS,
+) -> Verification:
+    """Count a network with every tool that is installed, and compare with what is published.
+
+    The backward pass is compared where there is one.
+
+    Args:
+        model: a name, an `nn.Module`, or what makes one.
+        input: as for `analyse`.
+        batch: as for `analyse`.
+        keywords: passed to the constructor.
+        peers: the tools to ask.
+
+    Raises:
+        ArchscopeError: archscope itself cannot count the network.
+    """
+    from archscope.ask.count import analyse_both_passes
+    from archscope.ask.network.call import network_call
+    from archscope.ask.network.subject import find
+    from archscope.saved.record import saved
+
+    if saved(model) is not None:
+        raise ArchscopeError(
+            str(model), "is a record, which other tools cannot count", "name the network itself"
+        )
+    analysis = analyse_both_passes(model, input=input, batch=batch, keywords=keywords)
+    if not analysis.backward_traced:
+        peers = [peer for peer in peers if peer.quantity != "macs_training"]
+    subject = find(model, keywords or {})
+    call = network_call(subject, input, batch)
+    ran = _Operators(subject, call)
+    counts = _peer_counts(subject, call, analysis.executed_on == "meta", peers)
+    figures = [_figure(count, analysis, ran) for count in counts]
+    figures += _published(analysis, input is None and batch is None and not keywords)
+    gap = wording.missing_formulas(analysis.coverage)
+    figures = [f if f.quantity == "params" else replace(f, gap=gap) for f in figures]
+    return Verification(analysis.model, str(analysis.input), tuple(figures), analysis.notes)
+
+
+def all_names() -> list[str]:
+    """Every network of torchvision, and of timm where it is installed.
+
+    Torchvision's quantizable networks have the layers of those without the prefix.
+    """
+    from archscope.resolve import sources, vision
+
+    names = [name for name in vision.names() if not name.startswith("quantized_")]
+    if util.find_spec("timm") is not None:
+        names += [f"timm:{name}" for name in sources.timm_names()]
+    return names
+
+
+def identity(names: Sequence[str]) -> dict[str, Any]:
+    """What decides the figures of these networks, for a journal."""
+    packages = {"archscope", "torchvision", "timm", *(peer.package for peer in PEERS)}
+    return {"verify": list(names), "versions": versions(packages)}
+
+
+def verify_each(
+    names: Sequence[str],
+    one: Callable[[str], Verification],
+    told: Callable[[str], None],
+    journal: Journal | None = None,
+) -> tuple[list[Verification], dict[str, str]]:
+    """Verify networks one after the other.
+
+    Args:
+        names: of the networks.
+        one: verifies a network, or raises an ArchscopeError that says why not.
+        told: is given one line a network when it is done.
+        journal: gets each network as it is done; those that it holds already are not run again.
+
+    Returns:
+        the verifications, and why the other networks cannot be counted, by name.
+    """
+    done = {} if journal is None else {entry["name"]: entry for entry in journal.entries}
+    for number, name in enumerate(names, 1):
+        if name not in done:
+            done[name] = _entry(name, one)
+            if journal is not None:
+                journal.add(done[name])
+        told(f"{number}/{len(names)} {name}: {_state(done[name])}")
+    entries = [done[name] for name in names]
+    found = [read(entry["found"]) for entry in entries if entry["found"]]
+    return found, {entry["name"]: entry["failure"] for entry in entries if not entry["found"]}
+
+
+def _entry(name: str, one: Callable[[str], Verification]) -> dict[str, Any]:
+    """One network as a line of a journal."""
+    try:
+        return {"name": name, "found": asdict(one(name)), "failure": ""}
+    except ArchscopeError as error:
+        return {"name": name, "found": None, "failure": error.problem}
+
+
+def _state(entry: Mapping[str, Any]) -> str:
+    if not entry["found"]:
+        return str(entry["failure"])
+    return "explained" if read(entry["found"]).passed else UNKNOWN
+
+
+@dataclass
+class _Operators:
+    """The operators of a network, which runs once more where a figure has to be explained."""
+
+    subject: Subject
+    call: NetworkCall
+
+    @cached_property
+    def by_module(self) -> Mapping[str, Sequence[Operator]]:
+        from archscope.ask.verify.operators import operators
+
+        return operators(self.subject, self.call)
+
+
+def _peer_counts(
+    subject: Subject, call: NetworkCall, on_meta: bool, peers: Sequence[Peer]
+) -> Iterator[PeerCount]:
+    import copy
+
+    from archscope.resolve import weightless_copy
+
+    real: Any = None
+    for peer in (peer for peer in peers if peer.installed):
+        if not peer.weights and on_meta:
+            yield peer(weightless_copy(subject.module).eval(), call.on_meta())
+        elif subject.rebuild is None:
+            yield PeerCount(peer, None, "needs a network with weights")
+        else:
+            if real is None:
+                real = subject.rebuild()
+                real = (copy.deepcopy(real) if real is subject.module else real).eval()
+            yield peer(real, call.with_values())
+
+
+def _figure(count: PeerCount, analysis: Analysis, ran: _Operators) -> Figure:
+    total, peer, counted = analysis.total, count.peer, count.counted
+    ours = total.macs + (total.macs_backward or 0) * (peer.quantity == "macs_training")
+    if counted is None:
+        return Figure(peer.quantity, peer.source, None, ours, failure=count.failure)
+    figure = Figure(peer.quantity, peer.source, counted.macs, ours)
+    if figure.agrees:
+        return figure
+    habits = HABITS.get((peer.tool, peer.quantity), ())
+    if counted.own is None:
+        reasons = explained(counted.macs - ours, Part(analysis.calls), habits)
+        return replace(figure, reasons=tuple(reason.sentence for reason in reasons or ()))
+    partings = tuple(_partings(counted, habits, analysis, ran))
+    told = sum(parting.theirs - parting.ours for parting in partings)
+    known = all(parting.reason for parting in partings) and told == counted.macs - ours
+    sentences = dict.fromkeys(reason for p in partings for reason in p.reason.split("; ") if known)
+    return replace(figure, reasons=tuple(sentences), partings=partings)
+
+
+def _partings(
+    counted: Counted, habits: Sequence[Habit], analysis: Analysis, ran: _Operators
+) -> Iterator[Parting]:
+    """The modules whose own figures differ; all calls of a module count as one."""
+    own = counted.own or {}
+    calls: dict[str, list[Layer]] = defaultdict(list)
+    for layer in analysis.calls:
+        calls[layer.name].append(layer)
+    for name in dict.fromkeys([*calls, *own]):
+        theirs = own.get(name, 0)
+        ours = sum(layer.macs for layer in calls[name])
+        if theirs != ours:
+            part = Part(calls[name], ran.by_module.get(name, ()), counted.told.get(name, {}))
+            reasons = explained(theirs - ours, part, habits)
+            text = "; ".join(reason.sentence for reason in reasons or ())
+            kind = calls[name][0].kind if calls[name] else ""
+            yield Parting(name, kind, theirs, ours, text)
+
+
+# Published figures
+
+
+def _published(analysis: Analysis, usual: bool) -> Iterator[Figure]:
+    """What torchvision's metadata or the zoo's papers state of the network as it comes."""
+    from archscope import zoo
+
+    if not usual:
+        return
+    if analysis.model in zoo.names():
+        for quantity, stated, where in zoo.card(analysis.model).published:
+            figure = _paper(analysis, quantity, stated, where)
+            if figure is not None:
+                yield figure
+    elif "torchvision" in dict(analysis.versions):
+        yield from _torchvision(analysis)
+
+
+def _paper(analysis: Analysis, quantity: str, stated: object, where: str) -> Figure | None:
+    """A paper's number, which may be cut as well as rounded at its last digit."""
+    if quantity not in ("macs", "params"):
+        return None
+    text = str(stated)
+    if isinstance(stated, int):
+        number, unit = stated, 0.0
+    else:
+        try:
+            number = parse_count(text, quantity)
+        except ArchscopeError:
+            return None
+        unit = _last_digit(text)
+    ours = getattr(analysis.total, quantity)
+    return Figure(quantity, f"paper, {where}", number, ours, unit)
+
+
+def _last_digit(text: str) -> float:
+    """What one in the last digit of `25.6M` or `3800000000.0` is worth."""
+    match = re.match(r"\s*([0-9.]+)(.*)", text)
+    assert match is not None  # parse_count has read it
+    digits, rest = match[1], match[2]
+    if not rest and float(digits) >= 1000:
+        whole = digits.split(".")[0]
+        return float(10 ** (len(whole) - max(2, len(whole.rstrip("0")))))
+    places = len(digits.partition(".")[2])
+    return 10.0**-places * parse_count(f"1{rest}", text)
+
+
+def _torchvision(analysis: Analysis) -> Iterator[Figure]:
+    from archscope.resolve import published
+
+    facts = published(analysis.model)
+    if facts["input"].sample_shapes != analysis.input.sample_shapes:
+        return
+    source = f"torchvision's metadata, {facts['entry']}"
+    params = int(facts["num_params"])
+    ours = analysis.total.params
+    yield Figure("params", source, params, ours, reasons=_why_params(analysis, params - ours))
+    if facts["gmacs"]:
+        stated = round(facts["gmacs"] * 1e9)
+        reasons = (
+            ("depends on proposals, hence on weights",) if analysis.executed_on == "cpu" else ()
+        )
+        yield Figure("macs", source, stated, analysis.total.macs, 0.5e6, reasons)
+
+
+def _why_params(analysis: Analysis, difference: int) -> tuple[str, ...]:
+    """Trained detection networks have a backbone whose BatchNorm is frozen, without parameters."""
+    frozen = sum(
+        layer.params
+        for layer in analysis.calls
+        if "BatchNorm" in layer.kind and layer.name.startswith("backbone.")
+    )
+    if difference and difference == -frozen:
+        return ("trained weights imply a frozen BatchNorm in the backbone",)
+    return ()

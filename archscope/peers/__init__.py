@@ -1,0 +1,1 @@
+"""Other tools that count: what each reports, and how its convention differs."""

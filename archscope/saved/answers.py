@@ -1,0 +1,230 @@
+"""Answers kept from earlier runs, so that a network already counted does not wait for torch.
+
+An answer is kept under everything that decides it: what was asked, archscope's own sources, the
+versions and files of the libraries, and, for a user's file, every local source that it imports.
+Where something else might decide it, nothing is kept and nothing is looked up.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Mapping
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from archscope import archive, cache
+from archscope._version import __version__
+from archscope.errors import ArchscopeError
+from archscope.saved import user_files
+
+Answer = TypeVar("Answer")
+
+Policy = Literal["before torch", "always", "never"]
+
+PACKAGE = Path(__file__).parents[1]
+
+LIBRARIES = ("torch", "torchvision", "timm")
+PATCHED_IN_PLACE = ("torchvision", "timm")
+"""Libraries small enough to notice an edit of any of their files."""
+
+MOST_PER_PROCESS = 32
+"""A sweep over thousands of networks would push out everything else."""
+
+
+class _Process:
+    """What this process may keep and look up.
+
+    `before torch` trusts a process only until torch is imported: from then on its user can have
+    changed torchvision's networks in memory.
+    The command line imports nothing that its user wrote unless told, and trusts itself.
+    """
+
+    policy: Policy = "before torch"
+    put = 0
+
+
+def use(policy: Policy) -> None:
+    """Choose for this process whether answers are kept and looked up."""
+    _Process.policy = policy
+
+
+def store() -> cache.Store | None:
+    """The store of answers, `None` on a system without a cache folder."""
+    return cache.store("counts")
+
+
+def stores() -> dict[str, cache.Store]:
+    """Every store of this user by what it holds; empty on a system without a cache folder."""
+    known = {"counts": store(), "roofs of devices": cache.store(cache.ROOFS)}
+    return {held: shelf for held, shelf in known.items() if shelf is not None}
+
+
+def roofs() -> cache.Store | None:
+    """Where devices' roofs are kept; `None` where nothing may be kept or looked up."""
+    return None if _Process.policy == "never" else cache.store(cache.ROOFS)
+
+
+def record(
+    kind: str, model: object, arguments: Mapping[str, object], compute: Callable[[], Answer]
+) -> Answer:
+    """The record that answers a question, kept or computed; see `answer`."""
+    return answer(kind, model, arguments, compute, archive.compact, archive.loads)
+
+
+def answer(
+    kind: str,
+    model: object,
+    arguments: Mapping[str, object],
+    compute: Callable[[], Answer],
+    encode: Callable[[Any], str] = json.dumps,
+    decode: Callable[[str], Any] = json.loads,
+) -> Answer:
+    """Look an answer up, or compute and keep it.
+
+    Args:
+        kind: what is asked, such as `analysis`.
+        model: whom it is asked of; only names are looked up.
+        arguments: all else that the answer depends on; only plain values are looked up.
+        compute: finds the answer.
+        encode: writes the answer as text.
+        decode: reads it back.
+    """
+    shelf = store()
+    name = key(kind, model, arguments) if shelf is not None else None
+    if shelf is None or name is None:
+        return compute()
+    text = shelf.get(name)
+    if text is not None:
+        try:
+            found: Answer = decode(text)
+        except (ArchscopeError, ValueError, TypeError):
+            shelf.discard(name)
+        else:
+            return found
+    computed = compute()
+    if getattr(computed, "executed_on", "meta") != "meta":
+        return computed  # values decided it, and another machine rounds them differently
+    # The sources may have changed while they were being read.
+    if _Process.put < MOST_PER_PROCESS and _key(kind, str(model), arguments, sources()) == name:
+        _Process.put += 1
+        shelf.put(name, encode(computed))
+    return computed
+
+
+def key(kind: str, model: object, arguments: Mapping[str, object]) -> str | None:
+    """Everything that decides an answer, as text; `None` where that cannot be told."""
+    if not isinstance(model, str) or not _trusted():
+        return None
+    return _key(kind, model, arguments, _sources())
+
+
+def _key(
+    kind: str, model: str, arguments: Mapping[str, object], known: tuple[str, ...] | None
+) -> str | None:
+    if known is None or not all(map(_plain, arguments.values())):
+        return None
+    place, colon, attribute = model.rpartition(":")
+    file = ""
+    if model.endswith(".py") or place.endswith(".py"):
+        found = user_files.fingerprint(Path(place))
+        if found is None or not attribute.isidentifier():
+            return None
+        file = f"{Path(place).resolve()} {found}"
+    elif model.endswith(".json") or (colon and place != "timm"):
+        return None
+    asked = [kind, model, {name: _text(value) for name, value in arguments.items()}]
+    return json.dumps([*asked, file, *known])
+
+
+def _plain(value: object) -> bool:
+    if isinstance(value, (tuple, list)):
+        return all(map(_plain, value))
+    if isinstance(value, Mapping):
+        return all(isinstance(name, str) and _plain(item) for name, item in value.items())
+    return value is None or type(value) in (int, float, bool, str)
+
+
+def _text(value: object) -> str:
+    """Tells 1, 1.0, True and "1" apart, and keywords in another order, which a record shows."""
+    return repr(dict(value) if isinstance(value, Mapping) else value)
+
+
+def _trusted() -> bool:
+    """Whether this process cannot have changed what its answers depend on."""
+    if _Process.policy == "never" or (_Process.policy != "always" and "torch" in sys.modules):
+        return False
+    rules = sys.modules.get("archscope.analysis.rules")
+    if rules is not None and rules.REGISTERED:
+        return False
+    resolve = sys.modules.get("archscope.resolve.sources")
+    return resolve is None or not resolve.USER_CODE
+
+
+# Sources
+
+
+@functools.cache
+def _sources() -> tuple[str, ...] | None:
+    return sources()
+
+
+def sources() -> tuple[str, ...] | None:
+    """Python, archscope's own files, and the libraries; `None` where one of these may change.
+
+    A library that is installed for development, or hidden by a folder of the same name, is such.
+    """
+    texts = [sys.implementation.cache_tag or "", sys.platform, __version__, own_files()]
+    for library in LIBRARIES:
+        text = library_text(library)
+        if text is None:
+            return None
+        texts.append(text)
+    return tuple(texts)
+
+
+def own_files() -> str:
+    """Hash of archscope's own sources: an edit of a development install changes the answer."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        digest.update(f"{path.relative_to(PACKAGE)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def library_text(library: str) -> str | None:
+    """Version and installed files of a library, read without importing it.
+
+    Returns:
+        empty text for a library that is not there; `None` for one whose files are not those of
+        an ordinary installation.
+    """
+    spec = util.find_spec(library)
+    try:
+        installed = metadata.distribution(library)
+    except metadata.PackageNotFoundError:
+        return "" if spec is None else None
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent
+    if folder != Path(str(installed.locate_file(library))) or _editable(installed):
+        return None
+    files = _stamps(folder) if library in PATCHED_IN_PLACE else ""
+    return f"{library} {installed.version} {folder} {_stamp(folder / '__init__.py')} {files}"
+
+
+def _editable(installed: metadata.Distribution) -> bool:
+    source = installed.read_text("direct_url.json")
+    return source is not None and bool(json.loads(source).get("dir_info", {}).get("editable"))
+
+
+def _stamps(folder: Path) -> str:
+    stamps = "\n".join(f"{path} {_stamp(path)}" for path in sorted(folder.rglob("*.py")))
+    return hashlib.sha256(stamps.encode()).hexdigest()
+
+
+def _stamp(path: Path) -> str:
+    status = path.stat()
+    return f"{status.st_size} {status.st_mtime_ns}"

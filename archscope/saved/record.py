@@ -1,0 +1,116 @@
+"""A saved record in the place of its network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archscope import archive
+from archscope.errors import ArchscopeError
+from archscope.records import Analysis, BatchSweep, Dim, Profile
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A record, under the name that a message calls it by.
+
+    Args:
+        name: the path of its file; the network's for a record that was never in one.
+        record: of any kind.
+    """
+
+    name: str
+    record: archive.Record
+
+    @property
+    def profiles(self) -> tuple[Profile, ...]:
+        """The Profiles that it holds, by rising batch; empty for a record of another kind."""
+        if isinstance(self.record, BatchSweep):
+            return self.record.profiles
+        return (self.record,) if isinstance(self.record, Profile) else ()
+
+    def chosen(self, batches: Sequence[int] | None) -> tuple[Profile, ...]:
+        """The Profiles of these batches, all when `None`.
+
+        Raises:
+            ArchscopeError: naming the batches there are, where one is missing.
+        """
+        if batches is None:
+            return self.profiles
+        held = BatchSweep(self.profiles)
+        return tuple(at_batch(held, batch, self.name) for batch in sorted(set(batches)))
+
+    def at(self, batch: Dim | None) -> Analysis | Profile:
+        """The record of one network, of several batches that of the one asked for.
+
+        Raises:
+            ArchscopeError: it is of another kind, or has several batches and none is chosen.
+        """
+        if isinstance(self.record, BatchSweep):
+            return at_batch(self.record, batch, self.name)
+        if isinstance(self.record, (Analysis, Profile)):
+            return self.record
+        raise ArchscopeError(self.name, "holds no count", "name the network itself")
+
+    def count(self, batch: Dim | None, backward: bool = False) -> Analysis:
+        """What it counted.
+
+        Args:
+            batch: which one of a record of several.
+            backward: the count must have a backward pass.
+
+        Raises:
+            ArchscopeError: as `at`, or it holds no count of this kind.
+        """
+        record = self.at(batch)
+        analysis = record.analysis if isinstance(record, Profile) else record
+        if analysis is None:
+            raise ArchscopeError(self.name, "this profile holds no count", "profile it again")
+        if backward and not analysis.backward_traced:
+            raise ArchscopeError(
+                self.name, "was saved without a backward pass", "save it again with --backward"
+            )
+        return analysis
+
+
+def saved(model: Any) -> Saved | None:
+    """The record that a path to a JSON file stands for, read once; `None` for all else.
+
+    Args:
+        model: as for `analyse`; what was read before is handed back.
+
+    Raises:
+        ArchscopeError: the file cannot be read, or holds no record.
+    """
+    if isinstance(model, Saved):
+        return model
+    if isinstance(model, (Analysis, Profile)):
+        return Saved(model.model, model)
+    if isinstance(model, (str, Path)) and str(model).endswith(".json"):
+        return Saved(str(model), archive.load(model))
+    return None
+
+
+def at_batch(sweep: BatchSweep, batch: Dim | None, path: str) -> Profile:
+    """The Profile of this batch.
+
+    Raises:
+        ArchscopeError: naming the batches there are, where none is asked for or it is missing.
+    """
+    held = {profile.input.batch: profile for profile in sweep.profiles}
+    if batch in held:
+        return held[batch]
+    batches, example = ", ".join(map(str, held)), f"--batch {next(iter(held))}"
+    if batch is None:
+        raise ArchscopeError(path, f"holds batches {batches}", "choose one with --batch", example)
+    raise ArchscopeError(
+        path,
+        f"holds batches {batches}, not {batch}",
+        f"choose one of these, or profile --batch {batch}",
+        example,
+    )

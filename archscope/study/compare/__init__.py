@@ -1,0 +1,42 @@
+"""Networks side by side → tables and charts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from archscope.ask.contenders import Contender
+from archscope.table import Report, Table
+
+Layout = Literal["stages", "paper"]
+
+
+def compare_report(
+    chosen: Sequence[Contender], *, layout: Layout = "stages", first: Sequence[Table] = ()
+) -> Report:
+    """The report of `archscope compare`.
+
+    Args:
+        chosen: at least two.
+        layout: `stages` for totals and differences by output stride, `paper` for the table of the
+            ResNet, ResNeXt and DenseNet papers.
+        first: tables that stand before (what was solved for).
+    """
+    from archscope.study.compare.charts import charts
+    from archscope.study.compare.tables import by_stride, stage_tables, totals_tables
+
+    quantities = by_stride(chosen)
+    title = " · ".join(contender.label for contender in chosen)
+    if layout == "paper":
+        from archscope.study.architecture import architecture_table
+
+        tables = [architecture_table([(c.label, c.analysis) for c in chosen])]
+    else:
+        from archscope.study.compare.kinds import kinds_table
+        from archscope.study.compare.settings import settings_tables
+
+        by_output_stride = stage_tables(chosen, quantities)
+        by_kind = kinds_table(chosen)
+        tables = [*totals_tables(chosen), *settings_tables(chosen), *by_output_stride]
+        tables += [] if by_kind is None else [by_kind]
+    return Report(title, (*first, *tables), charts(chosen, quantities))

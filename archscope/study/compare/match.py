@@ -1,0 +1,32 @@
+"""What was solved for equal cost, as a table."""
+
+from __future__ import annotations
+
+from archscope.ask.match import Solved
+from archscope.table import Column, Row, Table
+
+MATCH_COLUMNS = (
+    Column("model", "Model", "name"),
+    Column("keyword", "Keyword", "name"),
+    Column("solution", "Solution", "exact"),
+    Column("total", "Total", "exact"),
+    Column("target", "Target", "exact", 2),
+    Column("difference", "Difference", "exact"),
+    Column("relative_difference", "of target", "percent", 1),
+)
+
+
+def match_table(solved: Solved) -> Table:
+    """What was solved for, a network a row."""
+    titles = {"macs": "MACs", "params": "parameters", "activations": "activation bytes"}
+    rows = tuple(
+        Row((model, keyword, s.value, s.total, s.target, s.difference, s.relative_difference))
+        for model, keyword, s in solved.solutions
+    )
+    notes = tuple(
+        f"{model} can be built with no other {keyword} near it: {solution.refusal}."
+        for model, keyword, solution in solved.solutions
+        if solution.refusal
+    )
+    title = f"Solved for the {titles[solved.quantity]} of {solved.reference}"
+    return Table(title, MATCH_COLUMNS, rows, notes)

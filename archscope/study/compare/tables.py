@@ -1,0 +1,405 @@
+"""Tables of a comparison: totals with ratios, and at which output stride the difference lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from archscope.ask.profile.doubts import doubts
+from archscope.records import Measurement, Totals
+from archscope.records.measured import FEWEST_RUNS
+from archscope.study.stages import ELSEWHERE, HEAD, NOT_RUN, in_order, stage_seconds, stages
+from archscope.table import Cell, Column, Row, Table, Unit
+from archscope.units import percent, ratio
+from archscope.wording import CONVENTION, coverage_note
+
+if TYPE_CHECKING:
+    from archscope.ask.contenders import Contender
+
+
+MODELS_A_TABLE = 4
+"""More models get further tables of totals, each beside the first model again."""
+
+PHASES = {
+    "inference": "Inference latency",
+    "forward": "Forward time",
+    "backward": "Backward time",
+    "step": "Training step",
+}
+LAYER_PHASES = ("inference", "forward", "backward")
+
+NONE = "none"
+"""What a measured difference is called that the intervals leave open."""
+
+EQUAL_COST = 0.05
+"""Totals within this share of each other count as equal in the sentence below the totals."""
+
+NONE_NOTE = f"{NONE}: the 95 % intervals of the two medians overlap, so no difference is shown."
+
+NO_INTERVAL_NOTE = (
+    f"–: a median of fewer than {FEWEST_RUNS} runs has no known interval, so no ratio is shown."
+)
+
+PROFILED_NOTE = (
+    "Times of layers are from profiled steps, which run apart from those timed whole, so the "
+    "totals here are not the medians timed whole."
+)
+
+PLACES = {
+    HEAD: "in the head",
+    NOT_RUN: "in modules that never ran",
+    ELSEWHERE: "outside every layer",
+}
+
+STRIDE_NOTE = (
+    "Output stride: side of the input over side of a layer's output, to the nearest power of two; "
+    "a layer whose output is one place counts where the block around it does, or in the head."
+)
+SHARE_NOTE = (
+    "Shares are of the total difference and add up to 100 %; a negative one works against it."
+)
+
+
+# Totals
+
+
+@dataclass(frozen=True)
+class _Quantity:
+    """A row of the totals: how it is read, written, and which value is the best."""
+
+    title: str
+    unit: Unit
+    read: Callable[[Contender], float | None]
+    best: Callable[[Sequence[float]], float]
+    bounded: bool = False
+
+
+def _both(total: Totals) -> int | None:
+    return None if total.macs_backward is None else total.macs + total.macs_backward
+
+
+def _intensity(total: Totals) -> float | None:
+    return total.intensity if total.bytes_moved else None
+
+
+QUANTITIES = (
+    _Quantity("Parameters", "count", lambda c: c.analysis.total.params, min),
+    _Quantity("MACs forward", "macs", lambda c: c.analysis.total.macs, min, bounded=True),
+    _Quantity("MACs with backward", "macs", lambda c: _both(c.analysis.total), min, bounded=True),
+    _Quantity("Elementwise", "count", lambda c: c.analysis.total.elementwise, min, bounded=True),
+    _Quantity("Activations", "bytes", lambda c: c.analysis.total.activation_bytes, min),
+    _Quantity("Bytes moved", "bytes", lambda c: c.analysis.total.bytes_moved, min),
+    _Quantity("Operators", "exact", lambda c: c.analysis.total.operators, min),
+    _Quantity("Flops per byte", "decimal", lambda c: _intensity(c.analysis.total), max),
+    _Quantity("Training memory", "bytes", lambda c: c.training_bytes, min),
+)
+ACCURACIES = (
+    _Quantity("ImageNet top-1", "percent", lambda c: c.top1, max),
+    _Quantity("ImageNet top-5", "percent", lambda c: c.top5, max),
+)
+
+
+def totals_tables(chosen: Sequence[Contender]) -> list[Table]:
+    """Every quantity of every model, with its ratio to the first; the best of all is marked."""
+    first, others = chosen[0], list(chosen[1:])
+    size = MODELS_A_TABLE - 1
+    blocks = [[first, *others[i : i + size]] for i in range(0, len(others), size)]
+    tables = []
+    for index, block in enumerate(blocks):
+        title = _totals_title(chosen) + (f" ({index + 1} of {len(blocks)})" if index else "")
+        last = index == len(blocks) - 1
+        notes = _totals_notes(chosen) if last else ()
+        rows = _totals_rows(block, chosen)
+        if last and any(m.known_half_width is None for c in chosen for m in _shown_times(c)):
+            notes = (NO_INTERVAL_NOTE, *notes)
+        if any(NONE in row.cells for row in rows):
+            notes = (NONE_NOTE, *notes)
+        tables.append(Table(title, _totals_columns(block), rows, notes))
+    return tables
+
+
+def _shown_times(contender: Contender) -> list[Measurement]:
+    return [m for phase in PHASES if (m := contender.measured(phase)) is not None]
+
+
+def _totals_columns(block: Sequence[Contender]) -> tuple[Column, ...]:
+    columns = [
+        Column("quantity", "Total", "name"),
+        Column(block[0].label, block[0].label, "decimal"),
+    ]
+    for index, contender in enumerate(block[1:], 1):
+        columns.append(Column(contender.label, contender.label, "decimal"))
+        columns.append(
+            Column(f"{contender.label} ratio", f"÷ {block[0].label}", "ratio", priority=index)
+        )
+    return tuple(columns)
+
+
+def _totals_rows(block: Sequence[Contender], chosen: Sequence[Contender]) -> tuple[Row, ...]:
+    rows = [_quantity_row(quantity, block, chosen) for quantity in QUANTITIES]
+    for phase, title in PHASES.items():
+        rows += _measured_rows(phase, title, block, chosen)
+    rows += [_quantity_row(quantity, block, chosen) for quantity in ACCURACIES]
+    return tuple(row for row in rows if row is not None)
+
+
+def _quantity_row(
+    quantity: _Quantity, block: Sequence[Contender], chosen: Sequence[Contender]
+) -> Row | None:
+    everywhere = [value for c in chosen if (value := quantity.read(c)) is not None]
+    if not everywhere:
+        return None
+    values = [quantity.read(contender) for contender in block]
+    best = quantity.best(everywhere)
+    differ = len(set(everywhere)) > 1
+    return Row(
+        _with_ratios(quantity.title, values, [_ratio(value, values[0]) for value in values]),
+        best=frozenset(
+            c.label for c, value in zip(block, values, strict=True) if differ and value == best
+        ),
+        lower_bound=frozenset(
+            c.label for c in block if quantity.bounded and not c.analysis.coverage.complete
+        ),
+        unit=quantity.unit,
+    )
+
+
+def _measured_rows(
+    phase: str, title: str, block: Sequence[Contender], chosen: Sequence[Contender]
+) -> list[Row]:
+    """Median, interval and throughput of a phase; no winner where the intervals overlap."""
+    everywhere = [m for c in chosen if (m := c.measured(phase)) is not None]
+    if not everywhere:
+        return []
+    fastest = min(everywhere, key=lambda m: m.median)
+    found = [c.measured(phase) for c in block]
+    medians = [None if m is None else m.median for m in found]
+    ratios = [time_ratio(m, found[0]) for m in found]
+    known = all(m.known_half_width is not None for m in everywhere)
+    alone = known and not any(m is not fastest and m.overlaps(fastest) for m in everywhere)
+    best = frozenset(
+        c.label for c, m in zip(block, found, strict=True)
+        if m is fastest and alone and len(everywhere) > 1
+    )  # fmt: skip
+    spread = [None if m is None else m.known_half_width for m in found]
+    rows = [
+        Row(_with_ratios(title, medians, ratios), best=best, unit="seconds"),
+        Row(_with_ratios("± of it (95 %)", spread, [None] * len(block)), depth=1, unit="percent"),
+    ]
+    if phase in ("inference", "step"):
+        rates = [_throughput(c, phase) for c in block]
+        rate_ratios: list[Cell] = [
+            _ratio(rate, rates[0]) if isinstance(cell, float) else cell
+            for cell, rate in zip(ratios, rates, strict=True)
+        ]
+        rows.append(
+            Row(_with_ratios("Samples a second", rates, rate_ratios), depth=1, unit="decimal")
+        )
+    return rows
+
+
+def time_ratio(own: Measurement | None, base: Measurement | None) -> float | str | None:
+    """One median over another: `none` where the intervals overlap, `None` if one is unknown."""
+    if own is None or base is None:
+        return None
+    if own is base:
+        return 1.0
+    overlap = own.overlaps(base)
+    if overlap is None:
+        return None
+    return NONE if overlap else own.median / base.median
+
+
+def _throughput(contender: Contender, phase: str) -> float | None:
+    if contender.profile is None or phase not in contender.profile.phases:
+        return None
+    return contender.profile.throughput(phase)
+
+
+def _with_ratios(
+    title: str, values: Sequence[float | None], ratios: Sequence[Cell]
+) -> tuple[Cell, ...]:
+    """Cells of a row: the first model alone, every other one with its ratio behind it."""
+    pairs = [cell for pair in zip(values[1:], ratios[1:], strict=True) for cell in pair]
+    return (title, values[0], *pairs)
+
+
+def _ratio(value: float | None, base: float | None) -> float | None:
+    return None if value is None or not base else value / base
+
+
+def _totals_title(chosen: Sequence[Contender]) -> str:
+    inputs = {str(contender.analysis.input) for contender in chosen}
+    names = " · ".join(contender.label for contender in chosen)
+    return f"{names} on {inputs.pop()}" if len(inputs) == 1 else names
+
+
+def _totals_notes(chosen: Sequence[Contender]) -> tuple[str, ...]:
+    notes = [verdict(chosen[0], other) for other in chosen[1:]]
+    inputs = {str(c.analysis.input) for c in chosen}
+    if len(inputs) > 1:
+        each = "; ".join(f"{c.label} {c.analysis.input}" for c in chosen)
+        notes.append(f"The inputs differ: {each}.")
+    devices = {c.profile.environment.device for c in chosen if c.profile is not None}
+    if len(devices) > 1:
+        notes.append(f"Measured on different devices: {', '.join(sorted(devices))}.")
+    notes += [
+        f"{c.label}: {' '.join(told)}"
+        for c in chosen
+        if c.profile is not None and (told := doubts(c.profile, PHASES))
+    ]
+    notes += [f"{c.label}: {note}" for c in chosen for note in c.analysis.notes]
+    notes += [
+        f"{c.label}: {coverage_note(c.analysis)}"
+        for c in chosen
+        if not c.analysis.coverage.complete
+    ]
+    notes += [
+        f"{c.label}: no training memory predicted ({c.training_failure})."
+        for c in chosen
+        if c.training_failure
+    ]
+    if len({c.analysis.total.operators for c in chosen}) > 1:
+        notes.append("Operators: all that run forward; views are left out.")
+    if any(c.training_bytes for c in chosen):
+        notes.append("Training memory: predicted peak of a step with plain SGD in float32.")
+    if any(c.top1 for c in chosen):
+        notes.append("Accuracy: metadata of torchvision's weights, not measured here.")
+    return (*filter(None, notes), CONVENTION)
+
+
+def verdict(first: Contender, other: Contender) -> str:
+    """What differs at nearly equal MACs, in a sentence; empty where these differ, or nothing."""
+    one, two = first.analysis.total, other.analysis.total
+    if not one.macs or not one.bytes_moved or abs(two.macs / one.macs - 1) > EQUAL_COST:
+        return ""
+    if (one.macs, one.bytes_moved) == (two.macs, two.bytes_moved):
+        return ""
+    sentence = (
+        f"At nearly equal MACs ({ratio(two.macs / one.macs)}), {other.label} moves "
+        f"{ratio(two.bytes_moved / one.bytes_moved)} the bytes of {first.label}"
+    )
+    change = two.intensity / one.intensity
+    if abs(change - 1) <= EQUAL_COST:
+        return f"{sentence}."
+    effect = "slower" if change < 1 else "faster"
+    return (
+        f"{sentence}, so {ratio(change)} the flops per byte: {effect} wherever memory, "
+        f"not arithmetic, is the limit."
+    )
+
+
+# Where the difference lies
+
+
+@dataclass(frozen=True)
+class ByStride:
+    """One quantity of every model by output stride.
+
+    Args:
+        title: `MACs`, or `Measured forward time`.
+        values: of each model, by stage label; empty where it was not measured.
+        phase: of a measured time.
+    """
+
+    title: str
+    unit: Unit
+    values: tuple[Mapping[str, float], ...]
+    phase: str = ""
+
+
+def by_stride(chosen: Sequence[Contender]) -> list[ByStride]:
+    """MACs, parameters, activations and measured times of every model by output stride."""
+    counted: list[tuple[str, Unit, Callable[[Totals], int]]] = [
+        ("MACs", "macs", lambda total: total.macs),
+        ("Parameters", "count", lambda total: total.params),
+        ("Activations", "bytes", lambda total: total.activation_bytes),
+    ]
+    found = [stages(contender.analysis) for contender in chosen]
+    times = [{} if c.profile is None else stage_seconds(c.profile) for c in chosen]
+    return [
+        ByStride(title, unit, tuple({s.label: read(s.total) for s in rows} for rows in found))
+        for title, unit, read in counted
+    ] + [
+        ByStride(
+            f"Measured {phase} time", "seconds", tuple(each.get(phase, {}) for each in times), phase
+        )
+        for phase in LAYER_PHASES
+        if any(phase in each for each in times)
+    ]
+
+
+def stage_tables(chosen: Sequence[Contender], quantities: Sequence[ByStride]) -> list[Table]:
+    """Each quantity with the differences to the first model, and where the largest one lies."""
+    tables = [_stage_table(chosen, quantity) for quantity in quantities]
+    return [
+        *tables[:-1],
+        replace(tables[-1], notes=(*tables[-1].notes, f"{STRIDE_NOTE} {SHARE_NOTE}")),
+    ]
+
+
+def _time_notes(chosen: Sequence[Contender], phase: str, where: tuple[str, ...]) -> tuple[str, ...]:
+    """Where the time goes, unless the whole phase shows no difference."""
+    whole = [c.measured(phase) for c in chosen]
+    if len(whole) == 2 and whole[0] and whole[1]:
+        overlap, subject = whole[0].overlaps(whole[1]), f"Difference in the whole {phase} time"
+        if overlap is None:
+            where = (f"{subject}: unknown, too few runs for an interval.",)
+        elif overlap:
+            where = (f"{subject}: {NONE}, the intervals overlap.",)
+    return (*where, PROFILED_NOTE)
+
+
+def _stage_table(chosen: Sequence[Contender], quantity: ByStride) -> Table:
+    unit, values = quantity.unit, quantity.values
+    columns = [Column("output_stride", "Output stride", "name")]
+    columns += [Column(contender.label, contender.label, unit) for contender in chosen]
+    for index, contender in enumerate(chosen[1:]):
+        name = "Difference" if len(chosen) == 2 else f"{contender.label} − {chosen[0].label}"
+        columns += [
+            Column(f"{contender.label} difference", name, unit, 1 + 2 * index),
+            Column(f"{contender.label} share", "Share of it", "percent", 2 + 2 * index),
+        ]
+    sums = [sum(each.values()) if each else None for each in values]
+    rows = [
+        Row((label, *_differences([each.get(label) for each in values], sums)))
+        for label in in_order(key for each in values for key in each)
+    ]
+    rows.append(Row(("Total", *_differences(sums, sums)), "total"))
+    notes = _where(chosen, values)
+    if quantity.phase:
+        notes = _time_notes(chosen, quantity.phase, notes)
+    return Table(f"{quantity.title} by output stride", tuple(columns), tuple(rows), notes)
+
+
+def _differences(
+    values: Sequence[float | None], sums: Sequence[float | None]
+) -> tuple[float | None, ...]:
+    """The values, then of each later model the difference to the first and its share."""
+    cells: list[float | None] = list(values)
+    for value, total in zip(values[1:], sums[1:], strict=True):
+        if total is None or sums[0] is None:
+            cells += [None, None]
+            continue
+        difference, whole = (value or 0) - (values[0] or 0), total - sums[0]
+        cells += [difference, difference / whole + 0.0 if whole else None]  # no -0.0
+    return tuple(cells)
+
+
+def _where(chosen: Sequence[Contender], values: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
+    """Where the largest part of the difference between two models lies, in a sentence."""
+    if len(chosen) != 2 or not all(values):
+        return ()
+    whole = sum(values[1].values()) - sum(values[0].values())
+    gaps = {
+        label: values[1].get(label, 0) - values[0].get(label, 0)
+        for each in values
+        for label in each
+    }
+    if not whole:
+        return ()
+    label = max(gaps, key=lambda label: gaps[label] / whole)
+    place = PLACES.get(label, f"at output stride {label}")
+    share = percent(gaps[label] / whole, digits=0)
+    return (f"The largest part of the difference lies {place} ({share} of it).",)

@@ -1,0 +1,331 @@
+"""Profile → where the step's time goes, by stage of the network and by layer."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from archscope.ask.profile.roofline import work_by_call
+from archscope.records import LayerTime, Profile
+from archscope.records.measured import COST_OF_MEASURING
+from archscope.study.profile.roofline import roofline_note
+from archscope.table import Axis, Cell, Chart, Column, Row, Series, Table
+from archscope.wording import OWN_WORK, layer_labels
+
+LayerKey = tuple[str, int]
+"""Name and index of a module call."""
+
+PHASES = ("forward", "backward", "accumulation", "recompute", "optimizer")
+"""Columns of the layer tables, in this order, where any row has such time."""
+
+COLUMNS_NOTE = (
+    "Accumulation: adding gradients up; MACs: share of those forward and backward; Other: time of "
+    "no phase."
+)
+
+FASTEST_PROFILED = 0.9
+"""Profiled steps that take a smaller multiple of the others were disturbed less."""
+
+DISTURBED = "Faster than without: other programs slowed the timed steps; try an idle machine."
+
+DOMINANT = 0.7
+"""A stage that takes more than this share of the time is told by its children instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageTime(LayerTime):
+    """Rows of one part of the network together.
+
+    Args:
+        macs: forward and backward multiply-accumulates, `None` for a row that is no layer.
+    """
+
+    macs: int | None = None
+
+
+def stage_times(profile: Profile) -> list[StageTime]:
+    """The rows gathered by stage, in execution order; rows outside the network stand last.
+
+    Stages are the network's direct children; one that takes most of the time is split up.
+    """
+    names = _stage_names([row for row in profile.layers if row.in_network])
+    members: dict[tuple[bool, str], list[LayerTime]] = defaultdict(list)
+    for row in profile.layers:
+        members[not row.in_network, names[row.name] if row.in_network else row.name].append(row)
+    macs = _macs(profile)
+    return [
+        _together(name, members[outside, name], macs)
+        for outside, name in sorted(members, key=lambda key: key[0])
+    ]
+
+
+def _together(name: str, rows: Sequence[LayerTime], macs: Mapping[LayerKey, int]) -> StageTime:
+    seconds: Counter[str] = Counter()
+    for row in rows:
+        seconds.update(row.seconds)
+    counted = [
+        macs[row.name, row.call] for row in rows if row.in_network and (row.name, row.call) in macs
+    ]
+    return StageTime(
+        name,
+        "stage",
+        seconds=seconds,
+        launches=sum(row.launches for row in rows),
+        in_network=rows[0].in_network,
+        macs=sum(counted) if counted else None,
+    )
+
+
+def profiled_seconds(profile: Profile) -> float:
+    """Seconds of the profiled step, of which the rows' shares are told."""
+    return sum(row.total_seconds for row in profile.layers if not row.is_cost_of_measuring)
+
+
+def _stage_names(rows: Sequence[LayerTime]) -> dict[str, str]:
+    """The stage of each row's name: its first component, or more of them under a dominant one."""
+    total = sum(row.total_seconds for row in rows)
+    depth = {row.name: 1 for row in rows}
+    while True:
+        groups: dict[str, list[LayerTime]] = defaultdict(list)
+        for row in rows:
+            groups[".".join(row.name.split(".")[: depth[row.name]])].append(row)
+        dominant = next(
+            (
+                (name, members)
+                for name, members in groups.items()
+                if sum(row.total_seconds for row in members) > DOMINANT * total
+                and any(row.name.count(".") > name.count(".") for row in members)
+            ),
+            None,
+        )
+        if dominant is None:
+            return {
+                row.name: name or OWN_WORK for name, members in groups.items() for row in members
+            }
+        for row in dominant[1]:
+            depth[row.name] += 1
+
+
+OTHER = "other"
+"""Column of all that is of no phase: waiting, what the profiler costs, a stage of its own."""
+
+
+def _phase_columns(profile: Profile) -> list[str]:
+    found = {phase for row in profile.layers for phase in row.seconds}
+    rest = [OTHER] if found - set(PHASES) else []
+    return [phase for phase in PHASES if phase in found] + rest
+
+
+def _by_column(row: LayerTime) -> Mapping[str, float]:
+    """A row's seconds with those of no phase together."""
+    sums = {phase: seconds for phase, seconds in row.seconds.items() if phase in PHASES}
+    rest = [seconds for phase, seconds in row.seconds.items() if phase not in PHASES]
+    return {**sums, OTHER: sum(rest)} if rest else sums
+
+
+def _time_columns(first: Column, phases: Sequence[str]) -> tuple[Column, ...]:
+    return (
+        first,
+        *(
+            Column(f"{phase}_seconds", phase.capitalize(), "seconds", int(phase == "accumulation"))
+            for phase in phases
+        ),
+        Column("total_seconds", "Total", "seconds"),
+        Column("time_share", "Time", "percent"),
+    )
+
+
+def stage_table(profile: Profile) -> Table:
+    """Time and MACs by stage; the rows add up to the step."""
+    phases = _phase_columns(profile)
+    stages, profiled = stage_times(profile), profiled_seconds(profile)
+    macs = sum(stage.macs or 0 for stage in stages)
+    rows = [
+        Row(
+            (
+                stage.name,
+                *(_by_column(stage).get(phase) for phase in phases),
+                stage.total_seconds,
+                None if stage.is_cost_of_measuring else stage.total_seconds / profiled,
+                None if stage.macs is None or not macs else stage.macs / macs,
+                stage.launches or None,
+            )
+        )
+        for stage in stages
+    ]
+    sums = [sum(_by_column(stage).get(phase, 0.0) for stage in stages) for phase in phases]
+    whole = sum(stage.total_seconds for stage in stages)
+    launches = sum(stage.launches for stage in stages)
+    rows.append(Row(("step", *sums, whole, 1.0, 1.0 if macs else None, launches), kind="total"))
+    columns = (
+        *_time_columns(Column("stage", "Stage", "name"), phases),
+        Column("mac_share", "MACs", "percent", 1),
+        Column("launches", "Launches", "exact", 3),
+    )
+    return Table(f"Stages of {_subject(profile)}", columns, tuple(rows), (_basis(profile),))
+
+
+def layer_table(profile: Profile, most: int | None) -> Table:
+    """Time of every layer in execution order, or of the slowest with the rest in one row."""
+    phases = _phase_columns(profile)
+    slowest = sorted(profile.layers, key=lambda row: -abs(row.total_seconds))
+    chosen = slowest if most is None else slowest[:most]
+    places = {id(row) for row in chosen}
+    kept = [row for row in profile.layers if id(row) in places]
+    rest = [row for row in profile.layers if id(row) not in places]
+    labels = layer_labels(row.name for row in profile.layers if row.in_network)
+    whole = _Whole(phases, profiled_seconds(profile), _macs(profile))
+    rows = [
+        Row(
+            (
+                labels[row.name] if row.in_network else row.name,
+                row.kind,
+                row.call,
+                *whole.cells([row]),
+            )
+        )
+        for row in kept
+    ]
+    if rest:
+        rows.append(Row((f"{len(rest)} other rows", None, None, *whole.cells(rest)), kind="note"))
+    rows.append(Row(("step", None, None, *whole.cells(profile.layers)), kind="total"))
+    name, *times = _time_columns(Column("name", "Layer", "name"), phases)
+    columns = (
+        name,
+        Column("kind", "Kind", "text", 2),
+        Column("call", "Call", "exact", 5),
+        *times,
+        Column("mac_share", "MACs", "percent", 1),
+        Column("launches", "Launches", "exact", 3),
+    )
+    title = f"Slowest layers of {_subject(profile)}" if rest else f"Layers of {_subject(profile)}"
+    return Table(title, columns, tuple(rows), _layer_notes(profile))
+
+
+def _subject(profile: Profile) -> str:
+    return f"{profile.model}, batch {profile.input.batch}"
+
+
+def _macs(profile: Profile) -> dict[LayerKey, int]:
+    """Forward and backward multiply-accumulates of each row that is a counted layer."""
+    if profile.analysis is None:
+        return {}
+    calls = work_by_call(profile.analysis)
+    return {
+        (row.name, row.call): layer.macs + (layer.macs_backward or 0)
+        for row in profile.layers
+        if row.in_network and (layer := calls.get((row.name, row.call))) is not None
+    }
+
+
+class _Whole:
+    """What the rows of the layer table are shares of.
+
+    Args:
+        phases: the columns of seconds.
+        profiled_seconds: of the profiled step.
+        macs: forward and backward multiply-accumulates of each row that is a counted layer.
+    """
+
+    def __init__(
+        self, phases: Sequence[str], profiled_seconds: float, macs: Mapping[LayerKey, int]
+    ) -> None:
+        self.phases, self.profiled_seconds, self.macs = phases, profiled_seconds, macs
+        self.all_macs = sum(macs.values())
+
+    def cells(self, rows: Sequence[LayerTime]) -> tuple[Cell, ...]:
+        """Seconds by phase and in total, shares of time and MACs, and launches of some rows."""
+        columns = [_by_column(row) for row in rows]
+        sums = (
+            sum(column.get(phase, 0.0) for column in columns)
+            if any(phase in column for column in columns)
+            else None
+            for phase in self.phases
+        )
+        stage = _together("", rows, self.macs)
+        profiled = sum(row.total_seconds for row in rows if not row.is_cost_of_measuring)
+        share = profiled / self.profiled_seconds if profiled else None
+        mac_share = stage.macs / self.all_macs if stage.macs is not None and self.all_macs else None
+        return *sums, stage.total_seconds, share, mac_share, stage.launches or None
+
+
+def _basis(profile: Profile) -> str:
+    """What the seconds of the rows are, and by what they add up to the step."""
+    if profile.environment.device.startswith("cuda"):
+        return (
+            "Busy time of kernels; the last row leads to the latency measured without profiler. "
+            f"Launches: kernels. {COLUMNS_NOTE}"
+        )
+    whole = sum(row.total_seconds for row in profile.layers)
+    times = profiled_seconds(profile) / whole
+    hint = f" {DISTURBED}" if times < FASTEST_PROFILED else ""
+    return (
+        f"Rows are from profiled steps, which take {times:.2f} times as long as the step timed "
+        f"without profiler; {COST_OF_MEASURING} is the difference.{hint} "
+        f"Time: share of the profiled step. Launches: operators. {COLUMNS_NOTE}"
+    )
+
+
+def _layer_notes(profile: Profile) -> tuple[str, ...]:
+    shares = ", ".join(f"{phase} {100 * s:.1f} %" for phase, s in profile.attributed.items())
+    found = (f"Time that found its layer: {shares}.",) if shares else ()
+    no_roofline = roofline_note(profile)
+    return (_basis(profile), *found, *((no_roofline,) if no_roofline else ()))
+
+
+def measured_where(profiles: Iterable[Profile]) -> str:
+    """`batch 2 on AMD EPYC`, each once where profiles differ."""
+    places = dict.fromkeys(
+        f"batch {p.input.batch} on {p.environment.fact('device name') or p.environment.device}"
+        for p in profiles
+    )
+    return "; ".join(places)
+
+
+def heading(profile: Profile) -> str:
+    """What was measured, in which dtype, on what."""
+    device = profile.environment.fact("device name") or profile.environment.device
+    dtype = profile.environment.fact("network dtype")
+    cast = profile.environment.fact("autocast")
+    if cast:
+        dtype = f"{dtype}, autocast to {cast}"
+    within = f", {dtype}" if dtype else ""
+    return f"{profile.model}{within}, input {profile.input}, on {device}"
+
+
+def stage_chart(profile: Profile) -> Chart:
+    """Stacked bars: forward, backward and other time of each stage."""
+    stages = [
+        stage
+        for stage in stage_times(profile)
+        if stage.total_seconds > 0 and not stage.is_cost_of_measuring
+    ]
+    phases = _phase_columns(profile)
+    series = [
+        Series(
+            phase,
+            tuple(stage.name for stage in stages),
+            tuple(max(0.0, _by_column(stage).get(phase, 0.0)) for stage in stages),
+        )
+        for phase in phases
+    ]
+    series = [each for each in series if any(each.y)]
+    title = f"Time by stage: {heading(profile)}"
+    return Chart(title, "stacked", Axis("stage", "text"), Axis("time", "seconds"), tuple(series))
+
+
+def share_chart(profile: Profile) -> Chart | None:
+    """Bars: each stage's share of the time beside its share of the MACs."""
+    stages = [stage for stage in stage_times(profile) if stage.macs]
+    macs = sum(stage.macs or 0 for stage in stages)
+    whole = profiled_seconds(profile)
+    if not macs:
+        return None
+    names = tuple(stage.name for stage in stages)
+    series = (
+        Series("share of time", names, tuple(stage.total_seconds / whole for stage in stages)),
+        Series("share of MACs", names, tuple((stage.macs or 0) / macs for stage in stages)),
+    )
+    title = f"Time and MACs by stage: {heading(profile)}"
+    return Chart(title, "bars", Axis("stage", "text"), Axis("share", "percent"), series)

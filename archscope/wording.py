@@ -1,0 +1,83 @@
+"""Sentences and names that several tables share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from archscope.records import Analysis, Coverage, Shape
+from archscope.units import plural
+
+
+def network_title(model: str, keywords: Sequence[tuple[str, str]]) -> str:
+    """The name with the constructor keywords behind it: `resnet18 (groups=2)`."""
+    given = ", ".join(f"{key}={value}" for key, value in keywords)
+    return f"{model} ({given})" if given else model
+
+
+def call_title(name: str, kind: str, call: int) -> str:
+    """The module's name (its class where it is the network itself), and which call of several."""
+    return (name or kind) + (f" (call {call + 1})" if call else "")
+
+
+REMEDY = "give one with archscope.register_formula"
+UNCOUNTED = f"runs here and has no formula: {REMEDY}."
+
+LOWER_BOUNDS = frozenset({"macs", "macs_ratio", "macs_backward", "elementwise"})
+"""Keys that an operator without a formula makes a lower bound; the others stay exact."""
+
+MOST_NAMED = 3
+"""How many of the layers where such operators ran are named."""
+
+
+def missing_formulas(coverage: Coverage) -> str:
+    """The operators without a formula and where they ran: `ns::op in fc`; empty for none."""
+    if coverage.complete:
+        return ""
+    names = [name or "the network itself" for name in coverage.unknown_layers]
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    where = f" in {', '.join(names[:MOST_NAMED])}{more}" if names else ""
+    return f"{', '.join(coverage.unknown)}{where}"
+
+
+def lower_bound_note(missing: str) -> str:
+    """The sentence below a table where `≥` stands, for what `missing_formulas` returned."""
+    return f"≥ marks a lower bound, since {missing} has no formula: {REMEDY}."
+
+
+CONVENTION = (
+    "MACs: multiply-accumulates of convolutions, linear layers, matrix products and attention "
+    "(FLOPs in CNN papers); flops = 2 × MACs. "
+    "Bias, normalisation, activation, pooling and adds are elementwise, one operation an element."
+)
+
+
+def shape_text(shape: Shape | None) -> str | None:
+    """Write a shape as 1×64×56×56; `None` stays unknown, a scalar is `scalar`."""
+    if shape is None:
+        return None
+    return "×".join(map(str, shape)) or "scalar"
+
+
+def coverage_note(analysis: Analysis) -> str:
+    """One sentence on what the count knows and what it does not."""
+    coverage = analysis.coverage
+    known = sum(sum(group.values()) for group in (coverage.counted, coverage.elementwise))
+    free = sum(coverage.free.values())
+    device = "meta, without weights" if analysis.executed_on == "meta" else "the CPU"
+    operators = plural(known, "operator")
+    sentence = f"Coverage: {operators} counted and {free:,} free, run on {device}"
+    if coverage.complete:
+        return f"{sentence}; none is unknown."
+    return f"{sentence}; {lower_bound_note(missing_formulas(coverage))}"
+
+
+OWN_WORK = "[own ops]"
+"""Row of a container's own operators, such as a residual add, beside its children."""
+
+
+def layer_labels(names: Iterable[str]) -> dict[str, str]:
+    """What a row of each module is called where rows of modules inside it stand beside it."""
+    paths = [name.split(".") for name in names]
+    above = {".".join(path[:end]) for path in paths for end in range(1, len(path))} | {""}
+    joined = (".".join(path) for path in paths)
+    return {name: f"{name} {OWN_WORK}".strip() if name in above else name for name in joined}

@@ -1,0 +1,1 @@
+"""The articles of reports/: which data each needs, and its sentences."""

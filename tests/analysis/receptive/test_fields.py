@@ -1,0 +1,272 @@
+"""Receptive fields: the published ones, and the support of the input gradient on real networks."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from archscope.analysis import borrow
+from archscope.analysis.receptive import fields
+from archscope.ask.receptive_field import receptive_fields
+
+REFERENCE = json.loads(
+    (Path(__file__).parents[2] / "references" / "receptive_fields.json").read_text()
+)
+IMAGE = (1, 2, 41, 43)
+
+
+def fields_of(network, shape=IMAGE):
+    """The fields of the network's own output, along height and width."""
+    with borrow.borrowed(network, borrow.weightless) as lent:
+        lent.eval()
+        image = torch.empty(shape, device="meta")
+        found = fields.receptive_fields(lent, (image,), {}, on_meta=True)
+    return found.layers[0].fields
+
+
+def gradient_support(network, position, shape=IMAGE):
+    """First and last pixel, by axis, that one position of the output depends on.
+
+    All weights are positive, so no two paths cancel.
+    """
+    network = network.double().eval()
+    for parameter in network.parameters():
+        nn.init.uniform_(parameter, 0.5, 1.5)
+    image = torch.rand(shape, dtype=torch.float64, requires_grad=True)
+    output = network(image)
+    output[(slice(None), slice(None), *position)].sum().backward()
+    seen = image.grad.abs().sum((0, 1))
+    rows, columns = seen.sum(1).nonzero().flatten(), seen.sum(0).nonzero().flatten()
+    return [(int(axis[0]), int(axis[-1])) for axis in (rows, columns)]
+
+
+def assert_matches_gradient(network, shape=IMAGE):
+    with torch.no_grad():
+        sides = network.eval()(torch.zeros(shape)).shape[2:]
+    position = tuple(side // 2 for side in sides)
+    fields = fields_of(network, shape)
+    support = gradient_support(network, position, shape)
+    for axis, (field, place) in enumerate(zip(fields, position, strict=True)):
+        first = place * field.stride - field.padding
+        last = first + field.size - 1
+        if first >= 0 and last < shape[2 + axis]:
+            assert support[axis] == (first, last)
+        else:  # the padding has swallowed some of it
+            assert first <= support[axis][0] and support[axis][1] <= last
+
+
+class Residual(nn.Module):
+    def __init__(self, *body):
+        super().__init__()
+        self.body = nn.Sequential(*body)
+
+    def forward(self, x):
+        return self.body(x) + x
+
+
+class Branches(nn.Module):
+    def __init__(self, *branches):
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, x):
+        return torch.cat([branch(x) for branch in self.branches], 1)
+
+
+def conv(kernel, stride=1, padding=0, dilation=1):
+    return nn.Conv2d(2, 2, kernel, stride, padding, dilation)
+
+
+class InPlace(nn.Module):
+    """Rearranges a tensor itself, which has its new shape before anybody can ask for the old."""
+
+    def __init__(self, rearrange):
+        super().__init__()
+        self.rearrange = rearrange
+
+    def forward(self, x):
+        return self.rearrange(x * 1)
+
+
+class Added(nn.Module):
+    """Adds a matrix product that does not depend on the image, in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Parameter(torch.ones(2, 41, 3)), nn.Parameter(torch.ones(2, 3, 43))
+
+    def forward(self, x):
+        return x.flatten(0, 1).clone().baddbmm_(self.a, self.b).unflatten(0, (1, 2))
+
+
+NETWORKS = {
+    "stack": nn.Sequential(conv(3), conv(3, 2), conv(5)),
+    "dilated": nn.Sequential(conv(3, dilation=2, padding=2), conv(3, dilation=3)),
+    "asymmetric": nn.Sequential(conv((1, 7), padding=(0, 3)), conv((5, 1)), conv((3, 2), (2, 1))),
+    "pooled": nn.Sequential(conv(3, padding=1), nn.AvgPool2d(3, 2, 1), conv(3, padding=1)),
+    "residual": Residual(conv(3, padding=1), nn.ReLU(inplace=True), conv(5, padding=2)),
+    "activations": nn.Sequential(conv(3), nn.Mish(inplace=True), nn.LeakyReLU(0.1, inplace=True)),
+    "nested": nn.Sequential(conv(4, 2, 1), Residual(conv(3, padding=1), Residual(conv(1)))),
+    "branches": Branches(conv(1), conv(3, padding=1), nn.AvgPool2d(5, 1, 2)),
+    "normalised": nn.Sequential(conv(3), nn.BatchNorm2d(2), nn.ReLU(), conv(3)),
+    "squeezed": nn.Sequential(
+        InPlace(lambda x: x.squeeze_(0)), conv((5, 3)), InPlace(lambda x: x.unsqueeze_(0))
+    ),
+    "squeezed between": nn.Sequential(
+        conv(3), InPlace(lambda x: x.unsqueeze_(2)), InPlace(lambda x: x.squeeze_(2)), conv((5, 3))
+    ),
+    "transposed": nn.Sequential(
+        InPlace(lambda x: x.transpose_(2, 3)), conv((5, 1)), InPlace(lambda x: x.transpose_(2, 3))
+    ),
+    "a product added": nn.Sequential(Added(), conv(3)),
+    "padded": nn.Sequential(nn.ZeroPad2d((2, 0, 1, 3)), conv(3, 2), nn.ReflectionPad2d(0), conv(3)),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_field_is_the_support_of_the_input_gradient(name):
+    assert_matches_gradient(NETWORKS[name])
+
+
+def test_positions_that_other_strides_may_have_moved_are_not_claimed():
+    flat = InPlace(lambda x: x.as_strided_((1, 2, 39 * 41, 1), (2 * 39 * 41, 39 * 41, 1, 1)))
+    assert fields_of(nn.Sequential(conv(3), flat)) == (None, None)
+
+
+layers = st.builds(
+    lambda kernel, stride, dilation, pooled: (
+        nn.AvgPool2d(kernel, stride, kernel // 2)
+        if pooled
+        else conv(kernel, stride, dilation * (kernel // 2), dilation)
+    ),
+    st.integers(1, 4),
+    st.integers(1, 2),
+    st.integers(1, 2),
+    st.booleans(),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(layers, min_size=1, max_size=4), layers)
+def test_random_stacks_and_branches_match_the_gradient(stack, branch):
+    if isinstance(branch, nn.Conv2d) and branch.stride == (1, 1) and branch.kernel_size[0] % 2:
+        branch = Residual(conv(branch.kernel_size, 1, branch.kernel_size[0] // 2))
+    assert_matches_gradient(nn.Sequential(*stack, branch))
+
+
+def test_a_transposed_convolution_reads_as_many_positions_as_its_kernel_covers():
+    network = nn.Sequential(conv(3, 2, 1), nn.ConvTranspose2d(2, 2, 4, 2, 1))
+    (height, _) = fields_of(network)
+    assert height.stride == 1
+    # Each output reads two positions of the map below, which lie 2 pixels apart and see 3 each.
+    assert height.size == 5
+    support = gradient_support(network, (20, 20))
+    assert support[0][1] - support[0][0] + 1 == 5
+
+
+def test_maximum_and_average_pooling_see_the_same():
+    assert fields_of(nn.MaxPool2d(3, 2, 1)) == fields_of(nn.AvgPool2d(3, 2, 1))
+    (dilated, _) = fields_of(nn.MaxPool2d(3, 1, dilation=4))
+    assert dilated.size == 9
+
+
+def test_both_nearest_neighbours_see_the_same():
+    exact, floor = (
+        fields_of(nn.Sequential(conv(3), nn.Upsample(scale_factor=2, mode=mode), conv(3)))
+        for mode in ("nearest-exact", "nearest")
+    )
+    assert exact == floor
+    assert (exact[0].size, exact[0].stride) == (4, 0.5)
+
+
+@pytest.mark.parametrize("group", ["published", "stride_in_3x3"])
+def test_the_fields_of_published_networks(group):
+    for name, (layer, size) in REFERENCE[group].items():
+        layers = {found.name: found for found in receptive_fields(name).found.layers}
+        assert [field.size for field in layers[layer].fields] == [size, size], name
+
+
+def test_the_field_of_a_symmetric_network_is_centred_on_its_position():
+    layers = {layer.name: layer for layer in receptive_fields("resnet50").found.layers}
+    (height, width) = layers["layer4"].fields
+    assert height == width
+    assert (height.stride, height.padding, height.center) == (32, 213, 0)
+
+
+GLOBAL = {
+    "pooling to one position": nn.Sequential(conv(3), nn.AdaptiveAvgPool2d(1)),
+    "a linear layer": nn.Sequential(conv(3), nn.Flatten(), nn.Linear(2 * 39 * 41, 4)),
+    "squeeze and excitation": nn.Sequential(conv(3), nn.GroupNorm(1, 2)),
+}
+
+
+@pytest.mark.parametrize("name", GLOBAL)
+def test_what_meets_the_whole_image_is_global(name):
+    assert [field.size for field in fields_of(GLOBAL[name])] == [None, None]
+
+
+class Tokens(nn.Module):
+    """Patches as tokens with a class token in front, then attention over them."""
+
+    def __init__(self):
+        super().__init__()
+        self.patch = nn.Conv2d(2, 8, 4, 4)
+        self.token = nn.Parameter(torch.zeros(1, 1, 8))
+        self.norm = nn.LayerNorm(8)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x):
+        x = self.patch(x).flatten(2).transpose(1, 2)
+        x = self.norm(torch.cat([self.token.expand(len(x), -1, -1), x], 1))
+        return self.attention(x, x, x, need_weights=False)[0][:, 0]
+
+
+def test_tokens_see_their_patch_until_attention_sees_everything():
+    layers = {
+        layer.name: layer for layer in receptive_fields(Tokens(), input="2x32x32").found.layers
+    }
+    assert [field.size for field in layers["patch"].fields] == [4, 4]
+    assert [field.size for field in layers["norm"].fields] == [4, 4]
+    assert [field.size for field in layers["attention"].fields] == [None, None]
+    assert [field.size for field in layers[""].fields] == [None, None]
+
+
+def test_one_axis_can_be_global_alone():
+    (height, width) = fields_of(nn.Sequential(conv(3), nn.AdaptiveAvgPool2d((1, None))))
+    assert (height.size, width.size) == (None, 3)
+
+
+def test_attention_within_windows_is_not_claimed():
+    layers = {layer.name: layer for layer in receptive_fields("swin_t").found.layers}
+    assert [field.size for field in layers["features.0"].fields] == [4, 4]
+    assert layers["features.1.0.attn"].fields == (None, None)
+    assert [field.size for field in layers["avgpool"].fields] == [None, None]
+
+
+@pytest.mark.parametrize(("name", "size"), [("swin_v2_t", None), ("maxvit_t", None),
+                                            ("lenet5_1998", 32)])  # fmt: skip
+def test_every_output_sees_the_whole_image(name, size):
+    """That of the original LeNet-5 does by convolutions alone: 32 pixels of 32."""
+    assert [field.size for field in receptive_fields(name).found.layers[0].fields] == [size, size]
+
+
+class Unfolded(nn.Module):
+    def forward(self, x):
+        return nn.functional.unfold(x, 3)
+
+
+def test_an_operator_without_a_rule_is_named_and_nothing_is_claimed():
+    found = receptive_fields(Unfolded(), input="2x8x8").found
+    assert found.unknown == ("aten::im2col",)
+    assert found.layers[0].fields == (None, None)
+
+
+def test_networks_of_one_and_three_axes():
+    (length,) = fields_of(nn.Sequential(nn.Conv1d(2, 2, 5, 2), nn.MaxPool1d(3)), (1, 2, 50))
+    assert (length.size, length.stride) == (9, 6)
+    video = fields_of(nn.Conv3d(2, 2, (3, 5, 7)), (1, 2, 8, 16, 16))
+    assert [field.size for field in video] == [3, 5, 7]

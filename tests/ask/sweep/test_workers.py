@@ -1,0 +1,25 @@
+"""Tasks spread over processes: a fault of the function itself ends the run, and is shown."""
+
+import pytest
+
+from archscope.ask.sweep.workers import WorkerError, completed
+
+
+def test_what_the_function_raises_here_is_raised():
+    with pytest.raises(ValueError, match="no number"):
+        dict(completed(int, ["1", "no number"], jobs=1))
+
+
+@pytest.mark.parametrize(
+    ("function", "task", "reason"),
+    [
+        (int, "no number", "ValueError: invalid literal"),
+        (open, "no such file", "FileNotFoundError: "),
+        (memoryview, b"", "TypeError: cannot pickle"),
+    ],
+    ids=["raises", "raises OSError", "result cannot be sent"],
+)
+def test_what_it_raises_in_a_worker_is_raised_here_with_its_traceback(function, task, reason):
+    with pytest.raises(WorkerError, match=reason) as raised:
+        list(completed(function, [task], jobs=2))
+    assert "Traceback (most recent call last)" in str(raised.value)

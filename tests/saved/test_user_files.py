@@ -1,0 +1,105 @@
+"""A user's network depends on its file and on all local ones behind it, or is not kept at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from archscope.saved.user_files import fingerprint
+
+NET = """
+import torch
+from torch import nn
+from blocks import Block
+from parts.heads import Head
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.block = Block()
+        self.head = Head()
+"""
+FILES = {
+    "net.py": NET,
+    "blocks.py": "from torch import nn\nclass Block(nn.Identity):\n    pass\n",
+    "parts/__init__.py": "",
+    "parts/heads.py": "from .inner import Head\n",
+    "parts/inner.py": "def late():\n    from . import deep\nclass Head:\n    pass\n",
+    "parts/deep.py": "WIDTH = 4\n",
+    "other.py": "unused = 1\n",
+}
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Path:
+    (tmp_path / "parts").mkdir()
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path / "net.py"
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name != "other.py"])
+def test_every_file_that_may_run_decides(net: Path, name: str) -> None:
+    before = fingerprint(net)
+    assert before is not None
+    with net.parent.joinpath(name).open("a") as file:
+        file.write("# changed\n")
+    assert fingerprint(net) not in (before, None)
+
+
+def test_a_file_that_nothing_imports_does_not(net: Path) -> None:
+    before = fingerprint(net)
+    net.parent.joinpath("other.py").write_text("unused = 2\n")
+    assert fingerprint(net) == before
+
+
+def test_the_same_sources_elsewhere_are_the_same(net: Path, tmp_path: Path) -> None:
+    before = fingerprint(net)
+    moved = net.parent.rename(tmp_path.with_name(tmp_path.name + "_moved"))
+    assert fingerprint(moved / "net.py") == before
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import einops",
+        "import os",
+        "import random",
+        "from importlib import import_module",
+        "from torch import *",
+        "from ..above import x",
+        "import archscope",
+        "SIZE = int(open('size.txt').read())",
+        "exec('x = 1')",
+        "STATE = torch.load('weights.pt')",
+        "FAST = torch.cuda.is_available()",
+        "from torch import hub",
+        "from torch.utils import cpp_extension as c",
+        "nn.Linear.bias = 3",
+        "setattr(nn.Linear, 'bias', 3)",
+        "alias = nn.Linear; alias.forward = None",
+        "def broken(:",
+    ],
+)
+def test_what_reading_cannot_follow_is_not_kept(net: Path, line: str) -> None:
+    inner = net.parent / "parts" / "deep.py"
+    inner.write_text(f"import torch\nfrom torch import nn\n{line}\n")
+    assert fingerprint(net) is None
+
+
+def test_a_local_module_that_hides_one_of_the_system_is_not_kept(net: Path) -> None:
+    assert fingerprint(net) is not None
+    net.parent.joinpath("torch.py").write_text("")
+    assert fingerprint(net) is None
+
+
+def test_a_module_that_appears_later_changes_the_answer(net: Path) -> None:
+    before = fingerprint(net)
+    net.parent.joinpath("blocks").mkdir()
+    net.parent.joinpath("blocks", "__init__.py").write_text("class Block: pass\n")
+    assert fingerprint(net) not in (before, None)
+
+
+def test_a_missing_file_has_no_fingerprint(tmp_path: Path) -> None:
+    assert fingerprint(tmp_path / "net.py") is None

@@ -8,6 +8,12 @@ from archscope.records.cost import (
     Product,
     Work,
 )
+from archscope.records.execution import (
+    Execution,
+    LayerName,
+    Operand,
+    OperatorRun,
+)
 from archscope.records.measured import (
     BatchSweep,
     Environment,
@@ -32,6 +38,10 @@ from archscope.records.network import (
     Totals,
     totals,
 )
+from archscope.records.prediction import (
+    LayerPrediction,
+    Prediction,
+)
 from archscope.records.signal import (
     NetworkSignal,
     SignalPoint,
@@ -47,14 +57,20 @@ __all__ = [
     "Coverage",
     "Dim",
     "Environment",
+    "Execution",
     "Factor",
     "InputSpec",
     "Layer",
+    "LayerName",
+    "LayerPrediction",
     "LayerTime",
     "LiveBytes",
     "Measurement",
     "MemoryPrediction",
     "NetworkSignal",
+    "Operand",
+    "OperatorRun",
+    "Prediction",
     "Product",
     "Profile",
     "SavedBytes",

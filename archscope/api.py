@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from archscope.errors import ArchscopeError
@@ -64,17 +65,21 @@ class Result:
 
 
 class Summary(Result):
-    """What a network costs.
+    """What a network costs; its tables are made when they are first looked at.
 
     Args:
         analysis: the record behind it.
     """
 
     def __init__(self, analysis: Analysis) -> None:
+        self.analysis = analysis
+
+    @cached_property
+    def report(self) -> Report:  # type: ignore[override]
+        """Tables and the record behind them."""
         from archscope.study.summary import summary_report
 
-        super().__init__(summary_report(analysis))
-        self.analysis = analysis
+        return summary_report(self.analysis)
 
     @property
     def layers(self) -> tuple[Layer, ...]:

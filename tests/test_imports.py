@@ -33,15 +33,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "archive": {"errors", "files", "records"},
     "cache": {"errors", "files", "platformdirs"},
     "zoo": {"torch"},
-    "resolve": {"zoo", "errors", "records", "_version", "torch", "torchvision", "timm"},
+    "resolve": {
+        "zoo", "errors", "records", "_version", "torch", "torchvision", "timm", "transformers",
+        "diffusers", "huggingface_hub",
+    },
     "analysis": {"records", "errors", "torch"},
-    "latency": {"records", "errors"},
     "measure": {"records", "errors", "units", "cache", "torch"},
     "peers": {"analysis", "records", "errors", "torch", *OTHER_TOOLS},
     "saved": {"archive", "cache", "errors", "records", "_version"},
     "ask": {
         "saved", "records", "units", "errors", "wording", "files", "zoo",
-        "resolve", "analysis", "latency", "measure", "peers", "_version", "torch", "tomli",
+        "resolve", "analysis", "measure", "peers", "_version", "torch", "tomli",
     },
     "study": {
         "records", "table", "units", "errors", "wording", "cache", "zoo", "resolve", "analysis",

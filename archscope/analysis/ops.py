@@ -192,6 +192,19 @@ def addbmm(bias: Sized, a: Sized, b: Sized, *, out: Sized, **scales: object) -> 
     return Tally(bmm(a, b, out=out).cost, out.numel())
 
 
+def grouped_mm(a: Sized, b: Sized, *rest: object, out: Sized, **options: object) -> Tally:
+    """One product a group, as of experts; a 2-d operand holds the groups' rows or columns.
+
+    Rows of groups (rows, D_in) by (B, D_in, D_out); (B, rows, D_in) by columns of groups
+    (D_in, D_out); 2-d by 2-d sums over the groups' inner positions.
+    How many rows a group has does not matter: together they have all.
+    """
+    if len(a.shape) == 3 and len(b.shape) == 3:
+        return bmm(a, b, out=out)
+    rows, inner = a.shape[-2], a.shape[-1]
+    return Tally(Cost((_product(rows=rows, D_in=inner, D_out=b.shape[-1]),)))
+
+
 def mv(a: Sized, b: Sized, *, out: Sized) -> Tally:
     """(rows, D_in) by (D_in,)."""
     rows, inner = a.shape

@@ -25,6 +25,7 @@ COUNTED: Mapping[str, Rule] = {
     "aten::bmm": ops.bmm,
     "aten::baddbmm": ops.baddbmm,
     "aten::addbmm": ops.addbmm,
+    "aten::_grouped_mm": ops.grouped_mm,
     "aten::mv": ops.mv,
     "aten::addmv": ops.addmv,
     "aten::dot": ops.dot,

@@ -225,6 +225,25 @@ def bmm(a: Tensor, b: Tensor) -> Tensor | None:
     return _new(a, (a.shape[0], a.shape[1], b.shape[2]))
 
 
+def grouped_mm(
+    a: Tensor, b: Tensor, offs: Tensor | None = None, bias: Tensor | None = None,
+    out_dtype: torch.dtype | None = None,
+) -> Tensor | None:  # fmt: skip
+    """As CPU and GPU answer in every floating dtype, where the meta kernel takes bfloat16 alone.
+
+    A kernel may pad the rows of the result in memory; this does not.
+    """
+    if a.dtype != b.dtype or bias is not None or offs is None or a.shape[-1] != b.shape[-2]:
+        return None
+    if a.dim() == b.dim() == 2:
+        shape = [offs.shape[0], a.shape[0], b.shape[1]]
+    elif {a.dim(), b.dim()} == {2, 3}:
+        shape = [a.shape[-2], b.shape[-1]]
+    else:
+        return None
+    return _empty(shape, dtype=out_dtype or a.dtype, device="meta")
+
+
 def softmax(x: Tensor, dim: int, *args: Any) -> Tensor | None:
     return _like(x) if x.is_contiguous() and x.dtype.is_floating_point else None
 
@@ -372,6 +391,7 @@ RULES: dict[Any, ShapeRule] = {
     aten.mm.default: mm,
     aten.addmm.default: addmm,
     aten.bmm.default: bmm,
+    aten._grouped_mm.default: grouped_mm,
     aten._softmax.default: softmax,
     aten._safe_softmax.default: softmax,
     aten._softmax_backward_data.default: softmax_backward,

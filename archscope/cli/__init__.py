@@ -67,7 +67,7 @@ class LazyGroup(click.Group):
 def cli(debug: bool, no_cache: bool) -> None:
     """What a PyTorch network costs, and why.
 
-    A MODEL is a name (resnet50, timm:convnext_tiny, nets.py:Net) or a record saved with
+    A MODEL is a name (resnet50, timm:convnext_tiny, hf:llama, nets.py:Net) or a record saved with
     `-o run.json`.
     """
 

@@ -24,13 +24,45 @@ input_option = click.option(
     metavar="SPEC",
     help="Input without the batch: 3x224x224, ids=128:int64, several by commas.",
 )
-set_option = click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Constructor keyword, such as num_classes=2; may repeat.",
-)
+_SHORTHANDS = "archscope.shorthands"
+
+
+def _shorthand(context: click.Context, option: click.Parameter, value: str | None) -> None:
+    """Keep `--seq 4096` for `--set`, whose `seq=4096` it is another way to write."""
+    if value is not None:
+        context.meta.setdefault(_SHORTHANDS, []).append(f"{option.name}={value}")
+
+
+def _settings(
+    context: click.Context, option: click.Parameter, given: tuple[str, ...]
+) -> tuple[str, ...]:
+    return (*given, *context.meta.get(_SHORTHANDS, ()))
+
+
+def set_option(command: Decorated) -> Decorated:
+    """`--set`, and the settings that have an option of their own: `--task`, `--seq`, `--image`."""
+    decorators = [
+        click.option(
+            "--set", "settings", multiple=True, metavar="KEY=VALUE", callback=_settings,
+            help="Constructor keyword, such as num_classes=2; may repeat.",
+        )
+    ]  # fmt: skip
+    decorators += [
+        click.option(
+            f"--{name}", metavar=metavar, help=text, callback=_shorthand, expose_value=False,
+            is_eager=True,
+        )
+        for name, metavar, text in (
+            ("task", "NAME", "Head of an hf: network, such as causal-lm."),
+            ("seq", "L", "Length of the default input, in tokens."),
+            ("image", "SIDE", "Height and width of the default input's images."),
+        )
+    ]  # fmt: skip
+    for decorate in reversed(decorators):
+        command = decorate(command)
+    return command
+
+
 output_option = click.option(
     "-o",
     "--output",

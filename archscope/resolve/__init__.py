@@ -1,8 +1,9 @@
 """From a name to a network without weights, and its default input.
 
-A name is one of archscope's zoo, of torchvision, `timm:NAME`, `path/to/file.py:Class` or
-`package.module:factory`.
-Nothing is downloaded, and torch, torchvision and timm are imported only when a name needs them.
+A name is one of archscope's zoo, of torchvision, `timm:NAME`, `hf:NAME`, `diffusers:NAME`,
+`path/to/file.py:Class` or `package.module:factory`.
+Nothing is downloaded, and torch and the libraries of networks are imported only when a name needs
+them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from archscope.errors import ArchscopeError
 from archscope.records import InputSpec
 from archscope.resolve.inputs import parse_batch, parse_input, parse_settings, setting_text
 from archscope.resolve.published import published, published_entries
-from archscope.resolve.sources import described, recipe
+from archscope.resolve.sources import Recipe, described, from_configuration, recipe
 from archscope.resolve.storage import (
     build,
     build_unmoved,
@@ -36,6 +37,7 @@ __all__ = [
     "Network",
     "constructed",
     "network",
+    "of_configuration",
     "parse_batch",
     "parse_input",
     "parse_settings",
@@ -53,7 +55,8 @@ class Network:
 
     Args:
         name: as the user gave it.
-        source: `archscope zoo`, `torchvision`, `timm`, `file path`, `package` or `constructor`.
+        source: `archscope zoo`, `torchvision`, `timm`, `transformers`, `diffusers`, `file path`,
+            `package` or `constructor`.
         module: by name, in eval mode with every parameter and buffer on the meta device.
         input: default input at batch 1; `None` where nobody says what the network takes.
         keywords: constructor keywords given by the user, as text.
@@ -83,16 +86,35 @@ def network(name: str, /, **keywords: Any) -> Network:
     """Build a network by name, without storage for its weights.
 
     Args:
-        name: of the zoo, of torchvision, `timm:NAME`, `file.py:Class` or `package.module:factory`.
-        keywords: for the constructor; torchvision's `norm_layer` and `activation` may be names.
+        name: of the zoo, of torchvision, `timm:NAME`, `hf:NAME`, `diffusers:NAME`, `file.py:Class`
+            or `package.module:factory`.
+        keywords: for the constructor or configuration; `seq` and `image` change the default input
+            of a named network; torchvision's `norm_layer` and `activation` may be names.
 
     Raises:
         ArchscopeError: an unknown name or keyword, a file that cannot be imported, or a
             constructor that raises.
     """
+    return _network(name, recipe(name, keywords), keywords)
+
+
+def of_configuration(config: Any, keywords: Mapping[str, Any]) -> Network:
+    """Build the network of a configuration of transformers, or of its class.
+
+    Args:
+        config: stays as it is.
+        keywords: settings that differ from it, and `task`, `dtype`, `attn_implementation`.
+
+    Raises:
+        ArchscopeError: an unknown setting or task, or a constructor that raises.
+    """
+    kind = config if isinstance(config, type) else type(config)
+    return _network(kind.__name__, from_configuration(kind.__name__, config, keywords), keywords)
+
+
+def _network(name: str, found: Recipe, keywords: Mapping[str, Any]) -> Network:
     from torch import nn
 
-    found = recipe(name, keywords)
     if isinstance(found.construct, nn.Module):
         construct = functools.partial(copy.deepcopy, found.construct)
         module = weightless_copy(found.construct).eval()

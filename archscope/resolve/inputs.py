@@ -73,7 +73,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = (piece.strip() for piece in pair.partition("="))
-        if not (equals and text and key.isidentifier()):
+        if not (equals and text and all(part.isidentifier() for part in key.split("."))):
             raise ArchscopeError(f"--set {pair}", "is no key=value", "write it like num_classes=2")
         if key in settings:
             raise ArchscopeError(f"--set {pair}", f"sets {key} a second time", "set it once")

@@ -1,4 +1,4 @@
-"""Where a name leads: the zoo, torchvision, timm, a file or an importable package."""
+"""Where a name leads: the zoo, torchvision, timm, transformers, a file or a package."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.errors import ArchscopeError
 from archscope.records import InputSpec
-from archscope.resolve import vision
+from archscope.resolve import diffusion, huggingface, vision
 from archscope.resolve.inputs import parse_input
-from archscope.resolve.signatures import check_keywords, did_you_mean, nearest
+from archscope.resolve.sides import SIDES, resized
+from archscope.resolve.signatures import (
+    accepted_keywords,
+    check_keywords,
+    did_you_mean,
+    nearest,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,7 +39,8 @@ class Recipe:
     """How to construct one network, and what is known before that.
 
     Args:
-        source: `archscope zoo`, `torchvision`, `timm`, `file path` or `package`.
+        source: `archscope zoo`, `torchvision`, `timm`, `transformers`, `diffusers`, `file path` or
+            `package`.
         construct: builds it anew at each call, or is the finished module that a file holds.
         default_input: from the built network; `None` where nobody says.
         libraries: packages whose versions decide the network.
@@ -48,7 +55,9 @@ class Recipe:
 
 
 def recipe(name: str, keywords: Mapping[str, Any]) -> Recipe:
-    """Find a name, in this order: zoo, torchvision, `timm:NAME`, `FILE.py:CLASS`, `PACKAGE:NAME`.
+    """Find a name of the zoo, `hf:…`, `diffusers:…`, `timm:…`, `FILE.py:CLASS`, `PACKAGE:NAME`.
+
+    Anything else is a name of torchvision.
 
     Raises:
         ArchscopeError: nothing has that name (the nearest ones are suggested), a file or package
@@ -59,6 +68,12 @@ def recipe(name: str, keywords: Mapping[str, Any]) -> Recipe:
     place, colon, attribute = name.rpartition(":")
     if name in zoo.names():
         return _from_zoo(name, keywords)
+    if name.startswith(huggingface.PREFIX):
+        built = huggingface.named(name.removeprefix(huggingface.PREFIX), keywords)
+        return _of_transformers("transformers", built)
+    if name.startswith(diffusion.PREFIX):
+        made = diffusion.named(name.removeprefix(diffusion.PREFIX), keywords)
+        return Recipe("diffusers", *made, ("diffusers",))
     if place == "timm":
         return _from_timm(attribute, keywords)
     if name.endswith(".py") or (colon and place.endswith(".py")):
@@ -77,19 +92,35 @@ def recipe(name: str, keywords: Mapping[str, Any]) -> Recipe:
     )
 
 
+def from_configuration(name: str, config: Any, keywords: Mapping[str, Any]) -> Recipe:
+    """How to construct the network of a configuration of transformers, or of its class.
+
+    Raises:
+        ArchscopeError: an unknown setting or task.
+    """
+    return _of_transformers("transformers", huggingface.configured(name, config, keywords))
+
+
+def _of_transformers(source: str, built: huggingface.Built) -> Recipe:
+    return Recipe(source, built.construct, built.default_input, ("transformers",), built.notes)
+
+
 def _from_zoo(name: str, keywords: Mapping[str, Any]) -> Recipe:
     from archscope import zoo
 
     card = zoo.card(name)
     module = importlib.import_module(f"archscope.zoo.{card.family}")
-    check_keywords(name, getattr(module, card.constructor), keywords)
+    constructor = getattr(module, card.constructor)
+    sized = "image_size" in (accepted_keywords(constructor) or ())
+    given, keywords = keywords, _for_constructor(keywords, "image_size" if sized else None)
+    check_keywords(name, constructor, keywords)
 
-    def default_input(module: nn.Module) -> InputSpec:
+    def default_input(module: nn.Module) -> InputSpec | None:
         sides = card.input.split("x")
         sides[0] = str(keywords.get("input_channels", sides[0]))
         if "image_size" in keywords:
             sides[1:] = [str(keywords["image_size"])] * (len(sides) - 1)
-        return parse_input("x".join(sides))
+        return resized(parse_input("x".join(sides)), given)
 
     def construct() -> nn.Module:
         try:
@@ -102,9 +133,11 @@ def _from_zoo(name: str, keywords: Mapping[str, Any]) -> Recipe:
 
 
 def _from_torchvision(name: str, keywords: Mapping[str, Any]) -> Recipe:
+    given = keywords
+    keywords = _for_constructor(given, "image_size" if name.startswith("vit_") else None)
     complete, notes = vision.complete(name, keywords)
     check_keywords(name, vision.builder(name), keywords)
-    spec = vision.default_input(name, keywords)
+    spec = resized(vision.default_input(name, keywords), given)
     construct = functools.partial(vision.construct, name, complete)
     return Recipe("torchvision", construct, lambda module: spec, ("torchvision",), notes)
 
@@ -121,17 +154,34 @@ def _from_timm(name: str, keywords: Mapping[str, Any]) -> Recipe:
             "pretrained", "archscope counts without weights and downloads none", "leave it out"
         )
 
-    def default_input(module: nn.Module) -> InputSpec:
+    given = keywords
+    sized = "image" in given and timm.get_pretrained_cfg(name).fixed_input_size
+    keywords = _for_constructor(given, "img_size" if sized else None)
+
+    def default_input(module: nn.Module) -> InputSpec | None:
         config: Mapping[str, Any] = getattr(module, "pretrained_cfg", {})
         channels, *sides = config.get("input_size", (3, 224, 224))
         if "img_size" in keywords:
-            given = keywords["img_size"]
-            sides = list(given) if isinstance(given, tuple) else [given] * len(sides)
+            size = keywords["img_size"]
+            sides = list(size) if isinstance(size, tuple) else [size] * len(sides)
         channels = keywords.get("in_chans", channels)
-        return parse_input("x".join(map(str, (channels, *sides))))
+        return resized(parse_input("x".join(map(str, (channels, *sides)))), given)
 
     construct = functools.partial(timm.create_model, name, **keywords)
     return Recipe("timm", construct, default_input, ("timm",))
+
+
+def _for_constructor(keywords: Mapping[str, Any], size: str | None) -> dict[str, Any]:
+    """The keywords without `SIDES`; an image's size goes to a constructor that fixes one.
+
+    Args:
+        keywords: given by the user.
+        size: the constructor's keyword for it, `None` where any size runs.
+    """
+    rest = {key: value for key, value in keywords.items() if key not in SIDES}
+    if size is not None and "image" in keywords:
+        rest.setdefault(size, keywords["image"])
+    return rest
 
 
 def timm_names() -> list[str]:
@@ -193,6 +243,8 @@ def _from_module(
     from torch import nn
 
     found = getattr(module, attribute, None)
+    if huggingface.is_configuration(found):
+        return _of_transformers(source, huggingface.configured(argument, found, keywords))
     if isinstance(found, nn.Module):
         if keywords:
             raise ArchscopeError(

@@ -91,9 +91,14 @@ def saved(model: Any) -> Saved | None:
         return model
     if isinstance(model, (Analysis, Profile)):
         return Saved(model.model, model)
-    if isinstance(model, (str, Path)) and str(model).endswith(".json"):
+    if isinstance(model, (str, Path)) and is_record(str(model)):
         return Saved(str(model), archive.load(model))
     return None
+
+
+def is_record(name: str) -> bool:
+    """Whether a name is the path of a saved record; `hf:config.json` is that of a network."""
+    return name.endswith(".json") and not name.startswith(("hf:", "diffusers:"))
 
 
 def at_batch(sweep: BatchSweep, batch: Dim | None, path: str) -> Profile:

@@ -250,6 +250,32 @@ def test_matrix_products() -> None:
     assert shapes.addmm(meta(7), meta(4, 5), meta(5, 6)) is None
 
 
+def test_products_of_groups() -> None:
+    groups = torch.zeros(4, dtype=torch.int32, device="meta")
+    half = {"dtype": torch.bfloat16}
+    for a, b in (
+        (meta(32, 16, **half), meta(4, 16, 24, **half)),
+        (meta(4, 8, 16, **half), meta(16, 32, **half)),
+        (meta(16, 32, **half), meta(32, 24, **half)),
+    ):
+        assert agrees(aten._grouped_mm.default, a, b, groups)
+    assert shapes.grouped_mm(meta(32, 8), meta(4, 16, 24), groups) is None
+    assert shapes.grouped_mm(meta(2, 3, 4), meta(2, 4, 5)) is None
+
+
+def test_products_of_groups_in_float32_are_those_of_the_cpu() -> None:
+    """Whose kernel takes them; the meta kernel of torch 2.14 takes bfloat16 alone."""
+    ends = torch.tensor([8, 16, 20, 32], dtype=torch.int32)
+    for a, b in (
+        (torch.ones(32, 16), torch.ones(4, 16, 24)),
+        (torch.ones(4, 8, 16), torch.ones(16, 32)),
+        (torch.ones(16, 32), torch.ones(32, 24)),
+    ):
+        answer = shapes.grouped_mm(a.to("meta"), b.to("meta"), ends)
+        assert answer is not None
+        assert answer.shape == aten._grouped_mm.default(a, b, ends).shape
+
+
 def test_softmax() -> None:
     for x, dim in product(EVERY, (0, 1, -1)):
         agrees(aten._softmax.default, x, dim, False)

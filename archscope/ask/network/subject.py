@@ -61,7 +61,8 @@ def find(model: Any, keywords: Mapping[str, Any]) -> Subject:
 
 
 def _found(model: Any, keywords: Mapping[str, Any]) -> Subject:
-    from archscope.resolve import constructed, network
+    from archscope.resolve import constructed, network, of_configuration
+    from archscope.resolve.huggingface import is_configuration
 
     if isinstance(model, str):
         return _subject(network(model, **keywords), private=True)
@@ -73,6 +74,8 @@ def _found(model: Any, keywords: Mapping[str, Any]) -> Subject:
                 type(model).__name__, "is built already and takes no keywords", "pass its class"
             )
         return _given(model)
+    if is_configuration(model):
+        return _subject(of_configuration(model, keywords), private=True)
     if callable(model):
         return _subject(constructed(model, keywords), private=False)
     raise ArchscopeError(

@@ -1,0 +1,117 @@
+"""What a network of transformers is called with, from its configuration and `forward`."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from archscope.records import InputSpec, TensorSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+LENGTH = 128
+"""Tokens of a text when nothing is said."""
+
+SECOND = 16_000
+"""Samples of one second of audio, at the rate that speech networks are trained for."""
+
+
+def default_input(module: nn.Module, kind: Any) -> InputSpec | None:
+    """The input at batch 1; `None` where `forward` takes what cannot be told from its names.
+
+    Args:
+        module: the built network, which holds its configuration.
+        kind: its class.
+    """
+    config: Any = module.config
+    parameters = inspect.signature(kind.forward).parameters
+    main: Any = getattr(module, "main_input_name", "input_ids")
+    names = [main] if isinstance(main, str) else list(main)
+    names = [name for name in names if name in parameters] or list(parameters)[1:2]
+    if _pairs_text_with_images(config, parameters):
+        names = ["input_ids", "pixel_values"]
+    names += [
+        key for key, parameter in parameters.items()
+        if parameter.default is parameter.empty and key in SHAPES and key not in names
+    ]  # fmt: skip
+    if getattr(config, "is_encoder_decoder", False) and "decoder_input_ids" in parameters:
+        names.append("decoder_input_ids")
+    tensors = [_tensor(name, config) for name in names]
+    found = [tensor for tensor in tensors if tensor is not None]
+    return InputSpec(tuple(found)) if found and len(found) == len(tensors) else None
+
+
+def _pairs_text_with_images(config: Any, parameters: Any) -> bool:
+    """Whether a network compares texts with images, as CLIP does, and needs both."""
+    towers = hasattr(config, "text_config") and hasattr(config, "vision_config")
+    both = "input_ids" in parameters and "pixel_values" in parameters
+    return towers and both and ("return_loss" in parameters or hasattr(config, "projection_dim"))
+
+
+def _tensor(name: str, config: Any) -> TensorSpec | None:
+    make = SHAPES.get(name)
+    return None if make is None else make(name, config)
+
+
+def _tokens(name: str, config: Any) -> TensorSpec:
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    longest = getattr(text, "max_position_embeddings", None)
+    length = min(LENGTH, longest) if isinstance(longest, int) and longest > 0 else LENGTH
+    return TensorSpec((1, length), "int64", name)
+
+
+def _image(name: str, config: Any) -> TensorSpec:
+    vision = getattr(config, "vision_config", None) or config
+    channels = getattr(vision, "num_channels", getattr(vision, "in_channels", 3))
+    frames = (getattr(vision, "num_frames", 0),) if _is_video(vision) else ()
+    return TensorSpec((1, *frames, channels, *_sides(vision)), "float32", name)
+
+
+def _is_video(vision: Any) -> bool:
+    return isinstance(getattr(vision, "num_frames", None), int) and hasattr(vision, "tubelet_size")
+
+
+def _sides(vision: Any) -> tuple[int, int]:
+    """Height and width from `image_size`, however a configuration writes it; 224 where unsaid."""
+    size = getattr(vision, "image_size", None) or 224
+    if isinstance(size, dict):
+        size = (size.get("height", 224), size.get("width", 224))
+    if isinstance(size, (list, tuple)):
+        return int(size[0]), int(size[-1])
+    return int(size), int(size)
+
+
+def _audio(name: str, config: Any) -> TensorSpec:
+    """Raw samples, or a spectrogram where the configuration fixes one."""
+    frames, bins = getattr(config, "max_length", None), getattr(config, "num_mel_bins", None)
+    if bins is not None and isinstance(frames, int) and hasattr(config, "patch_size"):
+        return TensorSpec((1, frames, bins), "float32", name)
+    return TensorSpec((1, SECOND), "float32", name)
+
+
+def _features(name: str, config: Any) -> TensorSpec:
+    """A log-mel spectrogram: Whisper's has two frames a position; others put the frames first."""
+    bins = getattr(config, "num_mel_bins", None)
+    positions = getattr(config, "max_source_positions", None)
+    if bins is not None and positions is not None and getattr(config, "input_channels", 0) == 0:
+        return TensorSpec((1, bins, 2 * positions), "float32", name)
+    width = getattr(config, "input_feat_per_channel", getattr(config, "input_dim", bins or 80))
+    return TensorSpec((1, 8 * LENGTH, width), "float32", name)
+
+
+def _mask(name: str, config: Any) -> TensorSpec:
+    return TensorSpec((1, LENGTH), "int64", name)
+
+
+SHAPES = {
+    "input_ids": _tokens,
+    "decoder_input_ids": _tokens,
+    "bbox": lambda name, config: TensorSpec((1, LENGTH, 4), "int64", name),
+    "attention_mask": _mask,
+    "pixel_values": _image,
+    "pixel_values_videos": _image,
+    "input_values": _audio,
+    "input_features": _features,
+}
+"""How the shape of each argument follows from a configuration."""

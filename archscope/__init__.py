@@ -10,7 +10,17 @@ from archscope._version import __version__ as __version__
 if TYPE_CHECKING:
     from archscope.analysis.ops import Tally
     from archscope.analysis.rules import register_formula
-    from archscope.api import Result, Summary, compare, explain, formula, memory, profile, summary
+    from archscope.api import (
+        Result,
+        Summary,
+        compare,
+        explain,
+        formula,
+        memory,
+        predict,
+        profile,
+        summary,
+    )
     from archscope.errors import ArchscopeError
     from archscope.measure.sampling import StoppingRule
     from archscope.measure.session import Plan
@@ -23,6 +33,7 @@ _HOMES = {
     "explain": "archscope.api",
     "formula": "archscope.api",
     "memory": "archscope.api",
+    "predict": "archscope.api",
     "profile": "archscope.api",
     "Result": "archscope.api",
     "Summary": "archscope.api",
@@ -44,7 +55,7 @@ _HOMES = {
 __all__ = [
     "Analysis", "ArchscopeError", "Cost", "Factor", "Layer", "Plan", "Product", "Profile", "Result",
     "Settings", "StoppingRule", "Summary", "Tally", "compare", "explain", "formula", "memory",
-    "profile", "register_formula", "summary",
+    "predict", "profile", "register_formula", "summary",
 ]  # fmt: skip
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from archscope.errors import ArchscopeError
-from archscope.records import Analysis, Coverage, Layer, Totals
+from archscope.records import Analysis, Coverage, Layer, Prediction, Totals
 from archscope.table import Report, Table
 
 if TYPE_CHECKING:
@@ -64,17 +65,21 @@ class Result:
 
 
 class Summary(Result):
-    """What a network costs.
+    """What a network costs; its tables are made when they are first looked at.
 
     Args:
         analysis: the record behind it.
     """
 
     def __init__(self, analysis: Analysis) -> None:
+        self.analysis = analysis
+
+    @cached_property
+    def report(self) -> Report:  # type: ignore[override]
+        """Tables and the record behind them."""
         from archscope.study.summary import summary_report
 
-        super().__init__(summary_report(analysis))
-        self.analysis = analysis
+        return summary_report(self.analysis)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -276,3 +281,79 @@ def profile(
         remedy = f"give it as plan=archscope.Plan(archscope.Settings({error.argument}=…))"
         raise ArchscopeError(error.argument, "is no keyword of this network", remedy) from error
     return Found(measurement, profile_report([measurement]))
+
+
+class Predicted(Result):
+    """A predicted time; the `Prediction` is its `record`.
+
+    Args:
+        record: what was predicted.
+        report: what is printed of it.
+    """
+
+    def __init__(self, record: Prediction, report: Report) -> None:
+        super().__init__(report)
+        self.record = record
+
+    @property
+    def seconds(self) -> float:
+        """Seconds a step."""
+        return self.record.seconds
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 80 % interval of the seconds a step."""
+        return self.record.low, self.record.high
+
+    @property
+    def samples_per_second(self) -> float:
+        """Samples of the batch a second."""
+        return self.record.samples_per_second
+
+
+def predict(
+    model: Any,
+    input: Any = None,
+    *,
+    device: str,
+    batch: int | None = None,
+    dtype: str = "amp",
+    layout: str = "nchw",
+    mode: str = "inference",
+    compiled: bool = False,
+    **constructor_keywords: Any,
+) -> Predicted:
+    """Predict how long a step takes on a GPU that need not be here.
+
+    Args:
+        model: as for `summary`.
+        input: as for `summary`.
+        device: its name, such as `"rtx4090"`.
+        batch: batch size of a specification, 1 by default.
+        dtype: `"amp"` (autocast to float16), `"float32"`, `"float16"` or `"bfloat16"`.
+        layout: `"nchw"` or `"nhwc"` (channels last).
+        mode: `"inference"` or `"training"`.
+        compiled: whether `torch.compile` fuses its operators.
+        constructor_keywords: passed to the constructor.
+
+    Raises:
+        ArchscopeError: the network cannot be run, the device is unknown, or nothing was measured
+            in this setting.
+
+    Example:
+        >>> predicted = archscope.predict("resnet50", device="rtx4090", batch=256, layout="nhwc")
+        >>> predicted.seconds, predicted.interval
+    """
+    from archscope.ask.predict import predict as predicted
+    from archscope.latency.model import Setting
+    from archscope.study.predict import predict_report
+
+    record = predicted(
+        model,
+        device,
+        Setting(mode, dtype, layout, compiled),
+        input=input,
+        batch=batch,
+        keywords=constructor_keywords,
+    )
+    return Predicted(record, predict_report([record]))

@@ -19,11 +19,13 @@ from torch import nn
 
 import archscope
 from archscope.ask.network.call import NetworkCall, network_call
-from archscope.ask.network.runs import count
 from archscope.ask.network.subject import Subject, find
 
 ATTENTION = ("vit_", "swin_", "maxvit_")
+SINGLE = ("resnet50", "densenet121", "vit_b_16", "resnext101_32x8d")
 ROUNDS = 3
+BEST_OF = 9
+"""Rounds of the single networks, whose times are milliseconds."""
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -47,27 +49,31 @@ def bare_backward(subject: Subject, call: NetworkCall) -> float:
     return taken
 
 
-def ratios(name: str) -> tuple[float, float, float, float]:
-    """Bare forward, counted forward, bare backward, counted backward, each the best of some."""
+def ratios(name: str, rounds: int) -> tuple[float, float, float, float]:
+    """Bare forward, counted forward, bare backward, counted backward, each the best of some.
+
+    Counted is what a user calls: `archscope.summary(module, tensors)`.
+    """
     subject = find(name, {})
     call = network_call(subject, None, None)
+    tensors, _ = call.on_meta()
     times: list[list[float]] = [[], [], [], []]
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         times[0].append(bare_forward(subject, call))
-        times[1].append(seconds(lambda: count(subject, call)))
+        times[1].append(seconds(lambda: archscope.summary(subject.module, tensors)))
         times[2].append(bare_backward(subject, call))
-        times[3].append(seconds(lambda: count(subject, call, backward=True)))
+        times[3].append(seconds(lambda: archscope.summary(subject.module, tensors, backward=True)))
     best = [min(taken) for taken in times]
     return best[0], best[1], best[2], best[3] - best[1]
 
 
 def beside_bare_passes() -> None:
     names = torchvision.models.list_models(module=torchvision.models)
-    taken = {name: ratios(name) for name in names}
+    taken = {name: ratios(name, BEST_OF if name in SINGLE else ROUNDS) for name in names}
     groups = {
         f"all {len(names)} networks": names,
         "attention networks": [name for name in names if name.startswith(ATTENTION)],
-        **{name: [name] for name in ("resnet50", "densenet121", "resnext101_32x8d")},
+        **{name: [name] for name in SINGLE},
     }
     for label, chosen in groups.items():
         bare, counted, bare_back, counted_back = (

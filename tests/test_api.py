@@ -226,3 +226,14 @@ def test_a_profile_writes_nothing_of_its_own() -> None:
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_a_summary_that_nobody_looks_at_makes_no_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    from archscope.study import summary as tables
+
+    made = []
+    report = tables.summary_report
+    monkeypatch.setattr(tables, "summary_report", lambda found: made.append(1) or report(found))
+    found = archscope.summary("lenet")
+    assert found.total.macs == 416520 and made == []  # 416,520: LeCun et al. 1998, on 28×28
+    assert str(found) == str(found) and made == [1], "and makes them once"

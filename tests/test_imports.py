@@ -38,12 +38,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         "diffusers", "huggingface_hub",
     },
     "analysis": {"records", "errors", "torch"},
+    "latency": {"records", "errors"},
     "measure": {"records", "errors", "units", "cache", "torch"},
     "peers": {"analysis", "records", "errors", "torch", *OTHER_TOOLS},
     "saved": {"archive", "cache", "errors", "records", "_version"},
     "ask": {
         "saved", "records", "units", "errors", "wording", "files", "zoo",
-        "resolve", "analysis", "measure", "peers", "_version", "torch", "tomli",
+        "resolve", "analysis", "latency", "measure", "peers", "_version", "torch", "tomli",
     },
     "study": {
         "records", "table", "units", "errors", "wording", "cache", "zoo", "resolve", "analysis",

@@ -348,7 +348,7 @@ def run(
         if log.out_of_sight is not None:
             raise TypeError(f"{log.out_of_sight} runs in a thread of its own, out of sight")
         if backward:
-            _run_backward(recorder, outputs)
+            run_backward(recorder, outputs)
     return log, recorder.coverage()
 
 
@@ -356,7 +356,12 @@ class NoGradientError(Exception):
     """No output of the network depends on anything that needs a gradient."""
 
 
-def _run_backward(recorder: Recorder, outputs: Any) -> None:
+def run_backward(recorder: Observer, outputs: Any) -> None:
+    """Run the backward pass, from ones of every differentiable output.
+
+    Raises:
+        NoGradientError: no output needs a gradient.
+    """
     targets = [tensor for tensor in tensors(outputs) if tensor.requires_grad]
     if not targets:
         raise NoGradientError("no output needs a gradient")

@@ -8,6 +8,12 @@ from archscope.records.cost import (
     Product,
     Work,
 )
+from archscope.records.execution import (
+    Execution,
+    LayerName,
+    Operand,
+    OperatorRun,
+)
 from archscope.records.measured import (
     BatchSweep,
     Environment,
@@ -26,11 +32,16 @@ from archscope.records.network import (
     Dim,
     InputSpec,
     Layer,
+    Node,
     Setting,
     Shape,
     TensorSpec,
     Totals,
     totals,
+)
+from archscope.records.prediction import (
+    LayerPrediction,
+    Prediction,
 )
 from archscope.records.signal import (
     NetworkSignal,
@@ -47,14 +58,21 @@ __all__ = [
     "Coverage",
     "Dim",
     "Environment",
+    "Execution",
     "Factor",
     "InputSpec",
     "Layer",
+    "LayerName",
+    "LayerPrediction",
     "LayerTime",
     "LiveBytes",
     "Measurement",
     "MemoryPrediction",
     "NetworkSignal",
+    "Node",
+    "Operand",
+    "OperatorRun",
+    "Prediction",
     "Product",
     "Profile",
     "SavedBytes",

@@ -201,10 +201,53 @@ class Totals:
     def bytes_moved(self) -> int:
         return self.bytes_read + self.bytes_written
 
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(
+            self.params + other.params,
+            self.trainable_params + other.trainable_params,
+            self.buffers + other.buffers,
+            self.macs + other.macs,
+            _sum(self.macs_backward, other.macs_backward),
+            self.elementwise + other.elementwise,
+            self.bytes_read + other.bytes_read,
+            self.bytes_written + other.bytes_written,
+            _sum(self.bytes_moved_backward, other.bytes_moved_backward),
+            self.activation_bytes + other.activation_bytes,
+            self.operators + other.operators,
+        )
+
     @property
     def intensity(self) -> float:
         """Arithmetic intensity of the forward pass: flops per byte moved."""
         return self.flops / self.bytes_moved if self.bytes_moved else 0.0
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    """Of two figures of a backward pass, one of which may have had none."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One call in the tree of calls.
+
+    Args:
+        layer: the call.
+        index: its place in `Analysis.calls`.
+        children: the calls that it makes directly, in order.
+    """
+
+    layer: Layer
+    index: int
+    children: tuple[Node, ...]
+
+    def walk(self) -> Iterator[Node]:
+        """Itself and all below it, each before its children."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
 
 
 @dataclass(frozen=True)
@@ -245,38 +288,43 @@ class Analysis:
     def total(self) -> Totals:
         return totals(self.calls)
 
-    def tree(self) -> Iterator[tuple[Layer, range]]:
-        """Each call with the index range of its subtree (itself first) within `calls`."""
-        ends = _subtree_ends(self.calls)
+    def tree(self) -> tuple[Node, ...]:
+        """The outermost calls, each with the calls inside it; walking them all gives `calls`."""
+        inside: list[list[Node]] = [[]]  # the children found so far: of no call, of each open one
+        open_calls: list[int] = []
+
+        def close() -> None:
+            index, children = open_calls.pop(), inside.pop()
+            inside[-1].append(Node(self.calls[index], index, tuple(children)))
+
         for index, layer in enumerate(self.calls):
-            yield layer, range(index, ends[index])
+            while open_calls and self.calls[open_calls[-1]].depth >= layer.depth:
+                close()
+            open_calls.append(index)
+            inside.append([])
+        while open_calls:
+            close()
+        return tuple(inside[0])
 
 
 def totals(layers: Iterable[Layer]) -> Totals:
     """Sum any selection of layers."""
-    chosen = list(layers)
-    backward = [layer.backward for layer in chosen if layer.backward is not None]
-    return Totals(
-        params=sum(layer.params for layer in chosen),
-        trainable_params=sum(layer.trainable_params for layer in chosen),
-        buffers=sum(layer.buffers for layer in chosen),
-        macs=sum(layer.forward.macs for layer in chosen),
-        macs_backward=sum(work.macs for work in backward) if backward else None,
-        elementwise=sum(layer.forward.elementwise for layer in chosen),
-        bytes_read=sum(layer.forward.bytes_read for layer in chosen),
-        bytes_written=sum(layer.forward.bytes_written for layer in chosen),
-        bytes_moved_backward=sum(work.bytes_moved for work in backward) if backward else None,
-        activation_bytes=sum(layer.activation_bytes for layer in chosen),
-        operators=sum(layer.forward.operators for layer in chosen),
-    )
-
-
-def _subtree_ends(calls: tuple[Layer, ...]) -> list[int]:
-    """For each call, the index after its last descendant: the next call that is no deeper."""
-    ends = [len(calls)] * len(calls)
-    open_calls: list[int] = []
-    for index, layer in enumerate(calls):
-        while open_calls and calls[open_calls[-1]].depth >= layer.depth:
-            ends[open_calls.pop()] = index
-        open_calls.append(index)
-    return ends
+    params = trainable = buffers = macs = elementwise = 0
+    bytes_read = bytes_written = activation_bytes = operators = 0
+    macs_backward = moved_backward = None
+    for layer in layers:
+        forward, backward = layer.forward, layer.backward
+        params += layer.params
+        trainable += layer.trainable_params
+        buffers += layer.buffers
+        macs += forward.macs
+        elementwise += forward.elementwise
+        bytes_read += forward.bytes_read
+        bytes_written += forward.bytes_written
+        activation_bytes += layer.activation_bytes
+        operators += forward.operators
+        if backward is not None:
+            macs_backward = (macs_backward or 0) + backward.macs
+            moved_backward = (moved_backward or 0) + backward.bytes_moved
+    return Totals(params, trainable, buffers, macs, macs_backward, elementwise, bytes_read,
+                  bytes_written, moved_backward, activation_bytes, operators)  # fmt: skip

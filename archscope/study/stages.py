@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from archscope.records import Analysis, InputSpec, Layer, Profile, Shape, Totals, totals
+from archscope.records import Analysis, InputSpec, Layer, Node, Profile, Shape, Totals, totals
 
 HEAD = "head"
 NOT_RUN = "not run"
@@ -94,18 +94,21 @@ def labels(analysis: Analysis) -> list[str]:
     geometry = Geometry(analysis)
     found: list[str] = []
     users: dict[str, str] = {}
-    around: list[tuple[int, str]] = []  # depth and label of the calls that are still open
-    for layer in analysis.calls:
-        if not layer.called:
-            found.append(_user_label(layer.name, users))
-            continue
-        while around and around[-1][0] >= layer.depth:
-            around.pop()
-        label = geometry.label(layer) or (around[-1][1] if around else HEAD)
-        around.append((layer.depth, label))
-        found.append(label)
-        if layer.macs:
-            users.setdefault(layer.name, label)
+
+    def label(node: Node, around: str) -> None:
+        layer = node.layer
+        if layer.called:
+            own = geometry.label(layer) or around
+            if layer.macs:
+                users.setdefault(layer.name, own)
+        else:
+            own = _user_label(layer.name, users)
+        found.append(own)
+        for child in node.children:
+            label(child, own)
+
+    for root in analysis.tree():
+        label(root, HEAD)
     return found
 
 

@@ -239,12 +239,7 @@ def _sorted_table(analysis: Analysis, readings: Sequence[_Reading], sort: str) -
 
     whole = analysis.total
     rows = [
-        Row(
-            (
-                _full_name(layer),
-                *(reading.read(layer, totals((layer,)), whole) for reading in readings),
-            )
-        )
+        Row((_full_name(layer), *_cells(layer, readings, whole)))
         for layer in sorted(analysis.layers, key=size)
     ]
     columns = (Column("name", "Layer", "name"), *(reading.column for reading in readings))
@@ -254,6 +249,12 @@ def _sorted_table(analysis: Analysis, readings: Sequence[_Reading], sort: str) -
         (*rows, _total_row(analysis, readings)),
         _notes(analysis),
     )
+
+
+def _cells(layer: Layer, readings: Sequence[_Reading], whole: Totals) -> list[Cell]:
+    """One layer by itself."""
+    own = totals((layer,))
+    return [reading.read(layer, own, whole) for reading in readings]
 
 
 def _full_name(layer: Layer) -> str:
@@ -274,14 +275,7 @@ def layers_table(analysis: Analysis) -> Table:
         *(reading.column for reading in readings),
     )
     rows = tuple(
-        Row(
-            (
-                layer.name,
-                layer.call,
-                *(reading.read(layer, totals((layer,)), whole) for reading in readings),
-            )
-        )
-        for layer in analysis.layers
+        Row((layer.name, layer.call, *_cells(layer, readings, whole))) for layer in analysis.layers
     )
     return Table(_title(analysis), columns, rows)
 

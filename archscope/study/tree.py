@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from archscope.records import Analysis, Layer, Totals, totals
+from archscope.records import Analysis, Layer, Node, Totals, totals
 from archscope.wording import OWN_WORK, call_title
 
 
@@ -14,69 +17,50 @@ class Group:
 
     layer: Layer
     label: str
-    members: tuple[Layer, ...]
+    total: Totals
     children: tuple[Group, ...]
     signature: int
     times: int = 1
     unknown: bool = False
 
-    @property
-    def total(self) -> Totals:
-        return totals(self.members)
-
 
 def grouped(analysis: Analysis, unfold: bool = False) -> tuple[Group, ...]:
     """The calls as a forest, equal neighbours folded unless `unfold`."""
-    return _Grouping(analysis, unfold).forest()
+    grouping = _Grouping(analysis, unfold)
+    return grouping.folded([grouping.group(node) for node in analysis.tree()])
 
 
 class _Grouping:
     """Builds groups from the leaves up, so that equal subtrees are told by one number each."""
 
     def __init__(self, analysis: Analysis, unfold: bool) -> None:
-        self.calls = analysis.calls
         self.unknown = frozenset(analysis.coverage.unknown_layers)
         self.unfold = unfold
         self.signatures: dict[object, int] = {}
 
-    def forest(self) -> tuple[Group, ...]:
-        waiting: list[list[Group]] = [[]]
-        open_calls: list[int] = []
-
-        def close() -> None:
-            layer = self.calls[open_calls.pop()]
-            children = waiting.pop()
-            waiting[-1].append(self._group(layer, children))
-
-        for index, layer in enumerate(self.calls):
-            while open_calls and self.calls[open_calls[-1]].depth >= layer.depth:
-                close()
-            open_calls.append(index)
-            waiting.append([])
-        while open_calls:
-            close()
-        return self._folded(waiting[0])
-
-    def _group(self, layer: Layer, children: list[Group]) -> Group:
+    def group(self, node: Node) -> Group:
+        """One call with everything below it; its total is the sum of those of its children."""
+        layer = node.layer
+        children = [self.group(child) for child in node.children]
         if children and (layer.forward.operators or layer.params or layer.shared_params):
             children.append(self._leaf(layer, OWN_WORK))
-        folded = self._folded(children)
-        members = tuple(m for child in folded for m in child.members) if folded else (layer,)
-        whole = totals(members)
+        folded = self.folded(children)
+        whole = _summed(folded) if folded else totals((layer,))
         key = (layer.kind, layer.settings, layer.input_shapes, layer.output_shapes,
                layer.shared_params, layer.called, layer.receptive_field, whole,
                tuple((child.signature, child.times) for child in folded))  # fmt: skip
         unknown = layer.name in self.unknown or any(child.unknown for child in folded)
-        return Group(layer, _label(layer), members, folded, self._number(key), unknown=unknown)
+        return Group(layer, _label(layer), whole, folded, self._number(key), unknown=unknown)
 
     def _leaf(self, layer: Layer, label: str) -> Group:
         number = self._number((label, layer.forward, layer.backward, layer.params))
-        return Group(layer, label, (layer,), (), number, unknown=layer.name in self.unknown)
+        unknown = layer.name in self.unknown
+        return Group(layer, label, totals((layer,)), (), number, unknown=unknown)
 
     def _number(self, key: object) -> int:
         return self.signatures.setdefault(key, len(self.signatures))
 
-    def _folded(self, groups: list[Group]) -> tuple[Group, ...]:
+    def folded(self, groups: list[Group]) -> tuple[Group, ...]:
         """Equal neighbours as one group whose members are all of theirs."""
         if self.unfold:
             return tuple(groups)
@@ -96,8 +80,9 @@ def _merged(run: list[Group]) -> Group:
     children = tuple(
         _merged_column(column) for column in zip(*(g.children for g in run), strict=True)
     )
-    members = tuple(member for group in run for member in group.members)
-    return Group(first.layer, label, members, children, first.signature, len(run), first.unknown)
+    return Group(
+        first.layer, label, _summed(run), children, first.signature, len(run), first.unknown
+    )
 
 
 def _merged_column(column: tuple[Group, ...]) -> Group:
@@ -106,10 +91,19 @@ def _merged_column(column: tuple[Group, ...]) -> Group:
     children = tuple(
         _merged_column(rows) for rows in zip(*(g.children for g in column), strict=True)
     )
-    members = tuple(member for group in column for member in group.members)
     return Group(
-        first.layer, first.label, members, children, first.signature, first.times, first.unknown
+        first.layer,
+        first.label,
+        _summed(column),
+        children,
+        first.signature,
+        first.times,
+        first.unknown,
     )
+
+
+def _summed(groups: Sequence[Group]) -> Totals:
+    return functools.reduce(operator.add, (group.total for group in groups))
 
 
 def _label(layer: Layer) -> str:

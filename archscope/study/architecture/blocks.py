@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from archscope.records import Analysis, Layer
+from archscope.records import Analysis, Layer, Node
 from archscope.study.stages import HEAD, Geometry, labels
 
 ItemKind = Literal["convolution", "pooling", "linear", "block"]
@@ -44,35 +44,10 @@ class Item:
     outputs: int = 0
 
 
-@dataclass
-class _Node:
-    """A call with the calls that it makes."""
-
-    layer: Layer
-    label: str
-    children: list[_Node] = field(default_factory=list)
-
-    def walk(self) -> Iterator[_Node]:
-        yield self
-        for child in self.children:
-            yield from child.walk()
-
-
 def items(analysis: Analysis) -> list[Item]:
     """What the papers' table lists of a network, in the order of execution."""
-    found = labels(analysis)
-    roots: list[_Node] = []
-    path: list[_Node] = []
-    for layer, label in zip(analysis.calls, found, strict=True):
-        if not layer.called:
-            continue
-        node = _Node(layer, label)
-        while path and path[-1].layer.depth >= layer.depth:
-            path.pop()
-        (path[-1].children if path else roots).append(node)
-        path.append(node)
-    reader = _Reader(analysis)
-    listed = [item for root in roots for item in reader.items(root, root=True)]
+    reader = _Reader(analysis, labels(analysis))
+    listed = [item for root in analysis.tree() for item in reader.items(root, root=True)]
     return _with_hidden_pooling(listed, analysis)
 
 
@@ -81,8 +56,11 @@ class _Reader:
     """Turns calls into items."""
 
     analysis: Analysis
+    labels: Sequence[str]
 
-    def items(self, node: _Node, root: bool = False) -> Iterator[Item]:
+    def items(self, node: Node, root: bool = False) -> Iterator[Item]:
+        if not node.layer.called:
+            return
         primitive = self._primitive(node, inside=False)
         if primitive is not None:
             yield primitive
@@ -95,9 +73,9 @@ class _Reader:
             for child in node.children:
                 yield from self.items(child)
 
-    def _is_block(self, node: _Node) -> bool:
+    def _is_block(self, node: Node) -> bool:
         """Whether a container is one block, not a series of them."""
-        if node.label == HEAD or len(_computing(node)) < 2:
+        if self.labels[node.index] == HEAD or len(_computing(node)) < 2:
             return False
         geometry = Geometry(self.analysis)
         before = geometry.size(node.layer.input_shape, node.layer)
@@ -115,7 +93,7 @@ class _Reader:
         )
         return all(times < 2 for times in inner.values())
 
-    def _blocks(self, node: _Node) -> Iterator[Item]:
+    def _blocks(self, node: Node) -> Iterator[Item]:
         """A container as one block, or a dense one as the layers that it is made of."""
         layers = _computing(node)
         if _is_dense(layers):
@@ -128,11 +106,12 @@ class _Reader:
         text = "; ".join(_repeats_folded(list(self._contents(node, path))))
         yield self._block(node, text, layers[0].layer, layers[-1].layer)
 
-    def _block(self, node: _Node, text: str, first: Layer, last: Layer) -> Item:
+    def _block(self, node: Node, text: str, first: Layer, last: Layer) -> Item:
         inputs = first.setting("in_channels") or 0
-        return Item("block", text, node.label, self._size(node), inputs, _channels(last))
+        label = self.labels[node.index]
+        return Item("block", text, label, self._size(node), inputs, _channels(last))
 
-    def _contents(self, block: _Node, path: Sequence[_Node]) -> Iterator[str]:
+    def _contents(self, block: Node, path: Sequence[Node]) -> Iterator[str]:
         """The layers of a block; those behind a pooling to one place are squeeze-and-excitation."""
         squeezed = False
         for child in path:
@@ -145,31 +124,32 @@ class _Reader:
                 yield f"SE, {_channels(child.layer)}"
             squeezed = pooled
 
-    def _primitive(self, node: _Node, inside: bool) -> Item | None:
+    def _primitive(self, node: Node, inside: bool) -> Item | None:
         """The item of a single layer; `None` for containers and what the papers leave out."""
         layer = node.layer
         if "Conv" in layer.kind and layer.setting("kernel_size"):
             return self._item("convolution", _convolution(layer, inside), node)
         if layer.kind == "Linear":
             width = layer.setting("out_features")
-            text = f"{width}-d fc" if node.label == HEAD else f"fc {width}"
+            text = f"{width}-d fc" if self.labels[node.index] == HEAD else f"fc {width}"
             return self._item("linear", text, node)
         if layer.macs:
             return self._item("convolution", _other(layer), node)
         pooling = _pooling(layer)
         return None if pooling is None else self._item("pooling", pooling, node)
 
-    def _item(self, kind: ItemKind, text: str, node: _Node) -> Item:
-        return Item(kind, text, node.label, self._size(node), outputs=_channels(node.layer))
+    def _item(self, kind: ItemKind, text: str, node: Node) -> Item:
+        label = self.labels[node.index]
+        return Item(kind, text, label, self._size(node), outputs=_channels(node.layer))
 
-    def _size(self, node: _Node) -> str:
+    def _size(self, node: Node) -> str:
         size = Geometry(self.analysis).size(node.layer.output_shape, node.layer)
         if size is None:
-            return "1×1" if node.label == HEAD else ""
+            return "1×1" if self.labels[node.index] == HEAD else ""
         return "×".join(map(str, size)) if len(size) > 1 else f"{size[0]} tokens"
 
 
-def _computing(node: _Node) -> list[_Node]:
+def _computing(node: Node) -> list[Node]:
     """The calls inside, itself included, that multiply and accumulate by themselves."""
     return [child for child in node.walk() if child.layer.macs]
 
@@ -180,7 +160,7 @@ def _is_pooled(layer: Layer) -> bool:
     return len(shape) == 2 or (len(shape) > 2 and set(shape[2:]) == {1})
 
 
-def _is_dense(layers: Sequence[_Node]) -> bool:
+def _is_dense(layers: Sequence[Node]) -> bool:
     """Whether every convolution reads what all before it have written (Huang et al. 2017)."""
     inputs = [node.layer.setting("in_channels") or 0 for node in layers]
     growth = {_channels(node.layer) for node in layers}
@@ -225,7 +205,7 @@ def _channels(layer: Layer) -> int:
     return channels if isinstance(channels, int) else 0
 
 
-def _projections(block: _Node, layers: Sequence[_Node]) -> list[_Node]:
+def _projections(block: Node, layers: Sequence[Node]) -> list[Node]:
     """The layers beside the main path, by name or, where the shape changes, by their shapes."""
     start = len(block.layer.name)
     named = [

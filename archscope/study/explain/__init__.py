@@ -96,17 +96,8 @@ def _matches(name: str, pattern: str) -> bool:
 
 def _with_children(analysis: Analysis) -> list[tuple[Layer, list[Layer]]]:
     """Each call with its direct children."""
-    paired: list[tuple[Layer, list[Layer]]] = []
-    open_calls: list[tuple[Layer, list[Layer]]] = []
-    for layer in analysis.calls:
-        while open_calls and open_calls[-1][0].depth >= layer.depth:
-            open_calls.pop()
-        if open_calls:
-            open_calls[-1][1].append(layer)
-        entry: tuple[Layer, list[Layer]] = (layer, [])
-        paired.append(entry)
-        open_calls.append(entry)
-    return paired
+    nodes = (node for root in analysis.tree() for node in root.walk())
+    return [(node.layer, [child.layer for child in node.children]) for node in nodes]
 
 
 def _derivation(layer: Layer, children: Sequence[Layer], coverage: Coverage) -> Derivation | None:

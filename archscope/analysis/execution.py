@@ -1,0 +1,193 @@
+"""Module + inputs → Execution: every operator of one step with its tensors, on meta.
+
+Where `trace.py` adds up a layer's work, this keeps each operator by itself, with the shapes, the
+order in memory and the identity of its tensors: the time of a kernel depends on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archscope.analysis import borrow, trace
+from archscope.analysis.calls import Call, CallLog
+from archscope.analysis.memory import fused_attention
+from archscope.records import Execution, LayerName, Operand, OperatorRun
+from archscope.records.execution import Argument, Order, Role
+
+CONVOLUTION = torch.ops.aten.convolution.default
+
+
+class _Recorder(trace.Observer):  # type: ignore[no-untyped-call]
+    """Takes down every operator; storages are held until the end, so that none is numbered twice.
+
+    Args:
+        log: the module calls.
+        on_meta: whether shape rules may answer for the kernels.
+    """
+
+    def __init__(self, log: CallLog, on_meta: bool) -> None:
+        super().__init__(log, on_meta)
+        self.runs: list[tuple[Call, OperatorRun]] = []
+        self._numbers: dict[int, int] = {}
+        self._roles: dict[int, Role] = {}
+        self._held: list[Any] = []
+
+    def assign(self, tensor: Tensor, role: Role) -> None:
+        """Say what the memory of a tensor holds before the run."""
+        self._roles[self._number(tensor)] = role
+
+    def _number(self, tensor: Tensor) -> int:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self._numbers)
+            self._held.append(storage)
+        return number
+
+    def _answer(
+        self, func: Any, operator: trace.Operator, args: Any, kwargs: Mapping[str, Any]
+    ) -> Any:
+        """As a GPU's: its convolutions answer in the order of their input or weight.
+
+        The meta kernel of convolution always answers contiguously.
+        """
+        result = super()._answer(func, operator, args, kwargs)
+        if func is CONVOLUTION and result.dim() == 4 and self.on_meta:
+            x, weight = args[0], args[1]
+            if _order(x) == "channels_last" or _order(weight) == "channels_last":
+                return torch.empty(
+                    result.shape, dtype=result.dtype, device="meta",
+                    memory_format=torch.channels_last,
+                )  # fmt: skip
+        return result
+
+    def _observe(
+        self, operator: trace.Operator, args: Any, kwargs: Mapping[str, Any], result: Any
+    ) -> None:
+        if operator.is_view:
+            return
+        call, backward = self._owner()
+        inputs: list[Operand] = []
+        arguments: list[Argument] = []
+        for value in (*args, *kwargs.values()) if kwargs else args:
+            if isinstance(value, Tensor):
+                inputs.append(self._operand(value))
+            elif isinstance(value, (list, tuple)):
+                tensors = [item for item in value if isinstance(item, Tensor)]
+                inputs += map(self._operand, tensors)
+                if not tensors:
+                    arguments.append(tuple(map(_plain, value)))
+            else:
+                arguments.append(_plain(value))
+        results = result if isinstance(result, (list, tuple)) else (result,)
+        outputs = tuple(self._operand(item) for item in results if isinstance(item, Tensor))
+        macs = 0
+        if operator.kind == "counted" and operator.rule is not None:
+            given = {key: value for key, value in kwargs.items() if key != "out"}
+            macs = operator.rule(*args, out=result, **given).cost.macs
+        run = OperatorRun(
+            operator.name.removeprefix("aten::"),
+            -1,
+            "backward" if backward else "forward",
+            tuple(inputs),
+            outputs,
+            tuple(arguments),
+            macs,
+            operator.kind != "unknown",
+        )
+        self.runs.append((call, run))
+
+    def _operand(self, tensor: Tensor) -> Operand:
+        number = self._number(tensor)
+        role = self._roles.get(number, "activation")
+        dtype = str(tensor.dtype)[6:]
+        return Operand(number, tuple(tensor.shape), dtype, _order(tensor), role)
+
+
+def _order(tensor: Tensor) -> Order:
+    if tensor.is_contiguous():
+        return "contiguous"
+    if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
+        return "channels_last"
+    return "strided"
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (int, float, bool, str)) else None
+
+
+def channels_last(tensor: Tensor) -> Tensor:
+    """A stand-in as `borrow.weightless`, of which images and kernels are ordered channels last."""
+    twin = borrow.weightless(tensor)
+    if twin.dim() != 4 or not twin.is_floating_point():
+        return twin
+    ordered = torch.empty(
+        twin.shape, dtype=twin.dtype, device="meta", memory_format=torch.channels_last
+    )
+    if isinstance(twin, nn.Parameter):
+        return nn.Parameter(ordered, twin.requires_grad)
+    return ordered.requires_grad_(twin.requires_grad)
+
+
+def run(
+    module: nn.Module,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    backward: bool,
+    on_meta: bool,
+    fused: bool = True,
+) -> Execution:
+    """Run a borrowed module once and take down its operators.
+
+    Args:
+        module: its tensors are stand-ins (see `borrow`).
+        args: positional arguments of `forward`.
+        kwargs: keyword arguments of `forward`.
+        backward: also run the backward pass, from ones of every differentiable output.
+        on_meta: whether shape rules may answer for the kernels.
+        fused: whether scaled dot-product attention is one kernel.
+
+    Raises:
+        Exception: whatever the module raises.
+        NoGradientError: `backward` where no output needs a gradient.
+    """
+    log = CallLog(module, torch._C._autograd._get_sequence_nr)
+    recorder = _Recorder(log, on_meta)
+    before: dict[Role, Iterable[Tensor]] = {
+        "parameter": module.parameters(),
+        "buffer": module.buffers(),
+        "input": trace.tensors((args, kwargs)),
+    }
+    for role, tensors in before.items():
+        for tensor in tensors:
+            recorder.assign(tensor, role)
+    with (
+        trace.unfused_attention(),
+        fused_attention() if fused else nullcontext(),
+        trace.uncompiled(),
+        trace.observed(log),
+        torch.set_grad_enabled(backward),
+        recorder,
+    ):
+        outputs = module(*args, **kwargs)
+        if backward:
+            trace.run_backward(recorder, outputs)
+    return _execution(module, log, recorder)
+
+
+def _execution(module: nn.Module, log: CallLog, recorder: _Recorder) -> Execution:
+    places = {id(call): place for place, call in enumerate(log.calls)}
+    layers = tuple(
+        LayerName(call.name, type(call.module).__name__, call.index) for call in log.calls
+    )
+    runs = tuple(run._replace(layer=places.get(id(call), 0)) for call, run in recorder.runs)
+    trained = [p.numel() for p in module.parameters() if p.requires_grad]
+    frozen = sum(p.numel() for p in module.parameters() if not p.requires_grad)
+    return Execution(runs, layers, tuple(trained), frozen)

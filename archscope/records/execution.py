@@ -1,0 +1,88 @@
+"""Every operator of one run with its tensors: what a prediction of time starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+Role = Literal["activation", "parameter", "buffer", "input"]
+
+Order = Literal["contiguous", "channels_last", "strided"]
+
+Phase = Literal["forward", "backward"]
+
+Argument = int | float | bool | str | None | tuple[int | float | bool | str | None, ...]
+
+
+class Operand(NamedTuple):
+    """One tensor that an operator reads or writes.
+
+    Args:
+        storage: number of its memory within the run; a view has its tensor's.
+        shape: its sides.
+        dtype: PyTorch's name in the run, which is that of the weights; autocast is not applied.
+        order: how its elements are ordered in memory.
+        role: what its memory holds.
+    """
+
+    storage: int
+    shape: tuple[int, ...]
+    dtype: str
+    order: Order
+    role: Role
+
+    @property
+    def elements(self) -> int:
+        count = 1
+        for side in self.shape:
+            count *= side
+        return count
+
+
+class OperatorRun(NamedTuple):
+    """One run of one operator; views are left out.
+
+    Args:
+        name: PyTorch's name without the namespace `aten`, such as `convolution`.
+        layer: place of the module call in `Execution.layers`.
+        phase: the pass that it is part of.
+        inputs: tensors read, lists opened.
+        outputs: tensors returned; an in-place operator returns one of its inputs.
+        arguments: the other positional arguments, in order.
+        macs: multiply-accumulates.
+        known: whether the count has a formula for it.
+    """
+
+    name: str
+    layer: int
+    phase: Phase
+    inputs: tuple[Operand, ...]
+    outputs: tuple[Operand, ...]
+    arguments: tuple[Argument, ...]
+    macs: int
+    known: bool = True
+
+
+class LayerName(NamedTuple):
+    """A module call: dotted path, class name, and 0 for its first call."""
+
+    name: str
+    kind: str
+    call: int
+
+
+@dataclass(frozen=True)
+class Execution:
+    """The operators of one step in the order in which they run.
+
+    Args:
+        runs: of the forward pass, then of the backward pass where there is one.
+        layers: the module calls that `OperatorRun.layer` counts.
+        parameter_sizes: elements of every trainable parameter, for the optimiser.
+        frozen_elements: elements of the parameters that are not trained.
+    """
+
+    runs: tuple[OperatorRun, ...]
+    layers: tuple[LayerName, ...]
+    parameter_sizes: tuple[int, ...] = ()
+    frozen_elements: int = 0

@@ -1,0 +1,50 @@
+"""Data sheets: names are found as vendors, drivers and users write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from archscope.errors import ArchscopeError
+from archscope.latency.devices import devices, find_device
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("rtx4090", "rtx4090"),
+        ("NVIDIA GeForce RTX 4090", "rtx4090"),
+        ("RTX-3090", "rtx3090"),
+        ("a100", "a100-sxm-40gb"),
+        ("NVIDIA A100-SXM4-80GB", "a100-sxm-80gb"),
+        ("Tesla T4", "t4"),
+        ("AMD Instinct MI210", "mi210"),
+        ("h200", "h200-sxm"),
+    ],
+)
+def test_a_device_is_found_under_its_names(name: str, key: str) -> None:
+    assert find_device(name).key == key
+
+
+def test_an_unknown_device_is_answered_with_near_names() -> None:
+    with pytest.raises(ArchscopeError, match=r"unknown device 'rtx4091'; did you mean rtx4090"):
+        find_device("rtx4091")
+
+
+@pytest.mark.parametrize("key", devices())
+def test_a_data_sheet_agrees_with_itself(key: str) -> None:
+    """float32 rates follow from cores and clock: 2 flops a core and cycle, 64 or 128 cores a unit.
+
+    Matrix cores of AMD and vendors' rounding allow 4 %.
+    """
+    device = devices()[key]
+    cores = device.peak_flops_per_second["float32"] / (2 * device.boost_clock_hz)
+    per_unit = cores / device.compute_units
+    assert any(abs(per_unit / usual - 1) < 0.06 for usual in (64, 128, 256))
+    assert device.source
+
+
+def test_the_rates_of_half_precision_are_those_of_tensor_cores() -> None:
+    """H100 SXM: 989 TFLOP/s dense; H200 differs from it in memory alone."""
+    h100, h200 = find_device("h100"), find_device("h200")
+    assert h100.peak_flops_per_second == h200.peak_flops_per_second
+    assert h200.bandwidth_bytes_per_second == 4_800_000_000_000

@@ -13,7 +13,7 @@ from archscope.cli.options import output_option
 def command(pattern: str, outputs: tuple[str, ...]) -> None:
     """List the networks whose name matches PATTERN, or one network's card.
 
-    PATTERN is part of a name, a glob such as 'resne*50', or timm:PATTERN.
+    PATTERN is part of a name, a glob such as 'resne*50', timm:PATTERN or hf:PATTERN.
     The exact name of one network prints what is known of it: source, published numbers, entries.
     """
     from archscope.output import check_outputs, emit

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from archscope import zoo
 from archscope.errors import ArchscopeError
 from archscope.resolve import published, published_entries, sources, vision
+from archscope.resolve.huggingface import PREFIX, architectures
+from archscope.resolve.huggingface.cards import Card, card, short_card
 from archscope.resolve.inputs import parse_input, setting_text
 from archscope.resolve.signatures import did_you_mean
 from archscope.table import Column, Report, Row, Table
@@ -18,6 +20,18 @@ LISTING = (
     Column("source", "Source", "text", priority=1),
     Column("input", "Default input", "text", priority=1),
     Column("params", "Params", "count"),
+)
+
+ARCHITECTURES = (
+    Column("name", "Architecture", "name"),
+    Column("layers", "Layers", "exact"),
+    Column("width", "Width", "exact"),
+    Column("heads", "Heads", "exact"),
+    Column("kv_heads", "KV heads", "exact"),
+    Column("experts", "Experts", "exact", priority=1),
+    Column("experts_per_token", "Per token", "exact", priority=1),
+    Column("context", "Context", "exact", priority=2),
+    Column("vocabulary", "Vocabulary", "exact", priority=2),
 )
 
 FACTS = (
@@ -41,7 +55,11 @@ LIST_ALL = "list all names with `archscope models`"
 def models_report(pattern: str = "") -> Report:
     """The card of a network of exactly that name, or the list of those that match."""
     exact = pattern in zoo.names() or pattern in vision.names()
-    table = model_card(pattern) if exact else models_table(pattern)
+    if pattern.startswith(PREFIX):
+        exact = pattern.removeprefix(PREFIX) in architectures()
+        table = _architecture_card(pattern) if exact else _architectures_table(pattern)
+    else:
+        table = model_card(pattern) if exact else models_table(pattern)
     return Report(table.title, (table,))
 
 
@@ -80,6 +98,44 @@ def model_card(name: str) -> Table:
         return _torchvision_card(name)
     remedy = did_you_mean(name, [*zoo.names(), *vision.names()]) or LIST_ALL
     raise ArchscopeError(name, "is no network of the zoo or of torchvision", remedy)
+
+
+def _architectures_table(pattern: str) -> Table:
+    """List transformers' architectures with what their default configurations say."""
+    known = [PREFIX + name for name in architectures()]
+    named = [name.removeprefix(PREFIX) for name in _matching(pattern, known)]
+    if not named:
+        raise ArchscopeError(
+            pattern, "no architecture of transformers has such a name", did_you_mean(pattern, known)
+        )
+    rows = tuple(Row((PREFIX + found.name, *_numbers(found))) for found in map(short_card, named))
+    note = (
+        "Default configurations; --set changes them, and hf:./folder/ reads a config.json. "
+        "Width: of the stream between the layers. Per token: experts that a token meets."
+    )
+    title = f"{len(rows)} architectures of transformers" if len(rows) > 1 else named[0]
+    return Table(title, ARCHITECTURES, rows, (note,))
+
+
+def _numbers(found: Card) -> tuple[int | None, ...]:
+    return (
+        found.layers, found.width, found.heads, found.kv_heads, found.experts,
+        found.experts_per_token, found.context, found.vocabulary,
+    )  # fmt: skip
+
+
+def _architecture_card(name: str) -> Table:
+    """What the default configuration of one architecture says, and what it can be built as."""
+    found = card(name.removeprefix(PREFIX))
+    titles = [column.title for column in ARCHITECTURES[1:]]
+    facts = [
+        (title.lower(), f"{value:,}", "default configuration")
+        for title, value in zip(titles, _numbers(found), strict=True)
+        if value is not None
+    ]
+    facts.append(("tasks", ", ".join(found.tasks), "--task"))
+    note = f"Parameters and costs: archscope summary {name}."
+    return Table(f"{name}, an architecture of transformers", FACTS, tuple(map(Row, facts)), (note,))
 
 
 def _matching(pattern: str, names: Iterable[str]) -> list[str]:

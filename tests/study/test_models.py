@@ -8,7 +8,7 @@ from torchvision.models import list_models
 
 from archscope import zoo
 from archscope.errors import ArchscopeError
-from archscope.study.models import model_card, models_table
+from archscope.study.models import model_card, models_report, models_table
 
 
 def test_the_whole_list_has_the_zoo_and_torchvision() -> None:
@@ -70,3 +70,24 @@ def test_the_card_of_a_torchvision_network() -> None:
 def test_the_card_of_no_network() -> None:
     with pytest.raises(ArchscopeError, match=r"resnt50: .*did you mean"):
         model_card("resnt50")
+
+
+def test_architectures_are_listed_with_what_their_configurations_say():
+    pytest.importorskip("transformers")
+    table = models_report("hf:mixtra*").tables[0]
+    # Mixtral 8x7B (Jiang et al. 2024, table 1): 32 layers, 32 heads of which 8 keep keys, 8 experts
+    # of which each token meets 2.
+    numbers = dict(zip((c.key for c in table.columns), table.rows[0].cells, strict=True))
+    assert numbers["name"] == "hf:mixtral"
+    assert (numbers["layers"], numbers["heads"], numbers["kv_heads"]) == (32, 32, 8)
+    assert (numbers["experts"], numbers["experts_per_token"]) == (8, 2)
+
+
+def test_the_card_of_an_architecture_names_its_tasks():
+    pytest.importorskip("transformers")
+    facts = {row.cells[0]: row.cells[1] for row in models_report("hf:bert").tables[0].rows}
+    assert facts["layers"] == "12"
+    assert "masked-lm" in str(facts["tasks"])
+    assert "experts" not in facts
+    with pytest.raises(ArchscopeError, match="did you mean hf:"):
+        models_report("hf:brt")

@@ -42,6 +42,15 @@ class Built(NamedTuple):
     notes: tuple[str, ...]
 
 
+def architectures() -> list[str]:
+    """The name of every architecture (`model_type`) that transformers can configure.
+
+    Raises:
+        ArchscopeError: transformers is missing.
+    """
+    return configuration.architectures()
+
+
 def named(name: str, keywords: Mapping[str, Any]) -> Built:
     """Prepare the network of a name without its `hf:`.
 

@@ -80,6 +80,14 @@ def of(name: str, config: Any, settings: Mapping[str, Any]) -> Any:
         return _constructed(name, type(config), config.to_dict(), settings)
 
 
+def text_of(config: Any) -> Any:
+    """The part of a configuration that is of its text, or all of it where there is no one part."""
+    try:
+        return config.get_text_config()
+    except (AttributeError, ValueError):
+        return config
+
+
 def _file(name: str) -> Path | None:
     """The `config.json` that a path or a name in the hub's local cache leads to."""
     path = Path(name).expanduser()
@@ -141,7 +149,7 @@ def _place(name: str, plain: Any, values: dict[str, Any], key: str, value: Any) 
         old = getattr(plain, key, None)
         values[key] = _like(old, value)
         return
-    text = plain.get_text_config() if hasattr(plain, "get_text_config") else plain
+    text = text_of(plain)
     holder = next((part for part in parts if getattr(plain, part, None) is text), None)
     if holder is not None and _has(text, key):
         inner = dict(values.get(holder) or {})

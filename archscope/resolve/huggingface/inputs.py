@@ -6,6 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from archscope.records import InputSpec, TensorSpec
+from archscope.resolve.huggingface.configuration import text_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,8 +56,7 @@ def _tensor(name: str, config: Any) -> TensorSpec | None:
 
 
 def _tokens(name: str, config: Any) -> TensorSpec:
-    text = config.get_text_config() if hasattr(config, "get_text_config") else config
-    longest = getattr(text, "max_position_embeddings", None)
+    longest = getattr(text_of(config), "max_position_embeddings", None)
     length = min(LENGTH, longest) if isinstance(longest, int) and longest > 0 else LENGTH
     return TensorSpec((1, length), "int64", name)
 

@@ -189,6 +189,10 @@ def _json(report: Report, path: str) -> bytes:
 
 
 def _html(report: Report, path: str) -> bytes:
+    if report.page is not None:
+        from archscope.render.page import page_html
+
+        return _encoded(page_html(report.page(), report.tables))
     from archscope.render.html import html
 
     return _encoded(html(report.title, report.tables, report.charts, report.derivations))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from archscope.page import Page
 
 Cell = int | float | str | bool | None
 """One value, unformatted; `None` is unknown or not applicable and prints as an en dash."""
@@ -186,6 +188,7 @@ class Report:
         record: the Analysis, Profile or the like that `-o run.json` saves in place of the tables.
         data: plain rows that `-o rows.csv` gets in place of folded or subtotalled tables.
         derivations: arithmetic written out, above the tables.
+        page: makes what `-o page.html` explores, which may take a run of the network.
     """
 
     title: str
@@ -194,3 +197,4 @@ class Report:
     record: object | None = None
     data: Table | None = None
     derivations: tuple[Derivation, ...] = ()
+    page: Callable[[], Page] | None = None

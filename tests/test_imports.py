@@ -26,7 +26,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_version": set(),
     "errors": set(),
     "records": set(),
-    "table": set(),
+    "page": set(),
+    "table": {"page"},
     "units": {"errors"},
     "files": {"errors"},
     "wording": {"records", "units"},
@@ -48,9 +49,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "study": {
         "records", "table", "units", "errors", "wording", "cache", "zoo", "resolve", "analysis",
-        "measure", "saved", "ask",
+        "measure", "saved", "ask", "page",
     },
-    "render": {"table", "units", "rich", "tabulate", "matplotlib"},
+    "render": {"table", "page", "units", "rich", "tabulate", "matplotlib"},
     "output": {"table", "errors", "files", "archive", "render"},
 }  # fmt: skip
 """Rooms and the libraries that each imports, besides itself and the standard library.

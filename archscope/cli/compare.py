@@ -66,10 +66,12 @@ def command(
     plan = timing_plan(timed, device)
     from archscope.ask.contenders import contenders, matched
     from archscope.ask.count import require_complete
+    from archscope.ask.explored import explored
     from archscope.records import BatchSweep
     from archscope.resolve import parse_settings
     from archscope.saved.record import saved
     from archscope.study.compare import compare_report
+    from archscope.study.page import with_page
 
     given = parse_settings(settings)
     chosen: list[Any] = [saved(name) or name for name in models]
@@ -90,7 +92,16 @@ def command(
         chosen = _measured(chosen, plan, input_text, batch, keywords)
         keywords = [{} for _ in models]
     found = contenders(chosen, input=input_text, batch=batch, keywords=keywords)
-    emit(compare_report(found, layout=layout, first=first), outputs)
+    report = compare_report(found, layout=layout, first=first)
+    asked = zip(chosen, found, keywords, strict=True)
+    emit(
+        with_page(report, lambda: [
+            explored(model, contender.analysis, label=contender.label, profile=contender.profile,
+                     input=input_text, batch=batch, keywords=given)
+            for model, contender, given in asked
+        ]),
+        outputs,
+    )  # fmt: skip
     if strict:
         for contender in found:
             require_complete(contender.analysis)

@@ -38,8 +38,10 @@ def command(
 
     check_outputs(outputs)
     from archscope.ask.count import analyse, require_complete
+    from archscope.ask.explored import explored
     from archscope.resolve import parse_settings
     from archscope.saved.record import saved
+    from archscope.study.page import with_page
     from archscope.study.summary import summary_report
 
     source = saved(model) or model
@@ -58,6 +60,8 @@ def command(
 
         analysis = add_fields(analysis, source, input=input_text, keywords=parse_settings(settings))
     report = summary_report(analysis, depth=depth, unfold=unfold, columns=keys, sort=sort)
-    emit(report, outputs)
+    page = with_page(report, lambda: [explored(source, analysis, input=input_text, batch=batch,
+                                               keywords=parse_settings(settings))])  # fmt: skip
+    emit(page, outputs)
     if strict:
         require_complete(analysis)

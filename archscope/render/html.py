@@ -14,7 +14,7 @@ from archscope.render import cells, derivation
 from archscope.table import Cell, Chart, Column, Derivation, Row, Table
 
 # Colours derive from the text's own, so the fragment suits a light and a dark notebook.
-_TABLE_STYLE = """\
+TABLE_STYLE = """\
 .archscope { overflow-x: auto; font-variant-numeric: tabular-nums; }
 .archscope table { border-collapse: collapse; color: inherit; background: none; }
 .archscope caption { text-align: left; font-weight: 600; padding: .4em 0; color: inherit; }
@@ -64,10 +64,10 @@ def html(
     body = [
         f"<h1>{_text(title)}</h1>",
         *map(derivation.html, derivations),
-        *map(_table, tables),
+        *map(table_html, tables),
         *map(_figure, charts),
     ]
-    style = _TABLE_STYLE + _PAGE_STYLE + (derivation.STYLE if derivations else "")
+    style = TABLE_STYLE + _PAGE_STYLE + (derivation.STYLE if derivations else "")
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -79,14 +79,15 @@ def html(
 
 def html_fragment(table: Table) -> str:
     """Write one table for a notebook, with a style that touches nothing else."""
-    return f"<style>\n{_TABLE_STYLE}</style>\n{_table(table)}\n"
+    return f"<style>\n{TABLE_STYLE}</style>\n{table_html(table)}\n"
 
 
 def _text(text: str) -> str:
     return escape(cells.printable(text))
 
 
-def _table(table: Table) -> str:
+def table_html(table: Table) -> str:
+    """Write one table with its notes, without a style."""
     heading = "".join(
         f'<th scope="col" class="{_kind(column, index)}">{_text(column.title)}</th>'
         for index, column in enumerate(table.columns)

@@ -74,7 +74,7 @@ def _kinds_table(prediction: MemoryPrediction, budget_bytes: int | None) -> Tabl
     notes += [*prediction.notes, LOWER_BOUND]
     if prediction.optimizer.startswith("adam"):
         notes.append(ADAM_ON_A_CPU)
-    return Table(_title(prediction), columns, tuple(rows), tuple(notes))
+    return Table(memory_title(prediction), columns, tuple(rows), tuple(notes))
 
 
 def _place(moment: LiveBytes) -> str:
@@ -83,7 +83,8 @@ def _place(moment: LiveBytes) -> str:
     return f"in the {moment.phase} pass at {moment.layer or 'the network itself'}"
 
 
-def _title(prediction: MemoryPrediction) -> str:
+def memory_title(prediction: MemoryPrediction) -> str:
+    """What was predicted, of which network, on what."""
     how = [prediction.dtype]
     if prediction.master_weights:
         how.append("float32 master weights")
@@ -133,7 +134,7 @@ def _largest_table(prediction: MemoryPrediction) -> Table:
 
 def _saved_table(prediction: MemoryPrediction) -> Table:
     rows = (Row((row.name, row.call, row.kind, row.saved_bytes)) for row in prediction.saved)
-    return Table(_title(prediction), SAVED_COLUMNS, tuple(rows))
+    return Table(memory_title(prediction), SAVED_COLUMNS, tuple(rows))
 
 
 def timeline_chart(prediction: MemoryPrediction) -> Chart:
@@ -150,7 +151,7 @@ def timeline_chart(prediction: MemoryPrediction) -> Chart:
     phases = ", ".join(f"{phase} from {place}" for phase, place in sorted(
         starts.items(), key=lambda item: item[1]))  # fmt: skip
     return Chart(
-        _title(prediction),
+        memory_title(prediction),
         "area",
         Axis("operators that allocate, in order", "count"),
         Axis("live bytes", "bytes"),

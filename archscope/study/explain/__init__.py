@@ -58,9 +58,9 @@ def explain_report(analysis: Analysis, patterns: Sequence[str] = ()) -> Report:
     chosen = _chosen(analysis, patterns)
     derivations = [
         derivation
-        for layer, children in _with_children(analysis)
+        for layer, children in with_children(analysis)
         if id(layer) in chosen
-        and (derivation := _derivation(layer, children, analysis.coverage)) is not None
+        and (derivation := derivation_of(layer, children, analysis.coverage)) is not None
     ]
     title = f"{network_title(analysis.model, analysis.keywords)} on {analysis.input}"
     derivations.append(_totals(analysis))
@@ -94,13 +94,13 @@ def _matches(name: str, pattern: str) -> bool:
     return name == pattern or name.startswith(f"{pattern}.") or fnmatchcase(name, pattern)
 
 
-def _with_children(analysis: Analysis) -> list[tuple[Layer, list[Layer]]]:
+def with_children(analysis: Analysis) -> list[tuple[Layer, list[Layer]]]:
     """Each call with its direct children."""
     nodes = (node for root in analysis.tree() for node in root.walk())
     return [(node.layer, [child.layer for child in node.children]) for node in nodes]
 
 
-def _derivation(layer: Layer, children: Sequence[Layer], coverage: Coverage) -> Derivation | None:
+def derivation_of(layer: Layer, children: Sequence[Layer], coverage: Coverage) -> Derivation | None:
     """The steps of one call, `None` for a container that does nothing itself."""
     if not layer.called:
         text = f"{layer.params:,} parameters that no call of this input uses."

@@ -90,7 +90,7 @@ def roofline_table(profile: Profile) -> Table | None:
     missing = wording.missing_formulas(coverage)
     source = profile.environment.fact("roofs") or "unknown source"
     shown = "" if few else f"The {len(slowest)} slowest of {len(parts)} passes. "
-    roof_text = f"Roofs ({source}): {_roof_text(_rates(profile, limits, whole), limits)}"
+    roof_text = f"Roofs ({source}): {_roof_text(used_rates(profile, limits), limits)}"
     rule = HOST_RULE if profile.environment.device.startswith("cpu") else RULE
     title = f"Roofline of {profile.model}, batch {profile.input.batch}"
     doubt = [TOO_FAST] if exceeds_roof(profile) else []
@@ -102,11 +102,12 @@ def _bound(missing: bool) -> frozenset[str]:
     return BOUNDED if missing else frozenset()
 
 
-def _rates(profile: Profile, limits: Roofs, whole: Point) -> dict[str, float]:
+def used_rates(profile: Profile, limits: Roofs) -> dict[str, float]:
     """Operations a second by the arithmetic that the network uses, that of convolutions first."""
-    keys = arithmetic(profile)
+    keys, whole = arithmetic(profile), total_point(profile)
     assert keys is not None
-    used = {keys.convolutions: limits.convolutions} if whole.convolutions else {}
+    convolves = whole is not None and whole.convolutions
+    used = {keys.convolutions: limits.convolutions} if convolves else {}
     return {**used, keys.others: limits.others}
 
 
@@ -161,7 +162,7 @@ def roofline_chart(profile: Profile) -> Chart | None:
                     sizes=tuple(point.seconds / longest for point in chosen),
                 )
             )
-    rates = _rates(profile, limits, whole)
+    rates = used_rates(profile, limits)
     left = min(point.operations / point.moved_bytes for point in parts) / 2
     ridge = max(rates.values()) / limits.bytes_per_second
     right = max(4 * ridge, *(2 * p.operations / p.moved_bytes for p in parts))

@@ -1,0 +1,71 @@
+"""Page → one self-contained HTML file: the data, a style and the scripts that draw it.
+
+Every text reaches the document as text, never as markup, and the page's policy admits only the
+scripts that stand here, by their hash.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from html import escape
+from importlib import resources
+
+from archscope.page import Page
+from archscope.render import cells, html
+from archscope.render.page.data import page_data
+from archscope.table import Table
+
+SCRIPTS = (
+    "theme.js", "text.js", "model.js", "align.js", "controls.js", "map.js", "table.js", "card.js",
+    "memory.js", "roofline.js", "start.js",
+)  # fmt: skip
+"""In the order in which they run; together they are one script."""
+
+
+def page_html(page: Page, tables: Sequence[Table] = ()) -> str:
+    """Write a page that needs no other file and no network.
+
+    Args:
+        page: what is explored.
+        tables: of the report, below the views; what the page shows where scripts are off.
+    """
+    script = "".join(map(_asset, SCRIPTS))
+    script = f'"use strict";\n(() => {{\n{script}}})();\n'
+    data = json.dumps(page_data(page), ensure_ascii=False, separators=(",", ":"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    style = html.TABLE_STYLE + _asset("page.css")
+    title = escape(cells.printable(page.title))
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f"<title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
+        f"{_body(page, tables)}"
+        f'<script type="application/json" id="data">{_inert(data)}</script>\n'
+        f"<script>{script}</script>\n</body>\n</html>\n"
+    )
+
+
+def _body(page: Page, tables: Sequence[Table]) -> str:
+    title, answer = (escape(cells.printable(text)) for text in (page.title, page.answer))
+    notes = "".join(f"<p>{escape(cells.printable(note))}</p>" for note in page.notes)
+    shown = "\n".join(map(html.table_html, tables))
+    return (
+        f"<header><h1>{title}</h1>\n<p class='answer'>{answer}</p></header>\n"
+        '<main id="views"></main>\n'
+        f'<details id="tables" open><summary>The same as tables</summary>\n{shown}\n</details>\n'
+        f'<footer class="notes">{notes}</footer>\n'
+    )
+
+
+def _asset(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text("utf-8")
+
+
+def _inert(data: str) -> str:
+    """JSON in which nothing ends the element around it."""
+    return data.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

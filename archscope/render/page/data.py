@@ -1,0 +1,95 @@
+"""Page → the JSON that its scripts read: texts by number, each once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from archscope.page import Area, LiveMemory, Network, Page, Part, Roofline
+from archscope.render import cells
+
+
+def page_data(page: Page) -> dict[str, Any]:
+    """What the scripts get; `model.js` reads it back."""
+    texts = _Texts()
+    networks = [_network(network, texts) for network in page.networks]
+    amounts = [
+        {"key": a.key, "title": a.title, "unit": a.unit, "phase": a.phase} for a in page.amounts
+    ]
+    return {"amounts": amounts, "networks": networks, "texts": texts.found}
+
+
+class _Texts:
+    """Gives every text, and every list of pairs of texts, a number."""
+
+    def __init__(self) -> None:
+        self.found: list[Any] = []
+        self.places: dict[Any, int] = {}
+
+    def place(self, text: str) -> int:
+        return self._placed(text, cells.printable(text))
+
+    def pairs(self, pairs: tuple[tuple[str, str], ...]) -> int:
+        flat = [self.place(text) for pair in pairs for text in pair]
+        return self._placed(pairs, flat)
+
+    def _placed(self, key: object, value: object) -> int:
+        if key not in self.places:
+            self.places[key] = len(self.found)
+            self.found.append(value)
+        return self.places[key]
+
+
+def _network(network: Network, texts: _Texts) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "label": cells.printable(network.label),
+        "input": cells.printable(network.input),
+        "parts": [_part(part, texts) for part in network.parts],
+    }
+    if network.memory is not None:
+        made["memory"] = _memory(network.memory, texts)
+    if network.roofline is not None:
+        made["roofline"] = _roofline(network.roofline, texts)
+    return made
+
+
+def _part(part: Part, texts: _Texts) -> list[Any]:
+    place = texts.place
+    return [
+        part.parent, place(part.label), place(part.name), place(part.kind), place(part.family),
+        place(part.stage), place(part.input), place(part.output), texts.pairs(part.facts),
+        texts.pairs(part.steps), list(map(_number, part.values)),
+    ]  # fmt: skip
+
+
+def _number(value: float | None) -> float | None:
+    """Seven digits are more than a width shows; whole numbers stay exact."""
+    return float(f"{value:.7g}") if isinstance(value, float) else value
+
+
+def _memory(memory: LiveMemory, texts: _Texts) -> dict[str, Any]:
+    return {
+        "title": cells.printable(memory.title),
+        "areas": [[area.title, *_changes(area)] for area in memory.areas],
+        "phases": [list(phase) for phase in memory.phases],
+        "layers": [texts.place(layer) for layer in memory.layers],
+    }
+
+
+def _changes(area: Area) -> list[int]:
+    """First value and then differences, most of which are zero."""
+    before = (0, *area.values)
+    return [value - earlier for earlier, value in zip(before, area.values, strict=False)]
+
+
+def _roofline(roofline: Roofline, texts: _Texts) -> dict[str, Any]:
+    dots = [
+        [texts.place(d.name), d.phase, _number(d.intensity), _number(d.rate), _number(d.seconds),
+         d.bound]
+        for d in roofline.dots
+    ]  # fmt: skip
+    return {
+        "title": cells.printable(roofline.title),
+        "dots": dots,
+        "roofs": [list(roof) for roof in roofline.roofs],
+        "bytes": roofline.bytes_per_second,
+    }

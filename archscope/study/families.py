@@ -1,0 +1,48 @@
+"""Families of layers: few enough for a colour each, and the same in every figure and page."""
+
+from __future__ import annotations
+
+from archscope.records import Layer
+
+FAMILIES = (
+    "convolution", "grouped convolution", "depthwise convolution", "linear", "attention",
+    "recurrent", "normalisation", "activation", "pooling", "embedding", "other work", "container",
+)  # fmt: skip
+"""In the order of a legend."""
+
+_ACTIVATIONS = {
+    "CELU", "ELU", "GELU", "GLU", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh",
+    "LeakyReLU", "LogSigmoid", "LogSoftmax", "Mish", "PReLU", "QuickGELU", "RReLU", "ReLU",
+    "ReLU6", "SELU", "SiLU", "Sigmoid", "Softmax", "Softmax2d", "Softmin", "Softplus",
+    "Softshrink", "Softsign", "Swish", "Tanh", "Tanhshrink", "Threshold",
+}  # fmt: skip
+_RECURRENT = ("LSTM", "GRU", "RNN")
+
+
+def family_of(layer: Layer) -> str:
+    """What a layer is: by the products it computes, and by its class where it computes none."""
+    products = layer.forward.cost.products
+    if layer.kind.startswith(_RECURRENT):
+        return "recurrent"
+    if "Embedding" in layer.kind and not products:
+        return "embedding"
+    if any(product.is_convolution for product in products):
+        return _convolution(layer)
+    if any(product.role in ("query·key", "weights·value") for product in products):
+        return "attention"
+    if products:
+        return "linear"
+    if "Norm" in layer.kind:
+        return "normalisation"
+    if "Pool" in layer.kind:
+        return "pooling"
+    if layer.kind in _ACTIVATIONS:
+        return "activation"
+    return "other work" if layer.computes else "container"
+
+
+def _convolution(layer: Layer) -> str:
+    groups, channels = layer.setting("groups") or 1, layer.setting("in_channels")
+    if groups == 1:
+        return "convolution"
+    return "depthwise convolution" if groups == channels else "grouped convolution"

@@ -1,0 +1,234 @@
+"""Explored networks → the data of one page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from archscope.ask.explored import Explored
+from archscope.ask.profile.roofline import layer_points, roofs
+from archscope.page import Amount, Area, Dot, LiveMemory, Network, Page, Part, Roofline
+from archscope.records import Layer, MemoryPrediction, Profile
+from archscope.study.explain import derivation_of, with_children
+from archscope.study.families import family_of
+from archscope.study.memory import KIND_TITLES, memory_title
+from archscope.study.profile.layers import heading
+from archscope.study.profile.roofline import used_rates
+from archscope.study.stages import labels
+from archscope.study.tree import Group, grouped
+from archscope.table import Report
+from archscope.units import binary_bytes, ratio, si
+from archscope.wording import CONVENTION, OWN_WORK, call_title, coverage_note, shape_text
+
+COUNTED = (
+    Amount("macs", "MACs", "macs", "forward"),
+    Amount("macs", "MACs", "macs", "backward"),
+    Amount("params", "Parameters", "exact"),
+    Amount("activation_bytes", "Activations", "bytes"),
+    Amount("elementwise", "Elementwise", "count", "forward"),
+    Amount("elementwise", "Elementwise", "count", "backward"),
+    Amount("bytes_moved", "Bytes moved", "bytes", "forward"),
+    Amount("bytes_moved", "Bytes moved", "bytes", "backward"),
+)
+SAVED = Amount("saved_bytes", "Saved for backward", "bytes")
+MEASURED = (
+    Amount("measured_seconds", "Measured time", "seconds", "forward"),
+    Amount("measured_seconds", "Measured time", "seconds", "backward"),
+)
+
+
+def page(title: str, answer: str, networks: Sequence[Explored]) -> Page:
+    """The data of a page.
+
+    Args:
+        title: names the networks.
+        answer: one sentence that answers what was asked.
+        networks: at least one; the others are compared with the first.
+    """
+    amounts = tuple(_amounts(networks))
+    notes = [note for each in networks for note in _notes(each, several=len(networks) > 1)]
+    made = tuple(_network(each, amounts) for each in networks)
+    return Page(title, answer, amounts, made, (*dict.fromkeys(notes), CONVENTION))
+
+
+def with_page(report: Report, networks: Callable[[], Sequence[Explored]]) -> Report:
+    """The same report, whose HTML file is a page.
+
+    Args:
+        report: of a count, a comparison or a profile.
+        networks: finds what the page explores, once it is written.
+    """
+
+    def made() -> Page:
+        found = networks()
+        return page(report.title, answer(found), found)
+
+    return replace(report, page=made)
+
+
+def answer(networks: Sequence[Explored]) -> str:
+    """What the networks cost, in one sentence."""
+    first = networks[0]
+    if len(networks) == 1:
+        return f"{first.label} on {first.analysis.input} takes {_costs(first)}."
+    beside = "; ".join(_beside(first, other) for other in networks[1:])
+    return f"{first.label} takes {_costs(first)}; {beside}."
+
+
+def _costs(explored: Explored) -> str:
+    total = explored.analysis.total
+    least = "" if explored.analysis.coverage.complete else "at least "
+    costs = [f"{least}{si(total.macs)} MACs", f"{si(total.params)} parameters"]
+    if explored.memory is not None:
+        costs.append(f"{binary_bytes(explored.memory.peak_bytes)} to train with plain SGD")
+    return f"{', '.join(costs[:-1])} and {costs[-1]}"
+
+
+def _beside(first: Explored, other: Explored) -> str:
+    one, two = first.analysis.total, other.analysis.total
+    shares = [
+        f"{ratio(theirs / ours)} the {name}"
+        for name, ours, theirs in (
+            ("MACs", one.macs, two.macs), ("parameters", one.params, two.params),
+        )
+        if ours
+    ]  # fmt: skip
+    if first.memory is not None and other.memory is not None:
+        shares.append(
+            f"{ratio(other.memory.peak_bytes / first.memory.peak_bytes)} the training memory"
+        )
+    return f"{other.label} takes {', '.join(shares)}"
+
+
+def _notes(explored: Explored, several: bool) -> Iterator[str]:
+    name = f"{explored.label}: " if several else ""
+    for note in (*explored.analysis.notes, coverage_note(explored.analysis)):
+        yield name + note
+
+
+def _amounts(networks: Sequence[Explored]) -> Iterator[Amount]:
+    """What at least one network has, measured time first."""
+    if any(each.profile is not None and each.profile.layers for each in networks):
+        yield from MEASURED
+    for amount in COUNTED:
+        if amount.phase != "backward" or any(n.analysis.backward_traced for n in networks):
+            yield amount
+    if any(each.memory is not None and each.memory.saved for each in networks):
+        yield SAVED
+
+
+def _network(explored: Explored, amounts: Sequence[Amount]) -> Network:
+    return Network(
+        explored.label,
+        str(explored.analysis.input),
+        tuple(_Parts(explored, amounts).found),
+        None if explored.memory is None else _memory(explored.memory),
+        None if explored.profile is None else _roofline(explored.profile),
+    )
+
+
+class _Parts:
+    """The module calls of one network as parts, a parent before its children."""
+
+    def __init__(self, explored: Explored, amounts: Sequence[Amount]) -> None:
+        analysis, profile, memory = explored.analysis, explored.profile, explored.memory
+        self.amounts, self.coverage = amounts, analysis.coverage
+        self.symbolic = bool(analysis.input.symbols)
+        self.stages = dict(zip(map(id, analysis.calls), labels(analysis), strict=True))
+        self.children = {id(layer): inside for layer, inside in with_children(analysis)}
+        rows = () if profile is None else profile.layers
+        self.seconds = {(row.name, row.call): row.seconds for row in rows if row.in_network}
+        kept = () if memory is None else memory.saved
+        self.saved = {(row.name, row.call): row.saved_bytes for row in kept}
+        self.found: list[Part] = []
+        for group in grouped(analysis, unfold=True):
+            self._add(group, -1)
+
+    def _add(self, group: Group, parent: int) -> None:
+        layer, own = group.layer, group.label == OWN_WORK
+        works = not group.children
+        name = call_title(layer.name, layer.kind, layer.call)
+        self.found.append(
+            Part(
+                group.label,
+                f"{name} {OWN_WORK}" if own else name,
+                "" if own else layer.kind,
+                family_of(layer) if works else "container",
+                parent,
+                self.stages[id(layer)],
+                ", ".join(filter(None, map(shape_text, layer.input_shapes))),
+                ", ".join(filter(None, map(shape_text, layer.output_shapes))),
+                tuple((key, _setting_text(value)) for key, value in layer.settings),
+                self._steps(layer) if works or own else (),
+                tuple(self._value(layer, amount) if works else None for amount in self.amounts),
+            )
+        )
+        here = len(self.found) - 1
+        for child in group.children:
+            self._add(child, here)
+
+    def _steps(self, layer: Layer) -> tuple[tuple[str, str], ...]:
+        if self.symbolic:
+            return ()
+        derived = derivation_of(layer, self.children[id(layer)], self.coverage)
+        return () if derived is None else tuple((s.label, s.text) for s in derived.steps)
+
+    def _value(self, layer: Layer, amount: Amount) -> float | None:
+        if amount.key == "measured_seconds":
+            return self.seconds.get((layer.name, layer.call), {}).get(amount.phase)
+        if amount == SAVED:
+            return self.saved.get((layer.name, layer.call), 0)
+        if not amount.phase:
+            value: float = getattr(layer, amount.key)
+            return value
+        work = layer.forward if amount.phase == "forward" else layer.backward
+        return None if work is None else getattr(work, amount.key)
+
+
+def _setting_text(value: object) -> str:
+    return "×".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _memory(prediction: MemoryPrediction) -> LiveMemory:
+    moments = prediction.timeline
+    areas = tuple(
+        Area(title, tuple(getattr(moment, kind) for moment in moments))
+        for kind, title in KIND_TITLES.items()
+        if any(getattr(moment, kind) for moment in moments)
+    )
+    starts: dict[str, int] = {}
+    for place, moment in enumerate(moments):
+        starts.setdefault(moment.phase, place)
+    return LiveMemory(
+        memory_title(prediction),
+        areas,
+        tuple(starts.items()),
+        tuple(moment.layer for moment in moments),
+    )
+
+
+def _roofline(profile: Profile) -> Roofline | None:
+    """Layers under the roofs, `None` where the roofs or the counts are missing."""
+    limits = roofs(profile)
+    points = [
+        (layer, point)
+        for layer, point in layer_points(profile)
+        if point.operations and point.moved_bytes
+    ]
+    if limits is None or not points:
+        return None
+    dots = tuple(
+        Dot(
+            call_title(layer.name, layer.kind, layer.call),
+            point.phase,
+            point.operations / point.moved_bytes,
+            point.operations_per_second,
+            point.seconds,
+            point.bound(limits),
+        )
+        for layer, point in points
+    )
+    rates = used_rates(profile, limits)
+    return Roofline(
+        f"Roofline of {heading(profile)}", dots, tuple(rates.items()), limits.bytes_per_second
+    )

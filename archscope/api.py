@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from archscope.ask.target import network_target, side_by_side, target
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Coverage, Layer, Prediction, Totals
 from archscope.table import Report, Table
@@ -132,13 +133,10 @@ def summary(
     keywords: Mapping[str, Any] = constructor_keywords
     return Summary(
         analyse(
-            model,
-            input=input,
-            batch=batch,
+            target(model, input=input, batch=batch, keywords=keywords),
             backward=backward,
             train=train,
             train_only=train_only,
-            keywords=keywords,
         )
     )
 
@@ -170,7 +168,7 @@ def compare(*models: Any, input: Any = None, batch: int | None = None) -> Result
     from archscope.ask.contenders import contenders
     from archscope.study.compare import compare_report
 
-    return Result(compare_report(contenders(models, input=input, batch=batch)))
+    return Result(compare_report(contenders(side_by_side(models, input=input, batch=batch))))
 
 
 def explain(model: Any, *layers: str, input: Any = None, **constructor_keywords: Any) -> Result:
@@ -188,7 +186,7 @@ def explain(model: Any, *layers: str, input: Any = None, **constructor_keywords:
     from archscope.ask.count import analyse_both_passes
     from archscope.study.explain import explain_report
 
-    analysis = analyse_both_passes(model, input=input, keywords=constructor_keywords)
+    analysis = analyse_both_passes(target(model, input=input, keywords=constructor_keywords))
     return Result(explain_report(analysis, layers))
 
 
@@ -206,7 +204,7 @@ def formula(model: Any, input: str | None = None, **constructor_keywords: Any) -
     from archscope.ask.symbols import formula as study
     from archscope.study.formula import formula_report
 
-    found = study.formula(model, input=input, keywords=constructor_keywords)
+    found = study.formula(network_target(model, input=input, keywords=constructor_keywords))
     return Found(found, formula_report(found))
 
 
@@ -236,7 +234,9 @@ def memory(
     from archscope.study.memory import memory_report
 
     setting = Setting(optimizer=optimizer)
-    predicted = predict(model, setting, input=input, batch=batch, keywords=constructor_keywords)
+    predicted = predict(
+        network_target(model, input=input, batch=batch, keywords=constructor_keywords), setting
+    )
     return Found(predicted, memory_report(predicted))
 
 
@@ -273,7 +273,7 @@ def profile(
     chosen = replace(plan or Plan(), roofs=answers.roofs())
     try:
         measurement = measured.profile(
-            model, chosen, input=input, batch=batch, keywords=constructor_keywords
+            network_target(model, input=input, batch=batch, keywords=constructor_keywords), chosen
         )
     except ArchscopeError as error:
         if error.argument not in {setting.name for setting in fields(Settings)}:
@@ -349,11 +349,8 @@ def predict(
     from archscope.study.predict import predict_report
 
     record = predicted(
-        model,
+        network_target(model, input=input, batch=batch, keywords=constructor_keywords),
         device,
         Setting(mode, dtype, layout, compiled),
-        input=input,
-        batch=batch,
-        keywords=constructor_keywords,
     )
     return Predicted(record, predict_report([record]))

@@ -14,6 +14,8 @@ import subprocess
 import sys
 import time
 
+from archscope.ask.target import network_target
+
 LIMITS = {"resnet50": 2.0, "densenet121": 5.0}
 NETWORKS = (*LIMITS, "vgg16", "inception_v3", "swin_t", "vit_b_16")
 KIB = 1024
@@ -41,7 +43,7 @@ def measure(name: str) -> str:
     spec = network_call(subject, None, None).spec
     Trial(subject, subject.module, spec).layers({})
     counted = time.perf_counter()
-    found = formula(name)
+    found = formula(network_target(name))
     done = time.perf_counter()
     shared = imported - start
     plain = shared + counted - building

@@ -20,6 +20,7 @@ from pathlib import Path
 import timm
 
 import archscope
+from archscope.ask.target import network_target
 from archscope.ask.verify.figures import Verification, dumps
 from archscope.ask.verify.verify import identity, verify, verify_each
 from archscope.files import replace_file
@@ -38,7 +39,7 @@ def verified(name: str, most_parameters: float, seconds: int) -> Verification:
         raise archscope.ArchscopeError(name, f"left out: {parameters:,} parameters")
     signal.alarm(seconds)
     try:
-        return shortened(verify(name, peers=TOOLS))
+        return shortened(verify(network_target(name), peers=TOOLS))
     except TooSlow:
         raise archscope.ArchscopeError(name, f"left out: longer than {seconds} s") from None
     finally:

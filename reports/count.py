@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archscope import archive
+from archscope.ask.target import network_target, target
 from archscope.files import replace_file
 from archscope.records import Analysis
 from reports.articles import equal_cost, family_tree, group_count, growth_rate, normalisation
@@ -70,19 +71,19 @@ def _others() -> Iterator[tuple[str, Analysis]]:
     from archscope.ask.count import analyse
 
     for name in equal_cost.NAMES:
-        yield name, analyse(name, backward=True)
+        yield name, analyse(target(name), backward=True)
     for kin in family_tree.FAMILY:
         if kin.name not in equal_cost.NAMES:
-            yield kin.name, analyse(kin.name)
-    yield "lenet5", analyse("lenet5")
+            yield kin.name, analyse(target(kin.name))
+    yield "lenet5", analyse(target("lenet5"))
     for rate in growth_rate.RATES:
-        yield growth_rate.name(rate), analyse("densenet", keywords={"growth_rate": rate})
+        yield growth_rate.name(rate), analyse(target("densenet", keywords={"growth_rate": rate}))
     for norm in normalisation.NORMS:
         keywords = {"stride_in": "3x3", "norm_layer": norm}
-        yield normalisation.name(norm), analyse("resnet", keywords=keywords)
+        yield normalisation.name(norm), analyse(target("resnet", keywords=keywords))
     for name, ceil_mode in (("pool-floor", False), ("pool-ceil", True)):
         pool = nn.MaxPool2d(3, 2, ceil_mode=ceil_mode)
-        yield name, analyse(pool, input="64x112x112")
+        yield name, analyse(target(pool, input="64x112x112"))
 
 
 def _published() -> dict[str, dict[str, Any]]:
@@ -102,7 +103,7 @@ def _published() -> dict[str, dict[str, Any]]:
 def _training_bytes() -> dict[str, int]:
     from archscope.ask.memory import predict
 
-    return {name: predict(name).peak_bytes for name in equal_cost.NAMES}
+    return {name: predict(network_target(name)).peak_bytes for name in equal_cost.NAMES}
 
 
 def depth(name: str) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from archscope import archive
 from archscope.ask.profile.measured import profile
+from archscope.ask.target import network_target
 from archscope.files import check_folder, replace_file
 from archscope.measure import device as devices
 from archscope.measure.sampling import StoppingRule
@@ -118,11 +119,13 @@ def run_job(job: Job, device: str, threads: int | None, progress: Progress = sil
         roofs=answers.roofs(),
     )
     return profile(
-        job.model,
+        network_target(
+            job.model,
+            input=job.input,
+            batch=job.cpu_batch if on_cpu else job.batch,
+            keywords=dict(job.keywords),
+        ),
         plan,
-        input=job.input,
-        batch=job.cpu_batch if on_cpu else job.batch,
-        keywords=dict(job.keywords),
         progress=progress,
     )
 

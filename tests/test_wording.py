@@ -14,6 +14,7 @@ from archscope.ask.budget.check import check
 from archscope.ask.budget.limits import Budget, Limits
 from archscope.ask.count import analyse
 from archscope.ask.symbols.formula import formula
+from archscope.ask.target import network_target, target
 from archscope.ask.verify.figures import AS_FAR
 from archscope.ask.verify.verify import verify
 from archscope.records import Analysis
@@ -52,7 +53,7 @@ def network() -> nn.Module:
 
 @pytest.fixture(scope="module")
 def analysis() -> Analysis:
-    return analyse(network(), input="4", backward=True)
+    return analyse(target(network(), input="4"), backward=True)
 
 
 def marked(table: Table, first: str) -> frozenset[str]:
@@ -104,7 +105,7 @@ def test_growth_over_a_baseline_that_is_a_lower_bound(
     saved: str, tmp_path: Path, share: float, verdict: str
 ) -> None:
     """20 MACs against at least 16: nobody knows whether they grew; at twice 16 they are kept."""
-    grown = analyse(nn.Sequential(nn.Linear(4, 5)), input="4")
+    grown = analyse(target(nn.Sequential(nn.Linear(4, 5)), input="4"))
     (tmp_path / "grown.json").write_text(archive.dumps(grown))
     limits = Limits("", {}, {"macs": share})
     (macs,) = check([Budget(str(tmp_path / "grown.json"), (limits,), baseline=saved)])
@@ -113,7 +114,7 @@ def test_growth_over_a_baseline_that_is_a_lower_bound(
 
 
 def test_diff(analysis: Analysis) -> None:
-    exact = analyse(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), input="4", backward=True)
+    exact = analyse(target(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), input="4"), backward=True)
     (totals, *_) = diff_report(exact, analysis).tables
     for quantity in ("MACs forward", "MACs backward", "Elementwise"):
         assert marked(totals, quantity) == {"new"}
@@ -125,7 +126,7 @@ def test_diff(analysis: Analysis) -> None:
 
 
 def test_verify_does_not_say_equal() -> None:
-    found = verify(network(), input="4")
+    found = verify(network_target(network(), input="4"))
     (table, *_) = verify_report([found]).tables
     for row, figure in zip(table.rows, found.figures, strict=True):
         assert row.lower_bound == {"ours"}
@@ -146,13 +147,13 @@ def test_explain(analysis: Analysis) -> None:
 
 
 def test_formula() -> None:
-    totals, layers = formula_report(formula(network(), input="4")).tables
+    totals, layers = formula_report(formula(network_target(network(), input="4"))).tables
     assert marked(totals, "MACs") == {"formula"} and not marked(totals, "Parameters")
     assert named(" ".join(totals.notes))
     assert marked(layers, "1") == {"macs"} and not marked(layers, "0")
 
 
 def test_few_layers_are_named_and_the_others_numbered() -> None:
-    many = analyse(nn.Sequential(*[Doubling() for _ in range(5)]), input="4")
+    many = analyse(target(nn.Sequential(*[Doubling() for _ in range(5)]), input="4"))
     assert wording.missing_formulas(many.coverage) == f"{OPERATOR} in 0, 1, 2 and 2 more"
-    assert not wording.missing_formulas(analyse("lenet").coverage)
+    assert not wording.missing_formulas(analyse(target("lenet")).coverage)

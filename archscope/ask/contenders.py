@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from archscope.ask.count import analyse, analyse_both_passes
 from archscope.ask.match import READ, Quantity, Solved, meter, solve, width_keyword
+from archscope.ask.target import Target
 from archscope.errors import ArchscopeError
-from archscope.records import Analysis, Dim, InputSpec, Measurement, Profile
-from archscope.resolve import parse_input
-from archscope.saved.record import saved
+from archscope.records import Analysis, InputSpec, Measurement, Profile
+from archscope.saved.record import Saved
 from archscope.wording import network_title
 
 
@@ -41,39 +40,31 @@ class Contender:
         return None if self.profile is None else self.profile.phases.get(phase)
 
 
-def contenders(
-    models: Sequence[Any],
-    *,
-    input: Any = None,
-    batch: Dim | None = None,
-    keywords: Sequence[Mapping[str, Any]] | None = None,
-) -> tuple[Contender, ...]:
-    """Count every model, forward and, where it can, backward; saved records are taken as they are.
+def contenders(targets: Sequence[Target | Saved]) -> tuple[Contender, ...]:
+    """Count every network, forward and, where it can, backward; records are taken as they are.
 
     Args:
-        models: names, modules, classes, or saved records (a Profile brings its measured times).
-        input: for all that are counted now; each network's own default when `None`.
-        batch: for all that are counted now, and for saved files that hold several batches.
-        keywords: constructor keywords of each model.
+        targets: networks with their calls, or saved records of one network each (a Profile brings
+            its measured times).
 
     Raises:
-        ArchscopeError: fewer than two models, or one cannot be counted.
+        ArchscopeError: fewer than two, or one cannot be counted.
     """
-    if len(models) < 2:
+    if len(targets) < 2:
         raise ArchscopeError("compare", "needs at least two models", "name another one")
-    if isinstance(input, str):
-        _require_numbers(parse_input(input))
-    given = keywords or [{} for _ in models]
-    counted: dict[tuple[str, str], Contender] = {}
+    for target in targets:
+        if isinstance(target, Target) and isinstance(target.input, InputSpec):
+            _require_numbers(target.input)
+    named: dict[tuple[str, str], Contender] = {}  # a repeated name is counted once
     found = []
-    for model, options in zip(models, given, strict=True):
-        if not isinstance(model, str):
-            found.append(_contender(model, input, batch, options))
-            continue
-        asked = model, repr(options)  # a repeated name is counted once
-        if asked not in counted:
-            counted[asked] = _contender(model, input, batch, options)
-        found.append(counted[asked])
+    for target in targets:
+        if isinstance(target, Target) and isinstance(target.model, str):
+            asked = target.model, repr(target.question)
+            if asked not in named:
+                named[asked] = _contender(target)
+            found.append(named[asked])
+        else:
+            found.append(_contender(target))
     for contender in found:
         _require_numbers(contender.analysis.input)
     labels = _distinct([network_title(c.analysis.model, c.analysis.keywords) for c in found])
@@ -82,21 +73,18 @@ def contenders(
     )
 
 
-def _contender(model: Any, input: Any, batch: Dim | None, keywords: Mapping[str, Any]) -> Contender:
-    record = saved(model)
-    if record is not None:
-        # Input and batch are for the networks counted now: a record keeps its own, and only a
-        # file of several batches lets one be chosen.
-        analysis, one = record.count(batch), record.at(batch)
+def _contender(target: Target | Saved) -> Contender:
+    if isinstance(target, Saved):
+        analysis, one = target.count(), target.record
         profile = one if isinstance(one, Profile) else None
         return Contender("", analysis, profile, *_accuracy(analysis))
     from archscope.ask.memory import predict
 
-    analysis = analyse_both_passes(model, input=input, batch=batch, keywords=keywords)
+    analysis = analyse_both_passes(target)
     bytes_needed, failure = None, ""
     try:
-        size = batch if isinstance(batch, int) else None
-        bytes_needed = predict(model, input=input, batch=size, keywords=keywords).peak_bytes
+        size = target.batch if isinstance(target.batch, int) else None
+        bytes_needed = predict(replace(target, batch=size)).peak_bytes
     except ArchscopeError as error:  # what can be counted may still not be trained
         failure = error.problem
     return Contender("", analysis, None, *_accuracy(analysis), bytes_needed, failure)
@@ -143,47 +131,34 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 
 def matched(
-    models: Sequence[Any],
-    quantity: Quantity,
-    keyword: str | None,
-    keywords: Sequence[Mapping[str, Any]],
-    *,
-    input: Any = None,
-    batch: Dim | None = None,
-) -> tuple[list[dict[str, Any]], Solved]:
-    """Solve a keyword of every later model for the first one's total.
+    targets: Sequence[Target | Saved], quantity: Quantity, keyword: str | None
+) -> tuple[list[Target | Saved], Solved]:
+    """Solve a keyword of every later network for the first one's total.
 
     Args:
-        models: names, classes or, the first, a saved record.
+        targets: networks with their calls or, the first, a saved record.
         quantity: what is to be equal.
-        keyword: constructor keyword; each model's width when `None`.
-        keywords: the other constructor keywords of each model.
-        input: as for `contenders`.
-        batch: as for `contenders`.
+        keyword: constructor keyword; each network's width when `None`.
 
     Returns:
-        constructor keywords of each model with the solution, and what was solved for.
+        the networks with the solution among their keywords, and what was solved for.
 
     Raises:
-        ArchscopeError: a later model is a saved record, or has no such keyword.
+        ArchscopeError: a later one is a saved record, or has no such keyword.
     """
-    reference = saved(models[0])
-    if reference is None:
-        analysis = analyse(models[0], input=input, batch=batch, keywords=keywords[0])
-    else:
-        analysis = reference.count(batch)
-    target = READ[quantity](analysis)
-    complete, solutions = [dict(keywords[0])], []
-    for model, others in zip(models[1:], keywords[1:], strict=True):
-        if (record := saved(model)) is not None:
+    first, *others = targets
+    analysis = analyse(first)
+    wanted = READ[quantity](analysis)
+    complete: list[Target | Saved] = [first]
+    solutions = []
+    for other in others:
+        if isinstance(other, Saved):
             raise ArchscopeError(
-                record.name, "a saved record cannot be built anew", "name the network itself"
+                other.name, "a saved record cannot be built anew", "name the network itself"
             )
-        by = keyword or width_keyword(model)
-        given = {key: value for key, value in others.items() if key != by}
-        total = meter(model, by, quantity, keywords=given, input=input, batch=batch)
-        solution = solve(target, total)
-        complete.append({**given, by: solution.value})
-        solutions.append((str(model), by, solution))
+        by = keyword or width_keyword(other)
+        solution = solve(wanted, meter(other, by, quantity))
+        complete.append(other.having(**{by: solution.value}))
+        solutions.append((other.name, by, solution))
     reference_title = network_title(analysis.model, analysis.keywords)
     return complete, Solved(reference_title, quantity, tuple(solutions))

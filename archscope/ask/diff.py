@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from archscope.ask.count import analyse
+from archscope.ask.target import target
 from archscope.records import Analysis, Dim, Layer
-from archscope.saved.record import Saved, saved
+from archscope.saved.record import saved
 from archscope.wording import call_title, shape_text
+
+if TYPE_CHECKING:
+    from archscope.ask.target import Input, Model
 
 Status = Literal["same", "renamed", "changed", "added", "removed"]
 
@@ -79,7 +83,7 @@ class Change:
 
 
 def counted(
-    old: str, new: str, *, input: str | None = None, batch: Dim | None = None
+    old: Model, new: Model, *, input: Input | None = None, batch: Dim | None = None
 ) -> tuple[Analysis, Analysis]:
     """Count what is named, and read what is saved.
 
@@ -92,13 +96,13 @@ def counted(
     Raises:
         ArchscopeError: one cannot be counted or read; both are saved on another input.
     """
-    pair = [saved(model) or model for model in (old, new)]
-    named = any(isinstance(side, str) for side in pair)
+    records = [saved(model) for model in (old, new)]
+    named = None in records
     first, second = (
-        side.count(batch)
-        if named and isinstance(side, Saved)
-        else analyse(side, input=input, batch=batch)
-        for side in pair
+        record.count(batch)
+        if named and record is not None
+        else analyse(target(record or model, input=input, batch=batch))
+        for model, record in zip((old, new), records, strict=True)
     )
     return first, second
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from archscope.ask.count import analyse_both_passes
 from archscope.ask.memory import predict
-from archscope.ask.target import recalled
+from archscope.ask.target import Target, network_target
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, MemoryPrediction, Profile
-from archscope.saved.record import saved
+from archscope.saved.record import Saved
 
 
 @dataclass(frozen=True)
@@ -33,46 +31,34 @@ class Explored:
 
 
 def explored(
-    model: Any,
-    analysis: Analysis,
-    *,
-    label: str = "",
-    profile: Profile | None = None,
-    input: Any = None,
-    batch: Any = None,
-    keywords: Mapping[str, Any] | None = None,
+    target: Target | Saved, analysis: Analysis, *, label: str = "", profile: Profile | None = None
 ) -> Explored:
     """Add to a count what its page shows besides; what cannot be found is left out.
 
     Args:
-        model: what was counted: as for `analyse`, or a saved record.
+        target: what was counted.
         analysis: the count at hand, which stands where no backward pass can be added.
         label: its name on the page; the network's when empty.
         profile: what was measured of it.
-        input: as given for the count.
-        batch: as given for the count.
-        keywords: as given for the count.
     """
     name = label or analysis.model
-    asked: dict[str, Any] = {"input": input, "batch": batch, "keywords": keywords}
-    if saved(model) is not None:
+    network = target
+    if isinstance(network, Saved):
         try:
-            question = recalled(model, {})
+            network = network_target(network)
         except ArchscopeError:  # a record of a network that is nowhere to be found
             return Explored(name, analysis, profile)
-        model = question.model
-        asked = {"input": question.input, "batch": question.batch, "keywords": question.keywords}
-    if not analysis.backward_traced and saved(model) is None:
+    if not analysis.backward_traced and target is network:
         with suppress(ArchscopeError):
-            analysis = _with_backward(model, analysis, asked)
+            analysis = _with_backward(network, analysis)
     memory = None
     if not analysis.input.symbols:
         with suppress(ArchscopeError):  # what can be counted may still not be trained
-            memory = predict(model, **asked)
+            memory = predict(network)
     return Explored(name, analysis, profile, memory)
 
 
-def _with_backward(model: Any, analysis: Analysis, asked: Mapping[str, Any]) -> Analysis:
+def _with_backward(target: Target, analysis: Analysis) -> Analysis:
     """The same count with its backward pass, where it counts the same forward pass."""
-    both = analyse_both_passes(model, **asked)
+    both = analyse_both_passes(target)
     return both if both.total.macs == analysis.total.macs else analysis

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from archscope.errors import ArchscopeError
-from archscope.records import Analysis, Dim
+from archscope.records import Analysis
+
+if TYPE_CHECKING:
+    from archscope.ask.target import Target
 
 Quantity = Literal["macs", "params", "activations"]
 
@@ -196,62 +199,49 @@ class _Search:
         return round(low * math.exp(min(max(exponent, -20.0), 20.0)))
 
 
-def meter(
-    model: Any,
-    keyword: str,
-    quantity: Quantity,
-    *,
-    keywords: Mapping[str, Any] | None = None,
-    input: Any = None,
-    batch: Dim | None = None,
-) -> Callable[[int], int]:
+def meter(target: Target, keyword: str, quantity: Quantity) -> Callable[[int], int]:
     """The total of a network as a function of one constructor keyword; each value counts once.
 
     Parameters of a named network are added up without running it.
 
     Args:
-        model: a name, class or factory.
+        target: the network with its call.
         keyword: the constructor keyword that gets the value.
         quantity: what is added up.
-        keywords: the other constructor keywords.
-        input: as for `analyse`.
-        batch: as for `analyse`.
     """
-    others = dict(keywords or {})
 
     @cache
     def total(value: int) -> int:
         from archscope.ask.count import analyse
-        from archscope.ask.network.subject import find
 
-        given = {**others, keyword: value}
-        if quantity == "params" and isinstance(model, str):
-            return sum(parameter.numel() for parameter in find(model, given).module.parameters())
-        return READ[quantity](analyse(model, input=input, batch=batch, keywords=given))
+        given = target.having(**{keyword: value})
+        if quantity == "params" and isinstance(given.model, str):
+            return sum(parameter.numel() for parameter in given.subject().module.parameters())
+        return READ[quantity](analyse(given))
 
     return total
 
 
-def width_keyword(model: Any) -> str:
+def width_keyword(target: Target) -> str:
     """The constructor keyword that widens a network.
 
     Raises:
         ArchscopeError: it has none that is known, or is no name.
     """
-    found = next((keyword for keyword in WIDTHS if _takes(model, keyword)), None)
+    found = next((keyword for keyword in WIDTHS if _takes(target, keyword)), None)
     if found is None:
         raise ArchscopeError(
-            "--match", f"{model} has no known width keyword", "name one that it takes with --by"
+            "--match",
+            f"{target.name} has no known width keyword",
+            "name one that it takes with --by",
         )
     return found
 
 
-def _takes(model: Any, keyword: str) -> bool:
+def _takes(target: Target, keyword: str) -> bool:
     """Whether a constructor has this keyword; a value that it cannot have is no matter here."""
-    from archscope.ask.network.subject import find
-
     try:
-        find(model, {keyword: USUAL_WIDTH})
+        replace(target, keywords={keyword: USUAL_WIDTH}, found=None).subject()
     except ArchscopeError as error:
         return error.argument != keyword
     return True

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from archscope.errors import ArchscopeError
-from archscope.records import Dim, MemoryPrediction
+from archscope.records import MemoryPrediction
 from archscope.units import binary_bytes
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from archscope.analysis.memory import Step
     from archscope.ask.network.call import NetworkCall
     from archscope.ask.network.subject import Subject
+    from archscope.ask.target import Target
 
 
 OPTIMIZERS = ("sgd", "momentum", "adam", "adamw")
@@ -68,67 +69,54 @@ TRAINING = Setting()
 
 
 def predict(
-    model: Any,
+    target: Target,
     setting: Setting = TRAINING,
-    *,
-    input: Any = None,
-    batch: Dim | None = None,
-    keywords: Mapping[str, Any] | None = None,
 ) -> MemoryPrediction:
     """Predict the memory of one step of training or inference.
 
     Args:
-        model: as for `analyse`: a name, an `nn.Module`, or what makes one.
+        target: the network with its call.
         setting: of the step.
-        input: a specification, or tensors; the network's default when `None`.
-        batch: size of the batch dimension of a specification; 1 when `None`.
-        keywords: passed to the constructor.
 
     Raises:
-        ArchscopeError: the model cannot be found, built, or run on this input.
+        ArchscopeError: the network cannot be found, built, or run on this input.
     """
-    from archscope.ask.network.subject import find
     from archscope.saved import answers
 
-    arguments = {**asdict(setting), "input": input, "batch": batch, "keywords": keywords or {}}
     return answers.record(
         "memory",
-        model,
-        arguments,
-        lambda: _predicted(find(model, keywords or {}), input, batch, setting),
+        target.model,
+        {**asdict(setting), **target.question},
+        lambda: _predicted(*target.called(), setting),
     )
 
 
 def largest_batch(
-    model: Any,
+    target: Target,
     budget_bytes: int,
     setting: Setting = TRAINING,
-    *,
-    input: Any = None,
-    keywords: Mapping[str, Any] | None = None,
 ) -> MemoryPrediction:
     """Predict the step with the largest batch whose peak stays within a budget.
 
     The peak is predicted for every batch that is tried, the answer and its successor included.
 
     Args:
-        model: as for `predict`.
+        target: the network with its call, whose batch is what varies.
         budget_bytes: what the tensors may take.
         setting: of the step.
-        input: a specification, without tensors, since its batch is what varies.
-        keywords: passed to the constructor.
 
     Raises:
         ArchscopeError: not even the smallest batch fits, or the memory does not grow.
     """
-    from archscope.ask.network.subject import find
+    from archscope.ask.network.call import network_call
 
-    subject = find(model, keywords or {})
+    subject = target.subject()
     seen: dict[int, MemoryPrediction] = {}
 
     def peak(batch: int) -> int:
         if batch not in seen:
-            seen[batch] = _predicted(subject, input, batch, setting)
+            call = network_call(subject, target.input, batch)
+            seen[batch] = _predicted(subject, call, setting)
         return seen[batch].peak_bytes
 
     first = _smallest(peak)
@@ -177,12 +165,7 @@ def _search(peak: Callable[[int], int], fits: int, budget: int) -> int:
     return fits
 
 
-def _predicted(
-    subject: Subject, input: Any, batch: Dim | None, setting: Setting
-) -> MemoryPrediction:
-    from archscope.ask.network.call import network_call
-
-    call = network_call(subject, input, batch)
+def _predicted(subject: Subject, call: NetworkCall, setting: Setting) -> MemoryPrediction:
     step, notes = _followed(subject, call, setting)
     training = setting.mode == "training"
     return MemoryPrediction(

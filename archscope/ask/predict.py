@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from archscope.latency.devices import Device, find_device
 from archscope.latency.kernels import kernels
 from archscope.latency.model import Coefficients, Setting, coefficients, totals
-from archscope.records import Dim, Execution, LayerPrediction, Prediction
+from archscope.records import Execution, LayerPrediction, Prediction
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,38 +15,28 @@ if TYPE_CHECKING:
     from archscope.analysis import borrow
     from archscope.ask.network.call import NetworkCall
     from archscope.ask.network.subject import Subject
+    from archscope.ask.target import Target
 
 
 def predict(
-    model: Any,
+    target: Target,
     device: str | Device,
     setting: Setting,
-    *,
-    input: Any = None,
-    batch: Dim | None = None,
-    keywords: Mapping[str, Any] | None = None,
 ) -> Prediction:
     """Predict the time of one step.
 
     Args:
-        model: as for `analyse`.
+        target: the network with its call.
         device: a name, or a data sheet.
         setting: how the network runs.
-        input: a specification, or tensors; the network's default when `None`.
-        batch: size of the batch dimension of a specification; 1 when `None`.
-        keywords: passed to the constructor.
 
     Raises:
         ArchscopeError: the network cannot be found or run, the device is unknown, or nothing was
             measured in this setting.
     """
-    from archscope.ask.network.call import network_call
-    from archscope.ask.network.subject import find
-
     on = find_device(device) if isinstance(device, str) else device
     given = coefficients(on, setting)
-    subject = find(model, keywords or {})
-    call = network_call(subject, input, batch)
+    subject, call = target.called()
     execution, notes = execute(subject, call, setting)
     return _prediction(subject, call, execution, on, setting, given, notes)
 

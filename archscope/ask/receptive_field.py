@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from archscope.errors import ArchscopeError
 from archscope.records import InputSpec
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from archscope.analysis.borrow import StandIn
     from archscope.analysis.calls import Arguments
     from archscope.analysis.receptive.fields import ReceptiveFields
+    from archscope.ask.target import Target
 
 
 @dataclass(frozen=True)
@@ -28,28 +28,21 @@ class NetworkFields:
     notes: tuple[str, ...] = ()
 
 
-def receptive_fields(
-    model: Any, *, input: Any = None, keywords: Mapping[str, Any] | None = None
-) -> NetworkFields:
+def receptive_fields(target: Target) -> NetworkFields:
     """Find what every layer of a network in evaluation mode sees of its input.
 
     Args:
-        model: as for `analyse`: a name, an `nn.Module`, or what makes one.
-        input: a specification, or tensors; the network's default when `None`.
-        keywords: passed to the constructor.
+        target: the network with its call.
 
     Raises:
-        ArchscopeError: the model cannot be found, built, or run on this input, or its input has
+        ArchscopeError: the network cannot be found, built, or run on this input, or its input has
             no height or width.
     """
     from archscope.analysis import borrow
     from archscope.analysis.receptive import fields
-    from archscope.ask.network.call import network_call
     from archscope.ask.network.runs import executed
-    from archscope.ask.network.subject import find
 
-    subject = find(model, keywords or {})
-    call = network_call(subject, input, None)
+    subject, call = target.called()
 
     def run(module: nn.Module, arguments: Arguments, stand_in: StandIn) -> ReceptiveFields:
         args, kwargs = arguments

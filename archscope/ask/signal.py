@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from archscope.ask.target import recalled
+from archscope.ask.network.inputs import Tensors
+from archscope.ask.target import Target, network_target
 from archscope.errors import ArchscopeError, first_line
-from archscope.records import Dim, InputSpec, NetworkSignal, SignalPropagation
-from archscope.saved.record import Saved, saved
+from archscope.records import InputSpec, NetworkSignal, SignalPropagation
+from archscope.saved.record import Saved
 
 BATCH = 8
 """Samples of a pass when nobody asks for another number."""
 
 
 def signal(
-    models: Sequence[Any],
-    *,
-    input: Any = None,
-    batch: int | None = None,
-    keywords: Mapping[str, Any] | None = None,
+    targets: Sequence[Target | Saved],
 ) -> SignalPropagation:
     """Run networks forward and backward once and note the statistics of every layer.
 
     Args:
-        models: names, `nn.Module`s (whose weights are used as they are), classes, or files saved
-            with `-o signal.json`.
-        input: a specification without the batch; each network's default when `None`.
-        batch: samples; 8 when `None`.
-        keywords: passed to every constructor.
+        targets: networks with their calls (the weights of an `nn.Module` are used as they are; a
+            batch is 8 samples when `None`), or records of other networks' statistics.
 
     Raises:
         ArchscopeError: a network cannot be found, built, or run on this input.
@@ -38,42 +31,36 @@ def signal(
     from archscope._version import __version__
 
     networks: list[NetworkSignal] = []
-    for model in models:
-        source = saved(model)
-        if source is not None and isinstance(source.record, SignalPropagation):
-            networks += source.record.networks
+    for target in targets:
+        if isinstance(target, Target):
+            networks.append(_measured(target))
+        elif isinstance(target.record, SignalPropagation):
+            networks += target.record.networks
         else:
-            networks.append(_measured(source or model, input, batch, keywords or {}))
+            networks.append(_measured(network_target(target)))
     versions = (("archscope", __version__), ("torch", str(torch.__version__)))
     return SignalPropagation(tuple(networks), versions)
 
 
-def _measured(
-    model: Any, input: Any, batch: Dim | None, keywords: Mapping[str, Any]
-) -> NetworkSignal:
+def _measured(target: Target) -> NetworkSignal:
     import torch
 
     from archscope.analysis import borrow
     from archscope.ask.network.call import network_call
     from archscope.ask.network.failure import one_sample, one_sample_failure, training_of
-    from archscope.ask.network.subject import find
     from archscope.measure.signal import propagate
     from archscope.measure.step import Loss
 
-    if isinstance(model, Saved):
-        asked = recalled(model, keywords, input, batch)
-        model, keywords = asked.found or asked.model, asked.keywords
-        input, batch = asked.input, asked.batch
-    subject = find(model, keywords)
+    subject = target.subject()
     if subject.rebuild is None:
         raise ArchscopeError(subject.name, "has no weights to run", "build it with storage")
     if next(subject.module.parameters(), None) is None:
         raise ArchscopeError(
             subject.name, "has no parameters to follow a gradient to", "count it with summary"
         )
-    is_specification = input is None or isinstance(input, str)
-    size = BATCH if batch is None and is_specification else batch
-    call = network_call(subject, input, size)
+    is_specification = not isinstance(target.input, Tensors)
+    size = BATCH if target.batch is None and is_specification else target.batch
+    call = network_call(subject, target.input, size)
     args, kwargs = call.with_values()
     loss = Loss()
     try:

@@ -1,57 +1,209 @@
-"""The network behind a saved record, for questions that its numbers cannot answer."""
+"""What the user names, decided once where it enters: a network with its call, or a saved record.
+
+Below this nobody asks whether a name is one of a file, and no input is read again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from archscope.ask.network.inputs import Tensors, read_input
 from archscope.errors import ArchscopeError
-from archscope.records import BatchSweep, Dim, SignalPropagation
-from archscope.resolve.inputs import input_text
+from archscope.records import Analysis, BatchSweep, Dim, InputSpec, Profile, SignalPropagation
+from archscope.resolve import parse_batch, parse_settings
+from archscope.resolve.huggingface import is_configuration
+from archscope.resolve.inputs import input_text, parse_input
 from archscope.saved.record import Saved, saved
 
 if TYPE_CHECKING:
-    from archscope.ask.network.subject import Subject
+    from os import PathLike
+
+    from torch import Tensor
+
+    from archscope.ask.network.call import NetworkCall
+    from archscope.ask.network.subject import Source, Subject
+
+    Model = Source | PathLike[str] | Saved | Analysis | Profile
+    """What a user may name: a network, or a saved record or its path."""
+
+    Input = str | InputSpec | Tensor | tuple[Any, ...] | list[Any] | Mapping[str, Any]
+    """What a user may pass as input: a specification, or tensors nested as `forward` takes them."""
 
 
 @dataclass(frozen=True)
-class Question:
-    """A network by name, and what it is called with; `None` stands for its default.
+class Target:
+    """A network and what it is called with; it is built anew each time it is asked for.
 
     Args:
-        found: the network itself with these keywords, where it had to be built to ask.
+        model: its name, the network itself, or what makes it.
+        keywords: of its constructor.
+        input: a specification or tensors; the network's default when `None`.
+        batch: size of the batch dimension; that of the specification when `None`.
+        found: the network, where it was built already.
     """
 
-    model: str
-    keywords: dict[str, Any]
-    input: str | None
-    batch: Dim | None
+    model: Source
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    input: InputSpec | Tensors | None = None
+    batch: Dim | None = None
     found: Subject | None = None
 
+    @property
+    def name(self) -> str:
+        """What a message calls it."""
+        if isinstance(self.model, str):
+            return self.model
+        return str(getattr(self.model, "__name__", type(self.model).__name__))
 
-def recalled(
-    model: str | Saved,
-    keywords: Mapping[str, Any],
-    input: str | None = None,
+    @property
+    def input_text(self) -> str | None:
+        """The specification as `--input` takes it; `None` for the default, or tensors."""
+        return input_text(self.input) if isinstance(self.input, InputSpec) else None
+
+    @property
+    def question(self) -> dict[str, object]:
+        """What decides an answer besides the network; plain values, but for tensors."""
+        spec = repr(self.input) if isinstance(self.input, InputSpec) else self.input
+        return {"input": spec, "batch": self.batch, "keywords": dict(self.keywords)}
+
+    def having(self, **keywords: Any) -> Target:
+        """The same network with other constructor keywords."""
+        return replace(self, keywords={**self.keywords, **keywords}, found=None)
+
+    def subject(self) -> Subject:
+        """Build the network.
+
+        Raises:
+            ArchscopeError: nothing of that name, or it cannot be built.
+        """
+        from archscope.ask.network.subject import find
+
+        return self.found or find(self.model, self.keywords)
+
+    def called(self) -> tuple[Subject, NetworkCall]:
+        """Build the network, and the arguments of its call.
+
+        Raises:
+            ArchscopeError: as `subject`, or it has no default input and none is given.
+        """
+        from archscope.ask.network.call import network_call
+
+        subject = self.subject()
+        return subject, network_call(subject, self.input, self.batch)
+
+
+def target(
+    model: Model,
+    *,
+    input: Input | None = None,
     batch: Dim | None = None,
-) -> Question:
-    """Name the network that a file was made of, with its keywords and input; names stay as given.
+    keywords: Mapping[str, Any] | None = None,
+) -> Target | Saved:
+    """Decide what the user named: a network, or a record that is taken as it is.
 
     Args:
-        model: a name, or a saved record or its path.
-        keywords: given by the user; they win over those of the record.
-        input: given by the user; otherwise the record's.
-        batch: given by the user; otherwise the record's, unless it holds several.
+        model: a name (`resnet50`, `timm:convnext_tiny`, `nets.py:Net`), a saved record or its path
+            (`run.json`), an `nn.Module`, or a class or function that makes one.
+        input: a specification (`3x224x224`), a tensor, a tuple of positional arguments or a
+            dictionary of keyword arguments; the network's default when `None`.
+        batch: size of the batch dimension of a specification; of a record of several batches the
+            one that is chosen.
+        keywords: passed to the constructor.
 
     Raises:
-        ArchscopeError: the file holds no record of one network, or of one that has no name.
+        ArchscopeError: it is none of these, the input is malformed, or a record is to be changed.
     """
-    source = saved(model)
-    if source is None:
-        return Question(str(model), dict(keywords), input, batch)
+    given = read_input(input, batch)
+    record = saved(model)
+    if record is None:
+        return network_target(model, input=given, batch=batch, keywords=keywords)
+    one = record.of_batch(batch) if isinstance(record.record, BatchSweep) else record
+    counted = one.record if isinstance(one.record, (Analysis, Profile)) else None
+    own = None if counted is None else counted.input.batch
+    changed = batch is not None and own is not None and batch != own
+    if given is not None or keywords or changed:
+        raise counted_already(record)
+    return one
+
+
+def side_by_side(
+    models: Sequence[Model],
+    *,
+    input: Input | None = None,
+    batch: Dim | None = None,
+    keywords: Mapping[str, Any] | None = None,
+) -> list[Target | Saved]:
+    """Decide what each name of a comparison is; records keep their own input and keywords.
+
+    Args:
+        models: as for `target`.
+        input: for every network that is counted now.
+        batch: for every network that is counted now; of a record of several the one chosen.
+        keywords: for every network that is counted now.
+
+    Raises:
+        ArchscopeError: as `target`.
+    """
+    given = read_input(input, batch)
+    records = [saved(model) for model in models]
+    return [
+        network_target(model, input=given, batch=batch, keywords=keywords)
+        if record is None
+        else record.of_batch(batch)
+        for model, record in zip(models, records, strict=True)
+    ]
+
+
+def counted_already(record: Saved) -> ArchscopeError:
+    """What to say where a record is to be changed."""
+    return ArchscopeError(
+        record.name, "a saved record cannot be counted anew", "name the network itself to change it"
+    )
+
+
+def network_target(
+    model: Model,
+    *,
+    input: Input | Tensors | None = None,
+    batch: Dim | None = None,
+    keywords: Mapping[str, Any] | None = None,
+) -> Target:
+    """The network that the user named, for questions that a record's numbers cannot answer.
+
+    A record stands for the network that it was made of, with its keywords and input.
+
+    Args:
+        model: as for `target`.
+        input: as for `target`; otherwise the record's.
+        batch: as for `target`; otherwise the record's, unless it holds several.
+        keywords: passed to the constructor; they win over those of the record.
+
+    Raises:
+        ArchscopeError: it is no network, the input is malformed, or a record is of several
+            networks, or of one that has no name.
+    """
+    given = input if isinstance(input, Tensors) else read_input(input, batch)
+    size = None if batch is None else parse_batch(batch)
+    chosen = dict(keywords or {})
+    record = saved(model)
+    if record is not None:
+        return _recorded(record, given, size, chosen)
+    if isinstance(model, str) or callable(model) or is_configuration(model):
+        return Target(model, chosen, given, size)
+    raise ArchscopeError(
+        repr(model)[:60], "is no network", "give a name, an nn.Module, or a class that makes one"
+    )
+
+
+def _recorded(
+    source: Saved,
+    input: InputSpec | Tensors | None,
+    batch: Dim | None,
+    keywords: Mapping[str, Any],
+) -> Target:
     from archscope.ask.network.subject import find
-    from archscope.resolve import parse_settings
 
     record = source.record
     if isinstance(record, SignalPropagation):
@@ -59,14 +211,14 @@ def recalled(
     several = isinstance(record, BatchSweep)
     if isinstance(record, BatchSweep):
         record = record.profiles[0]
-    kept = parse_settings([f"{key}={value}" for key, value in record.keywords])
+    own = parse_settings([f"{key}={value}" for key, value in record.keywords])
     try:
-        found = find(record.model, kept)
+        found = find(record.model, own)
     except ArchscopeError as error:
         problem = f"is of {record.model}, which cannot be built from its name ({error})"
         raise ArchscopeError(source.name, problem, "name the network itself") from error
     if input is None and record.input != found.default_input:
-        input = input_text(record.input)
         batch = record.input.batch if batch is None and not several else batch
+        input = parse_input(input_text(record.input), 1 if batch is None else batch)
     subject = None if keywords else found
-    return Question(record.model, {**kept, **keywords}, input, batch, subject)
+    return Target(record.model, {**own, **keywords}, input, batch, subject)

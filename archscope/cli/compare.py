@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,8 +18,8 @@ from archscope.cli.timing import timing_options, timing_plan
 
 if TYPE_CHECKING:
     from archscope.ask.match import Quantity
+    from archscope.ask.target import Target
     from archscope.measure.session import Plan
-    from archscope.records import Profile
     from archscope.saved.record import Saved
     from archscope.study.compare import Layout
     from archscope.table import Table
@@ -67,6 +66,7 @@ def command(
     from archscope.ask.contenders import contenders, matched
     from archscope.ask.count import require_complete
     from archscope.ask.explored import explored
+    from archscope.ask.target import side_by_side
     from archscope.records import BatchSweep
     from archscope.resolve import parse_settings
     from archscope.saved.record import saved
@@ -79,29 +79,28 @@ def command(
         several = any(isinstance(model.record, BatchSweep) for model in chosen)
         heard = HEARD_BY_FILES + (("batch",) if several else ())
         check_heard(heard, "saved records alone", "name a network to count or measure it")
-    keywords = [dict(given) if isinstance(model, str) else {} for model in chosen]
+    targets = side_by_side(chosen, input=input_text, batch=batch, keywords=given)
     first: tuple[Table, ...] = ()
     if quantity is not None:
         from archscope.study.compare.match import match_table
 
-        keywords, solved = matched(
-            chosen, quantity, keyword, keywords, input=input_text, batch=batch
-        )
+        targets, solved = matched(targets, quantity, keyword)
         first = (match_table(solved),)
     if plan is not None:
-        chosen = _measured(chosen, plan, input_text, batch, keywords)
-        keywords = [{} for _ in models]
-    found = contenders(chosen, input=input_text, batch=batch, keywords=keywords)
+        targets = [_measured(target, plan) for target in targets]
+    found = contenders(targets)
     report = compare_report(found, layout=layout, first=first)
-    asked = zip(chosen, found, keywords, strict=True)
+    pairs = list(zip(targets, found, strict=True))
     emit(
-        with_page(report, lambda: [
-            explored(model, contender.analysis, label=contender.label, profile=contender.profile,
-                     input=input_text, batch=batch, keywords=given)
-            for model, contender, given in asked
-        ]),
+        with_page(
+            report,
+            lambda: [
+                explored(target, c.analysis, label=c.label, profile=c.profile)
+                for target, c in pairs
+            ],
+        ),
         outputs,
-    )  # fmt: skip
+    )
     if strict:
         for contender in found:
             require_complete(contender.analysis)
@@ -110,21 +109,12 @@ def command(
 HEARD_BY_FILES = ("models", "layout", "quantity", "keyword", "strict", "outputs")
 
 
-def _measured(
-    models: Sequence[str | Saved],
-    plan: Plan,
-    input_text: str | None,
-    batch: int | None,
-    keywords: Sequence[dict[str, Any]],
-) -> list[Saved | Profile]:
-    """A Profile of each named model; saved records stay what they are."""
+def _measured(target: Target | Saved, plan: Plan) -> Saved:
+    """The Profile of a network; a saved record stays what it is."""
     from archscope.ask.profile.measured import profile
+    from archscope.saved.record import Saved
 
-    records: list[Saved | Profile] = []
-    for model, given in zip(models, keywords, strict=True):
-        if not isinstance(model, str):
-            records.append(model)
-            continue
-        click.echo(f"measuring {model}", err=True)
-        records.append(profile(model, plan, input=input_text, batch=batch, keywords=given))
-    return records
+    if isinstance(target, Saved):
+        return target
+    click.echo(f"measuring {target.name}", err=True)
+    return Saved(target.name, profile(target, plan))

@@ -24,10 +24,9 @@ def command(
 
     check_outputs(outputs)
     from archscope.ask.count import analyse_both_passes
+    from archscope.ask.target import target
     from archscope.resolve import parse_settings
     from archscope.study.explain import explain_report
 
-    analysis = analyse_both_passes(
-        model, input=input_text, batch=batch, keywords=parse_settings(settings)
-    )
-    emit(explain_report(analysis, layers), outputs)
+    network = target(model, input=input_text, batch=batch, keywords=parse_settings(settings))
+    emit(explain_report(analyse_both_passes(network), layers), outputs)

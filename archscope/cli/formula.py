@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from archscope.cli.options import model_argument, network_options, output_option
@@ -24,11 +26,12 @@ def command(
 
     check_outputs(outputs)
     from archscope.ask.symbols.formula import formula
-    from archscope.ask.target import recalled
+    from archscope.ask.target import network_target
     from archscope.resolve import parse_settings
     from archscope.study.formula import formula_report
 
-    asked = recalled(model, parse_settings(settings))
-    network = asked.found or asked.model
-    found = formula(network, input=input_text, batch=batch, keywords=asked.keywords)
-    emit(formula_report(found), outputs)
+    keywords = parse_settings(settings)
+    network = network_target(model, input=input_text, batch=batch, keywords=keywords)
+    if input_text is None:  # a record's sides are numbers, of which none is left free
+        network = replace(network, input=None, batch=batch)
+    emit(formula_report(formula(network)), outputs)

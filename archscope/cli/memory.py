@@ -37,7 +37,7 @@ def command(
 
     check_outputs(outputs)
     from archscope.ask.memory import Setting, largest_batch, predict
-    from archscope.ask.target import recalled
+    from archscope.ask.target import network_target
     from archscope.errors import ArchscopeError
     from archscope.records import MemoryPrediction
     from archscope.resolve import parse_settings
@@ -54,17 +54,13 @@ def command(
         return
     mode: Any = "inference" if inference else "training"
     setting = Setting(mode, optimizer, dtype, master_weights, train_only)
-    asked = recalled(record or model, parse_settings(settings), input_text, batch)
+    keywords = parse_settings(settings)
+    network = network_target(record or model, input=input_text, batch=batch, keywords=keywords)
     if fit is None:
-        prediction = predict(
-            asked.model, setting, input=asked.input, batch=asked.batch, keywords=asked.keywords
-        )
-        emit(memory_report(prediction), outputs)
+        emit(memory_report(predict(network, setting)), outputs)
         return
     if batch is not None:
         raise ArchscopeError("--batch", "is what --fit looks for", "give one of the two")
     budget = parse_bytes(fit, "--fit")
-    prediction = largest_batch(
-        asked.model, budget, setting, input=asked.input, keywords=asked.keywords
-    )
+    prediction = largest_batch(network, budget, setting)
     emit(memory_report(prediction, budget_bytes=budget), outputs)

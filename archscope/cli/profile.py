@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ from archscope.errors import ArchscopeError
 from archscope.measure import silence_profiler
 
 if TYPE_CHECKING:
+    from archscope.ask.target import Target
     from archscope.measure.session import Plan
 
 
@@ -84,7 +86,7 @@ def command(
     if max_batch:
         every = {str(option.name) for option in command.params}
         check_heard(every - set(UNHEARD_BY_MAX_BATCH), "--max-batch", "leave out one")
-    from archscope.ask.target import recalled
+    from archscope.ask.target import network_target
     from archscope.saved.record import saved
 
     record = saved(model)
@@ -96,17 +98,16 @@ def command(
         emit(profile_report(record.chosen(sizes), every_layer=every_layer), outputs)
         return
     plan = _plan(**chosen)
-    asked = recalled(record or model, parse_settings(settings), input_text)
+    network = network_target(record or model, input=input_text, keywords=parse_settings(settings))
+    network = replace(network, batch=None)
     if max_batch:
-        _largest(asked.model, plan, asked.input, asked.keywords)
+        _largest(network, plan)
         return
     from archscope.ask.profile.measured import sweep
     from archscope.study.profile import profile_report
 
     with progress_bars() as progress:
-        profiles = sweep(
-            asked.model, plan, sizes, input=asked.input, keywords=asked.keywords, progress=progress
-        )
+        profiles = sweep(network, plan, sizes, progress=progress)
     if not any(profile.phases for profile in profiles):
         raise KeyboardInterrupt
     emit(profile_report(profiles, every_layer=every_layer), outputs)
@@ -204,12 +205,12 @@ def _sizes(text: str | None) -> list[int] | None:
     return [int(part) for part in parts]
 
 
-def _largest(model: str, plan: Plan, input_text: str | None, keywords: dict[str, Any]) -> None:
+def _largest(network: Target, plan: Plan) -> None:
     from archscope.ask.profile.measured import largest_batch
     from archscope.units import binary_bytes
 
     with progress_bars(_tell) as progress:
-        found = largest_batch(model, plan, input=input_text, keywords=keywords, progress=progress)
+        found = largest_batch(network, plan, progress=progress)
     bound = (
         f"the bound was {binary_bytes(found.bound_bytes)}, "
         f"{100 * found.bound_bytes / found.available_bytes:.0f} % of the "
@@ -217,7 +218,7 @@ def _largest(model: str, plan: Plan, input_text: str | None, keywords: dict[str,
     )
     runs = f"batch {found.batch} runs" if found.batch else "not even one sample runs"
     peak = f", with a peak of {binary_bytes(found.peak_bytes)}" if found.batch else ""
-    click.echo(f"{model}, {plan.modes[0]} on {plan.settings.device}: {runs}{peak}; {bound}.")
+    click.echo(f"{network.name}, {plan.modes[0]} on {plan.settings.device}: {runs}{peak}; {bound}.")
 
 
 def _tell(label: str, share: float) -> None:

@@ -24,11 +24,10 @@ def command(
 
     check_outputs(outputs)
     from archscope.ask.receptive_field import receptive_fields
-    from archscope.ask.target import recalled
+    from archscope.ask.target import network_target
     from archscope.resolve import parse_settings
     from archscope.study.receptive_field import fields_report
 
-    asked = recalled(model, parse_settings(settings), input_text)
-    network = asked.found or asked.model
-    fields = receptive_fields(network, input=asked.input, keywords=asked.keywords)
+    network = network_target(model, input=input_text, keywords=parse_settings(settings))
+    fields = receptive_fields(network)
     emit(fields_report(fields, pattern), outputs)

@@ -35,6 +35,7 @@ def command(
 
     check_outputs(outputs)
     from archscope.ask.signal import signal
+    from archscope.ask.target import network_target
     from archscope.records import SignalPropagation
     from archscope.resolve import parse_settings
     from archscope.saved.record import Saved, saved
@@ -44,5 +45,12 @@ def command(
     if all(isinstance(m, Saved) and isinstance(m.record, SignalPropagation) for m in chosen):
         heard = ("models", "pattern", "outputs")
         check_heard(heard, "saved statistics alone", "name the network to measure it anew")
-    record = signal(chosen, input=input_text, batch=batch, keywords=parse_settings(settings))
+    keywords = parse_settings(settings)
+    targets = [
+        model
+        if isinstance(model, Saved) and isinstance(model.record, SignalPropagation)
+        else network_target(model, input=input_text, batch=batch, keywords=keywords)
+        for model in chosen
+    ]
+    record = signal(targets)
     emit(signal_report(record, pattern), outputs)

@@ -39,29 +39,21 @@ def command(
     check_outputs(outputs)
     from archscope.ask.count import analyse, require_complete
     from archscope.ask.explored import explored
+    from archscope.ask.target import target
     from archscope.resolve import parse_settings
-    from archscope.saved.record import saved
     from archscope.study.page import with_page
     from archscope.study.summary import summary_report
 
-    source = saved(model) or model
+    network = target(model, input=input_text, batch=batch, keywords=parse_settings(settings))
     analysis = analyse(
-        source,
-        input=input_text,
-        batch=batch,
-        backward=backward or train_only is not None,
-        train=train,
-        train_only=train_only,
-        keywords=parse_settings(settings),
+        network, backward=backward or train_only is not None, train=train, train_only=train_only
     )
     keys = None if columns is None else [key.strip() for key in columns.split(",")]
     if keys and "receptive_field" in keys:
         from archscope.study.receptive_field import add_fields
 
-        analysis = add_fields(analysis, source, input=input_text, keywords=parse_settings(settings))
+        analysis = add_fields(analysis, network)
     report = summary_report(analysis, depth=depth, unfold=unfold, columns=keys, sort=sort)
-    page = with_page(report, lambda: [explored(source, analysis, input=input_text, batch=batch,
-                                               keywords=parse_settings(settings))])  # fmt: skip
-    emit(page, outputs)
+    emit(with_page(report, lambda: [explored(network, analysis)]), outputs)
     if strict:
         require_complete(analysis)

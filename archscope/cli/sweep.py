@@ -49,21 +49,23 @@ def command(
 
     check_outputs(outputs)
     from archscope.ask.sweep.grid import Grid, parse_axes
-    from archscope.ask.target import recalled
+    from archscope.ask.target import network_target
     from archscope.resolve import parse_settings
     from archscope.study.sweep import sweep_report
 
-    asked = recalled(model, parse_settings(settings), input_text, batch)
+    network = network_target(
+        model, input=input_text, batch=batch, keywords=parse_settings(settings)
+    )
     grid = Grid(
-        asked.model,
+        network.name,
         parse_axes(axes),
-        tuple(asked.keywords.items()),
-        asked.input,
-        asked.batch,
+        tuple(network.keywords.items()),
+        network.input_text,
+        network.batch,
         backward,
     )
     outcomes = _outcomes(grid, jobs, journal_path, resume)
-    title = f"{asked.model} over {' × '.join(key for key, _ in grid.axes)}"
+    title = f"{network.name} over {' × '.join(key for key, _ in grid.axes)}"
     emit(sweep_report(title, outcomes), outputs)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -52,16 +53,15 @@ def command(
 
     check_outputs(outputs)
     from archscope.ask.groups.family import EQUALS, Family, parse_groups
-    from archscope.ask.target import recalled
+    from archscope.ask.target import network_target
     from archscope.resolve import parse_settings
     from archscope.study.groups import group_report
 
     counts = parse_groups(groups)
     plan = timing_plan(timed, device, modes=("training",))
-    asked = recalled(base, parse_settings(settings), input_text, batch)
-    saved = [_profile(path, asked.batch) for path in profiles]
-    size = _size(asked.batch, plan)
-    family = Family(asked.model, by, asked.keywords, asked.input, size)
+    network = network_target(base, input=input_text, batch=batch, keywords=parse_settings(settings))
+    saved = [_profile(path, network.batch) for path in profiles]
+    family = Family(replace(network, batch=_size(network.batch, plan)), by)
     sweep = family.sweep(counts, [view for view in EQUALS if view in equal or not equal])
     notes = _unused_notes(sweep, profiles, saved)
     now = [] if plan is None else _measured(family, sweep, plan)

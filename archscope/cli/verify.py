@@ -50,7 +50,7 @@ def command(
         raise ArchscopeError(
             "--resume" if resume else "--journal", "goes with --all", "leave it out"
         )
-    from archscope.ask.target import recalled
+    from archscope.ask.target import network_target
     from archscope.ask.verify import verify
     from archscope.ask.verify.figures import dumps
     from archscope.resolve import parse_settings
@@ -62,12 +62,12 @@ def command(
         found, failures = _every(journal_path, resume)
         report = overview_report(found, failures)
     else:
-        keywords, size = parse_settings(settings), batch
-        asked = [recalled(model, keywords, input_text, size) for model in models]
-        found = [
-            verify.verify(ask.model, input=ask.input, batch=ask.batch, keywords=ask.keywords)
-            for ask in asked
+        keywords = parse_settings(settings)
+        networks = [
+            network_target(model, input=input_text, batch=batch, keywords=keywords)
+            for model in models
         ]
+        found = [verify.verify(network) for network in networks]
         failures = {}
         report = verify_report(found)
     if save is not None:
@@ -84,4 +84,4 @@ def _every(path: str | None, resume: bool) -> tuple[list[Verification], dict[str
     kept_in = resumable(path, "verify-all.jsonl", verify.identity(names), resume, networks)
     with kept_in as journal:
         told = partial(click.echo, err=True)
-        return verify.verify_each(names, verify.verify, told, journal)
+        return verify.verify_each(names, verify.verify_named, told, journal)

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from archscope import archive
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, BatchSweep, Dim, Profile
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,15 @@ class Saved:
             return self.record
         raise ArchscopeError(self.name, "holds no count", "name the network itself")
 
-    def count(self, batch: Dim | None, backward: bool = False) -> Analysis:
+    def of_batch(self, batch: Dim | None) -> Saved:
+        """The record of one network, of several batches that of the one asked for.
+
+        Raises:
+            ArchscopeError: as `at`.
+        """
+        return Saved(self.name, self.at(batch))
+
+    def count(self, batch: Dim | None = None, backward: bool = False) -> Analysis:
         """What it counted.
 
         Args:
@@ -78,11 +82,11 @@ class Saved:
         return analysis
 
 
-def saved(model: Any) -> Saved | None:
+def saved(model: object) -> Saved | None:
     """The record that a path to a JSON file stands for, read once; `None` for all else.
 
     Args:
-        model: as for `analyse`; what was read before is handed back.
+        model: what the user named; what was read before is handed back.
 
     Raises:
         ArchscopeError: the file cannot be read, or holds no record.

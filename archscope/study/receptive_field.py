@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from archscope.ask.target import Target
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Layer
+from archscope.saved.record import Saved
 from archscope.table import Axis, Chart, Column, Report, Row, Series, Table
 from archscope.wording import call_title, network_title
 
@@ -32,23 +34,18 @@ CONVENTION = (
 )
 
 
-def add_fields(
-    analysis: Analysis, model: Any, *, input: Any = None, keywords: Mapping[str, Any] | None = None
-) -> Analysis:
+def add_fields(analysis: Analysis, target: Target | Saved) -> Analysis:
     """Fill in the receptive fields of a network just counted; a record keeps those it has.
 
     Raises:
         ArchscopeError: as `receptive_fields`, or the count is a record saved without them.
     """
-    from archscope.saved.record import saved
-
-    record = saved(model)
-    if record is None:
-        return with_fields(analysis, receptive_fields(model, input=input, keywords=keywords))
+    if isinstance(target, Target):
+        return with_fields(analysis, receptive_fields(target))
     if all(layer.receptive_field is None for layer in analysis.calls):
         raise ArchscopeError(
             "--columns receptive_field",
-            f"{record.name} was saved without it",
+            f"{target.name} was saved without it",
             "name the network itself",
         )
     return analysis

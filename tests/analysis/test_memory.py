@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from archscope.analysis.memory import optimizer_bytes
 from archscope.ask.memory import Setting, predict
 from archscope.ask.network.subject import find
+from archscope.ask.target import network_target
 
 FLOAT = 4
 
@@ -53,13 +54,16 @@ def test_saved_bytes_equal_those_of_a_real_run(name):
         for tensor in (*network.parameters(), *network.buffers()):
             tensor.fill_(0)
     expected = really_saved(network, torch.zeros(2, 3, side, side))
-    assert saved_by_network(predict(name, input=f"3x{side}x{side}", batch=2)) == expected
+    assert (
+        saved_by_network(predict(network_target(name, input=f"3x{side}x{side}", batch=2)))
+        == expected
+    )
 
 
 def test_attention_keeps_what_a_fused_kernel_keeps():
     network = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
     expected = really_saved(network, torch.zeros(2, 9, 16))
-    assert saved_by_network(predict(network, input="9x16", batch=2)) == expected
+    assert saved_by_network(predict(network_target(network, input="9x16", batch=2))) == expected
 
 
 @pytest.mark.gpu
@@ -79,12 +83,12 @@ def test_the_peak_is_within_a_tenth_of_the_cuda_allocator(name):
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
     real = torch.cuda.max_memory_allocated()
-    assert predict(name, batch=32).peak_bytes == pytest.approx(real, rel=0.1)
+    assert predict(network_target(name, batch=32)).peak_bytes == pytest.approx(real, rel=0.1)
 
 
 def test_resnet50_at_batch_32_keeps_2730_megabytes():
     """As measured by saved-tensor hooks on a CPU; the sum of all outputs would be 57 % more."""
-    assert round(predict("resnet50", batch=32).saved_bytes / 1e6, 2) == 2730.18
+    assert round(predict(network_target("resnet50", batch=32)).saved_bytes / 1e6, 2) == 2730.18
 
 
 def really_peaks(network, image, optimizer):
@@ -128,7 +132,9 @@ def test_the_peak_is_that_of_the_cpu_allocator(name, optimizer):
     else:
         updates = torch.optim.Adam(parameters, lr=0.1, foreach=True)
     real = really_peaks(network, torch.zeros(8, 3, 64, 64), updates)
-    predicted = predict(name, Setting(optimizer=optimizer), input="3x64x64", batch=8).peak_bytes
+    predicted = predict(
+        network_target(name, input="3x64x64", batch=8), Setting(optimizer=optimizer)
+    ).peak_bytes
     labels = 8 * 8  # kept for the whole step by the prediction's loss
     assert 0.97 * real < predicted <= real + labels
 
@@ -169,7 +175,9 @@ HIDDEN = 3 * 8 * FLOAT
 
 
 def kept(network, **options):
-    return saved_by_network(predict(network, Setting(**options), input="4", batch=3))
+    return saved_by_network(
+        predict(network_target(network, input="4", batch=3), Setting(**options))
+    )
 
 
 def test_a_storage_counts_once_however_many_layers_keep_it():
@@ -180,13 +188,13 @@ def test_a_storage_counts_once_however_many_layers_keep_it():
 
 
 def test_the_layer_that_keeps_it_is_named():
-    rows = predict(mlp(nn.ReLU()), input="4", batch=3).saved
+    rows = predict(network_target(mlp(nn.ReLU()), input="4", batch=3)).saved
     assert [(row.name, row.saved_bytes) for row in rows if row.name != "loss"] == [("1", HIDDEN)]
 
 
 def peak_beyond(network, mode):
     """Bytes at the peak that are neither parameters, buffers nor input."""
-    peak = predict(network, Setting(mode), input="4", batch=3).peak
+    peak = predict(network_target(network, input="4", batch=3), Setting(mode)).peak
     return peak.total - peak.parameters - peak.buffers - peak.input
 
 
@@ -215,8 +223,8 @@ def test_a_checkpointed_block_keeps_its_input_alone(reentrant):
 
 def test_what_a_checkpointed_block_computes_again_is_alive_in_the_backward_pass():
     body = [layer for _ in range(6) for layer in (nn.Linear(8, 8), nn.Sigmoid())]
-    plain = predict(mlp(*body), input="4", batch=64)
-    saving = predict(mlp(Checkpointed(False, *body)), input="4", batch=64)
+    plain = predict(network_target(mlp(*body), input="4", batch=64))
+    saving = predict(network_target(mlp(Checkpointed(False, *body)), input="4", batch=64))
     assert saving.saved_bytes < plain.saved_bytes
     forward, backward = (
         max(moment.temporary for moment in saving.timeline if moment.phase == phase)
@@ -228,7 +236,8 @@ def test_what_a_checkpointed_block_computes_again_is_alive_in_the_backward_pass(
 def test_frozen_layers_keep_nothing():
     assert kept(mlp(nn.Sigmoid()), train_only="2") == HIDDEN
     prediction = predict(
-        mlp(nn.Sigmoid()), Setting(optimizer="adam", train_only="2"), input="4", batch=3
+        network_target(mlp(nn.Sigmoid()), input="4", batch=3),
+        Setting(optimizer="adam", train_only="2"),
     )
     trained = (8 * 2 + 2) * FLOAT
     assert max(moment.gradients for moment in prediction.timeline) == trained
@@ -252,7 +261,9 @@ def test_a_no_grad_region_keeps_nothing():
 
 
 def test_the_update_holds_weights_gradients_and_state_at_once():
-    prediction = predict(mlp(nn.ReLU()), Setting(optimizer="adam"), input="4", batch=3)
+    prediction = predict(
+        network_target(mlp(nn.ReLU()), input="4", batch=3), Setting(optimizer="adam")
+    )
     weights = (4 * 8 + 8 + 8 * 2 + 2) * FLOAT
     last = prediction.timeline[-1]
     assert (last.phase, last.parameters, last.gradients) == ("update", weights, weights)
@@ -261,7 +272,7 @@ def test_the_update_holds_weights_gradients_and_state_at_once():
 
 
 def test_the_backward_pass_frees_what_it_has_used():
-    timeline = predict("resnet18", input="3x64x64", batch=2).timeline
+    timeline = predict(network_target("resnet18", input="3x64x64", batch=2)).timeline
     backward = [moment.activations for moment in timeline if moment.phase == "backward"]
     assert backward == sorted(backward, reverse=True)
     assert backward[-1] < backward[0] / 10
@@ -270,7 +281,7 @@ def test_the_backward_pass_frees_what_it_has_used():
 def test_the_network_is_handed_back_as_it_was():
     network = mlp(nn.BatchNorm1d(8)).eval()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    predict(network, Setting(optimizer="adam"), input="4", batch=3)
+    predict(network_target(network, input="4", batch=3), Setting(optimizer="adam"))
     assert not network.training
     assert all(parameter.grad is None for parameter in network.parameters())
     assert all(torch.equal(before[name], t) for name, t in network.state_dict().items())

@@ -13,9 +13,8 @@ from torchvision.ops import StochasticDepth
 
 import archscope
 from archscope.analysis import trace
-from archscope.ask.network.call import network_call
 from archscope.ask.network.runs import count
-from archscope.ask.network.subject import find
+from archscope.ask.target import network_target
 
 
 def block(channels: int = 8, **options: Any) -> nn.Sequential:
@@ -61,9 +60,8 @@ def test_with_gradients_every_block_is_run(operators_run: list[str]) -> None:
 
 def counted(model: Any, train: bool = False) -> Any:
     """Layers and coverage, never a kept count."""
-    subject = find(model, {})
     given = None if isinstance(model, str) else "8x6x6"
-    return count(subject, network_call(subject, given, 2), train=train)[0]
+    return count(*network_target(model, input=given, batch=2).called(), train=train)[0]
 
 
 def run_in_full(model: Any, patch: pytest.MonkeyPatch, train: bool = False) -> Any:

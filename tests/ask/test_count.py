@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,14 +13,16 @@ from torch import Tensor, nn
 import archscope
 from archscope import archive
 from archscope.ask.count import analyse, require_complete
+from archscope.ask.target import target
 from archscope.errors import ArchscopeError, UnknownCostError
+from archscope.records import Analysis
 from tests.analysis.test_borrow import portrait, same
 from tests.networks import Fails, Functional, Gate, Gated
 
 
 def test_a_name_a_class_and_a_module_agree() -> None:
-    by_class = analyse(Functional, input="5", batch=3)
-    assert by_class.total.macs == analyse(Functional(), input="5", batch=3).total.macs
+    by_class = analyse(target(Functional, input="5", batch=3))
+    assert by_class.total.macs == analyse(target(Functional(), input="5", batch=3)).total.macs
     assert by_class.model == "Functional"
 
 
@@ -33,14 +36,14 @@ class Drawing(nn.Linear):
 
 def test_a_class_is_built_without_moving_the_caller_s_random_generators() -> None:
     before = random.getstate(), torch.get_rng_state().tolist()
-    analyse(Drawing, input="4")
+    analyse(target(Drawing, input="4"))
     assert (random.getstate(), torch.get_rng_state().tolist()) == before
 
 
 def test_a_network_that_a_function_only_hands_out_stays_as_it_is() -> None:
     network = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
     before = portrait(network)
-    assert analyse(lambda: network, input="4", batch=2).total.macs == 2 * 16
+    assert analyse(target(lambda: network, input="4", batch=2)).total.macs == 2 * 16
     assert same(before, portrait(network)) and network.training
 
 
@@ -52,27 +55,27 @@ def test_a_class_takes_keywords() -> None:
 
 def test_a_saved_record_stands_for_its_network(tmp_path: Path) -> None:
     path = tmp_path / "net.json"
-    path.write_text(archive.dumps(analyse("lenet", backward=True)))
+    path.write_text(archive.dumps(analyse(target("lenet"), backward=True)))
     assert archscope.summary(path).total == archscope.summary("lenet", backward=True).total
 
 
 def test_a_saved_record_cannot_be_counted_anew(tmp_path: Path) -> None:
     path = tmp_path / "net.json"
-    path.write_text(archive.dumps(analyse("lenet")))
+    path.write_text(archive.dumps(analyse(target("lenet"))))
     with pytest.raises(ArchscopeError, match="cannot be counted anew"):
-        analyse(str(path), input="1x28x28")
+        analyse(target(str(path), input="1x28x28"))
     with pytest.raises(ArchscopeError, match="without a backward pass; save it again"):
-        analyse(str(path), backward=True)
+        analyse(target(str(path)), backward=True)
 
 
 def test_the_batch_scales_the_cost() -> None:
-    one, eight = analyse("lenet"), analyse("lenet", batch=8)
+    one, eight = analyse(target("lenet")), analyse(target("lenet", batch=8))
     assert eight.total.macs == 8 * one.total.macs
     assert eight.total.params == one.total.params
 
 
 def test_control_flow_on_values_is_counted_on_the_cpu_and_named() -> None:
-    counted = analyse(Gated(), input="4", backward=True)
+    counted = analyse(target(Gated(), input="4"), backward=True)
     assert counted.executed_on == "cpu"
     assert (counted.total.macs, counted.total.macs_backward) == (12, 12)
     assert any("gate (Gate) needs the values of tensors" in note for note in counted.notes)
@@ -82,7 +85,7 @@ def test_control_flow_on_values_without_values_is_told() -> None:
     with torch.device("meta"):
         network = Gated()
     with pytest.raises(ArchscopeError, match=r"gate \(Gate\) needs the values .* give it with"):
-        analyse(network, input="4")
+        analyse(target(network, input="4"))
 
 
 def test_a_real_run_uses_the_values_given() -> None:
@@ -94,12 +97,12 @@ def test_a_real_run_uses_the_values_given() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.dear(x) if x.sum() > 0 else self.cheap(x)
 
-    assert analyse(TwoWays(), input=torch.ones(1, 4)).total.macs == 32
-    assert analyse(TwoWays(), input=-torch.ones(1, 4)).total.macs == 4
+    assert analyse(target(TwoWays(), input=torch.ones(1, 4))).total.macs == 32
+    assert analyse(target(TwoWays(), input=-torch.ones(1, 4))).total.macs == 4
 
 
 def test_half_precision_networks_get_an_input_of_their_own_dtype() -> None:
-    assert analyse(nn.Linear(4, 4).half(), input="4").total.bytes_written == 8
+    assert analyse(target(nn.Linear(4, 4).half(), input="4")).total.bytes_written == 8
 
 
 def test_a_tensor_on_another_device_is_a_network_s_own_business() -> None:
@@ -107,7 +110,11 @@ def test_a_tensor_on_another_device_is_a_network_s_own_business() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x + torch.arange(4)
 
-    assert analyse(MakesPositions(), input="4").executed_on == "meta"
+    assert analyse(target(MakesPositions(), input="4")).executed_on == "meta"
+
+
+def counted(backward: bool = False, train_only: str | None = None, **named: Any) -> Analysis:
+    return analyse(target(**named), backward=backward, train_only=train_only)
 
 
 @pytest.mark.parametrize(
@@ -133,10 +140,10 @@ def test_a_tensor_on_another_device_is_a_network_s_own_business() -> None:
 )  # fmt: skip
 def test_mistakes_are_told_in_one_line(options: dict[str, object], words: str | None) -> None:
     if words is None:
-        analyse(**options)  # type: ignore[arg-type]
+        counted(**options)
         return
     with pytest.raises(ArchscopeError, match=words) as raised:
-        analyse(**options)  # type: ignore[arg-type]
+        counted(**options)
     assert "\n" not in str(raised.value)
 
 
@@ -145,7 +152,7 @@ def test_strict_names_the_operators_without_a_formula() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.fft.fft(x).real
 
-    counted = analyse(Spectrum(), input="4")
+    counted = analyse(target(Spectrum(), input="4"))
     with pytest.raises(UnknownCostError, match="aten::_fft_r2c in the network itself"):
         require_complete(counted)
-    require_complete(analyse("lenet"))
+    require_complete(analyse(target("lenet")))

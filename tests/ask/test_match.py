@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archscope.ask.match import Solved, meter, solve, width_keyword
+from archscope.ask.target import network_target
 from archscope.errors import ArchscopeError
 from archscope.study.compare.match import match_table
 
@@ -91,7 +92,9 @@ def test_equal_parameters_give_the_widths_of_the_resnext_paper(groups, width):
 
 def test_a_network_of_one_width_alone_says_so():
     """Basic blocks refuse every other base width (torchvision's `BasicBlock`)."""
-    solution = solve(4 * 10**9, meter("resnet18", "width_per_group", "macs"), start=64)
+    solution = solve(
+        4 * 10**9, meter(network_target("resnet18"), "width_per_group", "macs"), start=64
+    )
     assert solution.value == 64
     assert "base_width=64" in solution.refusal
     solved = Solved("resnet50", "macs", (("resnet18", "width_per_group", solution),))
@@ -104,18 +107,17 @@ def test_whole_networks_match_at_the_published_widths():
     rows = list(
         csv.DictReader((REFERENCES / "resnext_cardinality_resnet50.csv").read_text().splitlines())
     )
-    target, row = rows[0], next(row for row in rows if row["C"] == "8")
-    by_params = solve(int(target["params"]), meter("resnet50", "width_per_group", "params",
-                                                   keywords={"groups": 8}))  # fmt: skip
+    wanted, row = rows[0], next(row for row in rows if row["C"] == "8")
+    grouped = network_target("resnet50", keywords={"groups": 8})
+    by_params = solve(int(wanted["params"]), meter(grouped, "width_per_group", "params"))
     assert (by_params.value, by_params.total) == (14, int(row["params"]))
-    by_macs = solve(int(target["conv_fc_macs"]), meter("resnet50", "width_per_group", "macs",
-                                                       keywords={"groups": 8}))  # fmt: skip
+    by_macs = solve(int(wanted["conv_fc_macs"]), meter(grouped, "width_per_group", "macs"))
     assert by_macs.value == 13
     assert (14, int(row["conv_fc_macs"])) in by_macs.tried
 
 
 def test_a_width_is_known_by_its_keyword():
-    assert width_keyword("resnext50_32x4d") == "width_per_group"
-    assert width_keyword("resnet50_v1") == "width"
+    assert width_keyword(network_target("resnext50_32x4d")) == "width_per_group"
+    assert width_keyword(network_target("resnet50_v1")) == "width"
     with pytest.raises(ArchscopeError, match="no known width keyword"):
-        width_keyword("squeezenet1_0")
+        width_keyword(network_target("squeezenet1_0"))

@@ -6,6 +6,7 @@ from torch import nn
 from archscope import archive
 from archscope.ask.count import analyse
 from archscope.ask.receptive_field import receptive_fields
+from archscope.ask.target import network_target, target
 from archscope.errors import ArchscopeError
 from archscope.study.receptive_field import add_fields, fields_report
 from archscope.study.summary import layers_table, summary_report
@@ -21,7 +22,7 @@ SMALL = nn.Sequential(
 
 
 def small():
-    return receptive_fields(SMALL, input="1x32x32")
+    return receptive_fields(network_target(SMALL, input="1x32x32"))
 
 
 def test_a_row_for_every_layer_that_changes_the_field():
@@ -58,30 +59,30 @@ def test_layers_with_the_same_frame_are_drawn_once():
 
 
 def test_a_pattern_chooses_layers_and_must_match():
-    (table,) = fields_report(receptive_fields("resnet18"), "layer?").tables
+    (table,) = fields_report(receptive_fields(network_target("resnet18")), "layer?").tables
     assert table.column("size") == ["43", "99", "211", "435"]
     with pytest.raises(ArchscopeError, match="--layers stage"):
         fields_report(small(), "stage*")
 
 
 def test_the_summary_has_a_column_of_them():
-    analysis = add_fields(analyse("resnet18"), "resnet18")
+    analysis = add_fields(analyse(target("resnet18")), target("resnet18"))
     (table,) = summary_report(analysis, columns=["receptive_field"], depth=1).tables
     found = dict(zip(table.column("name"), table.column("receptive_field"), strict=True))
     assert found["layer4"] == "435" and found["avgpool"] == "global"
     assert archive.loads(archive.dumps(analysis)) == analysis
     assert "receptive_field" in [column.key for column in layers_table(analysis).columns]
-    assert add_fields(analysis, analysis) is analysis
+    assert add_fields(analysis, target(analysis)) is analysis
 
 
 def test_blocks_that_see_more_and_more_are_not_folded():
     network = nn.Sequential(
         *(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()) for _ in range(3))
     )
-    plain = analyse(network, input="4x16x16")
+    plain = analyse(target(network, input="4x16x16"))
     folded = summary_report(plain, columns=["params"]).tables[0]
     seen = summary_report(
-        add_fields(plain, network, input="4x16x16"), columns=["receptive_field"], depth=1
+        add_fields(plain, target(network, input="4x16x16")), columns=["receptive_field"], depth=1
     ).tables[0]
     assert any("×3" in name for name in folded.column("name"))
     assert seen.column("receptive_field")[1:4] == ["3", "5", "7"]
@@ -89,9 +90,9 @@ def test_blocks_that_see_more_and_more_are_not_folded():
 
 def test_a_record_saved_without_fields_says_so():
     with pytest.raises(ArchscopeError, match="saved without it"):
-        add_fields(analyse("lenet5"), analyse("lenet5"))
+        add_fields(analyse(target("lenet5")), target(analyse(target("lenet5"))))
 
 
 def test_an_input_without_height_and_width_is_refused():
     with pytest.raises(ArchscopeError, match="receptive fields need an image"):
-        receptive_fields(nn.Linear(4, 2), input="4")
+        receptive_fields(network_target(nn.Linear(4, 2), input="4"))

@@ -9,6 +9,7 @@ from torch import nn
 
 from archscope import archive
 from archscope.ask.signal import signal
+from archscope.ask.target import target
 from archscope.errors import ArchscopeError
 from archscope.measure.signal import statistics
 from archscope.records import SignalPropagation
@@ -39,7 +40,7 @@ def pytorch_default(weight):
 
 
 def activations(network, batch=64, spec=str(WIDTH)):
-    (found,) = signal([network], input=spec, batch=batch).networks
+    (found,) = signal([target(network, input=spec, batch=batch)]).networks
     return [point for point in found.points if point.role == "activation"]
 
 
@@ -73,7 +74,7 @@ class PreActivation(nn.Module):
 def blocks(normalised):
     torch.manual_seed(2)
     network = nn.Sequential(*(PreActivation(normalised) for _ in range(8)))
-    (found,) = signal([network], input=str(WIDTH), batch=128).networks
+    (found,) = signal([target(network, input=str(WIDTH), batch=128)]).networks
     return [point.mean_square for point in found.points if point.role == "block"]
 
 
@@ -89,7 +90,7 @@ def test_with_normalisation_it_grows_by_one_a_block():
 
 
 def test_resnet50_resets_at_each_stage_and_then_grows():
-    (found,) = signal(["resnet50"], input="3x96x96", batch=4).networks
+    (found,) = signal([target("resnet50", input="3x96x96", batch=4)]).networks
     variances = [point.variance for point in found.points if point.role == "block"]
     assert variances == pytest.approx(REFERENCE[3]["resnet50_var"], rel=0.08)
 
@@ -115,7 +116,7 @@ def test_gradient_norms_are_those_of_autograd():
     torch.manual_seed(4)
     network = nn.Sequential(nn.Linear(6, 5), nn.ReLU(inplace=True), nn.Linear(5, 3))
     image = torch.randn(4, 6)
-    (found,) = signal([network], input=image).networks
+    (found,) = signal([target(network, input=image)]).networks
     points = {point.name: point for point in found.points}
 
     torch.manual_seed(0)  # as the pass draws its labels
@@ -136,14 +137,14 @@ def test_gradient_norms_are_those_of_autograd():
 def test_the_network_is_handed_back_as_it_was():
     network = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5)).eval()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    signal([network], input="6", batch=4)
+    signal([target(network, input="6", batch=4)])
     assert not network.training
     assert all(parameter.grad is None for parameter in network.parameters())
     assert all(torch.equal(before[name], t) for name, t in network.state_dict().items())
 
 
 def test_depth_counts_weight_layers_and_blocks_are_the_smallest_that_hold_two():
-    (found,) = signal(["resnet18"], input="3x32x32", batch=2).networks
+    (found,) = signal([target("resnet18", input="3x32x32", batch=2)]).networks
     stem, *stages, last = shown(found)
     assert (stem.name, stem.depth) == ("relu", 1)
     assert [point.name for point in stages] == [
@@ -153,11 +154,11 @@ def test_depth_counts_weight_layers_and_blocks_are_the_smallest_that_hold_two():
 
 
 def test_several_networks_stand_side_by_side_and_come_back_from_their_file(tmp_path):
-    record = signal(["lenet", nn.Sequential(nn.Flatten(), nn.Linear(784, 3))], batch=2,
-                    input="1x28x28")  # fmt: skip
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(784, 3))
+    record = signal([target(model, batch=2, input="1x28x28") for model in ("lenet", plain)])
     path = tmp_path / "signal.json"
     path.write_text(archive.dumps(record))
-    assert signal([str(path)]) == record
+    assert signal([target(str(path))]) == record
     for chart in signal_charts(record):
         assert [series.name for series in chart.series] == ["lenet", "Sequential"]
     assert len(signal_report(record).tables) == 2
@@ -172,13 +173,13 @@ def test_what_went_in_and_what_was_differentiated_are_told():
         (ids, "5:int64", "Input: zeros. L: cross-entropy with random labels."),
         (nn.Conv2d(3, 4, 3), "3x8x8", "Input: standard normal. L: sum of all floating outputs."),
     ):
-        (found,) = signal([model], input=input).networks
+        (found,) = signal([target(model, input=input)]).networks
         (table,) = signal_report(SignalPropagation((found,))).tables
         assert told in table.notes
 
 
 def test_charts_show_the_chosen_layers_one_a_depth_and_name_a_network_alone():
-    record = signal(["resnet18"], input="3x32x32", batch=2)
+    record = signal([target("resnet18", input="3x32x32", batch=2)])
     for chart in signal_charts(record, "layer4*"):
         assert chart.title.endswith(" in resnet18 on 2×3×32×32")
         (line,) = chart.series
@@ -190,17 +191,17 @@ def test_charts_show_the_chosen_layers_one_a_depth_and_name_a_network_alone():
 
 
 def test_mistakes_are_one_line(tmp_path):
-    record = signal(["lenet"], batch=2)
+    record = signal([target("lenet", batch=2)])
     with pytest.raises(ArchscopeError, match="--layers block"):
         signal_report(record, "block*")
     with pytest.raises(ArchscopeError, match="fails"):
-        signal(["resnet18"], input="4x32x32", batch=1)
+        signal([target("resnet18", input="4x32x32", batch=1)])
     with pytest.raises(ArchscopeError, match="cannot train on one sample"):
-        signal(["resnet18"], input="3x2x2", batch=1)
+        signal([target("resnet18", input="3x2x2", batch=1)])
     with pytest.raises(ArchscopeError, match="no weights"):
-        signal([nn.Linear(3, 3, device="meta")], input="3")
+        signal([target(nn.Linear(3, 3, device="meta"), input="3")])
 
 
 def test_a_network_without_parameters_is_told_that_it_has_none():
     with pytest.raises(ArchscopeError, match="ReLU: has no parameters"):
-        signal([nn.ReLU()], input="4")
+        signal([target(nn.ReLU(), input="4")])

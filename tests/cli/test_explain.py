@@ -9,6 +9,7 @@ import pytest
 
 from archscope import archive
 from archscope.ask.count import analyse
+from archscope.ask.target import target
 from archscope.cli import run
 from archscope.records import BatchSweep, Environment, Measurement, Profile
 
@@ -104,7 +105,7 @@ def test_batch_chooses_from_a_file_of_several(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     samples = {"inference": Measurement((0.25,) * 8, 0.25, 0.25)}
-    held = [analyse("lenet", batch=batch) for batch in (2, 8)]
+    held = [analyse(target("lenet", batch=batch)) for batch in (2, 8)]
     profiles = tuple(
         Profile("lenet", count.input, Environment("cpu"), samples, analysis=count) for count in held
     )

@@ -9,6 +9,7 @@ import pytest
 
 from archscope import archive, cache
 from archscope.ask.profile import measured
+from archscope.ask.target import network_target
 from archscope.cli import main, run
 from archscope.errors import ArchscopeError
 from archscope.measure import device as devices
@@ -276,9 +277,8 @@ def test_the_largest_batch_is_predicted_tried_and_confirmed(
     monkeypatch.setattr(measured, "_trial", trial)
     told: list[str] = []
     found = measured.largest_batch(
-        f"{network}:Net",
+        network_target(f"{network}:Net", input="3x8x8"),
         session.Plan(Settings(threads=1), modes=("inference",)),
-        input="3x8x8",
         available_bytes=1_000_000,
         progress=lambda label, share: told.append(label),
     )
@@ -290,7 +290,9 @@ def test_the_largest_batch_is_predicted_tried_and_confirmed(
         *(f"batch {batch} in a process of its own" for batch in tried),
     ]  # fmt: skip
     with pytest.raises(ArchscopeError, match="fails in inference"):
-        measured.largest_batch(f"{network}:Net", session.Plan(modes=("inference",)), input="4x8x8")
+        measured.largest_batch(
+            network_target(f"{network}:Net", input="4x8x8"), session.Plan(modes=("inference",))
+        )
 
 
 def test_the_largest_batch_tells_its_tries_where_there_is_no_terminal(

@@ -11,6 +11,7 @@ import pytest
 from archscope import archive, cache
 from archscope.ask.count import analyse
 from archscope.ask.groups import times
+from archscope.ask.target import target
 from archscope.cli import run
 from archscope.records import Environment, Measurement, Profile
 from archscope.records.measured import INTERRUPTED
@@ -134,7 +135,7 @@ def test_a_record_without_times_is_no_profile(tmp_path, capsys):
 
 def measured(path, model, phases=("forward", "backward"), **asked):
     """A file of times of a network, as `profile -o` writes it."""
-    analysis = analyse(model, backward=True, **asked)
+    analysis = analyse(target(model, **asked), backward=True)
     times = {phase: Measurement((0.25,), 0.2, 0.3) for phase in phases}
     profile = Profile(
         model, analysis.input, Environment("cpu"), times, keywords=analysis.keywords,

@@ -59,7 +59,7 @@ def test_an_interrupted_run_resumes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(verify, "all_names", lambda: ["lenet", "alexnet_d2l"])
-    whole = verify.verify
+    whole = verify.verify_named
 
     def interrupted(name: str) -> figures.Verification:
         if name == "alexnet_d2l":
@@ -67,11 +67,11 @@ def test_an_interrupted_run_resumes(
         return whole(name)
 
     command = ["verify", "--all", "--journal", str(tmp_path / "journal")]
-    monkeypatch.setattr(verify, "verify", interrupted)
+    monkeypatch.setattr(verify, "verify_named", interrupted)
     assert run(command) == 130
     assert "1 of 2 networks are kept; --resume runs the others" in capsys.readouterr().err
     asked = list[str]()
-    monkeypatch.setattr(verify, "verify", lambda name: asked.append(name) or whole(name))
+    monkeypatch.setattr(verify, "verify_named", lambda name: asked.append(name) or whole(name))
     assert run([*command, "--resume"]) == 0
     printed = capsys.readouterr()
     assert asked == ["alexnet_d2l"] and "lenet" in printed.out

@@ -19,6 +19,7 @@ from torch import nn
 import archscope
 from archscope import archive
 from archscope.ask.signal import signal
+from archscope.ask.target import target
 from archscope.cli import run
 from archscope.errors import ArchscopeError
 from archscope.records import (
@@ -47,7 +48,7 @@ def saved() -> dict[str, str]:
         "profile": profile,
         "batch sweep": BatchSweep((profile, profile)),
         "memory": archscope.memory("lenet").record,
-        "signal": signal(["lenet"]),
+        "signal": signal([target("lenet")]),
     }
     return {kind: archive.dumps(record) for kind, record in records.items()}
 

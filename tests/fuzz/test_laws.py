@@ -18,6 +18,7 @@ import archscope
 from archscope import archive
 from archscope.api import Summary
 from archscope.ask.symbols.formula import formula
+from archscope.ask.target import network_target
 from archscope.records import Layer
 from archscope.render.html import html_fragment
 from archscope.render.markdown import markdown
@@ -259,7 +260,7 @@ def test_a_closed_form_counts_what_the_count_counts(
 ) -> None:
     channels, *sides = case.shape
     symbols = "DHW"[-len(sides) :]
-    found = formula(case.network, input="x".join([str(channels), *symbols]))
+    found = formula(network_target(case.network, input="x".join([str(channels), *symbols])))
     values = {"N": batch}
     for symbol in symbols:
         first, high = found.limits[symbol]

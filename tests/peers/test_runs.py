@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from torch import Tensor, nn
 
+from archscope.ask.target import network_target
 from archscope.ask.verify.verify import verify
 from archscope.peers.runs import PEERS
 from archscope.peers.tools import own_figures
@@ -41,7 +42,7 @@ def test_every_layer_of_an_optional_tool_is_explained(tool: str) -> None:
     (peer,) = (peer for peer in PEERS if peer.tool == tool)
     if not peer.installed:
         pytest.skip(f"{tool} is not installed")
-    found = verify(Mixed(), input="3x8x8", peers=[peer])
+    found = verify(network_target(Mixed(), input="3x8x8"), peers=[peer])
     (theirs,) = found.figures
     assert theirs.theirs not in (None, theirs.ours), theirs.failure
     assert found.passed, [parting for parting in theirs.partings if not parting.reason]
@@ -67,6 +68,6 @@ def test_a_module_of_two_names_is_counted_again(tool: str, times: int) -> None:
     peers = [peer for peer in PEERS if peer.tool == tool and peer.installed]
     if not peers:
         pytest.skip(f"{tool} is not installed")
-    (theirs,) = verify(Shared(), input="3x8x8", peers=peers).figures
+    (theirs,) = verify(network_target(Shared(), input="3x8x8"), peers=peers).figures
     assert theirs.theirs == times * theirs.ours
     assert theirs.reasons == ("counts a shared module again under each of its names",)

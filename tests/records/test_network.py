@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from archscope.ask.count import analyse
+from archscope.ask.target import target
 from archscope.records import Analysis, Node, Totals, totals
 
 
@@ -21,7 +22,7 @@ class Twice(nn.Module):
 
 
 def counted(backward: bool) -> Analysis:
-    return analyse(Twice(), input="4x9x9", backward=backward)
+    return analyse(target(Twice(), input="4x9x9"), backward=backward)
 
 
 def test_totals_of_parts_add_up() -> None:

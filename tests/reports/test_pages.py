@@ -11,6 +11,7 @@ import pytest
 
 import reports
 from archscope.ask.count import analyse
+from archscope.ask.target import target
 from archscope.errors import ArchscopeError
 from archscope.records import Environment, Measurement, Profile
 from archscope.table import Table
@@ -95,7 +96,7 @@ def test_a_folder_without_data_is_refused(tmp_path, capsys):
 
 @pytest.mark.parametrize("name", ["resnet50", "lenet5", "lenet5_1998"])
 def test_the_committed_counts_are_what_is_counted_today(data, name):
-    assert data.analysis(name).total == analyse(name, backward=name == "resnet50").total
+    assert data.analysis(name).total == analyse(target(name), backward=name == "resnet50").total
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import archscope
 from archscope import archive, cache, register_formula
 from archscope.analysis import rules
 from archscope.ask.count import analyse
+from archscope.ask.target import target
 from archscope.resolve import sources as resolve_sources
 from archscope.saved import answers
 
@@ -256,18 +257,18 @@ def test_an_answer_that_cannot_be_read_is_computed_anew() -> None:
     assert shelf is not None and name is not None
     for text in ("", "{", '{"archscope": "analysis", "schema": 1, "model": 3}', "[" * 99_999):
         shelf.put(name, text)
-        found = answers.record("analysis", "lenet", ARGUMENTS, lambda: analyse("lenet"))
-        assert found == analyse("lenet")
+        found = answers.record("analysis", "lenet", ARGUMENTS, lambda: analyse(target("lenet")))
+        assert found == analyse(target("lenet"))
         assert shelf.get(name) == archive.compact(found)
 
 
 def test_a_kept_count_equals_a_new_one() -> None:
-    first = analyse("lenet", backward=True, batch=2)
+    first = analyse(target("lenet", batch=2), backward=True)
     shelf = answers.store()
     assert shelf is not None and shelf.contents().entries == 1
-    again = analyse("lenet", backward=True, batch=2)
+    again = analyse(target("lenet", batch=2), backward=True)
     answers.use("never")
-    assert first == again == analyse("lenet", backward=True, batch=2)
+    assert first == again == analyse(target("lenet", batch=2), backward=True)
     assert first is not again
 
 
@@ -278,7 +279,11 @@ def test_a_count_that_values_decided_is_not_kept(tmp_path: Path) -> None:
         "    def forward(self, x):\n"
         "        return super().forward(x) if x.sum() > 0 else x\n"
     )
-    analyse(f"{tmp_path / 'net.py'}:Net", input="3", keywords={"in_features": 3, "out_features": 3})
+    analyse(
+        target(
+            f"{tmp_path / 'net.py'}:Net", input="3", keywords={"in_features": 3, "out_features": 3}
+        )
+    )
     shelf = answers.store()
     assert shelf is not None and shelf.contents().entries == 0
 

@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from archscope import archive
 from archscope.ask.count import analyse
 from archscope.ask.diff import Change, changes, counted
+from archscope.ask.target import target
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis
 from archscope.study.diff import diff_report
 
 
 def stack(*layers: nn.Module) -> Analysis:
-    return analyse(nn.Sequential(*layers), input="4x8x8")
+    return analyse(target(nn.Sequential(*layers), input="4x8x8"))
 
 
 def conv(out: int = 4, **options: int) -> nn.Module:
@@ -64,7 +65,7 @@ def test_a_renamed_attribute_is_known_by_its_shape_and_place() -> None:
         def forward(self, x):  # type: ignore[no-untyped-def]
             return getattr(self, self.name)(self.first(x))
 
-    old, new = (analyse(Net(name), input="4x8x8") for name in ("second", "expand"))
+    old, new = (analyse(target(Net(name), input="4x8x8")) for name in ("second", "expand"))
     assert told(old, new) == [("renamed", "second → expand")]
 
 
@@ -77,8 +78,8 @@ def test_a_changed_layer_tells_what_changed_and_by_how_much() -> None:
 
 
 def test_freezing_alone_is_a_change() -> None:
-    old = analyse("lenet", backward=True)
-    new = analyse("lenet", backward=True, train_only="fc*")
+    old = analyse(target("lenet"), backward=True)
+    new = analyse(target("lenet"), backward=True, train_only="fc*")
     found = [c for c in changes(old, new) if c.status == "changed"]
     assert {change.sentence.split()[0] for change in found} == {"trainable"}
 
@@ -92,7 +93,7 @@ def test_what_only_follows_a_new_shape_is_not_told_twice() -> None:
 
 
 def test_a_deeper_network_is_one_row() -> None:
-    old, new = analyse("resnet50"), analyse("resnet101")
+    old, new = analyse(target("resnet50")), analyse(target("resnet101"))
     assert by_status(changes(old, new)) == {"same": 174, "added": 170}
     (row,) = diff_report(old, new).tables[1].rows
     # torchvision's published parameters: 44,549,160 and 25,557,032.
@@ -101,7 +102,7 @@ def test_a_deeper_network_is_one_row() -> None:
 
 @pytest.mark.parametrize(("old", "new"), [("vgg11", "vgg16"), ("resnet18", "resnet34")])
 def test_the_changes_add_up_to_the_totals(old: str, new: str) -> None:
-    a, b = analyse(old), analyse(new)
+    a, b = analyse(target(old)), analyse(target(new))
     found = changes(a, b)
     assert sum(c.difference(lambda layer: layer.params) for c in found) == (
         b.total.params - a.total.params
@@ -114,13 +115,13 @@ def test_the_changes_add_up_to_the_totals(old: str, new: str) -> None:
 
 
 def test_different_inputs_are_said() -> None:
-    report = diff_report(analyse("lenet"), analyse("lenet", batch=2))
+    report = diff_report(analyse(target("lenet")), analyse(target("lenet", batch=2)))
     assert any("different inputs: 1×1×28×28 and 2×1×28×28" in n for n in report.tables[1].notes)
 
 
 def test_input_and_batch_are_for_what_is_named(tmp_path: Path) -> None:
     saved = tmp_path / "lenet.json"
-    saved.write_text(archive.dumps(analyse("lenet", batch=2)))
+    saved.write_text(archive.dumps(analyse(target("lenet", batch=2))))
     old, new = counted(str(saved), "lenet", batch=4)
     assert (old.input.batch, new.input.batch) == (2, 4)
     both = counted("vgg11", "vgg11", input="3x64x64", batch=2)
@@ -154,20 +155,20 @@ class Other(nn.Module):
 
 
 def test_a_network_of_another_class_name_is_renamed() -> None:
-    old, new = (analyse(network, input="4x8x8") for network in (Old(), Renamed()))
+    old, new = (analyse(target(network, input="4x8x8")) for network in (Old(), Renamed()))
     assert told(old, new) == [("renamed", "Old → Renamed")]
     report = diff_report(old, new)
     assert "3 of 3 layers are as they were, 1 of them under another name." in report.tables[1].notes
 
 
 def test_where_all_names_change_all_layers_are_as_they_were() -> None:
-    old, new = (analyse(network, input="4x8x8") for network in (Old(), Other()))
+    old, new = (analyse(target(network, input="4x8x8")) for network in (Old(), Other()))
     assert {status for status, _ in told(old, new)} == {"renamed"}
     notes = diff_report(old, new).tables[1].notes
     assert "3 of 3 layers are as they were, 3 of them under another name." in notes
 
 
 def test_a_network_of_another_class_name_and_shape_is_changed() -> None:
-    old, new = (analyse(network, input="4x8x8") for network in (Old(), Renamed(8)))
+    old, new = (analyse(target(network, input="4x8x8")) for network in (Old(), Renamed(8)))
     assert {status for status, _ in told(old, new)} == {"changed"}
     assert ("changed", "Old → Renamed") in told(old, new)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from archscope.ask.count import analyse
+from archscope.ask.target import target
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis
 from archscope.study.explain import explain_report
@@ -19,7 +20,7 @@ from archscope.table import Derivation
 
 def explained(model: object, *patterns: str, **options: object) -> dict[str, Derivation]:
     """Derivations by the name of their layer."""
-    report = explain_report(analyse(model, backward=True, **options), patterns)
+    report = explain_report(analyse(target(model, **options), backward=True), patterns)
     return {item.title.split(" · ")[0]: item for item in report.derivations}
 
 
@@ -54,12 +55,12 @@ NETWORKS = ["lenet", "resnet18", "resnext50_32x4d", "densenet121", "googlenet", 
 
 @pytest.mark.parametrize("model", [*NETWORKS, "mobilenet_v3_small", "swin_t"])
 def test_both_sides_of_every_equation_are_equal(model: str) -> None:
-    check_equations(analyse(model, backward=True))
+    check_equations(analyse(target(model), backward=True))
 
 
 @pytest.mark.parametrize("model", NETWORKS)
 def test_the_explained_numbers_add_up_to_the_totals(model: str) -> None:
-    counted = analyse(model, backward=True)
+    counted = analyse(target(model), backward=True)
     report = explain_report(counted)
     *layers, _ = report.derivations
     by_label = {"Parameters": 0, "MACs": 0}
@@ -256,7 +257,7 @@ def test_every_convolution_is_explained_right(
 ) -> None:
     kind = nn.ConvTranspose2d if transposed else nn.Conv2d
     network = kind(4, 8, **options)  # type: ignore[arg-type]
-    counted = analyse(network, input=f"4x{height}x{width}", backward=True)
+    counted = analyse(target(network, input=f"4x{height}x{width}"), backward=True)
     check_equations(counted)
     found = lines(explain_report(counted).derivations[0])
     assert found["Parameters"].split(" = ")[-1] == f"{counted.total.params:,}"
@@ -276,7 +277,7 @@ def test_every_pooling_is_explained_right(
     kind: type[nn.Module], kernel: int, stride: int, padding: int, ceil: bool, side: int
 ) -> None:
     pool = kind(kernel, stride, min(padding, kernel // 2), ceil_mode=ceil)
-    counted = analyse(pool, input=f"3x{side}x{side}")
+    counted = analyse(target(pool, input=f"3x{side}x{side}"))
     check_equations(counted)
     derived = lines(explain_report(counted).derivations[0])
     printed, actual = derived["Output height"].split(" = ")[-1], counted.calls[0].output_shape

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from archscope.ask.count import analyse
+from archscope.ask.target import target
 from archscope.records import (
     Analysis,
     Environment,
@@ -35,7 +36,7 @@ FIGURES = ["params", "trainable_params", "macs", "macs_backward", "elementwise",
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_stages_add_up_to_the_network(name: str) -> None:
-    analysis = analyse(name)
+    analysis = analyse(target(name))
     found = stages(analysis)
     assert sum(len(stage.layers) for stage in found) == len(analysis.calls)
     for figure in FIGURES:
@@ -44,7 +45,7 @@ def test_the_stages_add_up_to_the_network(name: str) -> None:
 
 
 def test_an_image_without_height_has_no_resolution() -> None:
-    found = stages(analyse(nn.ReLU(), input=torch.zeros(1, 3, 0, 8)))
+    found = stages(analyse(target(nn.ReLU(), input=torch.zeros(1, 3, 0, 8))))
     assert [stage.label for stage in found] == [HEAD]
 
 
@@ -54,7 +55,7 @@ def test_the_macs_of_resnet50_stand_at_the_resolution_where_they_are_done() -> N
     def bottleneck(side: int, inputs: int, width: int) -> int:
         return side * side * (inputs * width + 9 * width * width + width * 4 * width)
 
-    by_label = {stage.label: stage.total.macs for stage in stages(analyse("resnet50"))}
+    by_label = {stage.label: stage.total.macs for stage in stages(analyse(target("resnet50")))}
     stride_4 = (
         bottleneck(56, 64, 64) + 56 * 56 * 64 * 256 + 2 * bottleneck(56, 256, 64)
         + 56 * 56 * 256 * 128  # the first 1×1 of conv3_x is still done at 56×56
@@ -77,7 +78,7 @@ def test_nesting_does_not_move_a_layer() -> None:
         nn.Sequential(nn.Sequential(convolution(8, 16)), nn.MaxPool2d(2)),
     )
     rows = [
-        {stage.label: stage.total for stage in stages(analyse(network, input="3x32x32"))}
+        {stage.label: stage.total for stage in stages(analyse(target(network, input="3x32x32")))}
         for network in (flat, nested)
     ]
     assert rows[0] == rows[1]
@@ -122,13 +123,13 @@ def test_sequences_count_along_their_length() -> None:
             out: Tensor = self.out(self.embed(ids).mean(1))
             return out
 
-    found = {stage.label: stage for stage in stages(analyse(Tokens, input="ids=12:int64"))}
+    found = {stage.label: stage for stage in stages(analyse(target(Tokens, input="ids=12:int64")))}
     assert [layer.kind for layer in found["1"].layers] == ["Embedding"]
     assert found[HEAD].total.macs == 32
 
 
 def test_squeeze_and_excitation_belongs_to_its_block() -> None:
-    analysis = analyse("efficientnet_b0")
+    analysis = analyse(target("efficientnet_b0"))
     where = {
         layer.name: label for layer, label in zip(analysis.calls, labels(analysis), strict=True)
     }
@@ -136,7 +137,7 @@ def test_squeeze_and_excitation_belongs_to_its_block() -> None:
 
 
 def test_parameters_that_no_call_uses_have_a_row_of_their_own() -> None:
-    found = {stage.label: stage.total.params for stage in stages(analyse("inception_v3"))}
+    found = {stage.label: stage.total.params for stage in stages(analyse(target("inception_v3")))}
     assert found[NOT_RUN] == sum(
         p.numel() for n, p in _inception().named_parameters() if n.startswith("AuxLogits")
     )
@@ -149,7 +150,7 @@ def _inception() -> nn.Module:
 
 
 def test_projections_of_an_attention_belong_to_it() -> None:
-    found = [stage.label for stage in stages(analyse("vit_b_16"))]
+    found = [stage.label for stage in stages(analyse(target("vit_b_16")))]
     assert found == ["16", HEAD]
 
 
@@ -159,7 +160,7 @@ def test_labels_are_in_order_of_resolution() -> None:
 
 
 def test_measured_time_adds_up_with_what_no_layer_took() -> None:
-    analysis = analyse("lenet")
+    analysis = analyse(target("lenet"))
     times = (
         LayerTime("net.0", "Conv2d", 0, {"forward": 2e-3, "backward": 3e-3}),
         LayerTime("GPU idle / launch gap", "gap", 0, {"forward": 1e-3}),

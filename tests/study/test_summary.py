@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 import archscope
 from archscope.ask.count import analyse
+from archscope.ask.target import target
 from archscope.records import Analysis
 from archscope.study.summary import COLUMNS, SORTABLE, layers_table, summary_report
 from archscope.table import Row, Table
@@ -19,7 +20,7 @@ ADDITIVE = ("params", "macs", "macs_backward", "elementwise", "bytes_moved", "ac
 
 @pytest.fixture(scope="module")
 def resnet() -> Analysis:
-    return analyse("resnet50", backward=True)
+    return analyse(target("resnet50"), backward=True)
 
 
 def table(analysis: Analysis, **options: object) -> Table:
@@ -88,7 +89,7 @@ def test_blocks_that_differ_only_inside_do_not_fold() -> None:
             return self.conv(x)
 
     network = nn.Sequential(Block(1), Block(1), Block(2))
-    tree = table(analyse(network, input="4x8x8"))
+    tree = table(analyse(target(network, input="4x8x8")))
     assert "0 … 1 ×2" in names(tree)
     assert "2" in names(tree)
 
@@ -99,7 +100,7 @@ def test_functional_work_beside_children_has_a_row(resnet: Analysis) -> None:
 
 
 def test_a_later_call_of_a_module_says_so() -> None:
-    tree = table(analyse(SharedConvolution(), input="4x5x5"))
+    tree = table(analyse(target(SharedConvolution(), input="4x5x5")))
     assert {"conv", "conv (call 2)", "conv (call 3)"} <= set(names(tree))
 
 
@@ -139,7 +140,7 @@ def test_an_incomplete_count_is_marked_from_the_layer_to_the_total() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.fft.fft(x).real
 
-    tree = table(analyse(nn.Sequential(nn.Linear(4, 4), Spectrum()), input="4"))
+    tree = table(analyse(target(nn.Sequential(nn.Linear(4, 4), Spectrum()), input="4")))
     marked = [row.cells[0] for row in tree.rows if "macs" in row.lower_bound]
     assert marked == ["Sequential", "1", "Total"]
     assert any("aten::_fft_r2c in 1 has no formula" in note for note in tree.notes)

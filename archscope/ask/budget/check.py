@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Literal
 
 from archscope import wording
 from archscope.ask.budget.limits import Budget, Limits, Quantity
 from archscope.ask.count import analyse
 from archscope.ask.diff import changes
+from archscope.ask.target import Target, target
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Dim, Layer, Measurement, Profile
 from archscope.saved.record import Saved, saved
@@ -141,11 +142,10 @@ def _checked(budget: Budget) -> tuple[Outcome, ...]:
 
 
 def _outcomes(budget: Budget) -> Iterator[Outcome]:
-    keywords = dict(budget.keywords)
-    record = saved(budget.model)
-    analysis = analyse(
-        record or budget.model, input=budget.input, batch=budget.batch, keywords=keywords
+    network = target(
+        budget.model, input=budget.input, batch=budget.batch, keywords=dict(budget.keywords)
     )
+    analysis = analyse(network)
     baseline = _baseline(budget, analysis.input.batch)
     if baseline is not None and baseline.input != analysis.input:
         raise ArchscopeError(
@@ -155,15 +155,21 @@ def _outcomes(budget: Budget) -> Iterator[Outcome]:
         )
     for limits in budget.limits:
         yield from _counted(budget, limits, analysis, baseline)
+    from archscope.ask.memory import predict
+
     most = budget.limits[0].most
     if "memory" in most:
-        if record is not None:
+        if isinstance(network, Saved):
             raise ArchscopeError(
-                record.name, "is a record, which has no memory predicted", "name the network itself"
+                network.name,
+                "is a record, which has no memory predicted",
+                "name the network itself",
             )
-        yield Outcome(budget.model, "memory", _peak_bytes(budget, keywords), most["memory"])
+        yield Outcome(budget.model, "memory", predict(network).peak_bytes, most["memory"])
     if "latency" in most:
-        profile = _measured(budget, keywords) if record is None else _recorded(record, budget.batch)
+        profile = (
+            _recorded(network) if isinstance(network, Saved) else _measured(network, budget.device)
+        )
         yield _latency(budget.model, profile, most["latency"])
 
 
@@ -258,20 +264,13 @@ def _behind(
     return tuple(f"{name} {sign}{size:,}" for size, name in largest[:MOST_LAYERS])
 
 
-def _peak_bytes(budget: Budget, keywords: Mapping[str, Any]) -> int:
-    from archscope.ask.memory import predict
-
-    prediction = predict(budget.model, input=budget.input, batch=budget.batch, keywords=keywords)
-    return prediction.peak_bytes
-
-
-def _recorded(record: Saved, batch: int | None) -> Profile:
+def _recorded(record: Saved) -> Profile:
     """The Profile of a file, with an inference in it.
 
     Raises:
         ArchscopeError: it holds none.
     """
-    found = record.at(batch)
+    found = record.record
     if not isinstance(found, Profile) or LATENCY not in found.phases:
         raise ArchscopeError(
             record.name, "holds no inference latency", "save one with archscope profile -o"
@@ -289,12 +288,12 @@ def _latency(model: str, profile: Profile, limit: float) -> Outcome:
     )  # fmt: skip
 
 
-def _measured(budget: Budget, keywords: Mapping[str, Any]) -> Profile:
+def _measured(network: Target, name: str) -> Profile:
     from archscope.ask.profile.measured import profile
     from archscope.measure import device
     from archscope.measure.session import Plan
     from archscope.measure.step import Settings
 
-    device.find(budget.device)
-    plan = Plan(Settings(device=budget.device), modes=("inference",), details=False)
-    return profile(budget.model, plan, input=budget.input, batch=budget.batch, keywords=keywords)
+    device.find(name)
+    plan = Plan(Settings(device=name), modes=("inference",), details=False)
+    return profile(network, plan)

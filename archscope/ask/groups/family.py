@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from archscope.ask.target import Target
 from archscope.errors import ArchscopeError
-from archscope.records import Analysis, Dim, Layer
+from archscope.records import Analysis, Layer
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,6 +21,7 @@ Equal = Literal["none", "macs", "params"]
 EQUALS: tuple[Equal, ...] = get_args(Equal)
 
 GROUPS = "groups"
+RESNET50 = Target("resnet50")
 PER_GROUP = "width_per_group"
 """Constructor keywords as in torchvision's ResNet and archscope's ResNeXt."""
 
@@ -115,63 +117,46 @@ def parse_groups(text: str) -> tuple[int, ...]:
 
 def sweep_groups(
     groups: Sequence[int],
+    base: Target = RESNET50,
     *,
-    base: str = "resnet50",
     by: str | None = None,
     equal: Sequence[Equal] = EQUALS,
-    keywords: Mapping[str, Any] | None = None,
-    input: str | None = None,
-    batch: Dim | None = None,
 ) -> GroupSweep:
     """Count a network with each group count, its width held or solved anew.
 
     Args:
         groups: the counts.
-        base: a name.
+        base: a network that has a name, with its call.
             A constructor without `groups` gets them in every convolution with a kernel larger
             than 1×1 behind the first one.
         by: the keyword that is solved for equal cost, `width_per_group` where there is one.
         equal: which views: `none` holds the width (`width_per_group` falls as the groups rise,
             any other keyword stays), `macs` and `params` solve it for the base's total.
-        keywords: the other constructor keywords.
-        input: as for `analyse`.
-        batch: as for `analyse`.
 
     Raises:
         ArchscopeError: the base cannot be counted or its width keyword is unknown, or no member
             of a view can be had.
     """
-    return Family(base, by, keywords or {}, input, batch).sweep(groups, equal)
+    return Family(base, by).sweep(groups, equal)
 
 
 class Family:
     """A base network as a function of its group count and width."""
 
-    def __init__(
-        self,
-        model: str,
-        by: str | None,
-        keywords: Mapping[str, Any],
-        input: str | None,
-        batch: Dim | None,
-    ) -> None:
-        from archscope.ask.network.subject import find
-
-        self.model = model
-        self.keywords = dict(keywords)
-        subject = find(model, keywords)
-        defaults = _defaults(model, subject.module, keywords)
+    def __init__(self, base: Target, by: str | None) -> None:
+        model = self.model = base.name
+        subject = base.subject()
+        self.base_target = base if base.input else replace(base, input=subject.default_input)
+        defaults = _defaults(model, subject.module, base.keywords)
         self.grouped_by_keyword = GROUPS in defaults
         self.groups: int = defaults.get(GROUPS, 1)
-        self.by = by or (PER_GROUP if PER_GROUP in defaults else _width_keyword(model))
+        self.by = by or (PER_GROUP if PER_GROUP in defaults else _width_keyword(base))
         if not isinstance(defaults.get(self.by), int):
             takes = ", ".join(key for key, value in defaults.items() if type(value) is int)
             raise ArchscopeError(
                 f"--by {self.by}", f"{model} has no such whole number", f"it has {takes or 'none'}"
             )
         self.width: int = defaults[self.by]
-        self.input: Any = input or subject.default_input
-        self.batch = batch
         self._analyses: dict[tuple[int, int], Analysis] = {}
 
     def sweep(self, groups: Sequence[int], equal: Sequence[Equal]) -> GroupSweep:
@@ -294,30 +279,26 @@ class Family:
         count = analyse_both_passes if backward else analyse
         chosen = self._chosen(groups, width)
         if self.grouped_by_keyword:
-            return count(self.model, input=self.input, batch=self.batch, keywords=chosen)
+            return count(chosen)
         from archscope.resolve.inputs import setting_text
 
-        counted = count(self._module(groups, width), input=self.input, batch=self.batch)
-        chosen[GROUPS] = groups
-        written = tuple((key, setting_text(value)) for key, value in chosen.items())
+        counted = count(Target(self._module(groups, width), {}, chosen.input, chosen.batch))
+        keywords = {**chosen.keywords, GROUPS: groups}
+        written = tuple((key, setting_text(value)) for key, value in keywords.items())
         return replace(counted, model=self.model, keywords=written)
 
-    def _chosen(self, groups: int, width: int) -> dict[str, Any]:
-        chosen = {**self.keywords, self.by: width}
-        return {**chosen, GROUPS: groups} if self.grouped_by_keyword else chosen
+    def _chosen(self, groups: int, width: int) -> Target:
+        chosen = self.base_target.having(**{self.by: width})
+        return chosen.having(**{GROUPS: groups}) if self.grouped_by_keyword else chosen
 
     def build(self, groups: int, width: int) -> nn.Module:
         """The network of this group count and width, with weights."""
-        from archscope.ask.network.subject import find
-
-        subject = find(self.model, self._chosen(groups, width))
+        subject = self._chosen(groups, width).subject()
         assert subject.rebuild is not None, "a name can be built"
         return self._split(subject.rebuild(), groups)
 
     def _module(self, groups: int, width: int) -> nn.Module:
-        from archscope.ask.network.subject import find
-
-        return self._split(find(self.model, self._chosen(groups, width)).module, groups)
+        return self._split(self._chosen(groups, width).subject().module, groups)
 
     def _split(self, module: nn.Module, groups: int) -> nn.Module:
         if not self.grouped_by_keyword:
@@ -335,14 +316,14 @@ def _defaults(model: str, module: nn.Module, keywords: Mapping[str, Any]) -> dic
     return {**own, **preset, **keywords}
 
 
-def _width_keyword(model: str) -> str:
+def _width_keyword(base: Target) -> str:
     from archscope.ask.match import width_keyword
 
     try:
-        return width_keyword(model)
+        return width_keyword(base)
     except ArchscopeError as error:
         raise ArchscopeError(
-            f"--base {model}", "has no known width keyword", error.remedy
+            f"--base {base.name}", "has no known width keyword", error.remedy
         ) from None
 
 

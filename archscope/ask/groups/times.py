@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from archscope.ask.groups.family import Family, GroupSweep
 from archscope.ask.profile.measured import profile
+from archscope.ask.target import Target
 from archscope.measure.session import Plan, Progress
 from archscope.records import Profile
 
@@ -37,7 +38,7 @@ def measured(family: Family, sweep: GroupSweep, plan: Plan, progress: Progress) 
         network = family.build(member.groups, member.width)
         batch = analysis.input.batch
         assert isinstance(batch, int), "a measured input has a numeric batch"
-        times = profile(network, plan, input=analysis.input, batch=batch, progress=told)
+        times = profile(Target(network, {}, analysis.input, batch), plan, progress=told)
         found.append(
             replace(times, model=analysis.model, keywords=analysis.keywords, analysis=analysis)
         )

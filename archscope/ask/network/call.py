@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from archscope.analysis.calls import Arguments
 from archscope.analysis.trace import tensors
+from archscope.ask.network.inputs import Tensors, require_no_batch
 from archscope.errors import ArchscopeError
 from archscope.records import Dim, InputSpec, TensorSpec
 
@@ -37,27 +38,24 @@ class NetworkCall:
     with_values: Callable[[], Arguments]
 
 
-def network_call(subject: Subject, input: Any, batch: Dim | None) -> NetworkCall:
-    """Read what the user gave as input, or take the network's default.
+def network_call(
+    subject: Subject, input: InputSpec | Tensors | None, batch: Dim | None
+) -> NetworkCall:
+    """Make the arguments of a network's call, from its default input where none is given.
 
     Raises:
-        ArchscopeError: no input is known, it is malformed, or holds a sparse or nested tensor.
+        ArchscopeError: no input is known, or it holds a sparse or nested tensor.
     """
-    if input is None or isinstance(input, (str, InputSpec)):
-        return _from_spec(_specification(subject, input, batch), subject.module)
-    if batch is not None:
-        raise ArchscopeError("--batch", "goes with a specification", "batch the tensors yourself")
-    return _from_tensors(input)
+    if isinstance(input, Tensors):
+        require_no_batch(batch)
+        return _from_tensors(input)
+    return _from_spec(_specification(subject, input, batch), subject.module)
 
 
-def _specification(subject: Subject, input: str | InputSpec | None, batch: Dim | None) -> InputSpec:
-    from archscope.resolve import parse_input
-
+def _specification(subject: Subject, input: InputSpec | None, batch: Dim | None) -> InputSpec:
     default = subject.default_input
-    if isinstance(input, InputSpec):
+    if input is not None:
         spec = input
-    elif input is not None:
-        spec = parse_input(input, 1 if batch is None else batch)
         if default is not None and len(spec.tensors) == len(default.tensors):
             spec = _like_default(spec, default)
     elif default is None:
@@ -158,12 +156,8 @@ def _random(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     return torch.randn(shape, generator=generator).to(dtype)
 
 
-def _from_tensors(input: Any) -> NetworkCall:
-    if isinstance(input, Mapping):
-        positional: tuple[Any, ...] = ()
-        named = dict(input)
-    else:
-        positional, named = (input if isinstance(input, tuple) else (input,)), {}
+def _from_tensors(given: Tensors) -> NetworkCall:
+    positional, named = given.positional, given.named
     for key, value in (*enumerate(positional, start=1), *named.items()):
         for tensor in tensors(value):
             require_dense(f"input {key}", "", tensor)

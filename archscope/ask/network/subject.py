@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from archscope.resolve import Network
+    from archscope.resolve.huggingface import Configuration
+
+    Source = str | nn.Module | Callable[..., object] | Configuration
+    """A network's name, the network itself, or the class, function or configuration of it."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +44,14 @@ class Subject:
     private: bool = False
 
 
-def find(model: Any, keywords: Mapping[str, Any]) -> Subject:
-    """The network behind a name, module, class or factory; a Subject is one already.
+def find(model: Source, keywords: Mapping[str, Any]) -> Subject:
+    """The network behind a name, module, class, factory or configuration.
 
     Raises:
         ArchscopeError: nothing of that name, or it cannot be built.
     """
     from archscope.ask.network.countable import require_countable, unwrapped
 
-    if isinstance(model, Subject):
-        return model
     found = _found(model, keywords)
     module, notes = unwrapped(found.module)
     require_countable(found.name, module)
@@ -60,7 +62,7 @@ def find(model: Any, keywords: Mapping[str, Any]) -> Subject:
     return replace(found, module=module, rebuild=rebuild, notes=(*found.notes, *notes))
 
 
-def _found(model: Any, keywords: Mapping[str, Any]) -> Subject:
+def _found(model: Source, keywords: Mapping[str, Any]) -> Subject:
     from archscope.resolve import constructed, network, of_configuration
     from archscope.resolve.huggingface import is_configuration
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
@@ -11,9 +11,10 @@ from typing import Any
 from archscope.ask.count import analyse
 from archscope.ask.network.call import network_call, with_batch
 from archscope.ask.network.failure import one_sample, one_sample_failure
-from archscope.ask.network.subject import Subject, find
+from archscope.ask.network.subject import Subject
 from archscope.ask.profile.predicted import predicted_bytes
 from archscope.ask.profile.roofline import arithmetic, exceeds_roof, network_dtype
+from archscope.ask.target import Target
 from archscope.errors import ArchscopeError
 from archscope.measure import device as devices
 from archscope.measure import memory, session
@@ -29,29 +30,24 @@ DEFAULT_BATCH = 8
 
 
 def profile(
-    model: Any,
+    target: Target,
     plan: Plan,
     *,
-    input: Any = None,
-    batch: int | None = None,
-    keywords: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> Profile:
     """Measure one network on one device.
 
     Args:
-        model: a name (`resnet50`, `nets.py:Net`), an `nn.Module`, or a class that makes one.
+        target: the network with its call; its batch is 8 when `None` and the input has a batch
+            dimension.
         plan: device, settings, precision, and what to measure.
-        input: a specification (`3x224x224`) or an InputSpec; the network's default when `None`.
-        batch: 8 when `None` and the input has a batch dimension.
-        keywords: passed to the constructor.
         progress: told what is being measured.
 
     Raises:
         ArchscopeError: no such network or device, or the network fails.
         OutOfMemoryError: the batch does not fit.
     """
-    subject, spec = _subject(model, input, batch, keywords)
+    subject, spec = _subject(target)
     try:
         found = session.run(subject.name, _built(subject), spec, plan, progress, subject.keywords)
     except ArchscopeError as error:
@@ -62,14 +58,15 @@ def profile(
         return found
     progress("count of its operators", 1.0)
     try:
-        analysis = _count(model, spec, plan, keywords)
+        analysis = _count(target, spec, plan)
     except KeyboardInterrupt:
         return replace(found, notes=(*found.notes, INTERRUPTED))
     except ArchscopeError as error:
         note = f"Its operators could not be counted: {error.problem}."
         return replace(found, notes=(*found.notes, note))
     progress("prediction of its memory", 1.0)
-    foreseen = predicted_bytes(model, spec, plan, network_dtype(found), keywords or {})
+    measured_at = replace(target, input=spec, batch=None)
+    foreseen = predicted_bytes(measured_at, plan, network_dtype(found))
     found = replace(found, analysis=analysis, predicted_bytes=foreseen)
     return _below_roofs(found, plan, progress)
 
@@ -95,12 +92,10 @@ def _below_roofs(found: Profile, plan: Plan, progress: Progress) -> Profile:
 
 
 def sweep(
-    model: Any,
+    target: Target,
     plan: Plan,
     batches: Iterable[int] | None = None,
     *,
-    input: Any = None,
-    keywords: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> tuple[Profile, ...]:
     """Measure at several batch sizes, up to the first that does not fit; at one when `None`.
@@ -112,11 +107,9 @@ def sweep(
         OutOfMemoryError: already the smallest batch does not fit.
     """
     found: list[Profile] = []
-    for batch in [None] if batches is None else sorted(set(batches)):
+    for batch in [target.batch] if batches is None else sorted(set(batches)):
         try:
-            measured = profile(
-                model, plan, input=input, batch=batch, keywords=keywords, progress=progress
-            )
+            measured = profile(replace(target, batch=batch), plan, progress=progress)
         except OutOfMemoryError as error:
             if not found:
                 raise
@@ -148,28 +141,24 @@ class LargestBatch:
 
 
 def largest_batch(
-    model: Any,
+    target: Target,
     plan: Plan,
     *,
-    input: Any = None,
-    keywords: Mapping[str, Any] | None = None,
     available_bytes: int | None = None,
     progress: Progress = silent,
 ) -> LargestBatch:
     """Find the largest batch of the plan's first mode by prediction, confirmed by a real run.
 
     Args:
-        model: as for `profile`; the confirming process builds it again, so a name is best.
+        target: as for `profile`; the confirming process builds it again, so a name is best.
         plan: device, settings and mode.
-        input: as for `profile`.
-        keywords: passed to the constructor.
         available_bytes: pretend that there is this much memory.
         progress: told what is being tried.
 
     Raises:
         ArchscopeError: no such device, the network fails, or nobody knows how much memory is free.
     """
-    subject, spec = _subject(model, input, 1, keywords)
+    subject, spec = _subject(replace(target, batch=1))
     device = devices.find(plan.settings.device)
     available = available_bytes or memory.available_bytes(device)
     bound = memory.bound_bytes(device, available)
@@ -177,8 +166,8 @@ def largest_batch(
     # Address space is reserved before it is used: a process that stays within the bound may
     # ask for somewhat more.
     limit = (bound + available) // 2
-    attempts = _Attempts(model, subject.name, _built(subject), spec, plan, keywords or {}, limit,
-                         progress)  # fmt: skip
+    again = replace(target, found=None)
+    attempts = _Attempts(again, subject.name, _built(subject), spec, plan, limit, progress)
     batch, peak = memory.largest_batch(attempts.predicted, attempts.confirmed, bound)
     return LargestBatch(batch, peak, bound, available)
 
@@ -188,19 +177,18 @@ class _Attempts:
     """Runs of one network at one batch after another.
 
     Args:
-        model: what a process of its own builds.
+        target: what a process of its own builds.
         name: the network's, for messages.
         module: what is run in this process.
         spec: its input, at any batch.
         limit: bytes beyond which a process of its own gets no more.
     """
 
-    model: Any
+    target: Target
     name: str
     module: Any
     spec: InputSpec
     plan: Plan
-    keywords: Mapping[str, Any]
     limit: int
     progress: Progress
     tried: int = 0
@@ -224,7 +212,7 @@ class _Attempts:
         self._tell(f"batch {batch} in a process of its own")
         memory.release(devices.find(self.plan.settings.device))
         spec = with_batch(self.spec, batch)
-        return _trial(self.model, self.plan, spec, self.keywords, self.limit)
+        return _trial(self.target, self.plan, spec, self.limit)
 
     def _tell(self, what: str) -> None:
         self.progress(what, self.tried / USUAL_TRIES)
@@ -238,16 +226,14 @@ NO_MEMORY = 3
 """Exit code of a trial that ran out of memory."""
 
 
-def _trial(
-    model: Any, plan: Plan, spec: InputSpec, keywords: Mapping[str, Any], limit: int
-) -> int | None:
+def _trial(target: Target, plan: Plan, spec: InputSpec, limit: int) -> int | None:
     """Bytes that two steps take in a process of their own, `None` where memory runs out.
 
     A process that the system ends ran out of memory too.
     """
     context = multiprocessing.get_context("spawn")
     answer, send = context.Pipe(duplex=False)
-    process = context.Process(target=_try, args=(model, plan, spec, keywords, limit, send))
+    process = context.Process(target=_try, args=(target, plan, spec, limit, send))
     process.start()
     send.close()
     try:
@@ -257,21 +243,14 @@ def _trial(
     code = process.exitcode or 0
     if code > 0 and code != NO_MEMORY:
         problem = f"fails at batch {spec.batch} in a process of its own (its error is above)"
-        raise ArchscopeError(str(model), problem, "measure it with --batch instead")
+        raise ArchscopeError(target.name, problem, "measure it with --batch instead")
     return answer.recv() if code == 0 else None
 
 
-def _try(
-    model: Any,
-    plan: Plan,
-    spec: InputSpec,
-    keywords: Mapping[str, Any],
-    limit: int,
-    answer: Connection,
-) -> None:
+def _try(target: Target, plan: Plan, spec: InputSpec, limit: int, answer: Connection) -> None:
     """Send the bytes that two steps take; exits with `NO_MEMORY` when memory runs out."""
     device = devices.find(plan.settings.device)
-    module = _built(find(model, keywords))
+    module = _built(target.subject())
     if device.type == "cpu":
         memory.forbid_growth(limit)
     taken = memory.growth(device)
@@ -292,20 +271,18 @@ def _step(plan: Plan, module: Any, spec: InputSpec) -> Step:
     return kind(module, spec, plan.settings, devices.find(plan.settings.device))
 
 
-def _subject(
-    model: Any, input: Any, batch: int | None, keywords: Mapping[str, Any] | None
-) -> tuple[Subject, InputSpec]:
+def _subject(target: Target) -> tuple[Subject, InputSpec]:
     """The network, and its input in numbers.
 
     Raises:
         ArchscopeError: no such network, a dimension is left free (`H`), or a batch is asked for
             and no input has one.
     """
-    subject = find(model, keywords or {})
-    spec = network_call(subject, input, None).spec
+    subject = target.subject()
+    spec = network_call(subject, target.input, None).spec
     if any(tensor.batched for tensor in spec.tensors):
-        spec = with_batch(spec, DEFAULT_BATCH if batch is None else batch)
-    elif batch is not None:
+        spec = with_batch(spec, DEFAULT_BATCH if target.batch is None else target.batch)
+    elif target.batch is not None:
         raise ArchscopeError("--batch", "no input has a batch dimension", "leave it out")
     if not all(isinstance(side, int) for tensor in spec.tensors for side in tensor.shape):
         raise ArchscopeError(str(spec), "a measured input needs numbers", "give every side")
@@ -318,6 +295,7 @@ def _built(subject: Subject) -> Any:
     return subject.rebuild()
 
 
-def _count(model: Any, spec: InputSpec, plan: Plan, keywords: Mapping[str, Any] | None) -> Analysis:
+def _count(target: Target, spec: InputSpec, plan: Plan) -> Analysis:
     training = plan.modes[0] == "training"
-    return analyse(model, input=spec, backward=training, train=training, keywords=keywords)
+    measured_at = replace(target, input=spec, batch=None)
+    return analyse(measured_at, backward=training, train=training)

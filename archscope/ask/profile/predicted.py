@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from archscope.ask.memory import DTYPES, Setting, predict
+from archscope.ask.target import Target
 from archscope.errors import ArchscopeError
 from archscope.measure.session import Plan
-from archscope.records import InputSpec, MemoryPrediction
+from archscope.records import MemoryPrediction
 
 PHASES = {"forward": "forward", "backward": "backward", "update": "optimizer"}
 """Stage of a measured training step by the phase of a predicted one."""
 
 
-def predicted_bytes(
-    model: Any, spec: InputSpec, plan: Plan, dtype: str, keywords: Mapping[str, Any]
-) -> dict[str, int]:
+def predicted_bytes(target: Target, plan: Plan, dtype: str) -> dict[str, int]:
     """Predict the first mode of a plan, tensor by tensor.
 
     Empty where nothing is predicted: under autocast, through torch.compile, in another dtype than
     floating ones, or where the network cannot be followed.
 
     Args:
-        model: as for `measured.profile`.
-        spec: the input measured at.
+        target: the network, with the input measured at.
         plan: settings and modes.
         dtype: of the weights when they were measured.
-        keywords: passed to the constructor.
     """
     settings = plan.settings
     if settings.amp or settings.compile is not None or dtype not in DTYPES:
@@ -35,7 +29,7 @@ def predicted_bytes(
     updated = settings.optimizer != "none"
     setting = Setting(plan.modes[0], settings.optimizer if updated else "sgd", dtype)
     try:
-        found = predict(model, setting, input=spec, keywords=keywords)
+        found = predict(target, setting)
     except ArchscopeError:
         return {}
     kinds = _kinds(found)

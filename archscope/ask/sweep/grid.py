@@ -173,15 +173,15 @@ def _input(text: str, argument: str) -> str:
 def count_point(grid: Grid, point: Point) -> Outcome:
     """Count one point; a failure of the network is told, not raised."""
     from archscope.ask.count import analyse
+    from archscope.ask.target import network_target
 
     keywords = {**dict(grid.keywords), **dict(point)}
     input = keywords.pop(INPUT, grid.input)
     batch = keywords.pop(BATCH, grid.batch)
     named = _as_text(point)
     try:
-        analysis = analyse(
-            grid.model, input=input, batch=batch, backward=grid.backward, keywords=keywords
-        )
+        target = network_target(grid.model, input=input, batch=batch, keywords=keywords)
+        analysis = analyse(target, backward=grid.backward)
     except ArchscopeError as error:
         from archscope.measure.memory import is_out_of_memory
 

@@ -17,6 +17,7 @@ from archscope.records import Coverage, Dim, InputSpec, Layer, Shape
 
 if TYPE_CHECKING:
     from archscope.ask.network.subject import Subject
+    from archscope.ask.target import Target
 
 
 UNKNOWN_SIDE = "?"
@@ -123,35 +124,23 @@ class Formula:
         return form.at_multiples(self.multiples)
 
 
-def formula(
-    model: Any,
-    *,
-    input: str | InputSpec | None = None,
-    batch: Dim | None = None,
-    keywords: Mapping[str, Any] | None = None,
-) -> Formula:
+def formula(target: Target) -> Formula:
     """Find closed forms of a network's costs.
 
     Args:
-        model: a name, an `nn.Module`, or a class or function that makes one.
-        input: with symbols for the sides that stay free; the default input with all free sides
-            that the network takes when `None`.
-        batch: a symbol or a number; `N` when `None`.
-        keywords: passed to the constructor.
+        target: the network, with symbols for the sides of its input that stay free; without an
+            input, the default one with all free sides that the network takes. Its batch is a
+            symbol or a number; `N` when `None`.
 
     Raises:
         ArchscopeError: symbols that clash, or that the network cannot take.
     """
     from archscope.ask.network.call import network_call, with_batch
-    from archscope.ask.network.subject import find
-    from archscope.saved.record import saved
 
-    if saved(model) is not None:
-        raise ArchscopeError(str(model), "a saved record holds one size", "name the network itself")
-    subject = find(model, keywords or {})
-    size = symbols_of.BATCH if batch is None else batch
-    if input is not None:
-        spec = network_call(subject, input, size).spec
+    subject = target.subject()
+    size = symbols_of.BATCH if target.batch is None else target.batch
+    if target.input is not None:
+        spec = network_call(subject, target.input, size).spec
         return formula_of(subject, spec, asked=True)
     default = network_call(subject, None, None).spec
     return formula_of(subject, with_batch(symbols_of.freed(default), size), asked=False)

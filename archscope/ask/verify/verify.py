@@ -11,13 +11,14 @@ from importlib import util
 from typing import TYPE_CHECKING, Any
 
 from archscope import wording
+from archscope.ask.target import Target
 from archscope.ask.verify.figures import UNKNOWN, Figure, Parting, Verification, read
 from archscope.errors import ArchscopeError
 from archscope.peers.conventions import HABITS
 from archscope.peers.reasons import Habit, Operator, Part, explained
 from archscope.peers.runs import PEERS, Peer, PeerCount
 from archscope.peers.tools import Counted
-from archscope.records import Analysis, Dim, Layer
+from archscope.records import Analysis, Layer
 from archscope.saved.journal import Journal, versions
 from archscope.units import parse_count
 
@@ -27,11 +28,8 @@ if TYPE_CHECKING:
 
 
 def verify(
-    model: Any,
+    target: Target,
     *,
-    input: Any = None,
-    batch: Dim | None = None,
-    keywords: Mapping[str, Any] | None = None,
     peers: Sequence[Peer] = PEERS,
 ) -> Verification:
     """Count a network with every tool that is installed, and compare with what is published.
@@ -39,36 +37,35 @@ def verify(
     The backward pass is compared where there is one.
 
     Args:
-        model: a name, an `nn.Module`, or what makes one.
-        input: as for `analyse`.
-        batch: as for `analyse`.
-        keywords: passed to the constructor.
+        target: the network with its call.
         peers: the tools to ask.
 
     Raises:
         ArchscopeError: archscope itself cannot count the network.
     """
     from archscope.ask.count import analyse_both_passes
-    from archscope.ask.network.call import network_call
-    from archscope.ask.network.subject import find
-    from archscope.saved.record import saved
 
-    if saved(model) is not None:
-        raise ArchscopeError(
-            str(model), "is a record, which other tools cannot count", "name the network itself"
-        )
-    analysis = analyse_both_passes(model, input=input, batch=batch, keywords=keywords)
+    analysis = analyse_both_passes(target)
     if not analysis.backward_traced:
         peers = [peer for peer in peers if peer.quantity != "macs_training"]
-    subject = find(model, keywords or {})
-    call = network_call(subject, input, batch)
+    subject, call = target.called()
     ran = _Operators(subject, call)
     counts = _peer_counts(subject, call, analysis.executed_on == "meta", peers)
     figures = [_figure(count, analysis, ran) for count in counts]
-    figures += _published(analysis, input is None and batch is None and not keywords)
+    figures += _published(analysis, _as_it_comes(target))
     gap = wording.missing_formulas(analysis.coverage)
     figures = [f if f.quantity == "params" else replace(f, gap=gap) for f in figures]
     return Verification(analysis.model, str(analysis.input), tuple(figures), analysis.notes)
+
+
+def verify_named(name: str) -> Verification:
+    """Verify a network as it comes; see `verify`."""
+    return verify(Target(name))
+
+
+def _as_it_comes(target: Target) -> bool:
+    """Whether a network is asked for as it is published: its default input, no keyword."""
+    return target.input is None and target.batch is None and not target.keywords
 
 
 def all_names() -> list[str]:

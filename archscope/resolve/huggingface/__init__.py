@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeGuard
 
 from archscope.errors import ArchscopeError
 from archscope.records import InputSpec
@@ -26,6 +26,12 @@ BUILD = ("task", "dtype", "attn_implementation", "experts_implementation")
 """Settings that decide how the network is built from a configuration."""
 
 NOT_SETTINGS = (*BUILD, *SIDES)
+
+
+class Configuration(Protocol):
+    """A configuration of transformers, as far as it is told from other objects."""
+
+    def to_dict(self) -> dict[str, Any]: ...
 
 
 class Built(NamedTuple):
@@ -75,7 +81,7 @@ def configured(name: str, config: Any, keywords: Mapping[str, Any]) -> Built:
     return _built(name, functools.partial(configuration.of, name, config, settings), keywords)
 
 
-def is_configuration(value: object) -> bool:
+def is_configuration(value: object) -> TypeGuard[Configuration]:
     """Whether it is a configuration of transformers, or a class of them; imports nothing."""
     module = sys.modules.get("transformers.configuration_utils")
     if module is None:

@@ -12,6 +12,7 @@ from torch import nn
 from archscope.analysis import borrow
 from archscope.analysis.receptive import fields
 from archscope.ask.receptive_field import receptive_fields
+from archscope.ask.target import network_target
 
 REFERENCE = json.loads(
     (Path(__file__).parents[2] / "references" / "receptive_fields.json").read_text()
@@ -186,12 +187,16 @@ def test_both_nearest_neighbours_see_the_same():
 @pytest.mark.parametrize("group", ["published", "stride_in_3x3"])
 def test_the_fields_of_published_networks(group):
     for name, (layer, size) in REFERENCE[group].items():
-        layers = {found.name: found for found in receptive_fields(name).found.layers}
+        layers = {
+            found.name: found for found in receptive_fields(network_target(name)).found.layers
+        }
         assert [field.size for field in layers[layer].fields] == [size, size], name
 
 
 def test_the_field_of_a_symmetric_network_is_centred_on_its_position():
-    layers = {layer.name: layer for layer in receptive_fields("resnet50").found.layers}
+    layers = {
+        layer.name: layer for layer in receptive_fields(network_target("resnet50")).found.layers
+    }
     (height, width) = layers["layer4"].fields
     assert height == width
     assert (height.stride, height.padding, height.center) == (32, 213, 0)
@@ -227,7 +232,8 @@ class Tokens(nn.Module):
 
 def test_tokens_see_their_patch_until_attention_sees_everything():
     layers = {
-        layer.name: layer for layer in receptive_fields(Tokens(), input="2x32x32").found.layers
+        layer.name: layer
+        for layer in receptive_fields(network_target(Tokens(), input="2x32x32")).found.layers
     }
     assert [field.size for field in layers["patch"].fields] == [4, 4]
     assert [field.size for field in layers["norm"].fields] == [4, 4]
@@ -241,7 +247,9 @@ def test_one_axis_can_be_global_alone():
 
 
 def test_attention_within_windows_is_not_claimed():
-    layers = {layer.name: layer for layer in receptive_fields("swin_t").found.layers}
+    layers = {
+        layer.name: layer for layer in receptive_fields(network_target("swin_t")).found.layers
+    }
     assert [field.size for field in layers["features.0"].fields] == [4, 4]
     assert layers["features.1.0.attn"].fields == (None, None)
     assert [field.size for field in layers["avgpool"].fields] == [None, None]
@@ -251,7 +259,9 @@ def test_attention_within_windows_is_not_claimed():
                                             ("lenet5_1998", 32)])  # fmt: skip
 def test_every_output_sees_the_whole_image(name, size):
     """That of the original LeNet-5 does by convolutions alone: 32 pixels of 32."""
-    assert [field.size for field in receptive_fields(name).found.layers[0].fields] == [size, size]
+    assert [
+        field.size for field in receptive_fields(network_target(name)).found.layers[0].fields
+    ] == [size, size]
 
 
 class Unfolded(nn.Module):
@@ -260,7 +270,7 @@ class Unfolded(nn.Module):
 
 
 def test_an_operator_without_a_rule_is_named_and_nothing_is_claimed():
-    found = receptive_fields(Unfolded(), input="2x8x8").found
+    found = receptive_fields(network_target(Unfolded(), input="2x8x8")).found
     assert found.unknown == ("aten::im2col",)
     assert found.layers[0].fields == (None, None)
 

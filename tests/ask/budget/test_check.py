@@ -13,6 +13,7 @@ from archscope.ask.budget import check as budgets
 from archscope.ask.budget.check import Outcome, check
 from archscope.ask.budget.limits import load
 from archscope.ask.count import analyse
+from archscope.ask.target import target
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, BatchSweep, Environment, Measurement, Profile
 from archscope.records.measured import INTERRUPTED
@@ -24,7 +25,7 @@ LENET_PARAMS, LENET_MACS = 61_706, 416_520
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "lenet.json").write_text(archive.dumps(analyse("lenet")))
+    (tmp_path / "lenet.json").write_text(archive.dumps(analyse(target("lenet"))))
     return tmp_path
 
 
@@ -35,7 +36,7 @@ def outcomes(folder: Path, text: str) -> tuple[Outcome, ...]:
 
 def timed_lenet(seconds: float, batch: int = 1) -> Profile:
     """A profile whose inference took this long six times, half a tenth more or less."""
-    count = analyse("lenet", batch=batch)
+    count = analyse(target("lenet", batch=batch))
     latency = Measurement((seconds,) * 6, 0.95 * seconds, 1.05 * seconds)
     phases = {"inference": latency}
     return Profile("lenet", count.input, Environment("cpu"), phases, analysis=count)
@@ -65,7 +66,7 @@ def test_an_absolute_limit(folder: Path, limit: str, passed: bool) -> None:
 
 def test_a_limit_on_layers(folder: Path) -> None:
     text = '[[budget]]\nmodel = "lenet"\n[[budget.layers]]\nmatch = "{}"\nmax_params = 1\n'
-    names = [layer.name for layer in analyse("lenet").layers if layer.params]
+    names = [layer.name for layer in analyse(target("lenet")).layers if layer.params]
     for name in names:
         (found,) = outcomes(folder, text.format(name))
         assert found.pattern == name and not found.passed
@@ -230,7 +231,7 @@ def test_a_glob_that_matches_nothing_is_a_mistake(folder: Path) -> None:
 def test_a_baseline_without_a_count_is_told_by_its_name(
     folder: Path, baseline: str, told: str
 ) -> None:
-    profile = Profile("lenet", analyse("lenet").input, Environment("cpu"))
+    profile = Profile("lenet", analyse(target("lenet")).input, Environment("cpu"))
     (folder / "empty.json").write_text(archive.dumps(profile))
     with pytest.raises(ArchscopeError, match=told) as caught:
         one(folder, f'baseline = "{baseline}"\nmax_growth = "2%"')
@@ -266,7 +267,7 @@ def test_plain_values_hold_everything() -> None:
 
 
 def test_a_record_without_layers_of_its_own_is_no_traceback(tmp_path: Path) -> None:
-    empty = Analysis("empty", analyse("lenet").input, ())
+    empty = Analysis("empty", analyse(target("lenet")).input, ())
     (tmp_path / "empty.json").write_text(archive.dumps(empty))
     with pytest.raises(ArchscopeError, match="matches no layer"):
         outcomes(tmp_path, '[[budget]]\nmodel = "empty.json"\nmax_macs = 1\n')
@@ -275,7 +276,7 @@ def test_a_record_without_layers_of_its_own_is_no_traceback(tmp_path: Path) -> N
 @pytest.fixture
 def several(tmp_path: Path) -> Path:
     """A file of several batches, without the measuring."""
-    counts = (analyse("lenet", batch=batch) for batch in (2, 4))
+    counts = (analyse(target("lenet", batch=batch)) for batch in (2, 4))
     profiles = (Profile("lenet", c.input, Environment("cpu"), analysis=c) for c in counts)
     path = tmp_path / "several.json"
     path.write_text(archive.dumps(BatchSweep(tuple(profiles))))

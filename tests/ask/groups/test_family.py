@@ -8,6 +8,7 @@ import pytest
 
 from archscope.ask.groups import times
 from archscope.ask.groups.family import EQUALS, Family, parse_groups, sweep_groups
+from archscope.ask.target import network_target
 from archscope.errors import ArchscopeError
 from archscope.measure.session import Plan, silent
 from archscope.records import Environment, LayerTime, Measurement, Profile
@@ -84,7 +85,9 @@ def test_the_papers_errors_stand_where_its_networks_stand(report):
 
 
 def test_no_paper_error_for_a_network_that_is_not_the_papers():
-    altered = sweep_groups((1, 32), equal=("params",), keywords={"num_classes": 10})
+    altered = sweep_groups(
+        (1, 32), base=network_target("resnet50", keywords={"num_classes": 10}), equal=("params",)
+    )
     columns = [column.key for column in group_report(altered).tables[0].columns]
     assert "top1_error" not in columns
 
@@ -116,7 +119,7 @@ def test_charts_draw_each_view_over_the_groups(report):
 
 
 def test_counts_with_symbols_say_at_which_sizes():
-    sweep = sweep_groups((1, 2), equal=("none",), input="3xHxW")
+    sweep = sweep_groups((1, 2), base=network_target("resnet50", input="3xHxW"), equal=("none",))
     (table,) = group_report(sweep).tables
     assert any("Counts are those at H = 224, W = 224" in note for note in table.notes)
 
@@ -208,12 +211,12 @@ def test_every_network_is_measured_once_as_it_was_counted(monkeypatch, base, by,
     """With groups as a constructor's keyword, and set in convolutions that are there."""
     seen = []
 
-    def profile(network, plan, *, input, batch, progress):
-        seen.append((network, input, batch))
-        return Profile("a module", input, Environment("cpu"))
+    def profile(target, plan, *, progress):
+        seen.append((target.model, target.input, target.batch))
+        return Profile("a module", target.input, Environment("cpu"))
 
     monkeypatch.setattr(times, "profile", profile)
-    family = Family(base, by, {}, "3x32x32", 2)
+    family = Family(network_target(base, input="3x32x32", batch=2), by)
     sweep = family.sweep(groups, ("none", "macs"))
     found = times.measured(family, sweep, Plan(), silent)
     distinct = {(m.groups, m.width): m for view in sweep.views for m in sweep.counted(view)}
@@ -229,11 +232,11 @@ def test_every_network_is_measured_once_as_it_was_counted(monkeypatch, base, by,
 
 
 def test_an_interruption_keeps_what_was_measured(monkeypatch):
-    def profile(network, plan, *, input, **_):
-        return Profile("a module", input, Environment("cpu"), notes=(INTERRUPTED,))
+    def profile(target, plan, *, progress):
+        return Profile("a module", target.input, Environment("cpu"), notes=(INTERRUPTED,))
 
     monkeypatch.setattr(times, "profile", profile)
-    family = Family("resnet50", None, {}, "3x32x32", 2)
+    family = Family(network_target("resnet50", input="3x32x32", batch=2), None)
     sweep = family.sweep((1, 32), ("none",))
     assert len(times.measured(family, sweep, Plan(), silent)) == 1
 
@@ -244,7 +247,7 @@ def test_plain_rows_have_numbers_in_place_of_fractions(report):
 
 
 def test_another_base_starts_from_its_own_groups():
-    sweep = sweep_groups((1, 2, 32), base="resnext", equal=("none",))
+    sweep = sweep_groups((1, 2, 32), base=network_target("resnext"), equal=("none",))
     assert (sweep.base.groups, sweep.base.width) == (32, 4)
     assert [m.width for m in sweep.views["none"]] == [128, 64, 4]
     (table,) = group_report(sweep).tables
@@ -253,7 +256,7 @@ def test_another_base_starts_from_its_own_groups():
 
 
 def test_a_base_without_groups_gets_them_in_its_large_kernels():
-    sweep = sweep_groups((1, 4), base="densenet", by="growth_rate")
+    sweep = sweep_groups((1, 4), base=network_target("densenet"), by="growth_rate")
     assert len(sweep.grouped) == 58  # one 3×3 convolution in each dense layer of DenseNet-121
     fixed = group_report(sweep).tables[0]
     assert fixed.column("width") == [32, 32]
@@ -273,10 +276,10 @@ def test_no_count_that_divides_is_an_error_with_the_divisors():
 
 def test_a_network_that_fixes_its_groups_is_no_base():
     with pytest.raises(ArchscopeError, match="presets groups"):
-        sweep_groups((1, 2), base="resnext50_32x4d")
+        sweep_groups((1, 2), base=network_target("resnext50_32x4d"))
     for view in EQUALS:
         with pytest.raises(ArchscopeError, match=r"--base resnet18: .*groups=1.*such as resnet50"):
-            sweep_groups((1, 2), base="resnet18", equal=(view,))
+            sweep_groups((1, 2), base=network_target("resnet18"), equal=(view,))
 
 
 def test_an_unknown_width_keyword_is_refused():

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import archscope
 from archscope.ask.memory import Setting, predict
+from archscope.ask.target import network_target
 from archscope.cli import run
 from tests.analysis.test_borrow import portrait, same
 from tests.networks import tripling
@@ -88,7 +89,7 @@ def test_a_tensor_made_sparse_on_the_way_is_refused() -> None:
         with pytest.raises(
             archscope.ArchscopeError, match=r"0 \(Sparsifies\) makes a sparse tensor"
         ):
-            predict(network, Setting(mode), input=x)
+            predict(network_target(network, input=x), Setting(mode))
 
 
 def test_a_nested_input_is_refused() -> None:

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from archscope.ask.profile import measured
+from archscope.ask.target import network_target
 from archscope.errors import ArchscopeError
 from archscope.measure.sampling import StoppingRule
 from archscope.measure.session import Plan
@@ -19,12 +20,14 @@ def spec(*shape, batched=True):
 
 @pytest.mark.parametrize(("batch", "size"), [(None, 8), (3, 3)])
 def test_a_batch_of_eight_unless_another_is_asked_for(batch, size):
-    profile = measured.profile(nn.Linear(4, 2), QUICK, input=spec(1, 4), batch=batch)
+    profile = measured.profile(
+        network_target(nn.Linear(4, 2), input=spec(1, 4), batch=batch), QUICK
+    )
     assert profile.input == spec(size, 4)
 
 
 def test_an_input_without_a_batch_stays_as_it_is():
-    profile = measured.profile(nn.Linear(4, 2), QUICK, input=spec(4, batched=False))
+    profile = measured.profile(network_target(nn.Linear(4, 2), input=spec(4, batched=False)), QUICK)
     assert profile.input == spec(4, batched=False)
 
 
@@ -37,7 +40,7 @@ def test_an_input_without_a_batch_stays_as_it_is():
 )
 def test_what_cannot_be_measured_is_told_before(input, batch, message):
     with pytest.raises(ArchscopeError, match=message):
-        measured.profile(nn.Linear(4, 2), QUICK, input=input, batch=batch)
+        measured.profile(network_target(nn.Linear(4, 2), input=input, batch=batch), QUICK)
 
 
 def test_a_network_that_cannot_be_counted_is_measured_and_the_reason_told(monkeypatch):
@@ -48,7 +51,7 @@ def test_a_network_that_cannot_be_counted_is_measured_and_the_reason_told(monkey
     peaks = measured.session.devices.Peaks({"fp32": 1e11, "copy": 1e10}, "2026-11-22")
     monkeypatch.setattr(measured.session.devices, "peaks", lambda device, store: peaks)
     plan = Plan(rule=QUICK.rule, modes=("inference",), steps=1)
-    profile = measured.profile(nn.Linear(4, 2), plan, input=spec(1, 4))
+    profile = measured.profile(network_target(nn.Linear(4, 2), input=spec(1, 4)), plan)
     assert profile.analysis is None and profile.phases
     assert "Its operators could not be counted: has an operator of its own." in profile.notes
 
@@ -57,11 +60,11 @@ def test_one_sample_for_a_normalisation_to_train_on_is_told_with_its_remedy():
     network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
     plan = Plan(rule=QUICK.rule, details=False)
     with pytest.raises(ArchscopeError, match="--batch 1: Sequential cannot train on one sample"):
-        measured.profile(network, plan, input=spec(1, 4), batch=1)
+        measured.profile(network_target(network, input=spec(1, 4), batch=1), plan)
 
 
 def test_more_threads_than_cores_are_refused_from_python_too():
     with pytest.raises(ArchscopeError, match="--threads 9999: this process may use"):
         plan = Plan(measured.session.Settings(threads=9999), QUICK.rule, details=False)
-        measured.profile(nn.Linear(4, 2), plan, input=spec(1, 4))
+        measured.profile(network_target(nn.Linear(4, 2), input=spec(1, 4)), plan)
     assert torch.get_num_threads() < 9999

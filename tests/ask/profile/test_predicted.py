@@ -8,6 +8,7 @@ from torch import nn
 
 from archscope import archive
 from archscope.ask.profile.predicted import predicted_bytes
+from archscope.ask.target import Target
 from archscope.measure.memory import peak_bytes
 from archscope.measure.session import Plan
 from archscope.measure.step import STEPS, Settings, configured
@@ -24,12 +25,15 @@ def network():
     return nn.Sequential(nn.Linear(16, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 10))
 
 
+SMALL = Target(network, input=SPEC)
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam", "adamw", "none"])
 def test_what_a_training_step_holds_is_what_was_predicted(optimizer):
     settings = Settings(optimizer=optimizer)
     with configured(settings, CPU):
         measured = peak_bytes(STEPS["training"](network(), SPEC, settings, CPU))
-    found = predicted_bytes(network(), SPEC, Plan(settings), "float32", {})
+    found = predicted_bytes(SMALL, Plan(settings), "float32")
     if optimizer in ("adam", "adamw"):  # a counter of steps for each parameter is not predicted
         measured["optimizer state"] -= 4 * len(list(network().parameters()))
     # Autograd also keeps the loss's own labels, which are an input of the step, not of the network.
@@ -42,7 +46,7 @@ def test_what_a_training_step_holds_is_what_was_predicted(optimizer):
 
 
 def test_inference_keeps_nothing():
-    found = predicted_bytes(network(), SPEC, Plan(modes=("inference",)), "float32", {})
+    found = predicted_bytes(SMALL, Plan(modes=("inference",)), "float32")
     assert set(found) == {"parameters", "buffers", "input", "inference allocated"}
 
 
@@ -55,7 +59,7 @@ def test_inference_keeps_nothing():
     ],
 )
 def test_nothing_is_predicted_where_no_prediction_holds(settings, dtype):
-    assert predicted_bytes(network(), SPEC, Plan(settings), dtype, {}) == {}
+    assert predicted_bytes(SMALL, Plan(settings), dtype) == {}
 
 
 def test_the_table_has_both_and_a_file_keeps_them():

@@ -11,6 +11,7 @@ from torch import nn
 from archscope import archive
 from archscope.ask.count import analyse
 from archscope.ask.symbols.formula import formula
+from archscope.ask.target import network_target, target
 from archscope.errors import ArchscopeError
 from archscope.study.formula import formula_report, growth
 
@@ -19,12 +20,12 @@ EIGHT_SIZES = range(8)
 
 def plain_count(model, values, channels=3):
     sides = "x".join(str(values[s]) for s in ("H", "W"))
-    return analyse(model, input=f"{channels}x{sides}", batch=values["N"]).total
+    return analyse(target(model, input=f"{channels}x{sides}", batch=values["N"])).total
 
 
 @pytest.fixture(scope="module")
 def resnet50():
-    return formula("resnet50")
+    return formula(network_target("resnet50"))
 
 
 def test_resnet50_reduces_to_the_polynomial_worked_out_by_hand(resnet50) -> None:
@@ -35,7 +36,7 @@ def test_resnet50_reduces_to_the_polynomial_worked_out_by_hand(resnet50) -> None
 
 def test_the_reduced_form_never_writes_a_symbol_by_itself() -> None:
     """`h = 32h` would say that h is 0."""
-    found = formula(nn.Conv2d(3, 8, 2, stride=2), input="3xhxw")
+    found = formula(network_target(nn.Conv2d(3, 8, 2, stride=2), input="3xhxw"))
     assert found.multiples == {"h": (2, "H"), "w": (2, "W")}
     assert str(found.reduced(found.macs)) == "96·N·H·W"
 
@@ -50,7 +51,7 @@ def test_resnet50_has_the_published_count_at_its_usual_size(resnet50) -> None:
     "model", ["resnet18", "alexnet", "densenet121", "squeezenet1_1", "googlenet", "convnext_tiny"]
 )
 def test_formulas_equal_plain_counts_at_random_sizes(model) -> None:
-    found = formula(model)
+    found = formula(network_target(model))
     smallest = {symbol: low for symbol, (low, _) in found.limits.items()}
     draw = random.Random(model)
     for _ in range(3):
@@ -67,7 +68,7 @@ def test_formulas_equal_plain_counts_at_random_sizes(model) -> None:
 @pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.RNN, 1)])
 def test_a_recurrent_layer_is_linear_in_its_steps(kind, gates) -> None:
     """Each step costs gates·D·(D_in + D) MACs; PyTorch runs it as products of its own."""
-    found = formula(kind(6, 4, batch_first=True), input="Tx6")
+    found = formula(network_target(kind(6, 4, batch_first=True), input="Tx6"))
     assert found.macs.value({"N": 3, "T": 11}) == 3 * 11 * gates * 4 * (6 + 4)
     assert found.limits == {"N": (1, None), "T": (1, None)}
 
@@ -84,15 +85,15 @@ class SelfAttention(nn.Module):
 
 
 def test_activations_hold_from_a_size_of_their_own() -> None:
-    found = formula(SelfAttention, input="Lx16")
+    found = formula(network_target(SelfAttention, input="Lx16"))
     smallest = {symbol: low for symbol, (low, _) in found.activation_limits.items()}
     assert {symbol: low for symbol, (low, _) in found.limits.items()} == {"N": 1, "L": 1}
     assert smallest == {"N": 2, "L": 2}
     form = found.activation_bytes
     for batch, length in ((2, 2), (2, 5), (7, 2)):
-        counted = analyse(SelfAttention, input=f"{length}x16", batch=batch).total
+        counted = analyse(target(SelfAttention, input=f"{length}x16", batch=batch)).total
         assert form.value({"N": batch, "L": length}) == counted.activation_bytes
-    counted = analyse(SelfAttention, input="5x16", batch=1).total
+    counted = analyse(target(SelfAttention, input="5x16", batch=1)).total
     assert form.value({"N": 1, "L": 5}) != counted.activation_bytes
     notes = " ".join(formula_report(found).tables[0].notes)
     assert "MACs hold for N ≥ 1, L ≥ 1, activation bytes for N ≥ 2, L ≥ 2" in notes
@@ -112,21 +113,21 @@ class SmallerTogether(nn.Module):
 
 
 def test_the_smallest_sizes_hold_together() -> None:
-    found = formula(SmallerTogether, input="Lx4")
+    found = formula(network_target(SmallerTogether, input="Lx4"))
     assert found.limits == {"N": (1, None), "L": (2, None)}
 
 
 def test_the_smallest_size_is_where_the_formula_begins_to_hold() -> None:
     """VGG halves its input five times, so 32 is the smallest side."""
-    found = formula("vgg11")
+    found = formula(network_target("vgg11"))
     assert found.limits == {"N": (1, None), "H": (32, None), "W": (32, None)}
     with pytest.raises(ArchscopeError):
-        analyse("vgg11", input="3x31x32")
+        analyse(target("vgg11", input="3x31x32"))
 
 
 def test_windows_pad_to_whole_ones_and_the_formula_knows() -> None:
     """Swin pads every stage to multiples of its window of 7: strides of 28, 56, 112 and 224."""
-    found = formula("swin_t")
+    found = formula(network_target("swin_t"))
     assert found.strides == {"H": 224, "W": 224}
     values = {"N": 2, "H": 300, "W": 450}
     assert found.macs.value(values) == plain_count("swin_t", values).macs
@@ -158,7 +159,7 @@ class Attention(nn.Module):
 
 def test_attention_shows_its_quadratic_term() -> None:
     """Projections 4·D², MLP 2·D·F, attention 2·L·D a token (Vaswani et al. 2017, Table 1)."""
-    found = formula(Attention, input="ids=L:int64")
+    found = formula(network_target(Attention, input="ids=L:int64"))
     n, length = 3, 77
     by_hand = n * length * (4 * 16 * 16 + 2 * 16 * 32 + 2 * length * 16)
     assert found.macs.value({"N": n, "L": length}) == by_hand
@@ -182,13 +183,13 @@ class TwoInputs(nn.Module):
 
 def test_growth_speaks_of_the_sizes_that_matter() -> None:
     """A kernel of 3 over 2 channels to 4: 24 MACs at each of T - 2 places, none for the table."""
-    found = formula(TwoInputs, input="2xT,L:int64")
+    found = formula(network_target(TwoInputs, input="2xT,L:int64"))
     assert str(found.macs) == "24·N·(T - 2)"
     assert "MACs are linear in T; doubling T costs 2.0×" in " ".join(growth(found))
 
 
 def test_a_largest_size_is_found_and_said() -> None:
-    found = formula(Attention, input="ids=L:int64", keywords={"longest": 300})
+    found = formula(network_target(Attention, input="ids=L:int64", keywords={"longest": 300}))
     assert found.limits["L"] == (1, 300)
     assert "1 ≤ L ≤ 300" in " ".join(formula_report(found).tables[0].notes)
 
@@ -209,7 +210,7 @@ class UNet(nn.Module):
 
 def test_a_network_of_multiples_gets_a_formula_for_multiples() -> None:
     """27·8 MACs at H/2·W/2, (9·64 + 4·64) at H/4·W/4: 1696 a position of the deepest level."""
-    found = formula(UNet, input="3xHxW")
+    found = formula(network_target(UNet, input="3xHxW"))
     assert [d.unit for d in found.domains] == [1, 4, 4]
     assert str(found.reduced(found.macs)) == "1696·N·h·w"
     assert "multiples of 4" in " ".join(formula_report(found).tables[0].notes)
@@ -227,11 +228,11 @@ class Square(nn.Module):
 
 
 def test_a_square_network_takes_one_symbol() -> None:
-    found = formula(Square, input="3xSxS")
+    found = formula(network_target(Square, input="3xSxS"))
     assert str(found.macs) == "108·N·⌊(S+1)/2⌋²"
     assert "linear in pixels (S·S); doubling S costs 4.0×" in " ".join(growth(found))
     with pytest.raises(ArchscopeError, match="takes square input only; use one symbol: 3xSxS"):
-        formula(Square, input="3xHxW")
+        formula(network_target(Square, input="3xHxW"))
 
 
 class Flat(nn.Module):
@@ -249,7 +250,7 @@ class Flat(nn.Module):
 
 def test_a_network_of_fixed_size_is_told_with_module_and_admissible_size() -> None:
     with pytest.raises(ArchscopeError) as refusal:
-        formula(Flat, input="1xHxW")
+        formula(network_target(Flat, input="1xHxW"))
     message = str(refusal.value)
     assert "classify (Linear)" in message
     assert "admissible H: 28 to 29" in message
@@ -257,10 +258,10 @@ def test_a_network_of_fixed_size_is_told_with_module_and_admissible_size() -> No
 
 
 def test_without_an_input_fixed_sides_stay_numbers() -> None:
-    found = formula("vit_b_16")
+    found = formula(network_target("vit_b_16"))
     assert str(found.input) == "N×3×224×224"
     assert [(item.symbol, item.sizes) for item in found.fixed] == [("H", "224"), ("W", "224")]
-    assert found.macs.value({"N": 1}) == analyse("vit_b_16").total.macs
+    assert found.macs.value({"N": 1}) == analyse(target("vit_b_16")).total.macs
 
 
 class Values(nn.Module):
@@ -289,7 +290,7 @@ class TwoPaths(nn.Module):
 def test_a_network_of_two_paths_has_no_single_formula() -> None:
     problem = "other layers or products at N = 2, H = 2016, W = 224 than at N = 2, H = 224"
     with pytest.raises(ArchscopeError, match=problem):
-        formula(TwoPaths, input="3xHxW")
+        formula(network_target(TwoPaths, input="3xHxW"))
 
 
 @pytest.mark.parametrize(
@@ -306,13 +307,13 @@ def test_a_network_of_two_paths_has_no_single_formula() -> None:
 )
 def test_bad_input_is_told_in_one_line_with_the_remedy(model, options, problem) -> None:
     with pytest.raises(ArchscopeError, match=problem) as refusal:
-        formula(model, **options)
+        formula(network_target(model, **options))
     assert "\n" not in str(refusal.value)
 
 
 def test_summary_prints_symbolic_shapes_and_counts_at_the_usual_size() -> None:
-    symbolic = analyse("resnet18", input="3xHxW")
-    numeric = analyse("resnet18")
+    symbolic = analyse(target("resnet18", input="3xHxW"))
+    numeric = analyse(target("resnet18"))
     assert symbolic.calls[1].output_shape == (1, 64, "⌊(H+1)/2⌋", "⌊(W+1)/2⌋")
     assert symbolic.total == numeric.total
     assert "Counts are those at H = 224, W = 224" in symbolic.notes[0]
@@ -323,7 +324,7 @@ def test_the_network_is_handed_back_as_it_was() -> None:
     network = UNet()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     network.train()
-    formula(network, input="3xHxW")
+    formula(network_target(network, input="3xHxW"))
     assert network.training
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
 
@@ -331,5 +332,5 @@ def test_the_network_is_handed_back_as_it_was() -> None:
 def test_the_report_names_every_layer_that_computes(resnet50) -> None:
     totals, layers = formula_report(resnet50).tables
     assert totals.column("quantity")[:3] == ["Parameters", "MACs", "MACs, H = 32h, W = 32w"]
-    assert len(layers.rows) == len(analyse("resnet50").layers)
+    assert len(layers.rows) == len(analyse(target("resnet50")).layers)
     assert "9408·N·⌊(H+1)/2⌋·⌊(W+1)/2⌋" in layers.column("macs")

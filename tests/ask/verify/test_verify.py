@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from archscope.ask.target import network_target
 from archscope.ask.verify.figures import UNKNOWN, Figure, Verification, dumps, loads
 from archscope.ask.verify.verify import identity, verify, verify_each
-from archscope.errors import ArchscopeError
 from archscope.peers.reasons import Operator
 from archscope.peers.runs import PEERS, Peer
 from archscope.peers.tools import Counted
@@ -32,7 +32,7 @@ def test_the_counter_of_torch_agrees_forward_and_ignores_groups_backward() -> No
     """(forward + backward) / forward is g + 2 in place of 3 for a grouped convolution."""
     groups = 4
     network = nn.Sequential(nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, groups=groups, bias=False))
-    found = verify(network, input="8x6x6", peers=TORCH)
+    found = verify(network_target(network, input="8x6x6"), peers=TORCH)
     assert figure(found, "torch").agrees
     training = figure(found, "torch", "macs_training")
     grouped = 8 * 4 * 4 * (8 // groups) * 9
@@ -45,7 +45,7 @@ def test_the_counter_of_torch_agrees_forward_and_ignores_groups_backward() -> No
 @needs_fvcore
 def test_fvcore_counts_two_operations_per_batch_norm_element() -> None:
     """Two for each normalised element of ResNet-18, and the 512·7·7 that are pooled."""
-    found = verify("resnet18", peers=FVCORE)
+    found = verify(network_target("resnet18"), peers=FVCORE)
     theirs = figure(found, "fvcore")
     elements = 64 * 112**2 + 4 * 64 * 56**2 + 5 * 128 * 28**2 + 5 * 256 * 14**2 + 5 * 512 * 7**2
     assert theirs.theirs == theirs.ours + 2 * elements + 512 * 7 * 7
@@ -73,7 +73,7 @@ class Attention(nn.Module):
 @needs_fvcore
 def test_fvcore_misses_attention() -> None:
     """Two products of heads·L·L·(E/heads) each: 2·7·7·12; five per element of LayerNorm."""
-    found = verify(Attention(), input="7x12", peers=FVCORE)
+    found = verify(network_target(Attention(), input="7x12"), peers=FVCORE)
     theirs = figure(found, "fvcore")
     assert theirs.theirs == theirs.ours - 2 * 7 * 7 * 12 + 5 * 7 * 12
     assert {p.reason for p in theirs.partings} == {
@@ -84,7 +84,10 @@ def test_fvcore_misses_attention() -> None:
 
 @needs_fvcore
 def test_fvcore_skips_string_padding() -> None:
-    found = verify(nn.Sequential(nn.Conv2d(3, 4, 3, padding="same")), input="3x8x8", peers=FVCORE)
+    found = verify(
+        network_target(nn.Sequential(nn.Conv2d(3, 4, 3, padding="same")), input="3x8x8"),
+        peers=FVCORE,
+    )
     theirs = figure(found, "fvcore")
     assert (theirs.theirs, theirs.reasons) == (0, ("skips string padding",))
 
@@ -99,7 +102,7 @@ def test_pooling_by_a_function_is_found_in_its_container() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return nn.functional.adaptive_avg_pool2d(self.conv(x).relu(), 1)
 
-    theirs = figure(verify(Pooled(), input="3x8x8", peers=FVCORE), "fvcore")
+    theirs = figure(verify(network_target(Pooled(), input="3x8x8"), peers=FVCORE), "fvcore")
     assert theirs.theirs == theirs.ours + 4 * 6 * 6
     assert theirs.reasons == ("counts adaptive average pooling",)
 
@@ -122,7 +125,7 @@ class Resized(nn.Module):
 @needs_fvcore
 def test_resizing_by_a_function_is_told_by_the_elements_that_it_writes() -> None:
     """Four for each of 4·10·6 elements, one for each of 4·20·12, four for each of 4·3·5."""
-    theirs = figure(verify(Resized(), input="3x8x8", peers=FVCORE), "fvcore")
+    theirs = figure(verify(network_target(Resized(), input="3x8x8"), peers=FVCORE), "fvcore")
     assert theirs.theirs == theirs.ours + 4 * 4 * 10 * 6 + 4 * 20 * 12 + 4 * 4 * 3 * 5
     assert theirs.reasons == (
         "counts four operations per bilinearly resized element",
@@ -144,9 +147,12 @@ def test_the_network_runs_once_more_only_where_a_figure_parts(
 
     monkeypatch.setattr(operators, "operators", nothing)
     network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
-    verify(network, input="4", peers=[saying(12, {"0": 12})])
+    verify(network_target(network, input="4"), peers=[saying(12, {"0": 12})])
     assert ran == []
-    verify(network, input="4", peers=[saying(18, {"0": 12, "1": 6}), saying(14, {"1": 14})])
+    verify(
+        network_target(network, input="4"),
+        peers=[saying(18, {"0": 12, "1": 6}), saying(14, {"1": 14})],
+    )
     assert ran == ["once"]
 
 
@@ -158,7 +164,7 @@ def test_a_tool_that_fails_leaves_no_function_of_pytorch_replaced() -> None:
         torch.Tensor.matmul = None  # type: ignore[assignment,method-assign]
         raise ValueError("stops half-way")
 
-    verify(nn.Linear(4, 3), input="4", peers=[Peer("some", "torch", patches)])
+    verify(network_target(nn.Linear(4, 3), input="4"), peers=[Peer("some", "torch", patches)])
     assert nn.functional.relu is relu and torch.Tensor.matmul is matmul
 
 
@@ -169,12 +175,12 @@ def saying(macs: int, own: dict[str, int] | None = None, tool: str = "fvcore") -
 
 def test_a_difference_without_a_reason_fails() -> None:
     network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
-    right = verify(network, input="4", peers=[saying(12, {"0": 12})])
-    by_layer = verify(network, input="4", peers=[saying(18, {"0": 12, "1": 6})])
-    wrong_layer = verify(network, input="4", peers=[saying(18, {"0": 18})])
-    nearly = verify(network, input="4", peers=[saying(17, {"0": 12, "1": 5})])
-    partly_told = verify(network, input="4", peers=[saying(19, {"0": 12, "1": 6})])
-    unknown_tool = verify(network, input="4", peers=[saying(18, None, "sometool")])
+    right = verify(network_target(network, input="4"), peers=[saying(12, {"0": 12})])
+    by_layer = verify(network_target(network, input="4"), peers=[saying(18, {"0": 12, "1": 6})])
+    wrong_layer = verify(network_target(network, input="4"), peers=[saying(18, {"0": 18})])
+    nearly = verify(network_target(network, input="4"), peers=[saying(17, {"0": 12, "1": 5})])
+    partly_told = verify(network_target(network, input="4"), peers=[saying(19, {"0": 12, "1": 6})])
+    unknown_tool = verify(network_target(network, input="4"), peers=[saying(18, None, "sometool")])
     passed = [v.passed for v in (right, by_layer, wrong_layer, nearly, partly_told, unknown_tool)]
     assert passed == [True, True, False, False, False, False]
     assert nearly.figures[0].verdict == UNKNOWN
@@ -184,7 +190,9 @@ def test_a_tool_that_fails_says_nothing_against_the_count() -> None:
     def broken(network: nn.Module, arguments: object) -> Counted:
         raise ValueError("no such\noperator")
 
-    found = verify(nn.Linear(4, 3), input="4", peers=[Peer("some", "torch", broken)])
+    found = verify(
+        network_target(nn.Linear(4, 3), input="4"), peers=[Peer("some", "torch", broken)]
+    )
     assert found.passed
     assert found.figures[0].verdict == "fails: ValueError: no such"
 
@@ -197,19 +205,19 @@ def test_tools_that_need_weights_get_them() -> None:
         return Counted(12)
 
     peers = [Peer("a", "torch", look), Peer("b", "torch", look, weights=True)]
-    assert verify(nn.Linear(4, 3), input="4", peers=peers).passed
+    assert verify(network_target(nn.Linear(4, 3), input="4"), peers=peers).passed
     assert seen == [True, False]
 
 
 def test_what_is_not_installed_is_left_out() -> None:
     absent = Peer("none", "archscope_has_no_such_package", lambda network, arguments: Counted(0))
-    assert verify(nn.Linear(4, 3), input="4", peers=[absent]).figures == ()
+    assert verify(network_target(nn.Linear(4, 3), input="4"), peers=[absent]).figures == ()
 
 
 def test_the_network_is_left_as_it_was() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    verify(network, input="3x8x8")
+    verify(network_target(network, input="3x8x8"))
     assert network.training
     assert all(parameter.grad is None for parameter in network.parameters())
     after = network.state_dict()
@@ -218,24 +226,17 @@ def test_the_network_is_left_as_it_was() -> None:
 
 
 def test_papers_are_read_to_their_last_digit() -> None:
-    found = verify("resnet50_v1", peers=[])
+    found = verify(network_target("resnet50_v1"), peers=[])
     macs = figure(found, "paper")
     assert (macs.theirs, macs.tolerance, macs.agrees) == (3_800_000_000, 1e8, True)
 
 
 def test_a_network_without_a_backward_pass_is_verified_forward() -> None:
-    found = verify(nn.Sequential(nn.Flatten(), nn.ReLU()), input="4", peers=TORCH)
+    found = verify(network_target(nn.Sequential(nn.Flatten(), nn.ReLU()), input="4"), peers=TORCH)
     assert [(f.quantity, f.theirs, f.ours) for f in found.figures] == [("macs", 0, 0)]
     (table,) = verify_report(loads(dumps([found], {}))[0]).tables
     told = "No backward pass is counted: it has no output that needs a gradient."
     assert told in table.notes
-
-
-def test_a_saved_record_cannot_be_verified(tmp_path: object) -> None:
-    from archscope.ask.count import analyse
-
-    with pytest.raises(ArchscopeError, match="is a record"):
-        verify(analyse("lenet"))
 
 
 # A run over many networks
@@ -249,7 +250,7 @@ def test_a_killed_run_resumes(tmp_path: Path) -> None:
         asked.append(name)
         if len(asked) == 3:
             raise KeyboardInterrupt
-        return verify(name, peers=[saying(1, None, "sometool")])
+        return verify(network_target(name), peers=[saying(1, None, "sometool")])
 
     path, kind = tmp_path / "journal", identity(names)
     told = list[str]()
@@ -270,7 +271,9 @@ def test_a_killed_run_resumes(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def found() -> Verification:
     network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.BatchNorm1d(3))
-    return verify(network, input="4", peers=[saying(24, {"0": 12, "1": 6, "2": 6}), *TORCH])
+    return verify(
+        network_target(network, input="4"), peers=[saying(24, {"0": 12, "1": 6, "2": 6}), *TORCH]
+    )
 
 
 def test_layers_that_part_for_one_reason_share_a_row(found: Verification) -> None:

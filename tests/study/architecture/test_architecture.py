@@ -10,6 +10,7 @@ import pytest
 from torch import Tensor, nn
 
 from archscope.ask.count import analyse
+from archscope.ask.target import target
 from archscope.render.text import terminal
 from archscope.study.architecture import architecture_table
 from archscope.table import Table
@@ -20,7 +21,7 @@ PUBLISHED = json.loads((TESTS / "references" / "paper_tables.json").read_text(en
 
 
 def table_of(*names: str) -> Table:
-    return architecture_table([(name, analyse(name)) for name in names])
+    return architecture_table([(name, analyse(target(name))) for name in names])
 
 
 def lines(table: Table, name: str) -> list[str]:
@@ -153,7 +154,7 @@ class Unfamiliar(nn.Module):
 
 
 def test_a_network_without_stages_still_gets_a_table() -> None:
-    table = architecture_table([("rnn", analyse(Unfamiliar, input="28x28"))])
+    table = architecture_table([("rnn", analyse(target(Unfamiliar, input="28x28")))])
     assert lines(table, "rnn")[-3] == "10-d fc"
     assert "LSTM, 32" in lines(table, "rnn")
 
@@ -171,5 +172,5 @@ def test_a_projection_shortcut_is_no_part_of_a_block_whatever_its_name() -> None
             return out
 
     network = nn.Sequential(Block(), nn.Flatten(), nn.Linear(16 * 16 * 16, 2))
-    table = architecture_table([("net", analyse(network, input="8x32x32"))])
+    table = architecture_table([("net", analyse(target(network, input="8x32x32")))])
     assert lines(table, "net")[0] == "[3×3, 16; 3×3, 16] ×1"

@@ -11,6 +11,7 @@ import pytest
 
 from archscope.ask.contenders import Contender, contenders, matched
 from archscope.ask.count import analyse
+from archscope.ask.target import network_target, target
 from archscope.errors import ArchscopeError
 from archscope.records import Environment, LayerTime, Measurement, Profile
 from archscope.records.measured import INTERRUPTED
@@ -26,7 +27,7 @@ from archscope.table import Table
 
 @pytest.fixture(scope="module")
 def pair() -> tuple[Contender, ...]:
-    return contenders(["resnet50", "resnext50_32x4d"])
+    return contenders([target("resnet50"), target("resnext50_32x4d")])
 
 
 def stride_tables(chosen: Sequence[Contender]) -> list[Table]:
@@ -60,7 +61,7 @@ def test_totals_are_the_published_ones_with_their_ratio(pair: tuple[Contender, .
 
 
 def test_equal_networks_have_no_verdict() -> None:
-    (table,) = totals_tables(contenders(["lenet", "lenet"]))
+    (table,) = totals_tables(contenders([target("lenet"), target("lenet")]))
     assert not any("At nearly equal" in note for note in table.notes)
 
 
@@ -70,7 +71,7 @@ def test_the_three_forms_of_a_block_differ_in_activations_and_operators_alone() 
     A normalisation is two operators (it allocates what it keeps for backward), an activation one.
     """
     names = ("resnext_block", "resnext_block_concat", "resnext_block_split")
-    (table,) = totals_tables(contenders(names))
+    (table,) = totals_tables(contenders([target(model) for model in names]))
     for row in ("Parameters", "MACs forward"):
         assert {cell(table, row, f"{name} ratio") for name in names[1:]} == {1.0}
     convolved = 1 + 2 + 1  # with normalisation and activation
@@ -103,7 +104,7 @@ def test_every_stage_table_adds_up_to_the_totals_in_every_format(
 
 
 def test_networks_of_different_families_line_up() -> None:
-    table = stride_tables(contenders(["vit_b_16", "lenet", "resnet18"]))[0]
+    table = stride_tables(contenders([target("vit_b_16"), target("lenet"), target("resnet18")]))[0]
     assert table.column("output_stride") == ["1", "2", "4", "8", "16", "32", "head", "Total"]
     assert table.column("vit_b_16")[0] is None
     tokens, width = 14 * 14 + 1, 768  # Dosovitskiy et al. 2021, Table 1
@@ -113,7 +114,7 @@ def test_networks_of_different_families_line_up() -> None:
 
 
 def test_a_model_against_itself_differs_in_nothing() -> None:
-    same = contenders(["lenet", "lenet"])
+    same = contenders([target("lenet"), target("lenet")])
     assert [contender.label for contender in same] == ["lenet", "lenet #2"]
     (table,) = totals_tables(same)
     ratios = [value for value in table.column("lenet #2 ratio") if value is not None]
@@ -123,9 +124,8 @@ def test_a_model_against_itself_differs_in_nothing() -> None:
 
 
 def test_a_repeated_name_is_counted_once_and_other_keywords_again() -> None:
-    plain, again, narrow = contenders(
-        ["resnet18", "resnet18", "resnet18"], keywords=[{}, {}, {"num_classes": 10}]
-    )
+    narrowed = target("resnet18", keywords={"num_classes": 10})
+    plain, again, narrow = contenders([target("resnet18"), target("resnet18"), narrowed])
     assert again.analysis is plain.analysis
     assert [each.label for each in (plain, again)] == ["resnet18", "resnet18 #2"]
     assert narrow.analysis.total.params == plain.analysis.total.params - 990 * 513
@@ -133,27 +133,30 @@ def test_a_repeated_name_is_counted_once_and_other_keywords_again() -> None:
 
 def test_one_model_is_no_comparison() -> None:
     with pytest.raises(ArchscopeError, match="at least two"):
-        contenders(["lenet"])
+        contenders([target("lenet")])
 
 
 def test_a_symbol_is_refused() -> None:
     with pytest.raises(ArchscopeError, match="is a symbol"):
-        contenders(["lenet", "lenet"], batch="N")
+        contenders([target(model, batch="N") for model in ["lenet", "lenet"]])
 
 
 def test_accuracy_is_left_out_where_it_is_not_this_networks() -> None:
+    options: list[dict[str, int]] = [{}, {"num_classes": 10}, {"groups": 1}]
     published, smaller, changed = contenders(
-        ["resnet18", "resnet18", "resnet18"],
-        keywords=[{}, {"num_classes": 10}, {"groups": 1}],
+        [target("resnet18", keywords=keywords) for keywords in options]
     )
     assert published.top1 is not None
     assert smaller.top1 is changed.top1 is None
-    assert contenders(["resnet18", "resnet34"], input="3x96x96")[0].top1 is None
+    assert (
+        contenders([target(model, input="3x96x96") for model in ["resnet18", "resnet34"]])[0].top1
+        is None
+    )
 
 
 def test_many_models_get_several_tables_and_one_best() -> None:
     names = ["lenet"] * 6
-    tables = totals_tables(contenders(names))
+    tables = totals_tables(contenders([target(model) for model in names]))
     assert len(tables) == 2
     assert [len(table.columns) for table in tables] == [2 + 3 * 2, 2 + 2 * 2]
     assert all(table.columns[1].title == "lenet" for table in tables)
@@ -263,8 +266,9 @@ def test_intervals_are_never_tighter_than_two_thousandths() -> None:
 
 def test_a_solved_width_makes_the_later_model_equal() -> None:
     """Xie et al. 2017, Table 2: eight groups have the parameters of one at width 14."""
-    keywords, solved = matched(["resnet50", "resnet50"], "params", None, [{}, {"groups": 8}])
-    assert keywords[1] == {"groups": 8, "width_per_group": 14}
+    grouped = target("resnet50", keywords={"groups": 8})
+    (_, found), solved = matched([target("resnet50"), grouped], "params", None)
+    assert found == network_target("resnet50", keywords={"groups": 8, "width_per_group": 14})
     table = match_table(solved)
     assert table.column("keyword") == ["width_per_group"]
     assert table.column("target") == [25557032]
@@ -273,11 +277,11 @@ def test_a_solved_width_makes_the_later_model_equal() -> None:
 
 def test_a_saved_record_cannot_be_solved_for() -> None:
     with pytest.raises(ArchscopeError, match="cannot be built anew"):
-        matched(["lenet", analyse("lenet")], "params", None, [{}, {}])
+        matched([target("lenet"), target(analyse(target("lenet")))], "params", None)
 
 
 def test_charts_show_every_model_by_stride_and_accuracy_against_cost() -> None:
-    chosen = contenders(["resnet18", "resnet50", "vgg16"])
+    chosen = contenders([target("resnet18"), target("resnet50"), target("vgg16")])
     macs, params, activations, by_macs, by_params = compare_report(chosen).charts
     assert [chart.kind for chart in (macs, params, activations)] == ["bars"] * 3
     assert (macs.y.title, macs.y.unit) == ("MACs", "macs")

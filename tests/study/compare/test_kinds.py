@@ -7,6 +7,7 @@ from torch import nn
 
 from archscope.ask.contenders import Contender
 from archscope.ask.count import analyse
+from archscope.ask.target import target
 from archscope.records import Environment, LayerTime, Measurement, Profile
 from archscope.study.compare import compare_report
 from archscope.study.compare.kinds import kind_of, kind_times, kinds_table
@@ -35,7 +36,7 @@ def profile(groups, conv, point, relu=0.001, loss=0.0):
         LayerTime("[loss]", "Loss", 0, {"forward": loss}, in_network=False),
         LayerTime("[cost of measuring]", "", 0, {"forward": 9.0}, in_network=False),
     ]
-    analysis = analyse(Net(groups), input="16x8x8")
+    analysis = analyse(target(Net(groups), input="16x8x8"))
     return Profile(
         "net", analysis.input, Environment("cpu"), layers=tuple(rows),
         peaks={"fp32": 1e9, "copy": 1e6}, analysis=analysis,
@@ -54,7 +55,7 @@ def profile(groups, conv, point, relu=0.001, loss=0.0):
     ],
 )
 def test_a_kind_is_what_two_networks_share(module, kind):
-    (layer,) = analyse(module, input="4x8x8").layers
+    (layer,) = analyse(target(module, input="4x8x8")).layers
     assert kind_of(layer) == kind
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         compare,
         explain,
         formula,
+        generate,
         memory,
         predict,
         profile,
@@ -32,6 +33,7 @@ _HOMES = {
     "compare": "archscope.api",
     "explain": "archscope.api",
     "formula": "archscope.api",
+    "generate": "archscope.api",
     "memory": "archscope.api",
     "predict": "archscope.api",
     "profile": "archscope.api",
@@ -54,8 +56,8 @@ _HOMES = {
 
 __all__ = [
     "Analysis", "ArchscopeError", "Cost", "Factor", "Layer", "Plan", "Product", "Profile", "Result",
-    "Settings", "StoppingRule", "Summary", "Tally", "compare", "explain", "formula", "memory",
-    "predict", "profile", "register_formula", "summary",
+    "Settings", "StoppingRule", "Summary", "Tally", "compare", "explain", "formula", "generate",
+    "memory", "predict", "profile", "register_formula", "summary",
 ]  # fmt: skip
 
 

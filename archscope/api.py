@@ -240,6 +240,37 @@ def memory(
     return Found(predicted, memory_report(predicted))
 
 
+def generate(
+    model: Any,
+    prompt: int = 2048,
+    tokens: int = 256,
+    *,
+    batch: int = 1,
+    **constructor_keywords: Any,
+) -> Found:
+    """Count the prefill and decoding of a language model; the `Generation` is its `record`.
+
+    Args:
+        model: as for `summary`; its `forward` returns a cache that it takes again.
+        prompt: tokens of each prompt.
+        tokens: to generate in each sequence.
+        batch: sequences at a time.
+        constructor_keywords: settings of the configuration, or keywords of the constructor.
+
+    Raises:
+        ArchscopeError: the network cannot be run, or keeps no cache.
+
+    Example:
+        >>> archscope.generate("hf:llama", 1024, 1, dtype="bfloat16").record.cache_bytes
+        536870912
+    """
+    from archscope.ask.generation.run import generation
+    from archscope.study.generation import generation_report
+
+    found = generation(model, prompt, tokens, batch=batch, keywords=constructor_keywords)
+    return Found(found, generation_report(found))
+
+
 def profile(
     model: Any,
     input: Any = None,

@@ -17,6 +17,7 @@ from archscope.files import read_text
 from archscope.records import (
     Analysis,
     BatchSweep,
+    Generation,
     MemoryPrediction,
     Profile,
     SignalPropagation,
@@ -25,7 +26,9 @@ from archscope.records import (
 SCHEMA = 1
 """Rises whenever a field changes its meaning; files of another schema are refused."""
 
-Record: typing.TypeAlias = Analysis | Profile | BatchSweep | MemoryPrediction | SignalPropagation
+Record: typing.TypeAlias = (
+    Analysis | Profile | BatchSweep | MemoryPrediction | SignalPropagation | Generation
+)
 """What a file holds."""
 
 KINDS: dict[str, type[Any]] = {
@@ -34,6 +37,7 @@ KINDS: dict[str, type[Any]] = {
     "batch sweep": BatchSweep,
     "memory": MemoryPrediction,
     "signal": SignalPropagation,
+    "generation": Generation,
 }
 
 

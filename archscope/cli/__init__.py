@@ -22,6 +22,7 @@ COMMANDS = {
     "explain": "The arithmetic of every layer, written out.",
     "formula": "Totals and layers as closed forms in the batch, height and width.",
     "receptive-field": "Size, stride and padding of every layer's receptive field.",
+    "generate": "Prefill and decoding of a language model, and its cache by layer.",
     "memory": "Memory of training and inference, predicted without a device.",
     "signal": "Activation and gradient statistics by depth at initialisation.",
     "profile": "Measure forward and backward time, per network and per layer.",

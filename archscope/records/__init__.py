@@ -14,6 +14,9 @@ from archscope.records.execution import (
     Operand,
     OperatorRun,
 )
+from archscope.records.generation import (
+    Generation,
+)
 from archscope.records.measured import (
     BatchSweep,
     Environment,
@@ -60,6 +63,7 @@ __all__ = [
     "Environment",
     "Execution",
     "Factor",
+    "Generation",
     "InputSpec",
     "Layer",
     "LayerName",

@@ -1,0 +1,267 @@
+"""A network, a prompt and a number of tokens → Generation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+from archscope.ask.generation import mixture
+from archscope.ask.generation.caches import Held
+from archscope.ask.generation.steps import SHORT, Steps
+from archscope.ask.network.subject import Subject, find
+from archscope.errors import ArchscopeError
+from archscope.records import InputSpec, Layer, TensorSpec, totals
+from archscope.records.generation import CacheLayer, Experts, Generation, Piece, StepCost
+
+
+def generation(
+    model: Any,
+    prompt: int,
+    tokens: int,
+    *,
+    batch: int = 1,
+    keywords: Mapping[str, Any] | None = None,
+) -> Generation:
+    """Count what it costs to generate text, and read the cache that the network returns.
+
+    Args:
+        model: a name such as `hf:llama`, an `nn.Module`, or what makes one; its `forward` must
+            return a cache that it takes again.
+        prompt: tokens of each prompt, from 3.
+        tokens: to generate in each sequence.
+        batch: sequences.
+        keywords: passed to the constructor.
+
+    Raises:
+        ArchscopeError: the network cannot be found or run, or keeps no cache.
+    """
+    for name, value, least in (("prompt", prompt, SHORT + 1), ("tokens", tokens, 1),
+                               ("batch", batch, 1)):  # fmt: skip
+        if value < least:
+            raise ArchscopeError(f"--{name} {value}", "is too few", f"give {least} or more")
+    subject = find(model, keywords or {})
+    steps = Steps(subject, _input(subject), batch, prompt)
+    layers = steps.prefill()
+    read = batch * (prompt if steps.start == prompt else prompt + 1)
+    experts = mixture.experts(subject.module, layers, read)
+    prefill = _cost(steps, layers, experts, steps.start, 0, read)
+    last = steps.start + tokens - 1
+    cache = _cache(steps, last)
+    pieces, step = _pieces(steps, experts, cache, last)
+    parameters = list(subject.module.parameters())
+    return Generation(
+        model=subject.name,
+        input=steps.input(steps.start),
+        batch=batch,
+        prompt=prompt,
+        tokens=tokens,
+        dtype=_dtype(parameters),
+        params=sum(p.numel() for p in parameters),
+        weight_bytes=sum(p.nbytes for p in parameters),
+        prefill=prefill,
+        pieces=pieces,
+        cache=cache,
+        prefill_form=_prefill_form(steps, prefill.macs),
+        experts=experts,
+        prefill_macs=mixture.macs(layers, experts),
+        step_macs=mixture.macs(step, experts) if step else None,
+        textbook_cache_bytes=_textbook(subject, batch * last),
+        keywords=subject.keywords,
+        versions=subject.versions,
+        notes=(*subject.notes, *_notes(subject, steps)),
+    )
+
+
+def _input(subject: Subject) -> InputSpec:
+    """The network's default input; of one without, tokens for its first argument."""
+    default = subject.default_input
+    return InputSpec((TensorSpec((1, 1), "int64"),)) if default is None else default
+
+
+def _cost(
+    steps: Steps,
+    layers: Sequence[Layer],
+    experts: Sequence[Experts],
+    context: int,
+    cache_bytes: int,
+    tokens: int,
+) -> StepCost:
+    counted = totals(layers)
+    touched = mixture.touched(steps.subject.module, layers, experts, tokens)
+    return StepCost(
+        context, counted.macs, counted.elementwise, counted.bytes_moved, touched, cache_bytes
+    )
+
+
+# The cache
+
+
+def _cache(steps: Steps, last: int) -> tuple[CacheLayer, ...]:
+    """Every layer of the cache, from prefills of two short lengths, its own and almost the last."""
+    before = max(last - 1, steps.start) if steps.grows else SHORT
+    held = [steps.held(n) for n in (SHORT, SHORT + 1, steps.start, before)]
+    return tuple(
+        _cache_layer(*layers, start=steps.start, before=before, last=last)
+        for layers in zip(*held, strict=True)
+    )
+
+
+def _cache_layer(
+    short: Held, longer: Held, own: Held, end: Held, *, start: int, before: int, last: int
+) -> CacheLayer:
+    """One layer: what each token adds to it, and where that ends.
+
+    Args:
+        short: after `SHORT` tokens.
+        longer: after one more.
+        own: after the prompt.
+        end: after `before` tokens.
+        start: tokens of the decoder's prompt.
+        before: close to `last`.
+        last: tokens after the last step.
+    """
+    token = longer.bytes - short.bytes
+    fixed = short.bytes - SHORT * token
+    window = None
+    if token and end.bytes < fixed + token * before:
+        window = (end.bytes - fixed) // token
+    elif token and end.window is not None:
+        window = end.window - 1  # not reached here: the next query is itself the last that it sees
+    shapes = tuple(tuple(tensor.shape) for tensor in own.tensors)
+    layer = CacheLayer(own.name, own.kind, shapes, fixed, token, window, own.bytes, 0)
+    if layer.bytes_at(start) != own.bytes or layer.bytes_at(before) != end.bytes:
+        raise ArchscopeError(
+            "cache",
+            f"layer {own.name} ({own.kind}) grows by no straight line up to a window",
+            "count single calls with archscope summary",
+        )
+    return replace(layer, final_bytes=layer.bytes_at(last))
+
+
+def _textbook(subject: Subject, tokens: int) -> int | None:
+    """2·layers·KV heads·head width a token, as it is usually reckoned from a configuration."""
+    config: Any = getattr(subject.module, "config", None)
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    heads = getattr(text, "num_attention_heads", None)
+    kv_heads = getattr(text, "num_key_value_heads", None) or heads
+    layers, width = getattr(text, "num_hidden_layers", None), getattr(text, "hidden_size", None)
+    if not (
+        isinstance(heads, int)
+        and isinstance(kv_heads, int)
+        and isinstance(layers, int)
+        and isinstance(width, int)
+    ):
+        return None
+    head = getattr(text, "head_dim", None) or width // heads
+    dtype = next(subject.module.parameters()).dtype
+    return int(2 * layers * kv_heads * head * dtype.itemsize * tokens)
+
+
+# The steps
+
+
+def _pieces(
+    steps: Steps, experts: Sequence[Experts], cache: Sequence[CacheLayer], last: int
+) -> tuple[tuple[Piece, ...], tuple[Layer, ...]]:
+    """Straight pieces of the steps' costs, and the layers of the first step."""
+    first = steps.start + 1
+    if first > last:
+        return (), ()
+    counted: dict[int, StepCost] = {}
+    layers: list[tuple[Layer, ...]] = []
+
+    def at(context: int) -> StepCost:
+        if context not in counted:
+            ran, held = steps.step(context)
+            layers.append(ran)
+            size = sum(layer.bytes for layer in held)
+            counted[context] = _cost(steps, ran, experts, context, size, steps.batch)
+        return counted[context]
+
+    ends = {layer.window for layer in cache if layer.window is not None}
+    bends = sorted(end + 1 for end in ends if first < end + 1 < last)
+    places = [first, *bends, last]  # twice the same for one step
+    pieces: list[Piece] = []
+    for start, end in pairwise(places):
+        begin = start if not pieces else start + 1
+        pieces += _straight(at, begin, end)
+    return tuple(_joined(pieces)), layers[0]
+
+
+def _straight(at: Callable[[int], StepCost], first: int, last: int) -> list[Piece]:
+    """Pieces from `first` to `last` on which every cost grows evenly; halved until they do."""
+    one, end = at(first), at(last)
+    if last - first < 2:
+        both = [Piece(one, one), Piece(end, end)] if last > first else [Piece(one, one)]
+        return [Piece(one, end)] if last - first == 1 else both
+    middle = (first + last) // 2
+    if _even(one, end, at(middle)):
+        return [Piece(one, end)]
+    return [*_straight(at, first, middle), *_straight(at, middle + 1, last)]
+
+
+def _joined(pieces: Sequence[Piece]) -> list[Piece]:
+    """Neighbours on one straight line as one piece."""
+    found: list[Piece] = []
+    for piece in pieces:
+        whole = Piece(found[-1].first, piece.last) if found else piece
+        ends = (found[-1].last, piece.first) if found else ()
+        if found and all(_even(whole.first, whole.last, end) for end in ends):
+            found[-1] = whole
+        else:
+            found.append(piece)
+    return found
+
+
+def _even(one: StepCost, end: StepCost, between: StepCost) -> bool:
+    """Whether a step lies on the straight line between two others, in every cost."""
+    whole, own = end.context - one.context, between.context - one.context
+    return all(
+        (getattr(end, key) - getattr(one, key)) * own
+        == (getattr(between, key) - getattr(one, key)) * whole
+        for key in ("macs", "elementwise", "bytes_moved", "weight_bytes", "cache_bytes")
+    )
+
+
+def _prefill_form(steps: Steps, macs: int) -> tuple[int, ...]:
+    """Coefficients of 1, P and P² where a quadratic gives the prefill's count; else none."""
+
+    def at(length: int) -> int:
+        return macs if length == steps.prompt else totals(steps.prefill_of(length)).macs
+
+    low = SHORT + 1
+    y0, y1, y2 = (at(low + offset) for offset in range(3))
+    double = y2 - 2 * y1 + y0
+    if double % 2:
+        return ()
+    square = double // 2
+    linear = y1 - y0 - square * (2 * low + 1)
+    constant = y0 - linear * low - square * low * low
+    for check in (steps.prompt, steps.prompt // 2 + 1):
+        if at(check) != constant + linear * check + square * check * check:
+            return ()
+    return constant, linear, square
+
+
+# What a reader must know
+
+
+def _dtype(parameters: Sequence[Any]) -> str:
+    kinds = dict.fromkeys(str(p.dtype).removeprefix("torch.") for p in parameters)
+    return ", ".join(kinds)
+
+
+def _notes(subject: Subject, steps: Steps) -> list[str]:
+    notes = []
+    if "logits_to_keep" in steps.parameters:
+        notes.append("The prefill scores the last token alone, as transformers' generate() does.")
+    config: Any = getattr(subject.module, "config", None)
+    latent, rope = (getattr(config, key, None) for key in ("kv_lora_rank", "qk_rope_head_dim"))
+    if isinstance(latent, int) and isinstance(rope, int):
+        notes.append(
+            f"Multi-head latent attention: this code keeps what its cache shows; one that keeps "
+            f"the latent alone holds {latent} + {rope} values a token and layer."
+        )
+    return notes

@@ -1,0 +1,181 @@
+"""One network called as generation calls it: with a prompt, then with one token and its cache."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from archscope.analysis import borrow, trace
+from archscope.analysis.calls import CallLog
+from archscope.ask.generation import caches
+from archscope.ask.network.call import NetworkCall, network_call
+from archscope.ask.network.failure import failure
+from archscope.ask.network.runs import count
+from archscope.ask.network.subject import Subject
+from archscope.errors import ArchscopeError
+from archscope.records import InputSpec, Layer, TensorSpec
+
+SHORT = 2
+"""Tokens of the shortest prompt that is run, to see what a cache adds for each."""
+
+
+class _Silent(trace.Observer):  # type: ignore[no-untyped-call]
+    """Answers operators as a count does, and takes nothing down."""
+
+    def _observe(self, operator: Any, args: Any, kwargs: Any, result: Any) -> None:
+        """Leave the operator uncounted."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Prefill and decoding of a network for one batch.
+
+    Args:
+        subject: the network.
+        spec: its default input: tokens, and what else it takes.
+        batch: sequences.
+        prompt: tokens of each prompt.
+    """
+
+    subject: Subject
+    spec: InputSpec
+    batch: int
+    prompt: int
+    _seen: dict[int, tuple[str, Any, dict[str, Any]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    @cached_property
+    def parameters(self) -> Mapping[str, inspect.Parameter]:
+        """Of the network's `forward`."""
+        return inspect.signature(self.subject.module.forward).parameters
+
+    @cached_property
+    def decoder(self) -> str:
+        """The argument that takes the tokens to go on from."""
+        whole = [t.name for t in self.spec.tensors if t.dtype == "int64" and len(t.shape) == 2]
+        if "decoder_input_ids" in whole:
+            return "decoder_input_ids"
+        if not whole:
+            raise ArchscopeError(
+                self.subject.name, "takes no tokens", "generation needs a network of tokens"
+            )
+        return whole[0] or next(iter(self.parameters))
+
+    @property
+    def start(self) -> int:
+        """Tokens that the decoder has read after the prefill: one where an encoder has the rest."""
+        return 1 if self._encoder_reads_the_prompt else self.prompt
+
+    @property
+    def _encoder_reads_the_prompt(self) -> bool:
+        return self.decoder == "decoder_input_ids" and any(
+            t.name == "input_ids" for t in self.spec.tensors
+        )
+
+    def input(self, length: int) -> InputSpec:
+        """What the prefill takes when the decoder reads this many tokens."""
+        tensors = []
+        for tensor in self.spec.tensors:
+            shape = (self.batch, *tensor.shape[1:]) if tensor.batched else tensor.shape
+            name = tensor.name or self.decoder
+            if name == self.decoder:
+                shape = (self.batch, length)
+            elif tensor.dtype == "int64" and len(shape) == 2:
+                shape = (self.batch, self.prompt if self._encoder_reads_the_prompt else length)
+            tensors.append(replace(tensor, shape=shape, name=name))
+        return InputSpec(tuple(tensors), self.spec.layout)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        """What generation asks of `forward`: the cache, and the scores of the last token alone."""
+        options: dict[str, Any] = {}
+        takes_more = any(p.kind is p.VAR_KEYWORD for p in self.parameters.values())
+        if "use_cache" in self.parameters or takes_more:
+            options["use_cache"] = True
+        if "logits_to_keep" in self.parameters:
+            options["logits_to_keep"] = 1
+        return options
+
+    def _call(self, spec: InputSpec, more: Mapping[str, Any]) -> NetworkCall:
+        """A call with tensors by name, and with what each call must have for itself."""
+        plain = network_call(self.subject, spec, None)
+
+        def on_meta() -> Any:
+            args, kwargs = plain.on_meta()
+            return args, {**kwargs, **self._options, **copy.deepcopy(dict(more))}
+
+        def with_values() -> Any:
+            raise ArchscopeError(
+                self.subject.name,
+                "chooses its way by the values of tensors, which nothing here computes",
+                "count single calls with archscope summary",
+            )
+
+        return NetworkCall(spec, on_meta, with_values)
+
+    def held(self, length: int) -> list[caches.Held]:
+        """The cache after a prefill in which the decoder reads this many tokens."""
+        return caches.layers(self.prefilled(length)[1])
+
+    @cached_property
+    def grows(self) -> bool:
+        """Whether any layer of the cache holds more after another token."""
+        short, longer = self.held(SHORT), self.held(SHORT + 1)
+        return [layer.bytes for layer in short] != [layer.bytes for layer in longer]
+
+    def prefilled(self, length: int) -> tuple[str, Any, dict[str, Any]]:
+        """Run a prefill, once a length.
+
+        Returns:
+            the argument for its cache, the cache, and what else a step needs.
+        """
+        if length not in self._seen:
+            self._seen[length] = self._prefilled(length)
+        return self._seen[length]
+
+    def _prefilled(self, length: int) -> tuple[str, Any, dict[str, Any]]:
+        call = self._call(self.input(length), {})
+        args, kwargs = call.on_meta()
+        module = self.subject.module
+        with borrow.borrowed(module, borrow.weightless) as network, torch.no_grad():
+            network.eval()
+            log = CallLog(network, torch._C._autograd._get_sequence_nr)
+            with trace.unfused_attention(), trace.uncompiled(), _Silent(log, True):
+                try:
+                    outputs = network(*args, **kwargs)
+                except ArchscopeError:
+                    raise
+                except Exception as error:
+                    raise failure(
+                        self.subject.name, call.spec, self.subject.default_input, error
+                    ) from error
+        name, cache = caches.find(self.subject.name, outputs, self.parameters)
+        more: dict[str, Any] = {}
+        if "encoder_outputs" in self.parameters:
+            hidden = getattr(outputs, "encoder_last_hidden_state", None)
+            if hidden is not None:
+                more["encoder_outputs"] = (hidden,)
+        return name, cache, more
+
+    def prefill(self) -> tuple[Layer, ...]:
+        """Count the prefill."""
+        counted, _, _ = count(self.subject, self._call(self.input(self.start), {}))
+        return counted[0]
+
+    def prefill_of(self, length: int) -> tuple[Layer, ...]:
+        """Count the prefill of a prompt of another length."""
+        return replace(self, prompt=length, _seen={}).prefill()
+
+    def step(self, context: int) -> tuple[tuple[Layer, ...], list[caches.Held]]:
+        """Count the call that makes the context this long, and read the cache given to it."""
+        name, cache, more = self.prefilled(context - 1 if self.grows else SHORT)
+        spec = InputSpec((TensorSpec((self.batch, 1), "int64", self.decoder),))
+        counted, _, _ = count(self.subject, self._call(spec, {**more, name: cache}))
+        return counted[0], caches.layers(cache)

@@ -1,0 +1,41 @@
+"""`archscope generate`."""
+
+from __future__ import annotations
+
+import click
+
+from archscope.cli.options import model_argument, output_option, set_option
+
+
+@click.command()
+@model_argument
+@click.option("--prompt", type=int, default=2048, show_default=True, help="Tokens of each prompt.")
+@click.option("--tokens", type=int, default=256, show_default=True, help="Tokens to generate.")
+@click.option("--batch", type=int, default=1, show_default=True, help="Sequences at a time.")
+@set_option
+@click.option("--fit", metavar="BYTES", help="Largest batch and context within 80GiB.")
+@click.option("--device", metavar="NAME", help="A GPU, for the shortest possible time: h100.")
+@output_option
+def command(
+    model: str, prompt: int, tokens: int, batch: int, settings: tuple[str, ...],
+    fit: str | None, device: str | None, outputs: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Prefill and decoding of MODEL side by side, with its cache by layer.
+
+    MODEL is a network whose forward returns a cache, such as hf:llama.
+    """
+    from archscope.output import check_outputs, emit
+
+    check_outputs(outputs)
+    from archscope.ask.generation.bound import bound
+    from archscope.ask.generation.run import generation
+    from archscope.latency.devices import find_device
+    from archscope.resolve import parse_settings
+    from archscope.study.generation import generation_report
+    from archscope.units import parse_bytes
+
+    budget = None if fit is None else parse_bytes(fit, "--fit")
+    on = None if device is None else find_device(device)
+    found = generation(model, prompt, tokens, batch=batch, keywords=parse_settings(settings))
+    least = None if on is None else bound(found, on)
+    emit(generation_report(found, budget_bytes=budget, least=least), outputs)

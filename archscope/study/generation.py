@@ -1,0 +1,335 @@
+"""Generation → its costs side by side, the cache by layer, closed forms, and what fits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from archscope.records.generation import Bound, CacheLayer, ExpertMacs, Generation, Piece
+from archscope.table import Cell, Column, Report, Row, Table
+from archscope.units import binary_bytes, si
+from archscope.wording import network_title
+
+CONVENTION = (
+    "MACs: multiply-accumulates of linear layers and attention; flops = 2 × MACs. Attention is "
+    "counted as it is computed: every query of a call with every key, masked or not."
+)
+READ = (
+    "Weights and cache read: what a step must read whatever is fused. Bytes moved: inputs and "
+    "outputs of every operator of this code."
+)
+EXPECTED = (
+    "Which experts a token meets is decided by values: MACs are the same for any choice; the bytes "
+    "of experts are those expected of uniform, independent routing, E·(1 − (1 − k/E)ⁿ) of E "
+    "experts for n tokens of k choices."
+)
+
+
+def generation_report(
+    found: Generation, *, budget_bytes: int | None = None, least: Bound | None = None
+) -> Report:
+    """The report of `archscope generate`.
+
+    Args:
+        found: what was counted.
+        budget_bytes: of a memory, for the largest batch and context.
+        least: the shortest time that a device allows.
+    """
+    costs = _costs_table(found, least)
+    tables = [costs, _forms_table(found), _cache_table(found)]
+    if found.experts:
+        tables.append(_mixture_table(found))
+    if budget_bytes is not None:
+        tables.append(_fit_table(found, budget_bytes))
+    title = f"Generation by {network_title(found.model, found.keywords)}"
+    return Report(title, tuple(tables), record=found, data=_layers_table(found))
+
+
+def _title(found: Generation) -> str:
+    name = network_title(found.model, found.keywords)
+    sequences = f"{found.batch} × " if found.batch > 1 else ""
+    return (
+        f"{name}: {sequences}{found.prompt:,} tokens read, {found.tokens:,} generated, "
+        f"{found.dtype}"
+    )
+
+
+QUANTITIES = (
+    ("macs", "MACs"),
+    ("weight_bytes", "Weights read"),
+    ("cache_bytes", "Cache read"),
+    ("bytes_moved", "Bytes moved"),
+    ("intensity", "Flops per byte read"),
+)
+
+
+def _costs_table(found: Generation, least: Bound | None) -> Table:
+    """Prefill, first and last step, and everything together; one row a quantity."""
+    calls = [("prefill", "Prefill", found.prefill)]
+    if found.pieces:
+        calls.append(("first", "First step", found.pieces[0].first))
+        calls.append(("last", "Last step", found.pieces[-1].last))
+    columns = (
+        Column("quantity", "Quantity", "text"),
+        *(Column(key, title, "text") for key, title, _ in calls),
+        Column("total", "Total", "text"),
+    )
+    rows = []
+    for key, title in QUANTITIES:
+        cells: list[Cell] = [title]
+        cells += [_shown(key, getattr(cost, key)) for _, _, cost in calls]
+        rows.append(Row((*cells, _shown(key, _total(found, key)))))
+    if least is not None:
+        rows.append(Row(("Time, at least", *map(_time, least.seconds), _time(least.total_seconds))))
+    return Table(_title(found), columns, tuple(rows), _cost_notes(found, least))
+
+
+def _cost_notes(found: Generation, least: Bound | None) -> tuple[str, ...]:
+    made = (
+        f"One prefill makes the first token, {found.steps:,} steps the others: each reads one "
+        "token and the cache."
+        if found.steps
+        else "The prefill makes the one token."
+    )
+    notes = [
+        made,
+        *found.notes,
+        CONVENTION,
+        READ,
+    ]
+    if least is not None:
+        notes.append(
+            f"Time, at least: flops at the peak of {least.device}, or weights and cache at its "
+            "bandwidth, whichever is longer; no kernel reaches it."
+        )
+    return tuple(notes)
+
+
+def _shown(key: str, value: float) -> str:
+    if key == "intensity":
+        return f"{value:,.1f}"
+    return si(value) if key == "macs" else binary_bytes(int(value))
+
+
+def _total(found: Generation, key: str) -> float:
+    if key == "intensity":
+        read = found.total("weight_bytes") + found.total("cache_bytes")
+        return 2 * found.macs / read if read else 0.0
+    return found.total(key)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.2f} ms"
+
+
+# Closed forms
+
+
+def _forms_table(found: Generation) -> Table:
+    rows = [Row(("MACs of the prefill", _prefill_text(found)))]
+    for piece in found.pieces:
+        bends = any(layer.window is not None for layer in found.cache)
+        where = _range(piece) if bends or len(found.pieces) > 1 else ""
+        rows.append(Row((f"MACs of a step{where}", _line(piece.macs_at_zero, piece.macs_slope))))
+    if total := _total_text(found):
+        rows.append(Row(("MACs of all", total)))
+    rows.append(Row(("Bytes of the cache", _cache_text(found.cache))))
+    columns = (Column("quantity", "Quantity", "text"), Column("form", "Closed form", "text"))
+    note = (
+        "P: tokens of the prompt, T: tokens generated, t: tokens in the context of a step, itself "
+        f"included; batch {found.batch}."
+    )
+    return Table("In closed form", columns, tuple(rows), (note,))
+
+
+def _range(piece: Piece) -> str:
+    return f", t from {piece.first.context:,} to {piece.last.context:,}"
+
+
+def _prefill_text(found: Generation) -> str:
+    if not found.prefill_form:
+        return f"{found.prefill.macs:,} at P = {found.prompt:,}; no polynomial in P"
+    constant, linear, square = found.prefill_form
+    return _sum([(square, "P²"), (linear, "P"), (constant, "")])
+
+
+def _line(constant: int, slope: int) -> str:
+    return _sum([(slope, "t"), (constant, "")])
+
+
+def _sum(terms: Sequence[tuple[int, str]]) -> str:
+    parts = [f"{value:,}·{symbol}" if symbol else f"{value:,}" for value, symbol in terms if value]
+    return (" + ".join(parts) or "0").replace("+ -", "− ")
+
+
+def _total_text(found: Generation) -> str:
+    """The sum over prefill and steps, where the steps lie on one straight line.
+
+    The contexts of the steps are P + 1 to P + T − 1: their sum is (T − 1)·P + T·(T − 1)/2.
+    """
+    if not found.prefill_form or len(found.pieces) != 1 or found.prefill.context != found.prompt:
+        return ""
+    piece = found.pieces[0]
+    text = f"{_prefill_text(found)} + (T − 1)·{piece.macs_at_zero:,}"
+    if piece.macs_slope:
+        text += f" + {piece.macs_slope:,}·((T − 1)·P + T·(T − 1)/2)"
+    return text
+
+
+def _cache_text(layers: Sequence[CacheLayer]) -> str:
+    fixed = sum(layer.fixed_bytes for layer in layers)
+    slopes: dict[int | None, int] = {}
+    for layer in layers:
+        if layer.token_bytes:
+            slopes[layer.window] = slopes.get(layer.window, 0) + layer.token_bytes
+    terms = [
+        (slope, "t" if window is None else f"min(t, {window:,})")
+        for window, slope in slopes.items()
+    ]
+    return _sum([*terms, (fixed, "")])
+
+
+# The cache
+
+
+CACHE = (
+    Column("layers", "Layers", "text"),
+    Column("kind", "Kind", "text"),
+    Column("shapes", "Tensors after the prompt", "text", priority=1),
+    Column("token_bytes", "Each token", "bytes"),
+    Column("window", "Up to", "exact"),
+    Column("fixed_bytes", "Fixed", "bytes", priority=1),
+    Column("prompt_bytes", "After the prompt", "bytes"),
+    Column("final_bytes", "At the end", "bytes"),
+)
+
+
+def _cache_table(found: Generation) -> Table:
+    """Equal layers together."""
+    groups: dict[tuple[object, ...], list[CacheLayer]] = {}
+    for layer in found.cache:
+        alike = (layer.kind, layer.shapes, layer.token_bytes, layer.window, layer.fixed_bytes)
+        groups.setdefault(alike, []).append(layer)
+    rows = [
+        Row(
+            (
+                f"{len(alike)}×" if len(alike) > 1 else alike[0].name,
+                alike[0].kind,
+                _shapes_text(alike[0].shapes),
+                sum(layer.token_bytes for layer in alike),
+                alike[0].window,
+                sum(layer.fixed_bytes for layer in alike),
+                sum(layer.prompt_bytes for layer in alike),
+                sum(layer.final_bytes for layer in alike),
+            )
+        )
+        for alike in groups.values()
+    ]
+    rows.append(
+        Row(
+            (
+                "Total", None, None, sum(layer.token_bytes for layer in found.cache), None,
+                sum(layer.fixed_bytes for layer in found.cache),
+                found.prompt_cache_bytes, found.cache_bytes,
+            ),
+            "total",
+        )
+    )  # fmt: skip
+    return Table("Cache by layer", CACHE, tuple(rows), _cache_notes(found))
+
+
+def _cache_notes(found: Generation) -> tuple[str, ...]:
+    notes = [
+        "As the network returns it. Up to: tokens that a layer keeps at most; bytes are of the "
+        f"batch of {found.batch}."
+    ]
+    usual = found.textbook_cache_bytes
+    if usual and found.cache_bytes and abs(usual / found.cache_bytes - 1) > 0.01:
+        notes.append(
+            f"The usual formula, 2·layers·KV heads·head width·tokens, gives {binary_bytes(usual)}: "
+            f"{usual / found.cache_bytes:.2f} times as much."
+        )
+    return tuple(notes)
+
+
+def _shapes_text(shapes: Sequence[tuple[int, ...]]) -> str:
+    texts = ["×".join(map(str, shape)) for shape in shapes]
+    counts = {text: texts.count(text) for text in texts}
+    return ", ".join(f"{count}× {text}" if count > 1 else text for text, count in counts.items())
+
+
+def _layers_table(found: Generation) -> Table:
+    """Every layer of the cache in a row of its own, for files."""
+    rows = (
+        Row((layer.name, layer.kind, _shapes_text(layer.shapes), layer.token_bytes, layer.window,
+             layer.fixed_bytes, layer.prompt_bytes, layer.final_bytes))
+        for layer in found.cache
+    )  # fmt: skip
+    return Table(_title(found), CACHE, tuple(rows))
+
+
+# Mixtures and memory
+
+
+def _mixture_table(found: Generation) -> Table:
+    rows = [
+        Row(("Parameters", f"{found.params:,}", None)),
+        Row(("Parameters that a token meets", f"{found.active_params:,}", None)),
+    ]
+    for title, key in (
+        ("MACs of routed experts", "routed"),
+        ("MACs of shared experts", "shared"),
+        ("MACs of routers", "router"),
+        ("MACs of all else", "others"),
+    ):
+        cells = [_part(found.prefill_macs, key), _part(found.step_macs, key)]
+        if any(cells):
+            rows.append(Row((title, *cells)))
+    one = found.experts[0]
+    tokens = [found.batch * found.prompt, found.batch]
+    distinct = [f"{one.distinct(n):.1f} of {one.count}" for n in tokens]
+    rows.append(Row((f"Distinct experts of {one.name}", *distinct)))
+    step = found.pieces[0].first.weight_bytes if found.pieces else None
+    rows.append(
+        Row(
+            (
+                "Weights read",
+                binary_bytes(found.prefill.weight_bytes),
+                None if step is None else binary_bytes(step),
+            )
+        )
+    )
+    columns = (
+        Column("quantity", "Quantity", "text"),
+        Column("prefill", "Prefill", "text"),
+        Column("step", "A step", "text"),
+    )
+    layers, each = len(found.experts), f"{one.per_token} of {one.count}"
+    title = f"Mixture of experts: {layers} layers, {each} experts a token"
+    return Table(title, columns, tuple(rows), (EXPECTED,))
+
+
+def _part(macs: ExpertMacs | None, key: str) -> str | None:
+    value = 0 if macs is None else int(getattr(macs, key))
+    return f"{value:,}" if value else None
+
+
+def _fit_table(found: Generation, budget_bytes: int) -> Table:
+    length = found.prompt + found.tokens - 1
+    batch = found.largest_batch(budget_bytes)
+    context = found.largest_context(budget_bytes)
+    rows = (
+        Row(("Weights", binary_bytes(found.weight_bytes))),
+        Row((f"Largest batch at {length:,} tokens each", f"{batch:,}")),
+        Row(
+            (
+                f"Largest context at batch {found.batch}",
+                "no end: the cache stops growing" if context is None else f"{context:,}",
+            )
+        ),
+    )
+    columns = (Column("quantity", "Quantity", "text"), Column("value", "Value", "text"))
+    note = (
+        "Weights and cache alone. The activations of a step and the workspaces of libraries come "
+        "on top; archscope memory --inference predicts those of a whole prompt."
+    )
+    return Table(f"What fits into {binary_bytes(budget_bytes)}", columns, rows, (note,))

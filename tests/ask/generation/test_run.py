@@ -1,0 +1,221 @@
+"""Generation counted on meta is generation as transformers runs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from archscope import archive
+from archscope.ask.count import analyse
+from archscope.ask.generation import caches
+from archscope.ask.generation.run import generation
+from archscope.errors import ArchscopeError
+
+transformers = pytest.importorskip("transformers")
+
+SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4, "vocab_size": 96}
+LLAMA = SMALL | {"num_hidden_layers": 3, "num_key_value_heads": 2}
+GEMMA3 = LLAMA | {"num_hidden_layers": 6, "sliding_window": 8, "head_dim": 8}
+GPT_OSS = SMALL | {
+    "num_hidden_layers": 2, "num_key_value_heads": 2, "head_dim": 8, "sliding_window": 8,
+    "num_local_experts": 4, "num_experts_per_tok": 2,
+}  # fmt: skip
+DEEPSEEK = SMALL | {
+    "num_hidden_layers": 2, "num_key_value_heads": 4, "moe_intermediate_size": 16,
+    "n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1, "q_lora_rank": 16,
+    "kv_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 4, "v_head_dim": 8,
+    "first_k_dense_replace": 1, "n_group": 2, "topk_group": 1,
+}  # fmt: skip
+MAMBA2 = {
+    "hidden_size": 32, "num_heads": 8, "head_dim": 8, "state_size": 4, "n_groups": 1,
+    "num_hidden_layers": 2, "vocab_size": 96, "chunk_size": 4,
+}  # fmt: skip
+JAMBA = SMALL | {
+    "num_hidden_layers": 4, "num_key_value_heads": 2, "attn_layer_period": 2,
+    "attn_layer_offset": 1, "expert_layer_period": 2, "num_experts": 4, "mamba_d_state": 4,
+    "mamba_dt_rank": 4, "use_mamba_kernels": False,
+}  # fmt: skip
+T5 = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4, "vocab_size": 96}
+
+NETWORKS: list[tuple[str, dict[str, Any]]] = [
+    ("llama", LLAMA), ("gemma3_text", GEMMA3), ("gpt_oss", GPT_OSS), ("deepseek_v3", DEEPSEEK),
+    ("mamba2", MAMBA2), ("jamba", JAMBA), ("t5", T5),
+]  # fmt: skip
+
+
+def real_cache(name: str, settings: dict[str, Any], prompt: int, tokens: int, batch: int) -> Any:
+    """What transformers' own generation leaves behind."""
+    torch.manual_seed(0)
+    config = transformers.AutoConfig.for_model(name, **settings)
+    encodes = config.is_encoder_decoder
+    auto = transformers.AutoModelForSeq2SeqLM if encodes else transformers.AutoModelForCausalLM
+    model = auto.from_config(config).eval()
+    ids = torch.randint(3, 90, (batch, prompt))
+    out = model.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, min_new_tokens=tokens,
+        do_sample=False, return_dict_in_generate=True, pad_token_id=0,
+        decoder_start_token_id=0 if encodes else None,
+    )  # fmt: skip
+    held = [getattr(out, key, None) for key in ("cache", "past_key_values")]
+    return next(cache for cache in held if cache is not None)
+
+
+def plain_bytes(cache: Any) -> int:
+    """Every tensor that a layer of a cache keeps, looked up by the attributes' own names."""
+    parts = (
+        [cache.self_attention_cache, cache.cross_attention_cache]
+        if hasattr(cache, "self_attention_cache")
+        else [cache]
+    )
+    total = 0
+    for layer in (layer for part in parts for layer in part.layers):
+        states = [getattr(layer, key, None) for key in ("keys", "values")]
+        for key in ("conv_states", "recurrent_states"):
+            held = getattr(layer, key, None) or []
+            states += list(held.values()) if isinstance(held, dict) else list(held)
+        total += sum(x.numel() * x.element_size() for x in states if isinstance(x, torch.Tensor))
+    return total
+
+
+@pytest.mark.filterwarnings("ignore")  # transformers advises of kernels that are not installed
+@pytest.mark.parametrize(("name", "settings"), NETWORKS, ids=[name for name, _ in NETWORKS])
+def test_the_cache_has_the_bytes_of_the_real_one(name, settings):
+    found = generation(f"hf:{name}", 12, 5, batch=2, keywords=settings)
+    assert found.cache_bytes == plain_bytes(real_cache(name, settings, 12, 5, 2))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("name", "settings"), NETWORKS, ids=[name for name, _ in NETWORKS])
+def test_the_total_is_the_sum_of_every_step(name, settings):
+    """Each step counted on its own, across the end of the sliding windows."""
+    from archscope.ask.generation.run import _input
+    from archscope.ask.generation.steps import Steps
+    from archscope.ask.network.subject import find
+    from archscope.records import totals
+
+    prompt, tokens = 4, 9
+    found = generation(f"hf:{name}", prompt, tokens, keywords=settings)
+    subject = find(f"hf:{name}", settings)
+    steps = Steps(subject, _input(subject), 1, prompt)
+    each = [steps.step(steps.start + k)[0] for k in range(1, tokens)]
+    assert found.steps == tokens - 1
+    assert found.macs == sum(totals(layers).macs for layers in (steps.prefill(), *each))
+
+
+def test_closed_forms_of_grouped_query_attention_by_hand():
+    """Three layers of width 32, two of four KV heads of width 8, an MLP of 48, a vocabulary of 96.
+
+    A token costs its projections and MLP; each pair of query and key 2·32 in every layer.
+    """
+    found = generation("hf:llama", 20, 7, keywords=LLAMA)
+    token = 3 * (2 * 32 * 32 + 2 * 32 * 16 + 3 * 32 * 48)
+    head, pair = 32 * 96, 3 * 2 * 32
+    assert found.prefill_form == (head, token, pair)
+    (piece,) = found.pieces
+    assert (piece.macs_at_zero, piece.macs_slope) == (token + head, pair)
+    contexts = range(21, 27)
+    assert found.macs == (
+        20 * token + head + pair * 20**2 + sum(token + head + pair * t for t in contexts)
+    )
+    assert found.cache_bytes_at(26) == found.cache_bytes == 3 * 2 * 16 * 4 * 26
+    assert found.textbook_cache_bytes == found.cache_bytes
+
+
+def test_a_sliding_window_ends_the_growth_and_the_usual_formula_is_too_high():
+    found = generation("hf:gemma3_text", 32, 5, keywords=GEMMA3)
+    ends = [layer.window for layer in found.cache]
+    assert ends == [7, 7, 7, 7, 7, None]  # the eighth token of a window is the query itself
+    each = 2 * 2 * 8 * 4
+    assert found.cache_bytes == each * (5 * 7 + 36)
+    assert found.textbook_cache_bytes == each * 6 * 36
+
+
+def test_a_window_that_is_not_reached_is_known_from_the_cache():
+    found = generation("hf:gemma3_text", 3, 2, keywords=GEMMA3)
+    assert [layer.window for layer in found.cache] == [7, 7, 7, 7, 7, None]
+    assert found.cache_bytes_at(100) == 2 * 2 * 8 * 4 * (5 * 7 + 100)
+
+
+def test_experts_are_told_from_what_every_token_meets():
+    found = generation("hf:deepseek_v3", 10, 3, batch=2, keywords=DEEPSEEK)
+    (mixture,) = found.experts
+    expert = 3 * 32 * 16
+    assert (mixture.count, mixture.per_token, mixture.params) == (4, 2, expert)
+    assert found.params - found.active_params == 2 * expert
+    assert found.prefill_macs is not None
+    assert found.prefill_macs.routed == 2 * 10 * 2 * expert
+    assert found.prefill_macs.shared == 2 * 10 * expert
+    assert found.prefill_macs.router == 2 * 10 * 32 * 4
+    macs = found.prefill_macs
+    assert macs.routed + macs.shared + macs.router + macs.others == found.prefill.macs
+
+
+def test_the_weights_read_are_those_of_the_experts_expected():
+    found = generation("hf:gpt_oss", 10, 3, keywords=GPT_OSS)
+    (step, *_) = (piece.first for piece in found.pieces)
+    idle = sum(2 * mixture.bytes for mixture in found.experts)  # one token meets 2 of 4
+    table = 96 * 32 * 4
+    assert step.weight_bytes == found.weight_bytes - idle - table + 32 * 4
+
+
+def test_expected_distinct_experts():
+    from archscope.records.generation import Experts
+
+    experts = Experts("", 4, 2, 0, 0)
+    assert experts.distinct(1) == 2
+    # Two tokens of two choices of four: 4·(1 − 1/4) = 3.
+    assert experts.distinct(2) == 3
+    assert experts.distinct(1000) == pytest.approx(4)
+
+
+def test_the_prefill_is_a_forward_pass_with_one_score():
+    found = generation("hf:llama", 20, 1, keywords=LLAMA)
+    whole = analyse("hf:llama", input="input_ids=20:int64", keywords=LLAMA).total.macs
+    assert whole - found.prefill.macs == 19 * 32 * 96
+    assert found.pieces == ()
+
+
+class Recurrent(nn.Module):
+    """A user's own network, which returns (scores, state) and takes the state again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(10, 4)
+        self.cell = nn.Linear(8, 4)
+        self.head = nn.Linear(4, 10)
+
+    def forward(self, ids: torch.Tensor, state: Any = None) -> Any:
+        held = torch.zeros(len(ids), 4, device=ids.device) if state is None else state
+        for x in self.table(ids).unbind(1):
+            held = torch.tanh(self.cell(torch.cat([x, held], 1)))
+        return self.head(held), held
+
+
+def test_a_network_of_the_user_s_own_returns_its_state():
+    found = generation(Recurrent(), 6, 4, batch=3)
+    assert found.cache_bytes == 3 * 4 * 4
+    assert found.macs == 3 * ((6 + 3) * 8 * 4 + 4 * 4 * 10)
+
+
+def test_what_has_no_cache_or_no_tokens_says_so():
+    with pytest.raises(ArchscopeError, match="returns no cache"):
+        generation("hf:bert", 8, 2, keywords={"num_hidden_layers": 1})
+    with pytest.raises(ArchscopeError, match="takes no tokens"):
+        generation("resnet18", 8, 2)
+    with pytest.raises(ArchscopeError, match="--prompt 2: is too few"):
+        generation("hf:llama", 2, 2, keywords=LLAMA)
+
+
+def test_a_record_survives_its_file():
+    found = generation("hf:gpt_oss", 10, 3, keywords=GPT_OSS)
+    assert archive.loads(archive.dumps(found)) == found
+
+
+def test_caches_of_tuples_and_objects_are_read_by_layer():
+    pair = (torch.zeros(1, 2, 3, 4), torch.zeros(1, 2, 3, 4))
+    assert [layer.bytes for layer in caches.layers((pair, pair))] == [192, 192]
+    with pytest.raises(ArchscopeError, match="returns no cache"):
+        caches.find("net", (torch.zeros(1),), {"x": None})

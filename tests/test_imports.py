@@ -40,12 +40,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "analysis": {"records", "errors", "torch"},
     "latency": {"records", "errors"},
-    "measure": {"records", "errors", "units", "cache", "torch"},
+    "traces": {"records", "errors"},
+    "measure": {"traces", "records", "errors", "units", "cache", "torch"},
     "peers": {"analysis", "records", "errors", "torch", *OTHER_TOOLS},
     "saved": {"archive", "cache", "errors", "records", "_version"},
     "ask": {
         "saved", "records", "units", "errors", "wording", "files", "zoo",
-        "resolve", "analysis", "latency", "measure", "peers", "_version", "torch", "tomli",
+        "resolve", "analysis", "latency", "traces", "measure", "peers", "_version", "torch",
+        "tomli",
     },
     "study": {
         "records", "table", "units", "errors", "wording", "cache", "zoo", "resolve", "analysis",

@@ -26,6 +26,7 @@ COMMANDS = {
     "memory": "Memory of training and inference, predicted without a device.",
     "signal": "Activation and gradient statistics by depth at initialisation.",
     "profile": "Measure forward and backward time, per network and per layer.",
+    "trace": "Time by layer, forward and backward, from a trace of any GPU.",
     "verify": "Count with several tools and explain where they part.",
     "check": "Hold networks to a budget; exit 1 when one is over it.",
     "diff": "What changed between two versions of a network.",

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from archscope.errors import ArchscopeError
-from archscope.measure import events
 from archscope.measure.step import Step, TrainingStep, leaves
+from archscope.traces.events import STAGE
 
 
 def held(step: Step) -> dict[str, int]:
@@ -89,16 +89,16 @@ def _cpu_peaks(step: Step, held_bytes: dict[str, int]) -> dict[str, int]:
     profiler = profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True)
     with profiler as session:
         for phase, stage in step.stages.items():
-            with torch.profiler.record_function(events.STAGE + phase):
+            with torch.profiler.record_function(STAGE + phase):
                 stage()
     results: Any = session.profiler
     raw = sorted(results.kineto_results.events(), key=lambda event: event.start_ns())
     spans = {
-        event.name().removeprefix(events.STAGE): (
+        event.name().removeprefix(STAGE): (
             event.start_ns(), event.start_ns() + event.duration_ns()
         )
         for event in raw
-        if event.name().startswith(events.STAGE)
+        if event.name().startswith(STAGE)
     }  # fmt: skip
     live = sum(held_bytes.values()) - held_bytes.get("gradients", 0)
     start, found = live, {}

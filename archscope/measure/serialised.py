@@ -14,9 +14,9 @@ from typing import Any
 from torch import nn
 
 from archscope.measure.clock import synchronizer
-from archscope.measure.layers import HOST_GAP, LayerTimes
 from archscope.measure.step import Loss, Step
 from archscope.records import LayerTime
+from archscope.traces.rows import HOST_GAP, LayerTimes
 
 NOTE = "Layer times are serialised: the device was waited for after every layer (upper bounds)."
 

@@ -16,7 +16,7 @@ from archscope.errors import ArchscopeError, NetworkError, first_line
 from archscope.measure import device as devices
 from archscope.measure.clock import Stage, StreamClock, WallClock, cold_cache, nothing, synchronizer
 from archscope.measure.graph import captured
-from archscope.measure.layers import LayerTimes, profile_layers
+from archscope.measure.layers import profile_layers
 from archscope.measure.memory import is_out_of_memory, peak_bytes, release
 from archscope.measure.roofs import roofs
 from archscope.measure.sampling import (
@@ -39,6 +39,7 @@ from archscope.measure.step import (
 )
 from archscope.records import Environment, InputSpec, LayerTime, Measurement, Profile
 from archscope.records.measured import COST_OF_MEASURING, INTERRUPTED
+from archscope.traces.rows import LayerTimes
 
 Progress = Callable[[str, float], None]
 """Told what is being measured and which share of its time limit is spent."""

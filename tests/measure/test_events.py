@@ -9,20 +9,14 @@ from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.checkpoint import checkpoint
 
-from archscope.measure.events import CALL, NODE, STAGE, STEP, Call, busy, join, read
-from archscope.measure.layers import (
-    DEVICE_GAP,
-    OVERLAP,
-    UNKNOWN,
-    CallRecorder,
-    _opened,
-    _run_stages,
-    times,
-)
+from archscope.measure.events import read
+from archscope.measure.layers import CallRecorder, opened, run_stages
 from archscope.measure.step import Settings, TrainingStep
 from archscope.records import InputSpec, TensorSpec
-
-CONV, TRITON, ROOT, LOSS = 1, 2, 0, 3
+from archscope.traces.attribution import attribute
+from archscope.traces.events import CALL, EARLIER, LOSS, NODE, STAGE, STEP
+from archscope.traces.join import busy
+from archscope.traces.rows import DEVICE_GAP, OVERLAP, UNATTRIBUTED
 
 
 @dataclass(frozen=True)
@@ -50,6 +44,8 @@ class Raw:
     linked_correlation_id = property(lambda self: lambda: self.linked)
     is_user_annotation = property(lambda self: lambda: self.annotation)
     is_async = property(lambda self: lambda: False)
+    shapes = dtypes = property(lambda self: list)
+    device_index = device_resource_id = property(lambda self: lambda: 0)
 
     def device_type(self):
         return DeviceType.CUDA if self.cuda else DeviceType.CPU
@@ -59,29 +55,27 @@ def kernel(name, begin, end, cid, linked=0):
     return Raw(name, begin, end, cid=cid, linked=linked, cuda=True)
 
 
-CALLS = [
-    Call("", "Net", first=10, last=13),
-    Call("conv", "Conv2d", first=10, last=11),
-    Call("triton", "Fused", first=11, last=12),
-    Call("[loss]", "Loss", first=13, last=14),
-]
+def called(name, kind, begin, end, tid=1):
+    """The range around a module call."""
+    return Raw(f"{CALL}{name}|{kind}", begin, end, tid=tid)
+
 
 HOST = [
     Raw(f"{STEP}1", 0, 800),
     Raw(f"{STAGE}forward", 1, 150),
-    Raw(f"{CALL}{ROOT}", 2, 100),
-    Raw(f"{CALL}{CONV}", 5, 40),
+    called("", "Net", 2, 100),
+    called("conv", "Conv2d", 5, 40),
     Raw("aten::conv2d", 10, 35, seq=10, cid=7),
     Raw("cudaLaunchKernel", 20, 25, cid=501, linked=7),
     # An overhead record on another thread inherits the operator's id.
     Raw("Lazy Function Loading", 21, 24, cid=7, tid=77),
-    Raw(f"{CALL}{TRITON}", 45, 70),
+    called("triton", "Fused", 45, 70),
     # A kernel that no operator launched, from a thread the profiler does not know.
     Raw("cuLaunchKernel", 50, 55, cid=502, tid=99999),
     # The driver's id 7 is not the operator's id 7.
     Raw("aten::add", 80, 95, seq=12, cid=9),
     Raw("cudaLaunchKernel", 85, 90, cid=7, linked=9),
-    Raw(f"{CALL}{LOSS}", 101, 120),
+    Raw(f"{LOSS}[loss]|Loss", 101, 120),
     Raw("aten::sum", 102, 119, seq=13, cid=11),
     Raw("cudaLaunchKernel", 103, 104, cid=503, linked=11),
     Raw(f"{STAGE}backward", 160, 700),
@@ -118,13 +112,17 @@ DEVICE = [
     kernel("accumulate", 5020, 5070, 603, 41),
     kernel("sgd", 6000, 6200, 701, 50),
     # A range's shadow on the device must not count its kernels again.
-    replace(kernel(f"{CALL}{CONV}", 1000, 2000, 501, 7), annotation=True),
+    replace(kernel(f"{CALL}conv|Conv2d", 1000, 2000, 501, 7), annotation=True),
     replace(kernel("a range of the user's", 1000, 2300, 502), annotation=True),
 ]
 
 
+def table_of(raw, latency=8000e-9):
+    return attribute(read(raw)).times(latency)
+
+
 def busy_by_row(raw):
-    table = times(read(raw), list(CALLS), latency=8000e-9)
+    table = table_of(raw)
     return {
         (row.name, phase): round(1e9 * seconds)
         for row in table.rows
@@ -149,23 +147,30 @@ def test_every_kernel_is_credited_once_to_its_layer_and_phase():
 
 
 def test_the_table_adds_up_to_the_latency_of_the_step():
-    table = times(read(HOST + DEVICE), list(CALLS), latency=8000e-9)
+    table = table_of(HOST + DEVICE)
     assert sum(row.total_seconds for row in table.rows) == pytest.approx(8000e-9)
     assert table.busy_seconds == pytest.approx(3690e-9)
     assert set(table.attributed.values()) == {1.0}
 
 
 def test_busy_time_is_the_union_of_kernels():
-    assert busy(join(read(HOST + DEVICE), list(CALLS))) == {1: 3690}
+    assert busy(attribute(read(HOST + DEVICE)).credits) == {1: 3690}
 
 
-def test_a_kernel_without_any_trace_of_its_launch_stays_unknown_and_shows():
-    # Known to lie in the step only by its own time.
-    orphan = kernel("memcpy", 790, 795, 999)
-    table = times(read([*HOST, *DEVICE, orphan]), list(CALLS), latency=8000e-9)
-    (row,) = [row for row in table.rows if row.name == UNKNOWN]
+def test_a_kernel_without_any_trace_of_its_launch_stays_unattributed_and_shows():
+    # Known to lie in the step only by its own time, behind the first kernel that was launched.
+    early = replace(DEVICE[0], a=100, b=1100)
+    table = table_of([*HOST, early, *DEVICE[1:], kernel("memcpy", 790, 795, 999)])
+    (row,) = [row for row in table.rows if row.name == UNATTRIBUTED]
     assert row.total_seconds == pytest.approx(5e-9)
     assert table.attributed["other"] == 0.0
+
+
+def test_a_kernel_before_all_that_were_launched_is_of_an_earlier_step():
+    table = table_of([*HOST, *DEVICE, kernel("memcpy", 790, 795, 999)])
+    (row,) = [row for row in table.rows if row.name == EARLIER.name]
+    assert row.total_seconds == pytest.approx(5e-9)
+    assert set(table.attributed.values()) == {1.0}
 
 
 def test_a_forward_thread_of_zero_means_the_only_one():
@@ -195,13 +200,17 @@ def test_a_call_recorded_by_runtime_and_driver_credits_its_kernel_once():
 def test_all_kernels_of_a_graph_launch_belong_to_the_operator_that_launched_it():
     """Also where the clocks of host and driver disagree, so that the call lies behind it."""
     launch = [
+        Raw("Torch-Compiled Region: 0/0", 35, 39),
         Raw("CompiledFxGraph", 36, 38, cid=70),
         Raw("cudaGraphLaunch", 41, 43, cid=900, linked=70),
         kernel("triton_a", 2420, 2430, 900),
         kernel("triton_b", 2430, 2450, 900),
         kernel("Memset (Device)", 2450, 2451, 900),
     ]
-    assert busy_by_row([*HOST, *launch, *DEVICE])["conv", "forward"] == 1000 + 31
+    rows = busy_by_row([*HOST, *launch, *DEVICE])
+    assert rows["compiled region 0/0", "forward"] == 31
+    replayed = busy_by_row([*HOST, *launch[1:], *DEVICE])
+    assert replayed["[CUDA graph replay]", "forward"] == 31
 
 
 def test_a_number_that_a_hook_kept_from_the_engines_event_is_taken_from_the_node():
@@ -217,14 +226,13 @@ def test_a_number_that_a_hook_kept_from_the_engines_event_is_taken_from_the_node
 
 
 def test_recomputation_is_a_phase_of_its_own():
-    calls = [*CALLS, Call("conv", "Conv2d", recomputed=True)]
     again = [
-        Raw(f"{CALL}4", 311, 319, tid=2),
+        called("conv", "Conv2d", 311, 319, tid=2),
         Raw("aten::conv2d", 312, 318, tid=2, cid=60),
         Raw("cudaLaunchKernel", 313, 314, tid=2, cid=801, linked=60),
         kernel("implicit_gemm", 5100, 5500, 801, 60),
     ]
-    table = times(read([*HOST, *DEVICE, *again]), calls)
+    table = table_of([*HOST, *DEVICE, *again])
     (conv,) = [row for row in table.rows if row.name == "conv"]
     assert conv.seconds["recompute"] == pytest.approx(400e-9)
 
@@ -244,27 +252,27 @@ def shifted(raw, step, offset):
 def test_a_step_that_lost_kernels_is_discarded():
     whole = [event for step in (1, 2, 4) for event in shifted(HOST + DEVICE, step, 10**4 * step)]
     lossy = shifted(HOST + DEVICE[2:], 3, 3 * 10**4)
-    table = times(read(whole + lossy), list(CALLS))
+    table = table_of(whole + lossy)
     assert table.notes[0] == "1 of 4 profiled steps lost events and were discarded"
     (conv,) = [row for row in table.rows if row.name == "conv"]
     assert conv.seconds["forward"] == pytest.approx(1000e-9)
 
 
 def test_without_kernels_the_operators_own_time_counts():
-    credits = join(read(HOST), list(CALLS))
-    own = {}
-    for credit in credits:
-        if credit.operator:
-            own[credit.call, credit.phase] = own.get((credit.call, credit.phase), 0) + (
-                credit.nanoseconds
-            )
-    assert own[CONV, "forward"] == 25
-    assert own[LOSS, "backward"] == 9
+    # On a host's own step the backward pass runs on the thread that called it.
+    host = [replace(event, tid=1) for event in HOST]
+    own = {
+        (row.name, phase): round(1e9 * seconds)
+        for row in attribute(read(host)).times().rows
+        for phase, seconds in row.seconds.items()
+    }
+    assert own["conv", "forward"] == 25
+    assert own["[loss]", "backward"] == 9
     # On the host the engine's own time counts, so the node as a whole belongs to the layer.
-    assert own[CONV, "backward"] == 60 - 10
-    assert own[CONV, "accumulation"] == 10 + 19
-    main_thread = [c.nanoseconds for c in credits if c.phase != "backward" or not c.operator]
-    assert sum(main_thread) > 0
+    assert own["conv", "backward"] == 60 - 10
+    # The sum of the gradients that arrive at `conv` over two paths, and that of its weight.
+    assert own["conv", "accumulation"] == 10 + 19
+    assert sum(own.values()) == 800
 
 
 def test_graphs_of_the_compiler_are_rows_of_their_own():
@@ -272,7 +280,7 @@ def test_graphs_of_the_compiler_are_rows_of_their_own():
     raw = [
         Raw(f"{STEP}1", 0, 900),
         Raw(f"{STAGE}forward", 1, 400),
-        Raw(f"{CALL}0", 2, 399),
+        called("", "OptimizedModule", 2, 399),
         Raw("Torch-Compiled Region: 0/0", 10, 390),
         Raw("CompiledFunction", 20, 100, seq=10, cid=1),
         Raw("Torch-Compiled Region: 1/0", 110, 380),
@@ -285,10 +293,10 @@ def test_graphs_of_the_compiler_are_rows_of_their_own():
         kernel("triton_1_backward", 1300, 1600, 0, 3),
         kernel("triton_0_backward", 1600, 2000, 0, 4),
     ]
-    table = times(read(raw), [Call("", "OptimizedModule", first=10, last=12)])
+    table = table_of(raw)
     rows = {row.name: row.seconds for row in table.rows}
-    assert rows["compiled graph 0/0"] == pytest.approx({"forward": 100e-9, "backward": 400e-9})
-    assert rows["compiled graph 1/0"] == pytest.approx({"forward": 200e-9, "backward": 300e-9})
+    assert rows["compiled region 0/0"] == pytest.approx({"forward": 100e-9, "backward": 400e-9})
+    assert rows["compiled region 1/0"] == pytest.approx({"forward": 200e-9, "backward": 300e-9})
 
 
 class OnEngineThread:
@@ -325,8 +333,8 @@ def test_kernels_launched_by_a_real_steps_operators_find_the_layer_with_their_we
     step = TrainingStep(Convolutions(), spec, Settings(), torch.device("cpu"))
     recorder = CallRecorder(step.modules)
     profiler = profile(activities=[ProfilerActivity.CPU], record_shapes=True, acc_events=True)
-    with recorder, profiler as session, _opened(f"{STEP}0"):
-        _run_stages(step, recorder)
+    with recorder, profiler as session, opened(f"{STEP}0"):
+        run_stages(step)
     raw = list(session.profiler.kineto_results.events())
     (backward,) = [event for event in raw if event.name() == f"{STAGE}backward"]
     end = backward.start_ns() + backward.duration_ns()
@@ -345,8 +353,8 @@ def test_kernels_launched_by_a_real_steps_operators_find_the_layer_with_their_we
                        operator if number % 2 else 0),
                 Raw("Activity Buffer Request", at, end + 10**6, cid=operator),
             ]  # fmt: skip
-    credits = join(read(moved), recorder.calls)
+    credits = attribute(read(moved)).credits
     assert [credit.phase for credit in credits] == ["backward"] * 5
     for credit in credits:
-        name = recorder.calls[credit.call].name
-        assert shapes[credit.start] == list(step.modules[name].weight.shape)
+        weight = step.modules[credit.call.name].weight
+        assert shapes[credit.start] == list(weight.shape)

@@ -10,13 +10,16 @@ from torch.utils.checkpoint import checkpoint
 
 from archscope.measure import device as devices
 from archscope.measure import events, layers
-from archscope.measure.layers import HOST_GAP, CallRecorder, LayerTimes, profile_layers
+from archscope.measure.layers import CallRecorder, profile_layers, run_stages
 from archscope.measure.sampling import StoppingRule
 from archscope.measure.serialised import serialised_layers
 from archscope.measure.session import Plan, closed, run
 from archscope.measure.step import InferenceStep, Settings, TrainingStep, configured
 from archscope.records import InputSpec, LayerTime, TensorSpec
 from archscope.records.measured import COST_OF_MEASURING
+from archscope.traces.attribution import attribute
+from archscope.traces.events import STEP
+from archscope.traces.rows import HOST_GAP, LayerTimes
 
 CPU = torch.device("cpu")
 SETTINGS = Settings(threads=1)
@@ -91,7 +94,7 @@ def test_all_time_finds_its_layer_and_rows_add_up_to_the_step(name, monkeypatch)
         table = profile_layers(step, steps=2)
     assert min(table.attributed[phase] for phase in ("forward", "backward")) >= 0.98
     (raw,) = sessions
-    ranges = [event.duration_ns() for event in raw if event.name().startswith(events.STEP)]
+    ranges = [event.duration_ns() for event in raw if event.name().startswith(STEP)]
     # The first of the three steps is the profiler's own warm-up.
     assert len(ranges) == 2
     assert table.step_seconds == pytest.approx(sum(ranges) / 2e9)
@@ -106,22 +109,23 @@ def test_backward_events_have_the_weight_shape_of_the_layer_they_are_credited_to
     recorder = CallRecorder(step.modules)
     profiler = profile(activities=[ProfilerActivity.CPU], record_shapes=True, acc_events=True)
     with recorder, profiler as session:
-        for phase, stage in step.stages.items():
-            recorder.in_backward = phase == "backward"
-            with torch.profiler.record_function(events.STAGE + phase):
-                stage()
+        run_stages(step)
     raw = list(session.profiler.kineto_results.events())
     trace = events.read(raw)
-    events.join(trace, recorder.calls)
+    attribute(trace)
     owner = {(event.start, event.name): event.owner for event in trace.host}
     seen = 0
     for event in raw:
         if event.name() == "aten::convolution_backward":
-            call = recorder.calls[owner[event.start_ns(), event.name()]]
+            call = owner[event.start_ns(), event.name()]
             assert list(event.shapes()[2]) == list(step.modules[call.name].weight.shape)
             seen += 1
     assert seen == convolutions
-    again = [call for call in recorder.calls if call.recomputed and call.kind == "Conv2d"]
+    again = {
+        event.owner
+        for event in trace.host
+        if event.phase == "recompute" and event.owner and event.owner.kind == "Conv2d"
+    }
     assert len(again) == recomputed
 
 
@@ -174,7 +178,7 @@ def test_hooks_are_gone_afterwards_even_when_the_network_fails():
     with pytest.raises(ValueError, match="no"), recorder:
         network(torch.zeros(1, 3, 2, 2))
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in network)
-    assert len(recorder.calls) == 3
+    assert not recorder._open
 
 
 def test_a_failure_caught_inside_leaves_later_calls_in_their_place():

@@ -204,6 +204,8 @@ def layer_table(profile: Profile, most: int | None) -> Table:
 
 
 def _subject(profile: Profile) -> str:
+    if not profile.input.tensors:
+        return profile.model
     return f"{profile.model}, batch {profile.input.batch}"
 
 
@@ -252,6 +254,12 @@ class _Whole:
 
 def _basis(profile: Profile) -> str:
     """What the seconds of the rows are, and by what they add up to the step."""
+    if profile.environment.fact("trace"):
+        own = "kernels" if profile.environment.device != "cpu" else "operators"
+        return (
+            f"Busy time of {own}, the mean of the traced steps without their fastest and slowest "
+            f"quarter. Launches: {own}. {COLUMNS_NOTE}"
+        )
     if profile.environment.device.startswith("cuda"):
         return (
             "Busy time of kernels; the last row leads to the latency measured without profiler. "

@@ -1,0 +1,64 @@
+"""A network → its operators in the order in which it runs them, as a profiler would list them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
+
+from archscope.analysis import borrow
+from archscope.ask.network.runs import executed
+from archscope.measure import events
+from archscope.measure.layers import CallRecorder
+from archscope.traces import attribution
+from archscope.traces.alignment import NetworkOperator, forward_operators
+from archscope.traces.events import Call, Event
+
+if TYPE_CHECKING:
+    from archscope.ask.network.call import NetworkCall
+    from archscope.ask.network.subject import Subject
+
+
+def network_operators(subject: Subject, call: NetworkCall, train: bool) -> list[NetworkOperator]:
+    """The operators of one forward pass, each with the module calls around it.
+
+    The network runs without weights under PyTorch's own profiler, so that the names and the
+    nesting are those of the trace that it is compared with.
+
+    Raises:
+        ArchscopeError: the network fails on this input.
+    """
+
+    def run(module: nn.Module, arguments: Any, stand_in: borrow.StandIn) -> list[NetworkOperator]:
+        with borrow.borrowed(module, stand_in) as network:
+            network.train(train)
+            return _recorded(network, arguments, train)
+
+    return executed(subject, call, run)[0]
+
+
+def _recorded(network: nn.Module, arguments: Any, train: bool) -> list[NetworkOperator]:
+    profiler = profile(activities=[ProfilerActivity.CPU], record_shapes=True, acc_events=True)
+    recorder = CallRecorder(borrow.members(network))
+    with torch.set_grad_enabled(train), recorder, profiler as session:
+        network(*arguments[0], **arguments[1])
+    results: Any = session.profiler.kineto_results
+    trace = events.read(results.events())
+    attribution.attribute(trace)
+    return [
+        NetworkOperator(event.name, event.shapes, _calls(event), number)
+        for number, event in enumerate(forward_operators(trace), start=1)
+    ]
+
+
+def _calls(event: Event) -> tuple[Call, ...]:
+    """The module calls around an operator, outermost first."""
+    found: dict[Call, None] = {}
+    above: Event | None = event
+    while above is not None:
+        if above.owner is not None:
+            found.setdefault(above.owner)
+        above = above.parent
+    return tuple(reversed(found))

@@ -1,0 +1,87 @@
+"""`archscope trace`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from archscope.cli.options import batch_number_option, input_option, output_option, set_option
+from archscope.errors import ArchscopeError
+from archscope.measure import silence_profiler
+
+
+@click.command()
+@click.argument("file")
+@click.option("--model", metavar="MODEL", help="The network that was traced, to name its layers.")
+@input_option
+@batch_number_option("what the trace tells")
+@set_option
+@click.option("--peaks", metavar="KEY=RATE,…",
+              help="Roofs of the device: fp32=15.7T,copy=900G, in flop/s and bytes/s.")  # fmt: skip
+@click.option("--every-layer", is_flag=True, help="List every layer, not the slowest.")
+@output_option
+def command(
+    file: str, model: str | None, input_text: str | None, batch: int | None,
+    settings: tuple[str, ...], peaks: str | None, every_layer: bool, outputs: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Where a step's time goes, by layer, from a trace that torch.profiler wrote.
+
+    FILE is a .json or .json.gz of profile.export_chrome_trace, of PyTorch 1.9 or later and of any
+    GPU. Layers are named after the modules in the file; where it has none, --model aligns the
+    operators with those of the network. -o run.json saves a profile, which compare and check take.
+    """
+    silence_profiler()
+    from archscope.output import check_outputs, emit
+    from archscope.resolve import parse_settings
+
+    check_outputs(outputs)
+    if model is None:
+        given = {"--input": input_text, "--batch": batch, "--set": settings or None}
+        for option, value in given.items():
+            if value is not None:
+                raise ArchscopeError(option, "goes with --model", "add --model")
+    rates = _peaks(peaks)
+    from archscope.ask.trace.profile import traced
+    from archscope.study.trace import trace_report
+
+    with _progress_bar(file) as progress:
+        found = traced(
+            file, model, input=input_text, batch=batch, keywords=parse_settings(settings),
+            peaks=rates, progress=progress,
+        )  # fmt: skip
+    emit(trace_report(found.profile, every_layer=every_layer), outputs)
+
+
+PEAKS = ("fp64", "fp32", "tf32", "fp16", "bf16", "copy")
+
+
+def _peaks(text: str | None) -> dict[str, float]:
+    from archscope.units import parse_count
+
+    found: dict[str, float] = {}
+    for part in (text or "").split(",") if text else ():
+        key, equals, rate = part.partition("=")
+        if key.strip() not in PEAKS or not equals:
+            problem = f"unknown roof {part!r}"
+            remedy = f"write it like fp32=15.7T,copy=900G; there are {', '.join(PEAKS)}"
+            raise ArchscopeError("--peaks", problem, remedy)
+        found[key.strip()] = float(parse_count(rate, "--peaks"))
+    return found
+
+
+@contextmanager
+def _progress_bar(file: str) -> Iterator[Callable[[float], None]]:
+    """A bar on stderr while a file is read, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda share: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bars:
+        task = bars.add_task(f"reading {file}", total=1.0)
+        yield lambda share: bars.update(task, completed=share)

@@ -1,0 +1,328 @@
+"""Files that torch.profiler wrote → Trace, in memory bounded by the events that are needed.
+
+The format is Chrome's ("Trace Event Format", Google, 2016): times are in microseconds, with three
+decimals since PyTorch 2.2, whatever `displayTimeUnit` says.
+They are read as text and become whole nanoseconds, as a float holds no ns since 1970.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+from archscope.errors import ArchscopeError
+from archscope.traces.events import MODULE, Event, Kind, Link, Shapes, Trace
+from archscope.traces.nesting import nest
+
+CHUNK = 1 << 20
+"""Bytes that are read at once."""
+
+KINDS: dict[str, Kind] = {
+    "cpu_op": "operator",
+    "operator": "operator",  # until PyTorch 1.10
+    "user_annotation": "annotation",
+    "python_function": "module",
+    "runtime": "runtime",
+    "kernel": "kernel",
+    "memcpy": "copy",
+    "memset": "copy",
+    "gpu_memcpy": "copy",
+    "gpu_memset": "copy",
+}
+"""By category in lower case; categories that end in `_runtime` or `_driver` are of the runtime."""
+
+Progress = Callable[[float], None]
+"""Called with the share of the file that was read."""
+
+
+def read(path: str, progress: Progress = lambda share: None) -> Trace:
+    """Read one file, `.json` or `.json.gz`, and find out what runs inside what.
+
+    Args:
+        path: of the file.
+        progress: called now and then.
+
+    Raises:
+        ArchscopeError: it cannot be read, is cut off, or is no trace.
+
+    Example:
+        >>> read("resnet50.pt.trace.json.gz").facts["device name"]
+        'Tesla V100-DGXS-32GB'
+    """
+    reader = _Reader()
+    try:
+        size = Path(path).stat().st_size
+        with Path(path).open("rb") as raw:
+            is_packed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            stream: IO[bytes]
+            with gzip.open(raw) if is_packed else raw as stream:  # type: ignore[assignment]
+                text = _Text(stream, lambda: progress(raw.tell() / max(1, size)))
+                for key, value in _members(text):
+                    reader.take(key, value)
+    except OSError as error:
+        reason = error.strerror or "is no whole gzip file"
+        raise ArchscopeError(path, f"cannot be read ({reason})", "check the path") from None
+    except EOFError:
+        raise _cut_off(path) from None
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise ArchscopeError(path, "is no JSON", "give a trace that torch.profiler wrote") from None
+    if text.ended_early:
+        raise _cut_off(path)
+    return reader.finished(path)
+
+
+def _cut_off(path: str) -> ArchscopeError:
+    return ArchscopeError(path, "is cut off", "copy or export it again")
+
+
+class _Text:
+    """A window on a file's text that moves on as values are taken from its beginning."""
+
+    def __init__(self, stream: IO[bytes], moved: Callable[[], None]) -> None:
+        self._stream = stream
+        self._moved = moved
+        self._decode = json.JSONDecoder(parse_float=str).raw_decode
+        self._bytes = b""
+        self._text = ""
+        self._at = 0
+        self.ended_early = False
+
+    def peek(self) -> str:
+        """The next character that is no space, `""` at the end."""
+        while True:
+            text = self._text
+            while self._at < len(text):
+                if text[self._at] not in " \t\r\n":
+                    return text[self._at]
+                self._at += 1
+            if not self._more():
+                return ""
+
+    def skip(self, expected: str) -> None:
+        """Step over one of some characters.
+
+        Raises:
+            json.JSONDecodeError: another one follows.
+        """
+        found = self.peek()
+        if found == "" or found not in expected:
+            self.ended_early = found == ""
+            raise json.JSONDecodeError(f"{expected} is missing", self._text, self._at)
+        self._at += 1
+
+    def value(self) -> Any:
+        """The next value, numbers with a point as text."""
+        self.peek()
+        while True:
+            try:
+                value, end = self._decode(self._text, self._at)
+            except json.JSONDecodeError:
+                if not self._more():
+                    self.ended_early = True
+                    raise
+                continue
+            # A number may go on in what was not read yet.
+            if end < len(self._text) or not self._more():
+                self._at = end
+                return value
+
+    def _more(self) -> bool:
+        data = self._stream.read(CHUNK)
+        if not data:
+            return False
+        data = self._bytes + data
+        try:
+            text, self._bytes = data.decode(), b""
+        except UnicodeDecodeError as error:
+            if len(data) - error.start > 3:
+                # A kernel's name may hold any byte.
+                text, self._bytes = data.decode(errors="replace"), b""
+            else:
+                text, self._bytes = data[: error.start].decode(), data[error.start :]
+        self._text = self._text[self._at :] + text
+        self._at = 0
+        self._moved()
+        return True
+
+
+EVENTS = "traceEvents"
+
+
+def _members(text: _Text) -> Iterator[tuple[str, Any]]:
+    """The file's members; the events one by one. A bare list is a list of events."""
+    if text.peek() == "[":
+        yield from ((EVENTS, event) for event in _elements(text))
+        return
+    text.skip("{")
+    while text.peek() != "}":
+        key = text.value()
+        text.skip(":")
+        if key == EVENTS and text.peek() == "[":
+            yield from ((EVENTS, event) for event in _elements(text))
+        else:
+            yield key, text.value()
+        if text.peek() != "}":
+            text.skip(",")
+
+
+def _elements(text: _Text) -> Iterator[Any]:
+    text.skip("[")
+    while text.peek() != "]":
+        yield text.value()
+        if text.peek() != "]":
+            text.skip(",")
+    text.skip("]")
+
+
+def nanoseconds(microseconds: int | str) -> int:
+    """Whole nanoseconds of a time as the file has it: a whole number, or text with a point.
+
+    Example:
+        >>> nanoseconds("1712195495501688.456")
+        1712195495501688456
+    """
+    if type(microseconds) is int:
+        return microseconds * 1000
+    whole, _, decimals = str(microseconds).partition(".")
+    if len(decimals) <= 3 and decimals.isdecimal() and whole.isdecimal():
+        return int(whole) * 1000 + int(decimals.ljust(3, "0"))
+    return round(Decimal(microseconds) * 1000)
+
+
+class _Reader:
+    """Takes the members of a file and keeps what is needed of them."""
+
+    def __init__(self) -> None:
+        self.trace = Trace()
+        self.facts: dict[str, str] = {}
+        self.is_trace = False
+        self._threads: dict[tuple[str, str], int] = {}
+        self._names: dict[str, str] = {}
+        self._shapes: dict[Shapes, Shapes] = {}
+        self._ends: dict[str, dict[Any, tuple[int, int]]] = {"s": {}, "f": {}}
+
+    def take(self, key: str, value: Any) -> None:
+        if key != EVENTS:
+            self.facts.update(_facts(key, value))
+            return
+        self.is_trace = True
+        if not isinstance(value, dict):
+            return
+        phase = value.get("ph")
+        if phase == "X":
+            category = str(value.get("cat", "")).lower()
+            kind = KINDS.get(category)
+            if kind is None and category.endswith(("_runtime", "_driver")):
+                kind = "runtime"
+            if kind is not None and "ts" in value:
+                self._event(value, kind)
+        elif phase in self._ends and value.get("cat") == "fwdbwd":
+            end = self._thread(value), nanoseconds(value["ts"])
+            self._ends[phase][value.get("id")] = end
+
+    def _thread(self, value: Mapping[str, Any]) -> int:
+        key = str(value.get("pid")), str(value.get("tid"))
+        return self._threads.setdefault(key, len(self._threads) + 1)
+
+    def _event(self, value: Mapping[str, Any], kind: Kind) -> None:
+        name = value.get("name") or ""
+        if kind == "module" and not name.startswith(MODULE):
+            return
+        args = value.get("args") or {}
+        start = nanoseconds(value["ts"])
+        external = args.get("External id", args.get("external id", 0))
+        event = Event(
+            self._names.setdefault(name, name),
+            start,
+            start + nanoseconds(value.get("dur") or 0),
+            kind,
+            external=_number(external),
+            correlation=_number(args.get("correlation", 0)),
+        )
+        if kind in ("kernel", "copy"):
+            event.stream = _number(args.get("device", 0)), _number(args.get("stream", 0))
+            event.blocks, event.block = _product(args.get("grid")), _product(args.get("block"))
+            self.trace.device.append(event)
+            return
+        event.thread = self._thread(value)
+        if kind == "runtime":
+            # The runtime's call may call the driver's under the same id: the first is enough.
+            self.trace.launches.setdefault(event.correlation, event)
+            return
+        event.sequence = _number(args.get("Sequence number", -1), -1)
+        event.forward_thread = _number(args.get("Fwd thread id", 0))
+        dims = args.get("Input Dims", args.get("Input dims"))
+        if dims:
+            shapes = _shapes(dims)
+            event.shapes = self._shapes.setdefault(shapes, shapes)
+        if types := args.get("Input type"):
+            event.types = tuple(self._names.setdefault(t, t) for t in types if isinstance(t, str))
+        self.trace.host.append(event)
+
+    def finished(self, path: str) -> Trace:
+        """The trace of all that was taken.
+
+        Raises:
+            ArchscopeError: it holds no events of a profiler.
+        """
+        trace = self.trace
+        if not self.is_trace or not (trace.host or trace.device):
+            problem = "holds no operators or kernels of torch.profiler"
+            raise ArchscopeError(path, problem, "export it with profile.export_chrome_trace")
+        begins, ends = self._ends["s"], self._ends["f"]
+        trace.links = [Link(begins[key], ends[key]) for key in begins.keys() & ends.keys()]
+        trace.facts = self.facts
+        trace.rounding = 1000  # of files with whole microseconds, or that a float went through
+        trace.sort()
+        nest(trace)
+        return trace
+
+
+def _number(value: Any, otherwise: int = 0) -> int:
+    """Ids are numbers, or text that spells one."""
+    if type(value) is int:
+        return value
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return otherwise
+
+
+def _product(sides: Any) -> int:
+    return prod(map(_number, sides)) if isinstance(sides, list) else 0
+
+
+def _shapes(dims: Any) -> Shapes:
+    """One shape an input; those of a list of tensors follow one another."""
+    found: list[tuple[int, ...]] = []
+    for shape in dims if isinstance(dims, list) else ():
+        if isinstance(shape, list) and shape and isinstance(shape[0], list):
+            found += [tuple(inner) for inner in shape]
+        elif isinstance(shape, list):
+            found.append(tuple(shape))
+    return tuple(found)
+
+
+def _facts(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    if key == "deviceProperties" and isinstance(value, list) and value:
+        first = value[0] if isinstance(value[0], dict) else {}
+        for fact, name in (
+            ("device name", "name"),
+            ("memory bytes", "totalGlobalMem"),
+            ("multiprocessors", "numSms"),
+        ):
+            if name in first:
+                yield fact, str(first[name])
+        yield "devices", str(len(value))
+    elif key == "distributedInfo" and isinstance(value, dict):
+        for fact, name in (("rank", "rank"), ("ranks", "world_size"), ("backend", "backend")):
+            if name in value:
+                yield fact, str(value[name])
+    elif key in ("baseTimeNanoseconds", "record_shapes", "with_stack", "trace_id"):
+        yield key, str(value)

@@ -1,0 +1,135 @@
+"""The events of a profiler session, whether read from a file or taken from the running session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+CALL = "archscope-call|"
+"""Range around a module call: `archscope-call|layer1.0.conv1|Conv2d`."""
+LOSS = "archscope-loss|"
+"""Range around the loss, named like a module call."""
+STAGE = "archscope-stage|"
+"""Range around a stage of the step: `archscope-stage|backward`."""
+STEP = "archscope-step|"
+PROFILER_STEP = "ProfilerStep#"
+COMPILED = "Torch-Compiled Region"
+COMPILER = "torch.compile"
+"""Kind of the row of a compiled region."""
+NODE = "autograd::engine::evaluate_function: "
+MODULE = "nn.Module: "
+
+OWN = (CALL, LOSS, STAGE, STEP, PROFILER_STEP)
+"""Ranges whose own time is Python's, not an operator's."""
+
+Kind = Literal["operator", "annotation", "module", "runtime", "kernel", "copy"]
+"""`module` is a call of Python's tracer, `copy` a copy or fill of the device's memory."""
+
+Shapes = tuple[tuple[int, ...], ...]
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """One call of one module, or another row of the step's table.
+
+    Args:
+        name, kind: dotted path and class name, or what the row is.
+        index: 0 for the module's first call in its step.
+        in_network: False for the loss, the optimiser and the like.
+    """
+
+    name: str
+    kind: str
+    index: int = 0
+    in_network: bool = True
+
+    @property
+    def key(self) -> tuple[str, str, int, bool]:
+        """What two calls of one row have in common."""
+        return self.name, self.kind, self.index, self.in_network
+
+
+OPTIMIZER = Call("[optimizer]", "after the backward pass", in_network=False)
+CRITERION = Call("[loss]", "between network and backward pass", in_network=False)
+COMMUNICATION = Call("[communication]", "collectives and their buckets", in_network=False)
+COPIES = Call("[data copies]", "between host and device", in_network=False)
+OUTSIDE = Call("[outside the network]", "before it, or after it in inference", in_network=False)
+REPLAY = Call("[CUDA graph replay]", "kernels without operators", in_network=False)
+EARLIER = Call("[launched before the trace]", "kernels without operators", in_network=False)
+
+ELSEWHERE = (OPTIMIZER, CRITERION, COMMUNICATION, COPIES, OUTSIDE, REPLAY, EARLIER)
+"""Rows of work that is no layer's; what belongs to none of them should find its layer."""
+
+
+@dataclass(eq=False, slots=True)
+class Event:
+    """One event in nanoseconds.
+
+    Args:
+        thread: of the host, numbered in the order of appearance.
+        sequence: autograd's number, -1 for none.
+        forward_thread: above 0 for a node of the backward pass.
+        external: the operator's id; of a kernel or its launch, that of the operator behind it.
+        correlation: what a kernel and its launch have in common.
+        shapes, types: of an operator's inputs, where they were recorded.
+        stream: device and stream of a kernel.
+        blocks, block: how many blocks of how many threads a kernel is, 0 for unknown.
+        inner: time that nested events cover.
+    """
+
+    name: str
+    start: int
+    end: int
+    kind: Kind = "operator"
+    thread: int = 0
+    sequence: int = -1
+    forward_thread: int = 0
+    external: int = 0
+    correlation: int = 0
+    shapes: Shapes = ()
+    types: tuple[str, ...] = ()
+    stream: tuple[int, int] = (0, 0)
+    blocks: int = 0
+    block: int = 0
+    inner: int = 0
+    parent: Event | None = None
+    owner: Call | None = None
+    phase: str = ""
+
+    @property
+    def is_range(self) -> bool:
+        """Whether its own time is Python's, not an operator's."""
+        return self.kind == "module" or self.name.startswith(OWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """From a forward operator to its node of the backward pass: thread and time of each."""
+
+    forward: tuple[int, int]
+    backward: tuple[int, int]
+
+
+@dataclass(slots=True)
+class Trace:
+    """Events by where they happened, host events and kernels by time.
+
+    Args:
+        launches: calls of the driver by correlation id.
+        links: between forward operators and backward nodes, where the file has them.
+        facts: what the file says of itself and its devices.
+        rounding: nanoseconds by which times may be off.
+    """
+
+    host: list[Event] = field(default_factory=list)
+    launches: dict[int, Event] = field(default_factory=dict)
+    device: list[Event] = field(default_factory=list)
+    links: Sequence[Link] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    rounding: int = 0
+
+    def sort(self) -> None:
+        """Put host events before those nested in them, and kernels in the order of starting."""
+        self.host.sort(key=lambda event: (event.start, -event.end))
+        self.device.sort(key=lambda event: event.start)

@@ -87,7 +87,7 @@ class Dot:
     Args:
         name: of its part.
         phase: `forward` or `backward`.
-        intensity: operations per byte.
+        operations_per_byte: in that pass.
         rate: operations per second.
         seconds: time taken.
         bound: what holds it back.
@@ -95,7 +95,7 @@ class Dot:
 
     name: str
     phase: str
-    intensity: float
+    operations_per_byte: float
     rate: float
     seconds: float
     bound: str

@@ -22,9 +22,6 @@ def call_title(name: str, kind: str, call: int) -> str:
 REMEDY = "give one with archscope.register_formula"
 UNCOUNTED = f"runs here and has no formula: {REMEDY}."
 
-LOWER_BOUNDS = frozenset({"macs", "macs_ratio", "macs_backward", "elementwise"})
-"""Keys that an operator without a formula makes a lower bound; the others stay exact."""
-
 MOST_NAMED = 3
 """How many of the layers where such operators ran are named."""
 

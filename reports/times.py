@@ -65,8 +65,9 @@ def gap(subject: str, first: Profile, second: Profile, kinds: tuple[str, ...]) -
 
 def _why(before: KindTime, after: KindTime) -> str:
     reasons = []
-    if before.intensity is not None and after.intensity is not None:
-        reasons.append(f"{after.intensity:.1f} operations a byte instead of {before.intensity:.1f}")
+    one, two = before.operations_per_byte, after.operations_per_byte
+    if one is not None and two is not None:
+        reasons.append(f"{two:.1f} operations a byte instead of {one:.1f}")
     if before.roof_share is not None and after.roof_share is not None:
         shares = percent(after.roof_share, 0), percent(before.roof_share, 0)
         reasons.append(f"{shares[0]} of the roof instead of {shares[1]}")

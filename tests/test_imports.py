@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "units": {"errors"},
     "files": {"errors"},
     "wording": {"records", "units"},
+    "quantities": {"records", "table"},
     "archive": {"errors", "files", "records"},
     "cache": {"errors", "files", "platformdirs"},
     "zoo": {"torch"},
@@ -45,12 +46,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "peers": {"analysis", "records", "errors", "torch", *OTHER_TOOLS},
     "saved": {"archive", "cache", "errors", "records", "_version"},
     "ask": {
-        "saved", "records", "units", "errors", "wording", "files", "zoo",
+        "saved", "records", "units", "errors", "wording", "files", "zoo", "quantities", "table",
         "resolve", "analysis", "latency", "traces", "measure", "peers", "_version", "torch",
         "tomli",
     },
     "study": {
-        "records", "table", "units", "errors", "wording", "cache", "zoo", "resolve", "analysis",
+        "records", "table", "units", "errors", "wording", "quantities", "cache", "zoo", "resolve",
+        "analysis",
         "measure", "saved", "ask", "page",
     },
     "render": {"table", "page", "units", "rich", "tabulate", "matplotlib"},

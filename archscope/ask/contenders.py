@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from archscope.ask.count import analyse, analyse_both_passes
-from archscope.ask.match import READ, Quantity, Solved, meter, solve, width_keyword
+from archscope.ask.match import Solved, meter, solve, width_keyword
 from archscope.ask.target import Target
 from archscope.errors import ArchscopeError
+from archscope.quantities import Quantity
 from archscope.records import Analysis, InputSpec, Measurement, Profile
 from archscope.saved.record import Saved
 from archscope.wording import network_title
@@ -148,7 +149,7 @@ def matched(
     """
     first, *others = targets
     analysis = analyse(first)
-    wanted = READ[quantity](analysis)
+    wanted = round(quantity.total(analysis.total))
     complete: list[Target | Saved] = [first]
     solutions = []
     for other in others:

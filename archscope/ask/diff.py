@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from archscope.ask.count import analyse
 from archscope.ask.target import target
+from archscope.quantities import Difference, Quantity
 from archscope.records import Analysis, Dim, Layer
 from archscope.saved.record import saved
 from archscope.wording import call_title, shape_text
@@ -53,10 +54,12 @@ class Change:
         names = [_name(layer) for layer in (self.old, self.new) if layer is not None]
         return " → ".join(dict.fromkeys(names))
 
-    def difference(self, read: Callable[[Layer], int]) -> int:
+    def difference(self, quantity: Quantity) -> float:
         """New minus old of a quantity; an absent layer has nothing."""
-        old, new = (0 if layer is None else read(layer) for layer in (self.old, self.new))
-        return new - old
+        old, new = (
+            quantity.of(() if layer is None else (layer,)) for layer in (self.old, self.new)
+        )
+        return Difference(new, old).amount
 
     @property
     def sentence(self) -> str:

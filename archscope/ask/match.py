@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from archscope.errors import ArchscopeError
-from archscope.records import Analysis
+from archscope.quantities import PARAMS, Difference, Quantity
 
 if TYPE_CHECKING:
     from archscope.ask.target import Target
-
-Quantity = Literal["macs", "params", "activations"]
-
-READ: Mapping[Quantity, Callable[[Analysis], int]] = {
-    "macs": lambda analysis: analysis.total.macs,
-    "params": lambda analysis: analysis.total.params,
-    "activations": lambda analysis: analysis.total.activation_bytes,
-}
-"""How each quantity that can be made equal is read; activations are bytes."""
 
 WIDTHS = ("width_per_group", "width", "growth_rate", "embed_dim", "hidden_dim", "channels")
 """Constructor keywords that widen a network, the likeliest first."""
@@ -52,14 +43,9 @@ class Solution:
     refusal: str = ""
 
     @property
-    def difference(self) -> int:
-        """Total minus target."""
-        return self.total - self.target
-
-    @property
-    def relative_difference(self) -> float:
-        """The difference as a share of the target."""
-        return self.difference / self.target if self.target else math.inf * (self.difference > 0)
+    def difference(self) -> Difference:
+        """The total beside the target."""
+        return Difference(self.total, self.target)
 
 
 @dataclass(frozen=True)
@@ -215,9 +201,9 @@ def meter(target: Target, keyword: str, quantity: Quantity) -> Callable[[int], i
         from archscope.ask.count import analyse
 
         given = target.having(**{keyword: value})
-        if quantity == "params" and isinstance(given.model, str):
+        if quantity is PARAMS and isinstance(given.model, str):
             return sum(parameter.numel() for parameter in given.subject().module.parameters())
-        return READ[quantity](analyse(given))
+        return round(quantity.total(analyse(given).total))
 
     return total
 

@@ -17,7 +17,6 @@ from archscope.cli.options import (
 from archscope.cli.timing import timing_options, timing_plan
 
 if TYPE_CHECKING:
-    from archscope.ask.match import Quantity
     from archscope.ask.target import Target
     from archscope.measure.session import Plan
     from archscope.saved.record import Saved
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
 @output_option
 def command(
     models: tuple[str, ...], input_text: str | None, batch: int | None, settings: tuple[str, ...],
-    layout: Layout, quantity: Quantity | None, keyword: str | None, timed: bool,
+    layout: Layout, quantity: str | None, keyword: str | None, timed: bool,
     device: str | None, strict: bool, outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Networks side by side: what MODELS cost and where they differ.
@@ -82,9 +81,10 @@ def command(
     targets = side_by_side(chosen, input=input_text, batch=batch, keywords=given)
     first: tuple[Table, ...] = ()
     if quantity is not None:
+        from archscope.quantities import MATCHED
         from archscope.study.compare.match import match_table
 
-        targets, solved = matched(targets, quantity, keyword)
+        targets, solved = matched(targets, MATCHED[quantity], keyword)
         first = (match_table(solved),)
     if plan is not None:
         targets = [_measured(target, plan) for target in targets]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from archscope.ask.budget.check import TITLES, Outcome
+from archscope.ask.budget.check import Outcome
 from archscope.table import Cell, Column, Report, Row, Table, Unit
 from archscope.units import percent
 
@@ -23,14 +23,6 @@ COLUMNS = (
     Column("left", "Left", "decimal", 2),
 )
 
-UNITS: Mapping[str, Unit] = {
-    "params": "exact",
-    "macs": "exact",
-    "activations": "bytes",
-    "memory": "bytes",
-    "latency": "seconds",
-}
-
 DATA = (*COLUMNS, Column("behind", "Largest, or grown by", "text"))
 
 
@@ -38,12 +30,13 @@ def budget_report(outcomes: Sequence[Outcome]) -> Report:
     """The report of `archscope check`: each limit with what was found, the failed ones marked."""
     rows = []
     for outcome in outcomes:
-        title, unit = TITLES[outcome.quantity][0], UNITS[outcome.quantity]
+        quantity = outcome.quantity
+        unit: Unit = "exact" if quantity.unit == "macs" else quantity.unit
         cells: tuple[Cell, ...] = (
             outcome.verdict,
             outcome.model,
             outcome.pattern or "all",
-            title,
+            quantity.word,
             outcome.value,
             outcome.limit,
             None if outcome.verdict == "UNDECIDED" else outcome.limit - outcome.value,
@@ -144,7 +137,7 @@ def plain(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
         {
             "model": outcome.model,
             "layers": outcome.pattern,
-            "quantity": outcome.quantity,
+            "quantity": outcome.quantity.option,
             "value": outcome.value,
             "limit": outcome.limit,
             "passed": outcome.passed,

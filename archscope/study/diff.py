@@ -7,6 +7,14 @@ from itertools import groupby
 
 from archscope import wording
 from archscope.ask.diff import Change, Status, _name, changes
+from archscope.quantities import (
+    ACTIVATIONS,
+    ELEMENTWISE,
+    MACS,
+    MACS_BACKWARD,
+    PARAMS,
+    Difference,
+)
 from archscope.records import Analysis
 from archscope.table import Cell, Column, Report, Row, Table, Unit
 from archscope.wording import network_title
@@ -34,18 +42,11 @@ CHANGES = (
     Column("sign", "", "text"),
     Column("layer", "Layer", "name"),
     Column("what", "What changed", "text"),
-    Column("params", "Params", "exact"),
-    Column("macs", "MACs", "macs"),
+    PARAMS.column(),
+    MACS.column(),
 )
 
-QUANTITIES: tuple[tuple[str, str, Unit], ...] = (
-    ("Parameters", "params", "exact"),
-    ("MACs forward", "macs", "exact"),
-    ("MACs backward", "macs_backward", "exact"),
-    ("Elementwise", "elementwise", "exact"),
-    ("Activations", "activation_bytes", "bytes"),
-    ("Layers", "", "exact"),
-)
+QUANTITIES = (PARAMS, MACS, MACS_BACKWARD, ELEMENTWISE, ACTIVATIONS)
 
 
 def diff_report(old: Analysis, new: Analysis) -> Report:
@@ -80,21 +81,25 @@ def _totals(old: Analysis, new: Analysis, title: str) -> Table:
     rows = []
     sides = (("old", old), ("new", new))
     gaps = {key: gap for key, a in sides if (gap := wording.missing_formulas(a.coverage))}
-    for name, key, unit in QUANTITIES:
-        values = [getattr(a.total, key) if key else len(a.layers) for a in (old, new)]
-        before, after = values
-        if before is None or after is None:
-            continue
-        relative = (after - before) / before if before else None
-        bounds = gaps.keys() if key in wording.LOWER_BOUNDS else ()
-        cells = (name, before, after, after - before, relative)
-        rows.append(Row(cells, unit=unit, lower_bound=frozenset(bounds)))
+    for quantity in QUANTITIES:
+        assert quantity.read is not None
+        before, after = quantity.read(old.total), quantity.read(new.total)
+        if before is not None and after is not None:
+            unit: Unit = "bytes" if quantity.unit == "bytes" else "exact"
+            bounds = frozenset(gaps if quantity.bounded else ())
+            rows.append(_total(quantity.title, before, after, unit, bounds))
+    rows.append(_total("Layers", len(old.layers), len(new.layers), "exact", frozenset()))
     total = "counted total" if gaps else "total"
     notes = [] if any(row.cells[3] for row in rows) else [f"No {total} changed."]
     if gaps:
         notes += [wording.lower_bound_note(gap) for gap in dict.fromkeys(gaps.values())]
         notes.append("Changes beside a lower bound are those of what is counted.")
     return Table(title, TOTALS, tuple(rows), tuple(notes))
+
+
+def _total(title: str, before: float, after: float, unit: Unit, bounds: frozenset[str]) -> Row:
+    change = Difference(after, before)
+    return Row((title, before, after, change.amount, change.share), unit=unit, lower_bound=bounds)
 
 
 def _fold(change: Change) -> tuple[Status, str]:
@@ -110,8 +115,7 @@ def _rows(run: Sequence[Change]) -> Iterator[Row]:
     if first.status == "same":
         return
     differences: list[Cell] = [
-        sum(change.difference(read) for change in run)
-        for read in (lambda layer: layer.params, lambda layer: layer.macs)
+        sum(change.difference(quantity) for change in run) for quantity in (PARAMS, MACS)
     ]
     if len(run) == 1:
         yield Row((SIGNS[first.status], first.name, first.sentence, *differences))
@@ -130,7 +134,7 @@ DATA = (
     Column("old", "Old", "name"),
     Column("new", "New", "name"),
     Column("what", "What changed", "text"),
-    Column("params", "Params", "exact"),
+    PARAMS.column(),
     Column("macs", "MACs", "exact"),
 )
 
@@ -143,8 +147,8 @@ def _data(found: Sequence[Change]) -> Table:
                 None if change.old is None else _name(change.old),
                 None if change.new is None else _name(change.new),
                 change.sentence,
-                change.difference(lambda layer: layer.params),
-                change.difference(lambda layer: layer.macs),
+                change.difference(PARAMS),
+                change.difference(MACS),
             )
         )
         for change in found

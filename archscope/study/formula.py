@@ -6,6 +6,7 @@ from archscope import wording
 from archscope.analysis.closed_form.polynomial import Polynomial
 from archscope.ask.symbols.domains import Limits
 from archscope.ask.symbols.formula import Formula, LayerForm, Verified, sizes_text
+from archscope.quantities import ACTIVATIONS, MACS, PARAMS
 from archscope.table import Column, Report, Row, Table
 from archscope.units import percent
 from archscope.wording import CONVENTION, call_title, network_title, shape_text
@@ -31,9 +32,9 @@ _LAYER_COLUMNS = (
     Column("name", "Layer", "name"),
     Column("kind", "Kind", "text", 3),
     Column("output_shape", "Output", "text", 1),
-    Column("params", "Params", "exact", 0),
-    Column("macs", "MACs", "text", 0),
-    Column("activation_bytes", "Activation bytes", "text", 4),
+    PARAMS.column(),
+    Column(MACS.key, MACS.heading, "text"),
+    Column(ACTIVATIONS.key, ACTIVATIONS.heading, "text", 4),
 )
 
 

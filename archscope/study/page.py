@@ -8,6 +8,7 @@ from dataclasses import replace
 from archscope.ask.explored import Explored
 from archscope.ask.profile.roofline import layer_points, roofs
 from archscope.page import Amount, Area, Dot, LiveMemory, Network, Page, Part, Roofline
+from archscope.quantities import ACTIVATIONS, BYTES_MOVED, ELEMENTWISE, MACS, PARAMS
 from archscope.records import Layer, MemoryPrediction, Profile
 from archscope.study.explain import derivation_of, with_children
 from archscope.study.families import family_of
@@ -21,14 +22,14 @@ from archscope.units import binary_bytes, ratio, si
 from archscope.wording import CONVENTION, OWN_WORK, call_title, coverage_note, shape_text
 
 COUNTED = (
-    Amount("macs", "MACs", "macs", "forward"),
-    Amount("macs", "MACs", "macs", "backward"),
-    Amount("params", "Parameters", "exact"),
-    Amount("activation_bytes", "Activations", "bytes"),
-    Amount("elementwise", "Elementwise", "count", "forward"),
-    Amount("elementwise", "Elementwise", "count", "backward"),
-    Amount("bytes_moved", "Bytes moved", "bytes", "forward"),
-    Amount("bytes_moved", "Bytes moved", "bytes", "backward"),
+    Amount(MACS.key, MACS.heading, MACS.unit, "forward"),
+    Amount(MACS.key, MACS.heading, MACS.unit, "backward"),
+    Amount(PARAMS.key, PARAMS.title, PARAMS.unit),
+    Amount(ACTIVATIONS.key, ACTIVATIONS.title, ACTIVATIONS.unit),
+    Amount(ELEMENTWISE.key, ELEMENTWISE.title, ELEMENTWISE.unit, "forward"),
+    Amount(ELEMENTWISE.key, ELEMENTWISE.title, ELEMENTWISE.unit, "backward"),
+    Amount(BYTES_MOVED.key, BYTES_MOVED.title, BYTES_MOVED.unit, "forward"),
+    Amount(BYTES_MOVED.key, BYTES_MOVED.title, BYTES_MOVED.unit, "backward"),
 )
 SAVED = Amount("saved_bytes", "Saved for backward", "bytes")
 MEASURED = (

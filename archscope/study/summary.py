@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-from archscope import wording
+from archscope import quantities
 from archscope.errors import ArchscopeError
+from archscope.quantities import LOWER_BOUNDS, Quantity
 from archscope.records import Analysis, Layer, Shape, Totals, totals
 from archscope.study.tree import Group, grouped
 from archscope.table import Cell, Column, Report, Row, RowKind, Table
@@ -51,6 +52,13 @@ def _share(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
 
 
+def _counted(quantity: Quantity, priority: int = 0) -> _Reading:
+    """The column of a quantity that the totals hold."""
+    assert quantity.read is not None
+    read = quantity.read
+    return _Reading(quantity.column(priority), lambda layer, t, w: read(t))
+
+
 COLUMNS: dict[str, _Reading] = {
     reading.column.key: reading
     for reading in (
@@ -63,43 +71,25 @@ COLUMNS: dict[str, _Reading] = {
             Column("output_shape", "Output", "text", 2),
             lambda layer, t, w: _shapes_text(layer.output_shapes),
         ),
-        _Reading(Column("params", "Params", "exact", 0), lambda layer, t, w: t.params),
-        _Reading(
-            Column("trainable_params", "Trainable", "exact", 5),
-            lambda layer, t, w: t.trainable_params,
-        ),
+        _counted(quantities.PARAMS),
+        _counted(quantities.TRAINABLE, 5),
         _Reading(
             Column("shared_params", "Shared", "exact", 9),
             lambda layer, t, w: layer.shared_params,
         ),
-        _Reading(Column("buffers", "Buffers", "exact", 9), lambda layer, t, w: t.buffers),
-        _Reading(Column("macs", "MACs", "macs", 0), lambda layer, t, w: t.macs),
+        _counted(quantities.BUFFERS, 9),
+        _counted(quantities.MACS),
         _Reading(
             Column("macs_share", "Share", "percent", 4), lambda layer, t, w: _share(t.macs, w.macs)
         ),
         _Reading(Column("bar", "of MACs", "bar", 4), lambda layer, t, w: _share(t.macs, w.macs)),
-        _Reading(
-            Column("macs_backward", "MACs backward", "macs", 1),
-            lambda layer, t, w: t.macs_backward,
-        ),
-        _Reading(
-            Column("elementwise", "Elementwise", "count", 6), lambda layer, t, w: t.elementwise
-        ),
-        _Reading(Column("bytes_read", "Read", "bytes", 9), lambda layer, t, w: t.bytes_read),
-        _Reading(
-            Column("bytes_written", "Written", "bytes", 9), lambda layer, t, w: t.bytes_written
-        ),
-        _Reading(
-            Column("bytes_moved", "Bytes moved", "bytes", 9), lambda layer, t, w: t.bytes_moved
-        ),
-        _Reading(
-            Column("intensity", "flops/byte", "decimal", 9),
-            lambda layer, t, w: t.intensity if t.bytes_moved else None,
-        ),
-        _Reading(
-            Column("activation_bytes", "Activations", "bytes", 5),
-            lambda layer, t, w: t.activation_bytes,
-        ),
+        _counted(quantities.MACS_BACKWARD, 1),
+        _counted(quantities.ELEMENTWISE, 6),
+        _counted(quantities.BYTES_READ, 9),
+        _counted(quantities.BYTES_WRITTEN, 9),
+        _counted(quantities.BYTES_MOVED, 9),
+        _counted(quantities.INTENSITY, 9),
+        _counted(quantities.ACTIVATIONS, 5),
         _Reading(
             Column("receptive_field", "Receptive field", "text", 4),
             lambda layer, t, w: field_text(layer.receptive_field),
@@ -205,7 +195,7 @@ def _rows(
     kind: RowKind = "group" if opened else "row"
     own = group.total
     cells = [reading.read(group.layer, own, whole) for reading in readings]
-    bound = wording.LOWER_BOUNDS if group.unknown else frozenset()
+    bound = LOWER_BOUNDS if group.unknown else frozenset()
     if group.label == OWN_WORK:
         hidden = {"kind", "input_shape", "output_shape", "receptive_field"}
         cells = [
@@ -221,7 +211,7 @@ def _rows(
 def _total_row(analysis: Analysis, readings: Sequence[_Reading]) -> Row:
     whole = analysis.total
     blank = Layer("", "")
-    bound = frozenset() if analysis.coverage.complete else wording.LOWER_BOUNDS
+    bound = frozenset() if analysis.coverage.complete else LOWER_BOUNDS
     cells = [reading.read(blank, whole, whole) for reading in readings]
     cells = [
         None if reading.column.key in ("kind", "bar") else cell

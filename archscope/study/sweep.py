@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from archscope import wording
 from archscope.ask.sweep.grid import Outcome
 from archscope.errors import ArchscopeError
+from archscope.quantities import (
+    ACTIVATIONS,
+    BUFFERS,
+    BYTES_MOVED,
+    ELEMENTWISE,
+    INTENSITY,
+    LOWER_BOUNDS,
+    MACS,
+    MACS_BACKWARD,
+    PARAMS,
+    Difference,
+    Quantity,
+)
 from archscope.records import Totals
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
 from archscope.wording import CONVENTION
@@ -16,23 +28,18 @@ from archscope.wording import CONVENTION
 # The report
 
 MEASURES = (
-    Column("params", "Params", "exact"),
-    Column("params_ratio", "Params ×", "ratio", 3),
-    Column("macs", "MACs", "macs"),
-    Column("macs_ratio", "MACs ×", "ratio", 2),
-    Column("macs_backward", "MACs backward", "macs", 4),
-    Column("buffers", "Buffers", "exact", 6),
-    Column("elementwise", "Elementwise", "count", 5),
-    Column("activation_bytes", "Activations", "bytes", 1),
-    Column("bytes_moved", "Bytes moved", "bytes", 7),
-    Column("intensity", "flops/byte", "decimal", 8),
-)
+    (PARAMS, 0), (MACS, 0), (MACS_BACKWARD, 4), (BUFFERS, 6), (ELEMENTWISE, 5), (ACTIVATIONS, 1),
+    (BYTES_MOVED, 7), (INTENSITY, 8),
+)  # fmt: skip
+"""What is counted at each point, with the priority of its column."""
+
+RATIOS = {PARAMS: Column("params_ratio", "Params ×", "ratio", 3),
+          MACS: Column("macs_ratio", "MACs ×", "ratio", 2)}  # fmt: skip
 COMPARED = "Columns with × compare with the first point that was counted."
-_RATIOS = {"params_ratio": "params", "macs_ratio": "macs"}
 CHARTED = (
-    ("params", Axis("Parameters", "count")),
-    ("macs", Axis("Forward MACs", "macs")),
-    ("activation_bytes", Axis("Activations", "bytes")),
+    (PARAMS, Axis("Parameters", "count")),
+    (MACS, Axis("Forward MACs", "macs")),
+    (ACTIVATIONS, Axis("Activations", "bytes")),
 )
 
 
@@ -56,26 +63,32 @@ def _table(title: str, outcomes: Sequence[Outcome], notes: Sequence[str]) -> Tab
     first = next(outcome.total for outcome in outcomes if outcome.total is not None)
     keys = [key for key, _ in outcomes[0].point]
     columns = [Column(key, key, _unit(key, outcomes)) for key in keys]
-    measures = [m for m in MEASURES if m.key != "macs_backward" or first.macs_backward is not None]
+    measured = [q for q, _ in MEASURES if q is not MACS_BACKWARD or first.macs_backward is not None]
+    measures = [column for q, priority in MEASURES if q in measured
+                for column in (q.column(priority), *_ratio_column(q))]  # fmt: skip
     problems = [Column("problem", "Problem")] if any(o.problem for o in outcomes) else []
     rows = []
     for outcome in outcomes:
         point: list[Cell] = [_cell(text) for _, text in outcome.point]
-        cells: list[Cell] = [_measured(m.key, outcome.total, first) for m in measures]
+        cells = [cell for q in measured for cell in _cells(q, outcome.total, first)]
         told: list[Cell] = [outcome.problem or None for _ in problems]
-        bound = frozenset() if outcome.complete else wording.LOWER_BOUNDS
+        bound = frozenset() if outcome.complete else LOWER_BOUNDS
         rows.append(Row((*point, *cells, *told), lower_bound=bound))
     return Table(title, (*columns, *measures, *problems), tuple(rows), tuple(notes))
 
 
-def _measured(key: str, total: Totals | None, first: Totals) -> Cell:
-    if total is None:
-        return None
-    if key in _RATIOS:
-        base = getattr(first, _RATIOS[key])
-        return getattr(total, _RATIOS[key]) / base if base else None
-    value: Cell = getattr(total, key)
-    return value
+def _ratio_column(quantity: Quantity) -> tuple[Column, ...]:
+    return (RATIOS[quantity],) if quantity in RATIOS else ()
+
+
+def _cells(quantity: Quantity, total: Totals | None, first: Totals) -> Iterator[Cell]:
+    """The value of a point, and its ratio to the first where that has a column."""
+    assert quantity.read is not None
+    value = None if total is None else quantity.read(total)
+    yield value
+    if quantity in RATIOS:
+        base = quantity.read(first)
+        yield None if value is None or base is None else Difference(value, base).ratio
 
 
 def _unit(key: str, outcomes: Sequence[Outcome]) -> Any:
@@ -116,12 +129,12 @@ def _charts(title: str, outcomes: Sequence[Outcome]) -> tuple[Chart, ...]:
                 Series(
                     name,
                     tuple(x for x, _ in line),
-                    tuple(float(getattr(total, key)) for _, total in line),
+                    tuple(float(quantity.total(total)) for _, total in line),
                 )
                 for name, line in lines.items()
             ),
         )
-        for key, axis in CHARTED
+        for quantity, axis in CHARTED
     )
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from archscope.ask.match import Solved, meter, solve, width_keyword
 from archscope.ask.target import network_target
 from archscope.errors import ArchscopeError
+from archscope.quantities import MACS, PARAMS
 from archscope.study.compare.match import match_table
 
 REFERENCES = Path(__file__).parents[1] / "references"
@@ -39,7 +40,7 @@ def test_the_nearest_value_is_found_for_any_total_that_rises_or_falls(
 
     solution = solve(target, total, start=start, least=1, most=300)
     best = nearest(target, {value: total(value) for value in range(1, 301)})
-    assert abs(solution.difference) == abs(total(best) - target)
+    assert abs(solution.difference.amount) == abs(total(best) - target)
     assert solution.total == total(solution.value)
 
 
@@ -93,11 +94,11 @@ def test_equal_parameters_give_the_widths_of_the_resnext_paper(groups, width):
 def test_a_network_of_one_width_alone_says_so():
     """Basic blocks refuse every other base width (torchvision's `BasicBlock`)."""
     solution = solve(
-        4 * 10**9, meter(network_target("resnet18"), "width_per_group", "macs"), start=64
+        4 * 10**9, meter(network_target("resnet18"), "width_per_group", MACS), start=64
     )
     assert solution.value == 64
     assert "base_width=64" in solution.refusal
-    solved = Solved("resnet50", "macs", (("resnet18", "width_per_group", solution),))
+    solved = Solved("resnet50", MACS, (("resnet18", "width_per_group", solution),))
     (note,) = match_table(solved).notes
     assert note.startswith("resnet18 can be built with no other width_per_group near it: ")
     assert solve(64, lambda value: value).refusal == ""
@@ -109,9 +110,9 @@ def test_whole_networks_match_at_the_published_widths():
     )
     wanted, row = rows[0], next(row for row in rows if row["C"] == "8")
     grouped = network_target("resnet50", keywords={"groups": 8})
-    by_params = solve(int(wanted["params"]), meter(grouped, "width_per_group", "params"))
+    by_params = solve(int(wanted["params"]), meter(grouped, "width_per_group", PARAMS))
     assert (by_params.value, by_params.total) == (14, int(row["params"]))
-    by_macs = solve(int(wanted["conv_fc_macs"]), meter(grouped, "width_per_group", "macs"))
+    by_macs = solve(int(wanted["conv_fc_macs"]), meter(grouped, "width_per_group", MACS))
     assert by_macs.value == 13
     assert (14, int(row["conv_fc_macs"])) in by_macs.tried
 

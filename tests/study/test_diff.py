@@ -13,6 +13,7 @@ from archscope.ask.count import analyse
 from archscope.ask.diff import Change, changes, counted
 from archscope.ask.target import target
 from archscope.errors import ArchscopeError
+from archscope.quantities import MACS, PARAMS
 from archscope.records import Analysis
 from archscope.study.diff import diff_report
 
@@ -73,8 +74,8 @@ def test_a_changed_layer_tells_what_changed_and_by_how_much() -> None:
     old, new = stack(conv(), conv(8)), stack(conv(), conv(8, groups=2))
     (change,) = [c for c in changes(old, new) if c.status == "changed"]
     assert change.sentence == "groups 1 → 2"
-    assert change.difference(lambda layer: layer.params) == -(8 * 4 * 9) // 2
-    assert change.difference(lambda layer: layer.macs) == -(8 * 8 * 8 * 4 * 9) // 2
+    assert change.difference(PARAMS) == -(8 * 4 * 9) // 2
+    assert change.difference(MACS) == -(8 * 8 * 8 * 4 * 9) // 2
 
 
 def test_freezing_alone_is_a_change() -> None:
@@ -104,12 +105,8 @@ def test_a_deeper_network_is_one_row() -> None:
 def test_the_changes_add_up_to_the_totals(old: str, new: str) -> None:
     a, b = analyse(target(old)), analyse(target(new))
     found = changes(a, b)
-    assert sum(c.difference(lambda layer: layer.params) for c in found) == (
-        b.total.params - a.total.params
-    )
-    assert sum(c.difference(lambda layer: layer.macs) for c in found) == (
-        b.total.macs - a.total.macs
-    )
+    assert sum(c.difference(PARAMS) for c in found) == (b.total.params - a.total.params)
+    assert sum(c.difference(MACS) for c in found) == (b.total.macs - a.total.macs)
     assert [c.old for c in found if c.old] == list(a.layers)
     assert [c.new for c in found if c.new] == list(b.layers)
 

@@ -9,47 +9,44 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from archscope import wording
-from archscope.ask.budget.limits import Budget, Limits, Quantity
+from archscope.ask.budget.limits import COUNTED, Budget, Limits
 from archscope.ask.count import analyse
 from archscope.ask.diff import changes
 from archscope.ask.target import Target, target
 from archscope.errors import ArchscopeError
+from archscope.quantities import LATENCY, LIMITED, TRAINING_MEMORY, Quantity
 from archscope.records import Analysis, Dim, Layer, Measurement, Profile
 from archscope.saved.record import Saved, saved
+from archscope.table import Unit
 from archscope.units import binary_bytes, seconds
 
 MOST_LAYERS = 3
 """How many of the layers behind a figure are named."""
 
-LATENCY = "inference"
+TIMED = "inference"
 """The phase of a Profile that a limit on latency is for."""
 
 Verdict = Literal["ok", "OVER", "UNDECIDED"]
 
-READ: Mapping[str, Callable[[Layer], int]] = {
-    "params": lambda layer: layer.params,
-    "macs": lambda layer: layer.macs,
-    "activations": lambda layer: layer.activation_bytes,
-}
-
 AT_LEAST = "≥ "
 
-TITLES: Mapping[str, tuple[str, Callable[[float, int], str]]] = {
-    "params": ("parameters", lambda value, digits: f"{value:,.{digits - DIGITS}f}"),
-    "macs": ("MACs", lambda value, digits: f"{value:,.{digits - DIGITS}f}"),
-    "activations": ("activations", binary_bytes),
-    "memory": ("training memory", binary_bytes),
-    "latency": ("inference latency", seconds),
+TEXTS: Mapping[Unit, Callable[[float, int], str]] = {
+    "bytes": binary_bytes,
+    "seconds": seconds,
 }
-"""How each quantity is called, and how it reads in a sentence."""
+"""How values read in a sentence with some digits; whole numbers have all of theirs."""
 
 DIGITS = 3
 """Significant digits of a measured figure in a sentence, more where two would read the same."""
 
 
+def _exact(value: float, digits: int) -> str:
+    return f"{value:,.{digits - DIGITS}f}"
+
+
 def _apart(value: float, limit: float, quantity: Quantity) -> tuple[str, str]:
     """A figure and its limit with as many digits as tell them apart."""
-    write = TITLES[quantity][1]
+    write = TEXTS.get(quantity.unit, _exact)
     for digits in range(DIGITS, 16):
         texts = write(value, digits), write(limit, digits)
         if value == limit or texts[0] != texts[1]:
@@ -63,7 +60,7 @@ class Outcome:
 
     Args:
         model: as the file names it.
-        quantity: `params`, `macs`, `activations`, `memory` or `latency`.
+        quantity: one of `LIMITED`.
         value: what the network takes.
         limit: the most that it may take.
         pattern: glob of the layers that the limit is for; empty for the whole network.
@@ -101,7 +98,7 @@ class Outcome:
     @property
     def name(self) -> str:
         where = f"{self.model} {self.pattern}".strip()
-        return f"{where}: {TITLES[self.quantity][0]}"
+        return f"{where}: {self.quantity.word}"
 
     @property
     def sentence(self) -> str:
@@ -165,7 +162,7 @@ def _outcomes(budget: Budget) -> Iterator[Outcome]:
                 "is a record, which has no memory predicted",
                 "name the network itself",
             )
-        yield Outcome(budget.model, "memory", predict(network).peak_bytes, most["memory"])
+        yield Outcome(budget.model, TRAINING_MEMORY, predict(network).peak_bytes, most["memory"])
     if "latency" in most:
         profile = (
             _recorded(network) if isinstance(network, Saved) else _measured(network, budget.device)
@@ -209,31 +206,30 @@ def _counted(
             f"matches no layer of {budget.model}",
             f"see archscope summary {budget.model} --all",
         )
-    for quantity, read in READ.items():
-        value = sum(map(read, chosen))
-        behind = _behind(analysis, baseline, limits.pattern, read)
+    for option in COUNTED:
+        quantity = LIMITED[option]
+        value = quantity.of(chosen)
+        behind = _behind(analysis, baseline, limits.pattern, quantity)
         gap = _gap(analysis, limits.pattern, quantity)
-        if quantity in limits.most:
-            limit = limits.most[quantity]  # type: ignore[index]
-            yield Outcome(
-                budget.model, quantity, value, limit, limits.pattern, "", behind, gap  # type: ignore[arg-type]
-            )  # fmt: skip
-        if quantity in limits.growth and baseline is not None:
-            share = limits.growth[quantity]  # type: ignore[index]
-            before = sum(map(read, _matching(baseline, limits.pattern)))
+        if option in limits.most:
+            limit = limits.most[option]
+            yield Outcome(budget.model, quantity, value, limit, limits.pattern, "", behind, gap)
+        if option in limits.growth and baseline is not None:
+            share = limits.growth[option]
+            before = quantity.of(_matching(baseline, limits.pattern))
             allowance = f"{_share(share)} over {before:,}"
             most = math.floor(round(before * (1 + share), DIGITS))
             yield Outcome(
-                budget.model, quantity, value, most, limits.pattern,  # type: ignore[arg-type]
+                budget.model, quantity, value, most, limits.pattern,
                 allowance, behind, gap, _gap(baseline, limits.pattern, quantity),
             )  # fmt: skip
 
 
-def _gap(analysis: Analysis, pattern: str, quantity: str) -> str:
+def _gap(analysis: Analysis, pattern: str, quantity: Quantity) -> str:
     """Operators without a formula in the layers of a pattern, where they matter to a quantity."""
     where = analysis.coverage.unknown_layers
     ran = not pattern or any(fnmatchcase(name, pattern) for name in where)
-    if quantity not in wording.LOWER_BOUNDS or not ran:
+    if not quantity.bounded or not ran:
         return ""
     return wording.missing_formulas(analysis.coverage)
 
@@ -247,15 +243,18 @@ def _matching(analysis: Analysis, pattern: str) -> list[Layer]:
 
 
 def _behind(
-    analysis: Analysis, baseline: Analysis | None, pattern: str, read: Callable[[Layer], int]
+    analysis: Analysis, baseline: Analysis | None, pattern: str, quantity: Quantity
 ) -> tuple[str, ...]:
     """The layers that grew most, or the largest ones where nothing is known of before."""
     if baseline is None:
-        sizes = [(read(layer), layer.name or layer.kind) for layer in _matching(analysis, pattern)]
+        sizes = [
+            (quantity.of((layer,)), layer.name or layer.kind)
+            for layer in _matching(analysis, pattern)
+        ]
         sign = ""
     else:
         sizes = [
-            (change.difference(read), change.name)
+            (change.difference(quantity), change.name)
             for change in changes(baseline, analysis)
             if change.new is not None and (not pattern or fnmatchcase(change.new.name, pattern))
         ]
@@ -271,7 +270,7 @@ def _recorded(record: Saved) -> Profile:
         ArchscopeError: it holds none.
     """
     found = record.record
-    if not isinstance(found, Profile) or LATENCY not in found.phases:
+    if not isinstance(found, Profile) or TIMED not in found.phases:
         raise ArchscopeError(
             record.name, "holds no inference latency", "save one with archscope profile -o"
         )
@@ -281,10 +280,10 @@ def _recorded(record: Saved) -> Profile:
 def _latency(model: str, profile: Profile, limit: float) -> Outcome:
     from archscope.ask.profile.doubts import doubts
 
-    measurement = profile.phases[LATENCY]
+    measurement = profile.phases[TIMED]
     return Outcome(
-        model, "latency", measurement.median, limit,
-        measurement=measurement, doubts=doubts(profile, [LATENCY]),
+        model, LATENCY, measurement.median, limit,
+        measurement=measurement, doubts=doubts(profile, [TIMED]),
     )  # fmt: skip
 
 

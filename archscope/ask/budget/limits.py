@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from archscope.errors import ArchscopeError
 from archscope.files import read_text
+from archscope.quantities import LIMITED
+from archscope.table import Unit
 from archscope.units import parse_bytes, parse_count, parse_seconds
 
 if sys.version_info >= (3, 11):
@@ -19,21 +21,21 @@ else:
     import tomli as tomllib
 
 
-Quantity = Literal["params", "macs", "activations", "memory", "latency"]
-
-READERS: Mapping[Quantity, tuple[Callable[[str, str], float], str]] = {
-    "params": (parse_count, "25.6M"),
-    "macs": (parse_count, "4.2G"),
-    "activations": (parse_bytes, "100MiB"),
-    "memory": (parse_bytes, "3GiB"),
-    "latency": (parse_seconds, "20ms"),
+READERS: Mapping[Unit, Callable[[str, str], float]] = {
+    "exact": parse_count,
+    "macs": parse_count,
+    "bytes": parse_bytes,
+    "seconds": parse_seconds,
 }
-"""How each limit is read, and how it is written."""
+EXAMPLES = {
+    "params": "25.6M", "macs": "4.2G", "activations": "100MiB", "memory": "3GiB", "latency": "20ms"
+}  # fmt: skip
+"""How each limit is written."""
 
-WITH_UNIT = frozenset({"activations", "memory", "latency"})
-"""Whose limits need a unit: a bare 20 may be meant in milliseconds as well as in seconds."""
+WITH_UNIT: frozenset[Unit] = frozenset({"bytes", "seconds"})
+"""Limits in these need a unit: a bare 20 may be meant in milliseconds as well as in seconds."""
 
-COUNTED: tuple[Quantity, ...] = ("params", "macs", "activations")
+COUNTED = tuple(option for option, quantity in LIMITED.items() if quantity.read is not None)
 """What each layer has, and a saved record holds."""
 
 
@@ -48,8 +50,8 @@ class Limits:
     """
 
     pattern: str
-    most: Mapping[Quantity, float]
-    growth: Mapping[Quantity, float]
+    most: Mapping[str, float]
+    growth: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Budget:
     file: str = "budget"
 
 
-_LIMIT_KEYS = (*(f"max_{quantity}" for quantity in READERS), "max_growth")
+_LIMIT_KEYS = (*(f"max_{quantity}" for quantity in LIMITED), "max_growth")
 _LAYER_KEYS = ("match", *(f"max_{quantity}" for quantity in COUNTED), "max_growth")
 _BUDGET_KEYS = ("model", "baseline", "input", "batch", "set", "device", "layers", *_LIMIT_KEYS)
 
@@ -120,7 +122,7 @@ class _Reader:
         if not isinstance(keywords, Mapping):
             raise self.wrong(f"{place}, set", "is no table", "write set = { num_classes = 10 }")
         layers = self.tables(table.get("layers", []), f"{place}, layers")
-        limits = [self.limits(table, "", place, tuple(READERS), baseline)]
+        limits = [self.limits(table, "", place, tuple(LIMITED), baseline)]
         limits += [
             self.layer_limits(entry, place, n, baseline) for n, entry in enumerate(layers, 1)
         ]
@@ -152,7 +154,7 @@ class _Reader:
 
     def limits(
         self, table: Mapping[str, Any], pattern: str, place: str,
-        quantities: tuple[Quantity, ...], baseline: str | None,
+        quantities: tuple[str, ...], baseline: str | None,
     ) -> Limits:  # fmt: skip
         most = {
             quantity: self.limit(table[f"max_{quantity}"], quantity, place)
@@ -166,19 +168,19 @@ class _Reader:
             )
         return Limits(pattern, most, growth)
 
-    def limit(self, value: Any, quantity: Quantity, place: str) -> float:
-        reader, example = READERS[quantity]
+    def limit(self, value: Any, quantity: str, place: str) -> float:
+        unit, example = LIMITED[quantity].unit, EXAMPLES[quantity]
         key = f"{self.path}: {place}, max_{quantity}"
         number = type(value) in (int, float) and value >= 0
-        if number and quantity not in WITH_UNIT:
+        if number and unit not in WITH_UNIT:
             return float(value)
         if not (number or isinstance(value, str)):
             raise ArchscopeError(key, f"{value!r} is no quantity", f'write it like "{example}"')
-        if quantity in WITH_UNIT and (number or value.strip()[-1:].isdigit()):
+        if unit in WITH_UNIT and (number or value.strip()[-1:].isdigit()):
             raise ArchscopeError(key, f"{value!r} has no unit", f'write it like "{example}"')
-        return reader(value, key)
+        return READERS[unit](value, key)
 
-    def growth(self, value: Any, place: str) -> dict[Quantity, float]:
+    def growth(self, value: Any, place: str) -> dict[str, float]:
         """One share for everything that a record holds, or a table of them."""
         key = f"{place}, max_growth"
         if value is None:

@@ -85,7 +85,7 @@ class Point:
     launches: int = 0
 
     @property
-    def intensity(self) -> float | None:
+    def operations_per_byte(self) -> float | None:
         return self.operations / self.moved_bytes if self.moved_bytes else None
 
     @property

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from archscope.ask.trace.device import device_facts, peaks_of
 from archscope.errors import ArchscopeError
 from archscope.measure.series import median_interval
-from archscope.records import Analysis, Environment, InputSpec, Measurement, Profile
+from archscope.records import Analysis, Dim, Environment, InputSpec, Measurement, Profile
 from archscope.traces import alignment, attribution, chrome, sizes
 from archscope.traces.alignment import Alignment, NetworkOperator
 from archscope.traces.attribution import Attribution
@@ -21,6 +21,7 @@ from archscope.traces.rows import LayerTimes
 
 if TYPE_CHECKING:
     from archscope.ask.network.subject import Subject
+    from archscope.ask.target import Target
 
 UNKNOWN_MODEL = "the traced network"
 
@@ -35,11 +36,8 @@ class Traced:
 
 def traced(
     path: str,
-    model: Any = None,
+    target: Target | None = None,
     *,
-    input: Any = None,
-    batch: int | None = None,
-    keywords: Mapping[str, Any] | None = None,
     peaks: Mapping[str, float] | None = None,
     progress: chrome.Progress = lambda share: None,
 ) -> Traced:
@@ -47,11 +45,8 @@ def traced(
 
     Args:
         path: of the file.
-        model: the network that was traced, as for `analyse`; without it layers are known where the
-            file names modules.
-        input: a specification without the batch; the network's default when `None`.
-        batch: samples a step; what the trace tells when `None`.
-        keywords: passed to the constructor.
+        target: the network that was traced, with its call; its batch is what the trace tells when
+            `None`. Without it layers are known where the file names modules.
         peaks: flop/s by dtype and bytes/s under `copy`, in place of the data sheet's.
         progress: called with the share of the file that was read.
 
@@ -59,16 +54,14 @@ def traced(
         ArchscopeError: the file cannot be read, or the trace is not of this network.
     """
     trace = chrome.read(path, progress)
-    if model is None:
+    if target is None:
         found = attribution.attribute(trace)
         name, spec, analysis = _root(trace), InputSpec(()), None
         keyword_texts: tuple[tuple[str, str], ...] = ()
     else:
-        from archscope.ask.network.subject import find
-
-        subject = find(model, keywords or {})
-        found, spec = _of_network(trace, path, subject, input, batch)
-        analysis = _count(subject, spec, _trains(trace))
+        subject = target.subject()
+        found, spec = _of_network(trace, path, target, subject)
+        analysis = _count(replace(target, input=spec, batch=None, found=subject), _trains(trace))
         name, keyword_texts = subject.name, subject.keywords
     table = found.times()
     facts = device_facts(trace, found.credits)
@@ -112,23 +105,24 @@ def _root(trace: Trace) -> str:
     return UNKNOWN_MODEL
 
 
-def _count(subject: Subject, spec: InputSpec, train: bool) -> Analysis | None:
+def _count(target: Target, train: bool) -> Analysis | None:
     from archscope.ask.count import analyse
 
     try:
-        return analyse(subject, input=spec, backward=train, train=train)
+        return analyse(target, backward=train, train=train)
     except ArchscopeError:
         return None
 
 
 def _of_network(
-    trace: Trace, path: str, subject: Subject, input: Any, batch: int | None
+    trace: Trace, path: str, target: Target, subject: Subject
 ) -> tuple[Attribution, InputSpec]:
     """Align a trace with its network, and what the network was called with."""
     from archscope.ask.network.call import network_call, with_batch
     from archscope.ask.trace.operators import network_operators
 
-    spec = network_call(subject, input, 1).spec
+    batch = _number(target.batch)
+    spec = network_call(subject, target.input, 1).spec
     train = _trains(trace)
     if any(event.name.startswith(CALL) for event in trace.host):
         return attribution.attribute(trace), with_batch(spec, batch or 1)
@@ -142,6 +136,17 @@ def _of_network(
     if batch is not None:
         sizes.check(sizes.sizes(trace, found.matched), subject.name, remedy)
     return attribution.attribute(trace, found.owners, found.passes), spec
+
+
+def _number(batch: Dim | None) -> int | None:
+    """A batch size that a trace can have.
+
+    Raises:
+        ArchscopeError: it is a symbol.
+    """
+    if isinstance(batch, str):
+        raise ArchscopeError("--batch", f"{batch} is a symbol", "give a number")
+    return batch
 
 
 def _batch(

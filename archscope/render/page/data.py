@@ -83,7 +83,8 @@ def _changes(area: Area) -> list[int]:
 
 def _roofline(roofline: Roofline, texts: _Texts) -> dict[str, Any]:
     dots = [
-        [texts.place(d.name), d.phase, _number(d.intensity), _number(d.rate), _number(d.seconds),
+        [texts.place(d.name), d.phase, _number(d.operations_per_byte), _number(d.rate),
+         _number(d.seconds),
          d.bound]
         for d in roofline.dots
     ]  # fmt: skip

@@ -46,7 +46,7 @@ class KindTime:
         return sum(point.seconds for point in self.points)
 
     @property
-    def intensity(self) -> float | None:
+    def operations_per_byte(self) -> float | None:
         """Operations per byte."""
         moved = sum(point.moved_bytes for point in self.points)
         return sum(point.operations for point in self.points) / moved if moved else None
@@ -145,7 +145,7 @@ def _columns(labels: Sequence[str]) -> tuple[Column, ...]:
         ]
     for label in labels:
         columns += [
-            Column(f"{label} intensity", f"{label} op/byte", "decimal", 4),
+            Column(f"{label} operations_per_byte", f"{label} op/byte", "decimal", 4),
             Column(f"{label} roof_share", f"{label} of roof", "percent", 3),
         ]
     return tuple(columns)
@@ -163,5 +163,5 @@ def _seconds_cells(seconds: Sequence[float | None], sums: Sequence[float]) -> li
 def _cells(kinds: Sequence[KindTime | None], sums: Sequence[float]) -> list[Cell]:
     cells = _seconds_cells([None if kind is None else kind.seconds for kind in kinds], sums)
     for kind in kinds:
-        cells += [None, None] if kind is None else [kind.intensity, kind.roof_share]
+        cells += [None, None] if kind is None else [kind.operations_per_byte, kind.roof_share]
     return cells

@@ -18,9 +18,8 @@ MATCH_COLUMNS = (
 
 def match_table(solved: Solved) -> Table:
     """What was solved for, a network a row."""
-    titles = {"macs": "MACs", "params": "parameters", "activations": "activation bytes"}
     rows = tuple(
-        Row((model, keyword, s.value, s.total, s.target, s.difference, s.relative_difference))
+        Row((model, keyword, s.value, s.total, s.target, s.difference.amount, s.difference.share))
         for model, keyword, s in solved.solutions
     )
     notes = tuple(
@@ -28,5 +27,5 @@ def match_table(solved: Solved) -> Table:
         for model, keyword, solution in solved.solutions
         if solution.refusal
     )
-    title = f"Solved for the {titles[solved.quantity]} of {solved.reference}"
+    title = f"Solved for the {solved.quantity.word} of {solved.reference}"
     return Table(title, MATCH_COLUMNS, rows, notes)

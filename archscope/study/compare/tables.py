@@ -7,7 +7,22 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from archscope.ask.profile.doubts import doubts
-from archscope.records import Measurement, Totals
+from archscope.quantities import (
+    ACTIVATIONS,
+    BYTES_MOVED,
+    ELEMENTWISE,
+    INTENSITY,
+    MACS,
+    MACS_TRAINING,
+    OPERATORS,
+    PARAMS,
+    TOP1,
+    TOP5,
+    TRAINING_MEMORY,
+    Difference,
+    Quantity,
+)
+from archscope.records import Measurement
 from archscope.records.measured import FEWEST_RUNS
 from archscope.study.stages import ELSEWHERE, HEAD, NOT_RUN, in_order, stage_seconds, stages
 from archscope.table import Cell, Column, Row, Table, Unit
@@ -65,38 +80,27 @@ SHARE_NOTE = (
 
 
 @dataclass(frozen=True)
-class _Quantity:
-    """A row of the totals: how it is read, written, and which value is the best."""
+class _Compared:
+    """A row of the totals: a quantity, and where a network has it."""
 
-    title: str
-    unit: Unit
+    quantity: Quantity
     read: Callable[[Contender], float | None]
-    best: Callable[[Sequence[float]], float]
-    bounded: bool = False
 
 
-def _both(total: Totals) -> int | None:
-    return None if total.macs_backward is None else total.macs + total.macs_backward
-
-
-def _intensity(total: Totals) -> float | None:
-    return total.intensity if total.bytes_moved else None
+def _counted(quantity: Quantity) -> _Compared:
+    assert quantity.read is not None
+    read = quantity.read
+    return _Compared(quantity, lambda contender: read(contender.analysis.total))
 
 
 QUANTITIES = (
-    _Quantity("Parameters", "count", lambda c: c.analysis.total.params, min),
-    _Quantity("MACs forward", "macs", lambda c: c.analysis.total.macs, min, bounded=True),
-    _Quantity("MACs with backward", "macs", lambda c: _both(c.analysis.total), min, bounded=True),
-    _Quantity("Elementwise", "count", lambda c: c.analysis.total.elementwise, min, bounded=True),
-    _Quantity("Activations", "bytes", lambda c: c.analysis.total.activation_bytes, min),
-    _Quantity("Bytes moved", "bytes", lambda c: c.analysis.total.bytes_moved, min),
-    _Quantity("Operators", "exact", lambda c: c.analysis.total.operators, min),
-    _Quantity("Flops per byte", "decimal", lambda c: _intensity(c.analysis.total), max),
-    _Quantity("Training memory", "bytes", lambda c: c.training_bytes, min),
-)
+    *map(_counted, (PARAMS, MACS, MACS_TRAINING, ELEMENTWISE, ACTIVATIONS, BYTES_MOVED, OPERATORS,
+                    INTENSITY)),
+    _Compared(TRAINING_MEMORY, lambda contender: contender.training_bytes),
+)  # fmt: skip
 ACCURACIES = (
-    _Quantity("ImageNet top-1", "percent", lambda c: c.top1, max),
-    _Quantity("ImageNet top-5", "percent", lambda c: c.top5, max),
+    _Compared(TOP1, lambda contender: contender.top1),
+    _Compared(TOP5, lambda contender: contender.top5),
 )
 
 
@@ -145,12 +149,13 @@ def _totals_rows(block: Sequence[Contender], chosen: Sequence[Contender]) -> tup
 
 
 def _quantity_row(
-    quantity: _Quantity, block: Sequence[Contender], chosen: Sequence[Contender]
+    compared: _Compared, block: Sequence[Contender], chosen: Sequence[Contender]
 ) -> Row | None:
-    everywhere = [value for c in chosen if (value := quantity.read(c)) is not None]
+    quantity, read = compared.quantity, compared.read
+    everywhere = [value for c in chosen if (value := read(c)) is not None]
     if not everywhere:
         return None
-    values = [quantity.read(contender) for contender in block]
+    values = [read(contender) for contender in block]
     best = quantity.best(everywhere)
     differ = len(set(everywhere)) > 1
     return Row(
@@ -161,7 +166,7 @@ def _quantity_row(
         lower_bound=frozenset(
             c.label for c in block if quantity.bounded and not c.analysis.coverage.complete
         ),
-        unit=quantity.unit,
+        unit=quantity.overview or quantity.unit,
     )
 
 
@@ -226,7 +231,7 @@ def _with_ratios(
 
 
 def _ratio(value: float | None, base: float | None) -> float | None:
-    return None if value is None or not base else value / base
+    return None if value is None or base is None else Difference(value, base).ratio
 
 
 def _totals_title(chosen: Sequence[Contender]) -> str:
@@ -311,16 +316,16 @@ class ByStride:
 
 def by_stride(chosen: Sequence[Contender]) -> list[ByStride]:
     """MACs, parameters, activations and measured times of every model by output stride."""
-    counted: list[tuple[str, Unit, Callable[[Totals], int]]] = [
-        ("MACs", "macs", lambda total: total.macs),
-        ("Parameters", "count", lambda total: total.params),
-        ("Activations", "bytes", lambda total: total.activation_bytes),
-    ]
+    counted = (("MACs", MACS), (PARAMS.title, PARAMS), (ACTIVATIONS.title, ACTIVATIONS))
     found = [stages(contender.analysis) for contender in chosen]
     times = [{} if c.profile is None else stage_seconds(c.profile) for c in chosen]
     return [
-        ByStride(title, unit, tuple({s.label: read(s.total) for s in rows} for rows in found))
-        for title, unit, read in counted
+        ByStride(
+            title,
+            quantity.overview or quantity.unit,
+            tuple({s.label: quantity.total(s.total) for s in rows} for rows in found),
+        )
+        for title, quantity in counted
     ] + [
         ByStride(
             f"Measured {phase} time", "seconds", tuple(each.get(phase, {}) for each in times), phase

@@ -6,9 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from archscope import wording
 from archscope.ask.groups.family import PER_GROUP, Equal, GroupSweep, Member, Uncounted
 from archscope.ask.profile.doubts import doubts
+from archscope.quantities import (
+    ACTIVATIONS,
+    BYTES_MOVED,
+    INTENSITY,
+    LOWER_BOUNDS,
+    MACS,
+    MACS_BACKWARD,
+    PARAMS,
+)
 from archscope.records import Analysis, Measurement, Profile, totals
 from archscope.study.compare.tables import NONE, NONE_NOTE, time_ratio
 from archscope.study.groups.stages import stage_tables
@@ -35,16 +43,16 @@ COLUMNS = (
     Column("groups", "Groups", "exact"),
     Column("width", "Width", "exact"),
     Column("group_conv_width", "Group conv width", "exact", 3),
-    Column("params", "Params", "exact"),
+    PARAMS.column(),
     Column("params_ratio", "Params ×", "ratio", 4),
-    Column("macs", "MACs", "macs"),
+    MACS.column(),
     Column("macs_ratio", "MACs ×", "ratio", 2),
-    Column("macs_backward", "MACs backward", "macs", 6),
+    MACS_BACKWARD.column(6),
     Column("group_conv_params_ratio", "Group conv params", "text", 1),
     Column("group_conv_macs_ratio", "Group conv MACs", "text", 1),
-    Column("activation_bytes", "Activations", "bytes", 3),
-    Column("bytes_moved", "Bytes moved", "bytes", 7),
-    Column("intensity", "flops/byte", "decimal", 8),
+    ACTIVATIONS.column(3),
+    BYTES_MOVED.column(7),
+    INTENSITY.column(8),
     Column("forward_seconds", "Forward time", "seconds", 1),
     Column("forward_half_width", "Forward ±", "percent", 4),
     Column("forward_ratio", "Forward time ×", "text", 1),
@@ -54,6 +62,7 @@ COLUMNS = (
     Column("top1_error", "Top-1 error", "percent", 2),
     Column("problem", "Problem"),
 )
+SHOWN = (PARAMS, MACS, MACS_BACKWARD, ACTIVATIONS, BYTES_MOVED, INTENSITY)
 TIMED = ("forward", "backward")
 _OPTIONAL = (
     *(f"{phase}_{fact}" for phase in TIMED for fact in ("seconds", "half_width", "ratio")),
@@ -149,10 +158,10 @@ def _values(
         return {**row, "problem": member.error.problem}
     analysis = member.analysis
     base, total = sweep.base.analysis.total, analysis.total
-    for key in ("params", "macs", "macs_backward", "activation_bytes", "bytes_moved", "intensity"):
-        row[key] = getattr(total, key)
-    row["params_ratio"] = total.params / base.params
-    row["macs_ratio"] = total.macs / base.macs
+    for quantity in SHOWN:
+        row[quantity.key] = None if quantity.read is None else quantity.read(total)
+    for quantity in (PARAMS, MACS):
+        row[f"{quantity.key}_ratio"] = quantity.total(total) / quantity.total(base)
     grouped = sweep.grouped_layers(analysis)
     if grouped:
         row["group_conv_width"] = grouped[0].setting("out_channels")
@@ -242,7 +251,7 @@ def _table(
     rows = []
     for row, member in zip(values, sweep.views[view], strict=True):
         complete = isinstance(member, Uncounted) or member.analysis.coverage.complete
-        bound = frozenset() if complete else wording.LOWER_BOUNDS
+        bound = frozenset() if complete else LOWER_BOUNDS
         rows.append(Row(tuple(_shown(c.key, row[c.key]) for c in columns), lower_bound=bound))
     title = f"{sweep.base.analysis.model} at {HELD[view]}, by group count"
     return Table(
@@ -327,7 +336,7 @@ def _charts(
     timed: Mapping[tuple[int, int], Profile],
 ) -> tuple[Chart, ...]:
     charts = []
-    for key, axis in (*CHARTED, *MEASURED):
+    for key, axis in (*((quantity.key, axis) for quantity, axis in CHARTED), *MEASURED):
         drawn = [Series(HELD[view], *_points(rows, key)) for view, rows in values.items()]
         # A view of one point stays too: each view has the same colour in every chart.
         series = tuple(line for line in drawn if line.x)

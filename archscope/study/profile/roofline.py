@@ -44,7 +44,7 @@ TOO_FAST = (
     "clocked lower, or that an algorithm such as Winograd's multiplies less than is counted."
 )
 
-BOUNDED = frozenset({"intensity", "operations_per_second", "roof_share"})
+BOUNDED = frozenset({"operations_per_byte", "operations_per_second", "roof_share"})
 """The keys of what an operator without a formula makes a lower bound."""
 
 MOST_PASSES = 20
@@ -55,7 +55,7 @@ COLUMNS = (
     Column("kind", "Kind", "text", 4),
     Column("phase", "Pass", "text"),
     Column("seconds", "Time", "seconds"),
-    Column("intensity", "Op/byte", "decimal", 2),
+    Column("operations_per_byte", "Op/byte", "decimal", 2),
     Column("operations_per_second", "Op/s", "flops_per_second", 1),
     Column("bytes_per_second", "Bytes/s", "bytes_per_second", 1),
     Column("roof_share", "Of roof", "percent"),
@@ -132,7 +132,7 @@ def _cells(
         point.kind,
         point.phase,
         point.seconds,
-        point.intensity,
+        point.operations_per_byte,
         point.operations_per_second,
         point.bytes_per_second,
         point.roof_share(limits),

@@ -15,6 +15,7 @@ from archscope.ask.budget.limits import load
 from archscope.ask.count import analyse
 from archscope.ask.target import target
 from archscope.errors import ArchscopeError
+from archscope.quantities import LATENCY, MACS, PARAMS, TRAINING_MEMORY
 from archscope.records import Analysis, BatchSweep, Environment, Measurement, Profile
 from archscope.records.measured import INTERRUPTED
 from archscope.study.budget import budget_report, github, junit, plain
@@ -91,7 +92,7 @@ def test_growth_against_a_saved_count(folder: Path) -> None:
 def test_one_share_is_for_everything_that_is_counted(folder: Path) -> None:
     text = '[[budget]]\nmodel = "lenet"\nbaseline = "lenet.json"\nmax_growth = "0%"\n'
     found = outcomes(folder, text)
-    assert [outcome.quantity for outcome in found] == ["params", "macs", "activations"]
+    assert [outcome.quantity.option for outcome in found] == ["params", "macs", "activations"]
     assert all(outcome.passed for outcome in found)
 
 
@@ -243,8 +244,8 @@ def test_a_baseline_on_another_input_is_a_mistake(folder: Path) -> None:
         one(folder, 'batch = 2\nbaseline = "lenet.json"\nmax_growth = "2%"')
 
 
-HOSTILE = Outcome("a<b>&\n\x00💥::error", "macs", 5, 4, 'x"%,:*', "", ("l\r\n1 5",))
-KEPT = Outcome("lenet", "params", 1, 2)
+HOSTILE = Outcome("a<b>&\n\x00💥::error", MACS, 5, 4, 'x"%,:*', "", ("l\r\n1 5",))
+KEPT = Outcome("lenet", PARAMS, 1, 2)
 
 
 def test_annotations_are_one_line_a_failure() -> None:
@@ -308,22 +309,25 @@ def notes(found: tuple[Outcome, ...]) -> str:
 def test_one_limit_is_spoken_of_in_the_singular() -> None:
     assert notes((KEPT,)) == "The limit is kept."
     assert notes((KEPT, KEPT)) == "All 2 limits are kept."
-    assert "1 of 1 limit exceeded." in notes((Outcome("lenet", "params", 2, 1),))
+    assert "1 of 1 limit exceeded." in notes((Outcome("lenet", PARAMS, 2, 1),))
 
 
 def test_one_above_its_limit_shows_by_how_much() -> None:
-    (table,) = budget_report((Outcome("lenet", "params", 61_706, 61_705),)).tables
+    (table,) = budget_report((Outcome("lenet", PARAMS, 61_706, 61_705),)).tables
     assert table.column("left") == [-1]
 
 
 @pytest.mark.parametrize(
     ("outcome", "text"),
     [
-        (Outcome("m", "macs", 61_706, 61_705), "m: MACs 61,706, limit 61,705"),
-        (Outcome("m", "macs", 102, 101.9), "m: MACs 102.0, limit 101.9"),
-        (Outcome("m", "memory", 2**30 + 2**10, 2**30), "memory 1.000001 GiB, limit 1.000000 GiB"),
-        (Outcome("m", "latency", 0.02001, 0.02), "latency 20.01 ms, limit 20.00 ms"),
-        (Outcome("m", "latency", 0.02, 0.02), "latency 20.0 ms, limit 20.0 ms"),
+        (Outcome("m", MACS, 61_706, 61_705), "m: MACs 61,706, limit 61,705"),
+        (Outcome("m", MACS, 102, 101.9), "m: MACs 102.0, limit 101.9"),
+        (
+            Outcome("m", TRAINING_MEMORY, 2**30 + 2**10, 2**30),
+            "memory 1.000001 GiB, limit 1.000000 GiB",
+        ),
+        (Outcome("m", LATENCY, 0.02001, 0.02), "latency 20.01 ms, limit 20.00 ms"),
+        (Outcome("m", LATENCY, 0.02, 0.02), "latency 20.0 ms, limit 20.0 ms"),
     ],
 )
 def test_a_figure_and_its_limit_never_read_the_same(outcome: Outcome, text: str) -> None:

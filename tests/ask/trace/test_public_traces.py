@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from archscope.ask.target import network_target
 from archscope.ask.trace.profile import Traced, traced
 from archscope.errors import ArchscopeError
 from archscope.traces.events import ELSEWHERE
@@ -35,7 +36,8 @@ def path_of(name: str) -> str:
 
 @cache
 def attributed(name: str) -> Traced:
-    return traced(path_of(name), MODELS[name])
+    model = MODELS[name]
+    return traced(path_of(name), None if model is None else network_target(model))
 
 
 def raw_nanoseconds(name: str) -> int:
@@ -111,4 +113,4 @@ def test_another_network_or_batch_is_refused_with_the_place(
     name: str, model: str, options: dict[str, int], place: str
 ) -> None:
     with pytest.raises(ArchscopeError, match=place):
-        traced(path_of(name), model, **options)
+        traced(path_of(name), network_target(model, **options))

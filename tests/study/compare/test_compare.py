@@ -13,6 +13,7 @@ from archscope.ask.contenders import Contender, contenders, matched
 from archscope.ask.count import analyse
 from archscope.ask.target import network_target, target
 from archscope.errors import ArchscopeError
+from archscope.quantities import PARAMS
 from archscope.records import Environment, LayerTime, Measurement, Profile
 from archscope.records.measured import INTERRUPTED
 from archscope.render.markdown import markdown
@@ -267,7 +268,7 @@ def test_intervals_are_never_tighter_than_two_thousandths() -> None:
 def test_a_solved_width_makes_the_later_model_equal() -> None:
     """Xie et al. 2017, Table 2: eight groups have the parameters of one at width 14."""
     grouped = target("resnet50", keywords={"groups": 8})
-    (_, found), solved = matched([target("resnet50"), grouped], "params", None)
+    (_, found), solved = matched([target("resnet50"), grouped], PARAMS, None)
     assert found == network_target("resnet50", keywords={"groups": 8, "width_per_group": 14})
     table = match_table(solved)
     assert table.column("keyword") == ["width_per_group"]
@@ -277,7 +278,7 @@ def test_a_solved_width_makes_the_later_model_equal() -> None:
 
 def test_a_saved_record_cannot_be_solved_for() -> None:
     with pytest.raises(ArchscopeError, match="cannot be built anew"):
-        matched([target("lenet"), target(analyse(target("lenet")))], "params", None)
+        matched([target("lenet"), target(analyse(target("lenet")))], PARAMS, None)
 
 
 def test_charts_show_every_model_by_stride_and_accuracy_against_cost() -> None:

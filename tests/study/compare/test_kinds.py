@@ -64,7 +64,7 @@ def test_each_kind_has_its_time_intensity_and_share_of_the_roof():
     # 8·8 positions, 16·16·9 products each; 4 bytes of input, output and weight once.
     operations, moved = 2 * 64 * 16 * 16 * 9, 4 * (2 * 16 * 64 + 16 * 16 * 9)
     assert conv.seconds == 0.1
-    assert conv.intensity == pytest.approx(operations / moved)
+    assert conv.operations_per_byte == pytest.approx(operations / moved)
     # The memory roof is the nearer one: 17,408 bytes take 17.4 ms at 1 MB/s.
     assert conv.roof_share == pytest.approx(moved / 1e6 / 0.1)
 

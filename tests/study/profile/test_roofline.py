@@ -117,7 +117,7 @@ def test_points_are_layers_that_were_timed_and_counted():
     assert (conv.operations, conv.moved_bytes, conv.launches) == (2000, 200, 3)
     assert found["relu", "forward"].operations == 40
     assert conv.operations_per_second == pytest.approx(2000 / 3e-3)
-    assert conv.intensity == 10
+    assert conv.operations_per_byte == 10
 
 
 def test_total_is_all_work_over_the_whole_step():

@@ -34,7 +34,6 @@ def command(
     operators with those of the network. -o run.json saves a profile, which compare and check take.
     """
     silence_profiler()
-    from archscope.ask.target import network_target
     from archscope.output import check_outputs, emit
     from archscope.resolve import parse_settings
 
@@ -45,14 +44,14 @@ def command(
             if value is not None:
                 raise ArchscopeError(option, "goes with --model", "add --model")
     rates = _peaks(peaks)
-    network = None
-    if model is not None:
-        network = network_target(
-            model, input=input_text, batch=batch, keywords=parse_settings(settings)
-        )
+    from archscope.ask.target import network_target
     from archscope.ask.trace.profile import traced
     from archscope.study.trace import trace_report
 
+    network = None
+    if model is not None:
+        keywords = parse_settings(settings)
+        network = network_target(model, input=input_text, batch=batch, keywords=keywords)
     with _progress_bar(file) as progress:
         found = traced(file, network, peaks=rates, progress=progress)
     emit(trace_report(found.profile, every_layer=every_layer), outputs)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch._C._autograd import DeviceType
 
-from archscope.traces.events import OWN, Event, Kind, Trace
+from archscope.traces.events import OWN, Event, Kernel, Launch, Trace
 from archscope.traces.nesting import nest
 
 _RUNTIME = ("cuda", "cu", "hip")
@@ -30,44 +30,57 @@ def read(raw_events: Iterable[Any]) -> Trace:
     """Sort raw Kineto events (`prof.profiler.kineto_results.events()`) by where they happened."""
     trace = Trace()
     for raw in raw_events:
-        kind = _kind(raw)
-        if kind is None:
+        name = raw.name()
+        if name in _NO_WORK:
             continue
-        start = raw.start_ns()
-        event = Event(raw.name(), start, start + raw.duration_ns(), kind)
-        if kind in ("operator", "annotation"):
-            event.thread = raw.start_thread_id()
-            event.external = raw.correlation_id()
-            event.sequence, event.forward_thread = raw.sequence_nr(), raw.fwd_thread_id()
-            event.shapes = tuple(tuple(shape) for shape in raw.shapes())
-            event.types = tuple(raw.dtypes())
-            trace.host.append(event)
-            continue
-        event.correlation, event.external = raw.correlation_id(), raw.linked_correlation_id()
-        if kind == "runtime":
-            event.thread = raw.start_thread_id()
+        if raw.device_type() != DeviceType.CPU:
+            # Ranges cast a shadow on the device's time line that would count its kernels again.
+            if not (raw.is_user_annotation() or name.startswith((*OWN, "Optimizer."))):
+                trace.device.append(_kernel(raw))
+        elif "::" not in name and name.startswith(_RUNTIME) and raw.sequence_nr() < 0:
             # The runtime's call may call the driver's under the same id: the first is enough.
-            trace.launches.setdefault(event.correlation, event)
-        else:
-            event.stream = raw.device_index(), raw.device_resource_id()
-            trace.device.append(event)
+            launch = Launch(
+                name, raw.start_ns(), raw.start_thread_id(), raw.linked_correlation_id()
+            )
+            trace.launches.setdefault(raw.correlation_id(), launch)
+        elif not _is_elsewhere(raw):
+            trace.host.append(_event(raw))
     trace.sort()
     nest(trace)
     return trace
 
 
-def _kind(raw: Any) -> Kind | None:
-    name = raw.name()
-    if name in _NO_WORK:
-        return None
-    if raw.device_type() != DeviceType.CPU:
-        # Ranges cast a shadow on the device's time line that would count its kernels again.
-        shadow = raw.is_user_annotation() or name.startswith((*OWN, "Optimizer."))
-        return None if shadow else "copy" if name.startswith("Mem") else "kernel"
-    if name.startswith(("[", "profiler::")) or raw.is_async():
-        return None
-    if raw.start_thread_id() != raw.end_thread_id():
-        return None
-    if "::" not in name and name.startswith(_RUNTIME) and raw.sequence_nr() < 0:
-        return "runtime"
-    return "annotation" if raw.is_user_annotation() else "operator"
+def _is_elsewhere(raw: Any) -> bool:
+    """Whether a host event is nested in no other: a note, or what began on another thread."""
+    if raw.name().startswith(("[", "profiler::")) or raw.is_async():
+        return True
+    return bool(raw.start_thread_id() != raw.end_thread_id())
+
+
+def _event(raw: Any) -> Event:
+    start = raw.start_ns()
+    return Event(
+        raw.name(),
+        start,
+        start + raw.duration_ns(),
+        "annotation" if raw.is_user_annotation() else "operator",
+        raw.start_thread_id(),
+        raw.sequence_nr(),
+        raw.fwd_thread_id(),
+        raw.correlation_id(),
+        tuple(tuple(shape) for shape in raw.shapes()),
+        tuple(raw.dtypes()),
+    )
+
+
+def _kernel(raw: Any) -> Kernel:
+    start = raw.start_ns()
+    return Kernel(
+        raw.name(),
+        start,
+        start + raw.duration_ns(),
+        raw.correlation_id(),
+        raw.linked_correlation_id(),
+        raw.name().startswith(("Memcpy", "Memset")),
+        (raw.device_index(), raw.device_resource_id()),
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from math import prod
@@ -16,25 +17,28 @@ from pathlib import Path
 from typing import IO, Any
 
 from archscope.errors import ArchscopeError
-from archscope.traces.events import MODULE, Event, Kind, Link, Shapes, Trace
+from archscope.traces.events import MODULE, Event, Kernel, Kind, Launch, Link, Shapes, Trace
 from archscope.traces.nesting import nest
 
 CHUNK = 1 << 20
 """Bytes that are read at once."""
 
-KINDS: dict[str, Kind] = {
+HOST: dict[str, Kind] = {
     "cpu_op": "operator",
     "operator": "operator",  # until PyTorch 1.10
     "user_annotation": "annotation",
     "python_function": "module",
-    "runtime": "runtime",
-    "kernel": "kernel",
-    "memcpy": "copy",
-    "memset": "copy",
-    "gpu_memcpy": "copy",
-    "gpu_memset": "copy",
 }
-"""By category in lower case; categories that end in `_runtime` or `_driver` are of the runtime."""
+"""Host events by category in lower case."""
+
+DEVICE = {
+    "kernel": False, "memcpy": True, "memset": True, "gpu_memcpy": True, "gpu_memset": True,
+}  # fmt: skip
+"""Categories of what the device did, and whether it is a copy or fill."""
+
+RUNTIME = re.compile(r"(.*_)?(runtime|driver)")
+LAUNCHING = re.compile("Launch|Mem(cpy|set)|Graph")
+"""Calls of the driver's that give the device something to do; the others wait, ask and record."""
 
 Progress = Callable[[float], None]
 """Called with the share of the file that was read."""
@@ -205,6 +209,8 @@ class _Reader:
         self._threads: dict[tuple[str, str], int] = {}
         self._names: dict[str, str] = {}
         self._shapes: dict[Shapes, Shapes] = {}
+        self._types: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._streams: dict[tuple[int, int], tuple[int, int]] = {}
         self._ends: dict[str, dict[Any, tuple[int, int]]] = {"s": {}, "f": {}}
 
     def take(self, key: str, value: Any) -> None:
@@ -215,13 +221,14 @@ class _Reader:
         if not isinstance(value, dict):
             return
         phase = value.get("ph")
-        if phase == "X":
+        if phase == "X" and "ts" in value:
             category = str(value.get("cat", "")).lower()
-            kind = KINDS.get(category)
-            if kind is None and category.endswith(("_runtime", "_driver")):
-                kind = "runtime"
-            if kind is not None and "ts" in value:
-                self._event(value, kind)
+            if category in HOST:
+                self._host_event(value, HOST[category])
+            elif category in DEVICE:
+                self._kernel(value, DEVICE[category])
+            elif RUNTIME.fullmatch(category) and LAUNCHING.search(value.get("name", "")):
+                self._launch(value)
         elif phase in self._ends and value.get("cat") == "fwdbwd":
             end = self._thread(value), nanoseconds(value["ts"])
             self._ends[phase][value.get("id")] = end
@@ -230,31 +237,18 @@ class _Reader:
         key = str(value.get("pid")), str(value.get("tid"))
         return self._threads.setdefault(key, len(self._threads) + 1)
 
-    def _event(self, value: Mapping[str, Any], kind: Kind) -> None:
+    def _name(self, value: Mapping[str, Any]) -> str:
         name = value.get("name") or ""
+        return self._names.setdefault(name, name)
+
+    def _host_event(self, value: Mapping[str, Any], kind: Kind) -> None:
+        name = self._name(value)
         if kind == "module" and not name.startswith(MODULE):
             return
         args = value.get("args") or {}
-        start = nanoseconds(value["ts"])
-        external = args.get("External id", args.get("external id", 0))
-        event = Event(
-            self._names.setdefault(name, name),
-            start,
-            start + nanoseconds(value.get("dur") or 0),
-            kind,
-            external=_number(external),
-            correlation=_number(args.get("correlation", 0)),
-        )
-        if kind in ("kernel", "copy"):
-            event.stream = _number(args.get("device", 0)), _number(args.get("stream", 0))
-            event.blocks, event.block = _product(args.get("grid")), _product(args.get("block"))
-            self.trace.device.append(event)
-            return
-        event.thread = self._thread(value)
-        if kind == "runtime":
-            # The runtime's call may call the driver's under the same id: the first is enough.
-            self.trace.launches.setdefault(event.correlation, event)
-            return
+        start, length = _times(value)
+        event = Event(name, start, start + length, kind, self._thread(value))
+        event.external = _external(args)
         event.sequence = _number(args.get("Sequence number", -1), -1)
         event.forward_thread = _number(args.get("Fwd thread id", 0))
         dims = args.get("Input Dims", args.get("Input dims"))
@@ -262,8 +256,25 @@ class _Reader:
             shapes = _shapes(dims)
             event.shapes = self._shapes.setdefault(shapes, shapes)
         if types := args.get("Input type"):
-            event.types = tuple(self._names.setdefault(t, t) for t in types if isinstance(t, str))
+            texts = tuple(each for each in types if isinstance(each, str))
+            event.types = self._types.setdefault(texts, texts)
         self.trace.host.append(event)
+
+    def _launch(self, value: Mapping[str, Any]) -> None:
+        args = value.get("args") or {}
+        launch = Launch(self._name(value), _times(value)[0], self._thread(value), _external(args))
+        # The runtime's call may call the driver's under the same id: the first is enough.
+        self.trace.launches.setdefault(_number(args.get("correlation", 0)), launch)
+
+    def _kernel(self, value: Mapping[str, Any], is_copy: bool) -> None:
+        args = value.get("args") or {}
+        start, length = _times(value)
+        kernel = Kernel(self._name(value), start, start + length, is_copy=is_copy)
+        kernel.external, kernel.correlation = _external(args), _number(args.get("correlation", 0))
+        stream = _number(args.get("device", 0)), _number(args.get("stream", 0))
+        kernel.stream = self._streams.setdefault(stream, stream)
+        kernel.blocks, kernel.block = _product(args.get("grid")), _product(args.get("block"))
+        self.trace.device.append(kernel)
 
     def finished(self, path: str) -> Trace:
         """The trace of all that was taken.
@@ -282,6 +293,15 @@ class _Reader:
         trace.sort()
         nest(trace)
         return trace
+
+
+def _times(value: Mapping[str, Any]) -> tuple[int, int]:
+    """Start and length in nanoseconds."""
+    return nanoseconds(value["ts"]), nanoseconds(value.get("dur") or 0)
+
+
+def _external(args: Mapping[str, Any]) -> int:
+    return _number(args.get("External id", args.get("external id", 0)))
 
 
 def _number(value: Any, otherwise: int = 0) -> int:

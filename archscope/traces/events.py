@@ -23,8 +23,8 @@ MODULE = "nn.Module: "
 OWN = (CALL, LOSS, STAGE, STEP, PROFILER_STEP)
 """Ranges whose own time is Python's, not an operator's."""
 
-Kind = Literal["operator", "annotation", "module", "runtime", "kernel", "copy"]
-"""`module` is a call of Python's tracer, `copy` a copy or fill of the device's memory."""
+Kind = Literal["operator", "annotation", "module"]
+"""`module` is a call of Python's tracer."""
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -64,17 +64,14 @@ ELSEWHERE = (OPTIMIZER, CRITERION, COMMUNICATION, COPIES, OUTSIDE, REPLAY, EARLI
 
 @dataclass(eq=False, slots=True)
 class Event:
-    """One event in nanoseconds.
+    """One event of the host in nanoseconds.
 
     Args:
-        thread: of the host, numbered in the order of appearance.
+        thread: numbered in the order of appearance.
         sequence: autograd's number, -1 for none.
         forward_thread: above 0 for a node of the backward pass.
-        external: the operator's id; of a kernel or its launch, that of the operator behind it.
-        correlation: what a kernel and its launch have in common.
+        external: the operator's id.
         shapes, types: of an operator's inputs, where they were recorded.
-        stream: device and stream of a kernel.
-        blocks, block: how many blocks of how many threads a kernel is, 0 for unknown.
         inner: time that nested events cover.
     """
 
@@ -86,12 +83,8 @@ class Event:
     sequence: int = -1
     forward_thread: int = 0
     external: int = 0
-    correlation: int = 0
     shapes: Shapes = ()
     types: tuple[str, ...] = ()
-    stream: tuple[int, int] = (0, 0)
-    blocks: int = 0
-    block: int = 0
     inner: int = 0
     parent: Event | None = None
     owner: Call | None = None
@@ -101,6 +94,43 @@ class Event:
     def is_range(self) -> bool:
         """Whether its own time is Python's, not an operator's."""
         return self.kind == "module" or self.name.startswith(OWN)
+
+
+@dataclass(eq=False, slots=True)
+class Launch:
+    """A call of the driver's that gave the device something to do.
+
+    Args:
+        external: id of the operator behind it, 0 for unknown.
+    """
+
+    name: str
+    start: int
+    thread: int
+    external: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class Kernel:
+    """One thing that the device did, in nanoseconds.
+
+    Args:
+        correlation: of its launch.
+        external: id of the operator behind it, 0 for unknown.
+        is_copy: whether it copies or fills memory.
+        stream: device and stream.
+        blocks, block: how many blocks of how many threads, 0 for unknown.
+    """
+
+    name: str
+    start: int
+    end: int
+    correlation: int = 0
+    external: int = 0
+    is_copy: bool = False
+    stream: tuple[int, int] = (0, 0)
+    blocks: int = 0
+    block: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +146,15 @@ class Trace:
     """Events by where they happened, host events and kernels by time.
 
     Args:
-        launches: calls of the driver by correlation id.
+        launches: by correlation id.
         links: between forward operators and backward nodes, where the file has them.
         facts: what the file says of itself and its devices.
         rounding: nanoseconds by which times may be off.
     """
 
     host: list[Event] = field(default_factory=list)
-    launches: dict[int, Event] = field(default_factory=dict)
-    device: list[Event] = field(default_factory=list)
+    launches: dict[int, Launch] = field(default_factory=dict)
+    device: list[Kernel] = field(default_factory=list)
     links: Sequence[Link] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     rounding: int = 0

@@ -14,6 +14,8 @@ from archscope.traces.events import (
     REPLAY,
     Call,
     Event,
+    Kernel,
+    Launch,
     Trace,
 )
 from archscope.traces.nesting import Timeline
@@ -41,7 +43,7 @@ class Credit:
     nanoseconds: int
     start: int
     operator: bool = True
-    source: Event | None = None
+    source: Event | Kernel | None = None
     launched_by: Event | None = None
 
 
@@ -95,7 +97,7 @@ class Launches:
                 held += operator.start <= launch.start <= operator.end
         return 2 * held >= asked
 
-    def operator(self, kernel: Event) -> Event | None:
+    def operator(self, kernel: Kernel) -> Event | None:
         """The innermost operator or range around the launch; `None` where nothing tells it."""
         if kernel.external > 0 and kernel.external in self._operators:
             return self._operators[kernel.external]
@@ -139,7 +141,7 @@ class _Kernels:
         return found
 
     def _owner(
-        self, kernel: Event, launch: Event | None, source: Event | None
+        self, kernel: Kernel, launch: Launch | None, source: Event | None
     ) -> tuple[Call | None, str]:
         phase = source.phase if source is not None else ""
         if COLLECTIVE.search(kernel.name) and "nccl" in kernel.name.lower():
@@ -159,8 +161,8 @@ class _Kernels:
         return (COPIES if _crosses_to_the_host(kernel) else None), phase
 
 
-def _crosses_to_the_host(kernel: Event) -> bool:
-    return kernel.kind == "copy" and ("HtoD" in kernel.name or "DtoH" in kernel.name)
+def _crosses_to_the_host(kernel: Kernel) -> bool:
+    return kernel.is_copy and ("HtoD" in kernel.name or "DtoH" in kernel.name)
 
 
 def busy(credits: Iterable[Credit]) -> dict[int, int]:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from archscope.traces.alignment import MismatchError, NetworkOperator
-from archscope.traces.events import Event, Trace
+from archscope.traces.events import Event, Kernel, Trace
 from archscope.traces.families import base
 from archscope.traces.join import Launches
 
@@ -49,16 +49,16 @@ def sizes(trace: Trace, matched: Sequence[tuple[Event, NetworkOperator]]) -> Ite
         yield Size(operator, elements * (launched[0].blocks - 1), elements * launched[0].blocks)
 
 
-def _kernels(trace: Trace, operators: Iterable[Event]) -> dict[Event, list[Event]]:
+def _kernels(trace: Trace, operators: Iterable[Event]) -> dict[Event, list[Kernel]]:
     """The kernels launched inside each operator."""
     wanted = set(operators)
     launched_by = Launches(trace).operator
-    found: dict[Event, list[Event]] = defaultdict(list)
+    found: dict[Event, list[Kernel]] = defaultdict(list)
     for kernel in trace.device:
         above = launched_by(kernel)
         while above is not None and above not in wanted:
             above = above.parent
-        if above is not None and kernel.kind == "kernel":
+        if above is not None and not kernel.is_copy:
             found[above].append(kernel)
     return found
 

@@ -58,7 +58,7 @@ def find(trace: Trace, passes: Sequence[tuple[int, int]] = ()) -> Steps:
     if not passes:
         passes = [(event.start, event.end) for event in roots(trace.host)]
     last = max((event.end for event in trace.host), default=0)
-    last = max([last, *(event.end for event in trace.launches.values())])
+    last = max([last, *(launch.start for launch in trace.launches.values())])
     thread = _busiest_thread(trace.host)
     if not passes:
         first = min((event.start for event in trace.host), default=0)

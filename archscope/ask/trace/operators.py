@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,18 +10,15 @@ from torch.profiler import ProfilerActivity, profile
 
 from archscope.analysis import borrow
 from archscope.ask.network.runs import executed
+from archscope.ask.target import Target
 from archscope.measure import events
 from archscope.measure.layers import CallRecorder
 from archscope.traces import attribution
 from archscope.traces.alignment import NetworkOperator, forward_operators
 from archscope.traces.events import Call, Event
 
-if TYPE_CHECKING:
-    from archscope.ask.network.call import NetworkCall
-    from archscope.ask.network.subject import Subject
 
-
-def network_operators(subject: Subject, call: NetworkCall, train: bool) -> list[NetworkOperator]:
+def network_operators(network: Target, train: bool) -> list[NetworkOperator]:
     """The operators of one forward pass, each with the module calls around it.
 
     The network runs without weights under PyTorch's own profiler, so that the names and the
@@ -32,11 +29,11 @@ def network_operators(subject: Subject, call: NetworkCall, train: bool) -> list[
     """
 
     def run(module: nn.Module, arguments: Any, stand_in: borrow.StandIn) -> list[NetworkOperator]:
-        with borrow.borrowed(module, stand_in) as network:
-            network.train(train)
-            return _recorded(network, arguments, train)
+        with borrow.borrowed(module, stand_in) as lent:
+            lent.train(train)
+            return _recorded(lent, arguments, train)
 
-    return executed(subject, call, run)[0]
+    return executed(*network.called(), run)[0]
 
 
 def _recorded(network: nn.Module, arguments: Any, train: bool) -> list[NetworkOperator]:

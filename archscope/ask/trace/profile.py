@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from archscope.ask.network.call import with_batch
+from archscope.ask.network.inputs import Tensors
+from archscope.ask.target import Target
 from archscope.ask.trace.device import device_facts, peaks_of
 from archscope.errors import ArchscopeError
 from archscope.measure.series import median_interval
@@ -18,10 +20,6 @@ from archscope.traces.events import CALL, MODULE, Event, Trace
 from archscope.traces.families import WEIGHTED, family
 from archscope.traces.nesting import is_node
 from archscope.traces.rows import LayerTimes
-
-if TYPE_CHECKING:
-    from archscope.ask.network.subject import Subject
-    from archscope.ask.target import Target
 
 UNKNOWN_MODEL = "the traced network"
 
@@ -36,7 +34,7 @@ class Traced:
 
 def traced(
     path: str,
-    target: Target | None = None,
+    network: Target | None = None,
     *,
     peaks: Mapping[str, float] | None = None,
     progress: chrome.Progress = lambda share: None,
@@ -45,8 +43,8 @@ def traced(
 
     Args:
         path: of the file.
-        target: the network that was traced, with its call; its batch is what the trace tells when
-            `None`. Without it layers are known where the file names modules.
+        network: what was traced, of the batch that the trace tells where none is given; without
+            it layers are known where the file names modules.
         peaks: flop/s by dtype and bytes/s under `copy`, in place of the data sheet's.
         progress: called with the share of the file that was read.
 
@@ -54,34 +52,37 @@ def traced(
         ArchscopeError: the file cannot be read, or the trace is not of this network.
     """
     trace = chrome.read(path, progress)
-    if target is None:
+    if network is None:
         found = attribution.attribute(trace)
-        name, spec, analysis = _root(trace), InputSpec(()), None
-        keyword_texts: tuple[tuple[str, str], ...] = ()
-    else:
-        subject = target.subject()
-        found, spec = _of_network(trace, path, target, subject)
-        analysis = _count(replace(target, input=spec, batch=None, found=subject), _trains(trace))
-        name, keyword_texts = subject.name, subject.keywords
-    table = found.times()
+        return Traced(found, _profile(path, found, _root(trace), InputSpec(()), peaks))
+    found, called = _of_network(trace, network)
+    assert called.found is not None and isinstance(called.input, InputSpec)
+    profile = _profile(path, found, called.found.name, called.input, peaks)
+    profile = replace(profile, keywords=called.found.keywords, analysis=_count(trace, called))
+    return Traced(found, profile)
+
+
+def _profile(
+    path: str,
+    found: Attribution,
+    model: str,
+    input: InputSpec,
+    peaks: Mapping[str, float] | None,
+) -> Profile:
+    trace, table = found.trace, found.times()
     facts = device_facts(trace, found.credits)
     rates = peaks_of(facts, peaks or {})
-    profile = Profile(
-        model=name,
-        input=spec,
-        environment=Environment(
-            "cuda" if trace.device else "cpu",
-            (*facts.items(), ("trace", Path(path).name), ("steps", found.steps.rule)),
-        ),
+    facts |= {"trace": Path(path).name, "steps": found.steps.rule}
+    return Profile(
+        model=model,
+        input=input,
+        environment=Environment("cuda" if trace.device else "cpu", tuple(facts.items())),
         phases=_phases(trace, table),
         layers=table.rows,
         attributed=table.attributed,
         peaks=rates,
-        keywords=keyword_texts,
-        analysis=analysis,
         notes=tuple(f"{note[0].upper()}{note[1:]}." for note in table.notes),
     )
-    return Traced(found, profile)
 
 
 def _phases(trace: Trace, table: LayerTimes) -> dict[str, Measurement]:
@@ -105,48 +106,43 @@ def _root(trace: Trace) -> str:
     return UNKNOWN_MODEL
 
 
-def _count(target: Target, train: bool) -> Analysis | None:
+def _count(trace: Trace, network: Target) -> Analysis | None:
     from archscope.ask.count import analyse
 
+    train = _trains(trace)
     try:
-        return analyse(target, backward=train, train=train)
+        return analyse(network, backward=train, train=train)
     except ArchscopeError:
         return None
 
 
-def _of_network(
-    trace: Trace, path: str, target: Target, subject: Subject
-) -> tuple[Attribution, InputSpec]:
-    """Align a trace with its network, and what the network was called with."""
-    from archscope.ask.network.call import network_call, with_batch
+def _of_network(trace: Trace, network: Target) -> tuple[Attribution, Target]:
+    """Align a trace with its network; the network with the input that was traced."""
     from archscope.ask.trace.operators import network_operators
 
-    batch = _number(target.batch)
-    spec = network_call(subject, target.input, 1).spec
+    subject, call = network.called()
     train = _trains(trace)
+    fixed = isinstance(network.input, Tensors)
+    single = call.spec if fixed else with_batch(call.spec, 1)
+    called = replace(network, input=single, batch=None, found=subject)
     if any(event.name.startswith(CALL) for event in trace.host):
-        return attribution.attribute(trace), with_batch(spec, batch or 1)
+        return attribution.attribute(trace), _of_batch(called, network.batch)
     forward = alignment.forward_operators(trace)
-    single = network_operators(subject, network_call(subject, spec, None), train)
-    told = batch if batch is not None else _batch(trace, forward, single, subject.name)
-    spec = with_batch(spec, told or 1)
-    operators = network_operators(subject, network_call(subject, spec, None), train)
+    batch = network.batch
+    if batch is None and not fixed:
+        batch = _batch(trace, forward, network_operators(called, train), subject.name)
+    called = _of_batch(called, batch)
+    operators = network_operators(called, train)
     remedy = _remedy(forward, operators)
     found = alignment.align(forward, operators, subject.name, remedy)
-    if batch is not None:
+    if network.batch is not None:
         sizes.check(sizes.sizes(trace, found.matched), subject.name, remedy)
-    return attribution.attribute(trace, found.owners, found.passes), spec
+    return attribution.attribute(trace, found.owners, found.passes), called
 
 
-def _number(batch: Dim | None) -> int | None:
-    """A batch size that a trace can have.
-
-    Raises:
-        ArchscopeError: it is a symbol.
-    """
-    if isinstance(batch, str):
-        raise ArchscopeError("--batch", f"{batch} is a symbol", "give a number")
-    return batch
+def _of_batch(network: Target, batch: Dim | None) -> Target:
+    assert isinstance(network.input, InputSpec)
+    return network if batch is None else replace(network, input=with_batch(network.input, batch))
 
 
 def _batch(
@@ -191,8 +187,3 @@ def _remedy(forward: Sequence[Event], operators: Sequence[NetworkOperator]) -> s
             return f"the trace has --input {input} --batch {batch}"
         break
     return "name the network that was traced"
-
-
-def renamed(profile: Profile, name: str) -> Profile:
-    """The same under another name, where two are compared."""
-    return replace(profile, model=name)

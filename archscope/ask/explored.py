@@ -5,12 +5,17 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
+from archscope.ask import memory as live_memory
+from archscope.ask import predict as time
 from archscope.ask.count import analyse_both_passes
-from archscope.ask.memory import predict
 from archscope.ask.target import Target, network_target
 from archscope.errors import ArchscopeError
-from archscope.records import Analysis, MemoryPrediction, Profile
+from archscope.latency.model import Setting
+from archscope.records import Analysis, MemoryPrediction, Prediction, Profile
 from archscope.saved.record import Saved
+
+DEVICE = "RTX 4090"
+"""Whose time a page predicts where nobody measured: one of those that the model was fitted on."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +27,14 @@ class Explored:
         analysis: forward and, where it can, backward.
         profile: what was measured, when it was.
         memory: of a training step with plain SGD; `None` where it cannot be predicted.
+        prediction: time of inference on `DEVICE`; `None` where it was measured, or has no model.
     """
 
     label: str
     analysis: Analysis
     profile: Profile | None = None
     memory: MemoryPrediction | None = None
+    prediction: Prediction | None = None
 
 
 def explored(
@@ -51,11 +58,14 @@ def explored(
     if not analysis.backward_traced and target is network:
         with suppress(ArchscopeError):
             analysis = _with_backward(network, analysis)
-    memory = None
+    memory = prediction = None
     if not analysis.input.symbols:
         with suppress(ArchscopeError):  # what can be counted may still not be trained
-            memory = predict(network)
-    return Explored(name, analysis, profile, memory)
+            memory = live_memory.predict(network)
+        if profile is None:
+            with suppress(ArchscopeError):
+                prediction = time.predict(network, DEVICE, Setting())
+    return Explored(name, analysis, profile, memory, prediction)
 
 
 def _with_backward(target: Target, analysis: Analysis) -> Analysis:

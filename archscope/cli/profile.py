@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from archscope.measure import silence_profiler
 if TYPE_CHECKING:
     from archscope.ask.target import Target
     from archscope.measure.session import Plan
+    from archscope.records import Profile
+    from archscope.table import Report
 
 
 @click.command()
@@ -93,9 +96,7 @@ def command(
     if record is not None and record.profiles:
         shown = f"{model}, a profile that is shown as it was measured"
         check_heard(HEARD_BY_A_FILE, shown, "name the network to measure it anew")
-        from archscope.study.profile import profile_report
-
-        emit(profile_report(record.chosen(sizes), every_layer=every_layer), outputs)
+        emit(_report(record.chosen(sizes), every_layer), outputs)
         return
     plan = _plan(**chosen)
     network = network_target(record or model, input=input_text, keywords=parse_settings(settings))
@@ -104,14 +105,30 @@ def command(
         _largest(network, plan)
         return
     from archscope.ask.profile.measured import sweep
-    from archscope.study.profile import profile_report
 
     with progress_bars() as progress:
         profiles = sweep(network, plan, sizes, progress=progress)
     if not any(profile.phases for profile in profiles):
         raise KeyboardInterrupt
-    emit(profile_report(profiles, every_layer=every_layer), outputs)
+    emit(_report(profiles, every_layer), outputs)
     leave_if_interrupted(profiles)
+
+
+def _report(profiles: Sequence[Profile], every_layer: bool) -> Report:
+    from archscope.ask.explored import explored
+    from archscope.saved.record import Saved
+    from archscope.study.page import with_page
+    from archscope.study.profile import profile_report
+
+    report = profile_report(profiles, every_layer=every_layer)
+    last = [profile for profile in profiles if profile.layers][-1:]
+    counted = [(profile, profile.analysis) for profile in last if profile.analysis is not None]
+    if not counted:
+        return report
+    return with_page(
+        report,
+        lambda: [explored(Saved(p.model, p), count, profile=p) for p, count in counted],
+    )
 
 
 def _no_model(mode: str | None) -> ArchscopeError:

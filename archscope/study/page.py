@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -13,12 +14,12 @@ from archscope.records import Layer, MemoryPrediction, Profile
 from archscope.study.explain import derivation_of, with_children
 from archscope.study.families import family_of
 from archscope.study.memory import KIND_TITLES, memory_title
-from archscope.study.profile.layers import heading
+from archscope.study.profile.layers import heading, stage_times
 from archscope.study.profile.roofline import used_rates
 from archscope.study.stages import labels
 from archscope.study.tree import Group, grouped
 from archscope.table import Report
-from archscope.units import binary_bytes, ratio, si
+from archscope.units import binary_bytes, ratio, seconds, si
 from archscope.wording import CONVENTION, OWN_WORK, call_title, coverage_note, shape_text
 
 COUNTED = (
@@ -52,6 +53,9 @@ def page(title: str, answer: str, networks: Sequence[Explored]) -> Page:
     return Page(title, answer, amounts, made, (*dict.fromkeys(notes), CONVENTION))
 
 
+PREDICTED = Amount("predicted_seconds", "Predicted time", "seconds")
+
+
 def with_page(report: Report, networks: Callable[[], Sequence[Explored]]) -> Report:
     """The same report, whose HTML file is a page.
 
@@ -70,10 +74,27 @@ def with_page(report: Report, networks: Callable[[], Sequence[Explored]]) -> Rep
 def answer(networks: Sequence[Explored]) -> str:
     """What the networks cost, in one sentence."""
     first = networks[0]
+    if len(networks) == 1 and first.profile is not None and first.profile.phases:
+        return _measured(first.profile)
     if len(networks) == 1:
         return f"{first.label} on {first.analysis.input} takes {_costs(first)}."
     beside = "; ".join(_beside(first, other) for other in networks[1:])
     return f"{first.label} takes {_costs(first)}; {beside}."
+
+
+def _measured(profile: Profile) -> str:
+    """How long it takes, and which module takes the most of it."""
+    phases = [phase for phase in ("step", "inference") if phase in profile.phases]
+    names = {"step": "a training step", "inference": "inference"}
+    times = [
+        f"{names[phase]} takes {seconds(profile.phases[phase].median)} "
+        f"({profile.throughput(phase):,.3g} samples/s)"
+        for phase in phases
+    ]
+    inside = [stage for stage in stage_times(profile) if stage.in_network]
+    slowest = max(inside, key=lambda stage: stage.total_seconds, default=None)
+    share = f"; slowest: {slowest.name}" if slowest is not None and len(inside) > 1 else ""
+    return f"{profile.model}, batch {profile.input.batch}: {', '.join(times)}{share}."
 
 
 def _costs(explored: Explored) -> str:
@@ -105,6 +126,11 @@ def _notes(explored: Explored, several: bool) -> Iterator[str]:
     name = f"{explored.label}: " if several else ""
     for note in (*explored.analysis.notes, coverage_note(explored.analysis)):
         yield name + note
+    if (predicted := explored.prediction) is not None:
+        yield (
+            f"Predicted time: {predicted.mode} in {predicted.dtype} on {predicted.device}, not "
+            f"measured; fitted on {predicted.fitted_on}."
+        )
 
 
 def _amounts(networks: Sequence[Explored]) -> Iterator[Amount]:
@@ -116,6 +142,8 @@ def _amounts(networks: Sequence[Explored]) -> Iterator[Amount]:
             yield amount
     if any(each.memory is not None and each.memory.saved for each in networks):
         yield SAVED
+    if any(each.prediction is not None for each in networks):
+        yield PREDICTED
 
 
 def _network(explored: Explored, amounts: Sequence[Amount]) -> Network:
@@ -141,6 +169,9 @@ class _Parts:
         self.seconds = {(row.name, row.call): row.seconds for row in rows if row.in_network}
         kept = () if memory is None else memory.saved
         self.saved = {(row.name, row.call): row.saved_bytes for row in kept}
+        self.predicted: dict[tuple[str, int], float] = defaultdict(float)
+        for timed in () if explored.prediction is None else explored.prediction.layers:
+            self.predicted[timed.name, timed.call] += timed.seconds
         self.found: list[Part] = []
         for group in grouped(analysis, unfold=True):
             self._add(group, -1)
@@ -179,6 +210,8 @@ class _Parts:
             return self.seconds.get((layer.name, layer.call), {}).get(amount.phase)
         if amount == SAVED:
             return self.saved.get((layer.name, layer.call), 0)
+        if amount == PREDICTED:
+            return self.predicted.get((layer.name, layer.call), 0.0 if self.predicted else None)
         if not amount.phase:
             value: float = getattr(layer, amount.key)
             return value

@@ -66,10 +66,9 @@ class TableView {
         read: (row) => (row.items.every(Boolean) && cost(row.items[0]) ? cost(row.items.at(-1)) / cost(row.items[0]) : null) };
       return [...chosen, share, quotient];
     }
-    const shown = (a) => a.key === state.key && (a.phase === "" || a.phase === state.pass);
-    const others = data.amounts.filter((a) => !shown(a))
-      .map((a) => ({ key: `${a.key}-${a.phase}`, title: passesOf(a.key).length > 1 ? `${a.title} ${a.phase}` : a.title,
-        unit: a.unit, extra: true, read: (row) => cost(row.items[0], a.key, a.phase) }));
+    const others = quantities.filter((each) => each.key !== state.key).map((each) => ({
+      key: each.key, title: each.title, unit: each.unit, extra: true,
+      read: (row) => cost(row.items[0], each.key) }));
     return [...chosen, share, ...others];
   }
 

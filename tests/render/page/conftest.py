@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from archscope import archive, summary
 from archscope.cli import run
+from archscope.records import Environment, LayerTime, Measurement, Profile
+from archscope.records.measured import COPY
 
 Opened = Callable[..., Any]
 """Opens an HTML file at a width and gives the browser's page."""
@@ -70,3 +73,25 @@ def lenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(tmp_path_factory.mktemp("pair"), "compare", "resnet50", "resnext50_32x4d")
+
+
+@pytest.fixture(scope="session")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of a profile: two layers of a network, timed by hand."""
+    folder = tmp_path_factory.mktemp("measured")
+    analysis = summary("lenet", backward=True).analysis
+    rows = tuple(
+        LayerTime(name, kind, seconds={"forward": forward, "backward": 2 * forward})
+        for name, kind, forward in (("conv1", "Conv2d", 0.003), ("fc1", "Linear", 0.001))
+    )
+    profile = Profile(
+        "lenet",
+        analysis.input,
+        Environment("cpu", (("device name", "a processor"),)),
+        {"inference": Measurement((0.004,) * 6, 0.004, 0.004)},
+        rows,
+        peaks={"fp32": 1e9, COPY: 1e9},
+        analysis=analysis,
+    )
+    (folder / "run.json").write_text(archive.dumps(profile))
+    return written(folder, "profile", str(folder / "run.json"))

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from archscope.units import binary_bytes
+
 LENET_MACS = {
     "conv1": 6 * 25 * 28 * 28,
     "conv2": 16 * 6 * 25 * 10 * 10,
@@ -187,3 +189,48 @@ def test_the_theme_switches(lenet: Path, opened: Any) -> None:
 @pytest.mark.parametrize("width", [390, 1024, 1680])
 def test_nothing_is_wider_than_the_window(pair: Path, opened: Any, width: int) -> None:
     assert opened(pair, width).evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_memory_is_told_along_the_step(lenet: Path, opened: Any) -> None:
+    page = opened(lenet)
+    plot = page.locator(".memory-view svg")
+    plot.focus()
+    page.keyboard.press("Home")
+    told = page.locator(".memory-view [aria-live]").text_content()
+    assert "in the forward pass at conv1" in told
+    assert f"Parameters: {binary_bytes(4 * 61_706)}" in told
+    page.keyboard.press("End")
+    last = page.locator(".memory-view [aria-live]").text_content()
+    assert "in the update" in last and f"Gradients: {binary_bytes(4 * 61_706)}" in last
+    box = plot.bounding_box()
+    page.mouse.click(box["x"] + 66, box["y"] + box["height"] / 2)
+    assert page.locator(".card h2").text_content() == "conv1"
+
+
+def test_measured_time_is_a_width(measured: Path, opened: Any) -> None:
+    page = opened(measured)
+    assert page.locator("#amount").input_value() == "measured_seconds"
+    widths = shares(page)
+    assert widths["conv1"] == pytest.approx(0.75) and widths["fc1"] == pytest.approx(0.25)
+
+
+def test_the_roofline_has_a_dot_a_pass(measured: Path, opened: Any) -> None:
+    page = opened(measured)
+    dots = page.locator(".roofline-view circle")
+    told = dots.evaluate_all("(dots) => dots.map((dot) => dot.textContent)")
+    assert len(told) == 4
+    # fc1 multiplies 400·120 times and adds 120 biases, in 1 ms.
+    assert any("fc1, forward, Linear, 1.00 ms, 96.1 Mop/s" in text for text in told)
+    page.locator(".roofline-view circle.forward.f-linear").click()
+    assert page.locator(".card h2").text_content() == "fc1"
+
+
+def test_no_roofline_where_nothing_was_measured(lenet: Path, opened: Any) -> None:
+    assert opened(lenet).locator(".roofline-view").count() == 0
+
+
+def test_predicted_time_is_a_width(lenet: Path, opened: Any) -> None:
+    page = opened(lenet)
+    page.select_option("#amount", "predicted_seconds")
+    assert shares(page)["LeNet"] == 1
+    assert "not measured" in page.locator("footer").text_content()

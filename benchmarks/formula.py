@@ -43,7 +43,7 @@ def measure(name: str) -> str:
     spec = network_call(subject, None, None).spec
     Trial(subject, subject.module, spec).layers({})
     counted = time.perf_counter()
-    found = formula(network_target(name))
+    found = formula(network_target(network_target(name)))
     done = time.perf_counter()
     shared = imported - start
     plain = shared + counted - building

@@ -39,7 +39,7 @@ def verified(name: str, most_parameters: float, seconds: int) -> Verification:
         raise archscope.ArchscopeError(name, f"left out: {parameters:,} parameters")
     signal.alarm(seconds)
     try:
-        return shortened(verify(network_target(name), peers=TOOLS))
+        return shortened(verify(network_target(network_target(name)), peers=TOOLS))
     except TooSlow:
         raise archscope.ArchscopeError(name, f"left out: longer than {seconds} s") from None
     finally:

@@ -16,7 +16,6 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
@@ -28,6 +27,7 @@ from archscope.analysis import rules, shapes
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.ops import Rule
 from archscope.analysis.repeats import Repeats
+from archscope.patterns import matching
 from archscope.records import Coverage
 
 ACCUMULATE_GRAD = 2**63
@@ -371,17 +371,20 @@ def run_backward(recorder: Observer, outputs: Any) -> None:
 
 
 def freeze_all_but(module: nn.Module, pattern: str) -> int:
-    """Leave `requires_grad` only to the parameters whose name or module matches a glob.
+    """Leave `requires_grad` only to the parameters whose name or module a pattern chooses.
 
     Returns:
         how many parameters stay trainable.
     """
-    kept = 0
-    for name, parameter in module.named_parameters():
-        wanted = fnmatchcase(name, pattern) or fnmatchcase(name.rpartition(".")[0], pattern)
-        parameter.requires_grad_(wanted and parameter.requires_grad)
-        kept += parameter.requires_grad
-    return kept
+    chosen = {
+        parameter
+        for name, owner in module.named_modules()
+        for own, parameter in owner.named_parameters(name, recurse=False)
+        if matching(pattern, own) or matching(pattern, name, type(owner).__name__)
+    }
+    for parameter in module.parameters():
+        parameter.requires_grad_(parameter in chosen and parameter.requires_grad)
+    return sum(parameter.requires_grad for parameter in chosen)
 
 
 def _shapes(value: Any) -> tuple[tuple[int, ...], ...]:

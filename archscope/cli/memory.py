@@ -23,7 +23,7 @@ from archscope.cli.options import check_heard, model_argument, network_number_op
     "--master-weights", is_flag=True, help="Keep float32 weights beside those of --dtype."
 )
 @click.option(
-    "--train-only", metavar="PATTERN", help="Freeze all but the matching parameters: 'fc*'."
+    "--train-only", metavar="PATTERN", help="Freeze all layers but these: fc, 'layer4.*', Linear."
 )
 @click.option("--fit", metavar="BYTES", help="Find the largest batch within 24GiB.")
 @output_option

@@ -8,12 +8,12 @@ from archscope.cli.options import output_option
 
 
 @click.command()
-@click.argument("pattern", default="")
+@click.argument("pattern", metavar="[NAME]", default="")
 @output_option
 def command(pattern: str, outputs: tuple[str, ...]) -> None:
-    """List the networks whose name matches PATTERN, or one network's card.
+    """List the networks that NAME finds, or one network's card.
 
-    PATTERN is part of a name, a glob such as 'resne*50', timm:PATTERN or hf:PATTERN.
+    NAME is part of a name, a glob such as 'resne*50', timm:NAME or hf:NAME.
     The exact name of one network prints what is known of it: source, published numbers, entries.
     """
     from archscope.output import check_outputs, emit

@@ -12,7 +12,10 @@ from archscope.cli.options import input_option, model_argument, output_option, s
 @input_option
 @set_option
 @click.option(
-    "--layers", "pattern", metavar="PATTERN", help="Layers to list and draw, such as 'layer4*'."
+    "--layers",
+    "pattern",
+    metavar="PATTERN",
+    help="Layers to show: layer4, '*.conv2', Conv2d.",
 )
 @output_option
 def command(

@@ -19,7 +19,7 @@ from archscope.cli.options import (
 @batch_number_option("8 by default")
 @set_option
 @click.option(
-    "--layers", "pattern", metavar="PATTERN", help="Layers to show, by name or kind: 'layer1.*'."
+    "--layers", "pattern", metavar="PATTERN", help="Layers to show: layer1, '*.conv2', ReLU."
 )
 @output_option
 def command(

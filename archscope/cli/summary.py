@@ -18,7 +18,7 @@ from archscope.cli.options import (
 @click.option("--backward", is_flag=True, help="Also count the backward pass.")
 @click.option("--train", is_flag=True, help="Run in training mode (auxiliary heads, dropout).")
 @click.option(
-    "--train-only", metavar="PATTERN", help="Freeze all but the matching parameters: 'fc*'."
+    "--train-only", metavar="PATTERN", help="Freeze all layers but these: fc, 'layer4.*', Linear."
 )
 @click.option("--depth", type=click.IntRange(min=0), help="Levels of the tree.")
 @click.option("--all", "unfold", is_flag=True, help="Every level, and equal blocks one by one.")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from math import ceil
 from typing import TYPE_CHECKING
 
 from archscope.ask.target import Target
 from archscope.errors import ArchscopeError
+from archscope.patterns import matching, unmatched
 from archscope.records import Analysis, Layer
 from archscope.saved.record import Saved
 from archscope.table import Axis, Chart, Column, Report, Row, Series, Table
@@ -85,12 +85,11 @@ def fields_report(network: NetworkFields, pattern: str | None = None) -> Report:
         shown = _changes(layers)
         drawn = _last_at_each_stride(shown)
     else:
-        shown = [layer for layer in layers if fnmatchcase(layer.name, pattern)]
+        shown = [layer for layer in layers if matching(pattern, layer.name, layer.kind)]
         drawn = [layer for layer in shown if _is_local(layer)]
-    if not shown:
-        raise ArchscopeError(
-            f"--layers {pattern}", "matches no layer", f"try {layers[-1].name.split('.')[0]}*"
-        )
+        if not shown:
+            names = (layer.name for layer in layers)
+            raise unmatched(f"--layers {pattern}", pattern, network.model, names)
     chart = _image_chart(network, drawn) if len(network.found.image) == 2 and drawn else None
     return Report(
         f"Receptive fields of {network.model}",

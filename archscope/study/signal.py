@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
-from archscope.errors import ArchscopeError
+from archscope.patterns import matching, unmatched
 from archscope.records import NetworkSignal, SignalPoint, SignalPropagation
 from archscope.table import Axis, Chart, Column, Report, Row, Series, Table
 from archscope.wording import call_title, network_title
@@ -35,9 +34,10 @@ def signal_report(record: SignalPropagation, pattern: str | None = None) -> Repo
         ArchscopeError: the pattern matches nothing.
     """
     chosen = [(network, shown(network, pattern)) for network in record.networks]
-    if pattern is not None and not any(points for _, points in chosen):
-        raise ArchscopeError(f"--layers {pattern}", "matches no layer", "name a layer or a kind")
     names = ", ".join(network.model for network in record.networks)
+    if pattern is not None and not any(points for _, points in chosen):
+        layers = [point.name for network in record.networks for point in network.points]
+        raise unmatched(f"--layers {pattern}", pattern, names, layers)
     return Report(
         f"Signal propagation in {names}",
         tuple(_table(network, points) for network, points in chosen),
@@ -50,11 +50,7 @@ def signal_report(record: SignalPropagation, pattern: str | None = None) -> Repo
 def shown(network: NetworkSignal, pattern: str | None = None) -> list[SignalPoint]:
     """The points that tell how a network develops with depth."""
     if pattern is not None:
-        return [
-            point
-            for point in network.points
-            if fnmatchcase(point.name, pattern) or fnmatchcase(point.kind, pattern)
-        ]
+        return [point for point in network.points if matching(pattern, point.name, point.kind)]
     blocks = [f"{point.name}." for point in network.points if point.role == "block"]
     outside = [
         point

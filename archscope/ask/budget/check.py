@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Literal
 
 from archscope import wording
@@ -14,6 +13,7 @@ from archscope.ask.count import analyse
 from archscope.ask.diff import changes
 from archscope.ask.target import Target, target
 from archscope.errors import ArchscopeError
+from archscope.patterns import matching
 from archscope.quantities import LATENCY, LIMITED, TRAINING_MEMORY, Quantity
 from archscope.records import Analysis, Dim, Layer, Measurement, Profile
 from archscope.saved.record import Saved, saved
@@ -228,7 +228,7 @@ def _counted(
 def _gap(analysis: Analysis, pattern: str, quantity: Quantity) -> str:
     """Operators without a formula in the layers of a pattern, where they matter to a quantity."""
     where = analysis.coverage.unknown_layers
-    ran = not pattern or any(fnmatchcase(name, pattern) for name in where)
+    ran = not pattern or any(matching(pattern, name) for name in where)
     if not quantity.bounded or not ran:
         return ""
     return wording.missing_formulas(analysis.coverage)
@@ -239,7 +239,11 @@ def _share(share: float) -> str:
 
 
 def _matching(analysis: Analysis, pattern: str) -> list[Layer]:
-    return [layer for layer in analysis.layers if not pattern or fnmatchcase(layer.name, pattern)]
+    return [
+        layer
+        for layer in analysis.layers
+        if not pattern or matching(pattern, layer.name, layer.kind)
+    ]
 
 
 def _behind(
@@ -256,7 +260,8 @@ def _behind(
         sizes = [
             (change.difference(quantity), change.name)
             for change in changes(baseline, analysis)
-            if change.new is not None and (not pattern or fnmatchcase(change.new.name, pattern))
+            if change.new is not None
+            and (not pattern or matching(pattern, change.new.name, change.new.kind))
         ]
         sign = "+"
     largest = sorted((size for size in sizes if size[0] > 0), key=lambda size: -size[0])

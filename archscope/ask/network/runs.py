@@ -132,7 +132,7 @@ def run_once(
 
 
 def freeze(network: nn.Module, train_only: str | None) -> None:
-    """Leave trainable what matches a glob of parameter or module names; everything when `None`.
+    """Leave trainable the parameters that a pattern chooses; everything when `None`.
 
     Raises:
         ArchscopeError: nothing matches.
@@ -144,5 +144,5 @@ def freeze(network: nn.Module, train_only: str | None) -> None:
         raise ArchscopeError(
             f"--train-only {train_only}",
             "matches no trainable parameter",
-            f"name a parameter or module, such as {names[-1] if names else 'weight'}*",
+            f"name a parameter or module, such as {names[-1] if names else 'weight'}",
         )

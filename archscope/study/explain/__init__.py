@@ -6,11 +6,10 @@ Each count printed is one that the record holds: rules are shown where they give
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
-from fnmatch import fnmatchcase
 
 from archscope import wording
 from archscope.errors import ArchscopeError
+from archscope.patterns import matching, unmatched
 from archscope.records import Analysis, Coverage, Layer
 from archscope.study.explain import dense, others, windows
 from archscope.table import Column, Derivation, Report, Row, Step, Table
@@ -79,19 +78,12 @@ def _chosen(analysis: Analysis, patterns: Sequence[str]) -> set[int]:
         return {id(layer) for layer in analysis.calls}
     found: set[int] = set()
     for pattern in patterns:
-        named = [layer for layer in analysis.calls if _matches(layer.name, pattern)]
+        named = [layer for layer in analysis.calls if matching(pattern, layer.name, layer.kind)]
         if not named:
-            names = [layer.name for layer in analysis.calls if layer.name]
-            near = get_close_matches(pattern, names, n=3)
-            remedy = f"did you mean {', '.join(near)}?" if near else "see archscope summary --all"
-            raise ArchscopeError(pattern, f"{analysis.model} has no such layer", remedy)
+            names = (layer.name for layer in analysis.calls)
+            raise unmatched(pattern, pattern, analysis.model, names)
         found |= {id(layer) for layer in named}
     return found
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """A name equal to the pattern, below it, or matched by it as a glob."""
-    return name == pattern or name.startswith(f"{pattern}.") or fnmatchcase(name, pattern)
 
 
 def with_children(analysis: Analysis) -> list[tuple[Layer, list[Layer]]]:

@@ -12,6 +12,7 @@ from archscope import archive
 from archscope.ask.count import analyse
 from archscope.ask.generation import caches
 from archscope.ask.generation.run import generation
+from archscope.ask.target import target
 from archscope.errors import ArchscopeError
 
 transformers = pytest.importorskip("transformers")
@@ -173,7 +174,7 @@ def test_expected_distinct_experts():
 
 def test_the_prefill_is_a_forward_pass_with_one_score():
     found = generation("hf:llama", 20, 1, keywords=LLAMA)
-    whole = analyse("hf:llama", input="input_ids=20:int64", keywords=LLAMA).total.macs
+    whole = analyse(target("hf:llama", input="input_ids=20:int64", keywords=LLAMA)).total.macs
     assert whole - found.prefill.macs == 19 * 32 * 96
     assert found.pieces == ()
 

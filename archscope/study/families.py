@@ -28,7 +28,7 @@ def family_of(layer: Layer) -> str:
         return "embedding"
     if any(product.is_convolution for product in products):
         return _convolution(layer)
-    if any(product.role in ("query·key", "weights·value") for product in products):
+    if products and ("Attention" in layer.kind or any(p.role == "query·key" for p in products)):
         return "attention"
     if products:
         return "linear"

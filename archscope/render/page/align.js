@@ -1,5 +1,13 @@
 // Which parts of several networks stand above one another.
 
+/** Whether the networks share enough names for parts of one name to be compared. */
+function comparable() {
+  return several && networks.slice(1).every((network) => {
+    const leaves = network.nodes.filter((node) => !node.children.length);
+    return 2 * leaves.filter((node) => twin(node, 0)).length >= leaves.length;
+  });
+}
+
 /** Merge sequences so that equal keys meet: the longest common subsequence, network by network. */
 function aligned(sequences, keyOf) {
   let merged = sequences[0].map((item) => ({ key: keyOf(item), items: [item] }));
@@ -63,6 +71,16 @@ function stageRuns(network) {
   };
   network.roots.forEach(place);
   return runs;
+}
+
+/** A run of parts as one: it has their sums, and no part of the network is it. */
+function stageNode({ stage, nodes }, number) {
+  const totals = data.amounts.map((_, place) => {
+    const known = nodes.map((node) => node.totals[place]).filter((value) => value !== null);
+    return known.length ? known.reduce((sum, value) => sum + value, 0) : null;
+  });
+  return { ...nodes.at(-1), number, totals, children: nodes, kind: "", family: "container", facts: null,
+    steps: null, name: stageTitle(stage), label: stageTitle(stage), run: true };
 }
 
 const stageTitle = (stage) => (/^\d/.test(stage) ? `stride ${stage}` : stage);

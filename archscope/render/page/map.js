@@ -2,6 +2,7 @@
 
 const MOST_ROWS = 7;
 const LEAST_SHARE = 0.0006; // of the width: narrower parts would not show
+const THIN = 0.006; // a narrower part is all border
 const SLOT_GAP = 0.006;
 const SAME = 0.005; // a relative difference below this one has no colour
 
@@ -62,14 +63,6 @@ function difference(node) {
   const change = own / first;
   if (Math.abs(change - 1) < SAME) return { kind: "same", change };
   return { kind: change > 1 ? "more" : "less", change, strength: Math.min(1, Math.abs(Math.log2(change))) };
-}
-
-/** Whether the networks share enough names for differences to say anything. */
-function comparable() {
-  return several && networks.slice(1).every((network) => {
-    const shared = network.nodes.filter((node) => !node.children.length && twin(node, 0));
-    return shared.length * 2 >= network.nodes.filter((node) => !node.children.length).length;
-  });
 }
 
 class MapView {
@@ -191,6 +184,7 @@ class MapPanel {
       this.field.append(block);
     }
     block.className = `block ${this.colour(block, node)}`;
+    block.classList.toggle("thin", w < THIN);
     block.classList.toggle("selected", isSelected(node));
     block.classList.toggle("dim", state.query !== "" && !contains(node));
     block.style.left = `${100 * x}%`;

@@ -49,7 +49,8 @@ class RooflinePanel {
         points: [[start, start * wide], [rate / wide, rate], [right, rate]].map(([a, b]) => `${x(a)},${y(b)}`).join(" ") });
       plot.text(x1 - 4, y(rate) - 6, `${si(rate)}op/s in ${name}`, "tick", "end");
     }
-    plot.text(x(Math.max(left, bottom / wide)) + 6, y(Math.max(left * wide, bottom)) - 14, `${si(wide)}B/s`, "tick");
+    const half = Math.sqrt(Math.max(left, bottom / wide) * (fastest / wide));
+    plot.text(x(half) - 6, y(half * wide) - 8, `${si(wide)}B/s`, "tick", "end");
     const longest = this.dots[0].time;
     for (const dot of this.dots) this.dot(dot, x(dot.intensity), y(dot.rate), 2.5 + 11 * Math.sqrt(dot.time / longest));
     this.mark();

@@ -12,9 +12,24 @@ function mergedRows(lists, depth = 0, parent = null) {
   });
 }
 
+/** Networks without names in common meet stage by stage. */
+function stageRows() {
+  const whole = { items: networks.map((network) => network.root), depth: 0, parent: null, open: false };
+  whole.some = { ...whole.items[0], name: "all", label: "all", kind: "" };
+  const slots = aligned(networks.map(stageRuns), (run) => run.stage);
+  whole.children = slots.map(({ items }) => {
+    const nodes = items.map((run, number) => run && stageNode(run, number));
+    const row = { items: nodes, depth: 1, parent: whole, open: false, some: nodes.find(Boolean) };
+    row.children = mergedRows(nodes.map((node) => node?.children ?? []), 2, row);
+    return row;
+  });
+  return [whole];
+}
+
 class TableView {
   constructor() {
-    this.rows = mergedRows(networks.map((network) => network.roots));
+    this.byName = !several || comparable();
+    this.rows = this.byName ? mergedRows(networks.map((network) => network.roots)) : stageRows();
     this.flat = this.rows.flatMap(function all(row) { return [row, ...row.children.flatMap(all)]; });
     this.openUntilFull();
     this.head = element("thead");
@@ -114,7 +129,8 @@ class TableView {
   row(row, columns, most) {
     const node = row.some;
     const name = element("button", { type: "button", class: "name" }, state.sort ? node.name : node.label);
-    name.addEventListener("click", () => change({ selected: node }));
+    name.addEventListener("click", () => change({ selected: row.items.find(Boolean) }));
+    name.disabled = Boolean(node.run);
     const indent = state.sort ? 0 : Math.min(row.depth, 12);
     const head = element("th", { scope: "row", style: `--depth:${indent}` }, this.fold(row),
       element("i", { class: `swatch ${row.children.length ? "none" : familyClass(node.family)}` }), name);

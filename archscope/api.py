@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from archscope.ask.target import network_target, side_by_side, target
+from archscope.ask.target import Target, network_target, side_by_side, target
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Coverage, Layer, Prediction, Totals
 from archscope.table import Report, Table
@@ -141,6 +141,13 @@ def summary(
     )
 
 
+def _network(network: Any, model: Any, **question: Any) -> Target:
+    """The network that is asked about: `model` beside a record, or alone."""
+    if network is None:
+        return network_target(model, **question)
+    return network_target(network, **question, beside=model)
+
+
 class Found(Result):
     """An answer with the record behind it.
 
@@ -190,12 +197,20 @@ def explain(model: Any, *layers: str, input: Any = None, **constructor_keywords:
     return Result(explain_report(analysis, layers))
 
 
-def formula(model: Any, input: str | None = None, **constructor_keywords: Any) -> Found:
+def formula(
+    network: Any = None,
+    /,
+    input: str | None = None,
+    *,
+    model: Any = None,
+    **constructor_keywords: Any,
+) -> Found:
     """Totals and layers in closed form; the `Formula` is its `record`.
 
     Args:
-        model: as for `summary`.
+        network: as for `summary`.
         input: a specification with symbols, `3xHxW`; all sides that may vary when `None`.
+        model: the network of a saved record, where its name is none of a library.
         constructor_keywords: passed to the constructor.
 
     Raises:
@@ -204,14 +219,16 @@ def formula(model: Any, input: str | None = None, **constructor_keywords: Any) -
     from archscope.ask.symbols import formula as study
     from archscope.study.formula import formula_report
 
-    found = study.formula(network_target(model, input=input, keywords=constructor_keywords))
+    found = study.formula(_network(network, model, input=input, keywords=constructor_keywords))
     return Found(found, formula_report(found))
 
 
 def memory(
-    model: Any,
+    network: Any = None,
+    /,
     input: Any = None,
     *,
+    model: Any = None,
     batch: int | None = None,
     optimizer: str = "sgd",
     **constructor_keywords: Any,
@@ -221,10 +238,11 @@ def memory(
     The `MemoryPrediction` is its `record`.
 
     Args:
-        model: as for `summary`.
+        network: as for `summary`.
         input: as for `summary`.
         batch: batch size of a specification, 1 by default.
         optimizer: `sgd`, `momentum`, `adam` or `adamw`.
+        model: the network of a saved record, where its name is none of a library.
         constructor_keywords: passed to the constructor.
 
     Raises:
@@ -235,7 +253,7 @@ def memory(
 
     setting = Setting(optimizer=optimizer)
     predicted = predict(
-        network_target(model, input=input, batch=batch, keywords=constructor_keywords), setting
+        _network(network, model, input=input, batch=batch, keywords=constructor_keywords), setting
     )
     return Found(predicted, memory_report(predicted))
 
@@ -272,9 +290,11 @@ def generate(
 
 
 def profile(
-    model: Any,
+    network: Any = None,
+    /,
     input: Any = None,
     *,
+    model: Any = None,
     batch: int | None = None,
     plan: Plan | None = None,
     **constructor_keywords: Any,
@@ -282,11 +302,12 @@ def profile(
     """Measure forward and backward time, whole and by layer; the `Profile` is its `record`.
 
     Args:
-        model: as for `summary`.
+        network: as for `summary`.
         input: a specification.
         batch: batch size, 8 by default.
         plan: device, settings, precision (see `Plan`, `Settings`, `StoppingRule`); the usual ones
             when `None`.
+        model: the network of a saved record, where its name is none of a library.
         constructor_keywords: passed to the constructor.
 
     Raises:
@@ -304,7 +325,8 @@ def profile(
     chosen = replace(plan or Plan(), roofs=answers.roofs())
     try:
         measurement = measured.profile(
-            network_target(model, input=input, batch=batch, keywords=constructor_keywords), chosen
+            _network(network, model, input=input, batch=batch, keywords=constructor_keywords),
+            chosen,
         )
     except ArchscopeError as error:
         if error.argument not in {setting.name for setting in fields(Settings)}:
@@ -343,9 +365,11 @@ class Predicted(Result):
 
 
 def predict(
-    model: Any,
+    network: Any = None,
+    /,
     input: Any = None,
     *,
+    model: Any = None,
     device: str,
     batch: int | None = None,
     dtype: str = "amp",
@@ -357,7 +381,7 @@ def predict(
     """Predict how long a step takes on a GPU that need not be here.
 
     Args:
-        model: as for `summary`.
+        network: as for `summary`.
         input: as for `summary`.
         device: its name, such as `"rtx4090"`.
         batch: batch size of a specification, 1 by default.
@@ -365,6 +389,7 @@ def predict(
         layout: `"nchw"` or `"nhwc"` (channels last).
         mode: `"inference"` or `"training"`.
         compiled: whether `torch.compile` fuses its operators.
+        model: the network of a saved record, where its name is none of a library.
         constructor_keywords: passed to the constructor.
 
     Raises:
@@ -380,7 +405,7 @@ def predict(
     from archscope.study.predict import predict_report
 
     record = predicted(
-        network_target(model, input=input, batch=batch, keywords=constructor_keywords),
+        _network(network, model, input=input, batch=batch, keywords=constructor_keywords),
         device,
         Setting(mode, dtype, layout, compiled),
     )

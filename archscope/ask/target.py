@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from inspect import isroutine
 from typing import TYPE_CHECKING, Any
 
 from archscope.ask.network.inputs import Tensors, read_input
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, BatchSweep, Dim, InputSpec, Profile, SignalPropagation
 from archscope.resolve import parse_batch, parse_settings
+from archscope.resolve.buildable import require_buildable, require_plain
 from archscope.resolve.huggingface import is_configuration
 from archscope.resolve.inputs import input_text, parse_input
 from archscope.saved.record import Saved, saved
@@ -169,27 +171,33 @@ def network_target(
     input: Input | Tensors | None = None,
     batch: Dim | None = None,
     keywords: Mapping[str, Any] | None = None,
+    beside: Source | None = None,
 ) -> Target:
     """The network that the user named, for questions that a record's numbers cannot answer.
 
     A record stands for the network that it was made of, with its keywords and input.
+    It is built by its name only where that is one of a library: a file chooses no code to run.
 
     Args:
         model: as for `target`.
         input: as for `target`; otherwise the record's.
         batch: as for `target`; otherwise the record's, unless it holds several.
         keywords: passed to the constructor; they win over those of the record.
+        beside: the network of the record, where the user names it.
 
     Raises:
         ArchscopeError: it is no network, the input is malformed, or a record is of several
-            networks, or of one that has no name.
+            networks, or of one whose name is no library's and that is not named beside it.
     """
     given = input if isinstance(input, Tensors) else read_input(input, batch)
     size = None if batch is None else parse_batch(batch)
     chosen = dict(keywords or {})
     record = saved(model)
     if record is not None:
-        return _recorded(record, given, size, chosen)
+        return _recorded(record, given, size, chosen, beside)
+    if beside is not None:
+        name = str(getattr(beside, "__name__", beside))
+        raise ArchscopeError(f"--model {name:.60}", "goes with a saved record", "leave it out")
     if isinstance(model, str) or callable(model) or is_configuration(model):
         return Target(model, chosen, given, size)
     raise ArchscopeError(
@@ -197,11 +205,39 @@ def network_target(
     )
 
 
+def network_targets(
+    models: Sequence[Model],
+    *,
+    input: Input | None = None,
+    batch: Dim | None = None,
+    keywords: Mapping[str, Any] | None = None,
+    beside: Source | None = None,
+) -> list[Target]:
+    """Several networks; `beside` is that of every record among them.
+
+    Raises:
+        ArchscopeError: as `network_target`.
+    """
+    known = [saved(model) or model for model in models]
+    recorded = any(isinstance(model, Saved) for model in known)
+    return [
+        network_target(
+            model,
+            input=input,
+            batch=batch,
+            keywords=keywords,
+            beside=beside if isinstance(model, Saved) or not recorded else None,
+        )
+        for model in known
+    ]
+
+
 def _recorded(
     source: Saved,
     input: InputSpec | Tensors | None,
     batch: Dim | None,
     keywords: Mapping[str, Any],
+    beside: Source | None,
 ) -> Target:
     from archscope.ask.network.subject import find
 
@@ -211,9 +247,10 @@ def _recorded(
     several = isinstance(record, BatchSweep)
     if isinstance(record, BatchSweep):
         record = record.profiles[0]
-    own = parse_settings([f"{key}={value}" for key, value in record.keywords])
+    own = _own_keywords(source.name, record.model, record.keywords, beside)
+    model = record.model if beside is None else beside
     try:
-        found = find(record.model, own)
+        found = find(model, own)
     except ArchscopeError as error:
         problem = f"is of {record.model}, which cannot be built from its name ({error})"
         raise ArchscopeError(source.name, problem, "name the network itself") from error
@@ -221,4 +258,20 @@ def _recorded(
         batch = record.input.batch if batch is None and not several else batch
         input = parse_input(input_text(record.input), 1 if batch is None else batch)
     subject = None if keywords else found
-    return Target(record.model, {**own, **keywords}, input, batch, subject)
+    return Target(model, {**own, **keywords}, input, batch, subject)
+
+
+def _own_keywords(
+    file: str, model: str, written: Sequence[tuple[str, str]], beside: Source | None
+) -> dict[str, Any]:
+    """The constructor keywords of a record, which go with its network however that is named.
+
+    Raises:
+        ArchscopeError: the network is none that a file may have built, nor are its keywords.
+    """
+    own = parse_settings([f"{key}={value}" for key, value in written])
+    if beside is None:
+        require_buildable(file, model, own)
+    require_plain(file, own)
+    finished = beside is not None and not isinstance(beside, str) and not isinstance(beside, type)
+    return {} if finished and not isroutine(beside) else own

@@ -12,13 +12,21 @@ from archscope.cli.options import output_option
 
 @click.command()
 @click.argument("file", metavar="BUDGET.TOML")
+@click.option(
+    "--model",
+    "named",
+    multiple=True,
+    metavar="NAME",
+    help="Network of a budget that is code, such as nets.py:Net; may repeat.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON in place of the table.")
 @click.option("--github", "annotate", is_flag=True, help="Also print GitHub annotations.")
 @click.option("--junit", "junit_file", metavar="FILE", help="Also write a JUnit XML file.")
 @output_option
 def command(
-    file: str, as_json: bool, annotate: bool, junit_file: str | None, outputs: tuple[str, ...]
-) -> int:
+    file: str, named: tuple[str, ...], as_json: bool, annotate: bool, junit_file: str | None,
+    outputs: tuple[str, ...],
+) -> int:  # fmt: skip
     """Hold networks to the limits in BUDGET.TOML; exit 1 when one is over.
 
     \b
@@ -34,6 +42,8 @@ def command(
     [[budget.layers]]
     match = "layer4.*"
     max_params = "15M"
+
+    A file runs no code: where a budget is of nets.py:Net, add --model nets.py:Net.
     """  # noqa: D301
     from archscope.ask.budget import check, limits
     from archscope.files import replace_file
@@ -41,7 +51,7 @@ def command(
     from archscope.study import budget
 
     check_outputs(outputs)
-    outcomes = check.check(limits.load(file))
+    outcomes = check.check(limits.load(file), named)
     report = budget.budget_report(outcomes)
     if junit_file is not None:
         replace_file(junit_file, budget.junit(outcomes).encode(), "--junit")

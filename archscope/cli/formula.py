@@ -6,16 +6,17 @@ from dataclasses import replace
 
 import click
 
-from archscope.cli.options import model_argument, network_options, output_option
+from archscope.cli.options import beside_option, model_argument, network_options, output_option
 
 
 @click.command()
 @model_argument
 @network_options
+@beside_option
 @output_option
 def command(
     model: str, input_text: str | None, batch: int | str | None, settings: tuple[str, ...],
-    outputs: tuple[str, ...],
+    outputs: tuple[str, ...], beside: str | None,
 ) -> None:  # fmt: skip
     """Totals and layers of MODEL as closed forms in the sizes left free.
 
@@ -31,7 +32,7 @@ def command(
     from archscope.study.formula import formula_report
 
     keywords = parse_settings(settings)
-    network = network_target(model, input=input_text, batch=batch, keywords=keywords)
+    network = network_target(model, input=input_text, batch=batch, keywords=keywords, beside=beside)
     if input_text is None:  # a record's sides are numbers, of which none is left free
         network = replace(network, input=None, batch=batch)
     emit(formula_report(formula(network)), outputs)

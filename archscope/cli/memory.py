@@ -6,12 +6,19 @@ from typing import Any
 
 import click
 
-from archscope.cli.options import check_heard, model_argument, network_number_options, output_option
+from archscope.cli.options import (
+    beside_option,
+    check_heard,
+    model_argument,
+    network_number_options,
+    output_option,
+)
 
 
 @click.command()
 @model_argument
 @network_number_options
+@beside_option
 @click.option("--inference", is_flag=True, help="A forward pass that keeps nothing for backward.")
 @click.option(
     "--optimizer", default="sgd", metavar="NAME", help="sgd (default), momentum, adam or adamw."
@@ -30,7 +37,7 @@ from archscope.cli.options import check_heard, model_argument, network_number_op
 def command(
     model: str, input_text: str | None, batch: int | None, settings: tuple[str, ...],
     inference: bool, optimizer: str, dtype: str, master_weights: bool, train_only: str | None,
-    fit: str | None, outputs: tuple[str, ...],
+    fit: str | None, outputs: tuple[str, ...], beside: str | None,
 ) -> None:  # fmt: skip
     """Memory of a training step (or of inference) of MODEL, predicted without a device."""
     from archscope.output import check_outputs, emit
@@ -55,7 +62,9 @@ def command(
     mode: Any = "inference" if inference else "training"
     setting = Setting(mode, optimizer, dtype, master_weights, train_only)
     keywords = parse_settings(settings)
-    network = network_target(record or model, input=input_text, batch=batch, keywords=keywords)
+    network = network_target(
+        record or model, input=input_text, batch=batch, keywords=keywords, beside=beside
+    )
     if fit is None:
         emit(memory_report(predict(network, setting)), outputs)
         return

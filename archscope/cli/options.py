@@ -24,6 +24,12 @@ input_option = click.option(
     metavar="SPEC",
     help="Input without the batch: 3x224x224, ids=128:int64, several by commas.",
 )
+beside_option = click.option(
+    "--model",
+    "beside",
+    metavar="NAME",
+    help="The network of a saved record, where that is code: nets.py:Net.",
+)
 _SHORTHANDS = "archscope.shorthands"
 
 

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from archscope.cli.options import check_heard, input_option, output_option, set_option
+from archscope.cli.options import (
+    beside_option,
+    check_heard,
+    input_option,
+    output_option,
+    set_option,
+)
 from archscope.cli.timing import leave_if_interrupted, progress_bars
 from archscope.errors import ArchscopeError
 from archscope.measure import silence_profiler
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
 @click.argument("model", required=False)
 @input_option
 @set_option
+@beside_option
 @click.option("--batch", "batches", metavar="N,N,…", help="Batch size or sizes (8).")
 @click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps; the fastest by default.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of one operator.")
@@ -71,7 +78,7 @@ if TYPE_CHECKING:
 @output_option
 def command(
     model: str | None, input_text: str | None, settings: tuple[str, ...], batches: str | None,
-    max_batch: bool, every_layer: bool, outputs: tuple[str, ...], **chosen: Any,
+    max_batch: bool, every_layer: bool, outputs: tuple[str, ...], beside: str | None, **chosen: Any,
 ) -> None:  # fmt: skip
     """Measure MODEL's forward and backward time, whole and by layer, on a real device.
 
@@ -99,7 +106,9 @@ def command(
         emit(_report(record.chosen(sizes), every_layer), outputs)
         return
     plan = _plan(**chosen)
-    network = network_target(record or model, input=input_text, keywords=parse_settings(settings))
+    network = network_target(
+        record or model, input=input_text, keywords=parse_settings(settings), beside=beside
+    )
     network = replace(network, batch=None)
     if max_batch:
         _largest(network, plan)

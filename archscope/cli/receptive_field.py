@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import click
 
-from archscope.cli.options import input_option, model_argument, output_option, set_option
+from archscope.cli.options import (
+    beside_option,
+    input_option,
+    model_argument,
+    output_option,
+    set_option,
+)
 
 
 @click.command()
 @model_argument
 @input_option
 @set_option
+@beside_option
 @click.option(
     "--layers",
     "pattern",
@@ -20,7 +27,7 @@ from archscope.cli.options import input_option, model_argument, output_option, s
 @output_option
 def command(
     model: str, input_text: str | None, settings: tuple[str, ...], pattern: str | None,
-    outputs: tuple[str, ...],
+    outputs: tuple[str, ...], beside: str | None,
 ) -> None:  # fmt: skip
     """Size, stride and padding of the receptive field of every layer of MODEL."""
     from archscope.output import check_outputs, emit
@@ -31,6 +38,8 @@ def command(
     from archscope.resolve import parse_settings
     from archscope.study.receptive_field import fields_report
 
-    network = network_target(model, input=input_text, keywords=parse_settings(settings))
+    network = network_target(
+        model, input=input_text, keywords=parse_settings(settings), beside=beside
+    )
     fields = receptive_fields(network)
     emit(fields_report(fields, pattern), outputs)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from archscope.cli.options import (
     batch_number_option,
+    beside_option,
     check_heard,
     input_option,
     output_option,
@@ -18,13 +21,14 @@ from archscope.cli.options import (
 @input_option
 @batch_number_option("8 by default")
 @set_option
+@beside_option
 @click.option(
     "--layers", "pattern", metavar="PATTERN", help="Layers to show: layer1, '*.conv2', ReLU."
 )
 @output_option
 def command(
     models: tuple[str, ...], input_text: str | None, batch: int | None,
-    settings: tuple[str, ...], pattern: str | None, outputs: tuple[str, ...],
+    settings: tuple[str, ...], pattern: str | None, outputs: tuple[str, ...], beside: str | None,
 ) -> None:  # fmt: skip
     """Activation and gradient statistics of each MODEL by depth, at initialisation.
 
@@ -35,22 +39,28 @@ def command(
 
     check_outputs(outputs)
     from archscope.ask.signal import signal
-    from archscope.ask.target import network_target
-    from archscope.records import SignalPropagation
+    from archscope.ask.target import network_targets
     from archscope.resolve import parse_settings
-    from archscope.saved.record import Saved, saved
+    from archscope.saved.record import saved
     from archscope.study.signal import signal_report
 
-    chosen = [saved(model) or model for model in models]
-    if all(isinstance(m, Saved) and isinstance(m.record, SignalPropagation) for m in chosen):
+    chosen: list[Any] = [saved(model) or model for model in models]
+    if all(map(_is_signal, chosen)):
         heard = ("models", "pattern", "outputs")
         check_heard(heard, "saved statistics alone", "name the network to measure it anew")
-    keywords = parse_settings(settings)
-    targets = [
-        model
-        if isinstance(model, Saved) and isinstance(model.record, SignalPropagation)
-        else network_target(model, input=input_text, batch=batch, keywords=keywords)
-        for model in chosen
-    ]
-    record = signal(targets)
+    measured = [m for m in chosen if not _is_signal(m)]
+    targets = iter(
+        network_targets(
+            measured, input=input_text, batch=batch, keywords=parse_settings(settings),
+            beside=beside,
+        )
+    )  # fmt: skip
+    record = signal([model if _is_signal(model) else next(targets) for model in chosen])
     emit(signal_report(record, pattern), outputs)
+
+
+def _is_signal(model: object) -> bool:
+    from archscope.records import SignalPropagation
+    from archscope.saved.record import Saved
+
+    return isinstance(model, Saved) and isinstance(model.record, SignalPropagation)

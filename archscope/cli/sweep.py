@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archscope.cli.options import model_argument, network_options, output_option, resumable
+from archscope.cli.options import (
+    beside_option,
+    model_argument,
+    network_options,
+    output_option,
+    resumable,
+)
 
 if TYPE_CHECKING:
     from archscope.ask.sweep.grid import Grid, Outcome
@@ -22,6 +28,7 @@ FEW_POINTS = 8
 @model_argument
 @click.argument("axes", nargs=-1, required=True, metavar="KEY=V1,V2,… …")
 @network_options
+@beside_option
 @click.option("--backward", is_flag=True, help="Also count the backward pass.")
 @click.option(
     "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; by default the cores."
@@ -32,7 +39,7 @@ FEW_POINTS = 8
 def command(
     model: str, axes: tuple[str, ...], input_text: str | None, batch: int | str | None,
     settings: tuple[str, ...], backward: bool, jobs: int | None, journal_path: str | None,
-    resume: bool, outputs: tuple[str, ...],
+    resume: bool, outputs: tuple[str, ...], beside: str | None,
 ) -> None:  # fmt: skip
     """Count MODEL for every combination of the given values.
 
@@ -54,7 +61,7 @@ def command(
     from archscope.study.sweep import sweep_report
 
     network = network_target(
-        model, input=input_text, batch=batch, keywords=parse_settings(settings)
+        model, input=input_text, batch=batch, keywords=parse_settings(settings), beside=beside
     )
     grid = Grid(
         network.name,

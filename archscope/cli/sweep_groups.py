@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archscope.cli.options import batch_option, input_option, output_option, set_option
+from archscope.cli.options import (
+    batch_option,
+    beside_option,
+    input_option,
+    output_option,
+    set_option,
+)
 from archscope.cli.timing import leave_if_interrupted, progress_bars, timing_options, timing_plan
 
 if TYPE_CHECKING:
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
 @input_option
 @batch_option("1 by default, 8 with --time")
 @set_option
+@beside_option
 @timing_options
 @click.option(
     "--profile",
@@ -42,7 +49,7 @@ if TYPE_CHECKING:
 def command(
     groups: str, base: str, by: str | None, equal: tuple[str, ...], input_text: str | None,
     batch: int | str | None, settings: tuple[str, ...], timed: bool, device: str | None,
-    profiles: tuple[str, ...], outputs: tuple[str, ...],
+    profiles: tuple[str, ...], outputs: tuple[str, ...], beside: str | None,
 ) -> None:  # fmt: skip
     """Count a network for each number of GROUPS, such as 1,2,4,8,32.
 
@@ -59,7 +66,9 @@ def command(
 
     counts = parse_groups(groups)
     plan = timing_plan(timed, device, modes=("training",))
-    network = network_target(base, input=input_text, batch=batch, keywords=parse_settings(settings))
+    network = network_target(
+        base, input=input_text, batch=batch, keywords=parse_settings(settings), beside=beside
+    )
     saved = [_profile(path, network.batch) for path in profiles]
     family = Family(replace(network, batch=_size(network.batch, plan)), by)
     sweep = family.sweep(counts, [view for view in EQUALS if view in equal or not equal])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archscope.cli.options import network_number_options, output_option, resumable
+from archscope.cli.options import beside_option, network_number_options, output_option, resumable
 
 if TYPE_CHECKING:
     from archscope.ask.verify.figures import Verification
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("models", nargs=-1)
 @network_number_options
+@beside_option
 @click.option("--all", "every", is_flag=True, help="Every network of torchvision and timm.")
 @click.option("--journal", "journal_path", metavar="FILE", help="Where finished ones are kept.")
 @click.option("--resume", is_flag=True, help="Take up the journal of an interrupted --all.")
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 def command(
     models: tuple[str, ...], input_text: str | None, batch: int | None, settings: tuple[str, ...],
     every: bool, journal_path: str | None, resume: bool, save: str | None,
-    outputs: tuple[str, ...],
+    outputs: tuple[str, ...], beside: str | None,
 ) -> int:  # fmt: skip
     """Count MODELS with several tools, and explain where they part.
 
@@ -50,23 +51,21 @@ def command(
         raise ArchscopeError(
             "--resume" if resume else "--journal", "goes with --all", "leave it out"
         )
-    from archscope.ask.target import network_target
+    from archscope.ask.target import network_targets
     from archscope.ask.verify import verify
     from archscope.ask.verify.figures import dumps
     from archscope.resolve import parse_settings
     from archscope.study.verify import overview_report, verify_report
 
     if every:
-        if input_text is not None or batch is not None or settings:
+        if input_text is not None or batch is not None or settings or beside is not None:
             raise ArchscopeError("--all", "takes every network as it comes", "name one to set it")
         found, failures = _every(journal_path, resume)
         report = overview_report(found, failures)
     else:
-        keywords = parse_settings(settings)
-        networks = [
-            network_target(model, input=input_text, batch=batch, keywords=keywords)
-            for model in models
-        ]
+        networks = network_targets(
+            models, input=input_text, batch=batch, keywords=parse_settings(settings), beside=beside
+        )
         found = [verify.verify(network) for network in networks]
         failures = {}
         report = verify_report(found)

@@ -6,8 +6,11 @@ import contextlib
 import functools
 import importlib
 import importlib.util
+import inspect
 import itertools
 import sys
+import sysconfig
+import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +30,8 @@ from archscope.resolve.signatures import (
 
 if TYPE_CHECKING:
     from torch import nn
+
+NETWORKS = "name an nn.Module class, or a function that makes one"
 
 _NUMBER = itertools.count()
 
@@ -144,15 +149,16 @@ def _from_torchvision(name: str, keywords: Mapping[str, Any]) -> Recipe:
 
 def _from_timm(name: str, keywords: Mapping[str, Any]) -> Recipe:
     timm = _timm()
-    if not timm.is_model(name):
+    if not is_timm_name(name):
         raise ArchscopeError(
             f"timm:{name}", "timm has no such network",
             nearest(name, timm.list_models(), "see timm.list_models(); it has")[:200],
         )  # fmt: skip
-    if keywords.get("pretrained"):
-        raise ArchscopeError(
-            "pretrained", "archscope counts without weights and downloads none", "leave it out"
-        )
+    for key in ("pretrained", "checkpoint_path"):
+        if keywords.get(key):
+            raise ArchscopeError(
+                key, "archscope counts without weights and downloads none", "leave it out"
+            )
 
     given = keywords
     sized = "image" in given and timm.get_pretrained_cfg(name).fixed_input_size
@@ -182,6 +188,15 @@ def _for_constructor(keywords: Mapping[str, Any], size: str | None) -> dict[str,
     if size is not None and "image" in keywords:
         rest.setdefault(size, keywords["image"])
     return rest
+
+
+def is_timm_name(name: str) -> bool:
+    """Whether timm can build a network of that name.
+
+    Raises:
+        ArchscopeError: timm is not installed.
+    """
+    return bool(_timm().is_model(name))
 
 
 def timm_names() -> list[str]:
@@ -216,6 +231,10 @@ def _from_file(path: str, attribute: str, keywords: Mapping[str, Any]) -> Recipe
 
 def _from_package(place: str, attribute: str, keywords: Mapping[str, Any]) -> Recipe:
     argument = f"{place}:{attribute}"
+    if place.partition(".")[0] in sys.stdlib_module_names:
+        raise ArchscopeError(
+            argument, "is of Python's standard library, which holds no networks", NETWORKS
+        )
     USER_CODE.add(place)
     try:
         module = importlib.import_module(place)
@@ -260,6 +279,10 @@ def _from_module(
         ]  # fmt: skip
         problem = f"{attribute} is no class or function" if found else f"has no {attribute}"
         raise ArchscopeError(argument, problem, nearest(attribute, own, "it has"))
+    if not makes_networks(found):
+        raise ArchscopeError(
+            argument, f"{attribute} is neither an nn.Module class nor a function of yours", NETWORKS
+        )
     check_keywords(argument, found, keywords)
 
     def construct() -> object:
@@ -267,6 +290,36 @@ def _from_module(
             return found(**keywords)
 
     return Recipe(source, construct, lambda network: None)
+
+
+def makes_networks(found: object) -> bool:
+    """Whether something may be called for a network because a user typed its name.
+
+    That is an `nn.Module` class, or a Python function outside the standard library: calling
+    `os.system` or `shutil.rmtree` can never be what the user wants, whoever imported it.
+    """
+    from torch import nn
+
+    if isinstance(found, functools.partial):
+        return makes_networks(found.func)
+    if isinstance(found, type):
+        return issubclass(found, nn.Module)
+    if isinstance(found, types.MethodType):
+        return makes_networks(found.__func__)
+    if isinstance(found, (types.FunctionType, functools._lru_cache_wrapper)):
+        own = inspect.unwrap(found)
+        return isinstance(own, types.FunctionType) and not _is_of_python(own)
+    return False
+
+
+def _is_of_python(function: types.FunctionType) -> bool:
+    if str(function.__module__).partition(".")[0] in sys.stdlib_module_names:
+        return True
+    file = Path(function.__code__.co_filename)
+    packages = {"site-packages", "dist-packages"}
+    return str(file).startswith("<frozen") or (
+        file.is_relative_to(sysconfig.get_path("stdlib")) and packages.isdisjoint(file.parts)
+    )
 
 
 _IMPORTED: dict[Path, tuple[Mapping[Path, bytes], Any]] = {}

@@ -102,7 +102,7 @@ def test_a_record_of_a_network_without_a_name_is_refused(
     saved = tmp_path / "net.json"
     archscope.summary(nn.Linear(4, 4), "4").save(str(saved))
     assert run(["formula", str(saved)]) == 2
-    assert "is of Linear, which cannot be built from its name" in capsys.readouterr().err
+    assert "names 'Linear' as its network" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

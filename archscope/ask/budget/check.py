@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from archscope import wording
@@ -16,7 +17,8 @@ from archscope.errors import ArchscopeError
 from archscope.patterns import matching
 from archscope.quantities import LATENCY, LIMITED, TRAINING_MEMORY, Quantity
 from archscope.records import Analysis, Dim, Layer, Measurement, Profile
-from archscope.saved.record import Saved, saved
+from archscope.resolve.buildable import require_buildable, require_plain
+from archscope.saved.record import Saved, is_record, saved
 from archscope.table import Unit
 from archscope.units import binary_bytes, seconds
 
@@ -122,13 +124,40 @@ class Outcome:
         return f"only {whose}, since {missing} has no formula: {wording.REMEDY}"
 
 
-def check(budgets: Sequence[Budget]) -> tuple[Outcome, ...]:
+def check(budgets: Sequence[Budget], named: Sequence[str] = ()) -> tuple[Outcome, ...]:
     """Hold every network to its limits.
 
+    Args:
+        budgets: of one file.
+        named: networks that the user names beside the file; a budget of any other builds only
+            those of archscope's zoo, torchvision and timm.
+
     Raises:
-        ArchscopeError: a network cannot be counted, or a glob matches none of its layers.
+        ArchscopeError: a network cannot be counted, or a glob matches none of its layers, or a
+            budget is of code that the user did not name.
     """
+    for budget in budgets:
+        _require_buildable(budget, named)
+    for name in named:
+        if not any(_same_network(budget.model, name) for budget in budgets):
+            raise ArchscopeError(f"--model {name}", "is in no budget of this file", "leave it out")
     return tuple(outcome for budget in budgets for outcome in _checked(budget))
+
+
+def _require_buildable(budget: Budget, named: Sequence[str]) -> None:
+    keywords = dict(budget.keywords)
+    if any(_same_network(budget.model, name) for name in named):
+        require_plain(budget.file, keywords)
+    elif not is_record(budget.model):
+        require_buildable(budget.file, budget.model, keywords)
+
+
+def _same_network(one: str, other: str) -> bool:
+    """Whether two names are the same; a file may be named by several paths."""
+    (file, _, attribute), (path, _, name) = one.rpartition(":"), other.rpartition(":")
+    if not (file.endswith(".py") and path.endswith(".py")):
+        return one == other
+    return attribute == name and Path(file).resolve() == Path(path).resolve()
 
 
 def _checked(budget: Budget) -> tuple[Outcome, ...]:

@@ -393,15 +393,14 @@ def predict(
         constructor_keywords: passed to the constructor.
 
     Raises:
-        ArchscopeError: the network cannot be run, the device is unknown, or nothing was measured
-            in this setting.
+        ArchscopeError: the network cannot be run, or the device is unknown.
 
     Example:
         >>> predicted = archscope.predict("resnet50", device="rtx4090", batch=256, layout="nhwc")
         >>> predicted.seconds, predicted.interval
     """
     from archscope.ask.predict import predict as predicted
-    from archscope.latency.model import Setting
+    from archscope.latency.setting import Setting
     from archscope.study.predict import predict_report
 
     record = predicted(

@@ -6,18 +6,20 @@ order in memory and the identity of its tensors: the time of a kernel depends on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from archscope.analysis import borrow, trace
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.memory import fused_attention
 from archscope.records import Execution, LayerName, Operand, OperatorRun
-from archscope.records.execution import Argument, Order, Role
+from archscope.records.execution import Argument, Role
 
 CONVOLUTION = torch.ops.aten.convolution.default
 
@@ -60,7 +62,7 @@ class _Recorder(trace.Observer):  # type: ignore[no-untyped-call]
         result = super()._answer(func, operator, args, kwargs)
         if func is CONVOLUTION and result.dim() == 4 and self.on_meta:
             x, weight = args[0], args[1]
-            if _order(x) == "channels_last" or _order(weight) == "channels_last":
+            if _is_channels_last(x) or _is_channels_last(weight):
                 return torch.empty(
                     result.shape, dtype=result.dtype, device="meta",
                     memory_format=torch.channels_last,
@@ -107,15 +109,32 @@ class _Recorder(trace.Observer):  # type: ignore[no-untyped-call]
         number = self._number(tensor)
         role = self._roles.get(number, "activation")
         dtype = str(tensor.dtype)[6:]
-        return Operand(number, tuple(tensor.shape), dtype, _order(tensor), role)
+        shape = tuple(tensor.shape)
+        if tensor.is_contiguous():
+            elements = tensor.numel()
+            return Operand(number, shape, dtype, role, elements, (), elements)
+        return Operand(number, shape, dtype, role, *_ordered(shape, tensor.stride()))
 
 
-def _order(tensor: Tensor) -> Order:
-    if tensor.is_contiguous():
-        return "contiguous"
-    if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
-        return "channels_last"
-    return "strided"
+def _ordered(shape: Sequence[int], strides: Sequence[int]) -> tuple[int, tuple[int, ...], int]:
+    """Distinct elements, axes by their order in memory, and elements in a row; see `Operand`."""
+    real = [axis for axis, side in enumerate(shape) if side > 1 and strides[axis]]
+    elements = prod(shape[axis] for axis in real)
+    axes = tuple(sorted(real, key=lambda axis: -strides[axis]))
+    row = 1
+    for axis in reversed(real):
+        if strides[axis] != row:
+            break
+        row *= shape[axis]
+    return elements, () if list(axes) == real else axes, row
+
+
+def _is_channels_last(tensor: Tensor) -> bool:
+    return (
+        tensor.dim() == 4
+        and not tensor.is_contiguous()
+        and tensor.is_contiguous(memory_format=torch.channels_last)
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -135,6 +154,44 @@ def channels_last(tensor: Tensor) -> Tensor:
     return ordered.requires_grad_(twin.requires_grad)
 
 
+def images_last(value: Any) -> Any:
+    """An argument of a call, a batch of images ordered channels last."""
+    if isinstance(value, Tensor) and value.dim() == 4:
+        return value.contiguous(memory_format=torch.channels_last)
+    return value
+
+
+@contextmanager
+def attention_written_out() -> Iterator[None]:
+    """Run scaled dot-product attention as networks wrote it before PyTorch 2.0 had it.
+
+    Two products, a scale, a mask and a softmax, each in memory.
+    """
+    original = F.scaled_dot_product_attention
+
+    def attention(
+        query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> Tensor:  # fmt: skip
+        if is_causal or enable_gqa:
+            return original(
+                query, key, value, attn_mask, dropout_p, is_causal, scale=scale,
+                enable_gqa=enable_gqa,
+            )  # fmt: skip
+        factor = query.shape[-1] ** -0.5 if scale is None else scale
+        weights = (query * factor) @ key.transpose(-2, -1)
+        if attn_mask is not None:
+            weights = weights + attn_mask
+        return weights.softmax(-1) @ value
+
+    F.scaled_dot_product_attention = attention
+    try:
+        yield
+    finally:
+        F.scaled_dot_product_attention = original
+
+
 def run(
     module: nn.Module,
     args: Sequence[Any],
@@ -142,7 +199,7 @@ def run(
     *,
     backward: bool,
     on_meta: bool,
-    fused: bool = True,
+    fused: bool,
 ) -> Execution:
     """Run a borrowed module once and take down its operators.
 
@@ -152,7 +209,7 @@ def run(
         kwargs: keyword arguments of `forward`.
         backward: also run the backward pass, from ones of every differentiable output.
         on_meta: whether shape rules may answer for the kernels.
-        fused: whether scaled dot-product attention is one kernel.
+        fused: whether scaled dot-product attention is one kernel, as PyTorch 2.0 and later have it.
 
     Raises:
         Exception: whatever the module raises.
@@ -170,7 +227,7 @@ def run(
             recorder.assign(tensor, role)
     with (
         trace.unfused_attention(),
-        fused_attention() if fused else nullcontext(),
+        fused_attention() if fused else attention_written_out(),
         trace.uncompiled(),
         trace.observed(log),
         torch.set_grad_enabled(backward),

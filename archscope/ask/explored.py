@@ -10,7 +10,7 @@ from archscope.ask import predict as time
 from archscope.ask.count import analyse_both_passes
 from archscope.ask.target import Target, network_target
 from archscope.errors import ArchscopeError
-from archscope.latency.model import Setting
+from archscope.latency.setting import Setting
 from archscope.records import Analysis, MemoryPrediction, Prediction, Profile
 from archscope.saved.record import Saved
 

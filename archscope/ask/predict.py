@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from archscope.latency.coefficients import Rates, fitted
 from archscope.latency.devices import Device, find_device
+from archscope.latency.fusion import image_order
+from archscope.latency.kernel import Kernel
 from archscope.latency.kernels import kernels
-from archscope.latency.model import Coefficients, Setting, coefficients, totals
-from archscope.records import Execution, LayerPrediction, Prediction
+from archscope.latency.model import Seconds, kernel_seconds, step_seconds
+from archscope.latency.setting import Setting
+from archscope.records import Execution, InputSpec, LayerPrediction, Prediction
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,11 +24,7 @@ if TYPE_CHECKING:
     from archscope.ask.target import Target
 
 
-def predict(
-    target: Target,
-    device: str | Device,
-    setting: Setting,
-) -> Prediction:
+def predict(target: Target, device: str | Device, setting: Setting) -> Prediction:
     """Predict the time of one step.
 
     Args:
@@ -31,24 +33,50 @@ def predict(
         setting: how the network runs.
 
     Raises:
-        ArchscopeError: the network cannot be found or run, the device is unknown, or nothing was
-            measured in this setting.
+        ArchscopeError: the network cannot be found or run, or the device is unknown.
     """
-    on = find_device(device) if isinstance(device, str) else device
-    given = coefficients(on, setting)
-    subject, call = target.called()
-    execution, notes = execute(subject, call, setting)
-    return _prediction(subject, call, execution, on, setting, given, notes)
+    rates = Rates(find_device(device) if isinstance(device, str) else device, setting, fitted())
+    return predicted(executed(*target.called(), setting, rates.fused_attention), rates)
 
 
-def execute(
-    subject: Subject, call: NetworkCall, setting: Setting
+@dataclass(frozen=True)
+class Run:
+    """A network that ran once, ready to be timed on any device.
+
+    Args:
+        execution: its operators.
+    """
+
+    model: str
+    input: InputSpec
+    execution: Execution
+    keywords: tuple[tuple[str, str], ...]
+    versions: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+
+
+def executed(subject: Subject, call: NetworkCall, setting: Setting, fused_attention: bool) -> Run:
+    """Run a network once in a setting and take down its operators.
+
+    A compiled network runs in the order of images that its compiler chooses.
+    """
+    execution, notes = _execution(subject, call, setting, fused_attention)
+    if setting.compiled and setting.layout == "nchw" and image_order(execution.runs) == "nhwc":
+        last = replace(setting, layout="nhwc")
+        execution, notes = _execution(subject, call, last, fused_attention)
+    return Run(
+        subject.name, call.spec, execution, subject.keywords, subject.versions,
+        (*subject.notes, *notes),
+    )  # fmt: skip
+
+
+def _execution(
+    subject: Subject, call: NetworkCall, setting: Setting, fused_attention: bool
 ) -> tuple[Execution, tuple[str, ...]]:
-    """Run a network once in a setting and take down its operators."""
     import torch
 
     from archscope.analysis import borrow, execution
-    from archscope.ask.network.runs import executed
+    from archscope.ask.network.runs import executed as run_on_meta
 
     training = setting.mode == "training"
     last = setting.layout == "nhwc"
@@ -58,51 +86,70 @@ def execute(
         made = execution.channels_last if last and on_meta else stand_in
         with borrow.borrowed(module, made) as network:
             network.train(training)
+            torch.default_generator.manual_seed(0)
             args, kwargs = arguments
             if last:
-                args = tuple(
-                    value.contiguous(memory_format=torch.channels_last)
-                    if isinstance(value, torch.Tensor) and value.dim() == 4
-                    else value
-                    for value in args
-                )
-            return execution.run(network, args, kwargs, backward=training, on_meta=on_meta)
+                args = tuple(map(execution.images_last, args))
+            return execution.run(
+                network, args, kwargs, backward=training, on_meta=on_meta, fused=fused_attention
+            )
 
-    ran, _, notes = executed(subject, call, run)
+    ran, _, notes = run_on_meta(subject, call, run)
     return ran, notes
 
 
-def _prediction(
-    subject: Subject,
-    call: NetworkCall,
-    execution: Execution,
-    device: Device,
-    setting: Setting,
-    given: Coefficients,
-    notes: tuple[str, ...],
-) -> Prediction:
-    sums: dict[tuple[int, str], list[float]] = {}
-    for kernel, *parts in totals(kernels(execution, setting.dtype), device, given):
-        row = sums.setdefault((kernel.layer, kernel.phase), [0.0, 0.0, 0.0])
-        for place, part in enumerate(parts):
-            row[place] += part
-    layers = tuple(
-        LayerPrediction(*execution.layers[layer], phase, *parts)
-        for (layer, phase), parts in sums.items()
-    )
-    total = sum(layer.seconds for layer in layers)
+def predicted(run: Run, rates: Rates) -> Prediction:
+    """The time of a run on a device."""
+    setting, device = rates.setting, rates.device
+    timed = [
+        (kernel, kernel_seconds(kernel, rates))
+        for kernel in kernels(run.execution, setting.dtype, setting.compiled)
+    ]
+    seconds, _ = step_seconds(timed, rates)
+    low, high = rates.interval
+    unknown = {operator.name for operator in run.execution.runs if not operator.known}
     return Prediction(
-        model=subject.name,
-        input=call.spec,
+        model=run.model,
+        input=run.input,
         device=device.name,
         mode=setting.mode,
         dtype=setting.dtype,
         layout=setting.layout,
         compiled=setting.compiled,
-        layers=layers,
-        low=total * given.low,
-        high=total * given.high,
-        fitted_on=given.source,
-        keywords=subject.keywords,
-        notes=(*subject.notes, *notes),
+        seconds=seconds,
+        low=seconds * low,
+        high=seconds * high,
+        layers=_layers(run.execution, timed),
+        host_seconds=rates.host_seconds * sum(kernel.launches for kernel, _ in timed),
+        fitted_on=rates.source,
+        measured_device=rates.measured,
+        unknown=tuple(sorted(unknown)),
+        keywords=run.keywords,
+        versions=run.versions,
+        notes=run.notes,
+    )
+
+
+def _layers(
+    execution: Execution, timed: Iterable[tuple[Kernel, Seconds]]
+) -> tuple[LayerPrediction, ...]:
+    """The sums of the kernels of every module call and pass."""
+    sums: dict[tuple[int, str], list[float]] = {}
+    for kernel, seconds in timed:
+        row = sums.setdefault((kernel.layer, kernel.phase), [0.0] * 7)
+        for place, amount in enumerate(
+            (
+                seconds.total,
+                seconds.compute,
+                seconds.memory,
+                seconds.launch,
+                kernel.launches,
+                kernel.flops,
+                kernel.bytes_moved,
+            )
+        ):
+            row[place] += amount
+    return tuple(
+        LayerPrediction(*execution.layers[layer], phase, *row)
+        for (layer, phase), row in sums.items()
     )

@@ -48,6 +48,11 @@ class Device:
     aliases: tuple[str, ...] = ()
     note: str = ""
 
+    def peak(self, dtype: str) -> float:
+        """Operations a second at most in a dtype; that of float32 where it has no rate."""
+        rates = self.peak_flops_per_second
+        return rates.get(dtype) or rates["float32"]
+
 
 @cache
 def devices() -> Mapping[str, Device]:

@@ -1,111 +1,132 @@
-"""Kernels and a device → seconds: amounts of work times what the device needs for each."""
+"""Kernels and a device → seconds.
+
+A kernel takes what its launch takes, and the longer of its arithmetic and its traffic, more where
+the two are close. Arithmetic counts whole tiles of the result, with the start and the end of each
+tile; traffic is faster where the tensors fit in the last cache.
+The step takes the sum over its kernels, or the time in which the host starts them, if that is more.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources
-from typing import Any
+from collections.abc import Iterable
+from math import ceil
+from typing import NamedTuple
 
-from archscope.errors import ArchscopeError
+from archscope.latency.coefficients import Efficiency, Rates, Shape
 from archscope.latency.devices import Device
-from archscope.latency.kernels import Kernel
+from archscope.latency.kernel import Kernel
 
-COMPUTE = frozenset(("flops", "mn", "mk", "nk"))
-"""Amounts that are divided by the peak rate of arithmetic; the others but launches by bandwidth."""
+SMALL_TILE = 32
+TILE = 64
+"""Rows and columns of the result that a product computes at once: by 32 if no more, else by 64."""
 
+WAVE_TILE = 128
+MOST_WASTE = 1.25
+"""What a last wave of tiles that leaves units idle costs at most: libraries split the sum then."""
 
-@dataclass(frozen=True)
-class Setting:
-    """How a network runs, besides network, input and device.
+FUNCTION_RATE = 0.1
+"""Rate of operations beside a product, such as exponentials, over the peak in float32."""
 
-    Args:
-        mode: `inference` or `training`.
-        dtype: `float32`, `float16`, `bfloat16` or `amp`.
-        layout: `nchw` or `nhwc` (channels last).
-        compiled: whether `torch.compile` fuses its operators.
-    """
-
-    mode: str = "inference"
-    dtype: str = "amp"
-    layout: str = "nchw"
-    compiled: bool = False
+TENSOR_CORES = frozenset(
+    ("volta", "turing", "ampere", "ada", "hopper", "blackwell", "cdna", "cdna2", "cdna3")
+)
+"""Architectures with units for matrix products in half precision."""
 
 
-@dataclass(frozen=True)
-class Coefficients:
-    """What was fitted on one device in one setting.
+class Seconds(NamedTuple):
+    """Time of one kernel.
 
     Args:
-        device: key of the device that was measured.
-        setting: under which.
-        slowdown: of every kind's amounts, over the time at the peaks of the data sheet; for
-            launches, seconds.
-        low, high: the 80 % interval of the measured over the predicted time.
-        rows: how many measurements it was fitted on.
-        source: which.
+        compute, memory: of arithmetic and traffic, each alone.
+        busy: of both together.
+        launch: until the kernel begins, and steps that wait for each other.
     """
 
-    device: str
-    setting: Setting
-    slowdown: Mapping[str, Mapping[str, float]]
-    low: float
-    high: float
-    rows: int
-    source: str
+    compute: float
+    memory: float
+    busy: float
+    launch: float
+
+    @property
+    def total(self) -> float:
+        return self.busy + self.launch
 
 
-@cache
-def fitted() -> tuple[Coefficients, ...]:
-    """Everything fitted, as the package holds it."""
-    text = resources.files("archscope.latency").joinpath("coefficients.json").read_text("utf-8")
-    rows: list[dict[str, Any]] = json.loads(text)
-    return tuple(Coefficients(**{**row, "setting": Setting(**row["setting"])}) for row in rows)
+def kernel_seconds(kernel: Kernel, rates: Rates) -> Seconds:
+    """The time of one kernel."""
+    shape, device = rates.given.shape, rates.device
+    peak, tensor = arithmetic_rate(kernel, device)
+    efficiency = rates.efficiency(kernel.kind, kernel.order, tensor)
+    compute = _compute_seconds(kernel, shape, device, peak, efficiency)
+    if tensor and not kernel.aligned:
+        compute *= shape.misaligned
+    memory = kernel.bytes_moved / (device.bandwidth_bytes_per_second * efficiency.memory)
+    memory *= 1 - cached_share(kernel, shape, device) * (1 - 1 / shape.cache_gain)
+    launch = kernel.launches * rates.launch_seconds + kernel.serial * shape.serial_seconds
+    return Seconds(compute, memory, both(compute, memory, shape.overlap), launch)
 
 
-def coefficients(device: Device, setting: Setting) -> Coefficients:
-    """Those of the device, or of the most alike one that was measured in this setting.
+def both(one: float, other: float, overlap: float) -> float:
+    """Time of two things that overlap: the longer one, more where they are close."""
+    longer, shorter = max(one, other), min(one, other)
+    if not shorter:
+        return longer
+    ratio: float = (1 + (shorter / longer) ** overlap) ** (1 / overlap)
+    return longer * ratio
 
-    Raises:
-        ArchscopeError: nothing was measured in this setting.
+
+def arithmetic_rate(kernel: Kernel, device: Device) -> tuple[float, bool]:
+    """Operations a second at most, and whether tensor cores do them.
+
+    In float32 PyTorch lets convolutions round to TF32 where there is hardware for it, and matrix
+    products not; AMD's matrix cores take float32 as it is.
     """
-    known = [row for row in fitted() if row.setting == setting]
-    if not known:
-        settings = ", ".join(dict.fromkeys(row.setting.dtype for row in fitted()))
-        raise ArchscopeError(
-            "dtype", f"no device was measured in {setting}", f"use one of {settings}"
-        )
-    own = [row for row in known if row.device == device.key]
-    return (own or known)[0]
-
-
-def seconds(kernel: Kernel, device: Device, given: Coefficients) -> tuple[float, float, float]:
-    """Compute, memory and launch seconds of one kernel."""
-    factors = given.slowdown.get(kernel.kind, {})
-    compute = memory = launch = 0.0
-    peak = peak_flops(device, kernel.dtype)
-    for name, amount in kernel.amounts.items():
-        factor = factors.get(name, 0.0)
-        if name == "launches":
-            launch += amount * factor
-        elif name in COMPUTE:
-            compute += amount * factor / peak
-        else:
-            memory += amount * factor / device.bandwidth_bytes_per_second
-    return compute, memory, launch
-
-
-def peak_flops(device: Device, dtype: str) -> float:
-    """Operations a second at most in a dtype."""
     rates = device.peak_flops_per_second
-    return rates.get(dtype) or rates.get("float32", 1)
+    if kernel.dtype in ("float16", "bfloat16") and device.architecture in TENSOR_CORES:
+        return rates.get(kernel.dtype, rates["float16"]), True
+    rounded = "tf32" in rates and kernel.times > 0
+    convolution = not kernel.kind.startswith(("linear", "batched_product", "attention"))
+    if rounded and (convolution or device.vendor == "amd"):
+        return rates["tf32"], True
+    return rates["float32"], False
 
 
-def totals(
-    kernels: Iterable[Kernel], device: Device, given: Coefficients
-) -> Iterator[tuple[Kernel, float, float, float]]:
-    """Each kernel with its compute, memory and launch seconds."""
-    for kernel in kernels:
-        yield kernel, *seconds(kernel, device, given)
+def tiled_flops(kernel: Kernel, shape: Shape, device: Device) -> float:
+    """Operations of a product in whole tiles, their start and end included."""
+    rows, columns = _whole(kernel.rows), _whole(kernel.columns)
+    depth = kernel.depth + shape.depth.get(kernel.kind, 0)
+    flops = 2 * kernel.times * rows * columns * depth
+    tiles = kernel.times * ceil(kernel.rows / WAVE_TILE) * ceil(kernel.columns / WAVE_TILE)
+    waves = tiles / device.compute_units
+    return flops * min(MOST_WASTE, ceil(waves) / waves)
+
+
+def _whole(side: float) -> float:
+    return SMALL_TILE if side <= SMALL_TILE else ceil(side / TILE) * TILE
+
+
+def _compute_seconds(
+    kernel: Kernel, shape: Shape, device: Device, peak: float, efficiency: Efficiency
+) -> float:
+    plain = device.peak_flops_per_second["float32"]
+    if not kernel.times:
+        return kernel.operations / (plain * efficiency.compute)
+    product = tiled_flops(kernel, shape, device) / (peak * efficiency.compute)
+    return product + kernel.operations / (plain * FUNCTION_RATE)
+
+
+def cached_share(kernel: Kernel, shape: Shape, device: Device) -> float:
+    """Part of the traffic that finds its tensors in the last cache: all, if they are small."""
+    room = shape.cache_share * device.l2_bytes
+    share: float = 1 / (1 + (kernel.bytes_moved / room) ** 4)
+    return share
+
+
+def step_seconds(kernels: Iterable[tuple[Kernel, Seconds]], rates: Rates) -> tuple[float, float]:
+    """Seconds of a step, and of its kernels alone."""
+    device = launches = 0.0
+    for kernel, seconds in kernels:
+        device += seconds.total
+        launches += kernel.launches
+    host = launches * rates.host_seconds
+    return both(device, host, rates.given.shape.host_overlap), device

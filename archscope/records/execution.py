@@ -7,8 +7,6 @@ from typing import Literal, NamedTuple
 
 Role = Literal["activation", "parameter", "buffer", "input"]
 
-Order = Literal["contiguous", "channels_last", "strided"]
-
 Phase = Literal["forward", "backward"]
 
 Argument = int | float | bool | str | None | tuple[int | float | bool | str | None, ...]
@@ -21,22 +19,20 @@ class Operand(NamedTuple):
         storage: number of its memory within the run; a view has its tensor's.
         shape: its sides.
         dtype: PyTorch's name in the run, which is that of the weights; autocast is not applied.
-        order: how its elements are ordered in memory.
         role: what its memory holds.
+        elements: distinct elements; a side that is only expanded has one.
+        axes: its axes from the outermost in memory to the innermost, without sides of 1; empty
+            where that is their own order.
+        run: neighbouring elements in memory that are neighbours in its last axes, too.
     """
 
     storage: int
     shape: tuple[int, ...]
     dtype: str
-    order: Order
     role: Role
-
-    @property
-    def elements(self) -> int:
-        count = 1
-        for side in self.shape:
-            count *= side
-        return count
+    elements: int
+    axes: tuple[int, ...] = ()
+    run: int = 0
 
 
 class OperatorRun(NamedTuple):
@@ -86,3 +82,8 @@ class Execution:
     layers: tuple[LayerName, ...]
     parameter_sizes: tuple[int, ...] = ()
     frozen_elements: int = 0
+
+    @property
+    def trained(self) -> bool:
+        """Whether there is a backward pass, after which the weights are updated."""
+        return bool(self.runs) and self.runs[-1].phase == "backward"

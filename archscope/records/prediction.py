@@ -3,33 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from archscope.records.network import InputSpec
+
+Bound = Literal["compute", "memory", "launches"]
 
 
 @dataclass(frozen=True, slots=True)
 class LayerPrediction:
-    """Predicted seconds of one module call in one pass.
+    """Predicted seconds of one module call in one pass, its children's apart.
 
     Args:
-        name: dotted path of the module.
+        name: dotted path of the module; empty for the network itself.
         kind: class name.
         call: 0 for its first call.
         phase: `forward`, `backward` or `update`.
-        compute, memory, launch: seconds of arithmetic, of moving bytes, of starting kernels.
+        seconds: of its kernels.
+        compute, memory: of arithmetic and of moving bytes, each alone; they overlap.
+        launch: of starting kernels.
+        launches: kernels.
+        flops: floating-point operations.
+        bytes_moved: read and written.
     """
 
     name: str
     kind: str
     call: int
     phase: str
+    seconds: float
     compute: float
     memory: float
     launch: float
+    launches: float
+    flops: float
+    bytes_moved: float
 
     @property
-    def seconds(self) -> float:
-        return self.compute + self.memory + self.launch
+    def bound(self) -> Bound:
+        """What takes the most of its time."""
+        if self.launch >= max(self.compute, self.memory):
+            return "launches"
+        return "compute" if self.compute >= self.memory else "memory"
 
 
 @dataclass(frozen=True)
@@ -39,9 +54,13 @@ class Prediction:
     Args:
         device: its name.
         mode, dtype, layout, compiled: how the network runs.
+        seconds: of a step.
+        low, high: the 80 % interval of `seconds`.
         layers: by module call and pass, in order.
-        low, high: the 80 % interval of the seconds a step.
-        fitted_on: measurements behind the coefficients.
+        host_seconds: in which the host starts all kernels; the step is no shorter.
+        fitted_on: the measurements behind it.
+        measured_device: whether this device is among those measured.
+        unknown: operators without a formula; they make it a lower bound.
     """
 
     model: str
@@ -51,19 +70,22 @@ class Prediction:
     dtype: str
     layout: str
     compiled: bool
-    layers: tuple[LayerPrediction, ...]
+    seconds: float
     low: float
     high: float
+    layers: tuple[LayerPrediction, ...]
+    host_seconds: float
     fitted_on: str
+    measured_device: bool
+    unknown: tuple[str, ...] = ()
     keywords: tuple[tuple[str, str], ...] = ()
+    versions: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
-    def seconds(self) -> float:
-        """Seconds a step."""
-        return sum(layer.seconds for layer in self.layers)
-
-    @property
     def samples_per_second(self) -> float:
+        """Samples of the batch a second."""
         batch = self.input.batch
-        return batch / self.seconds if isinstance(batch, int) else float("nan")
+        if not isinstance(batch, int):
+            raise TypeError("a predicted input has a numeric batch")
+        return batch / self.seconds

@@ -28,5 +28,5 @@ def predict_report(predictions: Sequence[Prediction]) -> Report:
         f"Predicted, not measured: {first.mode}, {first.dtype}, {first.layout}, "
         f"batch {first.input.batch}"
     )
-    table = Table(title, COLUMNS, rows, (f"Fitted on {first.fitted_on}.",))
+    table = Table(title, COLUMNS, rows, (f"From {first.fitted_on}.",))
     return Report(title, (table,), record=first if len(predictions) == 1 else None)

@@ -12,7 +12,9 @@ def test_seconds_lie_in_their_interval_and_add_up_over_layers() -> None:
     predicted = archscope.predict("resnet18", device="rtx4090", batch=64, layout="nhwc")
     low, high = predicted.interval
     assert low < predicted.seconds < high
-    assert predicted.seconds == pytest.approx(sum(x.seconds for x in predicted.record.layers))
+    kernels = sum(layer.seconds for layer in predicted.record.layers)
+    host = predicted.record.host_seconds
+    assert max(kernels, host) <= predicted.seconds <= kernels + host
 
 
 def test_a_larger_batch_takes_longer_and_serves_more_samples_a_second() -> None:

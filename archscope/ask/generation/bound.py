@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from archscope.latency.devices import Device
-from archscope.latency.model import peak_flops
 from archscope.records.generation import Bound, Generation, StepCost
 
 
@@ -16,7 +15,7 @@ def bound(found: Generation, device: Device) -> Bound:
         found: what was counted.
         device: its data sheet.
     """
-    rate = peak_flops(device, found.dtype.split(",")[0])
+    rate = device.peak(found.dtype.split(",")[0])
 
     def seconds(cost: StepCost) -> float:
         return max(cost.flops / rate, cost.least_bytes / device.bandwidth_bytes_per_second)

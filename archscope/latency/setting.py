@@ -1,0 +1,40 @@
+"""How a network runs, besides network, input and device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from archscope.errors import ArchscopeError
+from archscope.latency.precision import DTYPES
+
+MODES = ("inference", "training")
+LAYOUTS = ("nchw", "nhwc")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a network runs.
+
+    Args:
+        mode: `inference`, or `training` with SGD and momentum.
+        dtype: `amp` (autocast to float16), `float32` (PyTorch's defaults), `float16`, `bfloat16`.
+        layout: `nchw`, or `nhwc` for channels last.
+        compiled: whether `torch.compile` fuses its operators.
+
+    Raises:
+        ArchscopeError: one of them is unknown.
+    """
+
+    mode: str = "inference"
+    dtype: str = "amp"
+    layout: str = "nchw"
+    compiled: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("mode", self.mode, MODES),
+            ("dtype", self.dtype, DTYPES),
+            ("layout", self.layout, LAYOUTS),
+        ):
+            if value not in known:
+                raise ArchscopeError(name, f"unknown {value!r}", f"use one of {', '.join(known)}")

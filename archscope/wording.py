@@ -63,9 +63,29 @@ def coverage_note(analysis: Analysis) -> str:
     device = "meta, without weights" if analysis.executed_on == "meta" else "the CPU"
     operators = plural(known, "operator")
     sentence = f"Coverage: {operators} counted and {free:,} free, run on {device}"
+    attention = "".join(f" {note}" for note in attention_notes(coverage.attention_kernels))
     if coverage.complete:
-        return f"{sentence}; none is unknown."
-    return f"{sentence}; {lower_bound_note(missing_formulas(coverage))}"
+        return f"{sentence}; none is unknown.{attention}"
+    return f"{sentence}; {lower_bound_note(missing_formulas(coverage))}{attention}"
+
+
+_KERNELS = {
+    "flash on cpu": "the CPU's flash kernel",
+    "math on cpu": "separate products",
+    "flash on cuda": "a GPU's flash kernel",
+    "memory-efficient on cuda": "a GPU's memory-efficient kernel",
+    "math on cuda": "separate products on a GPU",
+}
+
+
+def attention_notes(kernels: Iterable[str]) -> tuple[str, ...]:
+    """As which kernels attention was counted, where there was any.
+
+    Args:
+        kernels: as `Coverage.attention_kernels` names them.
+    """
+    names = " and ".join(_KERNELS.get(kernel, kernel) for kernel in kernels)
+    return (f"Attention is counted as {names}.",) if names else ()
 
 
 OWN_WORK = "[own ops]"

@@ -15,9 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from archscope.analysis import borrow, trace
+from archscope.analysis import attention, borrow, trace
 from archscope.analysis.calls import Call, CallLog
-from archscope.analysis.memory import fused_attention
 from archscope.records import Execution, LayerName, Operand, OperatorRun
 from archscope.records.execution import Argument, Role
 
@@ -227,7 +226,7 @@ def run(
             recorder.assign(tensor, role)
     with (
         trace.unfused_attention(),
-        fused_attention() if fused else attention_written_out(),
+        attention.as_kernel() if fused else attention_written_out(),
         trace.uncompiled(),
         trace.observed(log),
         torch.set_grad_enabled(backward),

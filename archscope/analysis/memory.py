@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from archscope.analysis import trace
+from archscope.analysis import attention, trace
 from archscope.analysis.calls import Call, CallLog
 from archscope.records import LiveBytes, SavedBytes
 
@@ -179,46 +178,13 @@ class _Follower(trace.Observer):  # type: ignore[no-untyped-call]
         return "loss" if outside else call.name
 
 
-@contextmanager
-def fused_attention() -> Iterator[None]:
-    """Let scaled dot-product attention keep what fused kernels keep.
-
-    On meta it would fall apart into products and keep the matrix of attention weights, which no
-    device with a fused kernel does.
-    """
-    original = F.scaled_dot_product_attention
-
-    def attention(
-        query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
-        dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None,
-        enable_gqa: bool = False,
-    ) -> Tensor:  # fmt: skip
-        shapes_agree = query.dim() == 4 and query.shape[-1] == key.shape[-1] == value.shape[-1]
-        maskless = attn_mask is None or not attn_mask.requires_grad
-        if not (query.is_meta and shapes_agree and maskless) or enable_gqa:
-            return original(
-                query, key, value, attn_mask, dropout_p, is_causal, scale=scale,
-                enable_gqa=enable_gqa,
-            )  # fmt: skip
-        fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-        result: Tensor = fused(
-            query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale
-        )[0]
-        return result
-
-    F.scaled_dot_product_attention = attention
-    try:
-        yield
-    finally:
-        F.scaled_dot_product_attention = original
-
-
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one step held: live bytes over time, and what the backward pass needed."""
+    """What one step held: live bytes over time, what the backward pass needed, by which kernels."""
 
     timeline: tuple[LiveBytes, ...]
     saved: tuple[SavedBytes, ...] = ()
+    attention_kernels: tuple[str, ...] = ()
 
 
 def training_step(
@@ -249,7 +215,7 @@ def training_step(
     follower.live["optimizer"] = elements * optimizer.state
     for parameter in trainable:
         parameter.register_post_accumulate_grad_hook(follower.gradient)  # type: ignore[no-untyped-call]
-    with _watched(follower), torch.enable_grad():
+    with _watched(follower) as kernels, torch.enable_grad():
         with saved_tensors_hooks(follower.saves, _unchanged):
             value = loss(module(*args, **kwargs))
         follower.note()
@@ -262,7 +228,7 @@ def training_step(
         follower.note(elements * optimizer.update)
     for parameter in trainable:
         parameter.grad = None
-    return Step(tuple(follower.timeline), saved)
+    return Step(tuple(follower.timeline), saved, tuple(sorted(kernels)))
 
 
 def inference(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Step:
@@ -272,9 +238,9 @@ def inference(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any])
         Exception: whatever the module raises.
     """
     follower = _follower(module, args, kwargs)
-    with _watched(follower), torch.no_grad():
+    with _watched(follower) as kernels, torch.no_grad():
         module(*args, **kwargs)
-    return Step(tuple(follower.timeline))
+    return Step(tuple(follower.timeline), (), tuple(sorted(kernels)))
 
 
 def _follower(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Follower:
@@ -293,10 +259,15 @@ def _follower(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any])
 
 
 @contextmanager
-def _watched(follower: _Follower) -> Iterator[None]:
-    """Every module call and operator inside reaches the follower."""
-    with trace.unfused_attention(), fused_attention(), trace.observed(follower.log), follower:
-        yield
+def _watched(follower: _Follower) -> Iterator[set[str]]:
+    """Every module call and operator inside reaches the follower; yields attention's kernels."""
+    with (
+        trace.unfused_attention(),
+        attention.as_kernel() as kernels,
+        trace.observed(follower.log),
+        follower,
+    ):
+        yield kernels
 
 
 def _unchanged(tensor: Tensor) -> Tensor:

@@ -179,6 +179,16 @@ def _like_dense(x: Tensor) -> Tensor | None:
     return torch.empty_strided(shape, stride, dtype=x.dtype, device="meta")
 
 
+def _like_ordered(x: Tensor) -> Tensor:
+    """As `torch.empty_like`: without gaps, and the axes in memory in the order of x's."""
+    steps = x.stride()
+    if x.is_contiguous() or 0 in steps or len(set(steps)) < len(steps):
+        return _like(x)
+    order = sorted(range(x.dim()), key=steps.__getitem__, reverse=True)
+    dense = _new(x, [x.shape[axis] for axis in order])
+    return dense.permute([order.index(axis) for axis in range(x.dim())])
+
+
 def _broadcast_shape(a: Sequence[int], b: Sequence[int]) -> list[int] | None:
     if len(a) < len(b):
         a, b = b, a
@@ -242,6 +252,28 @@ def grouped_mm(
     else:
         return None
     return _empty(shape, dtype=out_dtype or a.dtype, device="meta")
+
+
+def attention_on_cpu(
+    query: Tensor, key: Tensor, value: Tensor, *rest: Any, **options: Any
+) -> tuple[Tensor, Tensor] | None:
+    """The result, laid out as the query, and the logarithms of the rows' sums."""
+    if query.dim() != 4:
+        return None
+    batch, heads, length, _ = query.shape
+    sums = torch.float32 if query.dtype in (torch.float16, torch.bfloat16) else query.dtype
+    result = _like_ordered(query)
+    return result, _empty((batch, length, heads), dtype=sums, device="meta").transpose(1, 2)
+
+
+def attention_on_cpu_backward(
+    gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, *rest: Any, **options: Any
+) -> tuple[Tensor, ...]:
+    """Gradients of the operands, positions before heads in memory."""
+    return tuple(
+        _new(x, (x.shape[0], x.shape[2], x.shape[1], x.shape[3])).transpose(1, 2)
+        for x in (query, key, value)
+    )
 
 
 def softmax(x: Tensor, dim: int, *args: Any) -> Tensor | None:
@@ -392,6 +424,8 @@ RULES: dict[Any, ShapeRule] = {
     aten.addmm.default: addmm,
     aten.bmm.default: bmm,
     aten._grouped_mm.default: grouped_mm,
+    aten._scaled_dot_product_flash_attention_for_cpu.default: attention_on_cpu,
+    aten._scaled_dot_product_flash_attention_for_cpu_backward.default: attention_on_cpu_backward,
     aten._softmax.default: softmax,
     aten._safe_softmax.default: softmax,
     aten._softmax_backward_data.default: softmax_backward,

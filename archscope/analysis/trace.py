@@ -14,7 +14,7 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from archscope.analysis import rules, shapes
+from archscope.analysis import attention, rules, shapes
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.ops import Rule
 from archscope.analysis.repeats import Repeats
@@ -176,8 +176,12 @@ class Recorder(Observer):  # type: ignore[no-untyped-call]
         if tally.cost.products:
             work.products.extend(tally.cost.products)
 
-    def coverage(self) -> Coverage:
-        """How often each operator ran, by the column that it counts in."""
+    def coverage(self, attention_kernels: Iterable[str] = ()) -> Coverage:
+        """How often each operator ran, by the column that it counts in.
+
+        Args:
+            attention_kernels: what scaled dot-product attention ran as.
+        """
         by_kind: dict[str, dict[str, int]] = {
             kind: {} for kind in ("counted", "elementwise", "free", "unknown")
         }
@@ -187,6 +191,7 @@ class Recorder(Observer):  # type: ignore[no-untyped-call]
         return Coverage(
             **{kind: dict(sorted(names.items())) for kind, names in by_kind.items()},
             unknown_layers=tuple(self.unknown_calls),
+            attention_kernels=tuple(sorted(attention_kernels)),
         )
 
 
@@ -334,6 +339,7 @@ def run(
     repeats = Repeats(log, recorder.ran, recorder.unknown_calls) if countable_once else None
     with (
         unfused_attention(),
+        attention.as_kernel() as kernels,
         uncompiled(),
         observed(log, repeats),
         torch.set_grad_enabled(backward),
@@ -349,7 +355,7 @@ def run(
             raise TypeError(f"{log.out_of_sight} runs in a thread of its own, out of sight")
         if backward:
             run_backward(recorder, outputs)
-    return log, recorder.coverage()
+    return log, recorder.coverage(kernels)
 
 
 class NoGradientError(Exception):

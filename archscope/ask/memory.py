@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from archscope.errors import ArchscopeError
 from archscope.records import MemoryPrediction
 from archscope.units import binary_bytes
+from archscope.wording import attention_notes
 
 if TYPE_CHECKING:
     import torch
@@ -179,7 +180,7 @@ def _predicted(subject: Subject, call: NetworkCall, setting: Setting) -> MemoryP
         master_weights=setting.master_weights and training,
         keywords=subject.keywords,
         versions=subject.versions,
-        notes=(*subject.notes, *notes),
+        notes=(*subject.notes, *notes, *attention_notes(step.attention_kernels)),
     )
 
 

@@ -163,6 +163,7 @@ class Coverage:
         free: views, copies and bookkeeping.
         unknown: operators without a formula: they make every total a lower bound.
         unknown_layers: names of the layers where unknown operators ran.
+        attention_kernels: what scaled dot-product attention was counted as, `flash on cpu`.
     """
 
     counted: Mapping[str, int] = field(default_factory=dict)
@@ -170,6 +171,7 @@ class Coverage:
     free: Mapping[str, int] = field(default_factory=dict)
     unknown: Mapping[str, int] = field(default_factory=dict)
     unknown_layers: tuple[str, ...] = ()
+    attention_kernels: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:

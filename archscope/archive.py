@@ -22,6 +22,7 @@ from archscope.records import (
     Profile,
     SignalPropagation,
 )
+from archscope.records.sound import flaw
 
 SCHEMA = 1
 """Rises whenever a field changes its meaning; files of another schema are refused."""
@@ -89,10 +90,31 @@ def loads(text: str, argument: str = "file") -> Record:
     data.pop("schema")
     try:
         return _decoder(kind)(data)  # type: ignore[no-any-return]
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except _BAD as error:
         raise ArchscopeError(
             argument, f"is a damaged {kind.__name__} ({error})", "save it again with -o"
         ) from None
+
+
+class _DamageError(ValueError):
+    """What is wrong with a value, and which: `calls[3].params is negative`."""
+
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(f"{place} {problem}" if place else problem)
+        self.place, self.problem = place, problem
+
+    def inside(self, place: str) -> _DamageError:
+        """The same, seen from the value around it."""
+        joint = "." if self.place and not self.place.startswith("[") else ""
+        return _DamageError(f"{place}{joint}{self.place}", self.problem)
+
+    @classmethod
+    def of(cls, error: Exception) -> _DamageError:
+        return error if isinstance(error, cls) else cls("", str(error))
+
+
+_BAD = (TypeError, ValueError, KeyError, AttributeError, OverflowError)
+"""What decoding a damaged value raises."""
 
 
 def load(path: str | Path) -> Record:
@@ -156,7 +178,17 @@ def _record_decoder(cls: Any) -> Decoder:
         unknown = value.keys() - fields.keys()
         if unknown:
             raise ValueError(f"unknown field {min(unknown)!r} in {cls.__name__}")
-        return cls(**{key: fields[key](item) for key, item in value.items()})
+        found, key = {}, ""
+        try:
+            for key, item in value.items():
+                found[key] = fields[key](item)
+        except _BAD as error:
+            raise _DamageError.of(error).inside(key) from None
+        record = cls(**found)
+        wrong = flaw(record)
+        if wrong is not None:
+            raise _DamageError(*wrong)
+        return record
 
     return decode
 
@@ -164,10 +196,13 @@ def _record_decoder(cls: Any) -> Decoder:
 def _union_decoder(options: tuple[Any, ...]) -> Decoder:
     exact = {option for option in options if option in (int, float, bool, str, type(None))}
     decoders = [_decoder(option) for option in options]
+    objects = [d for d, o in zip(decoders, options, strict=True) if dataclasses.is_dataclass(o)]
 
     def decode(value: Any) -> Any:
         if type(value) in exact:
             return value
+        if type(value) is dict and len(objects) == 1:
+            return objects[0](value)  # says what is wrong inside
         for decoder in decoders:
             with contextlib.suppress(TypeError, ValueError):
                 return decoder(value)
@@ -183,7 +218,12 @@ def _tuple_decoder(arguments: tuple[Any, ...]) -> Decoder:
         def decode(value: Any) -> Any:
             if type(value) is not list:
                 raise TypeError(f"expected a list, found {value!r:.40}")
-            return tuple(map(item_decoder, value))
+            items: list[Any] = []
+            try:
+                items.extend(map(item_decoder, value))
+            except _BAD as error:
+                raise _DamageError.of(error).inside(f"[{len(items)}]") from None
+            return tuple(items)
 
         return decode
 

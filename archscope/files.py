@@ -9,16 +9,25 @@ from pathlib import Path
 
 from archscope.errors import ArchscopeError
 
+MOST_BYTES = 2**28
+"""Above every record and budget, and far below memory: a link may lead to `/dev/zero`."""
+
 
 def read_text(path: str | Path) -> str:
     """The text of a file.
 
     Raises:
-        ArchscopeError: it cannot be read, or is not text.
+        ArchscopeError: it cannot be read, is no text, or is far too large.
     """
     try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        with Path(path).open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise ArchscopeError(
+                str(path), f"is larger than {MOST_BYTES >> 20} MiB", "check the path"
+            )
+        return content.decode()
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not text"
         raise ArchscopeError(str(path), f"cannot be read ({reason})", "check the path") from None
 

@@ -38,14 +38,14 @@ LAYER = Layer(
     params=112,
     trainable_params=112,
     forward=Work(Cost((Product((Factor("N", 2), Factor("K", 3)), "x"),)), 5, 6, 7, 1),
-    backward=Work(elementwise=3),
+    backward=Work(elementwise=3, operators=2),
     settings=(("kernel_size", (3, 3)), ("bias", True), ("eps", 1e-5), ("padding", "same")),
 )
 ANALYSIS = Analysis(
     "net",
     INPUT,
-    (LAYER, Layer("", "Net")),
-    Coverage({"aten::convolution": 1}, unknown={"lib::op": 2}, unknown_layers=("a|b\n",)),
+    (Layer("", "Net", children=1), LAYER),
+    Coverage({"aten::convolution": 1}, unknown={"lib::op": 2}, unknown_layers=("conv1",)),
     keywords=(("groups", "2"),),
     executed_on="cpu",
     versions=(("torch", "2.15"),),

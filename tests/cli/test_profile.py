@@ -239,7 +239,7 @@ def test_several_batches_are_one_file_that_other_commands_choose_from(
     assert "holds batches 2, 4, not 16; choose one of these, or" in capsys.readouterr().err
     # Counted, where the batch is named; asked about its network, whatever the batch.
     assert run(["summary", saved, "--batch", "4"]) == 0
-    assert run(["memory", saved]) == 0
+    assert run(["memory", saved, "--model", f"{network}:Net"]) == 0
 
 
 def test_sweep_groups_takes_the_batch_it_counts_at(

@@ -8,6 +8,7 @@ from archscope import archive
 from archscope.records import (
     Analysis,
     Cost,
+    Coverage,
     Environment,
     Factor,
     InputSpec,
@@ -41,7 +42,7 @@ def conv(name, macs):
     cost = Cost((Product((Factor("N", macs),)),))
     work = Work(cost, 0, 100, 100, 1)
     double = Work(cost + cost, 0, 200, 200, 2)
-    return Layer(name, "Conv2d", depth=2, forward=work, backward=double)
+    return Layer(name, "Conv2d", forward=work, backward=double)
 
 
 SPEC = InputSpec((TensorSpec((8, 3, 32, 32)),))
@@ -76,6 +77,7 @@ def profile(batch=8):
         analysis=Analysis(
             "net", SPEC,
             (conv("features.a.0", 100), conv("features.a.1", 300), conv("features.b", 100)),
+            Coverage({"convolution": 3, "convolution_backward": 6}),
         ),
     )  # fmt: skip
 

@@ -19,6 +19,7 @@ from archscope.records import (
     BatchSweep,
     Generation,
     MemoryPrediction,
+    Prediction,
     Profile,
     SignalPropagation,
 )
@@ -28,7 +29,7 @@ SCHEMA = 1
 """Rises whenever a field changes its meaning; files of another schema are refused."""
 
 Record: typing.TypeAlias = (
-    Analysis | Profile | BatchSweep | MemoryPrediction | SignalPropagation | Generation
+    Analysis | Profile | BatchSweep | MemoryPrediction | SignalPropagation | Generation | Prediction
 )
 """What a file holds."""
 
@@ -39,6 +40,7 @@ KINDS: dict[str, type[Any]] = {
     "memory": MemoryPrediction,
     "signal": SignalPropagation,
     "generation": Generation,
+    "prediction": Prediction,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,27 @@ def predict(target: Target, device: str | Device, setting: Setting) -> Predictio
     """
     rates = Rates(find_device(device) if isinstance(device, str) else device, setting, fitted())
     return predicted(executed(*target.called(), setting, rates.fused_attention), rates)
+
+
+def predictions(
+    targets: Sequence[Target], devices: Sequence[Device], setting: Setting
+) -> list[Prediction]:
+    """Predict every network on every device; each network runs once.
+
+    Raises:
+        ArchscopeError: as `predict`.
+    """
+    given = [Rates(device, setting, fitted()) for device in devices]
+    found = []
+    for target in targets:
+        called = target.called()
+        runs: dict[bool, Run] = {}
+        for rates in given:
+            fused = rates.fused_attention
+            if fused not in runs:
+                runs[fused] = executed(*called, setting, fused)
+            found.append(predicted(runs[fused], rates))
+    return found
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ COMMANDS = {
     "receptive-field": "Size, stride and padding of every layer's receptive field.",
     "generate": "Prefill and decoding of a language model, and its cache by layer.",
     "memory": "Memory of training and inference, predicted without a device.",
+    "predict": "Time of a step on a GPU that is not here, with an interval.",
     "signal": "Activation and gradient statistics by depth at initialisation.",
     "profile": "Measure forward and backward time, per network and per layer.",
     "trace": "Time by layer, forward and backward, from a trace of any GPU.",

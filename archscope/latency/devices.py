@@ -73,7 +73,11 @@ def find_device(name: str) -> Device:
     if plain in names:
         return devices()[names[plain]]
     near = dict.fromkeys(names[close] for close in get_close_matches(plain, names, 6, 0.5))
-    remedy = f"did you mean {' or '.join([*near][:3])}?" if near else "see --devices"
+    remedy = (
+        f"did you mean {' or '.join([*near][:3])}?"
+        if near
+        else f"use one of {', '.join(devices())}"
+    )
     raise ArchscopeError("device", f"unknown device {name!r}", remedy)
 
 

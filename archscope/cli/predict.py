@@ -1,0 +1,47 @@
+"""`archscope predict`."""
+
+from __future__ import annotations
+
+import click
+
+from archscope.cli.options import network_number_options, output_option
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True)
+@network_number_options
+@click.option(
+    "--on",
+    "devices",
+    metavar="GPU,…",
+    help="GPUs by name, such as rtx4090,a100,h200; see --on list.",
+)
+@click.option("--dtype", default="amp", show_default=True, help="amp, float32, float16, bfloat16.")
+@click.option("--layout", default="nchw", show_default=True, help="nchw, or nhwc: channels last.")
+@click.option("--mode", default="inference", show_default=True, help="inference or training.")
+@click.option("--compiled", is_flag=True, help="As torch.compile fuses it.")
+@output_option
+def command(
+    models: tuple[str, ...], input_text: str | None, batch: int | None, settings: tuple[str, ...],
+    devices: str | None, dtype: str, layout: str, mode: str, compiled: bool,
+    outputs: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Time of a step of MODELS on GPUs that need not be here, with an 80 % interval."""
+    from archscope.errors import ArchscopeError
+    from archscope.output import check_outputs, emit
+
+    check_outputs(outputs)
+    if devices is None:
+        raise ArchscopeError("--on", "is needed: which GPU?", "name one such as --on rtx4090")
+    from archscope.ask.predict import predictions
+    from archscope.ask.target import network_targets
+    from archscope.latency.devices import find_device
+    from archscope.latency.setting import Setting
+    from archscope.resolve import parse_settings
+    from archscope.study.predict import predict_report
+
+    setting = Setting(mode, dtype, layout, compiled)
+    sheets = [find_device(name) for name in devices.split(",")]
+    keywords = parse_settings(settings)
+    targets = network_targets(models, input=input_text, batch=batch, keywords=keywords)
+    emit(predict_report(predictions(targets, sheets, setting)), outputs)

@@ -1,0 +1,32 @@
+"""Predictions → tables: the answer first, then where the time goes and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from archscope.records import Prediction
+from archscope.study.predict.answer import answer
+from archscope.study.predict.tables import (
+    comparison_table,
+    kinds_table,
+    layers_data,
+    layers_table,
+    stages_table,
+)
+from archscope.table import Report
+
+
+def predict_report(predictions: Sequence[Prediction]) -> Report:
+    """What is predicted, and for a single network where its time goes.
+
+    Args:
+        predictions: of one or several networks on one or several devices.
+    """
+    title = answer(predictions)
+    first = predictions[0]
+    if len(predictions) == 1:
+        parts = (stages_table(first), layers_table(first))
+        table = comparison_table(title, predictions)
+        return Report(title, (table, *parts), record=first, data=layers_data(first))
+    table = comparison_table(title, predictions)
+    return Report(title, (table, kinds_table(predictions)), data=table)

@@ -1,0 +1,114 @@
+"""The sentence that answers: how long, how sure, or which of several is faster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import erf, exp, log, sqrt
+
+from archscope.records import Prediction
+from archscope.units import seconds
+from archscope.wording import network_title
+
+EIGHTY_PERCENT = 1.2816
+"""Standard deviations from the middle to either end of an interval that holds 80 %."""
+
+DTYPE_TITLES = {"amp": "AMP"}
+LAYOUT_TITLES = {"nhwc": "channels last"}
+
+
+def answer(predictions: Sequence[Prediction]) -> str:
+    """The first line of what is printed."""
+    first = predictions[0]
+    same_device = len({p.device for p in predictions}) == 1
+    same_network = len({name(p) for p in predictions}) == 1
+    if len(predictions) == 1:
+        rate = f"{first.samples_per_second:,.0f} samples/s"
+        return (
+            f"{name(first)} takes {_bound(first)}{interval(first)} a step on {place(first)}: "
+            f"{rate}, predicted"
+        )
+    if same_device and len(predictions) == 2:
+        return _pair(first, predictions[1])
+    fastest = min(predictions, key=lambda p: p.seconds / _batch(p))
+    if same_network:
+        return (
+            f"{name(first)} is predicted fastest on {device_title(fastest)}: {interval(fastest)} "
+            f"a step, {setting_title(first)}"
+        )
+    where = f" on {place(first)}" if same_device else f" on {device_title(fastest)}"
+    return f"{name(fastest)} is predicted fastest{where}: {interval(fastest)} a step"
+
+
+def _pair(first: Prediction, second: Prediction) -> str:
+    low, ratio, high = time_ratio(first, second)
+    return (
+        f"{name(second)} takes {ratio:.2f}× ({low:.2f}–{high:.2f}×) the time of {name(first)} on "
+        f"{place(first)}, predicted"
+    )
+
+
+def time_ratio(first: Prediction, second: Prediction) -> tuple[float, float, float]:
+    """How much longer the second takes: low, middle and high end of an 80 % interval."""
+    middle = log(second.seconds / _batch(second)) - log(first.seconds / _batch(first))
+    half = EIGHTY_PERCENT * sqrt(spread(first) ** 2 + spread(second) ** 2)
+    return exp(middle - half), exp(middle), exp(middle + half)
+
+
+def chance_faster(one: Prediction, other: Prediction) -> float:
+    """Chance that `one` takes less time a sample than `other`, from both intervals."""
+    middle = log(other.seconds / _batch(other)) - log(one.seconds / _batch(one))
+    return (1 + erf(middle / sqrt(2 * (spread(one) ** 2 + spread(other) ** 2)))) / 2
+
+
+def spread(prediction: Prediction) -> float:
+    """Standard deviation of the logarithm of the time."""
+    return log(prediction.high / prediction.low) / (2 * EIGHTY_PERCENT)
+
+
+def name(prediction: Prediction) -> str:
+    """The network with its keywords."""
+    return network_title(prediction.model, prediction.keywords)
+
+
+def interval(prediction: Prediction) -> str:
+    """`49.1 ms (44.5–54.6 ms)`."""
+    low, high = seconds(prediction.low), seconds(prediction.high)
+    if low.partition(" ")[2] == high.partition(" ")[2]:
+        low = low.partition(" ")[0]
+    return f"{seconds(prediction.seconds)} ({low}–{high})"
+
+
+def device_title(prediction: Prediction) -> str:
+    """`an RTX 4090`."""
+    short = prediction.device
+    for word in ("NVIDIA ", "AMD ", "GeForce ", "Instinct ", "Tesla "):
+        short = short.replace(word, "")
+    article = "an" if short[0] in "AEFHILMNORSX" else "a"
+    return f"{article} {short}"
+
+
+def setting_title(prediction: Prediction) -> str:
+    """`AMP, channels last, batch 256`."""
+    parts = [
+        "training" if prediction.mode == "training" else "",
+        "compiled" if prediction.compiled else "",
+        DTYPE_TITLES.get(prediction.dtype, prediction.dtype),
+        LAYOUT_TITLES.get(prediction.layout, ""),
+        f"batch {prediction.input.batch}",
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def place(prediction: Prediction) -> str:
+    """`an RTX 4090, AMP, channels last, batch 256`."""
+    return f"{device_title(prediction)}, {setting_title(prediction)}"
+
+
+def _bound(prediction: Prediction) -> str:
+    return "at least " if prediction.unknown else ""
+
+
+def _batch(prediction: Prediction) -> int:
+    batch = prediction.input.batch
+    assert isinstance(batch, int)
+    return batch

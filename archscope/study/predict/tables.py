@@ -1,0 +1,163 @@
+"""Tables of predictions: side by side, by stage, by kind of layer, by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from archscope.records import LayerPrediction, Prediction
+from archscope.study.predict.answer import chance_faster, name, time_ratio
+from archscope.table import Column, Row, Table
+from archscope.wording import call_title
+
+MOST_LAYERS = 20
+"""Rows of the table of layers."""
+
+BOUND = (
+    "Bound: what takes most of the time, arithmetic (compute), moving bytes (memory) or starting "
+    "kernels (launches)."
+)
+PREDICTED = "Predicted, not measured; the interval is meant to hold 80 % of measurements."
+
+
+def comparison_table(title: str, predictions: Sequence[Prediction]) -> Table:
+    """One row a network and device; beside the first the ratio and the chance to be faster."""
+    several = len(predictions) > 1
+    columns = [
+        Column("model", "Model", "name"),
+        Column("device", "Device", "text"),
+        Column("predicted_seconds", "Predicted", "seconds"),
+        Column("low_seconds", "80 % from", "seconds", 2),
+        Column("high_seconds", "to", "seconds", 2),
+        Column("samples_per_second", "Samples/s", "decimal", 1),
+    ]
+    if several:
+        columns += [
+            Column("ratio", "× first", "ratio"),
+            Column("ratio_low", "from", "ratio", 3),
+            Column("ratio_high", "to", "ratio", 3),
+            Column("chance_faster", "Faster", "percent", 1),
+        ]
+    first = predictions[0]
+    rows = []
+    for place, prediction in enumerate(predictions):
+        cells: list[str | float | None] = [
+            name(prediction), prediction.device, prediction.seconds, prediction.low,
+            prediction.high, prediction.samples_per_second,
+        ]  # fmt: skip
+        if several and place:
+            low, ratio, high = time_ratio(first, prediction)
+            cells += [ratio, low, high, chance_faster(prediction, first)]
+        elif several:
+            cells += [1.0, None, None, None]
+        bound = frozenset({"predicted_seconds"}) if prediction.unknown else frozenset[str]()
+        rows.append(Row(tuple(cells), lower_bound=bound))
+    return Table(title, tuple(columns), tuple(rows), _notes(predictions))
+
+
+def _notes(predictions: Sequence[Prediction]) -> tuple[str, ...]:
+    sources = dict.fromkeys(
+        f"{prediction.device}: from {prediction.fitted_on}." for prediction in predictions
+    )
+    unknown = dict.fromkeys(name for p in predictions for name in p.unknown)
+    bound = (
+        [f"≥ marks a lower bound: no time is known for {', '.join(unknown)}."] if unknown else []
+    )
+    faster = ["Faster: the chance to take less time than the first."] if predictions[1:] else []
+    given = dict.fromkeys(note for prediction in predictions for note in prediction.notes)
+    return (PREDICTED, *faster, *sources, *bound, *given)
+
+
+def stages_table(prediction: Prediction) -> Table:
+    """Time by the network's own children, in order."""
+    sums: dict[str, list[float]] = {}
+    for layer in prediction.layers:
+        stage = "update of the weights" if layer.phase == "update" else layer.name.partition(".")[0]
+        row = sums.setdefault(stage or "the network itself", [0.0] * 4)
+        for place, part in enumerate((layer.seconds, layer.compute, layer.memory, layer.launch)):
+            row[place] += part
+    total = sum(row[0] for row in sums.values())
+    rows = [Row((stage, row[0], row[0] / total, _bound(row))) for stage, row in sums.items()]
+    columns = (
+        Column("stage", "Stage", "name"),
+        Column("predicted_seconds", "Predicted", "seconds"),
+        Column("share", "of time", "bar"),
+        Column("bound", "Bound", "text"),
+    )
+    notes = [BOUND]
+    if prediction.seconds > 1.02 * total:
+        notes.append(
+            f"The host needs {1e3 * prediction.host_seconds:.3g} ms to start all kernels, so the "
+            f"step takes longer than its kernels."
+        )
+    return Table("Where the time goes", columns, tuple(rows), tuple(notes))
+
+
+def _bound(parts: Sequence[float]) -> str:
+    _, compute, memory, launch = parts
+    if launch >= max(compute, memory):
+        return "launches"
+    return "compute" if compute >= memory else "memory"
+
+
+def kinds_table(predictions: Sequence[Prediction]) -> Table:
+    """Time by class of layer, a column a prediction, the longest of the first on top."""
+    by_kind: dict[str, list[float]] = {}
+    for place, prediction in enumerate(predictions):
+        for layer in prediction.layers:
+            kind = "update of the weights" if layer.phase == "update" else layer.kind
+            row = by_kind.setdefault(kind, [0.0] * len(predictions))
+            row[place] += layer.seconds
+    ordered = sorted(by_kind.items(), key=lambda item: -max(item[1]))
+    same_device = len({prediction.device for prediction in predictions}) == 1
+    columns = [Column("kind", "Kind of layer", "name")]
+    for place, prediction in enumerate(predictions):
+        title = name(prediction) if same_device else f"{name(prediction)}, {prediction.device}"
+        columns.append(Column(f"predicted_seconds_{place + 1}", title, "seconds"))
+    rows = tuple(Row((kind, *times)) for kind, times in ordered)
+    return Table("Predicted time by kind of layer", tuple(columns), rows)
+
+
+LAYER_COLUMNS = (
+    Column("layer", "Layer", "name"),
+    Column("kind", "Kind", "text", 3),
+    Column("phase", "Pass", "text", 2),
+    Column("predicted_seconds", "Predicted", "seconds"),
+    Column("share", "Share", "percent", 1),
+    Column("bound", "Bound", "text"),
+    Column("flops_per_second", "Flop/s", "flops_per_second", 1),
+    Column("bytes_per_second", "Bytes/s", "bytes_per_second", 1),
+    Column("launches", "Kernels", "count", 4),
+)
+
+
+def layers_table(prediction: Prediction) -> Table:
+    """The slowest layers, each with what holds it back and the rates that it reaches."""
+    slowest = sorted(prediction.layers, key=lambda layer: -layer.seconds)[:MOST_LAYERS]
+    few = len(slowest) == len(prediction.layers)
+    shown = "" if few else f"The {len(slowest)} slowest of {len(prediction.layers)}. "
+    note = f"{shown}Rates: work over predicted time, so a product in whole tiles seems slower."
+    total = sum(layer.seconds for layer in prediction.layers)
+    rows = tuple(Row(_cells(layer, total)) for layer in slowest)
+    return Table("Slowest layers", LAYER_COLUMNS, rows, (note,))
+
+
+def layers_data(prediction: Prediction) -> Table:
+    """Every layer in order, for files."""
+    total = sum(layer.seconds for layer in prediction.layers)
+    rows = tuple(Row(_cells(layer, total)) for layer in prediction.layers)
+    return Table("Layers", LAYER_COLUMNS, rows)
+
+
+def _cells(layer: LayerPrediction, total: float) -> tuple[str | float | None, ...]:
+    title = "update of the weights" if layer.phase == "update" else None
+    return (
+        title or call_title(layer.name, layer.kind, layer.call),
+        layer.kind,
+        layer.phase,
+        layer.seconds,
+        layer.seconds / total,
+        layer.bound,
+        layer.flops / layer.seconds if layer.flops else None,
+        layer.bytes_moved / layer.seconds,
+        round(layer.launches),
+    )

@@ -1,0 +1,47 @@
+"""`archscope predict`: the answer is the first line, mistakes are one line."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from archscope.cli import run
+
+
+def test_the_first_line_compares_two_networks(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["resnet18", "resnet34", "--on", "rtx4090", "--batch", "64", "--layout", "nhwc"]
+    assert run(["predict", *arguments]) == 0
+    first = " ".join(capsys.readouterr().out.split("Model")[0].split())
+    found = re.fullmatch(
+        r"resnet34 takes (.*)× \((.*)–(.*)×\) the time of resnet18 on an RTX 4090, AMP, "
+        r"channels last, batch 64, predicted",
+        first,
+    )
+    assert found is not None
+    ratio, low, high = map(float, found.groups())
+    assert low < ratio < high
+    assert 1.3 < ratio < 2.1  # 3.66 G over 1.81 G multiply-accumulates, the same stem
+
+
+def test_several_devices_stand_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["predict", "resnet18", "--on", "t4,h100", "--batch", "64"]) == 0
+    assert "resnet18 is predicted fastest on an H100" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["resnet18"], "--on: is needed: which GPU?"),
+        (["resnet18", "--on", "rtx409"], "unknown device 'rtx409'; did you mean rtx4090"),
+        (["resnet18", "--on", "t4", "--dtype", "fp8"], "unknown 'fp8'; use one of float32"),
+        (["resnet18", "--on", "t4", "--layout", "nhcw"], "unknown 'nhcw'; use one of nchw, nhwc"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["predict", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1

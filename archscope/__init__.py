@@ -1,8 +1,18 @@
-"""archscope tells what a PyTorch network costs, and why."""
+"""archscope tells what a PyTorch network costs, and why.
+
+Every command has a function of the same name: `summary`, `compare`, `explain`, `formula`,
+`receptive_field`, `diff`, `verify`, `models`, `load`, `memory`, `generate`, `signal`, `profile`,
+`predict`, `trace`, `sweep`, `sweep_groups` and `check`.
+Each returns an `Answer`, which prints as tables and holds the record behind them.
+
+Example:
+    >>> import archscope
+    >>> archscope.summary("lenet").total.params
+    61706
+"""
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from archscope._version import __version__ as __version__
@@ -10,62 +20,64 @@ from archscope._version import __version__ as __version__
 if TYPE_CHECKING:
     from archscope.analysis.ops import Tally
     from archscope.analysis.rules import register_formula
-    from archscope.api import (
-        Result,
-        Summary,
+    from archscope.api.answer import Answer, Checks, Predicted, Summary
+    from archscope.api.counting import (
         compare,
+        diff,
         explain,
         formula,
-        generate,
-        memory,
-        predict,
-        profile,
+        load,
+        models,
+        receptive_field,
         summary,
+        verify,
     )
+    from archscope.api.sweeping import check, sweep, sweep_groups
+    from archscope.api.timing import predict, profile, trace
+    from archscope.api.training import generate, memory, signal
     from archscope.errors import ArchscopeError
     from archscope.measure.sampling import StoppingRule
     from archscope.measure.session import Plan
     from archscope.measure.step import Settings
     from archscope.records import Analysis, Cost, Factor, Layer, Product, Profile
 
-_HOMES = {
-    "summary": "archscope.api",
-    "compare": "archscope.api",
-    "explain": "archscope.api",
-    "formula": "archscope.api",
-    "generate": "archscope.api",
-    "memory": "archscope.api",
-    "predict": "archscope.api",
-    "profile": "archscope.api",
-    "Result": "archscope.api",
-    "Summary": "archscope.api",
-    "register_formula": "archscope.analysis.rules",
-    "Tally": "archscope.analysis.ops",
-    "ArchscopeError": "archscope.errors",
-    "Analysis": "archscope.records",
-    "Cost": "archscope.records",
-    "Factor": "archscope.records",
-    "Layer": "archscope.records",
-    "Product": "archscope.records",
-    "Profile": "archscope.records",
-    "Plan": "archscope.measure.session",
-    "Settings": "archscope.measure.step",
-    "StoppingRule": "archscope.measure.sampling",
-}
-"""Where each public name lives; a module is imported when its name is first asked for."""
+_NAMES = {
+    "archscope.analysis.ops": ("Tally",),
+    "archscope.analysis.rules": ("register_formula",),
+    "archscope.api.answer": ("Answer", "Checks", "Predicted", "Summary"),
+    "archscope.api.counting": (
+        "compare", "diff", "explain", "formula", "load", "models", "receptive_field", "summary",
+        "verify",
+    ),
+    "archscope.api.sweeping": ("check", "sweep", "sweep_groups"),
+    "archscope.api.timing": ("predict", "profile", "trace"),
+    "archscope.api.training": ("generate", "memory", "signal"),
+    "archscope.errors": ("ArchscopeError",),
+    "archscope.measure.sampling": ("StoppingRule",),
+    "archscope.measure.session": ("Plan",),
+    "archscope.measure.step": ("Settings",),
+    "archscope.records": ("Analysis", "Cost", "Factor", "Layer", "Product", "Profile"),
+}  # fmt: skip
+"""The public names by module; a module is imported when one of its names is first asked for."""
+
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
-    "Analysis", "ArchscopeError", "Cost", "Factor", "Layer", "Plan", "Product", "Profile", "Result",
-    "Settings", "StoppingRule", "Summary", "Tally", "compare", "explain", "formula", "generate",
-    "memory", "predict", "profile", "register_formula", "summary",
+    "Analysis", "Answer", "ArchscopeError", "Checks", "Cost", "Factor", "Layer", "Plan",
+    "Predicted", "Product", "Profile", "Settings", "StoppingRule", "Summary", "Tally", "check",
+    "compare", "diff", "explain", "formula", "generate", "load", "memory", "models", "predict",
+    "profile", "receptive_field", "register_formula", "signal", "summary", "sweep", "sweep_groups",
+    "trace", "verify",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
     if name not in _HOMES:
         raise AttributeError(f"module 'archscope' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return [*__all__, "__version__"]

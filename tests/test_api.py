@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import doctest
+import pathlib
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 import archscope
-from archscope.api import Result
+from archscope import cli
+from archscope.api.answer import Answer
 from archscope.measure.sampling import StoppingRule
 from archscope.measure.session import Plan
 
@@ -212,8 +216,9 @@ def test_a_setting_of_the_measurement_is_no_keyword_of_the_network() -> None:
 
 def test_results_print_in_a_notebook_and_a_terminal_alike() -> None:
     result = archscope.summary("lenet")
-    assert isinstance(result, Result)
-    assert repr(result) == str(result)
+    assert isinstance(result, Answer)
+    assert repr(result) == "<Summary: lenet, 61,706 parameters, 416,520 MACs>"
+    assert str(result).startswith("lenet on 1×1×28×28")
     assert "61,706" in result._repr_html_() and "61,706" in str(result)
 
 
@@ -233,7 +238,89 @@ def test_a_summary_that_nobody_looks_at_makes_no_tables(monkeypatch: pytest.Monk
 
     made = []
     report = tables.summary_report
-    monkeypatch.setattr(tables, "summary_report", lambda found: made.append(1) or report(found))
+    monkeypatch.setattr(
+        tables, "summary_report", lambda found, **how: made.append(1) or report(found, **how)
+    )
     found = archscope.summary("lenet")
     assert found.total.macs == 416520 and made == []  # 416,520: LeCun et al. 1998, on 28×28
     assert str(found) == str(found) and made == [1], "and makes them once"
+
+
+COMMANDS = sorted(set(cli.COMMANDS) - {"cache", "recorder", "graph"})
+"""All but those that are about the command line itself, or make a drawing."""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_function_of_its_name(command: str) -> None:
+    function = getattr(archscope, command.replace("-", "_"))
+    assert callable(function) and "Example:" in function.__doc__
+
+
+FUNCTIONS = [name for name in archscope.__all__ if isfunction(getattr(archscope, name))]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_example_of_a_function_runs(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name == "generate":
+        pytest.importorskip("transformers")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    names = {"archscope": archscope, "pathlib": pathlib}
+    tests = doctest.DocTestFinder(recurse=False).find(getattr(archscope, name), name, globs=names)
+    problems: list[str] = []
+    for test in tests:
+        doctest.DocTestRunner().run(test, out=problems.append)
+    assert not problems, "".join(problems)
+
+
+def test_dir_and_help_show_the_public_names_alone() -> None:
+    assert set(dir(archscope)) == {*archscope.__all__, "__version__"}
+
+
+def test_shapes_as_torchinfo_takes_them() -> None:
+    net = nn.Conv2d(3, 8, 3)  # 8·30·30 outputs of 3·3·3 products, for each of 2 samples
+    wanted = 2 * 8 * 30 * 30 * 27
+    assert archscope.summary(net, (2, 3, 32, 32)).total.macs == wanted
+    assert archscope.summary(net, input_size=(2, 3, 32, 32)).total.macs == wanted
+    two = nn.Bilinear(3, 4, 5)
+    given = archscope.summary(two, input_size=[(2, 3), (2, 4)]).analysis.input
+    assert [tensor.shape for tensor in given.tensors] == [(2, 3), (2, 4)]
+    with pytest.raises(archscope.ArchscopeError, match="input_size: is another way to write input"):
+        archscope.summary(net, "3x32x32", input_size=(2, 3, 32, 32))
+
+
+def test_what_a_summary_prints_is_chosen() -> None:
+    shown = archscope.summary("lenet", sort="macs", top=2, columns=["params"])
+    assert [row.cells[0] for row in shown.report.tables[0].rows] == ["conv2", "conv1", "Total"]
+    assert "10 more layers are not listed" in str(shown)
+    assert "conv1" not in str(archscope.summary("resnet18", depth=0))
+
+
+def test_compared_networks_have_their_own_keywords_and_labels() -> None:
+    keywords = [{"num_classes": 10}, {"num_classes": 20}]
+    pair = archscope.compare("lenet", "lenet", keywords=keywords, labels=["ten", "twenty"]).record
+    assert [one.label for one in pair] == ["ten", "twenty"]
+    assert pair[1].analysis.total.params - pair[0].analysis.total.params == 10 * 84 + 10
+    with pytest.raises(archscope.ArchscopeError, match="labels: there are 1 for 2 models"):
+        archscope.compare("lenet", "lenet5", labels=["one"])
+
+
+def test_a_check_is_true_where_it_passes(tmp_path: Path) -> None:
+    budget = tmp_path / "budget.toml"
+    for limit, passed in {"61k": False, "62k": True}.items():  # lenet has 61,706
+        budget.write_text(f'[[budget]]\nmodel = "lenet"\nmax_params = "{limit}"\n')
+        found = archscope.check(budget)
+        assert bool(found) is found.passed is passed
+        assert repr(found) == f"<Checks: {'passed' if passed else 'failed'}>"
+
+
+def test_a_sweep_from_python_resumes(tmp_path: Path) -> None:
+    axes = {"num_classes": [10, 20]}
+    journal = tmp_path / "sweep.jsonl"
+    first = archscope.sweep("lenet", axes, journal=journal).record
+    again = archscope.sweep("lenet", axes, journal=journal, resume=True).record
+    assert first == again
+    with pytest.raises(archscope.ArchscopeError, match="resume: needs a journal"):
+        archscope.sweep("lenet", axes, resume=True)

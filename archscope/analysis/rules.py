@@ -220,7 +220,7 @@ def register_formula(operator: str, formula: Rule) -> None:
         ArchscopeError: the name has no namespace.
 
     Example:
-        >>> register_formula("mylib::scaled_mm", lambda a, b, *, out: a.shape[0] * b.numel())
+        >>> archscope.register_formula("mylib::mm", lambda a, b, *, out: a.shape[0] * b.numel())
     """
     namespace, separator, name = operator.partition("::")
     if not (namespace and separator and name):

@@ -26,12 +26,13 @@ from archscope.cli.options import (
 @click.option(
     "--sort", default="execution", metavar="KEY", help="List layers by size, such as macs."
 )
+@click.option("--top", type=click.IntRange(min=1), help="List so many of the sorted layers.")
 @strict_option
 @output_option
 def command(
     model: str, input_text: str | None, batch: int | str | None, settings: tuple[str, ...],
     backward: bool, train: bool, train_only: str | None, depth: int | None, unfold: bool,
-    columns: str | None, sort: str, strict: bool, outputs: tuple[str, ...],
+    columns: str | None, sort: str, top: int | None, strict: bool, outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Shapes, parameters and multiply-accumulates of every layer of MODEL."""
     from archscope.output import check_outputs, emit
@@ -53,7 +54,7 @@ def command(
         from archscope.study.receptive_field import add_fields
 
         analysis = add_fields(analysis, network)
-    report = summary_report(analysis, depth=depth, unfold=unfold, columns=keys, sort=sort)
+    report = summary_report(analysis, depth=depth, unfold=unfold, columns=keys, sort=sort, top=top)
     emit(with_page(report, lambda: [explored(network, analysis)]), outputs)
     if strict:
         require_complete(analysis)

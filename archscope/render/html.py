@@ -65,7 +65,7 @@ def html(
         f"<h1>{_text(title)}</h1>",
         *map(derivation.html, derivations),
         *map(table_html, tables),
-        *map(_figure, charts),
+        *map(figure_html, charts),
     ]
     style = TABLE_STYLE + _PAGE_STYLE + (derivation.STYLE if derivations else "")
     return (
@@ -143,7 +143,8 @@ def _bar(value: Cell) -> str:
     return f'<span class="track"><span class="fill" style="width: {filled:.2%}"></span></span>'
 
 
-def _figure(chart: Chart) -> str:
+def figure_html(chart: Chart) -> str:
+    """Write one figure as an image that needs no other file."""
     from archscope.render.plots import image
 
     data = base64.b64encode(image([chart], "svg")).decode()

@@ -109,6 +109,7 @@ def summary_report(
     unfold: bool = False,
     columns: Sequence[str] | None = None,
     sort: str = "execution",
+    top: int | None = None,
 ) -> Report:
     """The report of `archscope summary`: a tree, or sorted layers, with the record behind it.
 
@@ -118,6 +119,7 @@ def summary_report(
         unfold: show each of several equal blocks instead of one with `×N`.
         columns: keys of `COLUMNS`; the usual ones when `None`.
         sort: a key of `SORTABLE`; other than `execution` lists single layers, largest first.
+        top: how many of the sorted layers; all when `None`.
 
     Raises:
         ArchscopeError: an unknown column or sort key.
@@ -125,10 +127,12 @@ def summary_report(
     readings = [_reading(key, analysis) for key in columns or _usual(analysis)]
     if sort not in SORTABLE:
         raise ArchscopeError(f"--sort {sort}", "is no order", f"use one of {', '.join(SORTABLE)}")
+    if top is not None and sort == "execution":
+        raise ArchscopeError("--top", "takes the first of sorted layers", "add --sort macs")
     if sort == "execution":
         table = _tree_table(analysis, readings, depth, unfold)
     else:
-        table = _sorted_table(analysis, readings, sort)
+        table = _sorted_table(analysis, readings, sort, top)
     return Report(f"{analysis.model}", (table,), record=analysis, data=layers_table(analysis))
 
 
@@ -220,7 +224,9 @@ def _total_row(analysis: Analysis, readings: Sequence[_Reading]) -> Row:
     return Row(("Total", *cells), "total", 0, bound)
 
 
-def _sorted_table(analysis: Analysis, readings: Sequence[_Reading], sort: str) -> Table:
+def _sorted_table(
+    analysis: Analysis, readings: Sequence[_Reading], sort: str, top: int | None
+) -> Table:
     def size(layer: Layer) -> tuple[float, str]:
         if sort == "name":
             return 0, layer.name
@@ -230,14 +236,20 @@ def _sorted_table(analysis: Analysis, readings: Sequence[_Reading], sort: str) -
     whole = analysis.total
     rows = [
         Row((_full_name(layer), *_cells(layer, readings, whole)))
-        for layer in sorted(analysis.layers, key=size)
+        for layer in sorted(analysis.layers, key=size)[:top]
     ]
     columns = (Column("name", "Layer", "name"), *(reading.column for reading in readings))
     return Table(
         _title(analysis),
         columns,
         (*rows, _total_row(analysis, readings)),
-        _notes(analysis),
+        (*_rest(len(analysis.layers) - len(rows)), *_notes(analysis)),
+    )
+
+
+def _rest(layers: int) -> list[str]:
+    return (
+        [f"{layers:,} more layers are not listed; the total holds all of them."] if layers else []
     )
 
 

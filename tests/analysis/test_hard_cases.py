@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint_sequential
 
 import archscope
-from archscope.api import Summary
+from archscope.api.answer import Summary
 
 
 def mlp() -> nn.Sequential:

@@ -77,17 +77,17 @@ def test_diff_of_two_saved_versions(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_the_documented_budget_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
-    example = Path(__file__).parents[2] / "docs" / "ci" / "budget.toml"
+    example = Path(__file__).parents[2] / "docs" / "examples" / "budget.toml"
     assert run(["check", str(example)]) == 0
 
 
 def test_the_documented_workflow_installs_this_archscope() -> None:
     """A package index's archscope is another project."""
-    workflow = Path(__file__).parents[2] / "docs" / "ci" / "archscope.yml"
+    workflow = Path(__file__).parents[2] / "docs" / "examples" / "archscope.yml"
     lines = workflow.read_text().splitlines()
     installed = [line.split("install ")[1] for line in lines if "pip install" in line]
     assert installed == ['"$ARCHSCOPE"'] * 2
-    assert any("ARCHSCOPE: archscope @ git+https://" in line for line in lines)
+    assert any("ARCHSCOPE: archscope-torch @ git+https://" in line for line in lines)
 
 
 def test_diff_of_two_classes_on_an_input(

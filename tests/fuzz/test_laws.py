@@ -16,7 +16,7 @@ from torch import nn
 
 import archscope
 from archscope import archive
-from archscope.api import Summary
+from archscope.api.answer import Summary
 from archscope.ask.symbols.formula import formula
 from archscope.ask.target import network_target
 from archscope.records import Layer

@@ -1,0 +1,143 @@
+"""What the functions of the API return: a record that prints, shows, converts and saves."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from archscope.records import Analysis, Coverage, Layer, Prediction, Totals
+from archscope.table import Report
+
+if TYPE_CHECKING:
+    import pandas
+
+Record = TypeVar("Record", covariant=True)
+
+
+class Answer(Generic[Record]):
+    """An answer: a record, and its tables, which are made when they are first looked at.
+
+    `print` shows the tables, a notebook shows them with their figures, `repr` is one line.
+
+    Args:
+        record: what was counted, predicted or measured.
+        made: makes the tables and figures.
+    """
+
+    def __init__(self, record: Record, made: Callable[[], Report]) -> None:
+        self.record = record
+        self._made = made
+
+    @cached_property
+    def report(self) -> Report:
+        """Tables, figures and the record behind them."""
+        return self._made()
+
+    def to_frame(self) -> pandas.DataFrame:
+        """The plain rows: one a layer, a model or a point, with units in the column names.
+
+        Example:
+            >>> frame = archscope.summary("lenet").to_frame()
+            >>> int(frame["params"].sum())
+            61706
+        """
+        import pandas
+
+        table = self.report.data or self.report.tables[0]
+        keys = [column.key for column in table.columns]
+        frame: pandas.DataFrame = pandas.DataFrame(table.records(), columns=keys)
+        frame.attrs["title"] = table.title
+        return frame
+
+    def save(self, *paths: str) -> None:
+        """Write files; the suffix of each picks its format, as with `-o`.
+
+        Raises:
+            ArchscopeError: an unknown suffix, or a file that cannot be written.
+        """
+        from archscope.output import write
+
+        write(self.report, paths)
+
+    def __str__(self) -> str:
+        from archscope.output import Screen, printed
+
+        return printed(self.report, Screen.of(sys.stdout)).rstrip("\n")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.report.title}>"
+
+    def _repr_html_(self) -> str:
+        from archscope.render.html import figure_html, html_fragment
+
+        tables = map(html_fragment, self.report.tables)
+        return "".join([*tables, *map(figure_html, self.report.charts)])
+
+
+class Summary(Answer[Analysis]):
+    """What a network costs."""
+
+    @property
+    def analysis(self) -> Analysis:
+        """The record: every call of every module, in execution order."""
+        return self.record
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that compute, in execution order."""
+        return self.record.layers
+
+    @property
+    def total(self) -> Totals:
+        """Sums over all layers."""
+        return self.record.total
+
+    @property
+    def coverage(self) -> Coverage:
+        """Which operators the count knows."""
+        return self.record.coverage
+
+    def __repr__(self) -> str:
+        total = self.total
+        return f"<Summary: {self.record.model}, {total.params:,} parameters, {total.macs:,} MACs>"
+
+
+class Predicted(Answer[Prediction]):
+    """A predicted time; the `Prediction` is its `record`."""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds a step."""
+        return self.record.seconds
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 80 % interval of the seconds a step."""
+        return self.record.low, self.record.high
+
+    @property
+    def samples_per_second(self) -> float:
+        """Samples of the batch a second."""
+        return self.record.samples_per_second
+
+
+class Checks(Answer[Record]):
+    """Verdicts of a check.
+
+    Args:
+        record: every verdict.
+        made: makes the tables.
+        passed: whether all of them are good.
+    """
+
+    def __init__(self, record: Record, made: Callable[[], Report], passed: bool) -> None:
+        super().__init__(record, made)
+        self.passed = passed
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {'passed' if self.passed else 'failed'}>"

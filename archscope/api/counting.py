@@ -1,0 +1,362 @@
+"""What is known without running: costs, differences, closed forms, fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from archscope.api.answer import Answer, Checks, Summary
+from archscope.api.asked import asked
+from archscope.ask.target import network_target, side_by_side, target
+from archscope.errors import ArchscopeError
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from archscope.archive import Record
+    from archscope.ask.contenders import Contender
+    from archscope.ask.diff import Change
+    from archscope.ask.network.subject import Source
+    from archscope.ask.receptive_field import NetworkFields
+    from archscope.ask.symbols.formula import Formula
+    from archscope.ask.target import Input, Model
+    from archscope.ask.verify.figures import Verification
+    from archscope.records import Analysis
+    from archscope.study.compare import Layout
+    from archscope.table import Report
+
+
+def summary(
+    model: Model,
+    input: Input | None = None,
+    backward: bool = False,
+    *,
+    input_size: Sequence[int] | Sequence[Sequence[int]] | None = None,
+    batch: int | None = None,
+    train: bool = False,
+    train_only: str | None = None,
+    depth: int | None = None,
+    unfold: bool = False,
+    columns: Sequence[str] | None = None,
+    sort: str = "execution",
+    top: int | None = None,
+    keywords: Mapping[str, Any] | None = None,
+    **constructor_keywords: Any,
+) -> Summary:
+    """Count what a network costs, layer by layer.
+
+    Args:
+        model: a name (`"resnet50"`, `"timm:convnext_tiny"`, `"nets.py:Net"`), an `nn.Module`, a
+            class or function that makes one, or a saved record (`"run.json"`).
+        input: a specification without the batch (`"3x224x224"`, `"ids=128:int64"`), a shape with
+            it (`(1, 3, 224, 224)`), a tensor, a tuple of positional arguments, or a dictionary of
+            keyword arguments.
+        backward: also count the backward pass.
+        input_size: a shape with the batch, or several of them: another way to write `input`.
+        batch: batch size of a specification, 1 by default.
+        train: run in training mode instead of evaluation mode.
+        train_only: pattern of the parameter or module names that stay trainable.
+        depth: levels of the printed tree; as many as read comfortably by default.
+        unfold: print every one of several equal blocks.
+        columns: keys of the printed columns, such as `["params", "macs"]`.
+        sort: print single layers, the largest in this key (`"macs"`) first.
+        top: print so many of the sorted layers.
+        keywords: passed to the constructor, where they have the name of an argument above.
+        constructor_keywords: passed to the constructor of a named network or a class.
+
+    Raises:
+        ArchscopeError: the network cannot be found, built, or run on this input; an unknown column.
+
+    Example:
+        >>> archscope.summary("resnet50").total.macs
+        4089184256
+        >>> archscope.summary("lenet", "1x28x28").total.params
+        61706
+    """
+    from archscope.ask.count import analyse
+    from archscope.study.summary import summary_report
+
+    given = _one_input(input, input_size)
+    named = {**(keywords or {}), **constructor_keywords}
+    network = target(model, input=given, batch=batch, keywords=named)
+    analysis = analyse(network, backward=backward, train=train, train_only=train_only)
+    if columns and "receptive_field" in columns:
+        from archscope.study.receptive_field import add_fields
+
+        analysis = add_fields(analysis, network)
+
+    def made() -> Report:
+        return summary_report(
+            analysis, depth=depth, unfold=unfold, columns=columns, sort=sort, top=top
+        )
+
+    return Summary(analysis, made)
+
+
+def _one_input(
+    input: Input | None, input_size: Sequence[int] | Sequence[Sequence[int]] | None
+) -> Input | None:
+    """The input, which may have been given as a size.
+
+    Raises:
+        ArchscopeError: both are given.
+    """
+    if input_size is None:
+        return input
+    if input is not None:
+        raise ArchscopeError("input_size", "is another way to write input", "give one of the two")
+    return tuple(tuple(part) if isinstance(part, Sequence) else part for part in input_size)
+
+
+def compare(
+    *models: Model,
+    input: Input | None = None,
+    batch: int | None = None,
+    keywords: Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None = None,
+    labels: Sequence[str] | None = None,
+    layout: Layout = "stages",
+) -> Answer[tuple[Contender, ...]]:
+    """Networks side by side: totals with ratios, and where the differences are.
+
+    Args:
+        models: at least two, each as for `summary`; a saved Profile brings its measured times.
+        input: for all that are counted now; each one's default when `None`.
+        batch: batch size of all that are counted now.
+        keywords: passed to every constructor, or one mapping (or `None`) a model.
+        labels: names to print, one a model.
+        layout: `"stages"`, or `"paper"` for the architecture table of the papers.
+
+    Raises:
+        ArchscopeError: fewer than two models, one that cannot be counted, or another number of
+            labels or keywords than of models.
+
+    Example:
+        >>> wide = [None, {"width_per_group": 128}]
+        >>> pair = archscope.compare("resnet18", "resnet50", keywords=wide, labels=["a", "b"])
+        >>> [contender.label for contender in pair.record]
+        ['a', 'b']
+    """
+    from archscope.ask.contenders import contenders
+    from archscope.study.compare import compare_report
+
+    if isinstance(keywords, Sequence):
+        _one_each("keywords", keywords, models)
+        targets = [
+            side_by_side([model], input=input, batch=batch, keywords=own)[0]
+            for model, own in zip(models, keywords, strict=True)
+        ]
+    else:
+        targets = side_by_side(models, input=input, batch=batch, keywords=keywords)
+    found = contenders(targets)
+    if labels is not None:
+        _one_each("labels", labels, models)
+        found = tuple(replace(one, label=label) for one, label in zip(found, labels, strict=True))
+    return Answer(found, lambda: compare_report(found, layout=layout))
+
+
+def _one_each(argument: str, given: Sequence[object], models: Sequence[object]) -> None:
+    if len(given) != len(models):
+        problem = f"there are {len(given)} for {len(models)} models"
+        raise ArchscopeError(argument, problem, "give one a model")
+
+
+def explain(
+    model: Model, *layers: str, input: Input | None = None, batch: int | None = None,
+    **constructor_keywords: Any,
+) -> Answer[Analysis]:  # fmt: skip
+    """The arithmetic of every layer, or of those named, with the numbers in place.
+
+    Args:
+        model: as for `summary`.
+        layers: names or patterns.
+        input: as for `summary`.
+        batch: as for `summary`.
+        constructor_keywords: passed to the constructor.
+
+    Raises:
+        ArchscopeError: the network cannot be counted, or no layer has such a name.
+
+    Example:
+        >>> "1·6·28·28·1·5·5 = 117,600" in str(archscope.explain("lenet", "conv1"))
+        True
+    """
+    from archscope.ask.count import analyse_both_passes
+    from archscope.study.explain import explain_report
+
+    network = target(model, input=input, batch=batch, keywords=constructor_keywords)
+    analysis = analyse_both_passes(network)
+    report = explain_report(analysis, layers)
+    return Answer(analysis, lambda: report)
+
+
+def formula(
+    network: Model | None = None,
+    /,
+    input: str | None = None,
+    batch: int | str | None = None,
+    *,
+    model: Source | None = None,
+    **constructor_keywords: Any,
+) -> Answer[Formula]:
+    """Totals and layers in closed form.
+
+    Args:
+        network: as for `summary`.
+        input: a specification with symbols, `"3xHxW"`; all sides that may vary when `None`.
+        batch: a number or a symbol; `"N"` when `None`.
+        model: the network of a saved record, where its name is not one of a library.
+        constructor_keywords: passed to the constructor.
+
+    Raises:
+        ArchscopeError: the network has no closed form in these symbols.
+
+    Example:
+        >>> "416520·N" in str(archscope.formula("lenet"))
+        True
+    """
+    from archscope.ask.symbols import formula as symbols
+    from archscope.study.formula import formula_report
+
+    chosen = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
+    if input is None:  # a record's sides are numbers, of which none is left free
+        chosen = replace(chosen, input=None, batch=batch)
+    found = symbols.formula(chosen)
+    return Answer(found, lambda: formula_report(found))
+
+
+def receptive_field(
+    network: Model | None = None,
+    /,
+    input: Input | None = None,
+    *,
+    model: Source | None = None,
+    layers: str | None = None,
+    **constructor_keywords: Any,
+) -> Answer[NetworkFields]:
+    """Size, stride and padding, in input pixels, of every layer's receptive field.
+
+    Args:
+        network: as for `summary`.
+        input: as for `summary`.
+        layers: pattern of the layers to list and draw.
+        model: the network of a saved record, where its name is not one of a library.
+        constructor_keywords: passed to the constructor.
+
+    Raises:
+        ArchscopeError: the network cannot be run.
+
+    Example:
+        >>> "conv2  Conv2d     1×16×10×10  14 " in str(archscope.receptive_field("lenet"))
+        True
+    """
+    from archscope.ask.receptive_field import receptive_fields
+    from archscope.study.receptive_field import fields_report
+
+    found = receptive_fields(asked(network, model, input=input, keywords=constructor_keywords))
+    return Answer(found, lambda: fields_report(found, layers))
+
+
+def diff(
+    old: Model, new: Model, *, input: Input | None = None, batch: int | None = None
+) -> Answer[tuple[Change, ...]]:
+    """What changed from one network to another, layer by layer.
+
+    Args:
+        old: as for `summary`.
+        new: as for `summary`.
+        input: for those that are counted now.
+        batch: for those that are counted now; of a record of several batches the one chosen.
+
+    Raises:
+        ArchscopeError: one cannot be counted or read.
+
+    Example:
+        >>> archscope.diff("lenet", "lenet5").record[0].new.name
+        'conv1'
+    """
+    from archscope.ask.diff import changes, counted
+    from archscope.study.diff import diff_report
+
+    pair = counted(old, new, input=input, batch=batch)
+    return Answer(changes(*pair), lambda: diff_report(*pair))
+
+
+def verify(
+    *models: Model, input: Input | None = None, batch: int | None = None,
+    **constructor_keywords: Any,
+) -> Checks[tuple[Verification, ...]]:  # fmt: skip
+    """Count networks with several tools, and explain where they differ.
+
+    The answer is true where every difference has a known reason.
+
+    Args:
+        models: each as for `summary`.
+        input: as for `summary`, for all of them.
+        batch: as for `summary`, for all of them.
+        constructor_keywords: passed to every constructor.
+
+    Raises:
+        ArchscopeError: no model, or one that cannot be counted.
+
+    Example:
+        >>> archscope.verify("lenet").passed
+        True
+    """
+    from archscope.ask.verify import verify as asked
+    from archscope.study.verify import verify_report
+
+    if not models:
+        raise ArchscopeError("models", "there is none to verify", "name a network")
+    targets = [
+        network_target(model, input=input, batch=batch, keywords=constructor_keywords)
+        for model in models
+    ]
+    found = tuple(map(asked.verify, targets))
+    return Checks(found, lambda: verify_report(found), all(one.passed for one in found))
+
+
+def models(pattern: str = "") -> Answer[tuple[str, ...]]:
+    """The networks that have a name, or the card of one.
+
+    Args:
+        pattern: part of a name, a glob (`"resne*50"`), `"timm:…"` or `"hf:…"`; the exact name of
+            one network gives its card.
+
+    Raises:
+        ArchscopeError: no name matches.
+
+    Example:
+        >>> archscope.models("alexnet").record
+        ('alexnet',)
+    """
+    from archscope.study.models import models_report
+
+    report = models_report(pattern)
+    table = report.tables[0]
+    names = tuple(str(row.cells[0]) for row in table.rows)
+    return Answer(names if table.columns[0].key == "name" else (pattern,), lambda: report)
+
+
+def load(path: str | PathLike[str]) -> Answer[Record]:
+    """Read what `save` or `-o run.json` wrote. A file is data: nothing of it is run.
+
+    Args:
+        path: of a `.json` file.
+
+    Raises:
+        ArchscopeError: the file cannot be read, or holds no record.
+
+    Example:
+        >>> archscope.summary("lenet").save("lenet.json")
+        >>> archscope.load("lenet.json").record.total.params
+        61706
+    """
+    from archscope import archive
+    from archscope.records import Analysis
+    from archscope.study.loaded import record_report
+
+    record = archive.load(str(path))
+    if isinstance(record, Analysis):
+        return Summary(record, lambda: record_report(record))
+    return Answer(record, lambda: record_report(record))

@@ -1,0 +1,143 @@
+"""Many networks at once: sweeps over a design axis, and budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archscope.api.answer import Answer, Checks
+from archscope.ask.target import network_target
+from archscope.errors import ArchscopeError
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from archscope.ask.budget.check import Outcome as Verdict
+    from archscope.ask.groups.family import Equal, GroupSweep
+    from archscope.ask.sweep.grid import Outcome
+    from archscope.ask.target import Input, Model
+    from archscope.records import Profile
+
+
+def sweep(
+    model: str,
+    axes: Mapping[str, Sequence[Any]],
+    *,
+    input: str | None = None,
+    batch: int | None = None,
+    backward: bool = False,
+    jobs: int = 1,
+    journal: str | PathLike[str] | None = None,
+    resume: bool = False,
+    **constructor_keywords: Any,
+) -> Answer[tuple[Outcome, ...]]:
+    """Count a network for every combination of the given values.
+
+    Args:
+        model: a name as for `summary`; each point is built anew from it.
+        axes: the values of each constructor keyword, of `"input"` or of `"batch"`.
+        input: a specification, where it is not swept.
+        batch: where it is not swept, 1 by default.
+        backward: also count the backward pass.
+        jobs: processes that count. More than one needs the usual `if __name__ == "__main__":`
+            of a script.
+        journal: file that holds every point as soon as it is counted.
+        resume: count only the points that the journal does not hold.
+        constructor_keywords: passed to the constructor at every point.
+
+    Raises:
+        ArchscopeError: the network is unknown, or no point can be counted.
+
+    Example:
+        >>> sides = archscope.sweep("resnet18", {"input": ["3x160x160", "3x224x224"]})
+        >>> sides.record[1].total.macs
+        1814073344
+    """
+    from archscope.ask.sweep.grid import Grid, run
+    from archscope.saved.journal import Journal
+    from archscope.study.sweep import sweep_report
+
+    if not axes:
+        raise ArchscopeError("axes", "there is none to sweep", 'give one like {"groups": [1, 2]}')
+    if resume and journal is None:
+        raise ArchscopeError("resume", "needs a journal", "give the journal to resume")
+    network = network_target(model, input=input, batch=batch, keywords=constructor_keywords)
+    grid = Grid(
+        network.name,
+        tuple((key, tuple(values)) for key, values in axes.items()),
+        tuple(network.keywords.items()),
+        network.input_text,
+        network.batch,
+        backward,
+    )
+    path = None if journal is None else Path(journal)
+    opened = nullcontext() if path is None else Journal(path, grid.identity, resume=resume)
+    with opened as held:
+        outcomes = tuple(run(grid, jobs=jobs, journal=held))
+    title = f"{network.name} over {' × '.join(axes)}"
+    report = sweep_report(title, outcomes)
+    return Answer(outcomes, lambda: report)
+
+
+def sweep_groups(
+    groups: Sequence[int],
+    base: Model = "resnet50",
+    *,
+    by: str | None = None,
+    equal: Sequence[Equal] = ("none", "macs", "params"),
+    input: Input | None = None,
+    batch: int | None = None,
+    profiles: Sequence[Profile] = (),
+    **constructor_keywords: Any,
+) -> Answer[GroupSweep]:
+    """Count a network for each number of groups, at equal width, MACs and parameters.
+
+    Args:
+        groups: the counts, such as `[1, 2, 4, 8, 32]`.
+        base: as for `summary`; it has a name.
+        by: the keyword of the width that is solved for equal cost.
+        equal: what is held equal: `"none"` (the width), `"macs"`, `"params"`.
+        input: as for `summary`.
+        batch: as for `summary`.
+        profiles: measured times of some of the networks, to set beside the counts.
+        constructor_keywords: passed to the constructor.
+
+    Raises:
+        ArchscopeError: the base cannot be counted, or no network of a view can be built.
+
+    Example:
+        >>> sweep = archscope.sweep_groups([1, 32], equal=["macs"]).record
+        >>> [member.width for member in sweep.counted("macs")]  # ResNeXt-50 is 32x4d
+        [64, 4]
+    """
+    from archscope.ask.groups.family import sweep_groups as swept
+    from archscope.study.groups import group_report
+
+    network = network_target(base, input=input, batch=batch, keywords=constructor_keywords)
+    found = swept(tuple(sorted(set(groups))), network, by=by, equal=equal)
+    return Answer(found, lambda: group_report(found, list(profiles)))
+
+
+def check(path: str | PathLike[str]) -> Checks[tuple[Verdict, ...]]:
+    r"""Hold networks to the limits of a budget file; the answer is true where all are kept.
+
+    Args:
+        path: of a TOML file; see `archscope check --help`.
+
+    Raises:
+        ArchscopeError: the file is wrong, or a network cannot be counted.
+
+    Example:
+        >>> budget = pathlib.Path("budget.toml")
+        >>> _ = budget.write_text('[[budget]]\nmodel = "lenet"\nmax_params = "62k"\n')
+        >>> archscope.check(budget).passed
+        True
+    """
+    from archscope.ask.budget import check as budgets
+    from archscope.ask.budget.limits import load
+    from archscope.study.budget import budget_report
+
+    found = budgets.check(load(str(path)))
+    return Checks(found, lambda: budget_report(found), all(one.passed for one in found))

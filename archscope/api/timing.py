@@ -1,0 +1,156 @@
+"""How long it takes: measured here, read from a trace, predicted for a GPU that is not here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from archscope.api.answer import Answer, Predicted
+from archscope.api.asked import asked
+from archscope.ask.target import network_target
+from archscope.errors import ArchscopeError
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from archscope.ask.network.subject import Source
+    from archscope.ask.target import Input, Model
+    from archscope.measure.session import Plan
+    from archscope.records import Profile
+
+
+def profile(
+    network: Model | None = None,
+    /,
+    input: Input | None = None,
+    *,
+    model: Source | None = None,
+    batch: int | None = None,
+    plan: Plan | None = None,
+    **constructor_keywords: Any,
+) -> Answer[Profile]:
+    """Measure forward and backward time, of the network and by layer.
+
+    Args:
+        network: as for `summary`.
+        input: a specification.
+        batch: batch size, 8 by default.
+        plan: device, settings, precision (see `Plan`, `Settings`, `StoppingRule`); the usual ones
+            when `None`.
+        model: the network of a saved record, where its name is not one of a library.
+        constructor_keywords: passed to the constructor.
+
+    Raises:
+        ArchscopeError: no such device, or the network fails on it.
+
+    Example:
+        >>> plan = archscope.Plan(archscope.Settings(device="cpu"), modes=("inference",))
+        >>> archscope.profile("lenet", batch=8, plan=plan)  # doctest: +SKIP
+    """
+    from archscope.measure import silence_profiler
+
+    silence_profiler()
+    from archscope.ask.profile import measured
+    from archscope.measure.session import Plan
+    from archscope.measure.step import Settings
+    from archscope.saved import answers
+    from archscope.study.profile import profile_report
+
+    chosen = replace(plan or Plan(), roofs=answers.roofs())
+    try:
+        measurement = measured.profile(
+            asked(network, model, input=input, batch=batch, keywords=constructor_keywords), chosen
+        )
+    except ArchscopeError as error:
+        if error.argument not in {setting.name for setting in fields(Settings)}:
+            raise
+        remedy = f"give it as plan=archscope.Plan(archscope.Settings({error.argument}=…))"
+        raise ArchscopeError(error.argument, "is no keyword of this network", remedy) from error
+    return Answer(measurement, lambda: profile_report([measurement]))
+
+
+def predict(
+    network: Model | None = None,
+    /,
+    input: Input | None = None,
+    *,
+    model: Source | None = None,
+    device: str,
+    batch: int | None = None,
+    dtype: str = "amp",
+    layout: str = "nchw",
+    mode: str = "inference",
+    compiled: bool = False,
+    **constructor_keywords: Any,
+) -> Predicted:
+    """Predict how long a step takes on a GPU that need not be here.
+
+    Args:
+        network: as for `summary`.
+        input: as for `summary`.
+        device: its name, such as `"rtx4090"`.
+        batch: batch size of a specification, 1 by default.
+        dtype: `"amp"` (autocast to float16), `"float32"`, `"float16"` or `"bfloat16"`.
+        layout: `"nchw"` or `"nhwc"` (channels last).
+        mode: `"inference"` or `"training"`.
+        compiled: whether `torch.compile` fuses its operators.
+        model: the network of a saved record, where its name is not one of a library.
+        constructor_keywords: passed to the constructor.
+
+    Raises:
+        ArchscopeError: the network cannot be run, or the device is unknown.
+
+    Example:
+        >>> predicted = archscope.predict("resnet50", device="rtx4090", batch=256, layout="nhwc")
+        >>> predicted.seconds, predicted.interval  # doctest: +SKIP
+    """
+    from archscope.ask.predict import predict as predicted
+    from archscope.latency.setting import Setting
+    from archscope.study.predict import predict_report
+
+    record = predicted(
+        asked(network, model, input=input, batch=batch, keywords=constructor_keywords),
+        device,
+        Setting(mode, dtype, layout, compiled),
+    )
+    return Predicted(record, lambda: predict_report([record]))
+
+
+def trace(
+    path: str | PathLike[str],
+    model: Model | None = None,
+    input: Input | None = None,
+    *,
+    batch: int | None = None,
+    peaks: Mapping[str, float] | None = None,
+    **constructor_keywords: Any,
+) -> Answer[Profile]:
+    """Where a step's time goes, by layer, from a trace that torch.profiler wrote on any GPU.
+
+    Args:
+        path: a `.json` or `.json.gz` of `profile.export_chrome_trace`.
+        model: the network that was traced, as for `summary`: its operators name the layers where
+            the file has no modules.
+        input: as for `summary`.
+        batch: that of the trace when `None`.
+        peaks: roofs of the device, in flop/s by dtype (`"fp32"`, `"fp16"`, …) and in bytes/s under
+            `"copy"`.
+        constructor_keywords: passed to the constructor.
+
+    Raises:
+        ArchscopeError: the file is not such a trace, or not one of this network.
+
+    Example:
+        >>> archscope.trace("run.pt.trace.json.gz", "resnet50")  # doctest: +SKIP
+    """
+    from archscope.ask.trace.profile import traced
+    from archscope.measure import silence_profiler
+    from archscope.study.trace import trace_report
+
+    silence_profiler()
+    network = None
+    if model is not None:
+        network = network_target(model, input=input, batch=batch, keywords=constructor_keywords)
+    found = traced(str(path), network, peaks=dict(peaks or {}))
+    return Answer(found.profile, lambda: trace_report(found.profile))

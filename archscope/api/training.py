@@ -1,0 +1,131 @@
+"""What training and generating take: memory, signals, caches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from archscope.api.answer import Answer
+from archscope.api.asked import asked
+from archscope.ask.target import network_target
+from archscope.errors import ArchscopeError
+
+if TYPE_CHECKING:
+    from archscope.ask.network.subject import Source
+    from archscope.ask.target import Input, Model
+    from archscope.records import Generation, MemoryPrediction, SignalPropagation
+
+
+def memory(
+    network: Model | None = None,
+    /,
+    input: Input | None = None,
+    *,
+    model: Source | None = None,
+    batch: int | None = None,
+    mode: Literal["training", "inference"] = "training",
+    optimizer: str = "sgd",
+    dtype: str = "float32",
+    master_weights: bool = False,
+    train_only: str | None = None,
+    fit: int | str | None = None,
+    **constructor_keywords: Any,
+) -> Answer[MemoryPrediction]:
+    """Predict what a step holds in memory, tensor by tensor, without running it.
+
+    Args:
+        network: as for `summary`.
+        input: as for `summary`.
+        batch: batch size of a specification, 1 by default.
+        mode: `"training"`, or `"inference"`, which keeps nothing for a backward pass.
+        optimizer: `"sgd"`, `"momentum"`, `"adam"` or `"adamw"`.
+        dtype: of parameters and activations: `"float32"`, `"bfloat16"` or `"float16"`.
+        master_weights: keep float32 weights beside those of `dtype`.
+        train_only: pattern of the parameter or module names that stay trainable.
+        fit: bytes, or text such as `"24GiB"`: predict for the largest batch that fits.
+        model: the network of a saved record, where its name is not one of a library.
+        constructor_keywords: passed to the constructor.
+
+    Raises:
+        ArchscopeError: the network cannot be run, or not one sample fits.
+
+    Example:
+        >>> archscope.memory("lenet", optimizer="adam").record.peak.parameters  # 4 · 61,706
+        246824
+    """
+    from archscope.ask.memory import Setting, largest_batch, predict
+    from archscope.study.memory import memory_report
+    from archscope.units import parse_bytes
+
+    setting = Setting(mode, optimizer, dtype, master_weights, train_only)
+    chosen = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
+    if fit is None:
+        predicted = predict(chosen, setting)
+        return Answer(predicted, lambda: memory_report(predicted))
+    if batch is not None:
+        raise ArchscopeError("batch", "is what fit looks for", "give one of the two")
+    budget = fit if isinstance(fit, int) else parse_bytes(fit, "fit")
+    largest = largest_batch(chosen, budget, setting)
+    return Answer(largest, lambda: memory_report(largest, budget_bytes=budget))
+
+
+def generate(
+    model: Model, prompt: int = 2048, tokens: int = 256, *, batch: int = 1,
+    **constructor_keywords: Any,
+) -> Answer[Generation]:  # fmt: skip
+    """Count the prefill and decoding of a language model.
+
+    Args:
+        model: as for `summary`; its `forward` returns a cache that it takes again.
+        prompt: tokens of each prompt.
+        tokens: to generate in each sequence.
+        batch: sequences at a time.
+        constructor_keywords: settings of the configuration, or keywords of the constructor.
+
+    Raises:
+        ArchscopeError: the network cannot be run, or keeps no cache.
+
+    Example:
+        >>> archscope.generate("hf:llama", 1024, 1, dtype="bfloat16").record.cache_bytes
+        536870912
+    """
+    from archscope.ask.generation.run import generation
+    from archscope.study.generation import generation_report
+
+    found = generation(model, prompt, tokens, batch=batch, keywords=constructor_keywords)
+    return Answer(found, lambda: generation_report(found))
+
+
+def signal(
+    *models: Model, input: Input | None = None, batch: int | None = None,
+    layers: str | None = None, **constructor_keywords: Any,
+) -> Answer[SignalPropagation]:  # fmt: skip
+    """Activation and gradient statistics by depth, at initialisation.
+
+    One real forward and backward pass on the CPU, on standard normal input.
+
+    Args:
+        models: each as for `summary`.
+        input: for all of them; each one's default when `None`.
+        batch: batch size, 8 by default.
+        layers: pattern of the layers to show, by name or kind.
+        constructor_keywords: passed to every constructor.
+
+    Raises:
+        ArchscopeError: no model, or one that cannot be run.
+
+    Example:
+        >>> archscope.signal("lenet", batch=2).record.networks[0].model
+        'lenet'
+    """
+    from archscope.ask.signal import signal as measured
+    from archscope.study.signal import signal_report
+
+    if not models:
+        raise ArchscopeError("models", "there is none to measure", "name a network")
+    found = measured(
+        [
+            network_target(model, input=input, batch=batch, keywords=constructor_keywords)
+            for model in models
+        ]
+    )
+    return Answer(found, lambda: signal_report(found, layers))

@@ -72,8 +72,7 @@ class _Passes:
         if inherited == "backward":
             if parent is not None and is_engine(parent) and event.name in SUMS:
                 return "accumulation"
-            forward = event.sequence >= 0 or event.name.startswith((CALL, MODULE))
-            return "recompute" if forward else "backward"
+            return "recompute" if _runs_forward(event, parent) else "backward"
         if inherited != "forward" or is_inside_node(parent):
             return inherited
         return self._beside_nodes(event)
@@ -100,6 +99,17 @@ class _Passes:
             return
         if parent.sequence < 0 <= event.sequence:
             parent.sequence, parent.forward_thread = event.sequence, event.forward_thread
+
+
+def _runs_forward(event: Event, parent: Event | None) -> bool:
+    """Whether an event inside a node runs a part of the network again.
+
+    Gradients are off while a node runs, so that only such operators have a number.
+    """
+    if event.sequence >= 0 or event.name.startswith((CALL, MODULE)):
+        return True
+    checkpoint = parent is not None and parent.name.startswith("CheckpointFunctionBackward")
+    return checkpoint and not event.name.endswith("detach")
 
 
 def is_inside_node(event: Event | None) -> bool:

@@ -2,21 +2,17 @@
 
 Forward operators run inside the range of their module call: our own, or Python's tracer's; where a
 file has neither, an alignment with the network says it.
-A backward node carries the sequence number that autograd gave it in the forward pass, when the
-operator that made it ran.
-Gradient accumulation has no number: the engine runs it right after the node that produced the
-gradient, and it belongs to its layer.
-A sum of gradients belongs to the call whose output is joined: its node runs next.
+A backward node belongs to the call of the operator that made it (`numbers.py`).
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
+from archscope.traces.engine import Engine
 from archscope.traces.events import (
     CALL,
-    COMMUNICATION,
     COMPILED,
     COMPILER,
     CRITERION,
@@ -27,7 +23,7 @@ from archscope.traces.events import (
     Event,
     Trace,
 )
-from archscope.traces.nesting import ACCUMULATE, SUMS, is_engine, is_node
+from archscope.traces.numbers import Makers
 from archscope.traces.outside import Stages, inside, named
 from archscope.traces.recomputed import Recomputed
 from archscope.traces.steps import Steps, inside_module, is_loss, roots
@@ -60,13 +56,13 @@ def assign(trace: Trace, steps: Steps, aligned: Mapping[Event, Call] | None = No
         if event.owner is OPTIMIZER:
             event.phase = "optimizer"
     _assign_by_place(trace.host, steps)
-    made = _Numbers(trace)
-    recomputed = Recomputed(trace.host, made.maker)
+    makers = Makers(trace)
+    recomputed = Recomputed(trace.host, makers.of)
     for event in later:
         again = event.parent is not None and event.parent.phase == "recompute"
         above = event.parent.owner if again and event.parent is not None else None
         event.owner = calls.of(event) or above or recomputed.owner(event)
-    _assign_backward(trace.host, made)
+    _assign_backward(trace.host, makers)
 
 
 def _assign_by_place(host: Sequence[Event], steps: Steps) -> None:
@@ -136,87 +132,9 @@ class _Calls:
         return self._call(event, f"compiled region {label}".strip(), COMPILER)
 
 
-class _Numbers:
-    """Finds the forward operator that made a backward node."""
-
-    def __init__(self, trace: Trace) -> None:
-        self._by_number: dict[int, dict[int, Event]] = defaultdict(dict)
-        for event in trace.host:
-            # Operators read the number before they make a node, so the last one made it.
-            if event.sequence >= 0 and not is_node(event) and event.phase != "optimizer":
-                self._by_number[event.sequence][event.thread] = event
-        starts = {(event.thread, event.start): event for event in reversed(trace.host)}
-        self._linked = {link.backward: starts.get(link.forward) for link in trace.links}
-        self._threads = self._learn_threads(trace.host)
-
-    def _learn_threads(self, host: Sequence[Event]) -> dict[int, int]:
-        """Which thread a node means by its number for the forward thread."""
-        votes: dict[int, Counter[int]] = defaultdict(Counter)
-        for event in host:
-            if is_node(event) and event.forward_thread:
-                candidates = self._by_number.get(event.sequence, {})
-                if len(candidates) == 1:
-                    votes[event.forward_thread].update(candidates.keys())
-        return {thread: found.most_common(1)[0][0] for thread, found in votes.items()}
-
-    def maker(self, node: Event) -> Event | None:
-        candidates = self._by_number.get(node.sequence, {}) if node.sequence >= 0 else {}
-        if len(candidates) == 1:
-            return next(iter(candidates.values()))
-        if candidates:
-            thread = self._threads.get(node.forward_thread, node.forward_thread)
-            found = candidates.get(thread)
-            if found is not None:
-                return found
-        return self._linked.get((node.thread, node.start))
-
-
-def _assign_backward(host: Sequence[Event], made: _Numbers) -> None:
-    engine = _Engine(made.maker)
+def _assign_backward(host: Sequence[Event], makers: Makers) -> None:
+    engine = Engine(makers.of)
     for event in host:
         if event.phase in ("backward", "accumulation"):
             engine.take(event)
-
-
-class _Engine:
-    """Follows the engine from node to node, on each of its threads."""
-
-    def __init__(self, maker: Callable[[Event], Event | None]) -> None:
-        self._maker = maker
-        self._last: dict[int, Call | None] = {}
-        self._sums: dict[int, list[Event]] = defaultdict(list)
-
-    def take(self, event: Event) -> None:
-        if event.owner is CRITERION:
-            return
-        if event.parent is not None:
-            event.owner = event.parent.owner
-        if is_node(event):
-            self._node(event)
-        elif named(event) is COMMUNICATION:
-            event.owner = COMMUNICATION
-        elif event.phase == "accumulation" and event.name in SUMS and self._is_join(event):
-            self._sums[event.thread].append(event)
-        elif event.parent is None or event.parent.phase == "forward":
-            event.owner = self._last.get(event.thread)
-
-    @staticmethod
-    def _is_join(event: Event) -> bool:
-        return event.parent is None or event.parent.phase == "forward" or is_engine(event.parent)
-
-    def _node(self, event: Event) -> None:
-        if ACCUMULATE in event.name:
-            event.owner = self._last.get(event.thread)
-            return
-        maker = self._maker(event)
-        if maker is not None:
-            event.owner = maker.owner
-        elif event.sequence >= 0 or is_engine(event):
-            event.owner = None
-        if is_engine(event) and maker is None and event.sequence < 0:
-            return  # the node inside may know better
-        self._last[event.thread] = event.owner
-        if event.parent is not None and is_engine(event.parent):
-            event.parent.owner = event.owner
-        for sum in self._sums.pop(event.thread, ()):
-            sum.owner = event.owner
+    engine.finish()

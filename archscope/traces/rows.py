@@ -70,7 +70,9 @@ def layer_times(
     found = list(credits)
     lengths = steps_of.lengths(trace, steps)
     complete, notes = _complete_steps(found, lengths)
-    complete, warmup = _warm_steps(complete, lengths)
+    warmup: tuple[str, ...] = ()
+    if not steps.warmed_up:
+        complete, warmup = _warm_steps(complete, lengths)
     by_step = busy(found)
     used = _middle_half(complete, by_step if trace.device and latency is not None else lengths)
     found = [credit for credit in found if credit.step in used]

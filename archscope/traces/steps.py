@@ -29,11 +29,13 @@ class Steps:
     Args:
         steps: by time, none within another.
         rule: what marked them, for the reader.
+        warmed_up: whether whoever marked them left out what a first step alone does.
     """
 
-    def __init__(self, steps: Sequence[Step], rule: str) -> None:
+    def __init__(self, steps: Sequence[Step], rule: str, warmed_up: bool = False) -> None:
         self.steps = tuple(steps)
         self.rule = rule
+        self.warmed_up = warmed_up
         self._starts = [step.start for step in steps]
 
     def at(self, time: int) -> int | None:
@@ -54,7 +56,8 @@ def find(trace: Trace, passes: Sequence[tuple[int, int]] = ()) -> Steps:
     for mark in (STEP, PROFILER_STEP):
         marked = [event for event in trace.host if event.name.startswith(mark)]
         if marked:
-            return Steps([_marked(event, mark) for event in marked], f"marked {mark}".rstrip("#|"))
+            rule = f"marked {mark}".rstrip("#|")
+            return Steps([_marked(event, mark) for event in marked], rule, mark == STEP)
     if not passes:
         passes = [(event.start, event.end) for event in roots(trace.host)]
     last = max((event.end for event in trace.host), default=0)

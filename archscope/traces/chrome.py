@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from archscope.errors import ArchscopeError
 from archscope.traces.events import MODULE, Event, Kernel, Kind, Launch, Link, Shapes, Trace
@@ -40,6 +40,9 @@ RUNTIME = re.compile(r"(.*_)?(runtime|driver)")
 LAUNCHING = re.compile("Launch|Mem(cpy|set)|Graph")
 """Calls of the driver's that give the device something to do; the others wait, ask and record."""
 
+LONGEST_TEXT = 1 << 20
+"""Characters behind a mistake from which it is one, not the end of what was read so far."""
+
 Progress = Callable[[float], None]
 """Called with the share of the file that was read."""
 
@@ -59,26 +62,30 @@ def read(path: str, progress: Progress = lambda share: None) -> Trace:
         'Tesla V100-DGXS-32GB'
     """
     reader = _Reader()
+    text: _Text | None = None
     try:
         size = Path(path).stat().st_size
-        with Path(path).open("rb") as raw:
-            is_packed = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            stream: IO[bytes]
-            with gzip.open(raw) if is_packed else raw as stream:  # type: ignore[assignment]
-                text = _Text(stream, lambda: progress(raw.tell() / max(1, size)))
-                for key, value in _members(text):
-                    reader.take(key, value)
+        with Path(path).open("rb") as raw, _unpacked(raw) as stream:
+            text = _Text(stream, lambda: progress(raw.tell() / max(1, size)))
+            for key, value in _members(text):
+                reader.take(key, value)
     except OSError as error:
-        reason = error.strerror or "is no whole gzip file"
+        reason = error.strerror or "is no gzip file"
         raise ArchscopeError(path, f"cannot be read ({reason})", "check the path") from None
     except EOFError:
         raise _cut_off(path) from None
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except ValueError:
+        if text is not None and text.ended_early:
+            raise _cut_off(path) from None
         raise ArchscopeError(path, "is no JSON", "give a trace that torch.profiler wrote") from None
-    if text.ended_early:
-        raise _cut_off(path)
     return reader.finished(path)
+
+
+def _unpacked(raw: IO[bytes]) -> IO[bytes]:
+    """The content of a file that may be packed, whatever its name."""
+    is_packed = raw.read(2) == b"\x1f\x8b"
+    raw.seek(0)
+    return cast(IO[bytes], gzip.open(raw)) if is_packed else raw
 
 
 def _cut_off(path: str) -> ArchscopeError:
@@ -91,7 +98,7 @@ class _Text:
     def __init__(self, stream: IO[bytes], moved: Callable[[], None]) -> None:
         self._stream = stream
         self._moved = moved
-        self._decode = json.JSONDecoder(parse_float=str).raw_decode
+        self._decode = json.JSONDecoder(parse_float=str, strict=False).raw_decode
         self._bytes = b""
         self._text = ""
         self._at = 0
@@ -126,13 +133,16 @@ class _Text:
         while True:
             try:
                 value, end = self._decode(self._text, self._at)
-            except json.JSONDecodeError:
+            except json.JSONDecodeError as error:
+                if len(self._text) - error.pos > LONGEST_TEXT:
+                    raise
                 if not self._more():
                     self.ended_early = True
                     raise
                 continue
-            # A number may go on in what was not read yet.
-            if end < len(self._text) or not self._more():
+            # A number may go on in what was not read yet, as 12 of `12.` does.
+            is_whole = end < len(self._text) and self._text[end] not in ".eE"
+            if is_whole or not self._more():
                 self._at = end
                 return value
 

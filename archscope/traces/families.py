@@ -70,3 +70,12 @@ def family(name: str) -> str:
     """What an operator does, whatever its name: `convolution` of `aten::cudnn_convolution`."""
     plain = base(name)
     return _FAMILY.get(plain) or _FAMILY.get(plain.rstrip("_")) or plain.rstrip("_")
+
+
+_NODE_FAMILY = {member.replace("_", ""): family for member, family in _FAMILY.items()}
+
+
+def family_of_node(name: str) -> str:
+    """The same of a name in the way of autograd's nodes: `CudnnBatchNorm`, or an operator's."""
+    plain = name.replace("_", "").lower()
+    return _NODE_FAMILY.get(plain, plain)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
 from archscope.traces.events import NODE, Event, Trace
-from archscope.traces.families import base
+from archscope.traces.families import base, family_of_node
 from archscope.traces.nesting import ACCUMULATE, BACKWARD_NAME, is_engine, is_node
 
 
@@ -89,6 +88,6 @@ def _paired(nodes: Sequence[Event], forward: Sequence[Event]) -> Iterator[tuple[
 
 
 def _key(name: str) -> str:
-    """`maxpool2dwithindices` of a node's name and of its operator's."""
+    """What a node's name and its operator's have in common: `linear` of `AddmmBackward0`."""
     plain = BACKWARD_NAME.sub("", base(name.removeprefix(NODE)))
-    return re.sub("_", "", plain).lower()
+    return family_of_node(plain)

@@ -4,19 +4,20 @@ Operators with weights decide: they must be the same, one after the other, with 
 where the trace has shapes.
 What lies between two of them is matched by name, and what then has no match belongs to the
 innermost module that runs all around it.
-A graph that torch.compile made stands for any number of operators.
+A graph that torch.compile made stands for any number of operators, and so does attention's fused
+operator.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
 from archscope.errors import ArchscopeError
 from archscope.traces.events import COMPILED, Call, Event, Shapes, Trace
-from archscope.traces.families import FREE, WEIGHTED, base, family
-from archscope.traces.nesting import is_node
+from archscope.traces.families import FREE, FUSED, WEIGHTED, base, family
+from archscope.traces.nesting import is_graph, is_node
 from archscope.traces.outside import named
 
 
@@ -75,18 +76,49 @@ def forward_operators(trace: Trace) -> list[Event]:
         trace: nested.
     """
     by_thread: dict[int, list[Event]] = {}
+    hollow = _regions_of_graphs(trace)
     for event in trace.host:
-        if event.phase == "forward" and _is_outermost(event):
+        if event.phase == "forward" and event not in hollow and _is_outermost(event, hollow):
             by_thread.setdefault(event.thread, []).append(event)
     return max(by_thread.values(), key=len, default=[])
 
 
-def _is_outermost(event: Event) -> bool:
-    if not (_is_operator(event) or event.name.startswith(COMPILED)):
+def _regions_of_graphs(trace: Trace) -> set[Event]:
+    """Compiled regions whose graphs have events; the rest of such a region runs as it is."""
+    found: set[Event] = set()
+    for event in trace.host:
+        above = event.parent if is_graph(event) else None
+        while above is not None:
+            if _is_region(above):
+                found.add(above)
+            above = above.parent
+    return found
+
+
+def compiled_convolutions(trace: Trace) -> dict[Event, list[Event]]:
+    """The convolutions that each compiled graph of the forward pass calls."""
+    found: dict[Event, list[Event]] = {}
+    for event in trace.host:
+        if event.phase != "forward" or family(event.name) != "convolution":
+            continue
+        above = event.parent
+        while above is not None and not _is_operator(above) and not is_graph(above):
+            above = above.parent
+        if above is not None and is_graph(above):
+            outermost = above
+            while outermost.parent is not None and is_graph(outermost.parent):
+                outermost = outermost.parent
+            found.setdefault(outermost, []).append(event)
+    return found
+
+
+def _is_outermost(event: Event, hollow: set[Event]) -> bool:
+    if not (_is_operator(event) or _is_compiled(event)):
         return False
     above = event.parent
     while above is not None:
-        if _is_operator(above) or above.name.startswith(COMPILED) or named(above) is not None:
+        is_compiled = _is_compiled(above) and above not in hollow
+        if _is_operator(above) or is_compiled or named(above) is not None:
             return False
         above = above.parent
     return named(event) is None
@@ -97,7 +129,11 @@ def _is_operator(event: Event) -> bool:
 
 
 def align(
-    forward: Sequence[Event], network: Sequence[NetworkOperator], model: str, remedy: str = ""
+    forward: Sequence[Event],
+    network: Sequence[NetworkOperator],
+    model: str,
+    remedy: str = "",
+    convolutions: Mapping[Event, Sequence[Event]] | None = None,
 ) -> Alignment:
     """Match every forward pass of the network.
 
@@ -106,6 +142,7 @@ def align(
         network: all its operators in order.
         model: name of the network, for messages.
         remedy: what to do where they differ.
+        convolutions: inside compiled graphs, see `compiled_convolutions`.
 
     Raises:
         MismatchError: no forward pass in the trace is this network's.
@@ -113,8 +150,8 @@ def align(
     anchors = [i for i, operator in enumerate(network) if family(operator.name) in WEIGHTED]
     anchors = anchors or [i for i, op in enumerate(network) if base(op.name) not in FREE]
     kinds = {family(network[i].name) for i in anchors}
-    text = [i for i, e in enumerate(forward) if _is_region(e) or family(e.name) in kinds]
-    search = _Search(forward, network, anchors, text)
+    text = [i for i, e in enumerate(forward) if _stands_for_many(e) or family(e.name) in kinds]
+    search = _Search(forward, network, anchors, text, convolutions or {})
     found = Alignment()
     position = 0
     while position < len(text):
@@ -122,7 +159,11 @@ def align(
         if end is None:
             position += 1
             continue
-        _Pass(forward, network, search.pairs).fill(found)
+        if search.pairs:
+            _Pass(forward, network, search.pairs).fill(found)
+        else:  # compiled as a whole
+            around = [forward[text[at]] for at in range(position, end)]
+            found.passes.append((around[0].start, around[-1].end))
         position = end
     if not found.passes:
         raise search.difference(model, remedy)
@@ -143,7 +184,7 @@ def _check_rest(
     first = found.passes[0][0]
     for position in text:
         event = forward[position]
-        if event not in found.owners and not _is_region(event):
+        if event not in found.owners and not _is_compiled(event):
             when = "before the first" if event.start < first else "behind the last"
             problem = (
                 f"is not what was traced: the trace has {base(event.name)} {when} operator of "
@@ -156,11 +197,21 @@ def _is_region(event: Event) -> bool:
     return event.name.startswith(COMPILED)
 
 
+def _is_compiled(event: Event) -> bool:
+    return _is_region(event) or is_graph(event)
+
+
+def _stands_for_many(event: Event) -> bool:
+    """Whether it does the work of several of the network's operators: compiled, or fused."""
+    return _is_compiled(event) or base(event.name) in FUSED
+
+
 class _Search:
     """Runs along a trace and the network together until they differ.
 
     Args:
         anchors, text: positions of the operators that are compared.
+        convolutions: inside compiled graphs.
     """
 
     def __init__(
@@ -169,11 +220,13 @@ class _Search:
         network: Sequence[NetworkOperator],
         anchors: Sequence[int],
         text: Sequence[int],
+        convolutions: Mapping[Event, Sequence[Event]],
     ) -> None:
         self._forward, self._network = forward, network
+        self._convolutions = convolutions
         self._anchors, self._text = anchors, text
         self.pairs: list[tuple[int, int]] = []
-        self._furthest: tuple[int, int] | None = None
+        self._furthest: tuple[int, Event | None] | None = None
 
     def run(self, start: int) -> int | None:
         """The position behind a forward pass that begins at one; `None` where none does."""
@@ -181,27 +234,33 @@ class _Search:
         at, i = start, 0
         while i < len(self._anchors):
             if at >= len(self._text):
-                self._differs(i, len(self._forward))
+                self._differs(i, None)
                 return None
             event = self._forward[self._text[at]]
-            if _is_region(event):
+            if _stands_for_many(event):
                 at += 1
-                i = self._after_region(at, i)
+                behind = self._behind(at, i)
+                if behind is None:
+                    self._differs(i, self._forward[self._text[at]])
+                    return None
+                if not self._holds(event, i, behind):
+                    return None
+                i = behind
                 continue
             operator = self._network[self._anchors[i]]
             if not _alike(event, operator):
-                self._differs(i, self._text[at])
+                self._differs(i, event)
                 return None
             pairs.append((self._text[at], self._anchors[i]))
             at, i = at + 1, i + 1
         self.pairs = pairs
         return max(at, start + 1)
 
-    def _after_region(self, at: int, i: int) -> int:
-        """The network's operator at which the trace goes on behind a compiled region."""
+    def _behind(self, at: int, i: int) -> int | None:
+        """The network's operator at which the trace goes on behind one that stands for many."""
         following = []
         for position in self._text[at : at + 8]:
-            if _is_region(self._forward[position]):
+            if _stands_for_many(self._forward[position]):
                 break
             following.append(self._forward[position])
         for skipped in range(i, len(self._anchors)):
@@ -209,20 +268,36 @@ class _Search:
             pairs = list(zip(following, operators, strict=False))
             if pairs and all(_alike(event, operator) for event, operator in pairs):
                 return skipped
-        return len(self._anchors)
+        return None if following else len(self._anchors)
 
-    def _differs(self, i: int, position: int) -> None:
+    def _holds(self, graph: Event, i: int, behind: int) -> bool:
+        """Whether the network has, in this order, the convolutions that a graph calls as they are.
+
+        The compiler makes other operators into kernels of its own.
+        """
+        network = [
+            k for k in range(i, behind)
+            if family(self._network[self._anchors[k]].name) == "convolution"
+        ]  # fmt: skip
+        for event in self._convolutions.get(graph, ()):
+            alike = [k for k in network if _alike(event, self._network[self._anchors[k]])]
+            if not alike:
+                self._differs(network[0] if network else i, event)
+                return False
+            network = [k for k in network if k > alike[0]]
+        return True
+
+    def _differs(self, i: int, event: Event | None) -> None:
         if self._furthest is None or i > self._furthest[0]:
-            self._furthest = i, position
+            self._furthest = i, event
 
     def difference(self, model: str, remedy: str) -> MismatchError:
         """The first difference of the run that went furthest."""
         if self._furthest is None:
             problem = "is not in the trace: it has no forward operators like its"
             return MismatchError(f"--model {model}", problem, remedy, 0)
-        i, position = self._furthest
+        i, event = self._furthest
         operator = self._network[self._anchors[i]]
-        event = self._forward[position] if position < len(self._forward) else None
         theirs, ours = _described(event, operator)
         problem = f"is not what was traced: {operator}: the trace has {theirs}, {model} has {ours}"
         return MismatchError(f"--model {model}", problem, remedy, i)
@@ -231,7 +306,8 @@ class _Search:
 def _alike(event: Event, operator: NetworkOperator) -> bool:
     if family(event.name) != family(operator.name):
         return False
-    if not event.shapes or base(event.name) != base(operator.name):
+    comparable = base(event.name) == base(operator.name) or family(event.name) == "convolution"
+    if not event.shapes or not comparable:
         return True
     pairs = list(zip(event.shapes, operator.shapes, strict=False))[:2]
     return all(theirs == ours or not theirs or not ours for theirs, ours in pairs)
@@ -243,9 +319,11 @@ def _described(event: Event | None, operator: NetworkOperator) -> tuple[str, str
     if event is None:
         return "no more", ours
     theirs = base(event.name)
-    if not event.shapes or theirs != ours:
+    if not event.shapes or family(theirs) != family(ours):
         return theirs, ours
-    place, word = (0, "on ") if event.shapes[1:2] == operator.shapes[1:2] else (1, "")
+    weight, input = (0, 1) if family(event.name).startswith("embedding") else (1, 0)
+    same = event.shapes[weight : weight + 1] == operator.shapes[weight : weight + 1]
+    place, word = (input, "on ") if same else (weight, "")
     return (
         f"{theirs} {word}{_text(event.shapes, place)}",
         f"{ours} {word}{_text(operator.shapes, place)}",
@@ -273,14 +351,13 @@ class _Pass:
 
     def fill(self, found: Alignment) -> None:
         """Match also what lies before, between and behind, and note the owners."""
-        if not self._anchors:
-            return
         pairs = self._before() + self._between() + self._behind()
         matched = dict(pairs)
         for position, index in pairs:
             calls = self._network[index].calls
             if calls:
                 found.owners[self._forward[position]] = calls[-1]
+        self._fill_containers(pairs, found)
         first, last = pairs[0][0], pairs[-1][0]
         self._fill_gaps(matched, first, last, found)
         found.passes.append((self._forward[first].start, self._forward[last].end))
@@ -320,6 +397,19 @@ class _Pass:
                 break
         return pairs
 
+    def _fill_containers(self, pairs: Sequence[tuple[int, int]], found: Alignment) -> None:
+        """Give functions in Python around operators, as checkpoints are, what these share."""
+        inside: dict[Event, list[tuple[Call, ...]]] = {}
+        for position, index in pairs:
+            above = self._forward[position].parent
+            while above is not None and above.kind == "operator":
+                inside.setdefault(above, []).append(self._network[index].calls)
+                above = above.parent
+        for container, chains in inside.items():
+            owner = _shared(chains)
+            if owner is not None:
+                found.owners[container] = owner
+
     def _fill_gaps(self, matched: dict[int, int], first: int, last: int, found: Alignment) -> None:
         """Give what has no match to the module that runs all around it."""
         before = first
@@ -328,7 +418,7 @@ class _Pass:
                 before = position
                 continue
             event = self._forward[position]
-            if _is_region(event):
+            if _is_compiled(event):
                 continue
             after = next(p for p in range(position, last + 1) if p in matched)
             owner = self._around(matched[before], matched[after])
@@ -336,17 +426,20 @@ class _Pass:
                 found.owners[event] = owner
 
     def _around(self, before: int, after: int) -> Call | None:
-        missing = {
-            operator.calls[-1]
+        """The innermost call around what the network runs there, or else around the place."""
+        missing = [
+            operator.calls
             for operator in self._network[before + 1 : after]
             if operator.calls and base(operator.name) not in FREE
-        }
-        if len(missing) == 1:
-            return missing.pop()
-        common = None
-        outer, inner = self._network[before].calls, self._network[after].calls
-        for one, other in zip(outer, inner, strict=False):
-            if one is not other:
-                break
-            common = one
-        return common
+        ]
+        return _shared(missing or [self._network[before].calls, self._network[after].calls])
+
+
+def _shared(chains: Sequence[tuple[Call, ...]]) -> Call | None:
+    """The innermost call that several chains of calls have in common."""
+    shared = None
+    for calls in zip(*chains, strict=False):
+        if any(call is not calls[0] for call in calls):
+            break
+        shared = calls[0]
+    return shared

@@ -15,6 +15,8 @@ STAGE = "archscope-stage|"
 STEP = "archscope-step|"
 PROFILER_STEP = "ProfilerStep#"
 COMPILED = "Torch-Compiled Region"
+GRAPH = ("CompiledFunction", "## Call CompiledFxGraph", "CompiledFxGraph")
+"""A compiled graph while it runs; its region holds what runs between graphs too."""
 COMPILER = "torch.compile"
 """Kind of the row of a compiled region."""
 NODE = "autograd::engine::evaluate_function: "

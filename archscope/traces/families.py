@@ -51,6 +51,9 @@ WEIGHTED = frozenset({
 })  # fmt: skip
 """Families of operators that may have weights; by these two runs of a network are compared."""
 
+FUSED = frozenset({"_native_multi_head_attention", "_transformer_encoder_layer_fwd"})
+"""Operators of `nn.MultiheadAttention` and `nn.TransformerEncoderLayer` in evaluation mode."""
+
 FREE = frozenset({
     "view", "_unsafe_view", "reshape", "flatten", "unflatten", "t", "transpose", "permute",
     "expand", "expand_as", "squeeze", "unsqueeze", "select", "slice", "narrow", "split", "chunk",

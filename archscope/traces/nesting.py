@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from archscope.traces.events import CALL, MODULE, NODE, Event, Trace
+from archscope.traces.events import CALL, GRAPH, MODULE, NODE, Event, Trace
 
 BACKWARD_NAME = re.compile(r"Backward\d*$")
 """Names of autograd's nodes: `ConvolutionBackward0`, `CompiledFunctionBackward`."""
@@ -118,6 +118,21 @@ def is_inside_node(event: Event | None) -> bool:
         if is_node(event):
             return True
         event = event.parent
+    return False
+
+
+def is_graph(event: Event) -> bool:
+    """Whether it is a compiled graph in the forward pass."""
+    return event.name.startswith(GRAPH) and not is_node(event)
+
+
+def is_inside_graph(event: Event) -> bool:
+    """Whether an event around it is a compiled graph."""
+    above = event.parent
+    while above is not None:
+        if is_graph(above):
+            return True
+        above = above.parent
     return False
 
 

@@ -23,6 +23,7 @@ from archscope.traces.events import (
     Event,
     Trace,
 )
+from archscope.traces.nesting import is_graph, is_inside_graph
 from archscope.traces.numbers import Makers
 from archscope.traces.outside import Stages, inside, named
 from archscope.traces.recomputed import Recomputed
@@ -96,7 +97,10 @@ class _Calls:
             path, _, kind = name.removeprefix(CALL).rpartition("|")
             return self._call(event, path, kind)
         if name.startswith(COMPILED):
-            return self._region(event)
+            label = name.removeprefix(COMPILED).strip(": ")
+            return self._call(event, f"compiled region {label}".strip(), COMPILER)
+        if is_graph(event) and not is_inside_graph(event) and not _inside_region(event):
+            return self._call(event, "compiled region", COMPILER)
         if not name.startswith(MODULE) or self._has_ranges:
             return None
         if is_loss(event) and not inside_module(event.parent):
@@ -127,9 +131,14 @@ class _Calls:
         self._counts[key] += 1
         return Call(path, kind, index)
 
-    def _region(self, event: Event) -> Call:
-        label = event.name.removeprefix(COMPILED).strip(": ")
-        return self._call(event, f"compiled region {label}".strip(), COMPILER)
+
+def _inside_region(event: Event) -> bool:
+    above = event.parent
+    while above is not None:
+        if above.name.startswith(COMPILED):
+            return True
+        above = above.parent
+    return False
 
 
 def _assign_backward(host: Sequence[Event], makers: Makers) -> None:

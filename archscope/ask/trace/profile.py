@@ -14,7 +14,7 @@ from archscope.errors import ArchscopeError
 from archscope.measure.series import median_interval
 from archscope.records import Analysis, Dim, Environment, InputSpec, Measurement, Profile
 from archscope.traces import alignment, attribution, chrome, sizes
-from archscope.traces.alignment import Alignment, NetworkOperator
+from archscope.traces.alignment import NetworkOperator
 from archscope.traces.attribution import Attribution
 from archscope.traces.events import CALL, MODULE, Event, Trace
 from archscope.traces.families import WEIGHTED, family
@@ -128,13 +128,15 @@ def _of_network(trace: Trace, network: Target) -> tuple[Attribution, Target]:
     if any(event.name.startswith(CALL) for event in trace.host):
         return attribution.attribute(trace), _of_batch(called, network.batch)
     forward = alignment.forward_operators(trace)
+    compiled = alignment.compiled_convolutions(trace)
     batch = network.batch
     if batch is None and not fixed:
-        batch = _batch(trace, forward, network_operators(called, train), subject.name)
+        seen = [*forward, *(event for events in compiled.values() for event in events)]
+        batch = _batch(trace, seen, network_operators(called, train), subject.name)
     called = _of_batch(called, batch)
     operators = network_operators(called, train)
     remedy = _remedy(forward, operators)
-    found = alignment.align(forward, operators, subject.name, remedy)
+    found = alignment.align(forward, operators, subject.name, remedy, compiled)
     if network.batch is not None:
         sizes.check(sizes.sizes(trace, found.matched), subject.name, remedy)
     return attribution.attribute(trace, found.owners, found.passes), called
@@ -148,29 +150,30 @@ def _of_batch(network: Target, batch: Dim | None) -> Target:
 def _batch(
     trace: Trace, forward: Sequence[Event], single: Sequence[NetworkOperator], model: str
 ) -> int | None:
-    """The batch size that the trace tells: by the first weighted operator's shapes, or by sizes."""
-    first = next((op for op in single if family(op.name) in WEIGHTED), None)
-    if first is None:
-        return None
+    """The batch size that the trace tells, by the shapes of weighted operators or by sizes."""
+    weighted = [operator for operator in single if family(operator.name) in WEIGHTED]
     for event in forward:
-        ratio = _ratio(event, first)
-        if ratio is not None:
-            return ratio
+        for operator in weighted:
+            ratio = _ratio(event, operator)
+            if ratio is not None:
+                return ratio
     if any(event.shapes for event in forward):
         return None
-    found: Alignment = alignment.align(forward, single, model)
+    found = alignment.align(forward, single, model)
     return sizes.batch(sizes.sizes(trace, found.matched), model, "name the network that was traced")
 
 
 def _ratio(event: Event, operator: NetworkOperator) -> int | None:
     """How many times as many samples an operator of the trace has."""
-    if event.name != operator.name or len(event.shapes) < 2 or len(operator.shapes) < 2:
+    if family(event.name) != family(operator.name) or min(
+        len(event.shapes), len(operator.shapes)
+    ) < 2:  # fmt: skip
         return None
     input, weight = (1, 0) if family(event.name).startswith("embedding") else (0, 1)
     if event.shapes[weight] != operator.shapes[weight]:
         return None
     theirs, ours = event.shapes[input], operator.shapes[input]
-    if theirs[1:] != ours[1:] or not ours or theirs[0] % ours[0]:
+    if theirs[1:] != ours[1:] or not theirs or not ours or theirs[0] % ours[0]:
         return None
     return theirs[0] // ours[0]
 

@@ -207,12 +207,17 @@ def _latex(report: Report, path: str) -> bytes:
 
 
 def _image(report: Report, path: str) -> bytes:
+    kind = Path(path).suffix.lower().removeprefix(".")
+    if report.diagram is not None:
+        from archscope.render.plots import diagram_image
+
+        return diagram_image(report.diagram, kind)
     if not report.charts:
         suffixes = " ".join(suffix for suffix, write in _FORMATS.items() if write is not _image)
         raise ArchscopeError(f"-o {path}", "this report has no figure", f"use one of {suffixes}")
     from archscope.render.plots import image
 
-    return image(report.charts, Path(path).suffix.lower().removeprefix("."))
+    return image(report.charts, kind)
 
 
 _FORMATS: dict[str, Callable[[Report, str], bytes]] = {

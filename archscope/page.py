@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from archscope.diagram import Diagram
+
 Pass = Literal["", "forward", "backward"]
 
 
@@ -128,6 +130,7 @@ class Network:
         parts: a parent before its children, in execution order.
         memory: live bytes over a step, where it was predicted.
         roofline: where it was measured on a device whose roofs are known.
+        diagram: its modules and the tensors between them, where they could be followed.
     """
 
     label: str
@@ -135,6 +138,7 @@ class Network:
     parts: tuple[Part, ...]
     memory: LiveMemory | None = None
     roofline: Roofline | None = None
+    diagram: Diagram | None = None
 
 
 @dataclass(frozen=True, slots=True)

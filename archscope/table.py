@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from archscope.diagram import Diagram
 from archscope.page import Page
 
 Cell = int | float | str | bool | None
@@ -189,6 +190,7 @@ class Report:
         data: plain rows that `-o rows.csv` gets in place of folded or subtotalled tables.
         derivations: arithmetic written out, above the tables.
         page: makes what `-o page.html` explores, which may take a run of the network.
+        diagram: what an image shows in place of charts.
     """
 
     title: str
@@ -198,3 +200,4 @@ class Report:
     data: Table | None = None
     derivations: tuple[Derivation, ...] = ()
     page: Callable[[], Page] | None = None
+    diagram: Diagram | None = None

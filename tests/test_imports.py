@@ -26,8 +26,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_version": set(),
     "errors": set(),
     "records": set(),
-    "page": set(),
-    "table": {"page"},
+    "diagram": set(),
+    "page": {"diagram"},
+    "table": {"diagram", "page"},
     "units": {"errors"},
     "files": {"errors"},
     "patterns": {"errors"},
@@ -56,9 +57,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "records", "table", "units", "errors", "wording", "patterns", "quantities", "cache", "zoo",
         "resolve",
         "analysis",
-        "measure", "saved", "ask", "page",
+        "measure", "saved", "ask", "page", "diagram",
     },
-    "render": {"table", "page", "units", "rich", "tabulate", "matplotlib"},
+    "render": {"table", "page", "diagram", "units", "rich", "tabulate", "matplotlib"},
     "output": {"table", "errors", "files", "archive", "render"},
 }  # fmt: skip
 """Rooms and the libraries that each imports, besides itself and the standard library.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from archscope.ask import memory as live_memory
 from archscope.ask import predict as time
 from archscope.ask.count import analyse_both_passes
+from archscope.ask.graph import NetworkGraph, network_graph
 from archscope.ask.target import Target, network_target
 from archscope.errors import ArchscopeError
 from archscope.latency.setting import Setting
@@ -28,6 +29,7 @@ class Explored:
         profile: what was measured, when it was.
         memory: of a training step with plain SGD; `None` where it cannot be predicted.
         prediction: time of inference on `DEVICE`; `None` where it was measured, or has no model.
+        graph: how its tensors flow; `None` where they cannot be followed.
     """
 
     label: str
@@ -35,6 +37,7 @@ class Explored:
     profile: Profile | None = None
     memory: MemoryPrediction | None = None
     prediction: Prediction | None = None
+    graph: NetworkGraph | None = None
 
 
 def explored(
@@ -58,14 +61,16 @@ def explored(
     if not analysis.backward_traced and target is network:
         with suppress(ArchscopeError):
             analysis = _with_backward(network, analysis)
-    memory = prediction = None
+    memory = prediction = graph = None
     if not analysis.input.symbols:
         with suppress(ArchscopeError):  # what can be counted may still not be trained
             memory = live_memory.predict(network)
+        with suppress(ArchscopeError):
+            graph = network_graph(network, analysis)
         if profile is None:
             with suppress(ArchscopeError):
                 prediction = time.predict(network, DEVICE, Setting())
-    return Explored(name, analysis, profile, memory, prediction)
+    return Explored(name, analysis, profile, memory, prediction, graph)
 
 
 def _with_backward(target: Target, analysis: Analysis) -> Analysis:

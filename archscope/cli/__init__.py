@@ -23,6 +23,7 @@ COMMANDS = {
     "formula": "Totals and layers as closed forms in the batch, height and width.",
     "receptive-field": "Size, stride and padding of every layer's receptive field.",
     "generate": "Prefill and decoding of a language model, and its cache by layer.",
+    "graph": "Draw modules and the tensors between them, repeats folded.",
     "memory": "Memory of training and inference, predicted without a device.",
     "predict": "Time of a step on a GPU that is not here, with an interval.",
     "signal": "Activation and gradient statistics by depth at initialisation.",

@@ -21,6 +21,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.font_manager import findfont, get_font
 
+from archscope.diagram import Diagram
 from archscope.render import cells, labels, marks, ticks
 from archscope.table import Axis, Chart
 
@@ -59,8 +60,20 @@ _METADATA: dict[str, dict[str, Any]] = {
 def image(charts: Sequence[Chart], kind: str) -> bytes:
     """Draw charts below one another; `kind` is `png`, `svg` or `pdf`."""
     with _style():
-        stream = io.BytesIO()
-        figure(charts).savefig(stream, format=kind, dpi="figure", metadata=_METADATA[kind])
+        return _saved(figure(charts), kind)
+
+
+def diagram_image(diagram: Diagram, kind: str) -> bytes:
+    """Draw a network's modules and the tensors between them; `kind` as for `image`."""
+    from archscope.render.graph.draw import drawn
+
+    with _style():
+        return _saved(drawn(diagram), kind)
+
+
+def _saved(drawn: Figure, kind: str) -> bytes:
+    stream = io.BytesIO()
+    drawn.savefig(stream, format=kind, dpi="figure", metadata=_METADATA[kind])
     return stream.getvalue()
 
 

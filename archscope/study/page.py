@@ -13,6 +13,7 @@ from archscope.quantities import ACTIVATIONS, BYTES_MOVED, ELEMENTWISE, MACS, PA
 from archscope.records import Layer, MemoryPrediction, Profile
 from archscope.study.explain import derivation_of, with_children
 from archscope.study.families import family_of
+from archscope.study.graph import diagram
 from archscope.study.memory import KIND_TITLES, memory_title
 from archscope.study.profile.layers import heading, stage_times
 from archscope.study.profile.roofline import used_rates
@@ -153,6 +154,7 @@ def _network(explored: Explored, amounts: Sequence[Amount]) -> Network:
         tuple(_Parts(explored, amounts).found),
         None if explored.memory is None else _memory(explored.memory),
         None if explored.profile is None else _roofline(explored.profile),
+        None if explored.graph is None else diagram(explored.graph),
     )
 
 

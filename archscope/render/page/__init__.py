@@ -20,7 +20,7 @@ from archscope.table import Table
 
 SCRIPTS = (
     "theme.js", "text.js", "model.js", "align.js", "controls.js", "map.js", "table.js", "card.js",
-    "plot.js", "memory.js", "roofline.js", "start.js",
+    "plot.js", "memory.js", "roofline.js", "graph.js", "start.js",
 )  # fmt: skip
 """In the order in which they run; together they are one script."""
 

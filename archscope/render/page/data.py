@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from archscope.diagram import Diagram
 from archscope.page import Area, LiveMemory, Network, Page, Part, Roofline
 from archscope.render import cells
+from archscope.render.graph.layout import Rectangle, layout
 
 
 def page_data(page: Page) -> dict[str, Any]:
@@ -49,6 +51,8 @@ def _network(network: Network, texts: _Texts) -> dict[str, Any]:
         made["memory"] = _memory(network.memory, texts)
     if network.roofline is not None:
         made["roofline"] = _roofline(network.roofline, texts)
+    if network.diagram is not None:
+        made["graph"] = _graph(network.diagram, texts)
     return made
 
 
@@ -64,6 +68,32 @@ def _part(part: Part, texts: _Texts) -> list[Any]:
 def _number(value: float | None) -> float | None:
     """Seven digits are more than a width shows; whole numbers stay exact."""
     return float(f"{value:.7g}") if isinstance(value, float) else value
+
+
+def _graph(diagram: Diagram, texts: _Texts) -> dict[str, Any]:
+    """The drawing with its places, in whole pixels."""
+    placed = layout(diagram)
+
+    def box(each: Rectangle) -> list[int]:
+        return [round(value) for value in (each.x, each.y, each.width, each.height)]
+
+    return {
+        "size": [round(placed.width), round(placed.height)],
+        "nodes": [
+            [box(at), texts.place(n.name), cells.printable(n.title), cells.printable(n.detail),
+             n.shape, n.macs, round(n.share, 4), n.family]
+            for n, at in zip(diagram.nodes, placed.nodes, strict=True)
+        ],
+        "boxes": [
+            [box(at), cells.printable(c.title), c.times]
+            for c, at in zip(diagram.clusters, placed.clusters, strict=True)
+        ],
+        "lines": [
+            [[round(value) for point in line.points for value in point], int(line.skips),
+             int(line.cornered)]
+            for line in placed.lines
+        ],
+    }  # fmt: skip
 
 
 def _memory(memory: LiveMemory, texts: _Texts) -> dict[str, Any]:

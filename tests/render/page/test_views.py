@@ -234,3 +234,14 @@ def test_predicted_time_is_a_width(lenet: Path, opened: Any) -> None:
     page.select_option("#amount", "predicted_seconds")
     assert shares(page)["LeNet"] == 1
     assert "not measured" in page.locator("footer").text_content()
+
+
+def test_the_graph_shows_what_repeats_and_selects(pair: Path, opened: Any) -> None:
+    page = opened(pair)
+    first = page.locator(".graph-view svg").first
+    # ResNet-50 has 3, 4, 6 and 3 blocks, the first of each with a projection.
+    assert first.locator(".times").all_text_contents() == ["×2", "×3", "×5", "×2"]
+    assert first.locator(".edge.skip").count() == 4  # a residual beside each of the repeats
+    first.get_by_role("button", name="7×7 conv 64").focus()
+    page.keyboard.press("Enter")
+    assert page.locator(".card h2").text_content() == "conv1"

@@ -1,0 +1,1 @@
+"""Diagram → a drawing: where everything stands, and how it looks."""

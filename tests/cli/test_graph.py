@@ -1,0 +1,31 @@
+"""`archscope graph` from end to end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from archscope.cli import run
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
+def test_a_drawing_is_written(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"graph.{suffix}"
+    assert run(["graph", "lenet", "-o", str(path)]) == 0
+    first = path.read_bytes()
+    assert len(first) > 3000
+    assert run(["graph", "lenet", "-o", str(path)]) == 0
+    assert path.read_bytes() == first
+
+
+def test_the_terminal_lists_the_nodes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["graph", "lenet"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "lenet on 1×1×28×28"
+    assert any("5×5 conv 16" in line and "conv2 · Sigmoid" in line for line in lines)
+
+
+def test_an_unknown_module_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["graph", "lenet", "conv9"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -28,7 +28,7 @@ class Explored:
         analysis: forward and, where it can, backward.
         profile: what was measured, when it was.
         memory: of a training step with plain SGD; `None` where it cannot be predicted.
-        prediction: time of inference on `DEVICE`; `None` where it was measured, or has no model.
+        prediction: its time; of inference on `DEVICE` where none was asked for or measured.
         graph: how its tensors flow; `None` where they cannot be followed.
     """
 
@@ -41,7 +41,12 @@ class Explored:
 
 
 def explored(
-    target: Target | Saved, analysis: Analysis, *, label: str = "", profile: Profile | None = None
+    target: Target | Saved,
+    analysis: Analysis,
+    *,
+    label: str = "",
+    profile: Profile | None = None,
+    prediction: Prediction | None = None,
 ) -> Explored:
     """Add to a count what its page shows besides; what cannot be found is left out.
 
@@ -50,6 +55,7 @@ def explored(
         analysis: the count at hand, which stands where no backward pass can be added.
         label: its name on the page; the network's when empty.
         profile: what was measured of it.
+        prediction: its predicted time, where it was asked for.
     """
     name = label or analysis.model
     network = target
@@ -57,17 +63,17 @@ def explored(
         try:
             network = network_target(network)
         except ArchscopeError:  # a record of a network that is nowhere to be found
-            return Explored(name, analysis, profile)
+            return Explored(name, analysis, profile, prediction=prediction)
     if not analysis.backward_traced and target is network:
         with suppress(ArchscopeError):
             analysis = _with_backward(network, analysis)
-    memory = prediction = graph = None
+    memory = graph = None
     if not analysis.input.symbols:
         with suppress(ArchscopeError):  # what can be counted may still not be trained
             memory = live_memory.predict(network)
         with suppress(ArchscopeError):
             graph = network_graph(network, analysis)
-        if profile is None:
+        if profile is None and prediction is None:
             with suppress(ArchscopeError):
                 prediction = time.predict(network, DEVICE, Setting())
     return Explored(name, analysis, profile, memory, prediction, graph)

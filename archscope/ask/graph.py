@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archscope.ask.count import analyse
-from archscope.ask.predict import execute
+from archscope.ask.predict import executed
 from archscope.ask.target import Target
-from archscope.latency.model import Setting
+from archscope.latency.setting import Setting
 from archscope.records import Analysis, Execution
 
 if TYPE_CHECKING:
@@ -46,5 +46,5 @@ def network_graph(target: Target, analysis: Analysis | None = None) -> NetworkGr
         ArchscopeError: the network cannot be found, built, or run on this input.
     """
     subject, call = target.called()
-    execution, _ = execute(subject, call, Setting(dtype="float32"))
-    return NetworkGraph(analyse(target) if analysis is None else analysis, execution)
+    run = executed(subject, call, Setting(dtype="float32"), fused_attention=True)
+    return NetworkGraph(analyse(target) if analysis is None else analysis, run.execution)

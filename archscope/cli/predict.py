@@ -33,15 +33,28 @@ def command(
     check_outputs(outputs)
     if devices is None:
         raise ArchscopeError("--on", "is needed: which GPU?", "name one such as --on rtx4090")
+    from archscope.ask.count import analyse
+    from archscope.ask.explored import explored
     from archscope.ask.predict import predictions
     from archscope.ask.target import network_targets
     from archscope.latency.devices import find_device
     from archscope.latency.setting import Setting
     from archscope.resolve import parse_settings
+    from archscope.study.page import predicted_label, with_page
     from archscope.study.predict import predict_report
 
     setting = Setting(mode, dtype, layout, compiled)
     sheets = [find_device(name) for name in devices.split(",")]
     keywords = parse_settings(settings)
     targets = network_targets(models, input=input_text, batch=batch, keywords=keywords)
-    emit(predict_report(predictions(targets, sheets, setting)), outputs)
+    found = predictions(targets, sheets, setting)
+    pairs = list(zip([target for target in targets for _ in sheets], found, strict=True))
+    report = predict_report(found)
+    page = with_page(
+        report,
+        lambda: [
+            explored(t, analyse(t), label=predicted_label(p, found), prediction=p) for t, p in pairs
+        ],
+        report.title,
+    )
+    emit(page, outputs)

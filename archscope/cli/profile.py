@@ -124,20 +124,10 @@ def command(
 
 
 def _report(profiles: Sequence[Profile], every_layer: bool) -> Report:
-    from archscope.ask.explored import explored
-    from archscope.saved.record import Saved
-    from archscope.study.page import with_page
+    from archscope.study.page import with_profile_page
     from archscope.study.profile import profile_report
 
-    report = profile_report(profiles, every_layer=every_layer)
-    last = [profile for profile in profiles if profile.layers][-1:]
-    counted = [(profile, profile.analysis) for profile in last if profile.analysis is not None]
-    if not counted:
-        return report
-    return with_page(
-        report,
-        lambda: [explored(Saved(p.model, p), count, profile=p) for p, count in counted],
-    )
+    return with_profile_page(profile_report(profiles, every_layer=every_layer), profiles)
 
 
 def _no_model(mode: str | None) -> ArchscopeError:

@@ -46,6 +46,7 @@ def command(
     rates = _peaks(peaks)
     from archscope.ask.target import network_target
     from archscope.ask.trace.profile import traced
+    from archscope.study.page import with_profile_page
     from archscope.study.trace import trace_report
 
     network = None
@@ -54,7 +55,8 @@ def command(
         network = network_target(model, input=input_text, batch=batch, keywords=keywords)
     with _progress_bar(file) as progress:
         found = traced(file, network, peaks=rates, progress=progress)
-    emit(trace_report(found.profile, every_layer=every_layer), outputs)
+    report = trace_report(found.profile, every_layer=every_layer)
+    emit(with_profile_page(report, [found.profile]), outputs)
 
 
 PEAKS = ("fp64", "fp32", "tf32", "fp16", "bf16", "copy")

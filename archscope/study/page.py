@@ -6,11 +6,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from archscope.ask.explored import Explored
+from archscope.ask.explored import Explored, explored
 from archscope.ask.profile.roofline import layer_points, roofs
 from archscope.page import Amount, Area, Dot, LiveMemory, Network, Page, Part, Roofline
 from archscope.quantities import ACTIVATIONS, BYTES_MOVED, ELEMENTWISE, MACS, PARAMS
-from archscope.records import Layer, MemoryPrediction, Profile
+from archscope.records import Layer, MemoryPrediction, Prediction, Profile
+from archscope.saved.record import Saved
 from archscope.study.explain import derivation_of, with_children
 from archscope.study.families import family_of
 from archscope.study.graph import diagram
@@ -21,7 +22,14 @@ from archscope.study.stages import labels
 from archscope.study.tree import Group, grouped
 from archscope.table import Report
 from archscope.units import binary_bytes, ratio, seconds, si
-from archscope.wording import CONVENTION, OWN_WORK, call_title, coverage_note, shape_text
+from archscope.wording import (
+    CONVENTION,
+    OWN_WORK,
+    call_title,
+    coverage_note,
+    network_title,
+    shape_text,
+)
 
 COUNTED = (
     Amount(MACS.key, MACS.heading, MACS.unit, "forward"),
@@ -54,22 +62,46 @@ def page(title: str, answer: str, networks: Sequence[Explored]) -> Page:
     return Page(title, answer, amounts, made, (*dict.fromkeys(notes), CONVENTION))
 
 
-PREDICTED = Amount("predicted_seconds", "Predicted time", "seconds")
+PREDICTED = (
+    Amount("predicted_seconds", "Predicted kernel time", "seconds", "forward"),
+    Amount("predicted_seconds", "Predicted kernel time", "seconds", "backward"),
+)
 
 
-def with_page(report: Report, networks: Callable[[], Sequence[Explored]]) -> Report:
+def with_page(
+    report: Report, networks: Callable[[], Sequence[Explored]], answered: str | None = None
+) -> Report:
     """The same report, whose HTML file is a page.
 
     Args:
-        report: of a count, a comparison or a profile.
+        report: of a count, a comparison, a profile or a prediction.
         networks: finds what the page explores, once it is written.
+        answered: the sentence that the page begins with; what the networks cost when `None`.
     """
 
     def made() -> Page:
         found = networks()
-        return page(report.title, answer(found), found)
+        title = " · ".join(each.label for each in found)
+        return page(title, answered or answer(found), found)
 
     return replace(report, page=made)
+
+
+def predicted_label(prediction: Prediction, others: Sequence[Prediction]) -> str:
+    """The network, with its device where there are several."""
+    name = network_title(prediction.model, prediction.keywords)
+    several = len({other.device for other in others}) > 1
+    return f"{name} on {prediction.device}" if several else name
+
+
+def with_profile_page(report: Report, profiles: Sequence[Profile]) -> Report:
+    """The report of profiles with a page of the last one that has layers and a count."""
+    counted = [(p, p.analysis) for p in profiles if p.layers and p.analysis is not None][-1:]
+    if not counted:
+        return report
+    return with_page(
+        report, lambda: [explored(Saved(p.model, p), count, profile=p) for p, count in counted]
+    )
 
 
 def answer(networks: Sequence[Explored]) -> str:
@@ -129,8 +161,9 @@ def _notes(explored: Explored, several: bool) -> Iterator[str]:
         yield name + note
     if (predicted := explored.prediction) is not None:
         yield (
-            f"Predicted time: {predicted.mode} in {predicted.dtype} on {predicted.device}, not "
-            f"measured; fitted on {predicted.fitted_on}."
+            f"Predicted kernel time: {predicted.mode} in {predicted.dtype} on {predicted.device}, "
+            f"not measured; a whole step, with what the host needs, "
+            f"{seconds(predicted.seconds)}. Fitted on {predicted.fitted_on}."
         )
 
 
@@ -143,8 +176,8 @@ def _amounts(networks: Sequence[Explored]) -> Iterator[Amount]:
             yield amount
     if any(each.memory is not None and each.memory.saved for each in networks):
         yield SAVED
-    if any(each.prediction is not None for each in networks):
-        yield PREDICTED
+    timed = {row.phase for each in networks if each.prediction for row in each.prediction.layers}
+    yield from (amount for amount in PREDICTED if amount.phase in timed)
 
 
 def _network(explored: Explored, amounts: Sequence[Amount]) -> Network:
@@ -171,9 +204,9 @@ class _Parts:
         self.seconds = {(row.name, row.call): row.seconds for row in rows if row.in_network}
         kept = () if memory is None else memory.saved
         self.saved = {(row.name, row.call): row.saved_bytes for row in kept}
-        self.predicted: dict[tuple[str, int], float] = defaultdict(float)
+        self.predicted: dict[tuple[str, int, str], float] = defaultdict(float)
         for timed in () if explored.prediction is None else explored.prediction.layers:
-            self.predicted[timed.name, timed.call] += timed.seconds
+            self.predicted[timed.name, timed.call, timed.phase] += timed.seconds
         self.found: list[Part] = []
         for group in grouped(analysis, unfold=True):
             self._add(group, -1)
@@ -212,8 +245,9 @@ class _Parts:
             return self.seconds.get((layer.name, layer.call), {}).get(amount.phase)
         if amount == SAVED:
             return self.saved.get((layer.name, layer.call), 0)
-        if amount == PREDICTED:
-            return self.predicted.get((layer.name, layer.call), 0.0 if self.predicted else None)
+        if amount in PREDICTED:
+            known = 0.0 if self.predicted else None
+            return self.predicted.get((layer.name, layer.call, amount.phase), known)
         if not amount.phase:
             value: float = getattr(layer, amount.key)
             return value

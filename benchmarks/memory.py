@@ -52,13 +52,13 @@ def measure(name: str) -> str:
     adam = memory.optimizer_bytes("adam", 4, master_weights=False)
 
     def predict() -> None:
-        args, kwargs = call.on_meta()
-        with borrow.borrowed(subject.module, borrow.weightless) as network:
+        lent = borrow.copied(subject.module, call.on_meta(), borrow.weightless)
+        with lent as (network, (args, kwargs)):
             memory.training_step(network.eval(), args, kwargs, Loss(), adam)
 
     def count() -> None:
-        args, kwargs = call.on_meta()
-        with borrow.borrowed(subject.module, borrow.weightless) as network:
+        lent = borrow.copied(subject.module, call.on_meta(), borrow.weightless)
+        with lent as (network, (args, kwargs)):
             trace.run(network.eval(), args, kwargs, backward=True, on_meta=True)
 
     predicted, counted = seconds(predict), seconds(count)

@@ -1,13 +1,9 @@
-"""Run a network and hand it back as it was: nothing that the run changes stays changed.
-
-The network's own modules run, so closures, replaced `forward`s and hooks behave as ever; only the
-tensors that they hold are replaced by stand-ins for the time of the run.
-"""
+"""What a run works on: a copy of the network and of its arguments, with stand-ins for tensors."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -15,16 +11,12 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from archscope.analysis.replica import StandIn, replica
 from archscope.errors import ArchscopeError
-
-StandIn = Callable[[torch.Tensor], torch.Tensor]
 
 
 def weightless(tensor: torch.Tensor) -> torch.Tensor:
-    """A meta tensor of the same kind, shape, strides and dtype: no storage.
-
-    A buffer that is on meta already stands in for itself.
-    """
+    """A meta tensor of the same kind, shape, strides and dtype: no storage."""
     if is_lazy(tensor):
         lazy: Any = type(tensor)  # its constructor's keywords are missing from torch's own stubs
         return cast(
@@ -32,14 +24,11 @@ def weightless(tensor: torch.Tensor) -> torch.Tensor:
             lazy(requires_grad=tensor.requires_grad, device="meta", dtype=tensor.dtype),
         )
     kind, trainable = type(tensor), tensor.requires_grad
-    if kind is torch.Tensor and tensor.is_meta and not trainable:
-        return tensor
     twin = _empty_twin(tensor)
     if kind is nn.Parameter:
         return nn.Parameter(twin, trainable)
     if kind is not torch.Tensor and _is_plain(tensor):
         twin = twin.as_subclass(kind)
-        twin.__dict__.update(tensor.__dict__)
     elif isinstance(tensor, nn.Parameter):
         return nn.Parameter(twin, trainable)
     return twin.requires_grad_(trainable)
@@ -60,40 +49,47 @@ def _is_plain(tensor: torch.Tensor) -> bool:
 
 
 def with_storage(tensor: torch.Tensor) -> torch.Tensor:
-    """A parameter that shares its values, so that gradients land elsewhere; a copy of a buffer."""
+    """A parameter that shares its values, so that gradients land elsewhere; a copy of any other."""
     if isinstance(tensor, nn.Parameter) and not is_lazy(tensor):
         return nn.Parameter(tensor.detach(), requires_grad=tensor.requires_grad)
-    return tensor.detach().clone()
+    return tensor.detach().clone().requires_grad_(tensor.requires_grad)
 
 
 @contextmanager
-def borrowed(network: nn.Module, stand_in: StandIn) -> Iterator[nn.Module]:
-    """Lend a network whose tensors are stand-ins; restore it and the random state afterwards.
+def copied(
+    network: nn.Module, arguments: Any, stand_in: StandIn
+) -> Iterator[tuple[nn.Module, Any]]:
+    """Lend a copy of a network and its arguments in which every tensor is a stand-in.
 
-    Parameters, buffers and tensors kept as plain attributes (alone, or in a list, tuple or
-    dictionary) are replaced one for one, so that sharing stays sharing.
-    Attributes, flags, hooks and classes that the run sets are put back, also after an exception.
+    The originals are read and nothing else; the random state is restored afterwards.
 
     Args:
-        network: any module; shared and nested modules are visited once.
+        network: any module; shared and nested modules are copied once.
+        arguments: of its call; an object in both is one object in the copies too.
         stand_in: `weightless` or `with_storage`.
 
     Raises:
-        ArchscopeError: as `owned`.
+        ArchscopeError: as `owned`, or an object cannot be copied.
     """
-    modules = list(members(network).values())
-    saved = [_Snapshot(module) for module in modules]
-    with owned(network):
-        try:
-            exchange = _Exchange(stand_in)
-            with torch.no_grad():
-                for module in modules:
-                    exchange.within(module.__dict__)
-                    module._compiled_call_impl = None  # `module.compile()`: run it as written
-            yield network
-        finally:
-            for snapshot in saved:
-                snapshot.restore()
+    with torch.no_grad():
+        copies = replica(type(network).__name__, stand_in)
+        twins = copies.of((network, arguments))
+    with _undisturbed(network):
+        yield twins
+
+
+@contextmanager
+def owned(network: nn.Module, arguments: Any, stand_in: StandIn) -> Iterator[tuple[nn.Module, Any]]:
+    """Use a network that was built for this run alone; as `copied`, its arguments are copies.
+
+    Raises:
+        ArchscopeError: the network tried to end the program, or an argument cannot be copied.
+    """
+    with torch.no_grad():
+        copies = replica(type(network).__name__, stand_in)
+        twins = copies.of(arguments)
+    with _undisturbed(network):
+        yield network, twins
 
 
 def members(network: nn.Module) -> dict[str, nn.Module]:
@@ -120,15 +116,11 @@ def members(network: nn.Module) -> dict[str, nn.Module]:
 
 
 @contextmanager
-def owned(network: nn.Module) -> Iterator[nn.Module]:
-    """Use a network that was built for this run alone: only the random state is restored.
-
-    Raises:
-        ArchscopeError: the network tried to end the program.
-    """
+def _undisturbed(network: nn.Module) -> Iterator[None]:
+    """Restore the random state, and keep the network from ending the program."""
     random_state, torch_state = random.getstate(), torch.get_rng_state()
     try:
-        yield network
+        yield
     except SystemExit as leave:
         call = getattr(leave, "archscope_call", None)
         whose = f"the code of {call.name}" if call is not None and call.name else "its code"
@@ -140,63 +132,3 @@ def owned(network: nn.Module) -> Iterator[nn.Module]:
     finally:
         random.setstate(random_state)
         torch.set_rng_state(torch_state)
-
-
-class _Exchange:
-    """Replaces tensors by stand-ins, the same tensor always by the same one."""
-
-    def __init__(self, stand_in: StandIn) -> None:
-        self.stand_in = stand_in
-        self.twins: dict[int, torch.Tensor] = {}
-
-    def within(self, attributes: dict[str, Any]) -> None:
-        """Replace the tensors that are values of a dictionary or stand in a container there."""
-        for key, value in attributes.items():
-            if isinstance(value, torch.Tensor):
-                attributes[key] = self.twin(value)
-            elif isinstance(value, dict):
-                for name, item in value.items():
-                    if isinstance(item, torch.Tensor):
-                        value[name] = self.twin(item)
-            elif type(value) in (list, tuple) and any(
-                isinstance(item, torch.Tensor) for item in value
-            ):
-                attributes[key] = type(value)(
-                    self.twin(item) if isinstance(item, torch.Tensor) else item for item in value
-                )
-
-    def twin(self, tensor: torch.Tensor) -> torch.Tensor:
-        found = self.twins.get(id(tensor))
-        if found is None:
-            found = self.twins[id(tensor)] = self.stand_in(tensor)
-        return found
-
-
-class _Snapshot:
-    """A module's class and attributes, with the contents of those that are containers."""
-
-    __slots__ = ("attributes", "contents", "kind", "module")
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-        self.kind = type(module)
-        self.attributes = module.__dict__.copy()
-        self.contents = [
-            (value, value.copy() if value else None)
-            for value in self.attributes.values()
-            if isinstance(value, (dict, list, set))
-        ]
-
-    def restore(self) -> None:
-        if type(self.module) is not self.kind:
-            self.module.__class__ = self.kind
-        attributes = self.module.__dict__
-        attributes.clear()
-        attributes.update(self.attributes)
-        for container, contents in self.contents:
-            if container or contents:
-                container.clear()
-            if isinstance(container, list):
-                container.extend(contents or ())
-            elif contents:
-                container.update(contents)

@@ -14,11 +14,11 @@ from archscope.wording import attention_notes
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
-    from archscope.analysis import borrow
     from archscope.analysis.calls import Arguments
     from archscope.analysis.memory import Step
+    from archscope.analysis.replica import StandIn
     from archscope.ask.network.call import NetworkCall
     from archscope.ask.network.subject import Subject
     from archscope.ask.target import Target
@@ -199,43 +199,34 @@ def _followed(
     dtype = getattr(torch, setting.dtype)
     bytes_kept = memory.optimizer_bytes(setting.optimizer, dtype.itemsize, setting.master_weights)
 
-    def run(module: nn.Module, arguments: Arguments, stand_in: borrow.StandIn) -> Step:
-        own = floating_dtype(module)  # an input of another is the network's own affair
-        args, kwargs = (_cast(part, dtype, only=own) for part in arguments)
-        with borrow.borrowed(module, lambda tensor: _cast(stand_in(tensor), dtype)) as network:
-            network.train(setting.mode == "training")
-            torch.manual_seed(0)
-            if setting.mode == "inference":
-                return memory.inference(network, args, kwargs)
-            freeze(network, setting.train_only)
-            return memory.training_step(network, args, kwargs, Loss(), bytes_kept)
+    own = floating_dtype(subject.module)  # an input of another is the network's own affair
+
+    def lend(module: nn.Module, arguments: Arguments, stand_in: StandIn) -> Any:
+        return borrow.copied(module, arguments, lambda tensor: _cast(stand_in(tensor), dtype, own))
+
+    def run(network: nn.Module, arguments: Arguments, on_meta: bool) -> Step:
+        args, kwargs = arguments
+        network.train(setting.mode == "training")
+        torch.manual_seed(0)
+        if setting.mode == "inference":
+            return memory.inference(network, args, kwargs)
+        freeze(network, setting.train_only)
+        return memory.training_step(network, args, kwargs, Loss(), bytes_kept)
 
     with training_of(subject.name, "predict a forward pass alone with --inference"):
-        step, _, notes = executed(subject, call, run)
+        step, _, notes = executed(subject, call, run, lend)
     return step, notes
 
 
-def _cast(value: Any, dtype: torch.dtype, only: torch.dtype | None = None) -> Any:
-    """The same nesting with floating tensors in another dtype; parameters stay parameters.
-
-    Args:
-        value: tensors, nested.
-        dtype: what they become.
-        only: what they are now; any floating one when `None`.
-    """
-    import torch
+def _cast(tensor: Tensor, dtype: torch.dtype, own: torch.dtype) -> Tensor:
+    """A floating tensor in another dtype, where it is a parameter or has the parameters' dtype."""
     from torch import nn
     from torch.nn.parameter import is_lazy
-    from torch.utils._pytree import tree_map_only
 
-    def cast(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.dtype is dtype or not tensor.is_floating_point() or is_lazy(tensor):
-            return tensor
-        if only is not None and tensor.dtype is not only:
-            return tensor
-        changed = tensor.detach().to(dtype)
-        if isinstance(tensor, nn.Parameter):
-            return nn.Parameter(changed, tensor.requires_grad)
-        return changed.requires_grad_(tensor.requires_grad)
-
-    return tree_map_only(torch.Tensor, cast, value)
+    if tensor.dtype is dtype or not tensor.is_floating_point() or is_lazy(tensor):
+        return tensor
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(tensor.detach().to(dtype), tensor.requires_grad)
+    if tensor.dtype is not own:
+        return tensor
+    return tensor.detach().to(dtype).requires_grad_(tensor.requires_grad)

@@ -18,7 +18,7 @@ from archscope.records import Execution, InputSpec, LayerPrediction, Prediction
 if TYPE_CHECKING:
     from torch import nn
 
-    from archscope.analysis import borrow
+    from archscope.analysis.replica import StandIn
     from archscope.ask.network.call import NetworkCall
     from archscope.ask.network.subject import Subject
     from archscope.ask.target import Target
@@ -102,20 +102,22 @@ def _execution(
     training = setting.mode == "training"
     last = setting.layout == "nhwc"
 
-    def run(module: nn.Module, arguments: Any, stand_in: borrow.StandIn) -> Execution:
+    def lend(module: nn.Module, arguments: Any, stand_in: StandIn) -> Any:
         on_meta = stand_in is borrow.weightless
         made = execution.channels_last if last and on_meta else stand_in
-        with borrow.borrowed(module, made) as network:
-            network.train(training)
-            torch.default_generator.manual_seed(0)
-            args, kwargs = arguments
-            if last:
-                args = tuple(map(execution.images_last, args))
-            return execution.run(
-                network, args, kwargs, backward=training, on_meta=on_meta, fused=fused_attention
-            )
+        return borrow.copied(module, arguments, made)
 
-    ran, _, notes = run_on_meta(subject, call, run)
+    def run(network: nn.Module, arguments: Any, on_meta: bool) -> Execution:
+        network.train(training)
+        torch.default_generator.manual_seed(0)
+        args, kwargs = arguments
+        if last:
+            args = tuple(map(execution.images_last, args))
+        return execution.run(
+            network, args, kwargs, backward=training, on_meta=on_meta, fused=fused_attention
+        )
+
+    ran, _, notes = run_on_meta(subject, call, run, lend)
     return ran, notes
 
 

@@ -11,7 +11,6 @@ from archscope.records import InputSpec
 if TYPE_CHECKING:
     from torch import nn
 
-    from archscope.analysis.borrow import StandIn
     from archscope.analysis.calls import Arguments
     from archscope.analysis.receptive.fields import ReceptiveFields
     from archscope.ask.target import Target
@@ -38,23 +37,20 @@ def receptive_fields(target: Target) -> NetworkFields:
         ArchscopeError: the network cannot be found, built, or run on this input, or its input has
             no height or width.
     """
-    from archscope.analysis import borrow
     from archscope.analysis.receptive import fields
     from archscope.ask.network.runs import executed
 
     subject, call = target.called()
 
-    def run(module: nn.Module, arguments: Arguments, stand_in: StandIn) -> ReceptiveFields:
+    def run(network: nn.Module, arguments: Arguments, on_meta: bool) -> ReceptiveFields:
         args, kwargs = arguments
-        with borrow.borrowed(module, stand_in) as network:
-            network.eval()
-            on_meta = stand_in is borrow.weightless
-            try:
-                return fields.receptive_fields(network, args, kwargs, on_meta=on_meta)
-            except fields.NoImageError as error:
-                raise ArchscopeError(
-                    f"--input {call.spec}", str(error), "receptive fields need an image"
-                ) from error
+        network.eval()
+        try:
+            return fields.receptive_fields(network, args, kwargs, on_meta=on_meta)
+        except fields.NoImageError as error:
+            raise ArchscopeError(
+                f"--input {call.spec}", str(error), "receptive fields need an image"
+            ) from error
 
     found, _, notes = executed(subject, call, run)
     return NetworkFields(subject.name, call.spec, found, subject.keywords, (*subject.notes, *notes))

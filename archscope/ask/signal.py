@@ -61,10 +61,11 @@ def _measured(target: Target) -> NetworkSignal:
     is_specification = not isinstance(target.input, Tensors)
     size = BATCH if target.batch is None and is_specification else target.batch
     call = network_call(subject, target.input, size)
-    args, kwargs = call.with_values()
     loss = Loss()
     try:
-        with borrow.borrowed(subject.rebuild(), borrow.with_storage) as network:
+        given = call.original(on_meta=False)
+        lent = borrow.copied(subject.rebuild(), given, borrow.with_storage)
+        with lent as (network, (args, kwargs)):
             torch.manual_seed(0)
             with training_of(subject.name, "count it with archscope summary instead"):
                 points = propagate(network, args, kwargs, loss)

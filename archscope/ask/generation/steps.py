@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -104,12 +103,12 @@ class Steps:
         return options
 
     def _call(self, spec: InputSpec, more: Mapping[str, Any]) -> NetworkCall:
-        """A call with tensors by name, and with what each call must have for itself."""
+        """A call with tensors by name, and what else the network is given."""
         plain = network_call(self.subject, spec, None)
 
         def on_meta() -> Any:
             args, kwargs = plain.on_meta()
-            return args, {**kwargs, **self._options, **copy.deepcopy(dict(more))}
+            return args, {**kwargs, **self._options, **more}
 
         def with_values() -> Any:
             raise ArchscopeError(
@@ -142,9 +141,8 @@ class Steps:
 
     def _prefilled(self, length: int) -> tuple[str, Any, dict[str, Any]]:
         call = self._call(self.input(length), {})
-        args, kwargs = call.on_meta()
-        module = self.subject.module
-        with borrow.borrowed(module, borrow.weightless) as network, torch.no_grad():
+        lent = borrow.copied(self.subject.module, call.on_meta(), borrow.weightless)
+        with lent as (network, (args, kwargs)), torch.no_grad():
             network.eval()
             log = CallLog(network, torch._C._autograd._get_sequence_nr)
             with trace.unfused_attention(), trace.uncompiled(), _Silent(log, True):

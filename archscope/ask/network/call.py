@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from archscope.analysis import borrow
 from archscope.analysis.calls import Arguments
+from archscope.analysis.replica import StandIn, replica
 from archscope.analysis.trace import tensors
 from archscope.ask.network.inputs import Tensors, require_no_batch
 from archscope.errors import ArchscopeError
@@ -31,11 +34,19 @@ class NetworkCall:
         spec: what is passed.
         on_meta: makes the arguments without storage.
         with_values: makes them with values: the user's own, or random ones.
+        given: the user's own, where tensors were given.
     """
 
     spec: InputSpec
     on_meta: Callable[[], Arguments]
     with_values: Callable[[], Arguments]
+    given: Arguments | None = None
+
+    def original(self, on_meta: bool) -> Arguments:
+        """What a run makes its own copy of: what the user gave, or tensors as specified."""
+        if self.given is not None:
+            return self.given
+        return self.on_meta() if on_meta else self.with_values()
 
 
 def network_call(
@@ -157,7 +168,8 @@ def _random(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
 
 def _from_tensors(given: Tensors) -> NetworkCall:
-    positional, named = given.positional, given.named
+    positional: tuple[Any, ...] = given.positional
+    named: dict[str, Any] = dict(given.named)
     for key, value in (*enumerate(positional, start=1), *named.items()):
         for tensor in tensors(value):
             require_dense(f"input {key}", "", tensor)
@@ -168,36 +180,21 @@ def _from_tensors(given: Tensors) -> NetworkCall:
         )
     )
 
-    def arguments(twin: Callable[[Tensor], Tensor]) -> Arguments:
-        return (
-            tuple(_mapped(value, twin) for value in positional),
-            {key: _mapped(value, twin) for key, value in named.items()},
-        )
+    def arguments(stand_in: StandIn) -> Arguments:
+        copied: Arguments = replica("--input", stand_in).of((positional, named))
+        return copied
 
-    return NetworkCall(spec, lambda: arguments(_weightless), lambda: arguments(_detached))
+    return NetworkCall(
+        spec,
+        partial(arguments, borrow.weightless),
+        partial(arguments, _detached),
+        given=(positional, named),
+    )
 
 
 def _spec(tensor: Tensor, name: str) -> TensorSpec:
     dtype = str(tensor.dtype).removeprefix("torch.")
     return TensorSpec(tuple(tensor.shape), dtype, name, batched=tensor.dim() > 0)
-
-
-def _mapped(value: Any, twin: Callable[[Tensor], Tensor]) -> Any:
-    """The same nesting with every tensor replaced."""
-    if isinstance(value, Tensor):
-        return twin(value)
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_mapped(item, twin) for item in value))
-    if isinstance(value, (list, tuple)):
-        return type(value)(_mapped(item, twin) for item in value)
-    if isinstance(value, dict):
-        return {key: _mapped(item, twin) for key, item in value.items()}
-    return value
-
-
-def _weightless(tensor: Tensor) -> Tensor:
-    twin = torch.empty_like(tensor, device="meta")
-    return twin.requires_grad_(tensor.requires_grad)
 
 
 def _detached(tensor: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from archscope.ask.network.failure import (
@@ -18,11 +19,11 @@ from archscope.records import Coverage, Layer
 if TYPE_CHECKING:
     from torch import nn
 
-    from archscope.analysis import borrow
     from archscope.ask.network.call import NetworkCall
 
 
 Ran = TypeVar("Ran")
+Lend = Callable[..., AbstractContextManager[tuple["nn.Module", Any]]]
 
 
 def count(
@@ -35,20 +36,14 @@ def count(
     """Layers and coverage of a network that was found, where it ran, and notes; see `analyse`."""
     from archscope.analysis import borrow
 
-    changes_parameters = backward or train_only is not None
+    def counted(network: nn.Module, arguments: Any, on_meta: bool) -> Any:
+        network.train(train)
+        freeze(network, train_only)
+        return run_once(network, arguments, backward, on_meta)
 
-    def counted(module: nn.Module, arguments: Any, stand_in: borrow.StandIn) -> Any:
-        on_meta = stand_in is borrow.weightless
-        if subject.private and on_meta and not changes_parameters:
-            lent = borrow.owned(module)
-        else:
-            lent = borrow.borrowed(module, stand_in)
-        with lent as network:
-            network.train(train)
-            freeze(network, train_only)
-            return run_once(network, arguments, backward, on_meta)
-
-    return executed(subject, call, counted)
+    leaves_parameters = not backward and train_only is None
+    lend = borrow.owned if subject.private and leaves_parameters else borrow.copied
+    return executed(subject, call, counted, lend)
 
 
 MOVES_ITSELF = "This network names a device itself; it was counted as if all ran on one."
@@ -56,15 +51,19 @@ MOVES_ITSELF = "This network names a device itself; it was counted as if all ran
 
 @without_torch_s_advice()
 def executed(
-    subject: Subject, call: NetworkCall, run: Callable[[nn.Module, Any, Any], Ran]
+    subject: Subject,
+    call: NetworkCall,
+    run: Callable[[nn.Module, Any, bool], Ran],
+    lend: Lend | None = None,
 ) -> tuple[Ran, Any, tuple[str, ...]]:
     """Run a network on meta; where values decide the way, on the CPU.
 
     Args:
         subject: the network.
         call: what it is called with.
-        run: takes a module, the arguments of its call, and what makes stand-ins for its tensors
-            (see `borrow`).
+        run: takes a module, the arguments of its call, and whether both are on meta; it may change
+            either.
+        lend: how the run gets the network (see `borrow`); a copy of it when `None`.
 
     Returns:
         what `run` returned, where it ran (`meta` or `cpu`), and notes for the reader.
@@ -75,8 +74,11 @@ def executed(
     from archscope.analysis import borrow
     from archscope.analysis.one_device import OneDevice, asks_for_a_device
 
+    lend = lend or borrow.copied
+
     def run_on_meta() -> Ran:
-        return run(subject.module, call.on_meta(), borrow.weightless)
+        with lend(subject.module, call.original(on_meta=True), borrow.weightless) as lent:
+            return run(*lent, True)
 
     try:
         try:
@@ -104,8 +106,11 @@ def executed(
     )
     try:
         module = subject.rebuild()
-        with OneDevice("cpu"):
-            return run(module, call.with_values(), borrow.with_storage), "cpu", (note,)
+        with (
+            OneDevice("cpu"),
+            borrow.copied(module, call.original(on_meta=False), borrow.with_storage) as lent,
+        ):
+            return run(*lent, False), "cpu", (note,)
     except Exception as error:
         raise failure(subject.name, call.spec, subject.default_input, error) from error
 

@@ -154,7 +154,7 @@ def formula_of(subject: Subject, spec: InputSpec, asked: bool, train: bool = Fal
         raise ArchscopeError(
             f"--input {spec}", "leaves nothing free", "give a symbol: 3xHxW or --batch N"
         )
-    with borrow.borrowed(subject.module, borrow.weightless) as network:
+    with borrow.copied(subject.module, (), borrow.weightless) as (network, _):
         return _searched(Trial(subject, network, spec, train), asked)
 
 

@@ -28,10 +28,9 @@ def network_operators(network: Target, train: bool) -> list[NetworkOperator]:
         ArchscopeError: the network fails on this input.
     """
 
-    def run(module: nn.Module, arguments: Any, stand_in: borrow.StandIn) -> list[NetworkOperator]:
-        with borrow.borrowed(module, stand_in) as lent:
-            lent.train(train)
-            return _recorded(lent, arguments, train)
+    def run(lent: nn.Module, arguments: Any, on_meta: bool) -> list[NetworkOperator]:
+        lent.train(train)
+        return _recorded(lent, arguments, train)
 
     return executed(*network.called(), run)[0]
 

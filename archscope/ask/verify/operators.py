@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from archscope.analysis import borrow, trace
+from archscope.analysis import trace
 from archscope.analysis.calls import CallLog
 from archscope.peers.reasons import Argument, Operator
 
@@ -29,10 +29,9 @@ def operators(subject: Subject, call: NetworkCall) -> dict[str, list[Operator]]:
     """
     from archscope.ask.network.runs import executed
 
-    def run(module: nn.Module, arguments: Any, stand_in: borrow.StandIn) -> dict[str, Any]:
-        with borrow.borrowed(module, stand_in) as network:
-            network.eval()
-            return _logged(network, arguments, stand_in is borrow.weightless)
+    def run(network: nn.Module, arguments: Any, on_meta: bool) -> dict[str, Any]:
+        network.eval()
+        return _logged(network, arguments, on_meta)
 
     return executed(subject, call, run)[0]
 

@@ -22,9 +22,9 @@ IMAGE = (1, 2, 41, 43)
 
 def fields_of(network, shape=IMAGE):
     """The fields of the network's own output, along height and width."""
-    with borrow.borrowed(network, borrow.weightless) as lent:
+    image = torch.empty(shape, device="meta")
+    with borrow.copied(network, (), borrow.weightless) as (lent, _):
         lent.eval()
-        image = torch.empty(shape, device="meta")
         found = fields.receptive_fields(lent, (image,), {}, on_meta=True)
     return found.layers[0].fields
 

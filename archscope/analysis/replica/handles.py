@@ -1,0 +1,74 @@
+"""Copies of objects that stand for something outside of Python's memory: locks, arrays, streams."""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+from typing import Any
+
+import torch
+
+from archscope.analysis.replica.graph import Copier, Replica
+
+
+def copy_generator(copies: Replica, value: torch.Generator) -> Any:
+    twin = torch.Generator(value.device)
+    twin.set_state(value.get_state())
+    return copies.add(value, twin)
+
+
+def _new_lock(copies: Replica, value: Any) -> Any:
+    return copies.add(value, threading.Lock())
+
+
+def _new_reentrant_lock(copies: Replica, value: Any) -> Any:
+    return copies.add(value, threading.RLock())
+
+
+def _copy_array(copies: Replica, value: Any) -> Any:
+    twin = value.copy(order="K")
+    if value.dtype.hasobject:
+        twin[...] = value
+        for place, item in enumerate(value.flat):
+            twin.flat[place] = copies.twin(item)
+    twin.flags.writeable = value.flags.writeable
+    return copies.add(value, twin)
+
+
+def _copy_thread_local(copies: Replica, value: Any) -> Any:
+    twin = threading.local.__new__(type(value))
+    copies.add(value, twin)
+    twin.__dict__.update({key: copies.twin(item) for key, item in vars(value).items()})
+    return twin
+
+
+def _copy_stream(copies: Replica, value: io.IOBase) -> Any:
+    """The streams of the process are nobody's own; text in memory is copied."""
+    if value in (sys.stdin, sys.stdout, sys.stderr, sys.__stdin__, sys.__stdout__, sys.__stderr__):
+        return value
+    if not isinstance(value, (io.StringIO, io.BytesIO)):
+        raise copies.refusal(value, "an open file")
+    twin = type(value)()
+    twin.__setstate__(value.__getstate__())  # type: ignore[union-attr]
+    return copies.add(value, twin)
+
+
+def copier_of(kind: type) -> Copier | None:
+    """How objects of a kind are copied, where they are such handles."""
+    if issubclass(kind, io.IOBase):
+        return _copy_stream
+    if issubclass(kind, threading.local):
+        return _copy_thread_local
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is not None and issubclass(kind, numpy.ndarray):
+        return _copy_array
+    if numpy is not None and issubclass(kind, (numpy.generic, numpy.dtype, numpy.ufunc)):
+        return lambda copies, value: value
+    return None
+
+
+COPIERS: dict[type, Copier] = {
+    type(threading.Lock()): _new_lock,
+    type(threading.RLock()): _new_reentrant_lock,
+}

@@ -1,0 +1,39 @@
+"""Stand-ins for tensors: those that share memory share it again, and a view is a view."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import nn
+
+from archscope.analysis.replica.graph import Replica
+
+
+def copy_tensor(copies: Replica, value: torch.Tensor) -> torch.Tensor:
+    twin = _twin(copies, value)
+    copies.add(value, twin)
+    if twin is not value and (attributes := value.__dict__) and not twin.__dict__:
+        twin.__dict__.update({key: copies.twin(item) for key, item in attributes.items()})
+    return twin
+
+
+def _twin(copies: Replica, value: torch.Tensor) -> torch.Tensor:
+    if type(value) not in (torch.Tensor, nn.Parameter) or value.layout is not torch.strided:
+        return copies.stand_in(value)
+    address = torch._C._storage_address(value)  # type: ignore[attr-defined]
+    shared = copies.storages.get(address)
+    if shared is None:
+        if value.untyped_storage().nbytes() == value.nbytes:
+            twin = copies.storages[address] = copies.stand_in(value)
+            return twin
+        flat = torch.empty(0, dtype=torch.uint8, device=value.device)
+        shared = copies.storages[address] = copies.stand_in(flat.set_(value.untyped_storage()))
+    if value.requires_grad and value._base is not None and value.grad_fn is not None:
+        with torch.enable_grad():
+            return cast(torch.Tensor, value._view_func_unsafe(copies.twin(value._base)))
+    twin = torch.empty(0, dtype=value.dtype, device=shared.device)
+    twin.set_(shared.untyped_storage(), value.storage_offset(), value.shape, value.stride())
+    if isinstance(value, nn.Parameter):
+        return nn.Parameter(twin, value.requires_grad)
+    return twin.requires_grad_(value.requires_grad)

@@ -72,16 +72,16 @@ def loads(text: str, argument: str = "file") -> Record:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ArchscopeError(argument, f"is not JSON ({error})", "save it again with -o") from None
+        raise ArchscopeError(argument, f"is not JSON ({error})", "save it again") from None
     kind: Any = data.get("archscope") if isinstance(data, dict) else None
     if kind == "tables":
         raise ArchscopeError(
             argument,
             "holds tables, not the record of a network",
-            "save one with archscope summary -o run.json",
+            "save one with archscope summary",
         )
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ArchscopeError(argument, "is no archscope record", "save one with -o run.json")
+        raise ArchscopeError(argument, "is no archscope record", "save one with archscope summary")
     if data.get("schema") != SCHEMA:
         raise ArchscopeError(
             argument,
@@ -94,7 +94,7 @@ def loads(text: str, argument: str = "file") -> Record:
         return _decoder(kind)(data)  # type: ignore[no-any-return]
     except _BAD as error:
         raise ArchscopeError(
-            argument, f"is a damaged {kind.__name__} ({error})", "save it again with -o"
+            argument, f"is a damaged {kind.__name__} ({error})", "save it again"
         ) from None
 
 

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from archscope.parameters import in_python
+
 
 class ArchscopeError(Exception):
     """A mistake of the caller, told in one line; the command line exits with 2.
 
+    Its text names parameters as Python does; `worded` is for other readers.
+
     Args:
-        argument: what the user gave, as they would recognise it (`--input`, `resnet5`, `run.json`).
-        problem: what is wrong with it.
-        remedy: what to do instead.
-        example: an option that would do, such as `--input 3x224x224`, where the remedy is one.
+        argument: what the user gave: a `parameter(name, value)`, or as they would recognise it
+            (`resnet5`, `run.json`).
+        problem: what is wrong with it; names no parameter, since tables quote it.
+        remedy: what to do instead; parameters in it are marked by `parameter` too.
     """
 
-    def __init__(self, argument: str, problem: str, remedy: str = "", example: str = "") -> None:
+    def __init__(self, argument: str, problem: str, remedy: str = "") -> None:
         self.argument = argument
         self.problem = problem
         self.remedy = remedy
-        self.example = example
-        text = f"{argument}: {problem}" + (f"; {remedy}" if remedy else "")
-        super().__init__(" ".join(text.split()))
+        super().__init__(self.worded(in_python))
+
+    def worded(self, wording: Callable[[str], str]) -> str:
+        """The line with parameters written by a function of `archscope.parameters`."""
+        text = f"{self.argument}: {self.problem}" + (f"; {self.remedy}" if self.remedy else "")
+        return " ".join(wording(text).split())
 
 
 class NetworkError(ArchscopeError):
@@ -38,7 +47,7 @@ class BackwardError(ArchscopeError):
 
 
 class UnknownCostError(ArchscopeError):
-    """Operators without a formula under `--strict`; the command line exits with 1."""
+    """Operators without a formula where the count must be exact; the command line exits with 1."""
 
 
 def first_line(error: BaseException) -> str:

@@ -32,13 +32,13 @@ def read_text(path: str | Path) -> str:
         raise ArchscopeError(str(path), f"cannot be read ({reason})", "check the path") from None
 
 
-def replace_file(path: str | Path, content: bytes, option: str = "") -> None:
+def replace_file(path: str | Path, content: bytes, argument: str = "") -> None:
     """Write beside a file, then rename, so that it is there whole or not at all.
 
     Args:
         path: of the file; a link stays one, and a file that is there keeps its mode.
         content: all of it.
-        option: of the command line that names the file, for the message.
+        argument: what a message calls the file; its path when empty.
 
     Raises:
         ArchscopeError: the file cannot be written.
@@ -56,8 +56,9 @@ def replace_file(path: str | Path, content: bytes, option: str = "") -> None:
             beside.unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        argument = f"{option} {path}".strip()
-        raise ArchscopeError(argument, f"cannot be written ({reason})", "check it") from None
+        raise ArchscopeError(
+            argument or str(path), f"cannot be written ({reason})", "check it"
+        ) from None
 
 
 def check_folder(folder: Path) -> None:

@@ -12,6 +12,7 @@ from typing import TextIO
 
 from archscope.errors import ArchscopeError
 from archscope.files import replace_file
+from archscope.parameters import in_python, on_command_line, parameter
 from archscope.table import Report
 
 PIPE_WIDTH = 120
@@ -25,17 +26,21 @@ def check_outputs(paths: Sequence[str]) -> None:
     """
     for path in paths:
         _format(path)
-        target = Path(path)
+        target, named = Path(path), parameter("output", path)
         if target.is_dir():
-            raise ArchscopeError(f"-o {path}", "is a folder", "name a file in it")
+            raise ArchscopeError(named, "is a folder", "name a file in it")
         if not target.parent.is_dir():
-            raise ArchscopeError(f"-o {path}", "its folder does not exist", "create it first")
+            raise ArchscopeError(
+                parameter("output", path), "its folder does not exist", "create it first"
+            )
         if not os.access(target.parent, os.W_OK):
-            raise ArchscopeError(f"-o {path}", "its folder is read-only", "choose another")
+            raise ArchscopeError(
+                parameter("output", path), "its folder is read-only", "choose another"
+            )
 
 
 def emit(report: Report, outputs: Sequence[str] = (), stream: TextIO | None = None) -> None:
-    """Write the files, then print the tables.
+    """Write the files, then print the tables, as a command does.
 
     Args:
         report: what to say.
@@ -45,6 +50,7 @@ def emit(report: Report, outputs: Sequence[str] = (), stream: TextIO | None = No
     Raises:
         ArchscopeError: as `write`; a stream that takes nothing, unless its reader has left.
     """
+    report = report.worded(on_command_line)
     write(report, outputs)
     _print(report, sys.stdout if stream is None else stream)
 
@@ -58,9 +64,10 @@ def write(report: Report, outputs: Sequence[str]) -> None:
         ArchscopeError: as `check_outputs`; a figure of a report without one; a failed write.
     """
     check_outputs(outputs)
+    report = report.worded(in_python)
     contents = [(path, _format(path)(report, path)) for path in outputs]
     for path, content in contents:
-        replace_file(path, content, "-o")
+        replace_file(path, content, parameter("output", path))
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,7 @@ def printed(report: Report, screen: Screen) -> str:
     from archscope.render import derivation
     from archscope.render.text import terminal
 
+    report = report.worded(in_python)
     texts = [
         derivation.terminal(item, screen.width, screen.color, encoding=screen.encoding)
         for item in report.derivations
@@ -156,7 +164,7 @@ def _format(path: str) -> Callable[[Report, str], bytes]:
     if suffix not in _FORMATS:
         known = " ".join(_FORMATS)
         problem = f"unknown suffix {suffix!r}" if suffix else "has no suffix"
-        raise ArchscopeError(f"-o {path}", problem, f"use one of {known}")
+        raise ArchscopeError(parameter("output", path), problem, f"use one of {known}")
     return _FORMATS[suffix]
 
 
@@ -214,7 +222,9 @@ def _image(report: Report, path: str) -> bytes:
         return diagram_image(report.diagram, kind)
     if not report.charts:
         suffixes = " ".join(suffix for suffix, write in _FORMATS.items() if write is not _image)
-        raise ArchscopeError(f"-o {path}", "this report has no figure", f"use one of {suffixes}")
+        raise ArchscopeError(
+            parameter("output", path), "this report has no figure", f"use one of {suffixes}"
+        )
     from archscope.render.plots import image
 
     return image(report.charts, kind)

@@ -38,5 +38,5 @@ def unmatched(argument: str, pattern: str, whose: str, names: Iterable[str]) -> 
         names: those that it could have chosen.
     """
     near = get_close_matches(pattern, filter(None, names), n=3)
-    remedy = f"did you mean {', '.join(near)}?" if near else "see archscope summary --all"
+    remedy = f"did you mean {', '.join(near)}?" if near else "archscope summary lists its layers"
     return ArchscopeError(argument, f"{whose} has no such layer", remedy)

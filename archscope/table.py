@@ -91,6 +91,10 @@ class Table:
                     f"{self.title!r}: {len(row.cells)} cells under {len(self.columns)} columns"
                 )
 
+    def worded(self, wording: Callable[[str], str]) -> Table:
+        """The same table, the parameters in its notes written by a function of `parameters`."""
+        return replace(self, notes=tuple(map(wording, self.notes)))
+
     def column(self, key: str) -> list[Cell]:
         """All cells under one key, in row order."""
         index = [column.key for column in self.columns].index(key)
@@ -201,3 +205,9 @@ class Report:
     derivations: tuple[Derivation, ...] = ()
     page: Callable[[], Page] | None = None
     diagram: Diagram | None = None
+
+    def worded(self, wording: Callable[[str], str]) -> Report:
+        """The same report, the parameters in its notes written by a function of `parameters`."""
+        tables = tuple(table.worded(wording) for table in self.tables)
+        data = None if self.data is None else self.data.worded(wording)
+        return replace(self, tables=tables, data=data)

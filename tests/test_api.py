@@ -81,7 +81,7 @@ ASKING: dict[str, Callable[[Any], Any]] = {
 def test_a_batch_is_a_whole_number_that_pytorch_can_hold(
     asking: Callable[[Any], Any], size: Any
 ) -> None:
-    with pytest.raises(archscope.ArchscopeError, match=f"^--batch {re.escape(str(size))}: "):
+    with pytest.raises(archscope.ArchscopeError, match=f"^batch={re.escape(repr(size))}: "):
         asking(size)
 
 

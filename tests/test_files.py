@@ -13,6 +13,7 @@ from archscope import archive
 from archscope.cache import Store
 from archscope.errors import ArchscopeError
 from archscope.files import read_text, replace_file
+from archscope.parameters import parameter
 from archscope.records import Analysis, InputSpec
 from reports import count
 from reports.data import Data
@@ -74,8 +75,8 @@ def test_a_write_that_fails_leaves_nothing_behind(
 
 def test_a_message_names_the_file_and_the_option_that_gave_it(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "run.md"
-    with pytest.raises(ArchscopeError, match=f"^--save {path}: cannot be written"):
-        replace_file(path, b"", "--save")
+    with pytest.raises(ArchscopeError, match=f"^save='{path}': cannot be written"):
+        replace_file(path, b"", parameter("save", path))
     with pytest.raises(ArchscopeError, match=f"^{path}: cannot be written"):
         replace_file(path, b"")
 

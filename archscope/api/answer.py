@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from archscope.parameters import in_python
 from archscope.records import Analysis, Coverage, Layer, Prediction, Totals
 from archscope.table import Report
 
@@ -33,7 +34,7 @@ class Answer(Generic[Record]):
     @cached_property
     def report(self) -> Report:
         """Tables, figures and the record behind them."""
-        return self._made()
+        return self._made().worded(in_python)
 
     def to_frame(self) -> pandas.DataFrame:
         """The plain rows: one a layer, a model or a point, with units in the column names.

@@ -9,6 +9,7 @@ from archscope.ask.network.runs import count
 from archscope.ask.network.subject import Subject
 from archscope.ask.target import Target, counted_already
 from archscope.errors import BackwardError, UnknownCostError
+from archscope.parameters import parameter
 from archscope.records import Analysis, InputSpec
 from archscope.saved.record import Saved
 
@@ -94,7 +95,9 @@ def require_complete(analysis: Analysis) -> None:
     missing = wording.missing_formulas(analysis.coverage)
     if missing:
         raise UnknownCostError(
-            analysis.model, f"no formula for {missing}", f"{wording.REMEDY} or drop --strict"
+            analysis.model,
+            f"no formula for {missing}",
+            f"{wording.REMEDY} or drop {parameter('strict')}",
         )
 
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 from archscope.quantities import PARAMS, Difference, Quantity
 
 if TYPE_CHECKING:
@@ -217,9 +218,9 @@ def width_keyword(target: Target) -> str:
     found = next((keyword for keyword in WIDTHS if _takes(target, keyword)), None)
     if found is None:
         raise ArchscopeError(
-            "--match",
+            parameter("match"),
             f"{target.name} has no known width keyword",
-            "name one that it takes with --by",
+            f"name one that it takes with {parameter('by')}",
         )
     return found
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 from archscope.records import MemoryPrediction
 from archscope.units import binary_bytes
 from archscope.wording import attention_notes
@@ -53,15 +54,19 @@ class Setting:
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
             raise ArchscopeError(
-                f"--optimizer {self.optimizer}", "is unknown", f"use one of {', '.join(OPTIMIZERS)}"
+                parameter("optimizer", self.optimizer),
+                "is unknown",
+                f"use one of {', '.join(OPTIMIZERS)}",
             )
         if self.dtype not in DTYPES:
             raise ArchscopeError(
-                f"--dtype {self.dtype}", "is unknown", f"use one of {', '.join(DTYPES)}"
+                parameter("dtype", self.dtype), "is unknown", f"use one of {', '.join(DTYPES)}"
             )
         if self.master_weights and self.dtype == "float32":
             raise ArchscopeError(
-                "--master-weights", "keeps what float32 weights are", "add --dtype bfloat16"
+                parameter("master_weights", True),
+                "keeps what float32 weights are",
+                f"add {parameter('dtype', 'bfloat16')}",
             )
 
 
@@ -123,9 +128,9 @@ def largest_batch(
     first = _smallest(peak)
     if peak(first) > budget_bytes:
         raise ArchscopeError(
-            f"--fit {binary_bytes(budget_bytes)}",
+            parameter("fit", binary_bytes(budget_bytes)),
             f"batch {first} of {subject.name} needs {binary_bytes(peak(first))}",
-            "give more, or a smaller --input or --dtype",
+            f"give more, or a smaller {parameter('input')} or {parameter('dtype')}",
         )
     return seen[_search(peak, first, budget_bytes)]
 
@@ -154,7 +159,9 @@ def _search(peak: Callable[[int], int], fits: int, budget: int) -> int:
         if exceeds is not None:
             guess = min(guess, exceeds - 1)
         if guess > LARGEST_BATCH:
-            raise ArchscopeError("--fit", "the memory does not grow with the batch", "leave it out")
+            raise ArchscopeError(
+                parameter("fit"), "the memory does not grow with the batch", "leave it out"
+            )
         if peak(guess) <= budget:
             slope = max(1, (peak(guess) - peak(fits)) // (guess - fits))
             fits = guess
@@ -213,7 +220,8 @@ def _followed(
         freeze(network, setting.train_only)
         return memory.training_step(network, args, kwargs, Loss(), bytes_kept)
 
-    with training_of(subject.name, "predict a forward pass alone with --inference"):
+    alone = f"predict a forward pass alone with {parameter('inference', True)}"
+    with training_of(subject.name, alone):
         step, _, notes = executed(subject, call, run, lend)
     return step, notes
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 from archscope.records import InputSpec
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def receptive_fields(target: Target) -> NetworkFields:
             return fields.receptive_fields(network, args, kwargs, on_meta=on_meta)
         except fields.NoImageError as error:
             raise ArchscopeError(
-                f"--input {call.spec}", str(error), "receptive fields need an image"
+                parameter("input", call.spec), str(error), "receptive fields need an image"
             ) from error
 
     found, _, notes = executed(subject, call, run)

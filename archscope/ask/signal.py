@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from archscope.ask.network.inputs import Tensors
 from archscope.ask.target import Target, network_target
 from archscope.errors import ArchscopeError, first_line
+from archscope.parameters import parameter
 from archscope.records import InputSpec, NetworkSignal, SignalPropagation
 from archscope.saved.record import Saved
 
@@ -75,7 +76,7 @@ def _measured(target: Target) -> NetworkSignal:
         if one_sample(call.spec, error):
             raise one_sample_failure(subject.name, "a layer") from error
         raise ArchscopeError(
-            f"--input {call.spec}",
+            parameter("input", call.spec),
             f"{subject.name} fails: {first_line(error)}",
             "check that the network takes this input, and trains on this batch",
         ) from error

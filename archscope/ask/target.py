@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.ask.network.inputs import Tensors, read_input
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 from archscope.records import Analysis, BatchSweep, Dim, InputSpec, Profile, SignalPropagation
 from archscope.resolve import parse_batch, parse_settings
 from archscope.resolve.buildable import require_buildable, require_plain
@@ -197,7 +198,9 @@ def network_target(
         return _recorded(record, given, size, chosen, beside)
     if beside is not None:
         name = str(getattr(beside, "__name__", beside))
-        raise ArchscopeError(f"--model {name:.60}", "goes with a saved record", "leave it out")
+        raise ArchscopeError(
+            parameter("model", f"{name:.60}"), "goes with a saved record", "leave it out"
+        )
     if isinstance(model, str) or callable(model) or is_configuration(model):
         return Target(model, chosen, given, size)
     raise ArchscopeError(

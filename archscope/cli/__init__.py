@@ -12,6 +12,7 @@ import click
 
 from archscope._version import __version__
 from archscope.errors import ArchscopeError, UnknownCostError, first_line
+from archscope.parameters import on_command_line
 
 COMMANDS = {
     "summary": "Shapes, parameters and multiply-accumulates of every layer.",
@@ -112,7 +113,8 @@ def run(arguments: Sequence[str]) -> int:
 def _judged(error: BaseException, arguments: Sequence[str]) -> tuple[str, int]:
     """What to tell of an exception that ended a command, and the exit code."""
     if isinstance(error, ArchscopeError):
-        return str(error), 1 if isinstance(error, UnknownCostError) else 2
+        line = error.worded(on_command_line)
+        return line, 1 if isinstance(error, UnknownCostError) else 2
     if isinstance(error, click.ClickException):
         return _one_line(error), 2
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
@@ -128,7 +130,7 @@ def _judged(error: BaseException, arguments: Sequence[str]) -> tuple[str, int]:
         try:
             check_flushed(sys.stdout)
         except ArchscopeError as refused:
-            return str(refused), 2
+            return refused.worded(on_command_line), 2
     return _whose_fault(f"{type(error).__name__}: {first_line(error)}", arguments), 2
 
 

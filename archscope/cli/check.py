@@ -48,13 +48,14 @@ def command(
     from archscope.ask.budget import check, limits
     from archscope.files import replace_file
     from archscope.output import check_outputs, emit
+    from archscope.parameters import parameter
     from archscope.study import budget
 
     check_outputs(outputs)
     outcomes = check.check(limits.load(file), named)
     report = budget.budget_report(outcomes)
     if junit_file is not None:
-        replace_file(junit_file, budget.junit(outcomes).encode(), "--junit")
+        replace_file(junit_file, budget.junit(outcomes).encode(), parameter("junit", junit_file))
     emit(report, outputs, io.StringIO() if as_json else None)
     if as_json:
         click.echo(json.dumps({"outcomes": budget.plain(outcomes)}, indent=1))

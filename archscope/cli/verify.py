@@ -38,6 +38,7 @@ def command(
     from archscope.errors import ArchscopeError
     from archscope.files import replace_file
     from archscope.output import check_outputs, emit
+    from archscope.parameters import parameter
 
     check_outputs(outputs)
     if save is not None and not save.endswith(".json"):
@@ -70,7 +71,7 @@ def command(
         failures = {}
         report = verify_report(found)
     if save is not None:
-        replace_file(save, dumps(found, failures).encode(), "--save")
+        replace_file(save, dumps(found, failures).encode(), parameter("save", save))
     emit(report, outputs)
     return 0 if all(verification.passed for verification in found) else 1
 

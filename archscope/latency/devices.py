@@ -11,6 +11,7 @@ from importlib import resources
 from typing import Any
 
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def find_device(name: str) -> Device:
         if near
         else f"use one of {', '.join(devices())}"
     )
-    raise ArchscopeError("device", f"unknown device {name!r}", remedy)
+    raise ArchscopeError(parameter("device"), f"unknown device {name!r}", remedy)
 
 
 @cache

@@ -19,6 +19,7 @@ import torch
 from archscope import cache
 from archscope.errors import ArchscopeError
 from archscope.measure.clock import Stage, StreamClock, WallClock, synchronizer
+from archscope.parameters import parameter
 from archscope.records import Environment
 from archscope.records.measured import COPY
 
@@ -62,7 +63,9 @@ def find(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         remedy = "use cpu, cuda, cuda:1 or mps"
-        raise ArchscopeError(f"--device {name or repr(name)}", "is no device", remedy) from None
+        raise ArchscopeError(
+            parameter("device", name or repr(name)), "is no device", remedy
+        ) from None
     available = {
         "cpu": 1,
         "cuda": torch.cuda.device_count(),
@@ -70,10 +73,9 @@ def find(name: str) -> torch.device:
     }.get(device.type, 0)
     if (device.index or 0) >= available:
         raise ArchscopeError(
-            f"--device {name}",
+            parameter("device", name),
             f"this machine has {available or 'no'} {device.type} device{'s' * (available > 1)}",
-            "use --device cpu",
-            "--device cpu",
+            f"use {parameter('device', 'cpu')}",
         )
     if device.type == "cuda" and device.index is None:
         return torch.device("cuda", torch.cuda.current_device())
@@ -144,7 +146,7 @@ def check_threads(threads: int) -> None:
     cores = usable_cores()
     if threads > cores:
         problem = f"this process may use {cores} core{'s' * (cores > 1)}"
-        raise ArchscopeError(f"--threads {threads}", problem, f"use at most {cores}")
+        raise ArchscopeError(parameter("threads", threads), problem, f"use at most {cores}")
 
 
 def _load() -> str:

@@ -15,6 +15,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from archscope.errors import ArchscopeError
 from archscope.measure.step import Step, TrainingStep, leaves
+from archscope.parameters import parameter
 from archscope.traces.events import STAGE
 
 
@@ -150,7 +151,9 @@ def available_bytes(device: torch.device) -> int:
             if line.startswith("MemAvailable:"):
                 return min([int(line.split()[1]) * 1024, *_left_by_control_groups()])
     raise ArchscopeError(
-        f"--max-batch on {device}", "the system does not say how much memory is free", "use CUDA"
+        f"{parameter('max_batch')} on {device}",
+        "the system does not say how much memory is free",
+        "use CUDA",
     )
 
 

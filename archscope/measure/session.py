@@ -37,6 +37,7 @@ from archscope.measure.step import (
     autocast_dtype,
     configured,
 )
+from archscope.parameters import parameter
 from archscope.records import Environment, InputSpec, LayerTime, Measurement, Profile
 from archscope.records.measured import COST_OF_MEASURING, INTERRUPTED
 from archscope.traces.rows import LayerTimes
@@ -213,11 +214,11 @@ LONGEST_REASON = 90
 """Characters of an exception that a message quotes; `--debug` shows all of it."""
 
 REMEDIES = {
-    "training": "check --input, or measure inference with --eval",
-    "forward": "check --input",
-    "backward": "measure inference with --eval",
-    "optimizer": "leave the update out with --optimizer none",
-    "inference": "check --input",
+    "training": f"check {parameter('input')}, or measure inference with {parameter('eval', True)}",
+    "forward": f"check {parameter('input')}",
+    "backward": f"measure inference with {parameter('eval', True)}",
+    "optimizer": f"leave the update out with {parameter('optimizer', 'none')}",
+    "inference": f"check {parameter('input')}",
 }
 
 
@@ -236,7 +237,7 @@ def failures(model: str, phase: str, input: InputSpec, device: torch.device) -> 
             raise OutOfMemoryError(
                 f"batch {input.batch}",
                 f"runs out of memory on {device} in {phase}",
-                "use a smaller --batch or ask --max-batch",
+                f"use a smaller {parameter('batch')} or ask {parameter('max_batch', True)}",
             ) from error
         reason = textwrap.shorten(first_line(error), LONGEST_REASON, placeholder=" …")
         problem = f"fails in {phase} ({type(error).__name__}: {reason})"

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from archscope.errors import NetworkError, first_line
 from archscope.measure.clock import Stage
 from archscope.measure.device import check_threads
+from archscope.parameters import parameter
 from archscope.records import InputSpec
 
 CASTS = {"fp16": torch.float16, "bf16": torch.bfloat16}
@@ -107,7 +108,7 @@ def _allows_tf32(backend: Any) -> bool | None:
         return None
 
 
-NO_TRAINING = "measure inference alone with archscope profile --eval"
+NO_TRAINING = f"measure inference alone with {parameter('eval', True)}"
 
 
 class Loss(nn.Module):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope._version import __version__
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 from archscope.records import InputSpec
 from archscope.resolve.inputs import parse_batch, parse_input, parse_settings, setting_text
 from archscope.resolve.published import published, published_entries
@@ -189,9 +190,9 @@ def _built(
             raise ArchscopeError(
                 unknown[2], f"{name} takes no such keyword", f"see the constructor of {unknown[1]}"
             ) from error
-        remedy = "check its code and the keywords given by --set"
+        remedy = "check its code and the constructor keywords"
         if re.search(r"missing \d+ required", str(error)):
-            remedy = "give them by --set NAME=VALUE"
+            remedy = f"give them by {parameter('set', 'NAME=VALUE')}"
         raise ArchscopeError(name, f"its constructor raises {described(error)}", remedy) from error
 
 

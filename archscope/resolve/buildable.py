@@ -11,10 +11,11 @@ import re
 from collections.abc import Mapping
 
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 from archscope.resolve import vision
 from archscope.resolve.sources import is_timm_name
 
-BESIDE = "name the network beside the file: --model nets.py:Net (model= in Python)"
+BESIDE = f"name the network beside the file: {parameter('model', 'nets.py:Net')}"
 
 MOST = 2**31
 """Above every size that a constructor of these libraries can use."""

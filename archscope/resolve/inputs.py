@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 from archscope.records import Dim, InputSpec, TensorSpec
 
 DTYPES = (
@@ -57,7 +58,7 @@ def parse_batch(batch: Dim) -> Dim:
     size = None if isinstance(batch, bool) else _side(str(batch))
     if size is None:
         raise ArchscopeError(
-            f"--batch {batch}",
+            parameter("batch", batch),
             "is no batch size",
             "give a whole number from 1; archscope formula takes a symbol too",
         )
@@ -74,9 +75,11 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, text = (piece.strip() for piece in pair.partition("="))
         if not (equals and text and all(part.isidentifier() for part in key.split("."))):
-            raise ArchscopeError(f"--set {pair}", "is no key=value", "write it like num_classes=2")
+            raise ArchscopeError(
+                parameter("set", pair), "is no key=value", "write it like num_classes=2"
+            )
         if key in settings:
-            raise ArchscopeError(f"--set {pair}", f"sets {key} a second time", "set it once")
+            raise ArchscopeError(parameter("set", pair), f"sets {key} a second time", "set it once")
         settings[key] = _value(text)
     return settings
 
@@ -133,4 +136,4 @@ def _value(text: str) -> Any:
 
 
 def _bad(text: str, problem: str, remedy: str) -> ArchscopeError:
-    return ArchscopeError(f"--input {text}".strip(), problem, remedy)
+    return ArchscopeError(parameter("input", text), problem, remedy)

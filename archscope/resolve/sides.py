@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 from archscope.records import Dim, InputSpec
 from archscope.resolve.inputs import parse_batch, setting_text
 
@@ -28,13 +29,18 @@ def resized(spec: InputSpec | None, keywords: Mapping[str, Any]) -> InputSpec | 
         return None
     if "seq" in keywords:
         length = _side("seq", keywords["seq"])
-        spec = _changed(spec, _sequences(spec), f"--seq {length}", {1: length})
+        spec = _changed(spec, _sequences(spec), parameter("seq", length), {1: length})
     if "image" in keywords:
         size = keywords["image"]
         height, width = size if isinstance(size, tuple) else (size, size)
         sides = {-2: _side("image", height), -1: _side("image", width)}
         images = {tensor.name for tensor in spec.tensors if len(tensor.shape) >= 4}
-        spec = _changed(spec, images, f"--image {setting_text(size)}", sides)
+        spec = _changed(
+            spec,
+            images,
+            parameter("image", size if isinstance(size, int) else setting_text(size)),
+            sides,
+        )
     return spec
 
 
@@ -47,7 +53,9 @@ def _sequences(spec: InputSpec) -> set[str]:
 def _changed(spec: InputSpec, names: set[str], asked: str, sides: Mapping[int, Dim]) -> InputSpec:
     """The input with other sides of the named tensors, by their axis."""
     if not names:
-        raise ArchscopeError(asked, f"the input {spec} has none", "give it by --input")
+        raise ArchscopeError(
+            asked, f"the input {spec} has none", f"give it by {parameter('input')}"
+        )
     tensors = []
     for tensor in spec.tensors:
         shape = list(tensor.shape)
@@ -61,4 +69,6 @@ def _side(key: str, value: Any) -> Dim:
     try:
         return parse_batch(value)
     except ArchscopeError as error:
-        raise ArchscopeError(f"--{key} {value}", "is not a size", "give a whole number") from error
+        raise ArchscopeError(
+            parameter(key, str(value)), "is not a size", "give a whole number"
+        ) from error

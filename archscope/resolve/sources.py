@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 from archscope.records import InputSpec
 from archscope.resolve import diffusion, huggingface, vision
 from archscope.resolve.inputs import parse_input
@@ -132,7 +133,7 @@ def _from_zoo(name: str, keywords: Mapping[str, Any]) -> Recipe:
             return zoo.build(name, **keywords)
         except ValueError as error:  # the zoo says `keyword=value: what is admissible`
             given, _, admissible = str(error).partition(": ")
-            raise ArchscopeError(f"--set {given}", admissible) from error
+            raise ArchscopeError(parameter("set", given), admissible) from error
 
     return Recipe("archscope zoo", construct, default_input)
 

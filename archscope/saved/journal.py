@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from archscope import cache
 from archscope.errors import ArchscopeError
+from archscope.parameters import marked, parameter
 
 SCHEMA = 1
 
@@ -80,12 +81,13 @@ class Journal:
         lines = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
         if lines and lines[0] != self._header:
             raise self._refused(
-                "was written for another run or by other versions", "run without --resume"
+                "was written for another run or by other versions",
+                f"run without {parameter('resume')}",
             )
         try:
             entries = [json.loads(line) for line in lines[1:]]
         except ValueError:
-            raise self._refused("is damaged", "run without --resume") from None
+            raise self._refused("is damaged", f"run without {parameter('resume')}") from None
         self._file.seek(sum(map(len, lines)))
         return entries
 
@@ -101,7 +103,7 @@ class Journal:
             raise self._refused("another process is writing it", "wait or name another") from None
 
     def _refused(self, problem: str, remedy: str) -> ArchscopeError:
-        return ArchscopeError(f"--journal {self.path}", problem, remedy)
+        return ArchscopeError(parameter("journal", self.path), problem, remedy)
 
 
 def _line(value: Mapping[str, Any]) -> bytes:
@@ -122,13 +124,17 @@ def in_default_folder(name: str, identity: Mapping[str, Any], *, resume: bool) -
     """
     folder = default_folder()
     if folder is None:
-        raise ArchscopeError("--resume", "there is no cache folder", "name a --journal FILE")
+        raise ArchscopeError(
+            parameter("resume"),
+            "there is no cache folder",
+            f"name a {parameter('journal', 'FILE')}",
+        )
     try:
         return Journal(folder / name, identity, resume=resume)
     except ArchscopeError as error:
         problem = f"{folder / name}: {error.problem}"
-        remedy = error.remedy if "--resume" in error.remedy else "name a --journal FILE"
-        raise ArchscopeError("--resume", problem, remedy) from None
+        remedy = error.remedy if marked(error.remedy) else f"name a {parameter('journal', 'FILE')}"
+        raise ArchscopeError(parameter("resume"), problem, remedy) from None
 
 
 def contents() -> cache.Contents:

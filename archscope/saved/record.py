@@ -8,6 +8,7 @@ from pathlib import Path
 
 from archscope import archive
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 from archscope.records import Analysis, BatchSweep, Dim, Profile
 
 
@@ -77,7 +78,9 @@ class Saved:
             raise ArchscopeError(self.name, "this profile holds no count", "profile it again")
         if backward and not analysis.backward_traced:
             raise ArchscopeError(
-                self.name, "was saved without a backward pass", "save it again with --backward"
+                self.name,
+                "was saved without a backward pass",
+                f"save it again with {parameter('backward', True)}",
             )
         return analysis
 
@@ -114,12 +117,11 @@ def at_batch(sweep: BatchSweep, batch: Dim | None, path: str) -> Profile:
     held = {profile.input.batch: profile for profile in sweep.profiles}
     if batch in held:
         return held[batch]
-    batches, example = ", ".join(map(str, held)), f"--batch {next(iter(held))}"
+    batches, first = ", ".join(map(str, held)), parameter("batch", next(iter(held)))
     if batch is None:
-        raise ArchscopeError(path, f"holds batches {batches}", "choose one with --batch", example)
+        raise ArchscopeError(path, f"holds batches {batches}", f"choose one with {first}")
     raise ArchscopeError(
         path,
         f"holds batches {batches}, not {batch}",
-        f"choose one of these, or profile --batch {batch}",
-        example,
+        f"choose one of these, such as {first}",
     )

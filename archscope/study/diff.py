@@ -62,7 +62,7 @@ def diff_report(old: Analysis, new: Analysis) -> Report:
     if len(told) < len(found):
         notes.append(
             f"Left out: layers without parameters that only follow the shapes around them "
-            f"({len(found) - len(told)}); -o diff.csv lists every layer."
+            f"({len(found) - len(told)}); a CSV file lists every layer."
         )
     notes.append(_kept(found, len(new.layers)))
     tables = (_totals(old, new, title), Table("Layers", CHANGES, tuple(rows), tuple(notes)))

@@ -330,6 +330,6 @@ def _fit_table(found: Generation, budget_bytes: int) -> Table:
     columns = (Column("quantity", "Quantity", "text"), Column("value", "Value", "text"))
     note = (
         "Weights and cache alone. The activations of a step and the workspaces of libraries come "
-        "on top; archscope memory --inference predicts those of a whole prompt."
+        "on top; archscope memory predicts those of a whole prompt."
     )
     return Table(f"What fits into {binary_bytes(budget_bytes)}", columns, rows, (note,))

@@ -128,7 +128,7 @@ def _largest_table(prediction: MemoryPrediction) -> Table:
         ),
         tuple(rows),
         ("A storage counts once, for the layer that saves it first; parameters, buffers and the "
-         "network's input are not among them. All layers: -o FILE.csv.",),
+         "network's input are not among them. A CSV file lists all layers.",),
     )  # fmt: skip
 
 

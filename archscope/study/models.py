@@ -110,7 +110,7 @@ def _architectures_table(pattern: str) -> Table:
         )
     rows = tuple(Row((PREFIX + found.name, *_numbers(found))) for found in map(short_card, named))
     note = (
-        "Default configurations; --set changes them, and hf:./folder/ reads a config.json. "
+        "Default configurations; keywords change them, and hf:./folder/ reads a config.json. "
         "Width: of the stream between the layers. Per token: experts that a token meets."
     )
     title = f"{len(rows)} architectures of transformers" if len(rows) > 1 else named[0]
@@ -133,7 +133,7 @@ def _architecture_card(name: str) -> Table:
         for title, value in zip(titles, _numbers(found), strict=True)
         if value is not None
     ]
-    facts.append(("tasks", ", ".join(found.tasks), "--task"))
+    facts.append(("tasks", ", ".join(found.tasks), "keyword task"))
     note = f"Parameters and costs: archscope summary {name}."
     return Table(f"{name}, an architecture of transformers", FACTS, tuple(map(Row, facts)), (note,))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from archscope.ask.target import Target
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 from archscope.patterns import matching, unmatched
 from archscope.records import Analysis, Layer
 from archscope.saved.record import Saved
@@ -44,7 +45,7 @@ def add_fields(analysis: Analysis, target: Target | Saved) -> Analysis:
         return with_fields(analysis, receptive_fields(target))
     if all(layer.receptive_field is None for layer in analysis.calls):
         raise ArchscopeError(
-            "--columns receptive_field",
+            parameter("columns", "receptive_field"),
             f"{target.name} was saved without it",
             "name the network itself",
         )
@@ -89,7 +90,7 @@ def fields_report(network: NetworkFields, pattern: str | None = None) -> Report:
         drawn = [layer for layer in shown if _is_local(layer)]
         if not shown:
             names = (layer.name for layer in layers)
-            raise unmatched(f"--layers {pattern}", pattern, network.model, names)
+            raise unmatched(parameter("layers", pattern), pattern, network.model, names)
     chart = _image_chart(network, drawn) if len(network.found.image) == 2 and drawn else None
     return Report(
         f"Receptive fields of {network.model}",

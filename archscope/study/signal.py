@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from archscope.parameters import parameter
 from archscope.patterns import matching, unmatched
 from archscope.records import NetworkSignal, SignalPoint, SignalPropagation
 from archscope.table import Axis, Chart, Column, Report, Row, Series, Table
@@ -37,7 +38,7 @@ def signal_report(record: SignalPropagation, pattern: str | None = None) -> Repo
     names = ", ".join(network.model for network in record.networks)
     if pattern is not None and not any(points for _, points in chosen):
         layers = [point.name for network in record.networks for point in network.points]
-        raise unmatched(f"--layers {pattern}", pattern, names, layers)
+        raise unmatched(parameter("layers", pattern), pattern, names, layers)
     return Report(
         f"Signal propagation in {names}",
         tuple(_table(network, points) for network, points in chosen),

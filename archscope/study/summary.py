@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from archscope import quantities
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 from archscope.quantities import LOWER_BOUNDS, Quantity
 from archscope.records import Analysis, Layer, Shape, Totals, totals
 from archscope.study.tree import Group, grouped
@@ -126,9 +127,12 @@ def summary_report(
     """
     readings = [_reading(key, analysis) for key in columns or _usual(analysis)]
     if sort not in SORTABLE:
-        raise ArchscopeError(f"--sort {sort}", "is no order", f"use one of {', '.join(SORTABLE)}")
+        raise ArchscopeError(
+            parameter("sort", sort), "is no order", f"use one of {', '.join(SORTABLE)}"
+        )
     if top is not None and sort == "execution":
-        raise ArchscopeError("--top", "takes the first of sorted layers", "add --sort macs")
+        remedy = f"add {parameter('sort', 'macs')}"
+        raise ArchscopeError(parameter("top"), "takes the first of sorted layers", remedy)
     if sort == "execution":
         table = _tree_table(analysis, readings, depth, unfold)
     else:
@@ -140,7 +144,7 @@ def _reading(key: str, analysis: Analysis) -> _Reading:
     if key not in COLUMNS:
         near = get_close_matches(key, COLUMNS, n=1)
         remedy = f"did you mean {near[0]}?" if near else f"use some of {', '.join(COLUMNS)}"
-        raise ArchscopeError(f"--columns {key}", "is no column", remedy)
+        raise ArchscopeError(parameter("columns", key), "is no column", remedy)
     reading = COLUMNS[key]
     if reading.column.unit in ("macs", "count") and analysis.total.macs < CHECKED_BY_HAND:
         return replace(reading, column=replace(reading.column, unit="exact"))
@@ -171,7 +175,7 @@ def _tree_table(
     rows.append(_total_row(analysis, readings))
     notes = [*_notes(analysis)]
     if depth < deepest:
-        notes.insert(0, f"Depth {depth} of {deepest}; --depth {deepest} or --all shows more.")
+        notes.insert(0, f"Depth {depth} of {deepest}; {parameter('depth', deepest)} shows more.")
     columns = (Column("name", "Layer", "name"), *(reading.column for reading in readings))
     return Table(_title(analysis), columns, tuple(rows), tuple(notes))
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from archscope.ask.profile.roofline import idle_share
+from archscope.parameters import parameter
 from archscope.records import LayerTime, Profile
 from archscope.study.profile import MOST_LAYERS, environment_table
 from archscope.study.profile.layers import (
@@ -94,7 +95,7 @@ def attributed(profile: Profile) -> str:
         if phase in ("forward", "backward")
     )
     if not shares:
-        return "Attributed: nothing, as the file names no modules; add --model."
+        return f"Attributed: nothing, as the file names no modules; add {parameter('model')}."
     return (
         f"Attributed: {shares} of the GPU time that is neither optimiser, loss, communication, "
         f"copies nor graph replay."

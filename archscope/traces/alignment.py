@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 from archscope.traces.events import COMPILED, Call, Event, Shapes, Trace
 from archscope.traces.families import FREE, FUSED, WEIGHTED, base, family
 from archscope.traces.nesting import is_graph, is_node
@@ -190,7 +191,7 @@ def _check_rest(
                 f"is not what was traced: the trace has {base(event.name)} {when} operator of "
                 f"{model}"
             )
-            raise MismatchError(f"--model {model}", problem, remedy, len(found.matched))
+            raise MismatchError(parameter("model", model), problem, remedy, len(found.matched))
 
 
 def _is_region(event: Event) -> bool:
@@ -295,12 +296,12 @@ class _Search:
         """The first difference of the run that went furthest."""
         if self._furthest is None:
             problem = "is not in the trace: it has no forward operators like its"
-            return MismatchError(f"--model {model}", problem, remedy, 0)
+            return MismatchError(parameter("model", model), problem, remedy, 0)
         i, event = self._furthest
         operator = self._network[self._anchors[i]]
         theirs, ours = _described(event, operator)
         problem = f"is not what was traced: {operator}: the trace has {theirs}, {model} has {ours}"
-        return MismatchError(f"--model {model}", problem, remedy, i)
+        return MismatchError(parameter("model", model), problem, remedy, i)
 
 
 def _alike(event: Event, operator: NetworkOperator) -> bool:

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from archscope.parameters import parameter
 from archscope.traces.alignment import MismatchError, NetworkOperator
 from archscope.traces.events import Event, Kernel, Trace
 from archscope.traces.families import base
@@ -84,7 +85,7 @@ def batch(found: Iterable[Size], model: str, remedy: str) -> int | None:
                 f"works on {size.most} elements, which no batch of {model} has here if it has "
                 f"those before"
             )
-            raise MismatchError(f"--model {model}", problem, remedy, number)
+            raise MismatchError(parameter("model", model), problem, remedy, number)
     candidates = range(math.floor(least) + 1, math.floor(most) + 1) if most < math.inf else []
     return candidates[0] if len(candidates) == 1 else None
 
@@ -102,7 +103,7 @@ def check(found: Iterable[Size], model: str, remedy: str) -> None:
                 f"is not what was traced: {size.operator}: the trace's kernel "
                 f"works on {size.most} elements, {model} has {elements}"
             )
-            raise MismatchError(f"--model {model}", problem, remedy, number)
+            raise MismatchError(parameter("model", model), problem, remedy, number)
 
 
 def _elements(operator: NetworkOperator) -> int:

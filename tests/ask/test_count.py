@@ -120,16 +120,16 @@ def counted(backward: bool = False, train_only: str | None = None, **named: Any)
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"model": nn.Linear(4, 4)}, "--input: is needed: Linear has no default; give one like"),
-        ({"model": nn.Linear(4, 4), "input": "5"}, "--input 5: .* takes 4 features"),
-        ({"model": "lenet", "input": "3x28x28"}, "lenet fails in conv1 .*--input 1x28x28"),
+        ({"model": nn.Linear(4, 4)}, "^input: is needed: Linear has no default; give one like"),
+        ({"model": nn.Linear(4, 4), "input": "5"}, "^input='5': .* takes 4 features"),
+        ({"model": "lenet", "input": "3x28x28"}, "lenet fails in conv1 .*input='1x28x28'"),
         ({"model": Fails(), "input": "3x8x8"}, "Fails fails in Fails: half-way"),
         ({"model": nn.Linear, "input": "4"}, "Linear: its constructor raises TypeError"),
         ({"model": dict, "input": "4"}, "dict: makes an instance of dict, not an nn.Module"),
         ({"model": 3}, "3: is no network"),
         ({"model": nn.Linear(4, 4), "keywords": {"bias": False}}, "is built already"),
-        ({"model": nn.Linear(4, 4), "input": torch.ones(4), "batch": 2}, "--batch: goes with"),
-        ({"model": "lenet", "train_only": "nothing*"}, "--train-only .*matches no trainable"),
+        ({"model": nn.Linear(4, 4), "input": torch.ones(4), "batch": 2}, "^batch: goes with"),
+        ({"model": "lenet", "train_only": "nothing*"}, "^train_only=.*matches no trainable"),
         (
             {"model": nn.Embedding(4, 4), "input": "3:int64", "backward": True,
              "train_only": "weight"},

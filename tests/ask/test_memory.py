@@ -75,7 +75,7 @@ def test_batch_normalisation_that_cannot_train_on_one_sample_starts_at_two():
 
 
 def test_what_does_not_fit_at_all_is_told():
-    with pytest.raises(ArchscopeError, match=r"--fit 1.00 MiB: batch 1 of resnet18 needs"):
+    with pytest.raises(ArchscopeError, match=r"^fit='1.00 MiB': batch 1 of resnet18 needs"):
         largest_batch(network_target("resnet18", input=SMALL), MIB)
 
 
@@ -97,10 +97,10 @@ def test_control_flow_on_values_runs_on_the_cpu_and_says_so():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"optimizer": "lion"}, "--optimizer lion"),
-        ({"dtype": "int8"}, "--dtype int8"),
-        ({"master_weights": True}, "--master-weights"),
-        ({"train_only": "nothing*"}, "--train-only"),
+        ({"optimizer": "lion"}, "optimizer='lion'"),
+        ({"dtype": "int8"}, "dtype='int8'"),
+        ({"master_weights": True}, "^master_weights=True"),
+        ({"train_only": "nothing*"}, "train_only='nothing"),
     ],
 )
 def test_mistakes_name_the_option(options, message):

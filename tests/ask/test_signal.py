@@ -192,7 +192,7 @@ def test_charts_show_the_chosen_layers_one_a_depth_and_name_a_network_alone():
 
 def test_mistakes_are_one_line(tmp_path):
     record = signal([target("lenet", batch=2)])
-    with pytest.raises(ArchscopeError, match="--layers block"):
+    with pytest.raises(ArchscopeError, match=r"^layers='block"):
         signal_report(record, "block*")
     with pytest.raises(ArchscopeError, match="fails"):
         signal([target("resnet18", input="4x32x32", batch=1)])

@@ -250,7 +250,7 @@ def test_sweep_groups_takes_the_batch_it_counts_at(
     saved = str(tmp_path / "run.json")
     assert run(["profile", f"{network}:Net", *QUICK, "--eval", "--batch", "2,4", "-o", saved]) == 0
     assert _profile(saved, 4).input.batch == 4
-    with pytest.raises(ArchscopeError, match="holds batches 2, 4; choose one with --batch"):
+    with pytest.raises(ArchscopeError, match="holds batches 2, 4; choose one with batch=2"):
         _profile(saved, None)
 
 

@@ -128,7 +128,7 @@ def test_two_files_of_one_name_do_not_meet(nets: str, tmp_path: Path) -> None:
         (":Net", {"dept": 2}, "dept: .*:Net takes no such keyword; did you mean depth?"),
         (":Child", {"width": 2}, "width: .*:Child takes no such keyword"),
         (":Careless", {"width": 2}, "width: .*:Careless takes no such keyword"),
-        (":NeedsWidth", {}, "missing 1 required .* 'width'; give them by --set"),
+        (":NeedsWidth", {}, "missing 1 required .* 'width'; give them by NAME=VALUE"),
         (":Net", {"depth": 6}, r"raises ValueError: at most 5 deep \(nets.py, line 15\)"),
     ],
 )

@@ -61,7 +61,7 @@ def test_an_architecture_may_be_written_as_its_package():
         ("hf:llama", {"num_hidden_layers": "many"}, "hf:llama refuses it"),
         ("hf:llama", {"task": "depth-estimation"}, "hf:llama has no such head"),
         ("hf:llama", {"dtype": "int8"}, "is not a floating dtype"),
-        ("hf:llama", {"image": 224}, "--image 224: the input .* has none"),
+        ("hf:llama", {"image": 224}, "^image=224: the input .* has none"),
     ],
 )
 def test_mistakes_say_what_there_is(name, settings, message):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 import archscope
 from archscope.ask.count import analyse
 from archscope.ask.target import target
+from archscope.parameters import parameter
 from archscope.records import Analysis
 from archscope.study.summary import COLUMNS, SORTABLE, layers_table, summary_report
 from archscope.table import Row, Table
@@ -107,7 +108,7 @@ def test_a_later_call_of_a_module_says_so() -> None:
 def test_depth_is_chosen_to_read_comfortably_and_said(resnet: Analysis) -> None:
     tree = table(resnet)
     assert len(tree.rows) <= 61
-    assert tree.notes[0] == "Depth 2 of 4; --depth 4 or --all shows more."
+    assert tree.notes[0] == f"Depth 2 of 4; {parameter('depth', 4)} shows more."
     assert not any("Depth" in note for note in table(resnet, unfold=True).notes)
 
 
@@ -122,9 +123,9 @@ def test_sorted_layers_fall_and_re_add(resnet: Analysis, sort: str) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"columns": ["mac"]}, "--columns mac: is no column; did you mean macs?"),
-        ({"columns": ["colour"]}, "--columns colour: is no column; use some of"),
-        ({"sort": "size"}, "--sort size: is no order; use one of"),
+        ({"columns": ["mac"]}, "columns='mac': is no column; did you mean macs?"),
+        ({"columns": ["colour"]}, "columns='colour': is no column; use some of"),
+        ({"sort": "size"}, "sort='size': is no order; use one of"),
     ],
 )
 def test_unknown_columns_and_orders(

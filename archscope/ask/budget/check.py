@@ -14,6 +14,7 @@ from archscope.ask.count import analyse
 from archscope.ask.diff import changes
 from archscope.ask.target import Target, target
 from archscope.errors import ArchscopeError
+from archscope.parameters import advice_in_toml, in_words, marked, parameter
 from archscope.patterns import matching
 from archscope.quantities import LATENCY, LIMITED, TRAINING_MEMORY, Quantity
 from archscope.records import Analysis, Dim, Layer, Measurement, Profile
@@ -140,7 +141,9 @@ def check(budgets: Sequence[Budget], named: Sequence[str] = ()) -> tuple[Outcome
         _require_buildable(budget, named)
     for name in named:
         if not any(_same_network(budget.model, name) for budget in budgets):
-            raise ArchscopeError(f"--model {name}", "is in no budget of this file", "leave it out")
+            raise ArchscopeError(
+                parameter("model", name), "is in no budget of this file", "leave it out"
+            )
     return tuple(outcome for budget in budgets for outcome in _checked(budget))
 
 
@@ -205,24 +208,25 @@ def _baseline(budget: Budget, batch: Dim) -> Analysis | None:
     record = saved(budget.baseline)
     if record is None:
         raise ArchscopeError(
-            f"--baseline {budget.baseline}",
+            parameter("baseline", budget.baseline),
             "is no saved record",
-            f"save one with archscope summary {budget.baseline} -o baseline.json",
+            f"save the count of {budget.baseline} and name its file",
         )
     return record.count(batch)
 
 
+MODEL_BESIDE = "⟦model="
+"""A remedy that names a network beside the file, which no key of it can."""
+
+
 def _in_toml(error: ArchscopeError, budget: Budget) -> ArchscopeError:
     """The same mistake in the words of a budget, which has keys where others have options."""
-    argument, remedy = error.argument, error.remedy
-    if argument.startswith("--"):
-        argument = f"{budget.model}, {argument.removeprefix('--')}"
-    elif not error.example:
+    text = error.argument + error.remedy
+    if not marked(text) or MODEL_BESIDE in text:
         return error
-    if error.example:
-        key, value = error.example.removeprefix("--").split(" ")
-        remedy = f"write {key} = " + (value if value.isdecimal() else f'"{value}"')
-    return ArchscopeError(f"{budget.file}: {argument}", error.problem, remedy)
+    whose = f"{budget.model}, " if marked(error.argument) else ""
+    argument = f"{budget.file}: {whose}{in_words(error.argument)}"
+    return ArchscopeError(argument, error.problem, advice_in_toml(error.remedy))
 
 
 def _counted(
@@ -233,7 +237,7 @@ def _counted(
         raise ArchscopeError(
             f'{budget.file}: match = "{limits.pattern}"',
             f"matches no layer of {budget.model}",
-            f"see archscope summary {budget.model} --all",
+            f"archscope summary {budget.model} lists its layers",
         )
     for option in COUNTED:
         quantity = LIMITED[option]

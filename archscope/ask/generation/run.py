@@ -12,6 +12,7 @@ from archscope.ask.generation.caches import Held
 from archscope.ask.generation.steps import SHORT, Steps
 from archscope.ask.network.subject import Subject, find
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 from archscope.records import InputSpec, Layer, TensorSpec, totals
 from archscope.records.generation import CacheLayer, Experts, Generation, Piece, StepCost
 
@@ -40,7 +41,7 @@ def generation(
     for name, value, least in (("prompt", prompt, SHORT + 1), ("tokens", tokens, 1),
                                ("batch", batch, 1)):  # fmt: skip
         if value < least:
-            raise ArchscopeError(f"--{name} {value}", "is too few", f"give {least} or more")
+            raise ArchscopeError(parameter(name, value), "is too few", f"give {least} or more")
     subject = find(model, keywords or {})
     steps = Steps(subject, _input(subject), batch, prompt)
     layers = steps.prefill()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from archscope.ask.target import Target
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 from archscope.records import Analysis, Layer
 
 if TYPE_CHECKING:
@@ -154,7 +155,9 @@ class Family:
         if not isinstance(defaults.get(self.by), int):
             takes = ", ".join(key for key, value in defaults.items() if type(value) is int)
             raise ArchscopeError(
-                f"--by {self.by}", f"{model} has no such whole number", f"it has {takes or 'none'}"
+                parameter("by", self.by),
+                f"{model} has no such whole number",
+                f"it has {takes or 'none'}",
             )
         self.width: int = defaults[self.by]
         self._analyses: dict[tuple[int, int], Analysis] = {}
@@ -206,7 +209,7 @@ class Family:
                 raise
             # Without these keywords it can be built, so its own values differ from the class's.
             raise ArchscopeError(
-                f"--base {self.model}",
+                parameter("base", self.model),
                 f"presets {GROUPS} or {self.by}",
                 "name the network that it is a variant of, such as resnet50",
             ) from error
@@ -236,7 +239,7 @@ class Family:
         """What to say when no member of a view can be had: the base or the counts are at fault."""
         if error.argument == self.model:
             remedy = "name one with groups in its blocks, such as resnet50"
-            return ArchscopeError(f"--base {self.model}", error.problem, remedy)
+            return ArchscopeError(parameter("base", self.model), error.problem, remedy)
         return ArchscopeError(",".join(map(str, groups)), error.problem, self._remedy(view))
 
     def _remedy(self, view: Equal) -> str:
@@ -246,7 +249,7 @@ class Family:
             return "give group counts that divide every convolution's channels"
         whole = self.groups * self.width
         divisors = [str(n) for n in range(1, whole + 1) if whole % n == 0]
-        return f"give divisors ({', '.join(divisors)}), or --equal macs"
+        return f"give divisors ({', '.join(divisors)}), or {parameter('equal', 'macs')}"
 
     def _solved(self, view: Equal, groups: int, base: Analysis, start: int) -> int:
         from archscope.ask.match import solve
@@ -323,7 +326,7 @@ def _width_keyword(base: Target) -> str:
         return width_keyword(base)
     except ArchscopeError as error:
         raise ArchscopeError(
-            f"--base {base.name}", "has no known width keyword", error.remedy
+            parameter("base", base.name), "has no known width keyword", error.remedy
         ) from None
 
 

@@ -17,6 +17,7 @@ from archscope.analysis.replica import StandIn, replica
 from archscope.analysis.trace import tensors
 from archscope.ask.network.inputs import Tensors, require_no_batch
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 from archscope.records import Dim, InputSpec, TensorSpec
 
 if TYPE_CHECKING:
@@ -71,10 +72,9 @@ def _specification(subject: Subject, input: InputSpec | None, batch: Dim | None)
             spec = _like_default(spec, default)
     elif default is None:
         raise ArchscopeError(
-            "--input",
+            parameter("input"),
             f"is needed: {subject.name} has no default",
-            "give one like 3x224x224",
-            "--input 3x224x224",
+            f"give one like {parameter('input', '3x224x224')}",
         )
     else:
         spec = default
@@ -107,7 +107,7 @@ def with_batch(spec: InputSpec, batch: Dim) -> InputSpec:
     largest = max((_bytes(tensor) for tensor in tensors), default=0)
     if largest > MOST_BYTES and isinstance(size, int) and largest // size <= MOST_BYTES:
         raise ArchscopeError(
-            f"--batch {size}",
+            parameter("batch", size),
             "makes an input of more bytes than PyTorch can number (2⁶³)",
             "give a smaller one",
         )
@@ -154,7 +154,7 @@ def _numbers(tensor: TensorSpec) -> tuple[int, ...]:
     symbols = [side for side in tensor.shape if isinstance(side, str)]
     if symbols:
         raise ArchscopeError(
-            f"--input {symbols[0]}", "is a symbol where a number is needed", "give a number"
+            parameter("input", symbols[0]), "is a symbol where a number is needed", "give a number"
         )
     return tuple(int(side) for side in tensor.shape)
 
@@ -181,7 +181,7 @@ def _from_tensors(given: Tensors) -> NetworkCall:
     )
 
     def arguments(stand_in: StandIn) -> Arguments:
-        copied: Arguments = replica("--input", stand_in).of((positional, named))
+        copied: Arguments = replica(parameter("input"), stand_in).of((positional, named))
         return copied
 
     return NetworkCall(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from archscope.errors import ArchscopeError, BackwardError, NetworkError, first_line
+from archscope.parameters import parameter
 from archscope.records import InputSpec
 from archscope.resolve.inputs import input_text
 
@@ -113,16 +114,14 @@ def failure(
         )
     if one_sample(given, error):
         return one_sample_failure(name, place_of(error))
-    remedy, example = "check that the network takes this input", ""
+    remedy = "check that the network takes this input"
     if default is not None and default != given:
-        example = f"--input {input_text(default)}"
-        remedy = f"its default is {example}"
+        remedy = f"its default is {parameter('input', input_text(default))}"
     reason = _channels_refused(error) or _reason(error)
     return ArchscopeError(
-        f"--input {input_text(given) or given}",
+        parameter("input", input_text(given) or given),
         f"{name} fails in {place_of(error)}: {reason}",
         remedy,
-        example,
     )
 
 
@@ -139,10 +138,9 @@ def one_sample_failure(name: str, place: str) -> ArchscopeError:
         place: of the normalisation, as `place_of` tells it.
     """
     return ArchscopeError(
-        "--batch 1",
+        parameter("batch", 1),
         f"{name} cannot train on one sample, as {place} has one value a channel to normalise",
-        "use --batch 2",
-        "--batch 2",
+        f"use {parameter('batch', 2)}",
     )
 
 

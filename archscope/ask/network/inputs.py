@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 from archscope.records import Dim, InputSpec, TensorSpec
 from archscope.resolve.inputs import parse_input
 
@@ -65,4 +66,6 @@ def require_no_batch(batch: Dim | None) -> None:
         ArchscopeError: it is not `None`.
     """
     if batch is not None:
-        raise ArchscopeError("--batch", "goes with a specification", "batch the tensors yourself")
+        raise ArchscopeError(
+            parameter("batch"), "goes with a specification", "batch the tensors yourself"
+        )

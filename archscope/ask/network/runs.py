@@ -14,6 +14,7 @@ from archscope.ask.network.failure import (
 )
 from archscope.ask.network.subject import Subject
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 from archscope.records import Coverage, Layer
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def freeze(network: nn.Module, train_only: str | None) -> None:
     if train_only is not None and not freeze_all_but(network, train_only):
         names = [name for name, _ in network.named_children()]
         raise ArchscopeError(
-            f"--train-only {train_only}",
+            parameter("train_only", train_only),
             "matches no trainable parameter",
             f"name a parameter or module, such as {names[-1] if names else 'weight'}",
         )

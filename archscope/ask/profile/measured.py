@@ -21,6 +21,7 @@ from archscope.measure import memory, session
 from archscope.measure.roofs import raised
 from archscope.measure.session import OutOfMemoryError, Plan, Progress, silent
 from archscope.measure.step import STEPS, Step, configured
+from archscope.parameters import in_words, parameter
 from archscope.records import Analysis, InputSpec, Profile
 from archscope.records.measured import INTERRUPTED
 from archscope.units import binary_bytes
@@ -114,7 +115,7 @@ def sweep(
             if not found:
                 raise
             largest = found[-1]
-            note = f"{error.argument} {error.problem}; the largest that ran is "
+            note = f"{in_words(error.argument)} {error.problem}; the largest that ran is "
             note += f"{largest.input.batch}."
             found[-1] = replace(largest, notes=(*largest.notes, note))
             break
@@ -243,7 +244,7 @@ def _trial(target: Target, plan: Plan, spec: InputSpec, limit: int) -> int | Non
     code = process.exitcode or 0
     if code > 0 and code != NO_MEMORY:
         problem = f"fails at batch {spec.batch} in a process of its own (its error is above)"
-        raise ArchscopeError(target.name, problem, "measure it with --batch instead")
+        raise ArchscopeError(target.name, problem, f"measure it with {parameter('batch')} instead")
     return answer.recv() if code == 0 else None
 
 
@@ -283,7 +284,7 @@ def _subject(target: Target) -> tuple[Subject, InputSpec]:
     if any(tensor.batched for tensor in spec.tensors):
         spec = with_batch(spec, DEFAULT_BATCH if target.batch is None else target.batch)
     elif target.batch is not None:
-        raise ArchscopeError("--batch", "no input has a batch dimension", "leave it out")
+        raise ArchscopeError(parameter("batch"), "no input has a batch dimension", "leave it out")
     if not all(isinstance(side, int) for tensor in spec.tensors for side in tensor.shape):
         raise ArchscopeError(str(spec), "a measured input needs numbers", "give every side")
     return subject, spec

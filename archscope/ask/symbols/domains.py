@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from archscope.ask.symbols.trial import Observation, Trial, TrialError, at
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 from archscope.records import InputSpec, TensorSpec
 from archscope.resolve.inputs import input_text
 
@@ -84,20 +85,21 @@ def check_symbols(spec: InputSpec) -> None:
     names = spec.symbols
     sides = {side for shape in spec.sample_shapes for side in shape}
     if isinstance(spec.batch, str) and spec.batch in sides:
+        free = "B" if spec.batch != "B" else "N"
         raise ArchscopeError(
-            f"--input {spec}",
+            parameter("input", spec),
             f"{spec.batch} stands for the batch and for a side",
-            f"rename the side, or the batch with --batch {'B' if spec.batch != 'B' else 'N'}",
+            f"rename the side, or the batch: {parameter('batch', free)}",
         )
     for name in names:
         twin = next((n for n in names if n != name and n.lower() == name.lower()), None)
         if twin is not None:
             raise ArchscopeError(
-                f"--input {spec}", f"{name} and {twin} clash", "use letters that differ"
+                parameter("input", spec), f"{name} and {twin} clash", "use letters that differ"
             )
     if len(names) > MOST_SYMBOLS:
         raise ArchscopeError(
-            f"--input {spec}",
+            parameter("input", spec),
             f"has {len(names)} symbols, and {MOST_SYMBOLS} are the most",
             "give numbers for some sides",
         )
@@ -142,7 +144,7 @@ def usual_values(trial: Trial) -> dict[str, int]:
                 return values
     assert failure is not None
     raise ArchscopeError(
-        f"--input {spec}",
+        parameter("input", spec),
         f"{trial.subject.name} fails in {failure.place}: {failure.reason}",
         "give numbers that it takes for the symbols",
     ) from failure
@@ -277,26 +279,26 @@ def refusal(trial: Trial, all_fixed: Sequence[Fixed], values: Mapping[str, int])
     """Why a symbol that the user asked for cannot stay free, and what to write instead."""
     subject, spec, fixed = trial.subject.name, trial.spec, all_fixed[0]
     numbers = {item.symbol: values[item.symbol] for item in all_fixed}
-    remedy = f"give the number: --input {input_text(at(spec, numbers))}"
+    remedy = f"give the number: {parameter('input', input_text(at(spec, numbers)))}"
     if fixed.symbol == spec.batch:
         return ArchscopeError(
-            f"--batch {fixed.symbol}",
+            parameter("batch", fixed.symbol),
             f"{fixed.place} of {subject} fixes the batch at {fixed.sizes} ({fixed.reason})",
-            f"give the number: --batch {values[fixed.symbol]}",
+            f"give the number: {parameter('batch', values[fixed.symbol])}",
         )
     if any(t.batched and len(t.shape) > 3 and t.shape[1] == fixed.symbol for t in spec.tensors):
         problem = f"{fixed.symbol} stands for the channels, which {fixed.place} fixes"
-        return ArchscopeError(f"--input {spec}", f"{problem} at {fixed.sizes}", remedy)
+        return ArchscopeError(parameter("input", spec), f"{problem} at {fixed.sizes}", remedy)
     tied = tied_sides(spec)
     if tied is not None and trial.of(tied).works(
         {s: values.get(s, values[fixed.symbol]) for s in tied.symbols}
         | {"S": values[fixed.symbol] + 32}
     ):
         return ArchscopeError(
-            f"--input {spec}", f"{subject} takes square input only", "use one symbol: 3xSxS"
+            parameter("input", spec), f"{subject} takes square input only", "use one symbol: 3xSxS"
         )
     return ArchscopeError(
-        f"--input {spec}",
+        parameter("input", spec),
         f"{subject} cannot take {fixed.symbol}: {fixed.place} fixes it; admissible "
         f"{fixed.symbol}: {fixed.sizes} ({fixed.reason})",
         remedy,

@@ -13,6 +13,7 @@ from archscope.ask.symbols import domains as symbols_of
 from archscope.ask.symbols.domains import Domain, Fixed, Limits
 from archscope.ask.symbols.trial import Trial, TrialError, at, factors, numbers
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 from archscope.records import Coverage, Dim, InputSpec, Layer, Shape
 
 if TYPE_CHECKING:
@@ -152,7 +153,9 @@ def formula_of(subject: Subject, spec: InputSpec, asked: bool, train: bool = Fal
     symbols_of.check_symbols(spec)
     if not spec.symbols:
         raise ArchscopeError(
-            f"--input {spec}", "leaves nothing free", "give a symbol: 3xHxW or --batch N"
+            parameter("input", spec),
+            "leaves nothing free",
+            f"give a symbol: {parameter('input', '3xHxW')} or {parameter('batch', 'N')}",
         )
     with borrow.copied(subject.module, (), borrow.weightless) as (network, _):
         return _searched(Trial(subject, network, spec, train), asked)
@@ -187,7 +190,7 @@ def _searched(trial: Trial, asked: bool) -> Formula:
         if not trial.gathered:
             return _searched(replace(trial, gathered=True, seen={}), asked)
         raise ArchscopeError(
-            f"--input {trial.spec}",
+            parameter("input", trial.spec),
             f"{subject.name} has no one formula: it runs other layers or products at "
             f"{sizes_text(error.values)} than at {sizes_text(search.base)}, as where it loops over "
             "a side or branches on its size",
@@ -195,7 +198,7 @@ def _searched(trial: Trial, asked: bool) -> Formula:
         ) from error
     except TrialError as error:
         raise ArchscopeError(
-            f"--input {trial.spec}",
+            parameter("input", trial.spec),
             f"{subject.name} takes some sizes only: {error.place} raises {error.reason}",
             "give numbers",
         ) from error

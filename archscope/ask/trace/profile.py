@@ -12,6 +12,7 @@ from archscope.ask.target import Target
 from archscope.ask.trace.device import device_facts, peaks_of
 from archscope.errors import ArchscopeError
 from archscope.measure.series import median_interval
+from archscope.parameters import parameter
 from archscope.records import Analysis, Dim, Environment, InputSpec, Measurement, Profile
 from archscope.traces import alignment, attribution, chrome, sizes
 from archscope.traces.alignment import NetworkOperator
@@ -187,6 +188,6 @@ def _remedy(forward: Sequence[Event], operators: Sequence[NetworkOperator]) -> s
         if event.shapes[1:2] == first.shapes[1:2] and event.shapes[0] != first.shapes[0]:
             batch, *sides = event.shapes[0]
             input = "x".join(map(str, sides))
-            return f"the trace has --input {input} --batch {batch}"
+            return f"the trace has {parameter('input', input)} and {parameter('batch', batch)}"
         break
     return "name the network that was traced"

@@ -146,4 +146,4 @@ def note(config: Any, kind: Any, keywords: Mapping[str, Any]) -> str:
     if not others:
         return f"{text}."
     shown = ", ".join(others[:3]) + (", …" if len(others) > 3 else "")
-    return f"{text}; --task builds another: {shown}."
+    return f"{text}; the keyword `task` chooses another: {shown}."

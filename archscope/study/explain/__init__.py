@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from archscope import wording
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 from archscope.patterns import matching, unmatched
 from archscope.records import Analysis, Coverage, Layer
 from archscope.study.explain import dense, others, windows
@@ -50,7 +51,7 @@ def explain_report(analysis: Analysis, patterns: Sequence[str] = ()) -> Report:
     """
     if analysis.input.symbols:
         raise ArchscopeError(
-            f"--input {analysis.input}",
+            parameter("input", analysis.input),
             "has symbols, and explain puts numbers in place",
             "give numbers, or write it in symbols with archscope formula",
         )

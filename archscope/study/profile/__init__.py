@@ -47,7 +47,7 @@ DISTURBED = 0.25
 """Half width of an interval from which other programs must be suspected."""
 
 QUIETER = (
-    "Large variation on several threads: other processes disturb; try --threads 1 or an idle "
+    "Large variation on several threads: other processes disturb; try one thread or an idle "
     "machine."
 )
 

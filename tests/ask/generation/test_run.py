@@ -206,7 +206,7 @@ def test_what_has_no_cache_or_no_tokens_says_so():
         generation("hf:bert", 8, 2, keywords={"num_hidden_layers": 1})
     with pytest.raises(ArchscopeError, match="takes no tokens"):
         generation("resnet18", 8, 2)
-    with pytest.raises(ArchscopeError, match="--prompt 2: is too few"):
+    with pytest.raises(ArchscopeError, match="prompt=2: is too few"):
         generation("hf:llama", 2, 2, keywords=LLAMA)
 
 

@@ -278,7 +278,7 @@ def test_a_network_that_fixes_its_groups_is_no_base():
     with pytest.raises(ArchscopeError, match="presets groups"):
         sweep_groups((1, 2), base=network_target("resnext50_32x4d"))
     for view in EQUALS:
-        with pytest.raises(ArchscopeError, match=r"--base resnet18: .*groups=1.*such as resnet50"):
+        with pytest.raises(ArchscopeError, match=r"^base='resnet18': .*groups=1.*such as resnet50"):
             sweep_groups((1, 2), base=network_target("resnet18"), equal=(view,))
 
 

@@ -34,7 +34,7 @@ def test_an_input_without_a_batch_stays_as_it_is():
 @pytest.mark.parametrize(
     ("input", "batch", "message"),
     [
-        (spec(4, batched=False), 2, "--batch: no input has a batch dimension; leave it out"),
+        (spec(4, batched=False), 2, "^batch: no input has a batch dimension; leave it out"),
         (spec(1, "D"), None, "8×D: a measured input needs numbers; give every side"),
     ],
 )
@@ -59,12 +59,12 @@ def test_a_network_that_cannot_be_counted_is_measured_and_the_reason_told(monkey
 def test_one_sample_for_a_normalisation_to_train_on_is_told_with_its_remedy():
     network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
     plan = Plan(rule=QUICK.rule, details=False)
-    with pytest.raises(ArchscopeError, match="--batch 1: Sequential cannot train on one sample"):
+    with pytest.raises(ArchscopeError, match=r"^batch=1: Sequential cannot train on one sample"):
         measured.profile(network_target(network, input=spec(1, 4), batch=1), plan)
 
 
 def test_more_threads_than_cores_are_refused_from_python_too():
-    with pytest.raises(ArchscopeError, match="--threads 9999: this process may use"):
+    with pytest.raises(ArchscopeError, match=r"^threads=9999: this process may use"):
         plan = Plan(measured.session.Settings(threads=9999), QUICK.rule, details=False)
         measured.profile(network_target(nn.Linear(4, 2), input=spec(1, 4)), plan)
     assert torch.get_num_threads() < 9999

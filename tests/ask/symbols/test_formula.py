@@ -254,7 +254,7 @@ def test_a_network_of_fixed_size_is_told_with_module_and_admissible_size() -> No
     message = str(refusal.value)
     assert "classify (Linear)" in message
     assert "admissible H: 28 to 29" in message
-    assert "--input 1x28x28" in message
+    assert "input='1x28x28'" in message
 
 
 def test_without_an_input_fixed_sides_stay_numbers() -> None:
@@ -300,9 +300,9 @@ def test_a_network_of_two_paths_has_no_single_formula() -> None:
         ("resnet18", {"input": "3xNxW"}, "N stands for the batch and for a side"),
         ("resnet18", {"input": "3xHxh"}, "H and h clash"),
         ("resnet18", {"input": "3x64x64", "batch": 2}, "leaves nothing free; give a symbol"),
-        ("vit_b_16", {"input": "3xHxW"}, "admissible H: 224 .* --input 3x224x224"),
+        ("vit_b_16", {"input": "3xHxW"}, "admissible H: 224 .* input='3x224x224'"),
         (Values, {"input": "8"}, "cannot take symbols: Values needs the values of tensors"),
-        (nn.Identity, {}, "--input: is needed"),
+        (nn.Identity, {}, "^input: is needed"),
     ],
 )
 def test_bad_input_is_told_in_one_line_with_the_remedy(model, options, problem) -> None:

@@ -297,7 +297,7 @@ def test_a_wide_interval_on_several_threads_hints_at_other_processes(device, thr
     notes = whole_step_table(
         replace(profile(), phases={"step": phase}, environment=environment)
     ).notes
-    assert any("--threads 1" in note for note in notes) is told
+    assert any("one thread" in note for note in notes) is told
 
 
 def test_the_heading_names_the_dtype_of_the_weights():

@@ -30,6 +30,7 @@ COMMANDS = {
     "signal": "Activation and gradient statistics by depth at initialisation.",
     "profile": "Measure forward and backward time, per network and per layer.",
     "trace": "Time by layer, forward and backward, from a trace of any GPU.",
+    "recorder": "Print a file that records such a trace where archscope is not.",
     "verify": "Count with several tools and explain where they part.",
     "check": "Hold networks to a budget; exit 1 when one is over it.",
     "diff": "What changed between two versions of a network.",

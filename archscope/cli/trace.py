@@ -14,7 +14,7 @@ from archscope.measure import silence_profiler
 
 
 @click.command()
-@click.argument("file")
+@click.argument("files", metavar="FILE…", nargs=-1, required=True)
 @click.option("--model", metavar="MODEL", help="The network that was traced, to name its layers.")
 @input_option
 @batch_number_option("what the trace tells")
@@ -24,7 +24,7 @@ from archscope.measure import silence_profiler
 @click.option("--every-layer", is_flag=True, help="List every layer, not the slowest.")
 @output_option
 def command(
-    file: str, model: str | None, input_text: str | None, batch: int | None,
+    files: tuple[str, ...], model: str | None, input_text: str | None, batch: int | None,
     settings: tuple[str, ...], peaks: str | None, every_layer: bool, outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Where a step's time goes, by layer, from a trace that torch.profiler wrote.
@@ -32,6 +32,8 @@ def command(
     FILE is a .json or .json.gz of profile.export_chrome_trace, of PyTorch 1.9 or later and of any
     GPU. Layers are named after the modules in the file; where it has none, --model aligns the
     operators with those of the network. -o run.json saves a profile, which compare and check take.
+
+    Two files are compared, layer by layer; files of several ranks of one job are shown together.
     """
     silence_profiler()
     from archscope.output import check_outputs, emit
@@ -47,16 +49,18 @@ def command(
     from archscope.ask.target import network_target
     from archscope.ask.trace.profile import traced
     from archscope.study.page import with_profile_page
-    from archscope.study.trace import trace_report
+    from archscope.study.trace.report import report_of
 
     network = None
     if model is not None:
         keywords = parse_settings(settings)
         network = network_target(model, input=input_text, batch=batch, keywords=keywords)
-    with _progress_bar(file) as progress:
-        found = traced(file, network, peaks=rates, progress=progress)
-    report = trace_report(found.profile, every_layer=every_layer)
-    emit(with_profile_page(report, [found.profile]), outputs)
+    found = []
+    for file in files:
+        with _progress_bar(file) as progress:
+            found.append(traced(file, network, peaks=rates, progress=progress).profile)
+    report = report_of(files, found, every_layer=every_layer)
+    emit(with_profile_page(report, found) if len(found) == 1 else report, outputs)
 
 
 PEAKS = ("fp64", "fp32", "tf32", "fp16", "bf16", "copy")

@@ -8,56 +8,26 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.profiler import ProfilerActivity, record_function
+from torch.profiler import ProfilerActivity
 
 from archscope.measure import events
 from archscope.measure.clock import synchronizer
+from archscope.measure.record import Ranges, open_range
 from archscope.measure.step import Loss, Step
 from archscope.traces import attribution
 from archscope.traces.events import CALL, LOSS, STAGE, STEP
 from archscope.traces.rows import LayerTimes
 
-# Private but three times cheaper than record_function, which adds 50 µs to every module call.
-_range = getattr(torch._C._profiler, "_RecordFunctionFast", record_function)
 
-
-class CallRecorder:
-    """Forward hooks that open a profiler range around every call of every module.
+class CallRecorder(Ranges):
+    """Hooks that open a profiler range around every call of every module, and of the loss.
 
     Args:
         modules: by the name that their rows get.
     """
 
     def __init__(self, modules: Mapping[str, nn.Module]) -> None:
-        # A module registered under two names is one module: its first name stands.
-        self._names: dict[nn.Module, str] = {}
-        for name, module in modules.items():
-            self._names.setdefault(module, name)
-        self._open: list[Any] = []
-        self._handles: list[Any] = []
-
-    def __enter__(self) -> CallRecorder:
-        for module in self._names:
-            self._handles += [
-                # First in, last out, so that the user's own hooks lie inside the range.
-                module.register_forward_pre_hook(self._enter, prepend=True),
-                module.register_forward_hook(self._exit, always_call=True),
-            ]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for handle in self._handles:
-            handle.remove()
-
-    def _enter(self, module: nn.Module, _: object) -> None:
-        mark = LOSS if isinstance(module, Loss) else CALL
-        opened = _range(f"{mark}{self._names[module]}|{type(module).__name__}")
-        self._open.append(opened)
-        opened.__enter__()
-
-    def _exit(self, *_: object) -> None:
-        # Called also when forward raises, so the call at hand is always the one opened last.
-        self._open.pop().__exit__(None, None, None)
+        super().__init__(modules, lambda module: LOSS if isinstance(module, Loss) else CALL)
 
 
 def profile_layers(step: Step, latency: float | None = None, steps: int = 5) -> LayerTimes:
@@ -105,7 +75,7 @@ def run_stages(step: Step) -> None:
 @contextmanager
 def opened(name: str) -> Iterator[None]:
     """A profiler range."""
-    range = _range(name)
+    range = open_range(name)
     range.__enter__()
     try:
         yield

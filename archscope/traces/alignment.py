@@ -403,7 +403,7 @@ class _Pass:
         inside: dict[Event, list[tuple[Call, ...]]] = {}
         for position, index in pairs:
             above = self._forward[position].parent
-            while above is not None and above.kind == "operator":
+            while above is not None and above.sequence >= 0:
                 inside.setdefault(above, []).append(self._network[index].calls)
                 above = above.parent
         for container, chains in inside.items():

@@ -354,5 +354,7 @@ def _facts(key: str, value: Any) -> Iterator[tuple[str, str]]:
         for fact, name in (("rank", "rank"), ("ranks", "world_size"), ("backend", "backend")):
             if name in value:
                 yield fact, str(value[name])
+    elif key == "archscope" and isinstance(value, dict):
+        yield from ((fact, str(number)) for fact, number in value.items())
     elif key in ("baseTimeNanoseconds", "record_shapes", "with_stack", "trace_id"):
         yield key, str(value)

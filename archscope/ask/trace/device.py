@@ -31,6 +31,8 @@ def device_facts(trace: Trace, credits: Sequence[Credit]) -> dict[str, str]:
     sheet = data_sheet(trace)
     if sheet is not None:
         facts["data sheet"] = sheet.name
+    if torch := trace.facts.get("torch"):
+        facts["torch"] = torch
     weights, computed = _dtypes(trace.host)
     if weights:
         facts["network dtype"] = weights

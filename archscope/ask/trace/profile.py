@@ -21,6 +21,7 @@ from archscope.traces.events import CALL, MODULE, Event, Trace
 from archscope.traces.families import WEIGHTED, family
 from archscope.traces.nesting import is_node
 from archscope.traces.rows import LayerTimes
+from archscope.units import percent, seconds
 
 UNKNOWN_MODEL = "the traced network"
 
@@ -82,16 +83,29 @@ def _profile(
         layers=table.rows,
         attributed=table.attributed,
         peaks=rates,
-        notes=tuple(f"{note[0].upper()}{note[1:]}." for note in table.notes),
+        notes=(
+            *(f"{note[0].upper()}{note[1:]}." for note in table.notes),
+            *_cost_of_recording(trace),
+        ),
     )
+
+
+def _cost_of_recording(trace: Trace) -> tuple[str, ...]:
+    """What `record.py` found that its ranges and the profiler cost."""
+    alone = float(trace.facts.get("step seconds", 0))
+    recorded = float(trace.facts.get("recorded step seconds", 0))
+    if not alone or not recorded:
+        return ()
+    more = percent(recorded / alone - 1)
+    return (f"A step took {seconds(alone)} without recording, and {more} longer with it.",)
 
 
 def _phases(trace: Trace, table: LayerTimes) -> dict[str, Measurement]:
     """The steps as samples of one phase."""
-    seconds = tuple(length / 1e9 for length in table.steps)
-    low, high = median_interval(seconds)
+    samples = tuple(length / 1e9 for length in table.steps)
+    low, high = median_interval(samples)
     phase = "step" if _trains(trace) else "inference"
-    return {phase: Measurement(seconds, low, high)}
+    return {phase: Measurement(samples, low, high)}
 
 
 def _trains(trace: Trace) -> bool:
@@ -101,6 +115,8 @@ def _trains(trace: Trace) -> bool:
 def _root(trace: Trace) -> str:
     """The class of the outermost module, where the file names modules."""
     for event in trace.host:
+        if event.name.startswith(f"{CALL}|"):
+            return event.name.removeprefix(f"{CALL}|")
         if event.name.startswith(MODULE):
             own = event.name.removeprefix(MODULE)
             return own.rpartition("_")[0] or own
@@ -126,8 +142,6 @@ def _of_network(trace: Trace, network: Target) -> tuple[Attribution, Target]:
     fixed = isinstance(network.input, Tensors)
     single = call.spec if fixed else with_batch(call.spec, 1)
     called = replace(network, input=single, batch=None, found=subject)
-    if any(event.name.startswith(CALL) for event in trace.host):
-        return attribution.attribute(trace), _of_batch(called, network.batch)
     forward = alignment.forward_operators(trace)
     compiled = alignment.compiled_convolutions(trace)
     batch = network.batch
@@ -140,6 +154,8 @@ def _of_network(trace: Trace, network: Target) -> tuple[Attribution, Target]:
     found = alignment.align(forward, operators, subject.name, remedy, compiled)
     if network.batch is not None:
         sizes.check(sizes.sizes(trace, found.matched), subject.name, remedy)
+    if any(event.name.startswith(CALL) for event in trace.host):
+        return attribution.attribute(trace), called
     return attribution.attribute(trace, found.owners, found.passes), called
 
 

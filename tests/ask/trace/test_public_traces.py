@@ -12,7 +12,7 @@ import pytest
 from archscope.ask.target import network_target
 from archscope.ask.trace.profile import Traced, traced
 from archscope.errors import ArchscopeError
-from archscope.traces.events import ELSEWHERE
+from archscope.traces.events import COPIES, CRITERION, ELSEWHERE, OPTIMIZER
 
 FOLDER = Path(__file__).parents[4] / "shared" / "traces"
 
@@ -65,6 +65,19 @@ def test_nearly_all_time_finds_its_layer_and_no_kernel_is_lost(name: str) -> Non
     if len(steps) > 2:  # the steps of the others leave out what came before them
         assert known + lost + elsewhere == raw_nanoseconds(name)
     assert min(found.profile.attributed.values()) >= 0.98
+
+
+def test_what_is_no_layers_has_its_row_on_a_v100() -> None:
+    """The images and labels are copied once a step; of all six steps the file has 12 copies."""
+    credits = attributed("resnet50-train-b32-v100").attribution.credits
+    copied = [c.nanoseconds for c in credits if c.call is COPIES]
+    with gzip.open(path_of("resnet50-train-b32-v100")) as file:
+        events = json.load(file)["traceEvents"]
+    raw = [1000 * event["dur"] for event in events if event.get("cat") == "Memcpy"]
+    assert sorted(copied) == sorted(raw) and len(raw) == 12
+    # Six losses of two kernels forward and two backward, one of them filled by a memset.
+    assert sum(c.call is CRITERION for c in credits) % 6 == 0
+    assert any(c.call is OPTIMIZER for c in credits)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -1,0 +1,19 @@
+"""`archscope recorder`."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import click
+
+
+@click.command()
+def command() -> None:
+    """Print a file that records a trace for archscope trace, and needs PyTorch alone.
+
+    \b
+    archscope recorder > record.py      copy it beside the training script
+    archscope trace trace.json.gz       of the trace that it writes
+    """  # noqa: D301
+    text = resources.files("archscope.measure").joinpath("record.py").read_text("utf-8")
+    click.echo(text, nl=False)

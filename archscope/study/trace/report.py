@@ -1,0 +1,53 @@
+"""One trace, two to compare, or those of several ranks → the report that fits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from archscope.errors import ArchscopeError
+from archscope.records import Profile
+from archscope.study.trace import trace_report
+from archscope.study.trace.compare import compare_report
+from archscope.study.trace.ranks import ranks_report
+from archscope.table import Report
+
+
+def report_of(
+    paths: Sequence[str], profiles: Sequence[Profile], *, every_layer: bool = False
+) -> Report:
+    """What to show of some files.
+
+    Args:
+        paths: of the files.
+        profiles: made from them, in the same order.
+        every_layer: list every layer instead of the slowest.
+
+    Raises:
+        ArchscopeError: more than two files that are not of different ranks.
+    """
+    if len(profiles) == 1:
+        return trace_report(profiles[0], every_layer=every_layer)
+    ranks = [rank_of(profile) for profile in profiles]
+    if None not in ranks and len(set(ranks)) == len(ranks):
+        by_rank = {r: p for r, p in zip(ranks, profiles, strict=True) if r is not None}
+        return ranks_report(by_rank, every_layer=every_layer)
+    if len(profiles) > 2:
+        problem = "are neither two traces to compare nor of different ranks of one job"
+        raise ArchscopeError(" ".join(paths), problem, "give one file, two, or one of each rank")
+    return compare_report(profiles, _labels(paths, profiles), every_layer=every_layer)
+
+
+def rank_of(profile: Profile) -> int | None:
+    """The rank that a trace is of, `None` where its job had one process."""
+    rank = profile.environment.fact("rank")
+    return int(rank.partition(" ")[0]) if rank is not None else None
+
+
+def _labels(paths: Sequence[str], profiles: Sequence[Profile]) -> list[str]:
+    """The devices where they differ, else the files' names."""
+    devices = [profile.environment.fact("device name") or "" for profile in profiles]
+    if len(set(devices)) == len(devices) and all(devices):
+        return devices
+    names = [Path(path).name.partition(".json")[0] for path in paths]
+    return names if len(set(names)) == len(names) else [*map(str, paths)]

@@ -112,6 +112,7 @@ class _Recording:
         self._path = path
         self._steps, self._before = steps, before
         self._seconds: list[float] = []
+        self._facts: dict[str, Any] = {}
         self._profiler: Any = None
         self._began = time.perf_counter()
 
@@ -124,12 +125,14 @@ class _Recording:
             _synchronize()
         now = time.perf_counter()
         self._seconds.append(now - self._began)
-        if self._profiler is not None:
-            self._profiler.step()
         if done == self._before:
             self._start()
-        elif done == self._before + self._steps + 1:
-            self.stop()
+        elif self._profiler is not None:
+            if done == self._before + self._steps + 1:
+                self._note()
+            self._profiler.step()
+            if done == self._before + self._steps + 1:
+                self.stop()
         self._began = time.perf_counter()
 
     def _start(self) -> None:
@@ -153,18 +156,21 @@ class _Recording:
             self._ranges.__exit__()
             profiler.__exit__(None, None, None)
 
-    def _save(self, profiler: Any) -> None:
+    def _note(self) -> None:
+        """Write the cost of recording into the trace, while it is still open."""
         alone = self._seconds[1 : self._before + 1]  # the first step searches and compiles
         recorded = self._seconds[self._before + 2 :]
-        facts: dict[str, Any] = {"torch": torch.__version__}
+        self._facts = {"torch": torch.__version__}
         if alone and recorded:
-            facts["step seconds"] = statistics.median(alone)
-            facts["recorded step seconds"] = statistics.median(recorded)
+            self._facts["step seconds"] = statistics.median(alone)
+            self._facts["recorded step seconds"] = statistics.median(recorded)
+        if hasattr(self._profiler, "add_metadata_json"):
+            self._profiler.add_metadata_json("archscope", json.dumps(self._facts))
+
+    def _save(self, profiler: Any) -> None:
         path = _of_rank(self._path)
-        if hasattr(profiler, "add_metadata_json"):
-            profiler.add_metadata_json("archscope", json.dumps(facts))
         profiler.export_chrome_trace(path)
-        print(f"{path}: {len(recorded)} steps{_cost(facts)}", file=sys.stderr)
+        print(f"{path}: {self._steps} steps{_cost(self._facts)}", file=sys.stderr)
 
 
 def _cost(facts: Mapping[str, Any]) -> str:

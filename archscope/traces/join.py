@@ -151,7 +151,8 @@ class _Kernels:
             is_compiled = owner is not None and owner.kind == COMPILER
             return owner if is_compiled else REPLAY, phase
         if source is not None:
-            if source.owner is None and _crosses_to_the_host(kernel):
+            is_layers = source.owner is not None and source.owner.in_network
+            if not is_layers and _crosses_to_the_host(kernel):
                 return COPIES, phase
             return source.owner, phase
         if launch is None and kernel.start < self._first_launched.get(

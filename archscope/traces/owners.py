@@ -25,7 +25,7 @@ from archscope.traces.events import (
 )
 from archscope.traces.nesting import is_graph, is_inside_graph
 from archscope.traces.numbers import Makers
-from archscope.traces.outside import Stages, inside, named
+from archscope.traces.outside import LOSSES, Stages, inside, named
 from archscope.traces.recomputed import Recomputed
 from archscope.traces.steps import Steps, inside_module, is_loss, roots
 
@@ -57,6 +57,8 @@ def assign(trace: Trace, steps: Steps, aligned: Mapping[Event, Call] | None = No
         if event.owner is OPTIMIZER:
             event.phase = "optimizer"
     _assign_by_place(trace.host, steps)
+    if not any(event.owner is not None and event.owner.in_network for event in trace.host):
+        _assign_to_operators(trace.host)
     makers = Makers(trace)
     recomputed = Recomputed(trace.host, makers.of)
     for event in later:
@@ -64,6 +66,20 @@ def assign(trace: Trace, steps: Steps, aligned: Mapping[Event, Call] | None = No
         above = event.parent.owner if again and event.parent is not None else None
         event.owner = calls.of(event) or above or recomputed.owner(event)
     _assign_backward(trace.host, makers)
+
+
+def _assign_to_operators(host: Sequence[Event]) -> None:
+    """Where nothing tells a layer, the operators themselves are the rows."""
+    calls: dict[str, Call] = {}
+    for event in host:
+        if event.owner is not None or event.phase != "forward":
+            continue
+        above = None if event.parent is None else event.parent.owner
+        if above is None and event.kind == "operator" and "::" in event.name:
+            name = event.name.rstrip("_")
+            above = calls.setdefault(name, Call(name, "operator", in_network=False))
+            above = CRITERION if LOSSES.match(name) else above
+        event.owner = above
 
 
 def _assign_by_place(host: Sequence[Event], steps: Steps) -> None:

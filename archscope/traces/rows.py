@@ -195,6 +195,6 @@ def _attributed(credits: Sequence[Credit]) -> dict[str, float]:
         if credit.operator and credit.call not in ELSEWHERE:
             phase = "backward" if credit.phase in BACKWARD else credit.phase or "other"
             total[phase] += credit.nanoseconds
-            if credit.call is not None:
+            if credit.call is not None and credit.call.in_network:
                 known[phase] += credit.nanoseconds
     return {phase: known[phase] / total[phase] for phase in total if total[phase]}

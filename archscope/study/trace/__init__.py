@@ -99,7 +99,7 @@ def attributed(profile: Profile) -> str:
         for phase, share in profile.attributed.items()
         if phase in ("forward", "backward")
     )
-    if not shares:
+    if not any(row.in_network for row in profile.layers):
         return f"Attributed: nothing, as the file names no modules; add {parameter('model')}."
     return (
         f"Attributed: {shares} of the GPU time that is neither optimiser, loss, communication, "

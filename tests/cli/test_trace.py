@@ -1,0 +1,192 @@
+"""`archscope trace` and `archscope recorder` from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from archscope import archive
+from archscope.cli import run
+from archscope.records import Profile
+from tests.traces.writing import File, training_step
+
+NETWORK = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, width=4):
+        super().__init__()
+        self.stem = nn.Conv2d(4, width, 3, padding=1, bias=False)
+        self.body = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.head = nn.Linear(width * 64, 10)
+
+    def forward(self, x):
+        x = self.stem(x)
+        return self.head((self.body(x) + x).flatten(1))
+"""
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> str:
+    path = tmp_path / "nets.py"
+    path.write_text(NETWORK)
+    return f"{path}:Net"
+
+
+def several_steps(modules: bool = False, shapes: bool = True, **facts: object) -> File:
+    file = File(members={"schemaVersion": 1, **facts})
+    for step in range(3):
+        training_step(modules, shapes, at=5000 * step, seq=10 * step, file=file, step=step)
+    return file
+
+
+V100 = {"deviceProperties": [{"name": "Tesla V100-SXM2-32GB", "numSms": 80}]}
+
+
+def test_the_first_line_is_the_answer(
+    network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = several_steps(**V100).write(tmp_path / "a.json")
+    assert run(["trace", path, "--model", network, "--input", "4x8x8"]) == 0
+    out = capsys.readouterr().out
+    # A step begins every 5 ms, but ends when its kernels have: 1636 µs after it began. Of the
+    # 636 µs of kernels 377 are of the backward pass: 60 + 210 + 90 + 6 + 3 + 4 + 8, less 4.
+    first = out.splitlines()[0]
+    assert first.startswith("1.64 ms a step on Tesla V100-SXM2-32GB, 2 images: backward 59.9 %")
+    assert "Attributed: forward 100 %, backward 100 %" in " ".join(out.split())
+    assert "body" in out and "[optimizer]" in out
+
+
+def test_a_saved_trace_is_a_profile_that_other_commands_take(
+    network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, saved = several_steps(**V100).write(tmp_path / "a.json"), str(tmp_path / "run.json")
+    assert run(["trace", path, "--model", network, "--input", "4x8x8", "-o", saved]) == 0
+    record = archive.load(saved)
+    assert isinstance(record, Profile)
+    rows = {row.name: row for row in record.layers if row.in_network}
+    assert rows["body"].seconds == {
+        "forward": pytest.approx(100e-6), "backward": pytest.approx(210e-6),
+        "accumulation": pytest.approx(3e-6),
+    }  # fmt: skip
+    assert rows["stem"].seconds["accumulation"] == pytest.approx(8e-6)
+    assert rows[""].seconds == {"forward": pytest.approx(10e-6)}
+    assert record.peaks["copy"] == 900e9 and record.input.batch == 2
+    capsys.readouterr()
+    assert run(["compare", saved, saved]) == 0
+    assert run(["profile", saved]) == 0
+    assert run(["summary", saved]) == 0
+    assert "Conv2d" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--set", "width=8"], "operator 1 (stem): the trace has conv2d 4×4×3×3"),
+        (["--batch", "3"], "the trace has conv2d on 2×4×8×8"),
+        (["--input", "4x4x16"], "the trace has --input 4x8x8 --batch 2"),
+    ],
+)
+def test_another_network_is_refused_in_one_line(
+    options: list[str], message: str, network: str, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    path = several_steps().write(tmp_path / "a.json")
+    assert run(["trace", path, "--model", network, "--input", "4x8x8", *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--batch", "2"], "--batch: goes with --model"),
+        (["--input", "3x8x8"], "--input: goes with --model"),
+        (["--peaks", "fp99=1T"], "unknown roof 'fp99=1T'"),
+        (["--peaks", "fp32"], "unknown roof 'fp32'"),
+    ],
+)
+def test_options_that_decide_nothing_are_refused(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = several_steps().write(tmp_path / "a.json")
+    assert run(["trace", path, *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_peaks_that_are_given_go_before_the_data_sheet(network: str, tmp_path: Path) -> None:
+    path, saved = several_steps(**V100).write(tmp_path / "a.json"), str(tmp_path / "run.json")
+    options = ["--model", network, "--input", "4x8x8", "--peaks", "fp32=10T,copy=800G"]
+    assert run(["trace", path, *options, "-o", saved]) == 0
+    record = archive.load(saved)
+    assert isinstance(record, Profile)
+    assert (record.peaks["fp32"], record.peaks["copy"]) == (10e12, 800e9)
+    assert record.peaks["fp16"] == 125e12
+
+
+def test_two_traces_are_compared_layer_by_layer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slow = several_steps(modules=True)
+    for event in slow.events:
+        if event["cat"] == "kernel":
+            event["dur"] *= 2
+    paths = [several_steps(modules=True).write(tmp_path / "a.json"),
+             slow.write(tmp_path / "b.json")]  # fmt: skip
+    saved = tmp_path / "both.csv"
+    assert run(["trace", *paths, "-o", str(saved)]) == 0
+    assert "b takes" in capsys.readouterr().out.splitlines()[0]
+    lines = [line.split(",") for line in saved.read_text().splitlines()]
+    (body,) = [line for line in lines if line[0] == "Conv2d_1"]
+    assert float(body[3]) == pytest.approx(2.0)
+    assert float(body[4]) == pytest.approx(313e-6)
+
+
+def test_files_of_several_ranks_are_shown_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = []
+    for rank in (0, 1, 2):
+        file = several_steps(modules=True, distributedInfo={"rank": rank, "world_size": 3})
+        if rank == 1:  # its collective keeps the device for longer
+            for step in range(3):
+                file.kernel(5000 * step + 1700, 200, 5000 * step + 360, "ncclDevKernel_AllReduce",
+                            stream=9)  # fmt: skip
+        paths.append(file.write(tmp_path / f"rank{rank}.json"))
+    assert run(["trace", *paths]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("3 ranks; rank 1 is the slowest")
+    assert "[communication]" in out
+
+
+def test_three_files_of_one_rank_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = several_steps(modules=True).write(tmp_path / "a.json")
+    assert run(["trace", path, path, path]) == 2
+    assert "neither two traces to compare nor" in capsys.readouterr().err
+
+
+def test_a_file_that_names_no_modules_asks_for_the_network(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["trace", several_steps().write(tmp_path / "a.json")]) == 0
+    assert "add --model" in capsys.readouterr().out
+
+
+def test_a_record_of_archscope_is_no_trace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"archscope": 1, "kind": "Profile"}))
+    assert run(["trace", str(path)]) == 2
+    assert "holds no operators or kernels" in capsys.readouterr().err
+
+
+def test_the_recorder_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["recorder"]) == 0
+    source = capsys.readouterr().out
+    compile(source, "record.py", "exec")
+    assert "import archscope" not in source and "from archscope" not in source

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from archscope.analysis import attention, borrow, trace
 from archscope.analysis.calls import Call, CallLog
+from archscope.analysis.replay import Replays
 from archscope.records import Execution, LayerName, Operand, OperatorRun
 from archscope.records.execution import Argument, Role
 
@@ -40,9 +41,10 @@ class _Recorder(trace.Observer):  # type: ignore[no-untyped-call]
 
     def assign(self, tensor: Tensor, role: Role) -> None:
         """Say what the memory of a tensor holds before the run."""
-        self._roles[self._number(tensor)] = role
+        self._roles[self.number(tensor)] = role
 
-    def _number(self, tensor: Tensor) -> int:
+    def number(self, tensor: Tensor) -> int:
+        """The number of a tensor's memory within the run."""
         storage = tensor.untyped_storage()
         key = storage._cdata
         number = self._numbers.get(key)
@@ -105,7 +107,7 @@ class _Recorder(trace.Observer):  # type: ignore[no-untyped-call]
         self.runs.append((call, run))
 
     def _operand(self, tensor: Tensor) -> Operand:
-        number = self._number(tensor)
+        number = self.number(tensor)
         role = self._roles.get(number, "activation")
         dtype = str(tensor.dtype)[6:]
         shape = tuple(tensor.shape)
@@ -224,11 +226,13 @@ def run(
     for role, tensors in before.items():
         for tensor in tensors:
             recorder.assign(tensor, role)
+    countable_once = on_meta and not backward
+    replays = Replays(log, recorder.runs, recorder.number) if countable_once else None
     with (
         trace.unfused_attention(),
         attention.as_kernel() if fused else attention_written_out(),
         trace.uncompiled(),
-        trace.observed(log),
+        trace.observed(log, replays),
         torch.set_grad_enabled(backward),
         recorder,
     ):

@@ -117,7 +117,8 @@ def _execution(
             network, args, kwargs, backward=training, on_meta=on_meta, fused=fused_attention
         )
 
-    ran, _, notes = run_on_meta(subject, call, run, lend)
+    own = subject.private and not training and not last
+    ran, _, notes = run_on_meta(subject, call, run, borrow.owned if own else lend)
     return ran, notes
 
 

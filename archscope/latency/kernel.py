@@ -21,6 +21,8 @@ class Kernel(NamedTuple):
         times, rows, columns, depth: of the matrix products that it does: `times` products of
             (rows, depth) by (depth, columns); zeros where it does none.
         operations: floating-point operations outside of matrix products.
+        squares: squares of 4 by 4 output positions, where Winograd's algorithm can take the place
+            of the product (Lavin and Gray 2016).
         read, written: bytes.
         aligned: whether tensor cores can load its operands as they are.
         serial: steps that wait for each other.
@@ -38,6 +40,7 @@ class Kernel(NamedTuple):
     columns: float = 0
     depth: float = 0
     operations: float = 0
+    squares: float = 0
     read: float = 0
     written: float = 0
     aligned: bool = True

@@ -99,7 +99,7 @@ def _casts(operator: Typed) -> Iterator[Kernel]:
 
 def _is_tiny(run: OperatorRun) -> bool:
     """Bookkeeping of single values."""
-    return not run.outputs or (max(o.elements for o in run.outputs) <= 1 and not run.macs)
+    return not run.outputs or max(o.elements for o in run.outputs) <= 1
 
 
 def _in_cell(kernel: Kernel) -> Kernel:

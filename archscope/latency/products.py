@@ -136,7 +136,8 @@ def convolution(operator: Typed) -> Iterator[Kernel]:
         yield made._replace(operations=work)
     else:
         rows, columns, depth = convolution_sides(applied, weight, groups)
-        yield made._replace(times=groups, rows=rows, columns=columns, depth=depth)
+        squares = winograd_squares(kind, out)
+        yield made._replace(times=groups, rows=rows, columns=columns, depth=depth, squares=squares)
     if len(run.inputs) > 2:
         yield Kernel("bias", operator.dtype, order(out), read=sizes[1], written=sizes[1])
 
@@ -174,6 +175,17 @@ def convolution_kind(
     if step >= side:
         return "patches"
     return "convolution_3" if side == 3 and step == 1 else "convolution"
+
+
+SQUARE = 4
+"""Side of the squares of output positions that Winograd's algorithm finds at once."""
+
+
+def winograd_squares(kind: str, out: Operand) -> float:
+    """Squares of output positions of a 3×3 convolution by steps of 1; 0 for any other."""
+    if kind != "convolution_3" or len(out.shape) != 4:
+        return 0
+    return out.shape[0] * -(-out.shape[2] // SQUARE) * -(-out.shape[3] // SQUARE)
 
 
 def in_bounds(
@@ -240,7 +252,13 @@ def _gradient(
         return made._replace(operations=2.0 * gradient.shape[0] * gradient.shape[1] * taps)
     rows, columns, depth = convolution_sides(x if transposed else gradient, weight, groups)
     if result is x:
-        return made._replace(times=groups, rows=rows, columns=depth, depth=columns)
+        taps = prod(weight.shape[2:])
+        positions = rows if taps == 1 else x.shape[0] * prod(x.shape[2:])
+        met = taps * rows / positions  # kernel elements that a position meets
+        return made._replace(
+            times=groups, rows=positions, columns=depth // taps, depth=columns * met,
+            squares=winograd_squares(kind, x),
+        )  # fmt: skip
     return made._replace(times=groups, rows=columns, columns=depth, depth=rows)
 
 

@@ -55,7 +55,7 @@ class OperatorRun(NamedTuple):
     inputs: tuple[Operand, ...]
     outputs: tuple[Operand, ...]
     arguments: tuple[Argument, ...]
-    macs: int
+    macs: int = 0
     known: bool = True
 
 

@@ -1,0 +1,85 @@
+"""Convolutions and matrix products as kernels: their work is what the count says."""
+
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+from archscope.ask.predict import executed
+from archscope.ask.target import network_target
+from archscope.latency.kernel import Kernel
+from archscope.latency.kernels import kernels
+from archscope.latency.products import in_bounds
+from archscope.latency.setting import Setting
+from archscope.records import Operand
+
+
+def kernels_of(
+    module: nn.Module, input: str, mode: str = "training", dtype: str = "float32"
+) -> list[Kernel]:
+    setting = Setting(mode, dtype)
+    run = executed(*network_target(module, input=input, batch=3).called(), setting, True)
+    return list(kernels(run.execution, dtype))
+
+
+@pytest.mark.parametrize(
+    "convolution",
+    [
+        nn.Conv2d(8, 12, 3, padding=1),
+        nn.Conv2d(8, 12, 3, stride=2, padding=1),
+        nn.Conv2d(8, 12, 1, bias=False),
+        nn.Conv2d(8, 16, 3, groups=4),
+        nn.ConvTranspose2d(8, 6, 2, stride=2),
+    ],
+    ids=["3×3", "strided", "1×1", "grouped", "transposed"],
+)
+def test_each_pass_of_a_convolution_multiplies_equally_much(convolution: nn.Module) -> None:
+    """Output (or for the transposed one input) positions × channels × kernel, three times.
+
+    The input is made a product of parameters so that it has a gradient.
+    """
+    network = nn.Sequential(nn.Conv2d(8, 8, 1, bias=False), convolution)
+    found = [k for k in kernels_of(network, "8x12x12") if k.times and k.layer == 2]
+    by_pass = {k.kind.partition("_gradient")[0][-6:]: k.flops for k in found}
+    assert len(found) == 3, by_pass
+    assert max(by_pass.values()) == pytest.approx(min(by_pass.values()))
+
+
+def test_the_work_of_a_3x3_convolution() -> None:
+    """3·14·14 positions × 5 channels × 4·3·3: 2·3·14·14·5·36 = 211,680 flops; 3·4·4 squares."""
+    (kernel,) = (
+        k
+        for k in kernels_of(nn.Conv2d(4, 5, 3, padding=1, bias=False), "4x14x14", "inference")
+        if k.times
+    )
+    assert kernel.flops == 211_680
+    assert kernel.read == 4 * (3 * 4 * 14 * 14 + 5 * 4 * 9)
+    assert kernel.written == 4 * 3 * 5 * 14 * 14
+
+
+def test_winograd_covers_positions_by_squares_of_four() -> None:
+    (kernel,) = (
+        k for k in kernels_of(nn.Conv2d(8, 8, 3, padding=1), "8x14x14", "inference") if k.times
+    )
+    assert kernel.squares == 3 * 4 * 4  # ⌈14/4⌉ = 4 along each side
+
+
+def test_taps_outside_of_the_image_are_left_out() -> None:
+    """Along 7 positions with 7 taps and padding 3: 4 + 5 + 6 + 7 + 6 + 5 + 4 = 37 of 49."""
+    image = Operand(0, (1, 1, 7, 7), "float32", "activation", 49)
+    weight = Operand(1, (1, 1, 7, 7), "float32", "parameter", 49)
+    assert in_bounds(image, image, weight, (1, 1), (3, 3), (1, 1)) == 37 * 37
+
+
+def test_a_linear_layer_with_its_gradients() -> None:
+    """3 rows × 10 × 20 in every pass: 1,200 flops each; the first layer has no input gradient."""
+    found = [k for k in kernels_of(nn.Linear(10, 20), "10") if k.times]
+    assert {k.kind: k.flops for k in found} == {"linear": 1200, "linear_weight_gradient": 1200}
+
+
+def test_half_precision_wants_sides_divisible_by_eight() -> None:
+    odd, even = (
+        next(k for k in kernels_of(nn.Linear(16, n), "16", "inference", "amp") if k.times)
+        for n in (12, 24)
+    )
+    assert (odd.aligned, even.aligned) == (False, True)

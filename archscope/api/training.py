@@ -91,7 +91,9 @@ def generate(
     from archscope.ask.generation.run import generation
     from archscope.study.generation import generation_report
 
-    found = generation(model, prompt, tokens, batch=batch, keywords=constructor_keywords)
+    found = generation(
+        network_target(model, keywords=constructor_keywords), prompt, tokens, batch=batch
+    )
     return Answer(found, lambda: generation_report(found))
 
 

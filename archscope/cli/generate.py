@@ -29,6 +29,7 @@ def command(
     check_outputs(outputs)
     from archscope.ask.generation.bound import bound
     from archscope.ask.generation.run import generation
+    from archscope.ask.target import network_target
     from archscope.latency.devices import find_device
     from archscope.resolve import parse_settings
     from archscope.study.generation import generation_report
@@ -36,6 +37,7 @@ def command(
 
     budget = None if fit is None else parse_bytes(fit, "--fit")
     on = None if device is None else find_device(device)
-    found = generation(model, prompt, tokens, batch=batch, keywords=parse_settings(settings))
+    network = network_target(model, keywords=parse_settings(settings))
+    found = generation(network, prompt, tokens, batch=batch)
     least = None if on is None else bound(found, on)
     emit(generation_report(found, budget_bytes=budget, least=least), outputs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -10,30 +10,22 @@ from typing import Any
 from archscope.ask.generation import mixture
 from archscope.ask.generation.caches import Held
 from archscope.ask.generation.steps import SHORT, Steps
-from archscope.ask.network.subject import Subject, find
+from archscope.ask.network.subject import Subject
+from archscope.ask.target import Target
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
 from archscope.records import InputSpec, Layer, TensorSpec, totals
 from archscope.records.generation import CacheLayer, Experts, Generation, Piece, StepCost
 
 
-def generation(
-    model: Any,
-    prompt: int,
-    tokens: int,
-    *,
-    batch: int = 1,
-    keywords: Mapping[str, Any] | None = None,
-) -> Generation:
+def generation(target: Target, prompt: int, tokens: int, *, batch: int = 1) -> Generation:
     """Count what it costs to generate text, and read the cache that the network returns.
 
     Args:
-        model: a name such as `hf:llama`, an `nn.Module`, or what makes one; its `forward` must
-            return a cache that it takes again.
+        target: the network; its `forward` must return a cache that it takes again.
         prompt: tokens of each prompt, from 3.
         tokens: to generate in each sequence.
         batch: sequences.
-        keywords: passed to the constructor.
 
     Raises:
         ArchscopeError: the network cannot be found or run, or keeps no cache.
@@ -42,7 +34,7 @@ def generation(
                                ("batch", batch, 1)):  # fmt: skip
         if value < least:
             raise ArchscopeError(parameter(name, value), "is too few", f"give {least} or more")
-    subject = find(model, keywords or {})
+    subject = target.subject()
     steps = Steps(subject, _input(subject), batch, prompt)
     layers = steps.prefill()
     read = batch * (prompt if steps.start == prompt else prompt + 1)

@@ -12,7 +12,7 @@ from archscope import archive
 from archscope.ask.count import analyse
 from archscope.ask.generation import caches
 from archscope.ask.generation.run import generation
-from archscope.ask.target import target
+from archscope.ask.target import network_target, target
 from archscope.errors import ArchscopeError
 
 transformers = pytest.importorskip("transformers")
@@ -84,7 +84,7 @@ def plain_bytes(cache: Any) -> int:
 @pytest.mark.filterwarnings("ignore")  # transformers advises of kernels that are not installed
 @pytest.mark.parametrize(("name", "settings"), NETWORKS, ids=[name for name, _ in NETWORKS])
 def test_the_cache_has_the_bytes_of_the_real_one(name, settings):
-    found = generation(f"hf:{name}", 12, 5, batch=2, keywords=settings)
+    found = generation(network_target(f"hf:{name}", keywords=settings), 12, 5, batch=2)
     assert found.cache_bytes == plain_bytes(real_cache(name, settings, 12, 5, 2))
 
 
@@ -98,7 +98,7 @@ def test_the_total_is_the_sum_of_every_step(name, settings):
     from archscope.records import totals
 
     prompt, tokens = 4, 9
-    found = generation(f"hf:{name}", prompt, tokens, keywords=settings)
+    found = generation(network_target(f"hf:{name}", keywords=settings), prompt, tokens)
     subject = find(f"hf:{name}", settings)
     steps = Steps(subject, _input(subject), 1, prompt)
     each = [steps.step(steps.start + k)[0] for k in range(1, tokens)]
@@ -111,7 +111,7 @@ def test_closed_forms_of_grouped_query_attention_by_hand():
 
     A token costs its projections and MLP; each pair of query and key 2·32 in every layer.
     """
-    found = generation("hf:llama", 20, 7, keywords=LLAMA)
+    found = generation(network_target("hf:llama", keywords=LLAMA), 20, 7)
     token = 3 * (2 * 32 * 32 + 2 * 32 * 16 + 3 * 32 * 48)
     head, pair = 32 * 96, 3 * 2 * 32
     assert found.prefill_form == (head, token, pair)
@@ -126,7 +126,7 @@ def test_closed_forms_of_grouped_query_attention_by_hand():
 
 
 def test_a_sliding_window_ends_the_growth_and_the_usual_formula_is_too_high():
-    found = generation("hf:gemma3_text", 32, 5, keywords=GEMMA3)
+    found = generation(network_target("hf:gemma3_text", keywords=GEMMA3), 32, 5)
     ends = [layer.window for layer in found.cache]
     assert ends == [7, 7, 7, 7, 7, None]  # the eighth token of a window is the query itself
     each = 2 * 2 * 8 * 4
@@ -135,13 +135,13 @@ def test_a_sliding_window_ends_the_growth_and_the_usual_formula_is_too_high():
 
 
 def test_a_window_that_is_not_reached_is_known_from_the_cache():
-    found = generation("hf:gemma3_text", 3, 2, keywords=GEMMA3)
+    found = generation(network_target("hf:gemma3_text", keywords=GEMMA3), 3, 2)
     assert [layer.window for layer in found.cache] == [7, 7, 7, 7, 7, None]
     assert found.cache_bytes_at(100) == 2 * 2 * 8 * 4 * (5 * 7 + 100)
 
 
 def test_experts_are_told_from_what_every_token_meets():
-    found = generation("hf:deepseek_v3", 10, 3, batch=2, keywords=DEEPSEEK)
+    found = generation(network_target("hf:deepseek_v3", keywords=DEEPSEEK), 10, 3, batch=2)
     (mixture,) = found.experts
     expert = 3 * 32 * 16
     assert (mixture.count, mixture.per_token, mixture.params) == (4, 2, expert)
@@ -155,7 +155,7 @@ def test_experts_are_told_from_what_every_token_meets():
 
 
 def test_the_weights_read_are_those_of_the_experts_expected():
-    found = generation("hf:gpt_oss", 10, 3, keywords=GPT_OSS)
+    found = generation(network_target("hf:gpt_oss", keywords=GPT_OSS), 10, 3)
     (step, *_) = (piece.first for piece in found.pieces)
     idle = sum(2 * mixture.bytes for mixture in found.experts)  # one token meets 2 of 4
     table = 96 * 32 * 4
@@ -173,7 +173,7 @@ def test_expected_distinct_experts():
 
 
 def test_the_prefill_is_a_forward_pass_with_one_score():
-    found = generation("hf:llama", 20, 1, keywords=LLAMA)
+    found = generation(network_target("hf:llama", keywords=LLAMA), 20, 1)
     whole = analyse(target("hf:llama", input="input_ids=20:int64", keywords=LLAMA)).total.macs
     assert whole - found.prefill.macs == 19 * 32 * 96
     assert found.pieces == ()
@@ -196,22 +196,22 @@ class Recurrent(nn.Module):
 
 
 def test_a_network_of_the_user_s_own_returns_its_state():
-    found = generation(Recurrent(), 6, 4, batch=3)
+    found = generation(network_target(Recurrent()), 6, 4, batch=3)
     assert found.cache_bytes == 3 * 4 * 4
     assert found.macs == 3 * ((6 + 3) * 8 * 4 + 4 * 4 * 10)
 
 
 def test_what_has_no_cache_or_no_tokens_says_so():
     with pytest.raises(ArchscopeError, match="returns no cache"):
-        generation("hf:bert", 8, 2, keywords={"num_hidden_layers": 1})
+        generation(network_target("hf:bert", keywords={"num_hidden_layers": 1}), 8, 2)
     with pytest.raises(ArchscopeError, match="takes no tokens"):
-        generation("resnet18", 8, 2)
+        generation(network_target("resnet18"), 8, 2)
     with pytest.raises(ArchscopeError, match="prompt=2: is too few"):
-        generation("hf:llama", 2, 2, keywords=LLAMA)
+        generation(network_target("hf:llama", keywords=LLAMA), 2, 2)
 
 
 def test_a_record_survives_its_file():
-    found = generation("hf:gpt_oss", 10, 3, keywords=GPT_OSS)
+    found = generation(network_target("hf:gpt_oss", keywords=GPT_OSS), 10, 3)
     assert archive.loads(archive.dumps(found)) == found
 
 

@@ -25,6 +25,8 @@ from archscope.records import (
 )
 from archscope.records.sound import flaw
 
+Value = typing.TypeVar("Value")
+
 SCHEMA = 1
 """Rises whenever a field changes its meaning; files of another schema are refused."""
 
@@ -96,6 +98,18 @@ def loads(text: str, argument: str = "file") -> Record:
         raise ArchscopeError(
             argument, f"is a damaged {kind.__name__} ({error})", "save it again"
         ) from None
+
+
+def decoded(kind: Callable[..., Value], data: Any) -> Value:
+    """A value of one class from JSON's own types.
+
+    Raises:
+        ValueError: the data is none of it, or what no record can be.
+    """
+    try:
+        return _decoder(kind)(data)  # type: ignore[no-any-return]
+    except _BAD as error:
+        raise ValueError(str(error)) from None
 
 
 class _DamageError(ValueError):

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from archscope.errors import ArchscopeError
-from archscope.files import replace_file
+from archscope.files import is_own, open_own, replace_file, require_own
 
 FOLDER_VARIABLE = "ARCHSCOPE_CACHE_DIR"
 """Environment variable that moves the folder."""
@@ -32,26 +34,97 @@ def folder() -> Path | None:
     `ARCHSCOPE_CACHE_DIR` decides; then the system's place for such files.
 
     Returns:
-        the folder, which need not exist, or `None` where nobody can say.
+        the folder, which need not exist, or `None` where nobody can say: an empty `HOME` would
+        lead to a folder inside the one at hand.
     """
     given = os.environ.get(FOLDER_VARIABLE)
     if given:
-        return Path(given)
+        return Path(given).absolute()
     try:
         import platformdirs
     except ImportError:
         return None
-    return Path(platformdirs.user_cache_dir("archscope"))
+    place = Path(platformdirs.user_cache_dir("archscope"))
+    return place if place.is_absolute() and len(place.parts) > LEAST_PARTS else None
 
 
-ROOFS = "roofs"
-"""Name of the store of devices' roofs."""
+LEAST_PARTS = 2
+"""A folder in the root is nobody's cache: it is what an empty `HOME` leaves of a path."""
+
+TAG = "CACHEDIR.TAG"
+"""File that marks the folder as archscope's; tools that make backups leave such a folder out."""
+
+TAG_TEXT = """Signature: 8a477f597d28d172789f06886806bc55
+# This folder was made by archscope; `archscope cache clear` empties it.
+# See https://bford.info/cachedir/
+"""
+
+COUNTS, ROOFS, JOURNALS = "counts", "roofs", "journals"
+"""Names of what lies in the folder: finished counts, devices' roofs, unfinished runs."""
+
+_OWN_FILES = {
+    COUNTS: re.compile(r"[0-9a-f]{64}\.kept|.*\.part"),
+    ROOFS: re.compile(r"[0-9a-f]{64}\.kept|.*\.part"),
+    JOURNALS: re.compile(r".+-[0-9a-f]{12}\.jsonl|verify-all\.jsonl"),
+}
+
+
+def is_ours(place: Path) -> bool:
+    """Whether archscope made this folder for this user, and nobody else can write in it."""
+    try:
+        status = place.stat()
+        if not is_own(status) or _is_open_to_others(status):
+            return False
+        return _is_tagged(place) or _holds_only_ours(place)
+    except OSError:
+        return False
+
+
+def _is_open_to_others(status: os.stat_result) -> bool:
+    return os.name == "posix" and bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
+def _is_tagged(place: Path) -> bool:
+    try:
+        require_own((place / TAG).lstat())
+    except OSError:
+        return False
+    return True
+
+
+def _holds_only_ours(place: Path) -> bool:
+    """Whether a folder without a tag holds what archscope writes, and nothing else."""
+    stores = list(place.iterdir())
+    return bool(stores) and all(
+        store.name in _OWN_FILES
+        and not store.is_symlink()
+        and all(_OWN_FILES[store.name].fullmatch(path.name) for path in store.iterdir())
+        for store in stores
+    )
+
+
+def make_ours(place: Path) -> None:
+    """Make the folder and mark it; one that is there is taken where it holds nothing else.
+
+    Raises:
+        OSError: it cannot be made, or is not archscope's.
+    """
+    if _is_tagged(place) and is_ours(place):
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.mkdir(mode=0o700, exist_ok=True)
+    status = place.stat()
+    if not is_own(status) or _is_open_to_others(status):
+        raise OSError(0, f"other users can write in {place}")
+    if any(place.iterdir()) and not is_ours(place):
+        raise OSError(0, f"archscope did not make {place}, which holds other files")
+    replace_file(place / TAG, TAG_TEXT.encode())
 
 
 def store(name: str) -> Store | None:
     """The store of that name, `None` where there is no cache folder."""
     place = folder()
-    return None if place is None else Store(place / name)
+    return None if place is None else Store(place / name, root=place)
 
 
 @dataclass(frozen=True)
@@ -69,16 +142,18 @@ class Store:
     Args:
         folder: holds nothing else; made when first needed.
         most_bytes: entries together stay within this.
+        root: the user's cache folder around it, which must be archscope's own.
     """
 
     folder: Path
     most_bytes: int = MOST_BYTES
+    root: Path | None = None
 
     def get(self, key: str) -> str | None:
         """The text under a key; a damaged entry is removed."""
         path = self._path(key)
         try:
-            content = path.read_bytes()
+            content = self._read(path)
         except OSError:
             return None
         checksum, text = content[:CHECKSUM_BYTES], content[CHECKSUM_BYTES:]
@@ -87,7 +162,10 @@ class Store:
             return None
         with contextlib.suppress(OSError):
             os.utime(path)  # entries leave in the order in which they were last used
-        return text.decode()
+        try:
+            return text.decode()
+        except UnicodeDecodeError:
+            return None
 
     def put(self, key: str, text: str) -> None:
         """Keep a text; a reader sees the whole entry or none."""
@@ -95,6 +173,8 @@ class Store:
         if CHECKSUM_BYTES + len(encoded) > self.most_bytes:
             return
         with contextlib.suppress(OSError, ArchscopeError):
+            if self.root is not None:
+                make_ours(self.root)
             self.folder.mkdir(parents=True, exist_ok=True)
             replace_file(self._path(key), hashlib.sha256(encoded).digest() + encoded)
         self._shrink()
@@ -116,16 +196,25 @@ class Store:
         sizes = [status.st_size for _, status in self._files()]
         return Contents(len(sizes), sum(sizes))
 
+    def _read(self, path: Path) -> bytes:
+        """An entry, up to the size that one can have."""
+        if self.root is not None and not is_ours(self.root):
+            raise OSError(0, "the folder is not archscope's")
+        with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
+            return file.read(self.most_bytes + 1)
+
     def _path(self, key: str) -> Path:
         return self.folder / (hashlib.sha256(key.encode()).hexdigest() + SUFFIX)
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
         """Every entry, and what an interrupted writer left; another process may remove any."""
+        if self.root is not None and not is_ours(self.root):
+            return
         with contextlib.suppress(OSError):
             for path in self.folder.iterdir():
                 with contextlib.suppress(OSError):
                     if path.suffix in (SUFFIX, ".part"):
-                        yield path, path.stat()
+                        yield path, path.lstat()
 
     def _shrink(self) -> None:
         found = sorted(self._files(), key=lambda file: file[1].st_mtime_ns)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-import threading
+import stat
 from pathlib import Path
 
 from archscope.errors import ArchscopeError
@@ -41,24 +42,83 @@ def replace_file(path: str | Path, content: bytes, argument: str = "") -> None:
         argument: what a message calls the file; its path when empty.
 
     Raises:
-        ArchscopeError: the file cannot be written.
+        ArchscopeError: the file cannot be written, or is a device, a pipe or a folder.
     """
-    target = Path(path).resolve()
-    writer = f"{os.getpid()}.{threading.get_ident()}"
-    beside = target.with_name(f".{target.name}.{writer}.part")
     try:
+        target = Path(path).resolve()
+        beside = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
+        if target.exists() and not target.is_file():
+            raise OSError(0, "it is no ordinary file")
         try:
+            beside.touch(exist_ok=False)  # nobody's link under that name is followed
             beside.write_bytes(content)
+            _synchronise(beside)
             if target.exists():
                 shutil.copymode(target, beside)
             beside.replace(target)
         finally:
             beside.unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
+    except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
+        reason = getattr(error, "strerror", None) or type(error).__name__
         raise ArchscopeError(
             argument or str(path), f"cannot be written ({reason})", "check it"
         ) from None
+
+
+def _synchronise(path: Path) -> None:
+    """Wait until a file is on the disk, so that a power cut leaves the old one or the new one."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def open_own(path: Path, flags: int) -> int:
+    """Open a file that only this user's archscope may have written: no link, pipe or device.
+
+    Args:
+        path: of the file.
+        flags: as for `os.open`.
+
+    Returns:
+        its descriptor.
+
+    Raises:
+        OSError: it cannot be opened, is no ordinary file, or belongs to another user.
+    """
+    # A pipe is opened without waiting for its other end, only to be refused.
+    careful = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(path, flags | careful | getattr(os, "O_CLOEXEC", 0), 0o600)
+    try:
+        require_own(os.fstat(descriptor))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def require_own(status: os.stat_result) -> None:
+    """Refuse what is no ordinary file of this user.
+
+    Raises:
+        OSError: saying what it is.
+    """
+    require_regular(status)
+    if not is_own(status):
+        raise OSError(0, "it belongs to another user")
+
+
+def require_regular(status: os.stat_result) -> None:
+    """Refuse a pipe, a device or a folder.
+
+    Raises:
+        OSError: saying so.
+    """
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(0, "it is no ordinary file")
+
+
+def is_own(status: os.stat_result) -> bool:
+    """Whether something belongs to this user, where the system can say."""
+    return not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
 
 
 def check_folder(folder: Path) -> None:

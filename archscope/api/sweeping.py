@@ -55,7 +55,7 @@ def sweep(
         >>> sides.record[1].total.macs
         1814073344
     """
-    from archscope.ask.sweep.grid import Grid, run
+    from archscope.ask.sweep.grid import Grid, Outcome, run
     from archscope.saved.journal import Journal
     from archscope.study.sweep import sweep_report
 
@@ -72,9 +72,11 @@ def sweep(
         network.batch,
         backward,
     )
-    path = None if journal is None else Path(journal)
-    opened = nullcontext() if path is None else Journal(path, grid.identity, resume=resume)
-    with opened as held:
+    held = None
+    if journal is not None:
+        held = Journal(Path(journal), grid.identity, resume=resume, key=grid.key)
+        held.keep(Outcome.from_entry)
+    with held or nullcontext():
         outcomes = tuple(run(grid, jobs=jobs, journal=held))
     title = f"{network.name} over {' × '.join(axes)}"
     report = sweep_report(title, outcomes)

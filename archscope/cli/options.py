@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -12,7 +10,6 @@ from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from archscope.records import Dim
-    from archscope.saved.journal import Journal
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -98,42 +95,6 @@ def check_heard(heard: Collection[str], beside: str, remedy: str) -> None:
         given = context.get_parameter_source(name) == ParameterSource.COMMANDLINE
         if given and name not in heard:
             raise ArchscopeError(option.opts[0], f"does not go with {beside}", remedy)
-
-
-@contextmanager
-def resumable(
-    path: str | None, name: str, identity: Mapping[str, Any], resume: bool, parts: str
-) -> Iterator[Journal | None]:
-    """The journal that the user names, or else one in the cache folder, if it can be written.
-
-    After Ctrl-C a line on stderr says how many of the `parts` (`60 points`) it holds, before the
-    run one says why there is none.
-    """
-    with _journal(path, name, identity, resume) as journal:
-        try:
-            yield journal
-        except KeyboardInterrupt:
-            if journal is not None:
-                done = len(journal.entries)
-                click.echo(f"{done} of {parts} are kept; --resume runs the others", err=True)
-            raise
-
-
-def _journal(
-    path: str | None, name: str, identity: Mapping[str, Any], resume: bool
-) -> AbstractContextManager[Journal | None]:
-    from archscope.errors import ArchscopeError
-    from archscope.saved.journal import Journal, in_default_folder
-
-    if path is not None:
-        return Journal(Path(path), identity, resume=resume)
-    try:
-        return in_default_folder(name, identity, resume=resume)
-    except ArchscopeError as error:
-        if resume:
-            raise
-        click.echo(f"without a journal, so no --resume: {error.problem}", err=True)
-        return nullcontext()
 
 
 def _size(context: click.Context, option: click.Parameter, text: str | None) -> Dim | None:

@@ -14,8 +14,8 @@ from archscope.cli.options import (
     model_argument,
     network_options,
     output_option,
-    resumable,
 )
+from archscope.cli.resuming import LongRun
 
 if TYPE_CHECKING:
     from archscope.ask.sweep.grid import Grid, Outcome
@@ -79,14 +79,14 @@ def command(
 def _outcomes(
     grid: Grid, jobs: int | None, journal_path: str | None, resume: bool
 ) -> list[Outcome]:
-    from archscope.ask.sweep.grid import run
+    from archscope.ask.sweep.grid import Outcome, run
     from archscope.ask.sweep.workers import usable_cores
 
     if jobs is None:
         jobs = 1 if len(grid.points) <= FEW_POINTS else usable_cores()
     points = f"{len(grid.points)} points"
-    kept_in = resumable(journal_path, grid.file_name(), grid.identity, resume, points)
-    with kept_in as journal, _progress() as progress:
+    long = LongRun(grid.file_name(), grid.identity, grid.key, Outcome.from_entry, points)
+    with long.journal(journal_path, resume) as journal, _progress() as progress:
         return run(grid, jobs=jobs, journal=journal, progress=progress)
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archscope.cli.options import beside_option, network_number_options, output_option, resumable
+from archscope.cli.options import beside_option, network_number_options, output_option
+from archscope.cli.resuming import LongRun
 
 if TYPE_CHECKING:
     from archscope.ask.verify.figures import Verification
@@ -81,7 +82,7 @@ def _every(path: str | None, resume: bool) -> tuple[list[Verification], dict[str
 
     names = verify.all_names()
     networks = f"{len(names)} networks"
-    kept_in = resumable(path, "verify-all.jsonl", verify.identity(names), resume, networks)
-    with kept_in as journal:
+    long = LongRun("verify-all.jsonl", verify.identity(names), verify.key, verify.state, networks)
+    with long.journal(path, resume) as journal:
         told = partial(click.echo, err=True)
         return verify.verify_each(names, verify.verify_named, told, journal)

@@ -16,7 +16,7 @@ from archscope.records.cost import Product
 from archscope.records.generation import Experts, Generation, Piece
 from archscope.records.measured import BatchSweep, LayerTime, Measurement, Profile
 from archscope.records.memory import MemoryPrediction
-from archscope.records.network import Analysis, Layer, TensorSpec
+from archscope.records.network import Analysis, Layer, TensorSpec, Totals
 from archscope.records.signal import SignalPoint, SignalPropagation
 
 MOST = 10**30
@@ -105,6 +105,11 @@ def _layer(layer: Layer) -> Iterator[Flaw]:
         yield "trainable_params", "are more than its params"
     if any(len(shape) > MOST_SIDES for shape in (*layer.input_shapes, *layer.output_shapes)):
         yield "output_shapes", f"have more than {MOST_SIDES} sides"
+
+
+def _totals(total: Totals) -> Iterator[Flaw]:
+    if total.trainable_params > total.params:
+        yield "trainable_params", "are more than its params"
 
 
 def _analysis(analysis: Analysis) -> Iterator[Flaw]:
@@ -234,6 +239,7 @@ _CHECKS: Mapping[type, Callable[[Any], Iterator[Flaw]]] = {
     Product: _product,
     TensorSpec: _tensor,
     Layer: _layer,
+    Totals: _totals,
     Analysis: _analysis,
     Measurement: _measurement,
     LayerTime: _layer_time,

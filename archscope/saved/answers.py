@@ -12,14 +12,15 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping
-from importlib import metadata, util
+from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from archscope import archive, cache
 from archscope._version import __version__
 from archscope.errors import ArchscopeError
-from archscope.saved import user_files
+from archscope.saved import environment, user_files
 
 Answer = TypeVar("Answer")
 
@@ -54,7 +55,7 @@ def use(policy: Policy) -> None:
 
 def store() -> cache.Store | None:
     """The store of answers, `None` on a system without a cache folder."""
-    return cache.store("counts")
+    return cache.store(cache.COUNTS)
 
 
 def stores() -> dict[str, cache.Store]:
@@ -127,17 +128,70 @@ def _key(
 ) -> str | None:
     if known is None or not all(map(_plain, arguments.values())):
         return None
-    place, colon, attribute = model.rpartition(":")
-    file = ""
-    if model.endswith(".py") or place.endswith(".py"):
-        found = user_files.fingerprint(Path(place))
-        if found is None or not attribute.isidentifier():
-            return None
-        file = f"{Path(place).resolve()} {found}"
-    elif model.endswith(".json") or (colon and place != "timm"):
+    own = own_sources(model)
+    if own is None:
         return None
     asked = [kind, model, {name: _text(value) for name, value in arguments.items()}]
-    return json.dumps([*asked, file, *known])
+    return json.dumps([*asked, own, *known])
+
+
+def own_sources(model: str, known: Callable[[str], bool] = user_files.is_harmless) -> str | None:
+    """What decides the network of a name besides archscope and the libraries; often nothing.
+
+    Args:
+        model: the name.
+        known: which modules a user's file may import, as for `user_files.fingerprint`.
+
+    Returns:
+        `None` where that cannot be told.
+    """
+    place, colon, attribute = model.rpartition(":")
+    if model.endswith(".py") or place.endswith(".py"):
+        found = user_files.fingerprint(Path(place), known)
+        if found is None or not attribute.isidentifier():
+            return None
+        return f"{Path(place).resolve()} {found}"
+    return None if model.endswith(".json") or (colon and place != "timm") else ""
+
+
+def decisive(model: str) -> str | None:
+    """Everything that decides the answers for a network besides the question, for a journal.
+
+    A user's file may import any installed package here, whose versions are all in it.
+
+    Returns:
+        a hash; `None` where it cannot be told.
+    """
+    known = _sources()
+    if known is None:
+        return None
+    place, _, name = model.partition(":")
+    configured = place in CONFIGURED
+    own = _configuration(place, name) if configured else own_sources(model, _is_known)
+    if own is None:
+        return None
+    return hashlib.sha256(json.dumps([own, _installed(), *known]).encode()).hexdigest()
+
+
+CONFIGURED = ("hf", "diffusers")
+"""Prefixes of names that lead to a library's class, or to a file with a configuration."""
+
+
+def _configuration(place: str, name: str) -> str | None:
+    path = Path(name).expanduser()
+    path = path / "config.json" if path.is_dir() else path
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    return None if "/" in name else ""  # owner/name is wherever the hub's cache has it
+
+
+def _is_known(module: str) -> bool:
+    return user_files.is_harmless(module) or environment.is_installed(module)
+
+
+@functools.cache
+def _installed() -> str:
+    return environment.installed()
 
 
 def _plain(value: object) -> bool:
@@ -177,7 +231,7 @@ def sources() -> tuple[str, ...] | None:
 
     A library that is installed for development, or hidden by a folder of the same name, is such.
     """
-    texts = [sys.implementation.cache_tag or "", sys.platform, __version__, own_files()]
+    texts = [environment.environment(), sys.platform, __version__, own_files()]
     for library in LIBRARIES:
         text = library_text(library)
         if text is None:
@@ -201,7 +255,7 @@ def library_text(library: str) -> str | None:
         empty text for a library that is not there; `None` for one whose files are not those of
         an ordinary installation.
     """
-    spec = util.find_spec(library)
+    spec = find_spec(library)
     try:
         installed = metadata.distribution(library)
     except metadata.PackageNotFoundError:

@@ -2,54 +2,85 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 from archscope import cache
 from archscope.errors import ArchscopeError
+from archscope.files import open_own, require_regular
 from archscope.parameters import marked, parameter
 
-SCHEMA = 1
+SCHEMA = 2
+
+KEY = "key"
+"""Field of an entry: what decided it besides the run, as a hash; `None` where nobody can say."""
+
+MOST_BYTES = 2**28
+"""Above every journal: what is larger is none."""
+
+_BEGINNING = b'{"archscope": "journal", '
+
+
+class UnusableError(ArchscopeError):
+    """A journal that cannot be kept, which costs its run nothing but the way to resume it."""
 
 
 class Journal:
     """An append-only file of entries, each on disk before the next part of the run begins.
 
-    The first line says which run it belongs to.
+    The first line says which run it belongs to, and each entry what decided it: sources and
+    versions that are no longer those at hand leave an entry where it is, and unused.
     A line that a kill cut short is dropped when the file is opened again, so an entry is there
     whole or not at all.
+    A file that archscope did not begin is never written.
 
     Args:
         path: the file; made where it is missing.
-        identity: what decides the entries: what is run, and the versions that run it.
-        resume: keep the entries of an earlier run; without it the file starts anew.
+        identity: what is run.
+        resume: take the entries of an earlier run; without it the file starts anew.
+        key: says what decides the entries at this moment, `None` where nobody can say; without
+            it only `identity` decides them.
+        trusted: whether a link may lead to the file, and another user own it: the user named it.
 
     Raises:
-        ArchscopeError: the file cannot be written, another process is writing it, or it belongs to
-            another run.
+        UnusableError: the file cannot be opened or written.
+        ArchscopeError: it is no journal, another process is writing it, or it belongs to another
+            run.
     """
 
-    def __init__(self, path: Path, identity: Mapping[str, Any], *, resume: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        identity: Mapping[str, Any],
+        *,
+        resume: bool,
+        key: Callable[[], str | None] | None = None,
+        trusted: bool = True,
+    ) -> None:
         self.path = path
+        self.entries: list[dict[str, Any]] = []
+        self.outdated = self.damaged = 0
+        self.failure, self.changed = "", False
         self._header = _line({"archscope": "journal", "schema": SCHEMA, **identity})
+        self._key = key
+        self.decided_by = None if key is None else key()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: BinaryIO = path.open("r+b" if path.exists() else "x+b")
+            self._file = _opened(path, trusted)
         except OSError as error:
-            raise self._refused(f"cannot be opened ({error.strerror})", "name another") from None
+            raise self._unusable("cannot be opened", error) from None
         try:
             self._lock()
-            self.entries: list[dict[str, Any]] = self._kept() if resume else []
-            if not self.entries:
-                self._file.seek(0)
-                self._append(self._header)
-            self._file.truncate()
+            self._begin(resume)
+        except OSError as error:
+            self._file.close()
+            raise self._unusable("cannot be written", error) from None
         except BaseException:
             self._file.close()
             raise
@@ -63,33 +94,90 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # each entry was on the disk already, or its failure is known
+            self._file.close()
 
     def add(self, entry: dict[str, Any]) -> None:
-        """Append one entry and wait until it is on the disk."""
-        self._append(_line(entry))
+        """Append one entry and wait until it is on the disk.
+
+        A disk that takes no more ends the journal, not the run; `failure` says why.
+        """
+        if not self.failure:
+            try:
+                self._append(_line({**entry, **self._decided()}))
+            except OSError as error:
+                self.failure = _reason(error)
+                return
         self.entries.append(entry)
 
-    def _append(self, line: bytes) -> None:
-        self._file.write(line)
-        self._file.flush()
-        os.fsync(self._file.fileno())
+    def keep(self, read: Callable[[dict[str, Any]], object]) -> None:
+        """Take only the entries that can be read back; the others count as damaged lines.
 
-    def _kept(self) -> list[dict[str, Any]]:
-        """The whole lines behind the header; leaves the file position at their end."""
-        content = self._file.read()
+        Args:
+            read: raises a ValueError for a damaged entry.
+        """
+        whole = [entry for entry in self.entries if _reads(read, entry)]
+        self.damaged += len(self.entries) - len(whole)
+        self.entries = whole
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a later run can take what this one leaves."""
+        return not self.failure and (self._key is None or self.decided_by is not None)
+
+    def _decided(self) -> dict[str, str | None]:
+        """What decided an entry; `None` where it is no longer what it was at the beginning."""
+        if self._key is None:
+            return {}
+        self.changed = self.changed or self._key() != self.decided_by
+        return {KEY: None if self.changed else self.decided_by}
+
+    def _begin(self, resume: bool) -> None:
+        """Take what the file holds, or start it anew; its position is at the end of what stays."""
+        if os.fstat(self._file.fileno()).st_size > MOST_BYTES:
+            raise self._not_ours()
+        content = self._file.readall()
         lines = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
-        if lines and lines[0] != self._header:
+        # An empty file is as good as none, and so is one whose first line a full disk cut short.
+        if not (content.startswith(_BEGINNING) or _BEGINNING.startswith(content)):
+            raise self._not_ours()
+        if resume and lines:
+            self._take(lines)
+            self._file.seek(sum(map(len, lines)))
+        else:
+            self._file.seek(0)
+            self._file.truncate()
+            self._append(self._header)
+        self._file.truncate()
+
+    def _not_ours(self) -> ArchscopeError:
+        return self._refused("is no journal of archscope, so it stays as it is", "name another")
+
+    def _take(self, lines: list[bytes]) -> None:
+        if lines[0] != self._header:
             raise self._refused(
-                "was written for another run or by other versions",
+                "was written for another run or by another version",
                 f"run without {parameter('resume')}",
             )
+        for line in lines[1:]:
+            entry = _entry(line)
+            if entry is None:
+                self.damaged += 1
+            elif self._key is not None and entry.pop(KEY, None) != (self.decided_by or ""):
+                self.outdated += 1
+            else:
+                self.entries.append(entry)
+
+    def _append(self, line: bytes) -> None:
+        end = self._file.tell()
         try:
-            entries = [json.loads(line) for line in lines[1:]]
-        except ValueError:
-            raise self._refused("is damaged", f"run without {parameter('resume')}") from None
-        self._file.seek(sum(map(len, lines)))
-        return entries
+            while line:
+                line = line[self._file.write(line) :]
+            os.fsync(self._file.fileno())
+        except OSError:
+            with suppress(OSError):  # half a line on a full disk
+                self._file.truncate(end)
+            raise
 
     def _lock(self) -> None:
         """Hold the file against a second writer, where the system can; a kill lets go of it."""
@@ -105,6 +193,51 @@ class Journal:
     def _refused(self, problem: str, remedy: str) -> ArchscopeError:
         return ArchscopeError(parameter("journal", self.path), problem, remedy)
 
+    def _unusable(self, problem: str, error: OSError) -> UnusableError:
+        reason = f"{problem} ({_reason(error)})"
+        return UnusableError(parameter("journal", self.path), reason, "name another")
+
+
+def _opened(path: Path, trusted: bool) -> io.FileIO:
+    """A file to append to, made where it is missing.
+
+    Raises:
+        OSError: it cannot be opened, or is a pipe, a device, or (unless trusted) another user's.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    flags = os.O_RDWR | os.O_CREAT
+    if not trusted:
+        return io.FileIO(open_own(path, flags), "r+")
+    waiting = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+    descriptor = os.open(path, flags | waiting, 0o666)
+    try:
+        require_regular(os.fstat(descriptor))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return io.FileIO(descriptor, "r+")
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """One line read back, `None` for a damaged one."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def _reads(read: Callable[[dict[str, Any]], object], entry: dict[str, Any]) -> bool:
+    try:
+        read(entry)
+    except (ValueError, TypeError, KeyError):
+        return False
+    return True
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
+
 
 def _line(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, sort_keys=True).encode() + b"\n"
@@ -113,10 +246,16 @@ def _line(value: Mapping[str, Any]) -> bytes:
 def default_folder() -> Path | None:
     """Where journals lie when the user names none; `None` where nobody can say."""
     folder = cache.folder()
-    return None if folder is None else folder / "journals"
+    return None if folder is None else folder / cache.JOURNALS
 
 
-def in_default_folder(name: str, identity: Mapping[str, Any], *, resume: bool) -> Journal:
+def in_default_folder(
+    name: str,
+    identity: Mapping[str, Any],
+    *,
+    resume: bool,
+    key: Callable[[], str | None] | None = None,
+) -> Journal:
     """The journal of that name where the user names none; the other arguments as for a journal.
 
     Raises:
@@ -130,16 +269,20 @@ def in_default_folder(name: str, identity: Mapping[str, Any], *, resume: bool) -
             f"name a {parameter('journal', 'FILE')}",
         )
     try:
-        return Journal(folder / name, identity, resume=resume)
+        cache.make_ours(folder.parent)
+        return Journal(folder / name, identity, resume=resume, key=key, trusted=False)
     except ArchscopeError as error:
         problem = f"{folder / name}: {error.problem}"
         remedy = error.remedy if marked(error.remedy) else f"name a {parameter('journal', 'FILE')}"
         raise ArchscopeError(parameter("resume"), problem, remedy) from None
+    except OSError as error:
+        remedy = f"name a {parameter('journal', 'FILE')}"
+        raise ArchscopeError(parameter("resume"), _reason(error), remedy) from None
 
 
 def contents() -> cache.Contents:
     """What the default folder holds."""
-    sizes = [path.stat().st_size for path in _files()]
+    sizes = [path.lstat().st_size for path in _files()]
     return cache.Contents(len(sizes), sum(sizes))
 
 
@@ -154,11 +297,13 @@ def clear() -> cache.Contents:
 
 def _files() -> list[Path]:
     folder = default_folder()
-    return [] if folder is None else sorted(folder.glob("*.jsonl"))
+    if folder is None or not cache.is_ours(folder.parent):
+        return []
+    return sorted(folder.glob("*.jsonl"))
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
-    """The installed version of each package, for the identity of a journal."""
+    """The installed version of each package, for the key of a journal."""
     found = dict.fromkeys(packages, "missing")
     for package in found:
         with suppress(metadata.PackageNotFoundError):

@@ -80,12 +80,40 @@ def test_the_same_sources_elsewhere_are_the_same(net: Path, tmp_path: Path) -> N
         "setattr(nn.Linear, 'bias', 3)",
         "alias = nn.Linear; alias.forward = None",
         "def broken(:",
+        "WIDTH = int(torch.randint(1, 9, ()).item())",
+        "from torch import rand",
+        "WIDTH = hash('width') % 8",
+        "KINDS = set(['relu', 'gelu'])",
+        "KINDS = list({'relu', 'gelu'})",
+        "WIDTH = len(torch.__config__.show())",
+        "WIDTH = 4 if torch.get_default_dtype() == torch.float32 else 8",
+        "WIDTH = int(torch.os.environ['WIDTH'])",
+        "draw = getattr(torch, 'ra' + 'nd')",
+        "draw = getattr(torch, 'rand')",
+        "from operator import attrgetter",
+        "WIDTH = int(nn.Linear(2, 2, device='cpu').weight.new(3).random_().sum())"
+        "; torch.manual_seed(0)",
     ],
 )
 def test_what_reading_cannot_follow_is_not_kept(net: Path, line: str) -> None:
     inner = net.parent / "parts" / "deep.py"
     inner.write_text(f"import torch\nfrom torch import nn\n{line}\n")
     assert fingerprint(net) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "TOKENS = nn.Parameter(torch.randn(1, 8, 16))",
+        "TOKENS = nn.Parameter(0.02 * torch.randn(1, 8, 16))",
+        "KNOWN = 'relu' in {'relu', 'gelu'}",
+        "def f(self): return getattr(self, 'layer' + '1'), self.filters, self.random",
+    ],
+)
+def test_what_decides_no_count_is_kept(net: Path, line: str) -> None:
+    inner = net.parent / "parts" / "deep.py"
+    inner.write_text(f"import torch\nfrom torch import nn\n{line}\n")
+    assert fingerprint(net) is not None
 
 
 def test_a_local_module_that_hides_one_of_the_system_is_not_kept(net: Path) -> None:

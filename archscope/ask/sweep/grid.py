@@ -11,16 +11,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from archscope import archive
 from archscope.ask.sweep import workers
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Dim, Totals
-from archscope.saved.journal import Journal, versions
+from archscope.saved.journal import Journal
 
 INPUT, BATCH = "input", "batch"
 INPUTS = "write it like input=3x160x160,3x224x224; parentheses hold one input of several tensors"
 """Keys of a sweep that are no constructor keywords."""
-
-COUNTED_BY = ("archscope", "torch", "torchvision", "timm")
 
 Point = tuple[tuple[str, Any], ...]
 """One value for each swept key."""
@@ -53,12 +52,14 @@ class Grid:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides the numbers, for a journal: all of this, the versions and the file."""
-        file = Path(self.model.rpartition(":")[0] or self.model)
-        own = file.suffix == ".py" and file.is_file()
-        source = hashlib.sha256(file.read_bytes()).hexdigest() if own else ""
-        return {"grid": json.loads(json.dumps(asdict(self))), "versions": versions(COUNTED_BY),
-                "source": source}  # fmt: skip
+        """What is counted, for the first line of a journal."""
+        return {"grid": json.loads(json.dumps(asdict(self)))}
+
+    def key(self) -> str | None:
+        """What decides the numbers besides; `None` where that cannot be told."""
+        from archscope.saved import answers
+
+        return answers.decisive(self.model)
 
     def file_name(self) -> str:
         """A name for the journal of this sweep, readable and its own."""
@@ -104,10 +105,31 @@ class Outcome:
 
     @classmethod
     def from_entry(cls, entry: Mapping[str, Any]) -> Outcome:
-        total = None if entry["total"] is None else Totals(**entry["total"])
-        point = tuple(entry["point"].items())
-        notes = tuple(entry["notes"])
-        return cls(point, total, entry["problem"], entry["complete"], notes)
+        """Read a line of a journal.
+
+        Raises:
+            ValueError: it is damaged.
+        """
+        try:
+            total = None if entry["total"] is None else archive.decoded(Totals, entry["total"])
+            point = tuple(entry["point"].items())
+            plain = archive.decoded(
+                _Line, {key: entry[key] for key in ("problem", "complete", "notes")}
+            )
+        except (KeyError, AttributeError) as error:
+            raise ValueError(f"no field {error}") from None
+        if not all(isinstance(text, str) for text in itertools.chain(*point)):
+            raise ValueError("a point is not text")
+        return cls(point, total, plain.problem, plain.complete, plain.notes)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """The plain fields of an Outcome in a journal."""
+
+    problem: str
+    complete: bool
+    notes: tuple[str, ...]
 
 
 def parse_axes(texts: Sequence[str]) -> tuple[tuple[str, tuple[Any, ...]], ...]:

@@ -19,7 +19,7 @@ from archscope.peers.reasons import Habit, Operator, Part, explained
 from archscope.peers.runs import PEERS, Peer, PeerCount
 from archscope.peers.tools import Counted
 from archscope.records import Analysis, Layer
-from archscope.saved.journal import Journal, versions
+from archscope.saved.journal import Journal
 from archscope.units import parse_count
 
 if TYPE_CHECKING:
@@ -82,9 +82,15 @@ def all_names() -> list[str]:
 
 
 def identity(names: Sequence[str]) -> dict[str, Any]:
-    """What decides the figures of these networks, for a journal."""
-    packages = {"archscope", "torchvision", "timm", *(peer.package for peer in PEERS)}
-    return {"verify": list(names), "versions": versions(packages)}
+    """Which networks are verified, for the first line of a journal."""
+    return {"verify": list(names)}
+
+
+def key() -> str | None:
+    """What decides their figures besides; `None` where that cannot be told."""
+    from archscope.saved import answers
+
+    return answers.decisive("")  # every installed package is in it, those of the peers too
 
 
 def verify_each(
@@ -110,7 +116,7 @@ def verify_each(
             done[name] = _entry(name, one)
             if journal is not None:
                 journal.add(done[name])
-        told(f"{number}/{len(names)} {name}: {_state(done[name])}")
+        told(f"{number}/{len(names)} {name}: {state(done[name])}")
     entries = [done[name] for name in names]
     found = [read(entry["found"]) for entry in entries if entry["found"]]
     return found, {entry["name"]: entry["failure"] for entry in entries if not entry["found"]}
@@ -124,7 +130,14 @@ def _entry(name: str, one: Callable[[str], Verification]) -> dict[str, Any]:
         return {"name": name, "found": None, "failure": error.problem}
 
 
-def _state(entry: Mapping[str, Any]) -> str:
+def state(entry: Mapping[str, Any]) -> str:
+    """What became of one network, in a line.
+
+    Raises:
+        ValueError: the entry is damaged.
+    """
+    if not (isinstance(entry.get("name"), str) and {"found", "failure"} <= entry.keys()):
+        raise ValueError("an entry lacks a field")
     if not entry["found"]:
         return str(entry["failure"])
     return "explained" if read(entry["found"]).passed else UNKNOWN

@@ -1,0 +1,102 @@
+"""Long runs that Ctrl-C, a kill or a full disk may end, and what is said of their journals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from archscope.saved.journal import Journal
+
+
+@dataclass(frozen=True)
+class LongRun:
+    """A run whose parts are worth keeping.
+
+    Args:
+        file_name: of its journal, where the user names none.
+        identity: what is run.
+        key: says what decides its parts at this moment; `None` where nobody can say.
+        read: reads a part back, and raises a ValueError for a damaged one.
+        parts: how many of what, such as `60 points`.
+    """
+
+    file_name: str
+    identity: Mapping[str, Any]
+    key: Callable[[], str | None]
+    read: Callable[[dict[str, Any]], object]
+    parts: str
+
+    @contextmanager
+    def journal(self, path: str | None, resume: bool) -> Iterator[Journal | None]:
+        """The journal that the user names, or else one in the cache folder, if it can be written.
+
+        Without one the run goes on, and a line on stderr says why; other lines say which parts of
+        an earlier run are not taken, and after Ctrl-C how many are kept.
+
+        Raises:
+            ArchscopeError: the file is not a journal of this run, or `resume` and there is none.
+        """
+        kept = self._opened(path, resume)
+        if kept is None:
+            yield None
+            return
+        with kept:
+            for line in self._left(kept):
+                click.echo(line, err=True)
+            try:
+                yield kept
+            except KeyboardInterrupt:
+                self._offer(kept)
+                raise
+            if kept.failure:
+                click.echo(f"the journal ends early ({kept.failure}); no point is lost", err=True)
+            elif kept.changed:
+                click.echo(
+                    "sources changed while this ran, so --resume counts again what came after",
+                    err=True,
+                )
+
+    def _opened(self, path: str | None, resume: bool) -> Journal | None:
+        from archscope.errors import ArchscopeError
+        from archscope.saved.journal import Journal, UnusableError, in_default_folder
+
+        try:
+            if path is None:
+                kept = in_default_folder(self.file_name, self.identity, resume=resume, key=self.key)
+            else:
+                kept = Journal(Path(path), self.identity, resume=resume, key=self.key)
+        except ArchscopeError as error:
+            if resume or (path is not None and not isinstance(error, UnusableError)):
+                raise
+            where = "" if path is None else f"{path} "
+            click.echo(f"without a journal, so no --resume: {where}{error.problem}", err=True)
+            return None
+        kept.keep(self.read)
+        return kept
+
+    def _left(self, kept: Journal) -> Iterator[str]:
+        """What is not taken of an earlier run."""
+        if kept.outdated:
+            why = "were counted by other sources, versions or settings"
+            if kept.decided_by is None:
+                why = "cannot be trusted, since not everything that decides them is known"
+            yield f"{kept.outdated} of the journal's entries {why}; they are counted again"
+        if kept.damaged:
+            yield f"{kept.damaged} of the journal's lines are damaged; they are counted again"
+
+    def _offer(self, kept: Journal) -> None:
+        done = len(kept.entries)
+        if not done:
+            return
+        offer = "--resume runs the others"
+        if not kept.resumable:
+            offer = (
+                kept.failure or "--resume cannot take them, since it is unknown what decides them"
+            )
+        click.echo(f"{done} of {self.parts} are kept; {offer}", err=True)

@@ -1,0 +1,247 @@
+"""A journal costs its run nothing, and nothing that archscope did not begin is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from archscope import cache
+from archscope.cli import run
+
+SWEEP = ["sweep", "lenet", "batch=1,2,3"]
+NETS = """
+from torch import nn
+from helper import WIDTH
+
+def net(width=2):
+    return nn.Linear(width, WIDTH)
+"""
+
+
+READ = "from pathlib import Path\nWIDTH = int(Path('w').read_text())"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("resume", [[], ["--resume"]])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"The thesis.\n",
+        b'{"archscope": "analysis", "schema": 1}\n',
+        b'{"point": {"batch": "1"}}\n{"point": {"batch": "2"}}\n',
+        b"\0" * 1000,
+        b"no line end",
+        b" {",
+    ],
+)
+def test_a_file_that_is_no_journal_stays_as_it_is(
+    content: bytes, resume: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = Path("thesis.txt")
+    file.write_bytes(content)
+    assert run([*SWEEP, "--journal", "thesis.txt", *resume]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.count("\n") == 1
+    assert "is no journal of archscope, so it stays as it is" in told.err
+    assert file.read_bytes() == content
+
+
+def test_a_journal_of_another_run_is_not_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*SWEEP, "--journal", "j"]) == 0
+    before = Path("j").read_bytes()
+    assert run(["sweep", "lenet", "batch=1,2,3,4", "--journal", "j", "--resume"]) == 2
+    assert "was written for another run" in capsys.readouterr().err
+    assert Path("j").read_bytes() == before
+
+
+def make_useless(kind: str, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "zeros":
+        path.symlink_to("/dev/zero")
+    elif kind == "full":
+        path.symlink_to("/dev/full")
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "loop":
+        path.symlink_to(path)
+    elif kind == "nowhere":
+        path.symlink_to("/proc/nowhere")
+    elif kind == "another user's":
+        path.write_text("")
+        try:
+            os.chown(path, 12345, 12345)
+        except PermissionError:
+            pytest.skip("only root gives files away")
+
+
+KINDS = ["pipe", "zeros", "full", "folder", "loop", "nowhere"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_useless_journal_costs_one_line(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    make_useless(kind, Path("j"))
+    assert run([*SWEEP, "--journal", "j"]) == 0
+    told = capsys.readouterr()
+    assert told.err.count("\n") == 1
+    assert told.err.startswith("without a journal, so no --resume: j cannot be opened (")
+    assert "61,706" in told.out or "61.71 k" in told.out
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "another user's"])
+def test_a_planted_journal_costs_one_line(
+    kind: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(SWEEP) == 0
+    (journal,) = (here / "cache" / "journals").iterdir()
+    journal.unlink()
+    make_useless(kind, journal)
+    capsys.readouterr()
+    assert run(SWEEP) == 0
+    told = capsys.readouterr()
+    assert told.err.startswith("without a journal, so no --resume: ")
+    assert told.err.count("\n") == 1 and "lenet over batch" in told.out
+
+
+def test_damaged_lines_are_counted_again(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*SWEEP, "--journal", "j", "-o", "whole.json"]) == 0
+    head, one, two, three = Path("j").read_text().splitlines()
+    (broken := json.loads(two))["total"]["macs"] = -1
+    twisted = json.loads(three)
+    twisted["total"]["trainable_params"] += 1
+    Path("j").write_text(
+        "\n".join([head, one, json.dumps(broken), json.dumps(twisted), "\x00{", ""])
+    )
+    capsys.readouterr()
+    assert run([*SWEEP, "--journal", "j", "--resume", "-o", "again.json"]) == 0
+    assert "3 of the journal's lines are damaged; they are counted again" in capsys.readouterr().err
+    assert Path("again.json").read_text() == Path("whole.json").read_text()
+
+
+def test_a_changed_helper_is_counted_again(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("nets.py").write_text(NETS)
+    Path("helper.py").write_text("WIDTH = 3\n")
+    sweep = ["sweep", "nets.py:net", "batch=1,2", "--input", "2", "--journal", "j"]
+    assert run(sweep) == 0
+    assert run([*sweep, "--resume"]) == 0
+    capsys.readouterr()
+    Path("helper.py").write_text("WIDTH = 5\n")
+    assert run([*sweep, "--resume", "-o", "rows.csv"]) == 0
+    told = capsys.readouterr().err
+    assert told.startswith("2 of the journal's entries were counted by other sources")
+    assert told.count("\n") == 1
+    rows = Path("rows.csv").read_text().splitlines()
+    assert [row.split(",")[1] for row in rows[1:]] == ["15", "15"]  # 2·5 weights and 5 biases
+
+
+def test_what_is_unknown_is_counted_again(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("nets.py").write_text(NETS.replace("from helper import WIDTH", READ))
+    Path("w").write_text("3")
+    sweep = ["sweep", "nets.py:net", "batch=1,2", "--input", "2", "--journal", "j"]
+    assert run(sweep) == 0
+    Path("w").write_text("5")
+    monkeypatch.setattr("archscope.resolve.sources._IMPORTED", {})  # as in a new process
+    assert run([*sweep, "--resume", "-o", "rows.csv"]) == 0
+    assert "cannot be trusted" in capsys.readouterr().err
+    assert all(",15," in row for row in Path("rows.csv").read_text().splitlines()[1:])
+
+
+def test_a_full_disk_costs_one_line(here: Path) -> None:
+    """A limit on the size of files is how a disk is full for one process."""
+
+    def small_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700))
+
+    command = [sys.executable, "-m", "archscope", "sweep", "lenet", "batch=1,2,3,4,5", "--journal"]
+    done = subprocess.run(
+        [*command, "j"], preexec_fn=small_files, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "the journal ends early (File too large); no point is lost\n"
+    whole = subprocess.run(command[:-1], capture_output=True, text=True, check=True)
+    assert done.stdout == whole.stdout
+    lines = Path("j").read_text().splitlines(keepends=True)
+    assert all(line.endswith("\n") and json.loads(line) for line in lines)
+    again = subprocess.run([*command, "j", "--resume"], capture_output=True, text=True, check=True)
+    assert (again.stderr, again.stdout) == ("", done.stdout)
+
+
+# The cache folder
+
+
+def test_a_folder_of_other_files_is_left_alone(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in ("journals/mine.jsonl", "counts/mine.kept", "counts/mine.part"):
+        file = here / "home" / place
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("precious")
+    before = sorted((here / "home").rglob("*"))
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(here / "home"))
+    assert run(["summary", "lenet"]) == 0
+    assert run(SWEEP) == 0
+    assert run(["cache", "clear"]) == 0
+    assert capsys.readouterr().out.endswith("Nothing was kept.\n")
+    assert sorted((here / "home").rglob("*")) == before
+
+
+def test_an_empty_home_leads_nowhere(here: Path) -> None:
+    for place in (".cache/archscope/journals/mine.jsonl", "archscope/journals/mine.jsonl"):
+        file = here / place
+        file.parent.mkdir(parents=True)
+        file.write_text("precious")
+    empty = {**os.environ, "HOME": "", "XDG_CACHE_HOME": ""}
+    del empty[cache.FOLDER_VARIABLE]
+    asked = "from archscope import cache; print(cache.folder())"
+    for environment in (empty, {**empty, "HOME": "."}, {**empty, "XDG_CACHE_HOME": "."}):
+        done = subprocess.run(
+            [sys.executable, "-c", asked],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        place = done.stdout.strip()
+        assert place == "None" or not Path(place).is_relative_to(here)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "zeros", "another user's"])
+def test_a_planted_answer_is_as_if_never_kept(kind: str, here: Path) -> None:
+    store = cache.store(cache.COUNTS)
+    assert store is not None
+    store.put("a", "1")
+    (entry,) = store.folder.iterdir()
+    content = entry.read_bytes()
+    entry.unlink()
+    make_useless(kind, entry)
+    if kind == "another user's":
+        entry.write_bytes(content)
+    assert store.get("a") is None
+    entry.unlink(missing_ok=True)
+    store.put("a", "1")
+    assert store.get("a") == "1"
+
+
+def test_a_folder_that_others_can_write_in_is_not_used(here: Path) -> None:
+    folder = here / "cache"
+    folder.mkdir(mode=0o700)
+    folder.chmod(0o777)
+    store = cache.store(cache.COUNTS)
+    assert store is not None
+    store.put("a", "1")
+    assert store.get("a") is None and list(folder.iterdir()) == []

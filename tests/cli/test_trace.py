@@ -86,7 +86,7 @@ def test_a_saved_trace_is_a_profile_that_other_commands_take(
     [
         (["--set", "width=8"], "operator 1 (stem): the trace has conv2d 4×4×3×3"),
         (["--batch", "3"], "the trace has conv2d on 2×4×8×8"),
-        (["--input", "4x4x16"], "the trace has --input 4x8x8 --batch 2"),
+        (["--input", "4x4x16"], "the trace has --input 4x8x8 and --batch 2"),
     ],
 )
 def test_another_network_is_refused_in_one_line(

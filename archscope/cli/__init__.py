@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
@@ -37,6 +38,10 @@ COMMANDS = {
     "cache": "The counts, roofs and journals kept from earlier runs.",
 }
 """Each command's one-line help; its module, imported when it runs, is named like it."""
+
+
+COMPLETION = "_ARCHSCOPE_COMPLETE"
+"""Environment variable by which a shell asks what Tab completes."""
 
 
 class LazyGroup(click.Group):
@@ -83,6 +88,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     0 is success, 1 a failed check, 2 a mistake of the user, 130 an interruption.
     """
+    if COMPLETION in os.environ:
+        from archscope.cli import completion
+
+        completion.answer(cli)
     from archscope.saved import answers
 
     given = list(sys.argv[1:] if arguments is None else arguments)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from archscope.cli import completion
 from archscope.cli.options import (
     batch_number_option,
     check_heard,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("models", nargs=-1, required=True)
+@click.argument("models", nargs=-1, required=True, shell_complete=completion.networks)
 @input_option
 @batch_number_option("1 by default, 8 with --time")
 @set_option

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from archscope.cli import completion
 from archscope.cli.options import batch_option, input_option, output_option
 
 
 @click.command()
-@click.argument("old")
-@click.argument("new")
+@click.argument("old", shell_complete=completion.networks)
+@click.argument("new", shell_complete=completion.networks)
 @input_option
 @batch_option()
 @output_option

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from archscope.cli import completion
 from archscope.cli.options import (
     beside_option,
     check_heard,
@@ -21,7 +22,11 @@ from archscope.cli.options import (
 @beside_option
 @click.option("--inference", is_flag=True, help="A forward pass that keeps nothing for backward.")
 @click.option(
-    "--optimizer", default="sgd", metavar="NAME", help="sgd (default), momentum, adam or adamw."
+    "--optimizer",
+    default="sgd",
+    metavar="NAME",
+    shell_complete=completion.optimizers,
+    help="sgd (default), momentum, adam or adamw.",
 )
 @click.option(
     "--dtype", default="float32", metavar="NAME", help="float32 (default), bfloat16 or float16."

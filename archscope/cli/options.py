@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from archscope.cli import completion
+
 if TYPE_CHECKING:
     from archscope.records import Dim
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-model_argument = click.argument("model")
+model_argument = click.argument("model", shell_complete=completion.networks)
 
 input_option = click.option(
     "--input",
@@ -48,6 +50,7 @@ def set_option(command: Decorated) -> Decorated:
         click.option(
             "--set", "settings", multiple=True, metavar="KEY=VALUE", callback=_settings,
             help="Constructor keyword, such as num_classes=2; may repeat.",
+            shell_complete=completion.settings,
         )
     ]  # fmt: skip
     decorators += [
@@ -73,6 +76,7 @@ output_option = click.option(
     multiple=True,
     metavar="FILE",
     help="Also write a file; the suffix picks the format; may repeat.",
+    shell_complete=completion.files,
 )
 strict_option = click.option(
     "--strict", is_flag=True, help="Exit 1 when an operator has no formula."

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import click
 
+from archscope.cli import completion
 from archscope.cli.options import network_number_options, output_option
 
 
 @click.command()
-@click.argument("models", nargs=-1, required=True)
+@click.argument("models", nargs=-1, required=True, shell_complete=completion.networks)
 @network_number_options
 @click.option(
     "--on",
     "devices",
     metavar="GPU,…",
+    shell_complete=completion.devices,
     help="GPUs by name, such as rtx4090,a100,h200; see --on list.",
 )
 @click.option("--dtype", default="amp", show_default=True, help="amp, float32, float16, bfloat16.")

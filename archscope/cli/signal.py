@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from archscope.cli import completion
 from archscope.cli.options import (
     batch_number_option,
     beside_option,
@@ -17,7 +18,9 @@ from archscope.cli.options import (
 
 
 @click.command()
-@click.argument("models", metavar="MODEL...", nargs=-1, required=True)
+@click.argument(
+    "models", metavar="MODEL...", nargs=-1, required=True, shell_complete=completion.networks
+)
 @input_option
 @batch_number_option("8 by default")
 @set_option

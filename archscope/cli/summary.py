@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from archscope.cli import completion
 from archscope.cli.options import (
     model_argument,
     network_options,
@@ -22,9 +23,18 @@ from archscope.cli.options import (
 )
 @click.option("--depth", type=click.IntRange(min=0), help="Levels of the tree.")
 @click.option("--all", "unfold", is_flag=True, help="Every level, and equal blocks one by one.")
-@click.option("--columns", metavar="KEYS", help="Columns by commas, such as params,macs.")
 @click.option(
-    "--sort", default="execution", metavar="KEY", help="List layers by size, such as macs."
+    "--columns",
+    metavar="KEYS",
+    help="Columns by commas, such as params,macs.",
+    shell_complete=completion.columns,
+)
+@click.option(
+    "--sort",
+    default="execution",
+    metavar="KEY",
+    help="List layers by size, such as macs.",
+    shell_complete=completion.sort_keys,
 )
 @click.option("--top", type=click.IntRange(min=1), help="List so many of the sorted layers.")
 @strict_option

@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+<<<<<<< HEAD
 from archscope.cli.options import beside_option, network_number_options, output_option
 from archscope.cli.resuming import LongRun
+=======
+from archscope.cli import completion
+from archscope.cli.options import beside_option, network_number_options, output_option, resumable
+>>>>>>> bc2a1ce (Complete names, keys and files when Tab is pressed)
 
 if TYPE_CHECKING:
     from archscope.ask.verify.figures import Verification
 
 
 @click.command()
-@click.argument("models", nargs=-1)
+@click.argument("models", nargs=-1, shell_complete=completion.networks)
 @network_number_options
 @beside_option
 @click.option("--all", "every", is_flag=True, help="Every network of torchvision and timm.")

@@ -1,0 +1,188 @@
+"""What Tab completes: names of networks, keys, and files where files are meant.
+
+Names of libraries are stored in the cache folder, by version: a Tab must not wait for torchvision.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+from collections.abc import Callable, Iterable
+
+import click
+from click.shell_completion import BashComplete, CompletionItem, add_completion_class
+
+
+def _timm() -> list[str]:
+    from archscope.resolve.sources import timm_names
+
+    return [f"timm:{name}" for name in timm_names()]
+
+
+def _transformers() -> list[str]:
+    from archscope.resolve.huggingface import architectures
+
+    return [f"hf:{name}" for name in architectures()]
+
+
+def _torchvision() -> list[str]:
+    from archscope.resolve import vision
+
+    return vision.names()
+
+
+LIBRARIES: dict[str, tuple[str, Callable[[], list[str]]]] = {
+    "timm": ("timm:", _timm),
+    "transformers": ("hf:", _transformers),
+    "torchvision": ("", _torchvision),
+}
+"""Libraries that name networks, with the prefix of their names."""
+
+
+def networks(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Names of networks; files where none matches."""
+    from archscope import zoo
+
+    names: list[str] = list(zoo.names())
+    for library, (prefix, listed) in LIBRARIES.items():
+        if not prefix or incomplete.startswith(prefix):
+            names = [*names, *_stored(library, listed)]
+    prefixes = [prefix for prefix, _ in LIBRARIES.values() if prefix]
+    found = _matching([*names, *prefixes], incomplete)
+    return found or files(context, parameter, incomplete)
+
+
+def _stored(library: str, listed: Callable[[], list[str]]) -> list[str]:
+    """The names that a library lists, from the cache folder where they are stored."""
+    from archscope import cache
+
+    try:
+        version = importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    store = cache.store("names")
+    text = None if store is None else store.get(f"{library} {version}")
+    if text is None:
+        text = "\n".join(listed())
+        if store is not None:
+            store.put(f"{library} {version}", text)
+    return text.split("\n")
+
+
+ARGUMENTS = ("model", "models", "base")
+"""Arguments by which commands name a network."""
+
+
+def settings(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Keywords of the constructor of the network that the command line names so far."""
+    from archscope import zoo
+    from archscope.resolve import vision
+    from archscope.resolve.signatures import accepted_keywords
+
+    if "=" in incomplete:
+        return []
+    named = [context.params[key] for key in ARGUMENTS if context.params.get(key)]
+    # Behind an option that waits for its value click has read no argument: they are all left.
+    given = next(iter([*named, *context.args]), "")
+    name = given[0] if isinstance(given, tuple) else given
+    if name in zoo.names():
+        card = zoo.card(name)
+        family = importlib.import_module(f"archscope.zoo.{card.family}")
+        keys = accepted_keywords(getattr(family, card.constructor))
+    elif name in _stored("torchvision", _torchvision):
+        keys = (accepted_keywords(vision.builder(name)) or frozenset()) - {"weights", "progress"}
+    else:  # a Tab imports no file of the user's
+        return []
+    return _matching([f"{key}=" for key in sorted(keys or ())], incomplete)
+
+
+def columns(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Keys of `--columns`, after the last comma."""
+    from archscope.study.summary import COLUMNS
+
+    before, comma, last = incomplete.rpartition(",")
+    return [CompletionItem(before + comma + str(item.value)) for item in _matching(COLUMNS, last)]
+
+
+def sort_keys(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Keys of `--sort`."""
+    from archscope.study.summary import SORTABLE
+
+    return _matching(SORTABLE, incomplete)
+
+
+def optimizers(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Names of `--optimizer`."""
+    from archscope.ask.memory import OPTIMIZERS
+
+    return _matching(OPTIMIZERS, incomplete)
+
+
+def devices(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Names of GPUs that have a data sheet, after the last comma."""
+    from archscope.latency.devices import devices as known
+
+    before, comma, last = incomplete.rpartition(",")
+    return [CompletionItem(before + comma + str(item.value)) for item in _matching(known(), last)]
+
+
+def files(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Whatever files the shell finds."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def _matching(known: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in known if name.startswith(incomplete)]
+
+
+class WholeWords(BashComplete):
+    """Bash, which splits words at `:` and `=` and replaces only what follows them."""
+
+    name = "bash"
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """Join what Bash has split: `timm`, `:`, `res` is one word here."""
+        words = os.environ["COMP_WORDS"].split()
+        at = int(os.environ["COMP_CWORD"])
+        words = words[: at + 1] + [""] * (at + 1 - len(words))
+        joined: list[str] = []
+        for place, word in enumerate(words):
+            behind = place > 0 and (word[:1] in (":", "=") or words[place - 1] in (":", "="))
+            if joined and behind and place > 1:
+                joined[-1] += word
+            else:
+                joined.append(word)
+        return joined[1:-1], joined[-1]
+
+    def complete(self) -> str:
+        """As Bash takes them: without what it keeps of the word."""
+        args, incomplete = self.get_completion_args()
+        kept = max(incomplete.rfind(":"), incomplete.rfind("=")) + 1
+        lines = []
+        for item in self.get_completions(args, incomplete):
+            value = incomplete if item.type == "file" else str(item.value)
+            lines.append(f"{item.type},{value[kept:]}")
+        return "\n".join(lines)
+
+
+def answer(group: click.Group) -> None:
+    """Answer the shell and leave; see click's documentation of shell completion."""
+    from archscope.cli import COMPLETION
+
+    add_completion_class(WholeWords)
+    group.main(prog_name="archscope", complete_var=COMPLETION)

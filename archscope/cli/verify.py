@@ -7,13 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-<<<<<<< HEAD
+from archscope.cli import completion
 from archscope.cli.options import beside_option, network_number_options, output_option
 from archscope.cli.resuming import LongRun
-=======
-from archscope.cli import completion
-from archscope.cli.options import beside_option, network_number_options, output_option, resumable
->>>>>>> bc2a1ce (Complete names, keys and files when Tab is pressed)
 
 if TYPE_CHECKING:
     from archscope.ask.verify.figures import Verification

@@ -125,10 +125,10 @@ def _execution(
 def predicted(run: Run, rates: Rates) -> Prediction:
     """The time of a run on a device."""
     setting, device = rates.setting, rates.device
-    timed = [
-        (kernel, kernel_seconds(kernel, rates))
-        for kernel in kernels(run.execution, setting.dtype, setting.compiled)
-    ]
+    launched = list(kernels(run.execution, setting.dtype, setting.compiled))
+    if len({kernel.operator for kernel in launched}) == 1:
+        rates = rates.alone(launched[0].kind)
+    timed = [(kernel, kernel_seconds(kernel, rates)) for kernel in launched]
     seconds, _ = step_seconds(timed, rates)
     low, high = rates.interval
     unknown = {operator.name for operator in run.execution.runs if not operator.known}

@@ -52,6 +52,8 @@ class Shape:
         serial_seconds: of one step that waits for the one before.
         launch_seconds: of a kernel that does nothing.
         host_seconds: between two kernels that the host starts.
+        winograd: arithmetic of Winograd's algorithm over that of a product of its size.
+        winograd_traffic: bytes of its transforms over those of a product of its size.
         depth: elements of the sum by which a product's start and end are longer, by kind.
     """
 
@@ -63,6 +65,8 @@ class Shape:
     serial_seconds: float
     launch_seconds: float
     host_seconds: float
+    winograd: float
+    winograd_traffic: float
     depth: Mapping[str, float]
 
 
@@ -77,9 +81,11 @@ class Measured:
         rows: how many measurements.
         source: where they were published.
         launch, host: factors of the seconds of launches.
+        step_seconds: of every step besides, such as waiting for the device.
         kinds: factors of efficiencies.
         low, high: the 80 % interval of measured over predicted seconds, on families of networks
             that the fit had not seen.
+        layers: the kinds of single layers that were measured; empty for networks.
     """
 
     device: str
@@ -91,9 +97,11 @@ class Measured:
     source: str
     launch: float
     host: float
+    step_seconds: float
     kinds: Efficiencies
     low: float
     high: float
+    layers: tuple[str, ...] = ()
 
     @property
     def torch(self) -> tuple[int, ...]:
@@ -141,7 +149,14 @@ def parsed(data: Mapping[str, Any]) -> Fitted:
         _efficiencies(data["plain"]),
         {key: _efficiencies(kinds) for key, kinds in data["devices"].items()},
         tuple(
-            Measured(**{**row, "kinds": _efficiencies(row["kinds"])}) for row in data["measured"]
+            Measured(
+                **{
+                    **row,
+                    "kinds": _efficiencies(row["kinds"]),
+                    "layers": tuple(row.get("layers", ())),
+                }
+            )
+            for row in data["measured"]
         ),
         (data["unmeasured"][0], data["unmeasured"][1]),
     )
@@ -158,14 +173,20 @@ class Rates:
         device: its data sheet.
         setting: how the network runs.
         given: what was fitted.
+        layer: kind of the one kernel that runs alone; empty for a network.
     """
 
-    def __init__(self, device: Device, setting: Setting, given: Fitted) -> None:
+    def __init__(self, device: Device, setting: Setting, given: Fitted, layer: str = "") -> None:
         self.device = device
         self.setting = setting
         self.given = given
-        self.table = _closest(device, setting, given)
+        self.table = _closest(device, setting, given, layer)
         self._known: dict[tuple[str, str, bool], Efficiency] = {}
+
+    def alone(self, layer: str) -> Rates:
+        """Those of one kernel that runs alone, where single layers were measured."""
+        rates = Rates(self.device, self.setting, self.given, layer)
+        return rates if rates.table is not None else self
 
     @property
     def measured(self) -> bool:
@@ -189,7 +210,8 @@ class Rates:
         """What the numbers come from."""
         if self.table is None:
             return f"the data sheet of {self.device.name} and measurements on other devices"
-        return f"{self.table.rows:,} measurements on {self.device.name}, {self.table.software}"
+        what = "layers" if self.table.layers else "measurements"
+        return f"{self.table.rows:,} {what} on {self.device.name}, {self.table.software}"
 
     @property
     def launch_seconds(self) -> float:
@@ -198,6 +220,11 @@ class Rates:
     @property
     def host_seconds(self) -> float:
         return self.given.shape.host_seconds * (self.table.host if self.table else 1)
+
+    @property
+    def step_seconds(self) -> float:
+        """What every step takes besides its kernels."""
+        return self.table.step_seconds if self.table else 0.0
 
     def efficiency(self, kind: str, order: str, tensor_cores: bool) -> Efficiency:
         """Of a kind of work on images in an order, on tensor cores or not."""
@@ -209,21 +236,30 @@ class Rates:
 
     def _efficiency(self, kind: str, order: str, tensor_cores: bool) -> Efficiency:
         given = self.given
+        own = given.devices.get(self.device.key, {})
         found = given.kinds.get(kind, given.kinds["elementwise"])
         name = f"{kind} nhwc" if order == "nhwc" else kind
         if order == "nhwc":
             found = found.times(given.last.get(kind, NEUTRAL))
         if not tensor_cores:
             found = found.times(given.plain.get(kind, NEUTRAL))
-        found = found.times(given.devices.get(self.device.key, {}).get(name, NEUTRAL))
+        found = found.times(own.get(ANY, NEUTRAL)).times(own.get(name, NEUTRAL))
         if self.table is not None:
             found = found.times(self.table.kinds.get(name, NEUTRAL))
         return found
 
 
-def _closest(device: Device, setting: Setting, given: Fitted) -> Measured | None:
+ANY = "*"
+"""Key of the factors of a device that hold for every kind of work."""
+
+
+def _closest(device: Device, setting: Setting, given: Fitted, layer: str) -> Measured | None:
     """The last table of a device that ran most alike; `None` where none was measured."""
-    own = [row for row in given.measured if row.device == device.key]
+    own = [
+        row
+        for row in given.measured
+        if row.device == device.key and (layer in row.layers if layer else not row.layers)
+    ]
 
     def likeness(row: Measured) -> tuple[bool, bool, bool]:
         return (

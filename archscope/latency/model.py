@@ -27,6 +27,13 @@ MOST_WASTE = 1.25
 FUNCTION_RATE = 0.1
 """Rate of operations beside a product, such as exponentials, over the peak in float32."""
 
+CHOICE = 6
+"""Exponent by which the faster of two algorithms is chosen: ∞ would always find it."""
+
+TAPS = 9
+PRODUCTS_A_SQUARE = 36
+FLOAT_BYTES = 4
+
 TENSOR_CORES = frozenset(
     ("volta", "turing", "ampere", "ada", "hopper", "blackwell", "cdna", "cdna2", "cdna3")
 )
@@ -55,9 +62,9 @@ class Seconds(NamedTuple):
 def kernel_seconds(kernel: Kernel, rates: Rates) -> Seconds:
     """The time of one kernel."""
     shape, device = rates.given.shape, rates.device
-    peak, tensor = arithmetic_rate(kernel, device)
+    peak, tensor = arithmetic_rate(kernel, device, rates.setting.dtype)
     efficiency = rates.efficiency(kernel.kind, kernel.order, tensor)
-    compute = _compute_seconds(kernel, shape, device, peak, efficiency)
+    compute = _compute_seconds(kernel, shape, device, peak, efficiency, tensor)
     if tensor and not kernel.aligned:
         compute *= shape.misaligned
     memory = kernel.bytes_moved / (device.bandwidth_bytes_per_second * efficiency.memory)
@@ -75,19 +82,19 @@ def both(one: float, other: float, overlap: float) -> float:
     return longer * ratio
 
 
-def arithmetic_rate(kernel: Kernel, device: Device) -> tuple[float, bool]:
+def arithmetic_rate(kernel: Kernel, device: Device, dtype: str) -> tuple[float, bool]:
     """Operations a second at most, and whether tensor cores do them.
 
-    In float32 PyTorch lets convolutions round to TF32 where there is hardware for it, and matrix
-    products not; AMD's matrix cores take float32 as it is.
+    AMD's matrix cores take float32 as it is; the tensor cores of others round it to TF32 first.
     """
     rates = device.peak_flops_per_second
     if kernel.dtype in ("float16", "bfloat16") and device.architecture in TENSOR_CORES:
         return rates.get(kernel.dtype, rates["float16"]), True
-    rounded = "tf32" in rates and kernel.times > 0
-    convolution = not kernel.kind.startswith(("linear", "batched_product", "attention"))
-    if rounded and (convolution or device.vendor == "amd"):
-        return rates["tf32"], True
+    if kernel.times and "tf32" in rates:
+        if device.vendor == "amd":
+            return rates["tf32"], False
+        if dtype == "tf32":
+            return rates["tf32"], True
     return rates["float32"], False
 
 
@@ -106,13 +113,42 @@ def _whole(side: float) -> float:
 
 
 def _compute_seconds(
-    kernel: Kernel, shape: Shape, device: Device, peak: float, efficiency: Efficiency
+    kernel: Kernel,
+    shape: Shape,
+    device: Device,
+    peak: float,
+    efficiency: Efficiency,
+    tensor_cores: bool,
 ) -> float:
     plain = device.peak_flops_per_second["float32"]
     if not kernel.times:
         return kernel.operations / (plain * efficiency.compute)
     product = tiled_flops(kernel, shape, device) / (peak * efficiency.compute)
+    if kernel.squares and not tensor_cores:
+        other = _winograd_seconds(kernel, shape, device, peak * efficiency.compute)
+        product = sooner(product, other)
     return product + kernel.operations / (plain * FUNCTION_RATE)
+
+
+def sooner(one: float, other: float) -> float:
+    """Time of the faster of two algorithms; less than either where the choice is close."""
+    ratio: float = (1 + (one / other) ** CHOICE) ** (1 / CHOICE)
+    return one / ratio
+
+
+def _winograd_seconds(kernel: Kernel, shape: Shape, device: Device, rate: float) -> float:
+    """Winograd's algorithm F(4×4, 3×3): 36 products in place of 144 taps, and the transforms.
+
+    Lavin and Gray 2016, section 4.3; each square of 4 by 4 results comes of 6 by 6 inputs.
+    """
+    inner = kernel.depth / TAPS
+    products = PRODUCTS_A_SQUARE * kernel.times
+    flops = 2 * products * _whole(kernel.squares) * _whole(kernel.columns) * (inner + 20)
+    values = kernel.squares * (kernel.columns + inner) + kernel.columns * inner
+    moved = 2 * FLOAT_BYTES * products * values
+    return flops * shape.winograd / rate + moved * shape.winograd_traffic / (
+        device.bandwidth_bytes_per_second
+    )
 
 
 def cached_share(kernel: Kernel, shape: Shape, device: Device) -> float:
@@ -129,4 +165,4 @@ def step_seconds(kernels: Iterable[tuple[Kernel, Seconds]], rates: Rates) -> tup
         device += seconds.total
         launches += kernel.launches
     host = launches * rates.host_seconds
-    return both(device, host, rates.given.shape.host_overlap), device
+    return both(device, host, rates.given.shape.host_overlap) + rates.step_seconds, device

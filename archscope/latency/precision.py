@@ -12,8 +12,11 @@ from dataclasses import dataclass
 
 from archscope.records import Execution, Operand, OperatorRun
 
-DTYPES = ("float32", "float16", "bfloat16", "amp")
-"""The precisions of a step; `amp` is autocast to float16 with float32 weights."""
+DTYPES = ("amp", "float16", "bfloat16", "float32", "tf32")
+"""The precisions of a step.
+
+`amp` is autocast to float16 with float32 weights; `tf32` is float32 whose products may be rounded.
+"""
 
 BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 
@@ -139,7 +142,8 @@ def typed(execution: Execution, precision: str) -> Iterator[Typed]:
     """
     if precision == "amp":
         return _Autocast().typed(execution.runs)
-    return (_uniform(run, precision) for run in execution.runs)
+    dtype = "float32" if precision == "tf32" else precision
+    return (_uniform(run, dtype) for run in execution.runs)
 
 
 def _uniform(run: OperatorRun, dtype: str) -> Typed:

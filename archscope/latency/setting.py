@@ -17,7 +17,8 @@ class Setting:
 
     Args:
         mode: `inference`, or `training` with SGD and momentum.
-        dtype: `amp` (autocast to float16), `float32` (PyTorch's defaults), `float16`, `bfloat16`.
+        dtype: `amp` (autocast to float16), `float16`, `bfloat16`, `float32`, or `tf32`: float32
+            whose products tensor cores may round, as PyTorch lets convolutions do.
         layout: `nchw`, or `nhwc` for channels last.
         compiled: whether `torch.compile` fuses its operators.
 

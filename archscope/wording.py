@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from archscope.records import Analysis, Coverage, Shape
+from archscope.records import COMPLEX, Analysis, Coverage, Shape
 from archscope.units import plural
 
 
@@ -58,15 +58,28 @@ def shape_text(shape: Shape | None) -> str | None:
 def coverage_note(analysis: Analysis) -> str:
     """One sentence on what the count knows and what it does not."""
     coverage = analysis.coverage
-    known = sum(sum(group.values()) for group in (coverage.counted, coverage.elementwise))
+    counted = sum(sum(group.values()) for group in (coverage.counted, coverage.elementwise))
     free = sum(coverage.free.values())
     device = "meta, without weights" if analysis.executed_on == "meta" else "the CPU"
-    operators = plural(known, "operator")
+    operators = plural(counted, "operator")
     sentence = f"Coverage: {operators} counted and {free:,} free, run on {device}"
-    attention = "".join(f" {note}" for note in attention_notes(coverage.attention_kernels))
-    if coverage.complete:
-        return f"{sentence}; none is unknown.{attention}"
-    return f"{sentence}; {lower_bound_note(missing_formulas(coverage))}{attention}"
+    assumed = attention_notes(coverage.attention_kernels)
+    if _has_complex_products(analysis):
+        assumed = (*assumed, "A complex product counts as four real ones.")
+    known = (
+        "none is unknown." if coverage.complete else lower_bound_note(missing_formulas(coverage))
+    )
+    return " ".join((f"{sentence}; {known}", *assumed))
+
+
+def _has_complex_products(analysis: Analysis) -> bool:
+    works = (work for layer in analysis.calls for work in (layer.forward, layer.backward) if work)
+    return any(
+        factor.name == COMPLEX
+        for work in works
+        for product in work.cost.products
+        for factor in product.factors
+    )
 
 
 _KERNELS = {

@@ -6,27 +6,17 @@ weights, which a fused kernel (Dao et al. 2022) never writes.
 Here the choice is that of the user's device: for a CPU, PyTorch itself is asked; for a GPU, the
 conditions of `aten/src/ATen/native/transformers/cuda/sdp_utils.cpp` are checked for an NVIDIA GPU
 of compute capability 8.0 or later.
-
-The function is taken over in PyTorch's dispatcher and not in Python, so it does not matter under
-which name a network has bound it. The kernel is registered once under a dispatch key of a backend
-that this build lacks; only a thread that includes the key, for the time of its run, ever calls it.
 """
 
 from __future__ import annotations
-
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-aten = torch.ops.aten
+from archscope.analysis.dispatch import run
 
-KEY = torch._C._dispatch_key_parse("AutocastIPU")
-"""Above autograd, and of a backend that no public build has."""
+aten = torch.ops.aten
 
 FLASH, EFFICIENT, MATH = "flash", "memory-efficient", "math"
 
@@ -35,62 +25,19 @@ _CPU_CHOICES = {0: MATH, 1: FLASH}
 """`torch.nn.attention.SDPBackend` of what a CPU has."""
 
 
-class _Run(threading.local):
-    """What the present thread counts for; `kernels` is `None` while it counts nothing."""
-
-    device: str | None = None
-    kernels: set[str] | None = None
-
-
-_run = _Run()
-
-
-@contextmanager
-def as_kernel(device: str | None = None) -> Iterator[set[str]]:
-    """Run scaled dot-product attention of this thread as the kernel that a device would choose.
-
-    Args:
-        device: `cpu` or `cuda`; that of the query when `None`, and `cpu` for a query on meta.
-
-    Yields:
-        the kernels that were chosen so far, such as `flash on cpu`.
-    """
-    _register()
-    before = _run.device, _run.kernels
-    excluded = torch._C._dispatch_tls_is_dispatch_key_excluded(KEY)
-    chosen: set[str] = set()
-    try:
-        _run.device, _run.kernels = device, chosen
-        torch._C._dispatch_tls_set_dispatch_key_excluded(KEY, False)
-        with torch._C._IncludeDispatchKeyGuard(KEY):
-            yield chosen
-    finally:
-        torch._C._dispatch_tls_set_dispatch_key_excluded(KEY, excluded)
-        _run.device, _run.kernels = before
-
-
-@cache
-def _register() -> tuple[torch.library.Library, torch.library.Library]:
-    """Take over the function under the key, which every other operator passes by."""
-    library, others = (torch.library.Library(ns, "IMPL") for ns in ("aten", "_"))  # type: ignore[no-untyped-call]
-    others.fallback(torch.library.fallthrough_kernel, KEY.name)  # type: ignore[no-untyped-call]
-    library.impl("scaled_dot_product_attention", _attention, KEY.name)  # type: ignore[no-untyped-call]
-    return others, library
-
-
-def _attention(
+def attention(
     query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
     dropout_p: float = 0.0, is_causal: bool = False, *, scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:  # fmt: skip
     operands = (query, key, value, attn_mask)
     plain = not any(t is not None and t.is_nested for t in operands)
-    if _run.kernels is None or not plain:
+    if run.attention_kernels is None or not plain:
         return _composite(*operands, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
-    device = _run.device or ("cpu" if query.device.type == "meta" else query.device.type)
+    device = run.device or ("cpu" if query.device.type == "meta" else query.device.type)
     choose = _choice_of_a_gpu if device == "cuda" else _choice_of_a_cpu
     kernel = choose(*operands, dropout_p, is_causal, enable_gqa)
-    _run.kernels.add(f"{kernel} on {device}")
+    run.attention_kernels.add(f"{kernel} on {device}")
     single = query.dim() == key.dim() == value.dim() == 3
     if single:  # kernels take a batch
         query, key, value = query.unsqueeze(0), key.unsqueeze(0), value.unsqueeze(0)

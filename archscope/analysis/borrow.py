@@ -11,12 +11,16 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from archscope.analysis.formulas.sparse import is_sparse
 from archscope.analysis.replica import StandIn, replica
 from archscope.errors import ArchscopeError
 
 
 def weightless(tensor: torch.Tensor) -> torch.Tensor:
-    """A meta tensor of the same kind, shape, strides and dtype: no storage."""
+    """A meta tensor of the same kind, shape, strides and dtype: no storage.
+
+    Of a sparse tensor a copy: what it stores decides what its products cost.
+    """
     if is_lazy(tensor):
         lazy: Any = type(tensor)  # its constructor's keywords are missing from torch's own stubs
         return cast(
@@ -24,6 +28,11 @@ def weightless(tensor: torch.Tensor) -> torch.Tensor:
             lazy(requires_grad=tensor.requires_grad, device="meta", dtype=tensor.dtype),
         )
     kind, trainable = type(tensor), tensor.requires_grad
+    if is_sparse(tensor):
+        own = tensor.detach().clone()
+        return (
+            nn.Parameter(own, trainable) if kind is nn.Parameter else own.requires_grad_(trainable)
+        )
     twin = _empty_twin(tensor)
     if kind is nn.Parameter:
         return nn.Parameter(twin, trainable)

@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from archscope.analysis import attention, borrow, trace
+from archscope.analysis import borrow, trace
 from archscope.analysis.calls import Call, CallLog
+from archscope.analysis.counting import counting
 from archscope.analysis.replay import Replays
 from archscope.records import Execution, LayerName, Operand, OperatorRun
 from archscope.records.execution import Argument, Role
@@ -230,7 +231,7 @@ def run(
     replays = Replays(log, recorder.runs, recorder.number) if countable_once else None
     with (
         trace.unfused_attention(),
-        attention.as_kernel() if fused else attention_written_out(),
+        counting() if fused else attention_written_out(),
         trace.uncompiled(),
         trace.observed(log, replays),
         torch.set_grad_enabled(backward),

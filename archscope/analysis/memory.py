@@ -20,8 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from archscope.analysis import attention, trace
+from archscope.analysis import trace
 from archscope.analysis.calls import Call, CallLog
+from archscope.analysis.counting import counting
+from archscope.analysis.formulas import sparse
 from archscope.records import LiveBytes, SavedBytes
 
 KINDS = (
@@ -102,6 +104,9 @@ class _Follower(trace.Observer):  # type: ignore[no-untyped-call]
 
     def follow(self, tensor: Tensor, kind: str) -> bool:
         """Count a tensor's storage until it is freed; `False` where it counts already."""
+        if sparse.is_sparse(tensor):
+            new = [self.follow(part, kind) for part in sparse.components(tensor)]
+            return any(new)
         storage = tensor.untyped_storage()
         key = storage._cdata
         size = storage.nbytes()
@@ -119,6 +124,9 @@ class _Follower(trace.Observer):  # type: ignore[no-untyped-call]
 
     def becomes(self, tensor: Tensor, kind: str) -> _Storage | None:
         """Move a storage from temporary to the kind that it turned out to be."""
+        if sparse.is_sparse(tensor):
+            parts = [self.becomes(part, kind) for part in sparse.components(tensor)]
+            return next((entry for entry in parts if entry is not None), None)
         entry = self.alive.get(tensor.untyped_storage()._cdata)
         if entry is None or entry.kind != "temporary":
             return None
@@ -263,7 +271,7 @@ def _watched(follower: _Follower) -> Iterator[set[str]]:
     """Every module call and operator inside reaches the follower; yields attention's kernels."""
     with (
         trace.unfused_attention(),
-        attention.as_kernel() as kernels,
+        counting() as kernels,
         trace.observed(follower.log),
         follower,
     ):

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
 from math import prod
 from typing import Any, Protocol
 
-from archscope.records import FREE, Cost, Factor, Product
+from archscope.records import COMPLEX, FREE, Cost, Factor, Product
 
 
 class Sized(Protocol):
@@ -44,11 +44,13 @@ SPATIAL = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}
 """Names of the spatial axes by their number."""
 
 
-def _product(role: str = "", **factors: int) -> Product:
+def product(role: str = "", **factors: int) -> Product:
+    """A product of named factors, `product(rows=2, D_in=3)`."""
     return Product(tuple(Factor(name, value) for name, value in factors.items()), role)
 
 
-def _named(names: Sequence[str], values: Sequence[int], role: str = "") -> Product:
+def named(names: Sequence[str], values: Sequence[int], role: str = "") -> Product:
+    """A product whose factors have names that no keyword can have."""
     return Product(tuple(map(Factor, names, values)), role)
 
 
@@ -77,7 +79,7 @@ def _convolution_product(
     place, many, few = ("in", "C_in", "C_out/G") if transposed else ("out", "C_out", "C_in/G")
     kernel = ("K",) if len(axes) == 1 else tuple(f"K_{axis.lower()}" for axis in axes)
     names = ("N", many, *(f"{axis}_{place}" for axis in axes), few, *kernel)
-    return _named(names, (batch, weight[0], *positions, *weight[1:]), role)
+    return named(names, (batch, weight[0], *positions, *weight[1:]), role)
 
 
 def convolution(
@@ -125,8 +127,8 @@ def deformable_convolution(x: Sized, weight: Sized, *rest: Any, out: Sized) -> T
 
     Bilinear sampling of every kernel position is elementwise work.
     """
-    product = _sampled_product(x, weight, out)
-    return Tally(Cost((product,)), _samples(x, weight, out) + out.numel())
+    sampled = _sampled_product(x, weight, out)
+    return Tally(Cost((sampled,)), _samples(x, weight, out) + out.numel())
 
 
 def deformable_convolution_backward(
@@ -159,7 +161,7 @@ def _samples(x: Sized, weight: Sized, result: Sized) -> int:
 def mm(a: Sized, b: Sized, *, out: Sized) -> Tally:
     """(rows, D_in) by (D_in, D_out)."""
     rows, inner = a.shape
-    return Tally(Cost((_product(rows=rows, D_in=inner, D_out=b.shape[1]),)))
+    return Tally(Cost((product(rows=rows, D_in=inner, D_out=b.shape[1]),)))
 
 
 def addmm(bias: Sized, a: Sized, b: Sized, *, out: Sized, **scales: object) -> Tally:
@@ -172,14 +174,14 @@ def linear(x: Sized, weight: Sized, bias: Sized | None = None, *, out: Sized) ->
     inner = weight.shape[-1]
     columns = weight.shape[0] if len(weight.shape) == 2 else 1
     rows = x.numel() // inner if inner else 0
-    cost = Cost((_product(rows=rows, D_in=inner, D_out=columns),))
+    cost = Cost((product(rows=rows, D_in=inner, D_out=columns),))
     return Tally(cost, out.numel() if bias is not None else 0)
 
 
 def bmm(a: Sized, b: Sized, *, out: Sized, **options: object) -> Tally:
     """(B, rows, D_in) by (B, D_in, D_out)."""
     batch, rows, inner = a.shape
-    return Tally(Cost((_product(B=batch, rows=rows, D_in=inner, D_out=b.shape[2]),)))
+    return Tally(Cost((product(B=batch, rows=rows, D_in=inner, D_out=b.shape[2]),)))
 
 
 def baddbmm(bias: Sized, a: Sized, b: Sized, *, out: Sized, **scales: object) -> Tally:
@@ -202,13 +204,25 @@ def grouped_mm(a: Sized, b: Sized, *rest: object, out: Sized, **options: object)
     if len(a.shape) == 3 and len(b.shape) == 3:
         return bmm(a, b, out=out)
     rows, inner = a.shape[-2], a.shape[-1]
-    return Tally(Cost((_product(rows=rows, D_in=inner, D_out=b.shape[-1]),)))
+    return Tally(Cost((product(rows=rows, D_in=inner, D_out=b.shape[-1]),)))
+
+
+def segment_mm(a: Sized, pointers: Sized, b: Sized, *, out: Sized) -> Tally:
+    """Rows (rows, D_in), in segments, each by its own matrix of (B, D_in, D_out)."""
+    return grouped_mm(a, b, out=out)
+
+
+def listed_mm(first: Sequence[Sized], second: Sequence[Sized], *rest: object, out: object) -> Tally:
+    """Each matrix of one list by its own of another."""
+    pairs = zip(first, second, strict=True)
+    products = (product(rows=a.shape[0], D_in=a.shape[1], D_out=b.shape[1]) for a, b in pairs)
+    return Tally(Cost(tuple(products)))
 
 
 def mv(a: Sized, b: Sized, *, out: Sized) -> Tally:
     """(rows, D_in) by (D_in,)."""
     rows, inner = a.shape
-    return Tally(Cost((_product(rows=rows, D_in=inner),)))
+    return Tally(Cost((product(rows=rows, D_in=inner),)))
 
 
 def addmv(bias: Sized, a: Sized, b: Sized, *, out: Sized, **scales: object) -> Tally:
@@ -216,14 +230,36 @@ def addmv(bias: Sized, a: Sized, b: Sized, *, out: Sized, **scales: object) -> T
     return Tally(mv(a, b, out=out).cost, out.numel())
 
 
+def conv_tbc(x: Sized, weight: Sized, bias: Sized, pad: int = 0, *, out: Sized) -> Tally:
+    """Convolution of x (L, N, C_in) by weight (K, C_in, C_out)."""
+    length, batch, channels = out.shape
+    names = ("N", "C_out", "L_out", "C_in", "K")
+    sides = (batch, channels, length, x.shape[2], weight.shape[0])
+    return Tally(Cost((named(names, sides),)), out.numel())
+
+
+def direct_convolution(x: Sized, weight: Sized, *rest: Any, out: Any, **options: Any) -> Tally:
+    """A library's own kernel of `convolution`: its arguments after the weight differ."""
+    batch, positions = x.shape[0], tuple(out.shape[2:])
+    return Tally(Cost((_convolution_product(positions, tuple(weight.shape), batch, False),)))
+
+
+def direct_transposed_convolution(
+    x: Sized, weight: Sized, *rest: Any, out: Any, **options: Any
+) -> Tally:
+    """As `direct_convolution`, the kernel spread from input positions."""
+    batch, positions = x.shape[0], tuple(x.shape[2:])
+    return Tally(Cost((_convolution_product(positions, tuple(weight.shape), batch, True),)))
+
+
 def dot(a: Sized, b: Sized, *, out: Sized) -> Tally:
     """Inner product of two vectors."""
-    return Tally(Cost((_product(D_in=a.numel()),)))
+    return Tally(Cost((product(D_in=a.numel()),)))
 
 
 def addr(bias: Sized, a: Sized, b: Sized, *, out: Sized, **scales: object) -> Tally:
     """Outer product of two vectors, plus a matrix."""
-    return Tally(Cost((_product(rows=a.numel(), D_out=b.numel()),)), out.numel())
+    return Tally(Cost((product(rows=a.numel(), D_out=b.numel()),)), out.numel())
 
 
 def trilinear(
@@ -237,7 +273,7 @@ def trilinear(
         kept = [axis for axis in range(dims) if axis not in expanded]
         for axis, size in zip(kept, tensor.shape, strict=True):
             sizes[axis] = max(sizes[axis], size)
-    return Tally(Cost((_named([f"D_{axis}" for axis in range(dims)], sizes),)))
+    return Tally(Cost((named([f"D_{axis}" for axis in range(dims)], sizes),)))
 
 
 def euclidean_distances(a: Sized, b: Sized, *, out: Sized) -> Tally:
@@ -246,100 +282,36 @@ def euclidean_distances(a: Sized, b: Sized, *, out: Sized) -> Tally:
     (−2a, |a|², 1) · (b, 1, |b|²) = |a − b|², then its root.
     """
     *leading, rows, columns = out.shape
-    product = _product(B=prod(leading), rows=rows, D_in=a.shape[-1] + 2, D_out=columns)
-    return Tally(Cost((product,)), 3 * a.numel() + 2 * b.numel() + 2 * out.numel())
+    cost = Cost((product(B=prod(leading), rows=rows, D_in=a.shape[-1] + 2, D_out=columns),))
+    return Tally(cost, 3 * a.numel() + 2 * b.numel() + 2 * out.numel())
 
 
 def affine_grid(theta: Sized, size: Sequence[int], align_corners: bool, *, out: Sized) -> Tally:
     """Every position in homogeneous coordinates by theta (N, D, D + 1) (Jaderberg et al. 2015)."""
     batch, after, before = theta.shape
-    return Tally(Cost((_product(N=batch, rows=prod(size[2:]), D_in=before, D_out=after),)))
-
-
-# Attention and recurrence, where a backend fuses them
-
-
-def attention(
-    query: Sized, key: Sized, value: Sized, *rest: Any, out: Any, **options: Any
-) -> Tally:
-    """Scaled dot-product attention (Vaswani et al. 2017, equation 1).
-
-    Args:
-        query: (N, heads, L, E).
-        key: (N, heads, S, E).
-        value: (N, heads, S, E_v).
-        rest: masks and dropout, without multiply-accumulates.
-        out: the result.
-        options: scale and flags.
-    """
-    *leading, length, width = query.shape
-    source, value_width = value.shape[-2], value.shape[-1]
-    return Tally(
-        Cost(
-            (
-                _attention_product(leading, length, source, width, "query·key"),
-                _attention_product(leading, length, source, value_width, "weights·value"),
-            )
-        ),
-        elementwise=2 * prod(leading) * length * source,
-    )
-
-
-def attention_backward(
-    gradient: Sized, query: Sized, key: Sized, value: Sized, *rest: Any, out: Any, **options: Any
-) -> Tally:
-    """Gradients of query, key, weights and value: four products.
-
-    A fused kernel may compute query·key once more; that depends on the kernel and is left out,
-    so that the count is the same on every backend.
-    """
-    *leading, length, width = query.shape
-    source, value_width = value.shape[-2], value.shape[-1]
-    sides = (
-        (width, "query gradient"),
-        (width, "key gradient"),
-        (value_width, "weights gradient"),
-        (value_width, "value gradient"),
-    )
-    products = (_attention_product(leading, length, source, side, role) for side, role in sides)
-    return Tally(Cost(tuple(products)), elementwise=2 * prod(leading) * length * source)
-
-
-def _attention_product(
-    leading: Sequence[int], length: int, source: int, width: int, role: str
-) -> Product:
-    names = ("N", "heads") if len(leading) == 2 else tuple(f"B_{i}" for i in range(len(leading)))
-    return _named((*names, "L", "S", "E"), (*leading, length, source, width), role)
-
-
-def lstm_layer_on_cpu(
-    x: Sized, weight: Sized, recurrent: Sized, *rest: Any, out: Any, **options: Any
-) -> Tally:
-    """One direction of one recurrent layer: x (L, N, D_in) meets (gates, D_in) and (gates, D)."""
-    length, batch, inner = x.shape
-    gates = weight.shape[0]
-    steps = {"L": length, "N": batch, "gates": gates}
-    products = (
-        _product("input", **steps, D_in=inner),
-        _product("recurrent", **steps, D=recurrent.shape[1]),
-    )
-    return Tally(Cost(products), elementwise=length * batch * gates)
-
-
-def lstm_layer_on_cpu_backward(
-    x: Sized, weight: Sized, recurrent: Sized, *rest: Any, out: Any, **options: Any
-) -> Tally:
-    """Each product's two gradients, whichever are asked for."""
-    forward = lstm_layer_on_cpu(x, weight, recurrent, out=out)
-    products = (
-        Product(product.factors, f"{product.role}, {side} gradient")
-        for product in forward.cost.products
-        for side in ("input", "weight")
-    )
-    return Tally(Cost(tuple(products)), forward.elementwise)
+    return Tally(Cost((product(N=batch, rows=prod(size[2:]), D_in=before, D_out=after),)))
 
 
 # Elementwise work: one operation an element
+
+
+def in_real_numbers(rule: Rule) -> Rule:
+    """The same formula, in which a product of two complex numbers counts as four real ones.
+
+    (a + bi)(c + di) = (ac − bd) + (ad + bc)i.
+    """
+
+    @wraps(rule)
+    def counted(*args: Any, out: Any, **options: Any) -> Tally:
+        tally = rule(*args, out=out, **options)
+        dtype = getattr(args[0], "dtype", None)
+        if dtype is None or not dtype.is_complex:
+            return tally
+        four = Factor(COMPLEX, 4)
+        products = (Product((*p.factors, four), p.role) for p in tally.cost.products)
+        return Tally(Cost(tuple(products)), tally.elementwise)
+
+    return counted
 
 
 def _first(out: Any) -> Any:
@@ -350,6 +322,11 @@ def elements_written(*args: Any, out: Any, **kwargs: Any) -> Tally:
     """Activations, adds, normalisation: one operation for each element of the result."""
     result = _first(out)
     return Tally(elementwise=result.numel() if hasattr(result, "numel") else 0)
+
+
+def elements_of_list(first: Any, *args: Any, out: Any, **kwargs: Any) -> Tally:
+    """One operation for each element of each tensor of the first list, as of an optimiser."""
+    return Tally(elementwise=sum(x.numel() for x in first if hasattr(x, "numel")))
 
 
 def elements_read(x: Any, *args: Any, out: Any, **kwargs: Any) -> Tally:

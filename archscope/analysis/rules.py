@@ -3,169 +3,231 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import resources
 from typing import Literal
 
 from archscope.analysis import ops
+from archscope.analysis.formulas import fused, linalg, packed, sparse, spectral
 from archscope.analysis.ops import Rule
 from archscope.errors import ArchscopeError
 from archscope.records import Cost, Factor, Product
 
 OperatorKind = Literal["counted", "elementwise", "free", "unknown"]
 
-COUNTED: Mapping[str, Rule] = {
-    "aten::convolution": ops.convolution,
+_CONVOLUTIONS: Mapping[str, Rule] = {
+    "aten::_conv_depthwise2d": ops.direct_convolution,
     "aten::_convolution": ops.convolution,
-    "aten::convolution_overrideable": ops.convolution,
+    "aten::_nnpack_spatial_convolution": ops.direct_convolution,
+    "aten::_slow_conv2d_forward": ops.direct_convolution,
+    "aten::conv_depthwise3d": ops.direct_convolution,
+    "aten::conv_tbc": ops.conv_tbc,
+    "aten::convolution": ops.convolution,
     "aten::convolution_backward": ops.convolution_backward,
     "aten::convolution_backward_overrideable": ops.convolution_backward,
-    "aten::mm": ops.mm,
-    "aten::addmm": ops.addmm,
-    "aten::_addmm_activation": ops.addmm,
-    "aten::linear": ops.linear,
-    "aten::bmm": ops.bmm,
-    "aten::baddbmm": ops.baddbmm,
-    "aten::addbmm": ops.addbmm,
-    "aten::_grouped_mm": ops.grouped_mm,
-    "aten::mv": ops.mv,
-    "aten::addmv": ops.addmv,
-    "aten::dot": ops.dot,
-    "aten::vdot": ops.dot,
-    "aten::addr": ops.addr,
-    "aten::_trilinear": ops.trilinear,
-    "aten::_euclidean_dist": ops.euclidean_distances,
-    "aten::affine_grid_generator": ops.affine_grid,
-    "aten::mkldnn_rnn_layer": ops.lstm_layer_on_cpu,
-    "aten::mkldnn_rnn_layer_backward": ops.lstm_layer_on_cpu_backward,
-    "torchvision::deform_conv2d": ops.deformable_convolution,
+    "aten::convolution_overrideable": ops.convolution,
+    "aten::cudnn_convolution": ops.direct_convolution,
+    "aten::cudnn_convolution_add_relu": ops.direct_convolution,
+    "aten::cudnn_convolution_relu": ops.direct_convolution,
+    "aten::cudnn_convolution_transpose": ops.direct_transposed_convolution,
+    "aten::miopen_convolution": ops.direct_convolution,
+    "aten::miopen_convolution_add_relu": ops.direct_convolution,
+    "aten::miopen_convolution_relu": ops.direct_convolution,
+    "aten::miopen_convolution_transpose": ops.direct_transposed_convolution,
+    "aten::miopen_depthwise_convolution": ops.direct_convolution,
+    "aten::mkldnn_convolution": ops.direct_convolution,
+    "aten::slow_conv3d_forward": ops.direct_convolution,
+    "aten::slow_conv_dilated2d": ops.direct_convolution,
+    "aten::slow_conv_dilated3d": ops.direct_convolution,
+    "aten::slow_conv_transpose2d": ops.direct_transposed_convolution,
+    "aten::slow_conv_transpose3d": ops.direct_transposed_convolution,
     "torchvision::_deform_conv2d_backward": ops.deformable_convolution_backward,
+    "torchvision::deform_conv2d": ops.deformable_convolution,
+}
+
+_PRODUCTS: Mapping[str, Rule] = {
+    "aten::_addmm_activation": sparse.operands(1)(ops.addmm),
+    "aten::_euclidean_dist": ops.euclidean_distances,
+    "aten::_grouped_mm": ops.grouped_mm,
+    "aten::_int_mm": ops.mm,
+    "aten::_trilinear": ops.trilinear,
+    "aten::addbmm": ops.addbmm,
+    "aten::addmm": sparse.operands(1)(ops.addmm),
+    "aten::addmv": sparse.operands(1)(ops.addmv),
+    "aten::addr": ops.addr,
+    "aten::affine_grid_generator": ops.affine_grid,
+    "aten::baddbmm": ops.baddbmm,
+    "aten::bmm": sparse.operands(0)(ops.bmm),
+    "aten::cudnn_affine_grid_generator": ops.affine_grid,
+    "aten::dot": ops.dot,
+    "aten::linear": sparse.operands(0)(ops.linear),
+    "aten::mkldnn_linear": ops.linear,
+    "aten::mm": sparse.operands(0)(ops.mm),
+    "aten::mv": sparse.operands(0)(ops.mv),
+    "aten::vdot": ops.dot,
+}
+
+_SPARSE: Mapping[str, Rule] = {
+    "aten::_cslt_sparse_mm": packed.two_of_four_compressed,
+    "aten::_sparse_addmm": sparse.operands(1)(ops.addmm),
+    "aten::_sparse_mm_reduce_impl": sparse.reduced,
+    "aten::_sparse_semi_structured_addmm": packed.two_of_four_added,
+    "aten::_sparse_semi_structured_linear": packed.two_of_four_linear,
+    "aten::_sparse_semi_structured_mm": packed.two_of_four,
+    "aten::_sparse_sparse_matmul": sparse.products,
+    "aten::hspmm": sparse.products,
+    "aten::sparse_sampled_addmm": sparse.sampled_addmm,
+    "pyg::grouped_matmul": ops.listed_mm,
+    "pyg::segment_matmul": ops.segment_mm,
+    "torch_sparse::spmm_max": sparse.spmm,
+    "torch_sparse::spmm_mean": sparse.spmm,
+    "torch_sparse::spmm_min": sparse.spmm,
+    "torch_sparse::spmm_sum": sparse.spmm,
+}
+
+_PACKED: Mapping[str, Rule] = {
+    "aten::_dyn_quant_matmul_4bit": packed.by_result,
+    "aten::_mixed_dtypes_linear": packed.by_result,
+    "aten::_scaled_grouped_mm": packed.scaled_grouped_mm,
+    "aten::_scaled_grouped_mm_v2": packed.scaled_grouped_mm,
+    "aten::_scaled_mm": packed.scaled_mm,
+    "aten::_scaled_mm_v2": packed.scaled_mm,
+    "aten::_weight_int4pack_mm": packed.by_result,
+    "aten::_weight_int4pack_mm_for_cpu": packed.by_result,
+    "aten::_weight_int4pack_mm_with_scales_and_zeros": packed.by_result,
+    "aten::_weight_int8pack_mm": packed.by_result,
+    "bitsandbytes::gemv_4bit": packed.by_result,
+    "bitsandbytes::int8_linear_matmul": packed.by_result,
+    "bitsandbytes::int8_mixed_scaled_mm": packed.by_result,
+    "bitsandbytes::int8_scaled_mm": packed.by_result,
+    "quantized::int4mm_packed_weight_cpu": packed.by_result,
+    "quantized::linear": packed.by_result,
+    "quantized::linear_dynamic": packed.by_result,
+    "quantized::linear_dynamic_fp16": packed.by_result,
+    "quantized::linear_relu": packed.by_result,
+    "quantized::linear_relu_dynamic": packed.by_result,
+}
+
+_LINALG: Mapping[str, Rule] = {
+    "aten::_cholesky_solve_helper": linalg.solve_factored,
+    "aten::_linalg_det": linalg.lu,
+    "aten::_linalg_eigh": linalg.symmetric_eigenvalues,
+    "aten::_linalg_eigvals": linalg.eigenvalues,
+    "aten::_linalg_slogdet": linalg.lu,
+    "aten::_linalg_solve_ex": linalg.solve,
+    "aten::_linalg_svd": linalg.singular_values,
+    "aten::cholesky_inverse": linalg.inverse_of_cholesky,
+    "aten::cholesky_solve": linalg.solve_factored,
+    "aten::geqrf": linalg.householder,
+    "aten::linalg_cholesky_ex": linalg.cholesky,
+    "aten::linalg_eig": linalg.eigenvalues,
+    "aten::linalg_householder_product": linalg.householder_product,
+    "aten::linalg_inv_ex": linalg.inverse,
+    "aten::linalg_ldl_factor_ex": linalg.cholesky,
+    "aten::linalg_ldl_solve": linalg.solve_factored_first,
+    "aten::linalg_lstsq": linalg.least_squares,
+    "aten::linalg_lu": linalg.lu,
+    "aten::linalg_lu_factor_ex": linalg.lu,
+    "aten::linalg_lu_solve": linalg.solve_factored_first,
+    "aten::linalg_matrix_exp": linalg.exponential,
+    "aten::linalg_pinv": linalg.pseudo_inverse,
+    "aten::linalg_qr": linalg.qr,
+    "aten::linalg_solve_triangular": linalg.solve_triangular,
+    "aten::ormqr": linalg.reflect,
+    "aten::triangular_solve": linalg.triangular_solve,
+}
+
+_TRANSFORMS: Mapping[str, Rule] = {
+    "aten::_fft_c2c": spectral.complex_transform,
+    "aten::_fft_c2r": spectral.inverse_real_transform,
+    "aten::_fft_r2c": spectral.real_transform,
+}
+
+_FUSED: Mapping[str, Rule] = {
+    "aten::_native_multi_head_attention": fused.multi_head_attention,
+    "aten::_transformer_encoder_layer_fwd": fused.transformer_encoder_layer,
+    "aten::mkldnn_rnn_layer": fused.lstm_layer_on_cpu,
+    "aten::mkldnn_rnn_layer_backward": fused.lstm_layer_on_cpu_backward,
     **{
-        f"aten::_scaled_dot_product_{backend}": ops.attention
+        f"aten::_scaled_dot_product_{backend}{way}": rule
+        for way, rule in (("", fused.attention), ("_backward", fused.attention_backward))
         for backend in (
+            "cudnn_attention",
+            "efficient_attention",
             "flash_attention",
             "flash_attention_for_cpu",
-            "efficient_attention",
-            "cudnn_attention",
-            "fused_attention_overrideable",
-        )
-    },
-    **{
-        f"aten::_scaled_dot_product_{backend}_backward": ops.attention_backward
-        for backend in (
-            "flash_attention",
-            "flash_attention_for_cpu",
-            "efficient_attention",
-            "cudnn_attention",
             "fused_attention_overrideable",
         )
     },
 }
 
-_WRITTEN = """
-    native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_functional
-    _native_batch_norm_legit_no_training batch_norm_with_update _batch_norm_with_update
-    _batch_norm_no_update cudnn_batch_norm miopen_batch_norm native_layer_norm native_group_norm
-    _fused_rms_norm native_batch_norm_backward cudnn_batch_norm_backward batch_norm_backward
-    native_layer_norm_backward native_group_norm_backward _fused_rms_norm_backward _softmax
-    _log_softmax _safe_softmax _masked_softmax _softmax_backward_data _log_softmax_backward_data
-    native_dropout native_dropout_backward glu_backward _thnn_fused_lstm_cell _thnn_fused_gru_cell
-    _thnn_fused_lstm_cell_backward_impl _thnn_fused_gru_cell_backward
-    _thnn_differentiable_lstm_cell_backward cumsum cumprod logcumsumexp cummax cummin _prelu_kernel
-    _prelu_kernel_backward avg_pool2d_backward avg_pool3d_backward max_pool2d_with_indices_backward
-    max_pool3d_with_indices_backward _adaptive_avg_pool2d_backward _adaptive_avg_pool3d_backward
-    adaptive_max_pool2d_backward adaptive_max_pool3d_backward upsample_bilinear2d
-    upsample_bicubic2d upsample_trilinear3d upsample_linear1d _upsample_bilinear2d_aa
-    _upsample_bicubic2d_aa upsample_bilinear2d_backward upsample_bicubic2d_backward
-    upsample_trilinear3d_backward upsample_linear1d_backward upsample_nearest1d_backward
-    upsample_nearest2d_backward upsample_nearest3d_backward grid_sampler_2d grid_sampler_3d
-    grid_sampler_2d_backward grid_sampler_3d_backward embedding_dense_backward embedding_renorm_
-    _weight_norm_interface _weight_norm_interface_backward rrelu_with_noise
-    rrelu_with_noise_backward mse_loss_backward smooth_l1_loss_backward
-    binary_cross_entropy_backward nll_loss_backward nll_loss2d_backward masked_scatter_backward
-    index_add scatter_add scatter_reduce hardswish hardswish_backward hardsigmoid_backward
-    hardtanh_backward leaky_relu_backward elu_backward softplus_backward log_sigmoid_backward
-    log_sigmoid_forward mish_backward col2im im2col fractional_max_pool2d_backward masked_fill
-    where lerp addcmul addcdiv floor_divide leaky_relu glu hardshrink_backward softshrink_backward
-    _upsample_nearest_exact1d_backward _upsample_nearest_exact2d_backward
-    _upsample_nearest_exact3d_backward _upsample_bilinear2d_aa_backward
-    _upsample_bicubic2d_aa_backward _upsample_lanczos2d_aa _upsample_lanczos2d_aa_backward
-    fractional_max_pool3d_backward _embedding_bag_backward _embedding_bag_dense_backward
-    huber_loss_backward soft_margin_loss_backward multi_margin_loss_backward
-    multilabel_margin_loss_backward _ctc_loss_backward _masked_softmax_backward linalg_cross polar
-    index_reduce _unsafe_masked_index_put_accumulate renorm
-    fake_quantize_per_tensor_affine_cachemask fake_quantize_per_channel_affine_cachemask
-    _fake_quantize_per_tensor_affine_cachemask_tensor_qparams _fused_moving_avg_obs_fq_helper
-"""
-
-_READ = """
-    sum mean var std var_mean std_mean prod amax amin aminmax max min all any norm
-    linalg_vector_norm logsumexp argmax argmin nansum median _adaptive_avg_pool2d
-    _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d nll_loss_forward
-    nll_loss2d_forward kl_div sort topk kthvalue bincount histc _unique2 unique_consecutive
-    unique_dim count_nonzero _adaptive_avg_pool1d mode cosine_similarity searchsorted bucketize
-    isin binary_cross_entropy binary_cross_entropy_with_logits mse_loss smooth_l1_loss huber_loss
-    soft_margin_loss multi_margin_loss multilabel_margin_loss_forward nanmedian trace dist _unique
-"""
-
-_WINDOW = """
-    max_pool2d_with_indices max_pool3d_with_indices avg_pool2d avg_pool3d avg_pool1d max_pool2d
-    mkldnn_max_pool2d quantized_max_pool2d max_pool3d max_pool1d fractional_max_pool2d
-    fractional_max_pool3d
-"""
-
-_FREE = """
-    clone copy _to_copy contiguous cat stack empty empty_like empty_strided new_empty
-    new_empty_strided empty_permuted zeros zeros_like new_zeros ones ones_like new_ones full
-    full_like new_full fill as_strided_ squeeze_copy arange linspace logspace eye
-    scalar_tensor zero lift lift_fresh lift_fresh_copy detach alias index_select gather scatter
-    index index_put index_fill _index_put_impl_ _unsafe_index _unsafe_index_put index_copy take
-    repeat repeat_interleave roll flip constant_pad_nd reflection_pad1d reflection_pad2d
-    reflection_pad3d replication_pad1d replication_pad2d replication_pad3d
-    reflection_pad1d_backward reflection_pad2d_backward reflection_pad3d_backward
-    replication_pad1d_backward replication_pad2d_backward replication_pad3d_backward pixel_shuffle
-    pixel_unshuffle channel_shuffle native_channel_shuffle upsample_nearest1d upsample_nearest2d
-    upsample_nearest3d embedding tril triu tril_indices triu_indices masked_select nonzero
-    nonzero_static one_hot bernoulli rand rand_like randn randn_like randint randint_like randperm
-    uniform normal normal_functional multinomial resize_ set_ _local_scalar_dense equal
-    is_same_size select_backward slice_backward select_scatter slice_scatter diagonal_scatter
-    diagonal_backward as_strided_scatter unfold unfold_backward index_select_backward
-    _reshape_alias _reshape_copy masked_scatter diag_embed max_unpool2d max_unpool3d sym_size
-    sym_numel sym_stride sym_storage_offset view_as_real_copy expand_copy
-    _assert_async _assert_tensor_metadata exponential_ geometric_ log_normal_ cauchy_ random
-    _nested_tensor_from_mask_left_aligned _has_compatible_shallow_copy_type split_with_sizes_copy
-    _pin_memory is_pinned value_selecting_reduction_backward _conj_physical _fused_dropout
-    _values_copy trace_backward block_diag _padded_dense_to_jagged_forward resize_as_
-    _pack_padded_sequence rot90 complex put diagonal_copy _efficientzerotensor _unsafe_masked_index
-    _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d
-"""
+COUNTED: Mapping[str, Rule] = {
+    name: rule if table is _TRANSFORMS else ops.in_real_numbers(rule)
+    for table in (_CONVOLUTIONS, _PRODUCTS, _SPARSE, _PACKED, _LINALG, _TRANSFORMS, _FUSED)
+    for name, rule in table.items()
+}
 
 
-def _named(names: str, rule: Rule) -> dict[str, Rule]:
-    return {f"aten::{name}": rule for name in names.split()}
+def _listed(file: str, rule: Rule) -> dict[str, Rule]:
+    """The operators of PyTorch that one of the lists in `operators/` names, one a line."""
+    folder = resources.files("archscope.analysis").joinpath("operators")
+    names = folder.joinpath(f"{file}.txt").read_text("utf-8").split()
+    return {f"aten::{name}": rule for name in names}
 
 
 ELEMENTWISE: Mapping[str, Rule] = {
-    **_named(_WRITTEN, ops.elements_written),
-    **_named(_READ, ops.elements_read),
-    **_named(_WINDOW, ops.window),
-    **_named("_embedding_bag _embedding_bag_forward_only", ops.embedding_bag),
-    **_named(
-        "_cdist_forward _pdist_forward _embedding_bag_per_sample_weights_backward", ops.along_rows
-    ),
-    **_named("_cdist_backward _pdist_backward", ops.along_rows_backward),
-    **_named("_ctc_loss", ops.ctc_loss),
-    "torchvision::roi_align": ops.elements_written,
-    "torchvision::roi_pool": ops.elements_written,
-    "torchvision::ps_roi_align": ops.elements_written,
-    "torchvision::ps_roi_pool": ops.elements_written,
-    "torchvision::_roi_align_backward": ops.elements_written,
-    "torchvision::_roi_pool_backward": ops.elements_written,
+    **_listed("elements_written", ops.elements_written),
+    **_listed("elements_read", ops.elements_read),
+    **_listed("windows", ops.window),
+    "aten::_cdist_backward": ops.along_rows_backward,
+    "aten::_cdist_forward": ops.along_rows,
+    "aten::_ctc_loss": ops.ctc_loss,
+    "aten::_embedding_bag": ops.embedding_bag,
+    "aten::_embedding_bag_forward_only": ops.embedding_bag,
+    "aten::_embedding_bag_per_sample_weights_backward": ops.along_rows,
+    "aten::_fused_adagrad": ops.elements_of_list,
+    "aten::_fused_adam": ops.elements_of_list,
+    "aten::_fused_adamw": ops.elements_of_list,
+    "aten::_fused_sgd": ops.elements_of_list,
+    "aten::_pdist_backward": ops.along_rows_backward,
+    "aten::_pdist_forward": ops.along_rows,
+    "aten::_sparse_csr_prod": sparse.elements_stored,
+    "aten::_sparse_csr_sum": sparse.elements_stored,
+    "aten::_sparse_log_softmax": sparse.elements_stored,
+    "aten::_sparse_softmax": sparse.elements_stored,
+    "aten::_sparse_softmax_backward_data": sparse.elements_stored,
+    "aten::_sparse_sum": sparse.elements_stored,
+    "archscope::rms_norm": ops.elements_written,
+    "archscope::rms_norm_backward": ops.elements_written,
+    "bitsandbytes::dequantize_4bit": ops.elements_written,
+    "bitsandbytes::dequantize_blockwise": ops.elements_written,
+    "bitsandbytes::int8_double_quant": ops.elements_read,
+    "bitsandbytes::int8_mm_dequant": ops.elements_written,
+    "bitsandbytes::int8_vectorwise_dequant": ops.elements_written,
+    "bitsandbytes::int8_vectorwise_quant": ops.elements_read,
+    "bitsandbytes::quantize_4bit": ops.elements_read,
+    "bitsandbytes::quantize_blockwise": ops.elements_read,
+    "torch_scatter::scatter_max": ops.elements_read,
+    "torch_scatter::scatter_mean": ops.elements_read,
+    "torch_scatter::scatter_min": ops.elements_read,
+    "torch_scatter::scatter_mul": ops.elements_read,
+    "torch_scatter::scatter_sum": ops.elements_read,
+    "torch_scatter::segment_sum_csr": ops.elements_read,
     "torchvision::_ps_roi_align_backward": ops.elements_written,
     "torchvision::_ps_roi_pool_backward": ops.elements_written,
+    "torchvision::_roi_align_backward": ops.elements_written,
+    "torchvision::_roi_pool_backward": ops.elements_written,
     "torchvision::nms": ops.elements_read,
+    "torchvision::ps_roi_align": ops.elements_written,
+    "torchvision::ps_roi_pool": ops.elements_written,
+    "torchvision::roi_align": ops.elements_written,
+    "torchvision::roi_pool": ops.elements_written,
 }
 
 FREE: Mapping[str, Rule] = {
-    **_named(_FREE, ops.free),
+    **_listed("free", ops.free),
+    "aten::_foreach_clone": ops.free,
+    "aten::_foreach_copy": ops.free,
+    "aten::_foreach_zero": ops.free,
     "prim::device": ops.free,
     "profiler::_record_function_enter_new": ops.free,
     "profiler::_record_function_exit": ops.free,
@@ -182,6 +244,9 @@ LOOKED_UP: Mapping[str, Callable[..., int]] = {
     "aten::_embedding_bag_forward_only": ops.looked_up_in_bags,
 }
 """Operators that read only some elements of their first argument, and how many."""
+
+ASKED_FOR = frozenset({"aten::mkldnn_rnn_layer_backward"})
+"""Kernels that compute every gradient; their rules take `wanted`, those that autograd uses."""
 
 VIEWS = frozenset(
     f"aten::{name}"
@@ -245,6 +310,10 @@ def _tallied(formula: Rule) -> Rule:
     return rule
 
 
+_FOREACH = "aten::_foreach_"
+"""Elementwise operators over lists of tensors, as optimisers use them; one for each of a tensor."""
+
+
 def lookup(operator: str) -> tuple[OperatorKind, Rule] | None:
     """The rule for an operator's name and the column it counts in, `None` when there is none.
 
@@ -254,6 +323,8 @@ def lookup(operator: str) -> tuple[OperatorKind, Rule] | None:
         for kind, table in TABLES:
             if name in table:
                 return kind, table[name]
+    if operator.startswith(_FOREACH):
+        return "elementwise", ops.elements_of_list
     return None
 
 

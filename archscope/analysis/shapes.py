@@ -254,6 +254,21 @@ def grouped_mm(
     return _empty(shape, dtype=out_dtype or a.dtype, device="meta")
 
 
+def least_squares(
+    a: Tensor, b: Tensor, rcond: float | None = None, *, driver: str | None = None
+) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+    """As the default driver answers; there is no meta kernel."""
+    if b.dim() != a.dim() or driver not in (None, "gelsy"):
+        return None
+    batch = a.shape[:-2]
+    return (
+        _new(a, [*batch, a.shape[-1], b.shape[-1]]),
+        _new(a, [0]),
+        _empty(batch, dtype=torch.int64, device="meta"),
+        _new(a, [0]),
+    )
+
+
 def attention_on_cpu(
     query: Tensor, key: Tensor, value: Tensor, *rest: Any, **options: Any
 ) -> tuple[Tensor, Tensor] | None:
@@ -426,6 +441,7 @@ RULES: dict[Any, ShapeRule] = {
     aten._grouped_mm.default: grouped_mm,
     aten._scaled_dot_product_flash_attention_for_cpu.default: attention_on_cpu,
     aten._scaled_dot_product_flash_attention_for_cpu_backward.default: attention_on_cpu_backward,
+    aten.linalg_lstsq.default: least_squares,
     aten._softmax.default: softmax,
     aten._safe_softmax.default: softmax,
     aten._softmax_backward_data.default: softmax_backward,

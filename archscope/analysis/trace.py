@@ -23,12 +23,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from archscope.analysis import attention, rules, shapes
+from archscope.analysis import rules, shapes
 from archscope.analysis.calls import Call, CallLog
+from archscope.analysis.counting import counting
+from archscope.analysis.formulas import sparse
 from archscope.analysis.ops import Rule
 from archscope.analysis.repeats import Repeats
 from archscope.patterns import matching
 from archscope.records import Coverage
+
+_DENSE = torch.strided
 
 ACCUMULATE_GRAD = 2**63
 """Sequence numbers from here on belong to gradient accumulation, which no module made."""
@@ -37,7 +41,9 @@ ACCUMULATE_GRAD = 2**63
 class Operator:
     """What the trace knows of one overload, looked up once."""
 
-    __slots__ = ("composite", "is_view", "kind", "looked_up", "name", "overload", "rule", "shape")
+    __slots__ = (
+        "composite", "is_view", "kind", "looked_up", "name", "overload", "rule", "shape", "wanted",
+    )  # fmt: skip
 
     def __init__(self, overload: Any) -> None:
         self.overload = overload
@@ -45,6 +51,7 @@ class Operator:
         self.shape = shapes.RULES.get(overload)
         self.is_view: bool = overload.is_view or self.name in rules.VIEWS
         self.looked_up = rules.LOOKED_UP.get(self.name)
+        self.wanted = self.name in rules.ASKED_FOR
         self.composite = False
         self.rule: Rule | None = None
         self.kind: rules.OperatorKind = "unknown"
@@ -110,6 +117,10 @@ class Observer(TorchDispatchMode, ABC):  # type: ignore[no-untyped-call]
             result = operator.shape(*args, **kwargs)
             if result is not None:
                 return result
+        if operator.name in sparse.MADE and any(tensor.is_meta for tensor in tensors(args)):
+            raise NotImplementedError(f"{operator.name} on the meta device: what it stores is data")
+        if self.on_meta and operator.name in sparse.PRODUCTS and any(map(sparse.is_sparse, args)):
+            return sparse.result_on_meta(operator.name, args)
         try:
             return func(*args, **kwargs)
         except RuntimeError:  # NotImplementedError, of a missing kernel, is one
@@ -156,7 +167,7 @@ class Recorder(Observer):  # type: ignore[no-untyped-call]
             return
         self.ran.append(operator)
         read, written, created = _bytes(args, kwargs, result)
-        if operator.looked_up is not None:
+        if operator.looked_up is not None and args[0].layout is torch.strided:
             unread = args[0].numel() - operator.looked_up(*args, out=result)
             read -= unread * args[0].itemsize
         call, backward = self._owner()
@@ -171,6 +182,8 @@ class Recorder(Observer):  # type: ignore[no-untyped-call]
             return
         if "out" in kwargs:  # the caller's own result tensor is `result` already
             kwargs = {key: value for key, value in kwargs.items() if key != "out"}
+        if operator.wanted:
+            kwargs = {**kwargs, "wanted": _asked_for()}
         tally = operator.rule(*args, out=result, **kwargs)
         work.elementwise += tally.elementwise
         if tally.cost.products:
@@ -193,6 +206,12 @@ class Recorder(Observer):  # type: ignore[no-untyped-call]
             unknown_layers=tuple(self.unknown_calls),
             attention_kernels=tuple(sorted(attention_kernels)),
         )
+
+
+def _asked_for() -> list[bool]:
+    """Of which operands of the forward pass autograd wants the gradient that now runs."""
+    node = torch._C._current_autograd_node()
+    return [True] * 7 if node is None else [edge is not None for edge, _ in node.next_functions]
 
 
 def _on_meta(first: Any) -> bool:
@@ -229,23 +248,28 @@ def _bytes(args: Any, kwargs: Mapping[str, Any], result: Any) -> tuple[int, int,
         if isinstance(value, Tensor):
             if id(value) not in inputs:
                 inputs.add(id(value))
-                read += value.nbytes
+                read += _size(value)
         elif isinstance(value, (list, tuple)):
             for tensor in value:
                 if isinstance(tensor, Tensor) and id(tensor) not in inputs:
                     inputs.add(id(tensor))
-                    read += tensor.nbytes
+                    read += _size(tensor)
     if isinstance(result, Tensor):
-        size = result.nbytes
+        size = _size(result)
         return read, size, 0 if id(result) in inputs else size
     written = created = 0
     for value in result if isinstance(result, (list, tuple)) else ():
         if isinstance(value, Tensor):
-            size = value.nbytes
+            size = _size(value)
             written += size
             if id(value) not in inputs:
                 created += size
     return read, written, created
+
+
+def _size(tensor: Tensor) -> int:
+    """Bytes of a tensor; of a sparse one, of what it stores."""
+    return tensor.nbytes if tensor.layout is _DENSE else sparse.stored_bytes(tensor)
 
 
 @contextmanager
@@ -339,7 +363,7 @@ def run(
     repeats = Repeats(log, recorder.ran, recorder.unknown_calls) if countable_once else None
     with (
         unfused_attention(),
-        attention.as_kernel() as kernels,
+        counting() as kernels,
         uncompiled(),
         observed(log, repeats),
         torch.set_grad_enabled(backward),

@@ -1,6 +1,7 @@
 """Facts and measurements, frozen: what was counted or measured, of which network, on what."""
 
 from archscope.records.cost import (
+    COMPLEX,
     FREE,
     IDLE,
     Cost,
@@ -53,6 +54,7 @@ from archscope.records.signal import (
 )
 
 __all__ = [
+    "COMPLEX",
     "FREE",
     "IDLE",
     "Analysis",

@@ -18,6 +18,10 @@ class Factor:
     value: int
 
 
+COMPLEX = "real products of a complex one"
+"""The factor, 4, of a product of complex operands: (a + bi)(c + di) = (ac − bd) + (ad + bc)i."""
+
+
 @dataclass(frozen=True, slots=True)
 class Product:
     """Multiply-accumulates as a product of named factors.

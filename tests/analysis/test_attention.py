@@ -11,7 +11,8 @@ from torch.nn.functional import scaled_dot_product_attention as bound_elsewhere
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import archscope
-from archscope.analysis import attention, shapes
+from archscope.analysis import shapes
+from archscope.analysis.counting import counting
 
 FUSED_ON_CPU = "aten::_scaled_dot_product_flash_attention_for_cpu"
 
@@ -72,7 +73,7 @@ def test_meta_chooses_as_a_cpu_does(mask, heads, grouped):
         options = {"attn_mask": m, "dropout_p": dropout, "enable_gqa": grouped}
         with Names() as real:
             right = F.scaled_dot_product_attention(q, k, v, **options)
-        with attention.as_kernel(), Names() as said:
+        with counting(), Names() as said:
             options["attn_mask"] = on_meta(m)
             found = F.scaled_dot_product_attention(on_meta(q), on_meta(k), on_meta(v), **options)
         assert said.kernels == real.kernels
@@ -81,7 +82,7 @@ def test_meta_chooses_as_a_cpu_does(mask, heads, grouped):
 
 def chosen(*shapes, dtype=torch.float32, on="cuda", **options):
     q, k, v = (torch.empty(shape, dtype=dtype, device="meta") for shape in shapes)
-    with attention.as_kernel(on) as kernels:
+    with counting(on) as kernels:
         F.scaled_dot_product_attention(q, k, v, **options)
     return kernels
 
@@ -120,7 +121,7 @@ def test_other_threads_and_the_time_after_see_pytorch_alone():
         return names.kernels
 
     found = []
-    with attention.as_kernel():
+    with counting():
         thread = threading.Thread(target=lambda: found.append(operators()))
         thread.start()
         thread.join()

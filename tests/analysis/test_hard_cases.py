@@ -297,9 +297,9 @@ def test_every_precision_costs_the_same_and_moves_its_own_bytes(dtype: torch.dty
 
 
 @pytest.mark.filterwarnings("ignore:Complex modules")
-def test_complex_numbers_count_one_product_an_element() -> None:
+def test_a_complex_product_counts_as_four_real_ones() -> None:
     network = nn.Linear(4, 3).to(torch.complex64)
-    assert counted(network, torch.zeros(2, 4, dtype=torch.complex64)).total.macs == 24
+    assert counted(network, torch.zeros(2, 4, dtype=torch.complex64)).total.macs == 4 * 24
 
 
 def test_networks_without_parameters() -> None:

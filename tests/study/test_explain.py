@@ -147,7 +147,7 @@ def test_attention_names_its_two_products() -> None:
     """Vaswani et al. (2017): heads·L·L·E each, with 12 heads of 64 on 197 tokens."""
     name = "encoder.layers.encoder_layer_0.self_attention"
     found = lines(explained("vit_b_16", name)[name])
-    assert found["MACs, query·key"] == "B·rows·D_in·D_out = 12·197·64·197 = 29,805,312"
+    assert found["MACs, query·key"] == "N·heads·L·S·E = 1·12·197·197·64 = 29,805,312"
     assert found["MACs, weights·value"].endswith("12·197·197·64 = 29,805,312")
     assert found["Parameters"].endswith("= 2,362,368")
 

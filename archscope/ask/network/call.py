@@ -22,7 +22,7 @@ from archscope.records import Dim, InputSpec, TensorSpec
 
 if TYPE_CHECKING:
     from archscope.ask.network.subject import Subject
-from archscope.ask.network.countable import require_dense
+from archscope.ask.network.countable import refuse_nested
 
 MOST_BYTES = 2**63 - 1
 
@@ -172,7 +172,7 @@ def _from_tensors(given: Tensors) -> NetworkCall:
     named: dict[str, Any] = dict(given.named)
     for key, value in (*enumerate(positional, start=1), *named.items()):
         for tensor in tensors(value):
-            require_dense(f"input {key}", "", tensor)
+            refuse_nested(f"input {key}", "", tensor)
     spec = InputSpec(
         tuple(
             [_spec(tensor, "") for value in positional for tensor in tensors(value)]

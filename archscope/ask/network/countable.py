@@ -13,19 +13,13 @@ from archscope.analysis.borrow import members
 from archscope.errors import ArchscopeError
 
 
-def require_dense(argument: str, where: str, tensor: Tensor) -> None:
-    """Refuse tensors whose products depend on more than their shape."""
+def refuse_nested(argument: str, where: str, tensor: Tensor) -> None:
+    """Refuse a tensor whose rows differ in length."""
     if tensor.is_nested:
         raise ArchscopeError(
             argument,
             f"{where}is a nested tensor, whose rows differ in length",
             "pad it, or count one length at a time",
-        )
-    if tensor.layout not in (torch.strided, torch._mkldnn):  # type: ignore[attr-defined]
-        raise ArchscopeError(
-            argument,
-            f"{where}is sparse ({tensor.layout}), and its work depends on the values it holds",
-            "make it dense with .to_dense() to count the products of a dense one",
         )
 
 
@@ -33,7 +27,7 @@ def require_countable(name: str, network: nn.Module) -> None:
     """Refuse networks whose operators or module calls cannot be seen.
 
     Raises:
-        ArchscopeError: a part is a ScriptModule or a quantized module, holds a sparse tensor, or
+        ArchscopeError: a part is a ScriptModule or a quantized module, holds a nested tensor, or
             holds a module that it is itself a part of.
     """
     loop = _held_by_its_part(network)
@@ -59,7 +53,7 @@ def require_countable(name: str, network: nn.Module) -> None:
             )
         for key, tensor in _tensors(part):
             if not is_lazy(tensor):
-                require_dense(name, f"{path}.{key} ".lstrip("."), tensor)
+                refuse_nested(name, f"{path}.{key} ".lstrip("."), tensor)
 
 
 # Asking PyTorch's metaclass whether a value is a tensor takes longer than this look-up, and a

@@ -1,0 +1,59 @@
+"""Operators that a thread which counts answers in its own way, whatever name a network calls.
+
+Some functions fall apart on the meta device into what no device runs (attention, norms), and some
+run their own compiler first (higher-order operators). They are taken over in PyTorch's dispatcher
+and not in Python, so it does not matter under which name a network has bound them.
+The kernels are registered once, under a dispatch key of a backend that no public build has; only a
+thread that includes the key, for the time of its run, ever calls them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import torch
+
+from archscope.analysis import attention, norms
+from archscope.analysis.dispatch import KEY, run
+
+KERNELS = {
+    "rms_norm": norms.rms_norm,
+    "scaled_dot_product_attention": attention.attention,
+}
+"""What answers for which operator of PyTorch."""
+
+
+@contextmanager
+def counting(device: str | None = None) -> Iterator[set[str]]:
+    """Let the kernels answer in this thread.
+
+    Args:
+        device: `cpu` or `cuda`; that of each query when `None`, and `cpu` for one on meta.
+
+    Yields:
+        the kernels that attention has chosen so far, such as `flash on cpu`.
+    """
+    _register()
+    before = run.device, run.attention_kernels
+    excluded = torch._C._dispatch_tls_is_dispatch_key_excluded(KEY)
+    chosen: set[str] = set()
+    try:
+        run.device, run.attention_kernels = device, chosen
+        torch._C._dispatch_tls_set_dispatch_key_excluded(KEY, False)
+        with torch._C._IncludeDispatchKeyGuard(KEY):
+            yield chosen
+    finally:
+        torch._C._dispatch_tls_set_dispatch_key_excluded(KEY, excluded)
+        run.device, run.attention_kernels = before
+
+
+@cache
+def _register() -> tuple[torch.library.Library, torch.library.Library]:
+    """Register the kernels, and let every other operator pass the key by."""
+    library, others = (torch.library.Library(ns, "IMPL") for ns in ("aten", "_"))  # type: ignore[no-untyped-call]
+    others.fallback(torch.library.fallthrough_kernel, KEY.name)  # type: ignore[no-untyped-call]
+    for operator, kernel in KERNELS.items():
+        library.impl(operator, kernel, KEY.name)  # type: ignore[no-untyped-call]
+    return library, others

@@ -13,11 +13,12 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from archscope._version import __version__ as __version__
 
+TYPE_CHECKING = False  # that of `typing`, whose import delays the answer to Ctrl-C
 if TYPE_CHECKING:
+    from typing import Any
+
     from archscope.analysis.ops import Tally
     from archscope.analysis.rules import register_formula
     from archscope.api.answer import Answer, Checks, Predicted, Summary

@@ -1,5 +1,31 @@
-"""`python -m archscope`."""
+"""`python -m archscope`, and the script of that name: what answers Ctrl-C comes first."""
 
-from archscope.cli import main
+# `signal` takes a hundredth of a second to import, in which Ctrl-C would be answered by Python.
+import _signal  # type: ignore[import-not-found]
+import os
 
-main()
+
+def leave(*_: object) -> None:
+    """End the process with one line, and nothing else."""
+    try:
+        os.write(2, b"archscope: interrupted\n")
+    finally:
+        os._exit(130)  # `interruption.EXIT_CODE`, before that is imported
+
+
+def main() -> None:
+    """Run the command line; a process that was started deaf to Ctrl-C stays so."""
+    if _signal.getsignal(_signal.SIGINT) != _signal.SIG_IGN:
+        _signal.signal(_signal.SIGINT, leave)
+    from archscope import interruption
+    from archscope.cli import main as command_line
+
+    interruption.watch(leave)
+    try:
+        command_line()
+    except SystemExit as end:
+        interruption.end(end.code)
+
+
+if __name__ == "__main__":
+    main()

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from archscope import interruption
 from archscope._version import __version__
 from archscope.errors import ArchscopeError, UnknownCostError, first_line
 from archscope.parameters import on_command_line
@@ -96,7 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     answers.use("never" if "--no-cache" in given else "always")
-    sys.exit(run(given))
+    with interruption.raised():
+        code = run(given)
+    sys.exit(interruption.EXIT_CODE if interruption.happened() else code)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -111,6 +114,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except (Exception, KeyboardInterrupt, SystemExit) as error:
+        interruption.at_once()
         if "--debug" in arguments:
             from traceback import print_exc
 
@@ -122,13 +126,13 @@ def run(arguments: Sequence[str]) -> int:
 
 def _judged(error: BaseException, arguments: Sequence[str]) -> tuple[str, int]:
     """What to tell of an exception that ended a command, and the exit code."""
+    if isinstance(error, (click.Abort, KeyboardInterrupt)) or interruption.happened():
+        return "interrupted", interruption.EXIT_CODE
     if isinstance(error, ArchscopeError):
         line = error.worded(on_command_line)
         return line, 1 if isinstance(error, UnknownCostError) else 2
     if isinstance(error, click.ClickException):
         return _one_line(error), 2
-    if isinstance(error, (click.Abort, KeyboardInterrupt)):
-        return "interrupted", 130
     if isinstance(error, SystemExit):  # click's own exits are exceptions of click
         return (
             f"the network's code ends the program (SystemExit: {error.code}); "

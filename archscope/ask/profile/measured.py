@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
+from archscope import interruption
 from archscope.ask.count import analyse
 from archscope.ask.network.call import network_call, with_batch
 from archscope.ask.network.failure import one_sample, one_sample_failure
@@ -235,7 +236,8 @@ def _trial(target: Target, plan: Plan, spec: InputSpec, limit: int) -> int | Non
     context = multiprocessing.get_context("spawn")
     answer, send = context.Pipe(duplex=False)
     process = context.Process(target=_try, args=(target, plan, spec, limit, send))
-    process.start()
+    with interruption.starting_processes():
+        process.start()
     send.close()
     try:
         process.join()

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from archscope import archive
+from archscope import archive, interruption
 from archscope.ask.sweep import workers
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Dim, Totals
@@ -250,6 +250,7 @@ def run(
         preload=_libraries(grid.model),
     )
     for place, outcome in finished:
+        interruption.check()  # a library may have taken Ctrl-C for a failure of this point
         index = waiting[place]
         if isinstance(outcome, workers.Died):
             outcome = Outcome(_as_text(points[index]), None, str(outcome), finished=False)

@@ -6,12 +6,16 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
+
+from archscope import interruption
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -102,10 +106,11 @@ class _Team:
         self.busy: dict[Connection, tuple[BaseProcess, int]] = {}
 
     def assign(self, index: int, task: Any) -> None:
-        connection, process = self.idle.pop() if self.idle else self._started()
+        with interruption.starting_processes():  # a worker is in the list, or was never there
+            connection, process = self.idle.pop() if self.idle else self._started()
+            self.busy[connection] = process, index
         with contextlib.suppress(OSError):  # a worker that is gone shows when its answer is read
             connection.send(task)
-        self.busy[connection] = process, index
 
     def finished(self) -> Iterator[tuple[int, Any]]:
         """Wait for at least one worker; its result, or how it died."""
@@ -126,12 +131,15 @@ class _Team:
 
     def end(self) -> None:
         """Stop all workers, in the middle of a task if need be."""
-        running = [(c, p) for c, (p, _) in self.busy.items()] + self.idle
-        for connection, process in running:
-            connection.close()
-            process.terminate()
-        for _, process in running:
-            process.join()
+        with interruption.held_back():
+            running = [(c, p) for c, (p, _) in self.busy.items()] + self.idle
+            for connection, process in running:
+                connection.close()
+                process.kill()
+            for _, process in running:
+                process.join()
+            if interruption.happened():
+                _end_fork_server()
 
     def _started(self) -> tuple[Connection, BaseProcess]:
         ours, theirs = self.context.Pipe()
@@ -143,11 +151,32 @@ class _Team:
         return ours, process
 
 
+def _end_fork_server() -> None:
+    """Do not wait until a server that imports torch finds out that nobody needs it."""
+    if "multiprocessing.forkserver" not in sys.modules:
+        return
+    from multiprocessing import forkserver
+
+    server = getattr(forkserver._forkserver, "_forkserver_pid", None)
+    if server is not None:
+        with contextlib.suppress(OSError):
+            os.kill(server, signal.SIGKILL)
+
+
+def _end_with_parent() -> None:
+    """End in the middle of a task when the parent is gone, however it went."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 def _serve(connection: Connection, function: Callable[[Any], Any]) -> None:
     """Answer tasks until the other end closes, which a kill does too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
     torch.set_num_threads(1)
     with contextlib.suppress(EOFError, OSError):
         while True:

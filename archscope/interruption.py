@@ -1,0 +1,127 @@
+"""What Ctrl-C does to the command line: it ends it with exit code 130 and one line, at any moment.
+
+While a command runs, Ctrl-C is a `KeyboardInterrupt`, which journals and measurements take for
+their end.
+Before and after, and at the third time, it leaves at once.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType, TracebackType
+from typing import Any
+
+EXIT_CODE = 130
+"""128 and the number of the signal, as shells say it."""
+
+PATIENCE = 3
+"""The Ctrl-C that leaves at once: something holds the earlier ones back."""
+
+
+class _Process:
+    """What this process did with the interruptions that it got."""
+
+    running = False
+    times = 0
+
+
+def watch(leave: Callable[[], None]) -> None:
+    """Answer Ctrl-C from now on; a process that was started deaf to it stays so.
+
+    Args:
+        leave: ends the process at once.
+    """
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        _Process.times += 1
+        if not _Process.running or _Process.times >= PATIENCE:
+            leave()
+        raise KeyboardInterrupt
+
+    def uncaught(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            leave()
+        sys.__excepthook__(kind, error, trace)
+
+    def unraisable(raised: Any) -> None:  # Ctrl-C in a finaliser, which cannot raise
+        if issubclass(raised.exc_type, KeyboardInterrupt):
+            leave()
+        sys.__unraisablehook__(raised)
+
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, handle)
+    sys.excepthook, sys.unraisablehook = uncaught, unraisable
+
+
+def end(code: object) -> None:
+    """End the process as Python does, but for what Python does of its own accord.
+
+    Python ends by the signal itself, not with an exit code, where `exec` was interrupted at any
+    time before, and forgets who answers Ctrl-C while it takes itself apart.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+@contextlib.contextmanager
+def raised() -> Iterator[None]:
+    """Let Ctrl-C be a `KeyboardInterrupt` inside."""
+    _Process.running = True
+    try:
+        yield
+    finally:
+        _Process.running = False
+
+
+def at_once() -> None:
+    """Let the next Ctrl-C leave at once: what is left is to say what happened."""
+    _Process.running = False
+
+
+def happened() -> bool:
+    """Whether Ctrl-C was pressed; libraries may have made another error of it, or nothing."""
+    return _Process.times > 0
+
+
+def check() -> None:
+    """Raise what a library held back.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed, and yet this is reached.
+    """
+    if happened():
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Deliver Ctrl-C behind a few steps that belong together."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def starting_processes() -> Iterator[None]:
+    """The same for processes that are started inside: Ctrl-C is for this one, which ends them."""
+    if os.name == "posix":
+        from multiprocessing import resource_tracker
+
+        resource_tracker.ensure_running()  # starting it lets Ctrl-C in again
+    with held_back():
+        yield

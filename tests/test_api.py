@@ -271,7 +271,7 @@ def test_the_example_of_a_function_runs(
     tests = doctest.DocTestFinder(recurse=False).find(getattr(archscope, name), name, globs=names)
     problems: list[str] = []
     for test in tests:
-        doctest.DocTestRunner().run(test, out=problems.append)
+        doctest.DocTestRunner(verbose=False).run(test, out=problems.append)
     assert not problems, "".join(problems)
 
 

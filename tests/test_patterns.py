@@ -39,7 +39,7 @@ def test_what_a_pattern_chooses(pattern: str, name: str, kind: str, chosen: bool
 def test_nothing_chosen_names_what_is_near() -> None:
     known = ["", "layer1", "layer4"]
     assert "did you mean layer4, layer1?" in str(unmatched("x", "layer5", "net", known))
-    assert "see archscope summary" in str(unmatched("x", "zzz", "net", ["layer1"]))
+    assert "archscope summary lists its layers" in str(unmatched("x", "zzz", "net", ["layer1"]))
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,7 @@ def test_several_batches_are_one_file_that_other_commands_choose_from(
     assert run(["compare", saved, other]) == 2
     assert f"{saved}: holds batches 2, 4; choose one with --batch" in capsys.readouterr().err
     assert run(["compare", saved, other, "--batch", "16"]) == 2
-    assert "holds batches 2, 4, not 16; choose one of these, or" in capsys.readouterr().err
+    assert "holds batches 2, 4, not 16; choose one of these, such as" in capsys.readouterr().err
     # Counted, where the batch is named; asked about its network, whatever the batch.
     assert run(["summary", saved, "--batch", "4"]) == 0
     assert run(["memory", saved, "--model", f"{network}:Net"]) == 0

@@ -89,7 +89,7 @@ def test_an_unknown_suffix_names_the_known_ones(tmp_path: Path, name: str) -> No
 def test_a_place_that_cannot_be_written_is_refused_early(tmp_path: Path) -> None:
     (tmp_path / "folder.md").mkdir()
     for path in (tmp_path / "folder.md", tmp_path / "missing" / "run.md"):
-        with pytest.raises(ArchscopeError, match="name a file in it|create it first"):
+        with pytest.raises(ArchscopeError, match=r"name a file in it|create it first"):
             check_outputs([str(path)])
 
 

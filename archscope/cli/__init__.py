@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if COMPLETION in os.environ:
         from archscope.cli import completion
 
-        completion.answer(cli)
+        completion.answer(cli, COMPLETION)
     from archscope.saved import answers
 
     given = list(sys.argv[1:] if arguments is None else arguments)

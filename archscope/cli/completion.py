@@ -180,9 +180,7 @@ class WholeWords(BashComplete):
         return "\n".join(lines)
 
 
-def answer(group: click.Group) -> None:
-    """Answer the shell and leave; see click's documentation of shell completion."""
-    from archscope.cli import COMPLETION
-
+def answer(group: click.Group, variable: str) -> None:
+    """Answer the shell, which asks by an environment variable, and leave."""
     add_completion_class(WholeWords)
-    group.main(prog_name="archscope", complete_var=COMPLETION)
+    group.main(prog_name="archscope", complete_var=variable)

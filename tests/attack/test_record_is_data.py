@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -93,6 +95,18 @@ def rename(model: str, keywords: dict[str, str], **changed: object) -> None:
     Path("bad.json").write_text(json.dumps(record), encoding="utf-8")
 
 
+@pytest.fixture
+def timm(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for timm, which leaves the same trace as `evil.py` when it builds a network."""
+    library = SimpleNamespace(
+        list_models=lambda: ["resnet18"],
+        is_model=lambda name: name == "resnet18",
+        create_model=lambda name, **keywords: (here / "ran").touch(),
+    )
+    monkeypatch.setitem(sys.modules, "timm", library)
+
+
+@pytest.mark.usefixtures("timm")
 @pytest.mark.parametrize(("model", "keywords"), NAMES)
 def test_a_record_runs_nothing(
     here: Path, model: str, keywords: dict[str, str], capsys: pytest.CaptureFixture[str]

@@ -317,8 +317,8 @@ def frozen():
         (frozen, "net: returns nothing that depends on a trainable parameter"),
         (Constant, "net: returns nothing that depends on a trainable parameter"),
         (Indices, "net: returns no floating-point tensor"),
-        (lambda: nn.Conv2d(5, 4, 3), "net: fails in forward .*; check --input"),
-        (Overwritten, "net: fails in backward .*; measure inference with --eval"),
+        (lambda: nn.Conv2d(5, 4, 3), "net: fails in forward .*; check input"),
+        (Overwritten, "net: fails in backward .*; measure inference with eval=True"),
         (lambda: network().to("meta"), "net: has no weights"),
     ],
 )

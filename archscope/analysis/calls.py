@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from archscope.analysis.borrow import members
@@ -48,14 +48,14 @@ class Call:
     """One call of one module; the work of a repetition is credited to the call it repeats."""
 
     __slots__ = (
-        "activation_bytes", "backward", "children", "credited", "depth", "forward", "index",
-        "input_shapes", "module", "name", "output_shapes",
+        "activation_bytes", "backward", "children", "depth", "forward", "index", "input_shapes",
+        "module", "name", "output_shapes", "repeated",
     )  # fmt: skip
 
     def __init__(
         self, module: nn.Module, name: str, index: int, depth: int, input_shapes: tuple[Shape, ...]
     ) -> None:
-        self.credited = self
+        self.repeated: Call | None = None  # not itself: the log would wait for the collector
         self.module = module
         self.name = name
         self.index = index
@@ -66,6 +66,11 @@ class Call:
         self.forward = Running()
         self.backward = Running()
         self.activation_bytes = 0
+
+    @property
+    def credited(self) -> Call:
+        """The call whose work this one's is: itself, unless it repeats another."""
+        return self.repeated or self
 
     def copy_work(self, earlier: Call) -> None:
         """Take the forward pass of an equal call for its own."""
@@ -117,7 +122,7 @@ class CallLog:
             name = self.names[key] = f"{prefix}<{type(module).__name__}>"
         call = Call(module, name, self.times_called[key], parent.depth + 1, input_shapes)
         if self.repeating:
-            call.credited = self.first_calls.get(key, call)
+            call.repeated = self.first_calls.get(key)
         else:
             self.times_called[key] += 1
             self.first_calls.setdefault(key, call)
@@ -201,6 +206,11 @@ def _layer(
 _PARAMETER_HOLDERS = (nn.ParameterList, nn.ParameterDict)
 
 
+def _is_lazy(tensor: Tensor) -> bool:
+    """`is_lazy` without asking it about the commonest kinds, which are not."""
+    return type(tensor) not in (nn.Parameter, Tensor) and is_lazy(tensor)
+
+
 class _Census:
     """Counts each parameter and buffer once, for the layer that uses it first."""
 
@@ -214,7 +224,7 @@ class _Census:
         counted = self.counted
         for part in self._own_parts(module):
             for parameter in part._parameters.values():
-                if parameter is None or is_lazy(parameter):
+                if parameter is None or _is_lazy(parameter):
                     continue
                 elements = parameter.numel()
                 if id(parameter) in counted:
@@ -225,7 +235,7 @@ class _Census:
                 if parameter.requires_grad:
                     trainable += elements
             for buffer in part._buffers.values():
-                if buffer is not None and id(buffer) not in counted and not is_lazy(buffer):
+                if buffer is not None and id(buffer) not in counted and not _is_lazy(buffer):
                     counted.add(id(buffer))
                     buffers += buffer.numel()
         return params, trainable, shared, buffers

@@ -52,7 +52,7 @@ def require_countable(name: str, network: nn.Module) -> None:
                 "count the network as it was before its conversion",
             )
         for key, tensor in _tensors(part):
-            if not is_lazy(tensor):
+            if tensor.is_nested and not is_lazy(tensor):
                 refuse_nested(name, f"{path}.{key} ".lstrip("."), tensor)
 
 

@@ -122,6 +122,7 @@ class Fitted:
         devices: factors by device.
         measured: the tables behind them.
         unmeasured: the 80 % interval on a device that no table holds.
+        calibrated: that on such a device after a network was measured there.
     """
 
     shape: Shape
@@ -131,6 +132,7 @@ class Fitted:
     devices: Mapping[str, Efficiencies]
     measured: tuple[Measured, ...]
     unmeasured: tuple[float, float]
+    calibrated: tuple[float, float]
 
 
 @cache
@@ -158,7 +160,8 @@ def parsed(data: Mapping[str, Any]) -> Fitted:
             )
             for row in data["measured"]
         ),
-        (data["unmeasured"][0], data["unmeasured"][1]),
+        tuple(data["unmeasured"]),
+        tuple(data["calibrated"]),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
+from archscope.units import si
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,39 @@ class Device:
         """Operations a second at most in a dtype; that of float32 where it has no rate."""
         rates = self.peak_flops_per_second
         return rates.get(dtype) or rates["float32"]
+
+
+def from_rates(peak: float, bandwidth: float, dtype: str) -> Device:
+    """A device of which only two rates are known; the rest is as usual for a GPU of its speed.
+
+    Args:
+        peak: operations a second in `dtype`.
+        bandwidth: bytes a second of its memory.
+        dtype: the precision that the peak is of.
+    """
+    half = dtype not in ("float32", "tf32")
+    plain = peak / USUAL_TENSOR_GAIN if half else peak
+    rates = {"float32": int(plain), "float16": int(peak if half else peak * USUAL_TENSOR_GAIN)}
+    rates |= {"tf32": int(rates["float16"] / 2), "bfloat16": rates["float16"]}
+    return Device(
+        key="own",
+        name=f"GPU of {si(peak)}FLOP/s and {si(bandwidth)}B/s",
+        vendor="",
+        architecture="hopper",
+        compute_units=USUAL_UNITS,
+        boost_clock_hz=0,
+        bandwidth_bytes_per_second=int(bandwidth),
+        memory_bytes=0,
+        l2_bytes=USUAL_CACHE,
+        peak_flops_per_second=rates,
+        source="the rates given",
+    )
+
+
+USUAL_TENSOR_GAIN = 8
+USUAL_UNITS = 108
+USUAL_CACHE = 40 * 2**20
+"""Half precision over float32, units and last cache where nobody says: about those of an A100."""
 
 
 @cache

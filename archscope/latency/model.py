@@ -103,9 +103,14 @@ def tiled_flops(kernel: Kernel, shape: Shape, device: Device) -> float:
     rows, columns = _whole(kernel.rows), _whole(kernel.columns)
     depth = kernel.depth + shape.depth.get(kernel.kind, 0)
     flops = 2 * kernel.times * rows * columns * depth
+    return flops * wave_waste(kernel, device)
+
+
+def wave_waste(kernel: Kernel, device: Device) -> float:
+    """Waves of tiles over those that would do if the last one left no unit idle."""
     tiles = kernel.times * ceil(kernel.rows / WAVE_TILE) * ceil(kernel.columns / WAVE_TILE)
     waves = tiles / device.compute_units
-    return flops * min(MOST_WASTE, ceil(waves) / waves)
+    return min(MOST_WASTE, ceil(waves) / waves)
 
 
 def _whole(side: float) -> float:

@@ -291,8 +291,10 @@ def attention_on_cpu_backward(
     )
 
 
-def softmax(x: Tensor, dim: int, *args: Any) -> Tensor | None:
-    return _like(x) if x.is_contiguous() and x.dtype.is_floating_point else None
+def softmax(x: Tensor, dim: int, half_to_float: bool = False, *args: Any) -> Tensor | None:
+    if half_to_float or not x.is_contiguous() or not x.dtype.is_floating_point:
+        return None
+    return _like(x)
 
 
 def softmax_backward(gradient: Tensor, output: Tensor, dim: int, dtype: Any) -> Tensor | None:

@@ -79,7 +79,7 @@ def _contender(target: Target | Saved) -> Contender:
         analysis, one = target.count(), target.record
         profile = one if isinstance(one, Profile) else None
         return Contender("", analysis, profile, *_accuracy(analysis))
-    from archscope.ask.memory import predict
+    from archscope.ask.memory.prediction import predict
 
     analysis = analyse_both_passes(target)
     bytes_needed, failure = None, ""

@@ -184,7 +184,7 @@ def _outcomes(budget: Budget) -> Iterator[Outcome]:
         )
     for limits in budget.limits:
         yield from _counted(budget, limits, analysis, baseline)
-    from archscope.ask.memory import predict
+    from archscope.ask.memory.prediction import predict
 
     most = budget.limits[0].most
     if "memory" in most:

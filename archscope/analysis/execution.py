@@ -228,7 +228,9 @@ def run(
         for tensor in tensors:
             recorder.assign(tensor, role)
     countable_once = on_meta and not backward
-    replays = Replays(log, recorder.runs, recorder.number) if countable_once else None
+    replays = (
+        Replays(log, recorder.runs, recorder.number, recorder.answers) if countable_once else None
+    )
     with (
         trace.unfused_attention(),
         counting() if fused else attention_written_out(),

@@ -365,7 +365,7 @@ def _arguments(value: Any, tensors: list[Tensor]) -> Any:
 
 
 def _list_tree(module: nn.Module, found: list[nn.Module]) -> None:
-    """Append a module and its parts, each as often as it stands in the tree."""
+    """Append a module and its parts, each as often as it occurs in the tree."""
     found.append(module)
     for child in module._modules.values():
         if child is not None:

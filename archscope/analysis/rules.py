@@ -289,7 +289,7 @@ def register_formula(operator: str, formula: Rule) -> None:
     """
     namespace, separator, name = operator.partition("::")
     if not (namespace and separator and name):
-        raise ArchscopeError(operator, "is no operator name", "write it as namespace::name")
+        raise ArchscopeError(operator, "is not an operator name", "write it as namespace::name")
     REGISTERED[operator] = _tallied(formula)
 
 

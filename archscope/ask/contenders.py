@@ -155,7 +155,7 @@ def matched(
     for other in others:
         if isinstance(other, Saved):
             raise ArchscopeError(
-                other.name, "a saved record cannot be built anew", "name the network itself"
+                other.name, "a saved record cannot be built again", "name the network itself"
             )
         by = keyword or width_keyword(other)
         solution = solve(wanted, meter(other, by, quantity))

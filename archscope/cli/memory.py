@@ -10,7 +10,7 @@ import click
 from archscope.cli import completion
 from archscope.cli.options import (
     beside_option,
-    check_heard,
+    check_used,
     model_argument,
     network_number_options,
     output_option,
@@ -93,7 +93,7 @@ def command(
     anew = input_text or batch or settings or step["train_only"] or fit or plan
     if record is not None and isinstance(record.record, MemoryPrediction) and not anew:
         shown = f"{model}, a prediction that is shown as it was made"
-        check_heard(("model", "outputs"), shown, "name the network to predict it anew")
+        check_used(("model", "outputs"), shown, "name the network to predict it again")
         emit(memory_report(record.record), outputs)
         return
     mode: Mode = "inference" if step.pop("inference") else "training"

@@ -29,7 +29,7 @@ def command(
     every: bool, journal_path: str | None, resume: bool, save: str | None,
     outputs: tuple[str, ...], beside: str | None,
 ) -> int:  # fmt: skip
-    """Count MODELS with several tools, and explain where they part.
+    """Count MODELS with several tools, and explain where they disagree.
 
     fvcore, torch.utils.flop_counter and published figures; torchinfo, ptflops, thop, calflops and
     torchprofile where they are installed.
@@ -85,5 +85,5 @@ def _every(path: str | None, resume: bool) -> tuple[list[Verification], dict[str
     networks = f"{len(names)} networks"
     long = LongRun("verify-all.jsonl", verify.identity(names), verify.key, verify.state, networks)
     with long.journal(path, resume) as journal:
-        told = partial(click.echo, err=True)
-        return verify.verify_each(names, verify.verify_named, told, journal)
+        report = partial(click.echo, err=True)
+        return verify.verify_each(names, verify.verify_named, report, journal)

@@ -33,7 +33,7 @@ ON_A_GPU = (
 
 ADAM_ON_A_CPU = (
     "A GPU updates all weights at once, with the root of every second moment in memory; a CPU "
-    "updates one tensor after another, so that its peak is lower where it is in the update."
+    "updates one tensor after another, so that its peak is lower where the peak is in the update."
 )
 """What decides the temporaries of Adam: PyTorch's default is `foreach` on a GPU alone."""
 

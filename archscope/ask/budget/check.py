@@ -209,7 +209,7 @@ def _baseline(budget: Budget, batch: Dim) -> Analysis | None:
     if record is None:
         raise ArchscopeError(
             parameter("baseline", budget.baseline),
-            "is no saved record",
+            "is not a saved record",
             f"save the count of {budget.baseline} and name its file",
         )
     return record.count(batch)

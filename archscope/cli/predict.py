@@ -157,8 +157,8 @@ def _fit(paths: tuple[str, ...], on: str | None, outputs: tuple[str, ...]) -> No
     every = found.factors["*"]
     click.echo(
         f"{outputs[0]}: {found.device.name} reaches {every.compute:.2f}× of the arithmetic and "
-        f"{every.memory:.2f}× of the bandwidth that its data sheet promised, by "
-        f"{found.table.rows} layers; predict with --on {outputs[0]}"
+        f"{every.memory:.2f}× of the bandwidth that was predicted for it, by "
+        f"{found.rows} layers; predict with --on {outputs[0]}"
     )
 
 

@@ -13,11 +13,11 @@ from math import exp, log
 from typing import Any
 
 from archscope.errors import ArchscopeError
-from archscope.latency.coefficients import ANY, Efficiency, Fitted, Measured, Rates
+from archscope.latency.coefficients import ANY, Efficiency, Fitted, Measured, Rates, read_table
 from archscope.latency.devices import Device
 from archscope.latency.kernel import Kernel
 from archscope.latency.model import kernel_seconds
-from archscope.latency.setting import Setting
+from archscope.latency.setting import MODES, Setting
 
 DEVICE_SPREAD = 0.4
 """Standard deviation of the logarithm of a device's factor that holds for all kinds of work."""
@@ -55,19 +55,21 @@ class Calibrated:
 
     Args:
         device: its data sheet.
-        factors: by kind of work, `*` for all.
-        table: what was measured.
+        factors: by kind of work, `*` for all: what its own measurements change.
+        tables: what it had before them, of its own or of the nearest device, in every mode.
+        rows: how many of its own measurements there were.
     """
 
     device: Device
     factors: Mapping[str, Efficiency]
-    table: Measured
+    tables: tuple[Measured, ...]
+    rows: int
 
     def within(self, given: Fitted) -> Fitted:
         """The same coefficients with this device among those measured."""
         others = tuple(row for row in given.measured if row.device != self.device.key)
         devices = {**given.devices, self.device.key: self.factors}
-        return replace(given, devices=devices, measured=(*others, self.table))
+        return replace(given, devices=devices, measured=(*others, *self.tables))
 
     def to_json(self) -> dict[str, Any]:
         """As a device file holds it."""
@@ -75,7 +77,8 @@ class Calibrated:
             "archscope device": 1,
             "device": asdict(self.device),
             "factors": {kind: list(factor) for kind, factor in self.factors.items()},
-            "table": asdict(self.table),
+            "tables": [asdict(table) for table in self.tables],
+            "rows": self.rows,
         }
 
 
@@ -87,9 +90,9 @@ def from_json(data: Any, path: str) -> Calibrated:
     """
     try:
         device = {**data["device"], "aliases": tuple(data["device"]["aliases"])}
-        table = {**data["table"], "kinds": {}, "layers": ()}
         factors = {kind: Efficiency(*pair) for kind, pair in data["factors"].items()}
-        return Calibrated(Device(**device), factors, Measured(**table))
+        tables = tuple(map(read_table, data["tables"]))
+        return Calibrated(Device(**device), factors, tables, data["rows"])
     except (KeyError, TypeError) as error:
         remedy = "make one with archscope predict --fit"
         raise ArchscopeError(path, f"is not a device file ({error})", remedy) from error
@@ -113,20 +116,21 @@ def calibrated(
         source: names the measurements.
     """
     rates = {o.setting: Rates(device, o.setting, given) for o in observations}
+    tables = _tables(device, observations, given, source)
+    before = Calibrated(device, {}, tables, len(observations))
     names = [ANY]
     if by_kind:
-        names += sorted({_name(kernel) for o in observations for kernel in o.kernels})
-    own = given.devices.get(device.key, {})
+        names += sorted(
+            {rates[o.setting].name(k.kind, k.order) for o in observations for k in o.kernels}
+        )
 
-    def factors(logs: Sequence[float]) -> dict[str, Efficiency]:
-        found = dict(own)
-        for place, name in enumerate(names):
-            factor = Efficiency(exp(logs[2 * place]), exp(logs[2 * place + 1]))
-            found[name] = found.get(name, Efficiency()).times(factor)
-        return found
+    def found(logs: Sequence[float]) -> Calibrated:
+        pairs = zip(names, zip(logs[::2], logs[1::2], strict=True), strict=True)
+        factors = {name: Efficiency(exp(one), exp(other)) for name, (one, other) in pairs}
+        return replace(before, factors=factors)
 
     def residuals(logs: Sequence[float]) -> list[float]:
-        changed = replace(given, devices={**given.devices, device.key: factors(logs)})
+        changed = found(logs).within(given)
         now = {setting: Rates(device, setting, changed) for setting in rates}
         return [
             log(o.seconds / sum(kernel_seconds(k, now[o.setting]).total for k in o.kernels))
@@ -135,18 +139,27 @@ def calibrated(
 
     spreads = [DEVICE_SPREAD] * 2 + [KIND_SPREAD] * (2 * len(names) - 2)
     weights = [o.weight / NOISE for o in observations]
-    logs = _ridge(residuals, weights, spreads)
-    first = observations[0].setting
+    return found(_ridge(residuals, weights, spreads))
+
+
+def _tables(
+    device: Device, observations: Sequence[Observation], given: Fitted, source: str
+) -> tuple[Measured, ...]:
+    """What is known of a device before its own measurements, in every mode."""
     low, high = given.calibrated
-    table = Measured(
-        device.key, first.mode, first.dtype, first.compiled, "torch 2", len(observations), source,
-        1.0, 1.0, 0.0, {}, low, high,
-    )  # fmt: skip
-    return Calibrated(device, factors(logs), table)
-
-
-def _name(kernel: Kernel) -> str:
-    return f"{kernel.kind} nhwc" if kernel.order == "nhwc" else kernel.kind
+    dtype = observations[0].setting.dtype
+    found = []
+    for mode in MODES:
+        for compiled in (False, True):
+            setting = Setting(mode, dtype, compiled=compiled)
+            known = Rates(device, setting, given).as_own()
+            found.append(
+                replace(
+                    known, mode=mode, dtype=dtype, compiled=compiled, rows=len(observations),
+                    source=source, low=low, high=high,
+                )
+            )  # fmt: skip
+    return tuple(found)
 
 
 def _ridge(

@@ -22,11 +22,14 @@ COMPUTING = Kernel("linear", "float16", times=1, rows=8192, columns=8192, depth=
 MOVING = Kernel("elementwise", "float16", read=1e9, written=1e9)
 
 
+def known(factor: Efficiency) -> Calibrated:
+    table = Rates(DEVICE, SETTING, fitted()).as_own()
+    return Calibrated(DEVICE, {ANY: factor}, (table,), 0)
+
+
 def measured(factor: Efficiency, *kernels: Kernel) -> list[Observation]:
     """What a device would take whose efficiencies are a factor of those fitted."""
-    given = fitted()
-    own = replace(given, devices={**given.devices, DEVICE.key: {ANY: factor}})
-    rates = Rates(DEVICE, SETTING, own)
+    rates = Rates(DEVICE, SETTING, known(factor).within(fitted()))
     return [
         Observation((kernel,), kernel_seconds(kernel, rates).total, 1.0, SETTING)
         for kernel in kernels
@@ -64,3 +67,19 @@ def test_a_device_file_holds_all_of_it() -> None:
 def test_another_file_is_no_device_file() -> None:
     with pytest.raises(ArchscopeError, match=r"run.json: is not a device file"):
         from_json({"analysis": {}}, "run.json")
+
+
+def test_a_device_that_borrowed_takes_as_long_when_it_owns_the_same() -> None:
+    before = Rates(DEVICE, SETTING, fitted())
+    after = Rates(DEVICE, SETTING, known(Efficiency()).within(fitted()))
+    assert not before.measured and after.measured
+    for kernel in (COMPUTING, MOVING):
+        expected = pytest.approx(kernel_seconds(kernel, before).total)
+        assert kernel_seconds(kernel, after).total == expected
+
+
+def test_what_was_measured_in_inference_holds_in_training() -> None:
+    given = found(measured(Efficiency(1.0, 0.5), *[MOVING] * 10)).within(fitted())
+    training = replace(SETTING, mode="training")
+    slow, usual = (kernel_seconds(MOVING, Rates(DEVICE, training, g)) for g in (given, fitted()))
+    assert slow.memory == pytest.approx(2 * usual.memory, rel=0.05)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import torch
@@ -110,6 +110,12 @@ def owned(network: nn.Module, arguments: Any, stand_in: StandIn) -> Iterator[tup
         twins = copies.of(arguments)
     with _undisturbed(network):
         yield network, twins
+
+
+def set_training(network: nn.Module, training: bool) -> None:
+    """Put a network into training or evaluation mode; an exported one keeps the one it has."""
+    with suppress(NotImplementedError):
+        network.train(training)
 
 
 def members(network: nn.Module) -> dict[str, nn.Module]:

@@ -233,7 +233,7 @@ def run(
     )
     with (
         trace.unfused_attention(),
-        counting() if fused else attention_written_out(),
+        counting(measure=trace.on_trial(log, on_meta)) if fused else attention_written_out(),
         trace.uncompiled(),
         trace.observed(log, replays),
         torch.set_grad_enabled(backward),

@@ -328,7 +328,7 @@ def _watched(follower: _Follower) -> Iterator[set[str]]:
     """Every module call and operator inside reaches the follower; yields attention's kernels."""
     with (
         trace.unfused_attention(),
-        counting(follower.manner.device) as kernels,
+        counting(follower.manner.device, trace.on_trial(follower.log, follower.on_meta)) as kernels,
         trace.observed(follower.log),
         follower,
     ):

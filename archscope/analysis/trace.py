@@ -14,14 +14,14 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from archscope.analysis import dispatch, rules, shapes
 from archscope.analysis.calls import Call, CallLog
@@ -209,11 +209,14 @@ class Recorder(Observer):  # type: ignore[no-untyped-call]
         if tally.cost.products:
             work.products.extend(tally.cost.products)
 
-    def coverage(self, attention_kernels: Iterable[str] = ()) -> Coverage:
+    def coverage(
+        self, attention_kernels: Iterable[str] = (), branches: tuple[str, ...] = ()
+    ) -> Coverage:
         """How often each operator ran, by the column that it counts in.
 
         Args:
             attention_kernels: what scaled dot-product attention ran as.
+            branches: of which conditions the larger was taken.
         """
         by_kind: dict[str, dict[str, int]] = {
             kind: {} for kind in ("counted", "elementwise", "free", "unknown")
@@ -225,6 +228,7 @@ class Recorder(Observer):  # type: ignore[no-untyped-call]
             **{kind: dict(sorted(names.items())) for kind, names in by_kind.items()},
             unknown_layers=tuple(self.unknown_calls),
             attention_kernels=tuple(sorted(attention_kernels)),
+            branches=branches,
         )
 
 
@@ -295,7 +299,7 @@ def observed(log: CallLog, repeats: Repeats | None = None) -> Iterator[None]:
             return original(module, *args, **kwargs)
         call = log.enter(module, _shapes(args if not kwargs else (args, kwargs)))
         try:
-            if repeats is None or not module._modules:
+            if repeats is None or log.repeating or not module._modules:
                 result = original(module, *args, **kwargs)
             else:
                 result = repeats.run(call, original, args, kwargs)
@@ -326,6 +330,28 @@ def _no_value(call: Call) -> NoValueError:
     error = NoValueError("the value of a tensor of which only the shape is known")
     error.archscope_call = call  # type: ignore[attr-defined]
     return error
+
+
+def on_trial(log: CallLog, on_meta: bool) -> Callable[[Callable[[], Any]], tuple[int, int]]:
+    """How to measure a function inside a run whose log and observer are to know nothing of it.
+
+    Args:
+        log: of the run.
+        on_meta: whether shape rules may answer for the kernels.
+    """
+
+    def measure(function: Callable[[], Any]) -> tuple[int, int]:
+        meter = Recorder(CallLog(nn.Module(), lambda: 0), on_meta)
+        before, log.repeating = log.repeating, True
+        try:
+            with _disable_current_modes(), torch.no_grad(), meter:
+                function()
+        finally:
+            log.repeating = before
+        work = meter.log.current.forward
+        return sum(product.value for product in work.products), work.elementwise
+
+    return measure
 
 
 @contextmanager
@@ -378,7 +404,7 @@ def run(
         repeats = Repeats(log, recorder.ran, recorder.unknown_calls, recorder.answers)
     with (
         unfused_attention(),
-        counting() as kernels,
+        counting(measure=on_trial(log, on_meta), place=lambda: log.current.name) as kernels,
         uncompiled(),
         observed(log, repeats),
         torch.set_grad_enabled(backward),
@@ -394,7 +420,8 @@ def run(
             raise TypeError(f"{log.out_of_sight} runs in a thread of its own, out of sight")
         if backward:
             run_backward(recorder, outputs)
-    return log, recorder.coverage(kernels)
+        branches = tuple(dispatch.run.branches)
+    return log, recorder.coverage(kernels, branches)
 
 
 class NoGradientError(Exception):

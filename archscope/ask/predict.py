@@ -176,7 +176,7 @@ def _execution(
         return borrow.copied(module, arguments, made)
 
     def run(network: nn.Module, arguments: Any, on_meta: bool) -> Execution:
-        network.train(training)
+        borrow.set_training(network, training)
         torch.default_generator.manual_seed(0)
         args, kwargs = arguments
         if last:

@@ -89,7 +89,7 @@ def _followed(
 
     def run(network: nn.Module, arguments: Arguments, on_meta: bool) -> Step:
         args, kwargs = arguments
-        network.train(setting.mode == "training")
+        borrow.set_training(network, setting.mode == "training")
         torch.manual_seed(0)
         if setting.mode == "inference":
             step = memory.inference(network, args, kwargs, setting.manner)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from archscope.analysis import trace
+from archscope.analysis import borrow, trace
 from archscope.analysis.calls import CallLog
 from archscope.peers.reasons import Argument, Operator
 
@@ -30,7 +30,7 @@ def operators(subject: Subject, call: NetworkCall) -> dict[str, list[Operator]]:
     from archscope.ask.network.runs import executed
 
     def run(network: nn.Module, arguments: Any, on_meta: bool) -> dict[str, Any]:
-        network.eval()
+        borrow.set_training(network, False)
         return _logged(network, arguments, on_meta)
 
     return executed(subject, call, run)[0]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from archscope.inert import one_line
 from archscope.parameters import in_python
 
 
 class ArchscopeError(Exception):
-    """A mistake of the caller, reported in one line; the command line exits with 2.
+    """A mistake of the caller, told in one line; the command line exits with 2.
 
     Its text names parameters as Python does; `worded` is for other readers.
 
@@ -26,9 +27,15 @@ class ArchscopeError(Exception):
         super().__init__(self.worded(in_python))
 
     def worded(self, wording: Callable[[str], str]) -> str:
-        """The line with parameters written by a function of `archscope.parameters`."""
-        text = f"{self.argument}: {self.problem}" + (f"; {self.remedy}" if self.remedy else "")
-        return " ".join(wording(text).split())
+        """The line with parameters written by a function of `archscope.parameters`.
+
+        It is printable and bounded, whatever was given: each of its pieces loses its middle where
+        it is far too long, so that problem and remedy stay.
+        """
+        argument, problem, remedy = (
+            one_line(wording(piece)) for piece in (self.argument, self.problem, self.remedy)
+        )
+        return f"{argument}: {problem}" + (f"; {remedy}" if remedy else "")
 
 
 class NetworkError(ArchscopeError):
@@ -53,4 +60,4 @@ class UnknownCostError(ArchscopeError):
 def first_line(error: BaseException) -> str:
     """The first line of an exception's text, shortened."""
     lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200]
+    return one_line(lines[0] if lines else type(error).__name__, 200)

@@ -3,16 +3,20 @@
 The rooms below the command line do not know who reads a message: `--batch 8` on the command line,
 `batch=8` in Python, `batch = 8` in a budget's file. They write `parameter("batch", 8)`, which marks
 name and value in the text, and whoever shows the text writes the marks out.
+A value is marked as JSON, and what only looks like a mark stays as it is: the text around may hold
+names out of files.
 """
 
 from __future__ import annotations
 
-import ast
+import json
 import re
 from collections.abc import Callable
 
-MARK = re.compile(r"⟦(\w+)(?:=([^⟧]*))?⟧")
-"""A name, and the `repr` of its value where it has one."""
+MARK = re.compile(
+    r'⟦(\w+)(?:=("(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|-?Infinity|NaN|true|false))?⟧', re.ASCII
+)
+"""A name, and the JSON of its value where it has one."""
 
 
 def parameter(name: str, value: object = None) -> str:
@@ -26,7 +30,7 @@ def parameter(name: str, value: object = None) -> str:
     if value is None:
         return f"⟦{name}⟧"
     plain = value if isinstance(value, (bool, int, float)) else str(value)
-    return f"⟦{name}={repr(plain).replace('⟧', ']')}⟧"
+    return f"⟦{name}={json.dumps(plain)}⟧"
 
 
 def marked(text: str) -> bool:
@@ -62,7 +66,10 @@ def in_words(text: str) -> str:
 
 def _written(text: str, write: Callable[[str, object], str]) -> str:
     def replaced(match: re.Match[str]) -> str:
-        value = None if match[2] is None else ast.literal_eval(match[2])
+        try:
+            value = None if match[2] is None else json.loads(match[2])
+        except ValueError:
+            return match[0]
         return write(match[1], value)
 
     return MARK.sub(replaced, text)

@@ -26,7 +26,6 @@ LIBRARIES: dict[str, set[str]] = {
         "torch", "torchvision", "timm", "transformers", "diffusers", "huggingface_hub",
     },
     "analysis": {"torch"},
-    "latency": {"numpy"},
     "measure": {"torch"},
     "peers": {"torch", "fvcore", "torchinfo", "ptflops", "thop", "calflops", "torchprofile"},
     "ask": {"torch", "tomli"},

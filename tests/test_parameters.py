@@ -37,7 +37,7 @@ PACKAGE = Path(archscope.__file__).parent
         (parameter("output", "a.md"), "-o a.md", "a.md", 'output = "a.md"', "output a.md"),
         (parameter("set", "k=v"), "--set k=v", "k=v", 'set = "k=v"', "set k=v"),
         ("no parameter --here", *["no parameter --here"] * 4),
-        (parameter("input", "⟦a]⟧'\""), "--input ⟦a]]'\"", None, None, None),
+        (parameter("input", "⟦a]⟧'\""), "--input ⟦a]⟧'\"", None, None, None),
     ],
 )  # fmt: skip
 def test_each_reader_has_a_way_of_writing_it(

@@ -38,7 +38,6 @@ def receptive_fields(target: Target) -> NetworkFields:
         ArchscopeError: the network cannot be found, built, or run on this input, or its input has
             no height or width.
     """
-    from archscope.analysis import borrow
     from archscope.analysis.receptive import fields
     from archscope.ask.network.runs import executed
 
@@ -46,7 +45,7 @@ def receptive_fields(target: Target) -> NetworkFields:
 
     def run(network: nn.Module, arguments: Arguments, on_meta: bool) -> ReceptiveFields:
         args, kwargs = arguments
-        borrow.set_training(network, False)
+        network.eval()
         try:
             return fields.receptive_fields(network, args, kwargs, on_meta=on_meta)
         except fields.NoImageError as error:

@@ -9,12 +9,13 @@ import click
 from archscope.cli import completion
 from archscope.cli.options import (
     batch_number_option,
-    check_used,
+    check_heard,
     input_option,
     output_option,
     set_option,
     strict_option,
 )
+from archscope.cli.stderr import say
 from archscope.cli.timing import timing_options, timing_plan
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ def command(
     chosen: list[Any] = [saved(name) or name for name in models]
     if not any(isinstance(model, str) for model in chosen):
         several = any(isinstance(model.record, BatchSweep) for model in chosen)
-        used = USED_WITH_FILES + (("batch",) if several else ())
-        check_used(used, "saved records alone", "name a network to count or measure it")
+        heard = HEARD_BY_FILES + (("batch",) if several else ())
+        check_heard(heard, "saved records alone", "name a network to count or measure it")
     targets = side_by_side(chosen, input=input_text, batch=batch, keywords=given)
     first: tuple[Table, ...] = ()
     if quantity is not None:
@@ -107,7 +108,7 @@ def command(
             require_complete(contender.analysis)
 
 
-USED_WITH_FILES = ("models", "layout", "quantity", "keyword", "strict", "outputs")
+HEARD_BY_FILES = ("models", "layout", "quantity", "keyword", "strict", "outputs")
 
 
 def _measured(target: Target | Saved, plan: Plan) -> Saved:
@@ -117,5 +118,5 @@ def _measured(target: Target | Saved, plan: Plan) -> Saved:
 
     if isinstance(target, Saved):
         return target
-    click.echo(f"measuring {target.name}", err=True)
+    say(f"measuring {target.name}")
     return Saved(target.name, profile(target, plan))

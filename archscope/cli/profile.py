@@ -12,13 +12,15 @@ from click.core import ParameterSource
 
 from archscope.cli.options import (
     beside_option,
-    check_used,
+    check_heard,
     input_option,
     output_option,
     set_option,
 )
+from archscope.cli.stderr import say
 from archscope.cli.timing import leave_if_interrupted, progress_bars
 from archscope.errors import ArchscopeError
+from archscope.inert import printable
 from archscope.measure import silence_profiler
 
 if TYPE_CHECKING:
@@ -95,14 +97,14 @@ def command(
     sizes = _sizes(batches)
     if max_batch:
         every = {str(option.name) for option in command.params}
-        check_used(every - set(UNHEARD_BY_MAX_BATCH), "--max-batch", "leave out one")
+        check_heard(every - set(UNHEARD_BY_MAX_BATCH), "--max-batch", "leave out one")
     from archscope.ask.target import network_target
     from archscope.saved.record import saved
 
     record = saved(model)
     if record is not None and record.profiles:
         shown = f"{model}, a profile that is shown as it was measured"
-        check_used(USED_WITH_A_FILE, shown, "name the network to measure it again")
+        check_heard(HEARD_BY_A_FILE, shown, "name the network to measure it anew")
         emit(_report(record.chosen(sizes), every_layer), outputs)
         return
     plan = _plan(**chosen)
@@ -138,7 +140,7 @@ def _no_model(mode: str | None) -> ArchscopeError:
     return ArchscopeError("MODEL", "is missing", remedy)
 
 
-USED_WITH_A_FILE = ("model", "batches", "every_layer", "outputs")
+HEARD_BY_A_FILE = ("model", "batches", "every_layer", "outputs")
 UNHEARD_BY_MAX_BATCH = (
     "batches", "cuda_graph", "cold_l2", "precision", "max_seconds", "every_layer", "outputs",
 )  # fmt: skip
@@ -196,11 +198,11 @@ def _check_mode(mode: str) -> None:
     modes = ["default", *(name for name in list_mode_options() if name != "default")]
     if mode not in modes:
         remedy = f"use one of {', '.join(modes)}"
-        raise ArchscopeError(f"--compile={mode}", "is not a mode of torch.compile", remedy)
+        raise ArchscopeError(f"--compile={mode}", "is no mode of torch.compile", remedy)
 
 
 def _check_range(option: str, value: float, least: float, most: float) -> None:
-    if not least <= value <= most:  # nan is in no range
+    if not least <= value <= most:  # nan lies nowhere
         remedy = f"give a number from {least:g} to {most:g}"
         raise ArchscopeError(f"{option} {value:g}", "is out of range", remedy)
 
@@ -217,7 +219,7 @@ def _sizes(text: str | None) -> list[int] | None:
         return None
     parts = text.split(",")
     if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise ArchscopeError(f"--batch {text}", "is not a batch size", "write 8 or 1,8,32")
+        raise ArchscopeError(f"--batch {text}", "is no batch size", "write 8 or 1,8,32")
     return [int(part) for part in parts]
 
 
@@ -234,9 +236,10 @@ def _largest(network: Target, plan: Plan) -> None:
     )
     runs = f"batch {found.batch} runs" if found.batch else "not even one sample runs"
     peak = f", with a peak of {binary_bytes(found.peak_bytes)}" if found.batch else ""
-    click.echo(f"{network.name}, {plan.modes[0]} on {plan.settings.device}: {runs}{peak}; {bound}.")
+    measured = f"{network.name}, {plan.modes[0]} on {plan.settings.device}"
+    click.echo(printable(f"{measured}: {runs}{peak}; {bound}."))
 
 
 def _tell(label: str, share: float) -> None:
     """A line of progress, for what takes minutes and shows nothing until its end."""
-    click.echo(f"measuring {label}", err=True)
+    say(f"measuring {label}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
+from archscope.cli.stderr import say
 
 if TYPE_CHECKING:
     from archscope.saved.journal import Journal
@@ -48,19 +48,16 @@ class LongRun:
             return
         with kept:
             for line in self._left(kept):
-                click.echo(line, err=True)
+                say(line)
             try:
                 yield kept
             except KeyboardInterrupt:
                 self._offer(kept)
                 raise
             if kept.failure:
-                click.echo(f"the journal ends early ({kept.failure}); no point is lost", err=True)
+                say(f"the journal ends early ({kept.failure}); no point is lost")
             elif kept.changed:
-                click.echo(
-                    "sources changed while this ran, so --resume counts again what came after",
-                    err=True,
-                )
+                say("sources changed while this ran, so --resume counts again what came after")
 
     def _opened(self, path: str | None, resume: bool) -> Journal | None:
         from archscope.errors import ArchscopeError
@@ -75,7 +72,7 @@ class LongRun:
             if resume or (path is not None and not isinstance(error, UnusableError)):
                 raise
             where = "" if path is None else f"{path} "
-            click.echo(f"without a journal, so no --resume: {where}{error.problem}", err=True)
+            say(f"without a journal, so no --resume: {where}{error.problem}")
             return None
         kept.keep(self.read)
         return kept
@@ -99,4 +96,4 @@ class LongRun:
             offer = (
                 kept.failure or "--resume cannot take them, since it is unknown what decides them"
             )
-        click.echo(f"{done} of {self.parts} are kept; {offer}", err=True)
+        say(f"{done} of {self.parts} are kept; {offer}")

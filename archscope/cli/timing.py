@@ -11,6 +11,7 @@ import click
 
 from archscope.cli.options import Decorated
 from archscope.errors import ArchscopeError
+from archscope.inert import printable
 from archscope.measure import silence_profiler
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def progress_bars(otherwise: Progress = _silent) -> Iterator[Progress]:
     from rich.console import Console
 
     columns = (
-        progress.TextColumn("{task.description}"),
+        progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(),
         progress.TimeElapsedColumn(),
     )
@@ -78,7 +79,7 @@ def progress_bars(otherwise: Progress = _silent) -> Iterator[Progress]:
         task = bars.add_task("preparing", total=1.0)
 
         def show(label: str, share: float) -> None:
-            bars.update(task, description=f"measuring {label}", completed=share)
+            bars.update(task, description=printable(f"measuring {label}"), completed=share)
 
         yield show
 

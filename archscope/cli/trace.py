@@ -10,6 +10,7 @@ import click
 
 from archscope.cli.options import batch_number_option, input_option, output_option, set_option
 from archscope.errors import ArchscopeError
+from archscope.inert import printable
 from archscope.measure import silence_profiler
 
 
@@ -89,7 +90,7 @@ def _progress_bar(file: str) -> Iterator[Callable[[float], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
     with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bars:
-        task = bars.add_task(f"reading {file}", total=1.0)
+        task = bars.add_task(printable(f"reading {file}"), total=1.0)
         yield lambda share: bars.update(task, completed=share)

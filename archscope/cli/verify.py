@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +9,7 @@ import click
 from archscope.cli import completion
 from archscope.cli.options import beside_option, network_number_options, output_option
 from archscope.cli.resuming import LongRun
+from archscope.cli.stderr import say
 
 if TYPE_CHECKING:
     from archscope.ask.verify.figures import Verification
@@ -29,7 +29,7 @@ def command(
     every: bool, journal_path: str | None, resume: bool, save: str | None,
     outputs: tuple[str, ...], beside: str | None,
 ) -> int:  # fmt: skip
-    """Count MODELS with several tools, and explain where they disagree.
+    """Count MODELS with several tools, and explain where they part.
 
     fvcore, torch.utils.flop_counter and published figures; torchinfo, ptflops, thop, calflops and
     torchprofile where they are installed.
@@ -85,5 +85,4 @@ def _every(path: str | None, resume: bool) -> tuple[list[Verification], dict[str
     networks = f"{len(names)} networks"
     long = LongRun("verify-all.jsonl", verify.identity(names), verify.key, verify.state, networks)
     with long.journal(path, resume) as journal:
-        report = partial(click.echo, err=True)
-        return verify.verify_each(names, verify.verify_named, report, journal)
+        return verify.verify_each(names, verify.verify_named, say, journal)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 from archscope import units
+from archscope.inert import printable
 from archscope.table import Cell, Column, Row, Table, Unit
 
 UNKNOWN = "–"
@@ -17,12 +17,6 @@ BAR_CELLS = 10
 MAX_GUIDES = 24
 """Deeper rows share the last level's guides, so that a table's size stays linear in its rows."""
 
-# Controls, line separators, bidirectional overrides and lone surrogates: whatever could move
-# the cursor, split a line or reorder what is read. The joiner of emoji (U+200D) stays.
-_UNPRINTABLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200c\u200e\u200f\u2028-\u202e\u2060-\u206f"
-    "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
-)
 _ASCII = str.maketrans(
     {
         "–": "-", "—": "-", "×": "x", "≥": ">=", "µ": "u", "μ": "u", "…": "...", "·": ".",
@@ -30,11 +24,6 @@ _ASCII = str.maketrans(
         "‘": "'", "’": "'", "“": '"', "”": '"', "─": "-",
     }
 )  # fmt: skip
-
-
-def printable(text: str) -> str:
-    """Show what does not print as its escape: a newline becomes the two characters backslash, n."""
-    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def ascii_safe(text: str) -> str:

@@ -6,6 +6,7 @@ import codecs
 import re
 from html import escape
 
+from archscope.inert import printable
 from archscope.render import cells
 from archscope.render.markdown import escaped
 from archscope.table import Derivation, Step
@@ -20,7 +21,7 @@ def terminal(
     unicode = codecs.lookup(encoding).name.startswith("utf")
 
     def safe(text: str) -> str:
-        shown = cells.printable(text)
+        shown = printable(text)
         return shown if unicode else cells.ascii_safe(_plain(shown))
 
     def bold(text: str) -> str:
@@ -56,10 +57,10 @@ def markdown(derivation: Derivation) -> str:
 def html(derivation: Derivation) -> str:
     """Write a section with a definition list."""
     steps = "".join(
-        f"<dt>{escape(cells.printable(step.label))}</dt><dd{_role(step)}>{_html_text(step)}</dd>"
+        f"<dt>{escape(printable(step.label))}</dt><dd{_role(step)}>{_html_text(step)}</dd>"
         for step in derivation.steps
     )
-    title = escape(cells.printable(derivation.title))
+    title = escape(printable(derivation.title))
     return f'<section class="derivation"><h2>{title}</h2><dl>{steps}</dl></section>'
 
 
@@ -81,7 +82,7 @@ def _role(step: Step) -> str:
 
 
 def _html_text(step: Step) -> str:
-    text = escape(cells.printable(step.text))
+    text = escape(printable(step.text))
     if step.kind == "prose":
         return text
     return _NAME.sub(r"<var>\1<sub>\2</sub></var>", text)
@@ -103,15 +104,17 @@ def latex(derivation: Derivation) -> str:
 _FRACTION = re.compile(r"([⌊⌈])\(([^⌊⌋⌈⌉]*)\)/([A-Za-z0-9]+)([⌋⌉])")
 _BRACKETS = {"⌊": r"\lfloor", "⌋": r"\rfloor", "⌈": r"\lceil", "⌉": r"\rceil"}
 _WORDS = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}(?: [A-Za-z]+)*")
-_SIGNS = {"·": r" \cdot ", "−": "-", "×": r" \times ", "%": r"\%"}
+_MARKUP = re.compile(r"[\\${}#&~^<>|`]")
+_SIGNS = {"≥": r"\geq ", "·": r" \cdot ", "−": "-", "×": r" \times ", "%": r"\%"}
 
 
 def math(formula: str) -> str:
     """A formula as LaTeX mathematics.
 
+    What a name in it would make of LaTeX or Markdown stands as its code, `[U+005C]`.
     `⌊(28 + 2·2 − 5)/1⌋ + 1` becomes a floor around a fraction, `C_out` an index, words upright.
     """
-    shown = cells.printable(formula)
+    shown = _MARKUP.sub(lambda m: f"[U+{ord(m[0]):04X}]", printable(formula))
     shown = _NAME.sub(lambda m: f"{m[1]}_\N{LEFT WHITE CURLY BRACKET}{m[2]}", shown)
     shown = _WORDS.sub(_upright, shown)
     shown = re.sub("\N{LEFT WHITE CURLY BRACKET}([A-Za-z]+)", r"{\\text{\1}}", shown)

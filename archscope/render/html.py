@@ -10,6 +10,7 @@ import base64
 from collections.abc import Sequence
 from html import escape
 
+from archscope.inert import printable
 from archscope.render import cells, derivation
 from archscope.table import Cell, Chart, Column, Derivation, Row, Table
 
@@ -83,7 +84,7 @@ def html_fragment(table: Table) -> str:
 
 
 def _text(text: str) -> str:
-    return escape(cells.printable(text))
+    return escape(printable(text))
 
 
 def table_html(table: Table) -> str:

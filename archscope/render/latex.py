@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from archscope.inert import printable
 from archscope.render import cells
 from archscope.table import Column, Row, Table
 
@@ -30,7 +31,7 @@ def escaped(text: str) -> str:
     Characters beyond Latin-1 that have no command stand as `[U+1F600]`, because pdfLaTeX stops
     at them.
     """
-    return _SPECIAL.sub(_command, cells.printable(text))
+    return _SPECIAL.sub(_command, printable(text))
 
 
 def _command(match: re.Match[str]) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+from archscope.inert import printable
 from archscope.render import cells
 from archscope.table import Row, Table
 
-_PUNCTUATION = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
+_PUNCTUATION = re.compile(r"[\\`*\[\]|~$#]|(?<![^\W_])_|_(?![^\W_])")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
@@ -16,8 +17,16 @@ def escaped(text: str) -> str:
 
     An underscore inside a word starts no emphasis and stays bare, so names stay readable.
     """
-    text = _PUNCTUATION.sub(lambda match: "\\" + match[0], cells.printable(text))
+    text = _PUNCTUATION.sub(lambda match: "\\" + match[0], printable(text))
     return re.sub("[&<>]", lambda match: _ENTITIES[match[0]], text)
+
+
+_BLOCK = re.compile(r"\A(\d{1,9}(?=[.)](?:\s|\Z))|(?=[-+=]))", re.ASCII)
+
+
+def paragraph(text: str) -> str:
+    """The same on a line of its own, where it begins no list, heading, rule or code."""
+    return _BLOCK.sub(r"\1\\", escaped(" ".join(text.split())))
 
 
 def markdown(table: Table) -> str:
@@ -44,7 +53,7 @@ def markdown(table: Table) -> str:
     parts = [
         f"**{escaped(table.title)}**",
         grid,
-        *map(escaped, cells.all_notes(table, table.columns)),
+        *map(paragraph, cells.all_notes(table, table.columns)),
     ]
     return "\n\n".join(parts) + "\n"
 

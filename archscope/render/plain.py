@@ -6,15 +6,19 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from archscope.render.cells import printable
+from archscope.inert import printable
 from archscope.table import Cell, Table
 
 TABLE_SCHEMA = 1
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# What makes a formula of a cell, as it is and in the forms that a spreadsheet takes for it; also
+# behind a semicolon, where a spreadsheet that splits there begins another cell.
+_FORMULA = re.compile(r"(\A|;)(?=\s*[=+\-@＝＋－＠﹦﹢﹣﹫⁼⁺⁻]|[\t\r])")
+_NUMBER = re.compile(r" *[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?%? *", re.ASCII)
 
 
 def csv_text(*tables: Table) -> str:
@@ -22,26 +26,31 @@ def csv_text(*tables: Table) -> str:
 
     What the layout says elsewhere gets columns of its own where it occurs: `row_kind`,
     `row_depth`, `unit`, `lower_bound` and `best` (the keys of the columns concerned).
-    Text that a spreadsheet would run as a formula gets an apostrophe in front, and control
-    characters become escapes as on a terminal: `cat` and `diff` send a file there as it is.
-    Of several tables, each starts with a line `# title`, with an empty line between.
+    Text that a spreadsheet would run as a formula gets an apostrophe in front, unless it is a
+    number, and control characters become escapes as on a terminal: `cat` and `diff` send a file
+    there as it is.
+    Of several tables, each starts with a cell `# title`, with an empty line between.
     """
     blocks = [_csv_block(table) for table in tables]
     if len(tables) > 1:
-        titles = [printable(" ".join(table.title.split())) for table in tables]
-        blocks = [f"# {title}\n{block}" for title, block in zip(titles, blocks, strict=True)]
+        titles = [_csv_lines([[f"# {' '.join(table.title.split())}"]]) for table in tables]
+        blocks = [title + block for title, block in zip(titles, blocks, strict=True)]
     return "\n".join(blocks)
 
 
 def _csv_block(table: Table) -> str:
+    extra = _extra_columns(table)
+    keys: list[Cell] = [column.key for column in table.columns]
+    lines = [[*keys, *(key for key, _ in extra)]]
+    for index, row in enumerate(table.rows):
+        lines.append([*row.cells, *(values[index] for _, values in extra)])
+    return _csv_lines(lines)
+
+
+def _csv_lines(lines: Iterable[Sequence[Cell]]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    extra = _extra_columns(table)
-    keys = [column.key for column in table.columns] + [key for key, _ in extra]
-    writer.writerow([_csv_cell(key) for key in keys])
-    for index, row in enumerate(table.rows):
-        marks = [values[index] for _, values in extra]
-        writer.writerow([_csv_cell(value) for value in (*row.cells, *marks)])
+    writer.writerows([_csv_cell(value) for value in line] for line in lines)
     return stream.getvalue()
 
 
@@ -63,8 +72,8 @@ def _extra_columns(table: Table) -> list[tuple[str, list[Cell]]]:
 def _csv_cell(value: Cell) -> Cell:
     if not isinstance(value, str):
         return value
-    text = printable(value)
-    return f"'{text}" if value.startswith(_FORMULA_STARTS) else text
+    harmless = value if _NUMBER.fullmatch(value) else _FORMULA.sub(r"\1'", value)
+    return printable(harmless)
 
 
 def table_json(*tables: Table) -> str:

@@ -22,6 +22,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.font_manager import findfont, get_font
 
 from archscope.diagram import Diagram
+from archscope.inert import printable
 from archscope.render import cells, labels, marks, ticks
 from archscope.table import Axis, Chart
 
@@ -308,7 +309,7 @@ def _cleaned(chart: Chart) -> Chart:
 
 def _shown(text: str, longest: int) -> str:
     """No formula, no character that the font lacks, no leading `_`, which hides from legends."""
-    known = "".join(c if _has_glyph(c) else "□" for c in cells.printable(text))
+    known = "".join(c if _has_glyph(c) else "□" for c in printable(text))
     safe = cells.shortened(known, longest).replace("$", r"\$")
     return f" {safe}" if safe.startswith("_") else safe
 

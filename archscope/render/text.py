@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from archscope.inert import printable
 from archscope.render import cells
 from archscope.table import Cell, Column, Row, Table
 
@@ -115,8 +116,7 @@ def terminal(
     strips = [_strip(table, index, ink) for index in range(len(table.columns))]
     kept = _fitted(strips, width, shorten)
     lines = [
-        ink.paint(line, "bold")
-        for line in cells.wrapped(ink.safe(cells.printable(table.title)), width)
+        ink.paint(line, "bold") for line in cells.wrapped(ink.safe(printable(table.title)), width)
     ]
     lines += _body(table, kept, ink)
     notes = cells.all_notes(table, [strip.column for strip in kept])
@@ -128,7 +128,7 @@ def terminal(
 
 
 def _left_out(strips: list[_Strip]) -> str:
-    titles = ", ".join(cells.printable(strip.column.title) for strip in strips)
+    titles = ", ".join(printable(strip.column.title) for strip in strips)
     return f"Left out at this width: {titles}."
 
 
@@ -147,7 +147,7 @@ def _strip(table: Table, index: int, ink: _Ink) -> _Strip:
         marks = _UNICODE_GUIDES if ink.unicode else _ASCII_GUIDES
         guides = cells.guides([row.depth for row in table.rows], marks)
     sizes = [len(guide) + cells.cell_width(text) for guide, text in zip(guides, texts, strict=True)]
-    heading = ink.safe(cells.printable(column.title))
+    heading = ink.safe(printable(column.title))
     return _Strip(column, first, texts, sizes, guides, [heading])
 
 

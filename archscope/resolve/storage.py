@@ -53,9 +53,7 @@ def build(construct: Callable[[], nn.Module]) -> nn.Module:
     """
     module = build_unmoved(construct)
     _move(module)
-    with contextlib.suppress(NotImplementedError):  # an exported network has one mode
-        module.eval()
-    return module
+    return module.eval()
 
 
 def build_unmoved(construct: Callable[[], nn.Module]) -> nn.Module:

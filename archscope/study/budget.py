@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from archscope.ask.budget.check import Outcome
+from archscope.inert import printable
 from archscope.table import Cell, Column, Report, Row, Table, Unit
 from archscope.units import percent
 
@@ -52,7 +53,7 @@ def budget_report(outcomes: Sequence[Outcome]) -> Report:
 
 
 def _notes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    """How many limits are kept, and why others cannot be checked."""
+    """How many limits are kept, and why others cannot be told to be."""
     verdicts = [outcome.verdict for outcome in outcomes]
     number = "1 limit" if len(outcomes) == 1 else f"{len(outcomes)} limits"
     measured = [
@@ -98,7 +99,7 @@ PROPERTY = {**MESSAGE, ":": "%3A", ",": "%2C"}
 
 
 def _escaped(text: str, signs: Mapping[str, str]) -> str:
-    return "".join(signs.get(sign, sign) for sign in text)
+    return printable("".join(signs.get(sign, sign) for sign in text))
 
 
 def junit(outcomes: Sequence[Outcome]) -> str:
@@ -115,20 +116,12 @@ def junit(outcomes: Sequence[Outcome]) -> str:
         seen[name] += 1
         name = name if seen[name] == 1 else f"{name} ({seen[name]})"  # such as another batch
         case = ElementTree.SubElement(
-            suite, "testcase", classname=_xml(outcome.model), name=_xml(name)
+            suite, "testcase", classname=printable(outcome.model), name=printable(name)
         )
         if not outcome.passed:
-            ElementTree.SubElement(case, "failure", message=_xml(outcome.sentence))
+            ElementTree.SubElement(case, "failure", message=printable(outcome.sentence))
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _xml(text: str) -> str:
-    """Control characters and lone surrogates, which XML 1.0 cannot hold, as escapes."""
-    return "".join(
-        sign if sign >= " " and not "\ud800" <= sign <= "\udfff" else repr(sign)[1:-1]
-        for sign in text
-    )
 
 
 def plain(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:

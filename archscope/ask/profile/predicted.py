@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from archscope.ask.memory.prediction import predict
-from archscope.ask.memory.setting import WEIGHTS, Setting
+from archscope.ask.memory import DTYPES, Setting, predict
 from archscope.ask.target import Target
 from archscope.errors import ArchscopeError
 from archscope.measure.session import Plan
@@ -25,15 +24,10 @@ def predicted_bytes(target: Target, plan: Plan, dtype: str) -> dict[str, int]:
         dtype: of the weights when they were measured.
     """
     settings = plan.settings
-    if settings.amp or settings.compile is not None or dtype not in WEIGHTS:
+    if settings.amp or settings.compile is not None or dtype not in DTYPES:
         return {}
     updated = settings.optimizer != "none"
-    setting = Setting(
-        plan.modes[0],
-        settings.optimizer if updated else "sgd",
-        dtype,
-        device="cpu" if settings.device == "cpu" else "cuda",
-    )
+    setting = Setting(plan.modes[0], settings.optimizer if updated else "sgd", dtype)
     try:
         found = predict(target, setting)
     except ArchscopeError:
@@ -58,5 +52,5 @@ def _kinds(found: MemoryPrediction) -> dict[str, int]:
     for moment in moments:
         stage = PHASES[moment.phase] if found.mode == "training" else "inference"
         key = f"{stage} allocated"
-        kinds[key] = max(kinds.get(key, 0), moment.allocated)
+        kinds[key] = max(kinds.get(key, 0), moment.total)
     return kinds

@@ -13,6 +13,7 @@ from matplotlib.path import Path
 
 from archscope import units
 from archscope.diagram import Diagram, Node
+from archscope.inert import printable
 from archscope.render import cells
 from archscope.render.graph.layout import Layout, Line, Point, Rectangle, layout
 from archscope.render.marks import INK
@@ -55,11 +56,11 @@ def drawn(diagram: Diagram) -> Figure:
 
 
 def _wrapped(note: str, width: float) -> list[str]:
-    return textwrap.wrap(cells.printable(note), max(48, int(width / 5.4)))
+    return textwrap.wrap(printable(note).replace("$", r"\$"), max(48, int(width / 5.4)))
 
 
 def _shown(text: str, longest: int) -> str:
-    return cells.shortened(cells.printable(text), longest).replace("$", r"\$")
+    return cells.shortened(printable(text), longest).replace("$", r"\$")
 
 
 MOVE, LINE, BEND, CURVE = (

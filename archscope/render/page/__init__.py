@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from html import escape
 from importlib import resources
 
+from archscope.inert import printable
 from archscope.page import Page
-from archscope.render import cells, html
+from archscope.render import html
 from archscope.render.page.data import page_data
 from archscope.table import Table
 
@@ -38,7 +39,7 @@ def page_html(page: Page, tables: Sequence[Table] = ()) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     style = html.TABLE_STYLE + _asset("page.css")
-    title = escape(cells.printable(page.title))
+    title = escape(printable(page.title))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -51,8 +52,8 @@ def page_html(page: Page, tables: Sequence[Table] = ()) -> str:
 
 
 def _body(page: Page, tables: Sequence[Table]) -> str:
-    title, answer = (escape(cells.printable(text)) for text in (page.title, page.answer))
-    notes = "".join(f"<p>{escape(cells.printable(note))}</p>" for note in page.notes)
+    title, answer = (escape(printable(text)) for text in (page.title, page.answer))
+    notes = "".join(f"<p>{escape(printable(note))}</p>" for note in page.notes)
     shown = "\n".join(map(html.table_html, tables))
     return (
         f"<header><h1>{title}</h1>\n<p class='answer'>{answer}</p></header>\n"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from archscope.diagram import Diagram
+from archscope.inert import printable
 from archscope.page import Area, LiveMemory, Network, Page, Part, Roofline
-from archscope.render import cells
 from archscope.render.graph.layout import Rectangle, layout
 
 
@@ -15,7 +15,8 @@ def page_data(page: Page) -> dict[str, Any]:
     texts = _Texts()
     networks = [_network(network, texts) for network in page.networks]
     amounts = [
-        {"key": a.key, "title": a.title, "unit": a.unit, "phase": a.phase} for a in page.amounts
+        {"key": a.key, "title": printable(a.title), "unit": a.unit, "phase": a.phase}
+        for a in page.amounts
     ]
     return {"amounts": amounts, "networks": networks, "texts": texts.found}
 
@@ -28,7 +29,7 @@ class _Texts:
         self.places: dict[Any, int] = {}
 
     def place(self, text: str) -> int:
-        return self._placed(text, cells.printable(text))
+        return self._placed(text, printable(text))
 
     def pairs(self, pairs: tuple[tuple[str, str], ...]) -> int:
         flat = [self.place(text) for pair in pairs for text in pair]
@@ -43,8 +44,8 @@ class _Texts:
 
 def _network(network: Network, texts: _Texts) -> dict[str, Any]:
     made: dict[str, Any] = {
-        "label": cells.printable(network.label),
-        "input": cells.printable(network.input),
+        "label": printable(network.label),
+        "input": printable(network.input),
         "parts": [_part(part, texts) for part in network.parts],
     }
     if network.memory is not None:
@@ -80,12 +81,12 @@ def _graph(diagram: Diagram, texts: _Texts) -> dict[str, Any]:
     return {
         "size": [round(placed.width), round(placed.height)],
         "nodes": [
-            [box(at), texts.place(n.name), cells.printable(n.title), cells.printable(n.detail),
+            [box(at), texts.place(n.name), printable(n.title), printable(n.detail),
              n.shape, n.macs, round(n.share, 4), n.family]
             for n, at in zip(diagram.nodes, placed.nodes, strict=True)
         ],
         "boxes": [
-            [box(at), cells.printable(c.title), c.times]
+            [box(at), printable(c.title), c.times]
             for c, at in zip(diagram.clusters, placed.clusters, strict=True)
         ],
         "lines": [
@@ -98,9 +99,9 @@ def _graph(diagram: Diagram, texts: _Texts) -> dict[str, Any]:
 
 def _memory(memory: LiveMemory, texts: _Texts) -> dict[str, Any]:
     return {
-        "title": cells.printable(memory.title),
-        "areas": [[area.title, *_changes(area)] for area in memory.areas],
-        "phases": [list(phase) for phase in memory.phases],
+        "title": printable(memory.title),
+        "areas": [[printable(area.title), *_changes(area)] for area in memory.areas],
+        "phases": [[printable(name), start] for name, start in memory.phases],
         "layers": [texts.place(layer) for layer in memory.layers],
     }
 
@@ -119,8 +120,8 @@ def _roofline(roofline: Roofline, texts: _Texts) -> dict[str, Any]:
         for d in roofline.dots
     ]  # fmt: skip
     return {
-        "title": cells.printable(roofline.title),
+        "title": printable(roofline.title),
         "dots": dots,
-        "roofs": [list(roof) for roof in roofline.roofs],
+        "roofs": [[printable(name), rate] for name, rate in roofline.roofs],
         "bytes": roofline.bytes_per_second,
     }

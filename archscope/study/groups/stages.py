@@ -26,10 +26,8 @@ def stage_tables(by: str, measured: Mapping[tuple[int, int], Profile]) -> list[T
     ]
     if len(chosen) < 2:
         return []
-    shown = [
-        quantity for quantity in by_stride(chosen) if quantity.phase or quantity.unit == "macs"
-    ]
-    tables = [_table(chosen, quantity) for quantity in shown]
+    told = [quantity for quantity in by_stride(chosen) if quantity.phase or quantity.unit == "macs"]
+    tables = [_table(chosen, quantity) for quantity in told]
     inputs = dict.fromkeys(str(member.analysis.input) for member in chosen)
     columns = f"Columns: groups × {by}, on {', '.join(inputs)}. {STRIDE_NOTE}"
     return [*tables[:-1], replace(tables[-1], notes=(PROFILED_NOTE, columns))]

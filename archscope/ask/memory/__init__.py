@@ -1,1 +1,0 @@
-"""What training or inference will hold in memory: how it is set, predicted, and made to fit."""

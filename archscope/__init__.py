@@ -2,7 +2,7 @@
 
 Every command has a function of the same name: `summary`, `compare`, `explain`, `formula`,
 `receptive_field`, `diff`, `verify`, `models`, `load`, `memory`, `generate`, `signal`, `profile`,
-`predict`, `trace`, `sweep`, `sweep_groups` and `check`.
+`predict`, `trace`, `distribute`, `sweep`, `sweep_groups` and `check`.
 Each returns an `Answer`, which prints as tables and holds the record behind them.
 
 Example:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         summary,
         verify,
     )
+    from archscope.api.distributing import distribute
     from archscope.api.sweeping import check, sweep, sweep_groups
     from archscope.api.timing import predict, profile, trace
     from archscope.api.training import generate, memory, signal
@@ -50,6 +51,7 @@ _NAMES = {
         "compare", "diff", "explain", "formula", "load", "models", "receptive_field", "summary",
         "verify",
     ),
+    "archscope.api.distributing": ("distribute",),
     "archscope.api.sweeping": ("check", "sweep", "sweep_groups"),
     "archscope.api.timing": ("predict", "profile", "trace"),
     "archscope.api.training": ("generate", "memory", "signal"),
@@ -66,9 +68,9 @@ _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = [
     "Analysis", "Answer", "ArchscopeError", "Checks", "Cost", "Factor", "Layer", "Plan",
     "Predicted", "Product", "Profile", "Settings", "StoppingRule", "Summary", "Tally", "check",
-    "compare", "diff", "explain", "formula", "generate", "load", "memory", "models", "predict",
-    "profile", "receptive_field", "register_formula", "signal", "summary", "sweep", "sweep_groups",
-    "trace", "verify",
+    "compare", "diff", "distribute", "explain", "formula", "generate", "load", "memory", "models",
+    "predict", "profile", "receptive_field", "register_formula", "signal", "summary", "sweep",
+    "sweep_groups", "trace", "verify",
 ]  # fmt: skip
 
 

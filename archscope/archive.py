@@ -17,6 +17,7 @@ from archscope.files import read_text
 from archscope.records import (
     Analysis,
     BatchSweep,
+    Distribution,
     Generation,
     MemoryPrediction,
     Prediction,
@@ -31,7 +32,14 @@ SCHEMA = 1
 """Rises whenever a field changes its meaning; files of another schema are refused."""
 
 Record: typing.TypeAlias = (
-    Analysis | Profile | BatchSweep | MemoryPrediction | SignalPropagation | Generation | Prediction
+    Analysis
+    | Profile
+    | BatchSweep
+    | MemoryPrediction
+    | SignalPropagation
+    | Generation
+    | Prediction
+    | Distribution
 )
 """What a file holds."""
 
@@ -43,6 +51,7 @@ KINDS: dict[str, type[Any]] = {
     "signal": SignalPropagation,
     "generation": Generation,
     "prediction": Prediction,
+    "distribution": Distribution,
 }
 
 

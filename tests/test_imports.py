@@ -27,6 +27,7 @@ LIBRARIES: dict[str, set[str]] = {
     },
     "analysis": {"torch"},
     "measure": {"torch"},
+    "collectives": {"torch"},
     "peers": {"torch", "fvcore", "torchinfo", "ptflops", "thop", "calflops", "torchprofile"},
     "ask": {"torch", "tomli"},
     "render": {"rich", "tabulate", "matplotlib"},

@@ -30,6 +30,7 @@ COMMANDS = {
     "graph": "Draw modules and the tensors between them, repeats folded.",
     "memory": "Memory of training and inference, predicted without a device.",
     "predict": "Time of a step on a GPU that is not here, with an interval.",
+    "distribute": "What a training step moves between GPUs, as PyTorch issues it.",
     "signal": "Activation and gradient statistics by depth at initialisation.",
     "profile": "Measure forward and backward time, per network and per layer.",
     "trace": "Time by layer, forward and backward, from a trace of any GPU.",

@@ -9,6 +9,13 @@ from archscope.records.cost import (
     Product,
     Work,
 )
+from archscope.records.distribution import (
+    ClosedForm,
+    Collective,
+    CollectivePhase,
+    Distribution,
+    ParallelKind,
+)
 from archscope.records.execution import (
     Execution,
     LayerName,
@@ -59,9 +66,13 @@ __all__ = [
     "IDLE",
     "Analysis",
     "BatchSweep",
+    "ClosedForm",
+    "Collective",
+    "CollectivePhase",
     "Cost",
     "Coverage",
     "Dim",
+    "Distribution",
     "Environment",
     "Execution",
     "Factor",
@@ -78,6 +89,7 @@ __all__ = [
     "Node",
     "Operand",
     "OperatorRun",
+    "ParallelKind",
     "Prediction",
     "Product",
     "Profile",

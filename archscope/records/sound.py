@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from archscope.records.cost import Product
+from archscope.records.distribution import ClosedForm, Collective
 from archscope.records.generation import Experts, Generation, Piece
 from archscope.records.measured import BatchSweep, LayerTime, Measurement, Profile
 from archscope.records.memory import MemoryPrediction
@@ -43,7 +44,7 @@ def flaw(record: object) -> Flaw | None:
     return None if checks is None else next(checks(record), None)
 
 
-_SIGNED = {(Layer, "settings"), (LayerTime, "seconds")}
+_SIGNED = {(ClosedForm, "reasons"), (Layer, "settings"), (LayerTime, "seconds")}
 _UNBOUNDED = {(Layer, "settings")}
 """Constructor facts of any sign: `Hardtanh` has an infinite one."""
 
@@ -98,6 +99,11 @@ def _product(product: Product) -> Iterator[Flaw]:
 def _tensor(tensor: TensorSpec) -> Iterator[Flaw]:
     if len(tensor.shape) > MOST_SIDES:
         yield "shape", f"has more than {MOST_SIDES} sides"
+
+
+def _collective(collective: Collective) -> Iterator[Flaw]:
+    if collective.group < 1:
+        yield "group", "has no GPU"
 
 
 def _layer(layer: Layer) -> Iterator[Flaw]:
@@ -238,6 +244,7 @@ def _generation(generation: Generation) -> Iterator[Flaw]:
 _CHECKS: Mapping[type, Callable[[Any], Iterator[Flaw]]] = {
     Product: _product,
     TensorSpec: _tensor,
+    Collective: _collective,
     Layer: _layer,
     Totals: _totals,
     Analysis: _analysis,

@@ -1,0 +1,55 @@
+"""What training on several GPUs communicates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from archscope.api.answer import Answer
+from archscope.api.asked import asked
+
+if TYPE_CHECKING:
+    from archscope.ask.network.subject import Source
+    from archscope.ask.target import Input, Model
+    from archscope.records import Distribution, ParallelKind
+
+
+def distribute(
+    network: Model | None = None,
+    /,
+    plan: ParallelKind = "ddp",
+    gpus: int = 8,
+    *,
+    input: Input | None = None,
+    model: Source | None = None,
+    batch: int | None = None,
+    **constructor_keywords: Any,
+) -> Answer[Distribution]:
+    """Record the collectives of a training step on several GPUs, as PyTorch issues them.
+
+    PyTorch's own parallel classes run on a fake process group and on tensors without storage.
+
+    Args:
+        network: as for `summary`; a module is copied and left as it is.
+        plan: `"ddp"`, `DistributedDataParallel`.
+        gpus: in the job.
+        input: as for `summary`, of one GPU.
+        batch: batch size of one GPU, 1 by default.
+        model: the network of a saved record, where its name is not one of a library.
+        constructor_keywords: passed to the constructor.
+
+    Raises:
+        ArchscopeError: the network cannot be run under this plan, or this process has a process
+            group already.
+
+    Example:
+        >>> archscope.distribute("lenet", gpus=64).record.total("all_reduce")  # 4 · 61,706
+        246824
+    """
+    from archscope.ask.distribute import ParallelPlan
+    from archscope.ask.distribute import distribute as distributed
+    from archscope.study.distribute import distribute_report
+
+    chosen = ParallelPlan(plan, gpus)
+    target = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
+    found = distributed(target, chosen)
+    return Answer(found, lambda: distribute_report(found))

@@ -1,0 +1,106 @@
+"""A process group of any size in one process, and tensors without storage that it passes on.
+
+PyTorch's `fake` backend answers every collective at once and moves nothing, and its
+`FakeTensorMode` answers every operator with shapes alone, so that training code for 512 GPUs runs
+unchanged on a laptop.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.nn.parameter import is_lazy
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+
+from archscope.errors import ArchscopeError, NetworkError
+
+DEVICE = "cpu"
+"""Device of the fake tensors: a fake CUDA tensor would need PyTorch's CUDA library."""
+
+
+@contextmanager
+def fake_group(gpus: int) -> Iterator[None]:
+    """A default process group of `gpus` ranks that is destroyed afterwards; this process is rank 0.
+
+    Raises:
+        ArchscopeError: this process has a process group of its own, which is left alone.
+    """
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    if dist.is_initialized():
+        raise ArchscopeError(
+            "torch.distributed",
+            "this process has a process group of its own",
+            "ask in another process, or after destroy_process_group()",
+        )
+    hook = sys.excepthook  # PyTorch puts the rank before every traceback, and leaves it there
+    dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=gpus)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+        sys.excepthook = hook
+
+
+@contextmanager
+def fake_tensors() -> Iterator[Callable[[Tensor], Tensor]]:
+    """Answer every operator without storage; yields what makes a fake tensor of any other."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        yield _fake
+
+
+def _fake(tensor: Tensor) -> Tensor:
+    if is_lazy(tensor):
+        raise NetworkError(
+            "has lazy parameters, whose shapes are not known yet", "call it once before"
+        )
+    if tensor.layout is not torch.strided or tensor.is_quantized:
+        raise NetworkError("has sparse or quantized tensors, which fake tensors cannot follow")
+    twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=DEVICE)
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(twin, tensor.requires_grad)
+    return twin.requires_grad_(tensor.requires_grad)
+
+
+class RealIntegers(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Give storage to the integers by which processes agree, whose values PyTorch reads.
+
+    `DistributedDataParallel` compares parameter shapes and orders its buckets by integer tensors
+    that it makes, sends and reads in C++; they are a few hundred bytes.
+    """
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        found = [
+            value
+            for value in torch.utils._pytree.tree_leaves((args, given))
+            if isinstance(value, Tensor)
+        ]
+        real = bool(found) and not any(isinstance(tensor, FakeTensor) for tensor in found)
+        if real or (not found and given.get("dtype") in (torch.int32, torch.int64)):
+            with _disable_current_modes():
+                return func(*args, **given)
+        return func(*args, **given)
+
+
+def needs_values(error: BaseException) -> bool:
+    """Whether a run failed only because fake tensors hold no values."""
+    from torch._subclasses.fake_tensor import (
+        DataDependentOutputException,
+        DynamicOutputShapeException,
+        UnsupportedOperatorException,
+    )
+
+    unknown = (
+        DataDependentOutputException,
+        DynamicOutputShapeException,
+        UnsupportedOperatorException,
+    )
+    return isinstance(error, unknown)

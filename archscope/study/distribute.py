@@ -1,0 +1,177 @@
+"""Distribution → totals beside their closed forms, the collectives by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from archscope.records import Collective, Distribution
+from archscope.table import Cell, Column, Report, Row, Table
+from archscope.units import binary_bytes, plural
+from archscope.wording import network_title
+
+KIND_TITLES = {
+    "all_gather": "All-gather",
+    "all_reduce": "All-reduce",
+    "all_to_all": "All-to-all",
+    "broadcast": "Broadcast",
+    "reduce_scatter": "Reduce-scatter",
+}
+
+PLAN_TITLES = {"ddp": "DistributedDataParallel"}
+
+FAKE = (
+    "PyTorch's own classes issued these collectives on a fake process group and tensors without "
+    "storage: nothing was computed or sent. Bytes are those of the full tensor: what is reduced, "
+    "gathered or broadcast."
+)
+SENT = (
+    "Sent: what each GPU sends at least, 2 (n − 1)/n of the bytes of an all-reduce among n GPUs, "
+    "(n − 1)/n of a gather's or scatter's."
+)
+BUCKETS = (
+    "Buckets are those of the second step and later: after the first one PyTorch fills them in the "
+    "order in which gradients become ready."
+)
+
+MOST_ROWS = 24
+"""Layers shown; files get every collective."""
+
+
+def distribute_report(found: Distribution) -> Report:
+    """The report of `archscope distribute`."""
+    return Report(
+        f"What training moves between GPUs: {_name(found)}",
+        (_totals_table(found), _layers_table(found)),
+        record=found,
+        data=_collectives_table(found),
+    )
+
+
+def _name(found: Distribution) -> str:
+    return network_title(found.model, found.keywords)
+
+
+def _title(found: Distribution) -> str:
+    step = found.step
+    return (
+        f"{_name(found)} under {PLAN_TITLES[found.plan]} on {found.gpus:,} GPUs: "
+        f"{plural(len(step), 'collective')} of {binary_bytes(found.step_bytes)} a step, "
+        f"on {found.input} each"
+    )
+
+
+def _totals_table(found: Distribution) -> Table:
+    columns = (
+        Column("collective", "Collective", "text"),
+        Column("content", "Of", "text", 2),
+        Column("phase", "Pass", "text"),
+        Column("times", "Times", "exact"),
+        Column("size_bytes", "Bytes", "bytes"),
+        Column("closed_form_bytes", "Closed form", "bytes", 1),
+        Column("sent_bytes", "Sent", "bytes", 1),
+    )
+    rows = []
+    forms = {(form.kind, form.phase): form for form in found.closed_forms}
+    for (kind, content, phase), group in _grouped(found.collectives).items():
+        form = forms.get((kind, phase))
+        rows.append(
+            Row((
+                KIND_TITLES.get(kind, kind), content, phase, len(group), _bytes(group),
+                None if form is None else form.expected_bytes, round(_sent(group)),
+            ))
+        )  # fmt: skip
+    step = found.step
+    rows.append(Row(("A step", None, None, len(step), _bytes(step), None, round(_sent(step))),
+                    "total"))  # fmt: skip
+    return Table(_title(found), columns, tuple(rows), _notes(found))
+
+
+def _grouped(rows: Sequence[Collective]) -> dict[tuple[str, str, str], list[Collective]]:
+    groups: dict[tuple[str, str, str], list[Collective]] = {}
+    for row in rows:
+        groups.setdefault((row.kind, row.content, row.phase), []).append(row)
+    return groups
+
+
+def _bytes(rows: Sequence[Collective]) -> int:
+    return sum(row.size_bytes for row in rows)
+
+
+def _sent(rows: Sequence[Collective]) -> float:
+    return sum(row.sent_bytes for row in rows)
+
+
+def _notes(found: Distribution) -> tuple[str, ...]:
+    forms = [
+        f"{KIND_TITLES.get(form.kind, form.kind)} in the {form.phase} pass: {form.formula}, "
+        f"{binary_bytes(form.expected_bytes)}{_difference(form.reasons)}."
+        for form in found.closed_forms
+    ]
+    buckets = (BUCKETS,) if found.plan == "ddp" else ()
+    return (*forms, *found.notes, *buckets, SENT, FAKE)
+
+
+def _difference(reasons: Sequence[tuple[str, int]]) -> str:
+    if not reasons:
+        return ", exactly"
+    return "; " + "; ".join(
+        f"{binary_bytes(abs(size))} {'more' if size > 0 else 'less'}: {reason}"
+        for reason, size in reasons
+    )
+
+
+def _layers_table(found: Distribution) -> Table:
+    """One row a layer, or run of layers that share a bucket; one column a collective and pass."""
+    step = found.step
+    kinds = list(dict.fromkeys((row.kind, row.phase) for row in step))
+    layers: dict[str, list[Collective]] = {}
+    for row in step:
+        layers.setdefault(_layer(row), []).append(row)
+    columns = (
+        Column("layer", "Layer", "name"),
+        *(
+            Column(f"{kind}_{phase}_bytes", f"{KIND_TITLES.get(kind, kind)}, {phase}", "bytes")
+            for kind, phase in kinds
+        ),
+    )
+    rows = [Row((name, *_cells(group, kinds))) for name, group in layers.items()]
+    if len(rows) > MOST_ROWS:
+        hidden = [row for group in [*layers.values()][MOST_ROWS:] for row in group]
+        label = f"{len(rows) - MOST_ROWS} more"
+        rows = [*rows[:MOST_ROWS], Row((label, *_cells(hidden, kinds)), "note")]
+    rows.append(Row(("Total", *_cells(step, kinds)), "total"))
+    return Table("By layer, in the order of issue", columns, tuple(rows))
+
+
+def _cells(rows: Sequence[Collective], kinds: Sequence[tuple[str, str]]) -> list[Cell]:
+    return [
+        _bytes([row for row in rows if (row.kind, row.phase) == kind]) or None for kind in kinds
+    ]
+
+
+def _layer(row: Collective) -> str:
+    name = row.layer or "the network itself"
+    return name if row.first in ("", row.layer) else f"{row.first} … {name}"
+
+
+def _collectives_table(found: Distribution) -> Table:
+    columns = (
+        Column("phase", "Pass", "text"),
+        Column("collective", "Collective", "text"),
+        Column("first_layer", "First layer", "name"),
+        Column("layer", "Layer", "name"),
+        Column("content", "Of", "text"),
+        Column("tensors", "Tensors", "exact"),
+        Column("dtype", "Dtype", "text"),
+        Column("group", "GPUs", "exact"),
+        Column("size_bytes", "Bytes", "bytes"),
+        Column("sent_bytes", "Sent", "bytes"),
+    )
+    rows = tuple(
+        Row((
+            row.phase, row.kind, row.first or row.layer, row.layer, row.content, row.tensors,
+            row.dtype, row.group, row.size_bytes, row.sent_bytes,
+        ))
+        for row in found.collectives
+    )  # fmt: skip
+    return Table(_title(found), columns, rows)

@@ -1,0 +1,163 @@
+"""Collectives of parallel training beside their closed forms."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+
+import archscope
+from archscope import archive
+from archscope.ask.distribute import ParallelPlan
+from archscope.records import Collective
+
+MIB = 2**20
+
+
+class Tower(nn.Sequential):
+    """Four linear layers with normalisation: 4 · (1024² + 1024 + 2 · 1024) parameters."""
+
+    def __init__(self, width: int = 1024) -> None:
+        layers: list[nn.Module] = []
+        for _ in range(4):
+            layers += [nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(inplace=True)]
+        super().__init__(*layers)
+
+
+class Sometimes(nn.Module):
+    """One layer that the loss does not need."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used = nn.Linear(8, 8)
+        self.unused = nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.used(x)
+
+
+class Decides(nn.Module):
+    """The values of its input decide the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(x) if x.sum().item() > 0 else x
+
+
+def ddp(network, gpus=64, input="1024", batch=2):
+    return archscope.distribute(network, "ddp", gpus, input=input, batch=batch).record
+
+
+def test_ddp_reduces_each_gradient_once_and_broadcasts_each_buffer():
+    found = ddp(Tower())
+    linear, norm = 4 * (1024 * 1024 + 1024), 4 * 2 * 1024
+    assert found.total("all_reduce", "backward") == 4 * (linear + norm)
+    statistics, counters = 4 * 2 * 1024 * 4, 4 * 8  # running mean and variance; an int64 a layer
+    assert found.total("broadcast", "forward") == statistics + counters
+    assert {row.group for row in found.collectives} == {64}
+    for form in found.closed_forms:
+        assert form.issued_bytes == form.expected_bytes and form.reasons == ()
+
+
+def test_ddp_fills_buckets_backwards_from_the_last_layer():
+    """PyTorch's first bucket closes at 1 MiB, the others at 25 MiB; a layer here is 4.02 MiB."""
+    reduces = [row for row in ddp(Tower()).step if row.kind == "all_reduce"]
+    first = reduces[0]
+    assert first.first == "10" and first.layer == "9" and first.size_bytes >= MIB
+    assert reduces[-1].layer == "0"
+    assert sum(row.tensors for row in reduces) == 16
+    assert len(reduces) == 2
+
+
+def test_ddp_starts_by_sending_the_state_to_every_gpu():
+    found = ddp(Tower())
+    start = [row for row in found.collectives if row.phase == "start"]
+    state = sum(row.size_bytes for row in start if row.content == "parameters and buffers")
+    assert state == found.parameter_bytes + found.buffer_bytes
+
+
+def test_frozen_parameters_are_not_reduced():
+    network = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
+    network[0].requires_grad_(False)
+    assert ddp(network, input="8").total("all_reduce") == 4 * (8 * 8 + 8)
+
+
+def test_unused_parameters_are_found_as_pytorch_asks():
+    found = ddp(Sometimes(), input="8")
+    assert any("find_unused_parameters" in note for note in found.notes)
+    gradients = sum(row.size_bytes for row in found.step if row.content == "gradients")
+    assert gradients == 2 * 4 * (8 * 8 + 8)
+
+
+def test_a_gpu_sends_what_the_best_algorithm_sends():
+    row = Collective("all_reduce", "backward", "fc", "gradients", 800, 4)
+    assert row.sent_bytes == 2 * 3 / 4 * 800
+    assert Collective("all_gather", "forward", "fc", "parameters", 800, 4).sent_bytes == 600
+
+
+def test_the_module_and_the_process_are_as_before():
+    network = Tower(64)
+    weight, hook, environment = network[0].weight, sys.excepthook, dict(os.environ)
+    before = weight.detach().clone()
+    state = torch.get_rng_state()
+    ddp(network, input="64")
+    assert network[0].weight is weight and weight.grad is None
+    assert torch.equal(weight, before) and network[1].running_mean.abs().sum() == 0
+    assert not dist.is_initialized()
+    assert dict(os.environ) == environment and sys.excepthook is hook
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_process_group_of_the_user_is_left_alone():
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    dist.init_process_group("fake", store=FakeStore(), rank=1, world_size=3)
+    try:
+        with pytest.raises(archscope.ArchscopeError, match="process group of its own"):
+            ddp(Tower(8), input="8")
+        assert dist.get_world_size() == 3 and dist.get_rank() == 1
+    finally:
+        dist.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("network", "input", "batch", "message"),
+    [
+        (Decides(), "4", 2, "needs the values of tensors"),
+        (Tower(8), "9", 2, "it takes 8 features and was given 2×9"),
+        (Tower(8), "8", 1, "cannot train on one sample"),
+        (nn.ReLU(), "4", 1, "nothing that depends on a trainable parameter"),
+    ],
+)
+def test_what_cannot_run_is_refused_by_name(network, input, batch, message):
+    with pytest.raises(archscope.ArchscopeError, match=message) as caught:
+        ddp(network, input=input, batch=batch)
+    assert "\n" not in str(caught.value)
+    assert not dist.is_initialized()
+
+
+@pytest.mark.parametrize(("kind", "gpus"), [("zigzag", 8), ("ddp", 1), ("ddp", 10**6)])
+def test_a_plan_that_is_none_is_refused(kind, gpus):
+    with pytest.raises(archscope.ArchscopeError, match=r"is unknown|is not a number of GPUs"):
+        ParallelPlan(kind, gpus)
+
+
+def test_a_record_is_saved_and_read_again():
+    found = ddp(Tower(8), input="8")
+    assert archive.loads(archive.dumps(found)) == found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("resnet50", 25_557_032), ("resnext50_32x4d", 25_028_904)]
+)
+def test_the_parameters_that_torchvision_publishes(name, parameters):
+    found = archscope.distribute(name, "ddp", 64, batch=2).record
+    assert found.total("all_reduce") == 4 * parameters

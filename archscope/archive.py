@@ -92,7 +92,9 @@ def loads(text: str, argument: str = "file") -> Record:
             "save one with archscope summary",
         )
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ArchscopeError(argument, "is no archscope record", "save one with archscope summary")
+        raise ArchscopeError(
+            argument, "is not an archscope record", "save one with archscope summary"
+        )
     if data.get("schema") != SCHEMA:
         raise ArchscopeError(
             argument,

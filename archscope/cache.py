@@ -1,7 +1,7 @@
 """The user's cache folder, and a store of texts in it that is bounded and safe to share.
 
 Everything kept here can be made again: whatever is missing, damaged or unwritable is as if it had
-never been kept, and nobody is told.
+never been saved, and nothing is reported.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ TAG_TEXT = """Signature: 8a477f597d28d172789f06886806bc55
 """
 
 COUNTS, ROOFS, JOURNALS = "counts", "roofs", "journals"
-"""Names of what lies in the folder: finished counts, devices' roofs, unfinished runs."""
+"""Names of what is in the folder: finished counts, devices' roofs, unfinished runs."""
 
 _OWN_FILES = {
     COUNTS: re.compile(r"[0-9a-f]{64}\.kept|.*\.part"),

@@ -9,7 +9,7 @@ from archscope.parameters import in_python
 
 
 class ArchscopeError(Exception):
-    """A mistake of the caller, told in one line; the command line exits with 2.
+    """A mistake of the caller, reported in one line; the command line exits with 2.
 
     Its text names parameters as Python does; `worded` is for other readers.
 

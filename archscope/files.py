@@ -48,7 +48,7 @@ def replace_file(path: str | Path, content: bytes, argument: str = "") -> None:
         target = Path(path).resolve()
         beside = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
         if target.exists() and not target.is_file():
-            raise OSError(0, "it is no ordinary file")
+            raise OSError(0, "it is not an ordinary file")
         try:
             beside.touch(exist_ok=False)  # nobody's link under that name is followed
             beside.write_bytes(content)
@@ -113,7 +113,7 @@ def require_regular(status: os.stat_result) -> None:
         OSError: saying so.
     """
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(0, "it is no ordinary file")
+        raise OSError(0, "it is not an ordinary file")
 
 
 def is_own(status: os.stat_result) -> bool:
@@ -128,4 +128,4 @@ def check_folder(folder: Path) -> None:
         ArchscopeError: it is no folder.
     """
     if not folder.is_dir():
-        raise ArchscopeError(str(folder), "is no folder", "run it in the repository's root")
+        raise ArchscopeError(str(folder), "is not a folder", "run it in the repository's root")

@@ -192,7 +192,7 @@ def _json(report: Report, path: str) -> bytes:
     from archscope import archive
 
     if not isinstance(report.record, archive.Record):
-        raise TypeError(f"{type(report.record).__name__} is no record")
+        raise TypeError(f"{type(report.record).__name__} is not a record")
     return _encoded(archive.dumps(report.record))
 
 

@@ -64,6 +64,7 @@ def coverage_note(analysis: Analysis) -> str:
     operators = plural(counted, "operator")
     sentence = f"Coverage: {operators} counted and {free:,} free, run on {device}"
     assumed = attention_notes(coverage.attention_kernels)
+    assumed += tuple(f"A condition needs values: {branch}." for branch in coverage.branches)
     if _has_complex_products(analysis):
         assumed = (*assumed, "A complex product counts as four real ones.")
     known = (

@@ -42,6 +42,7 @@ def measure(name: str) -> str:
     import torchvision  # noqa: F401
 
     from archscope.analysis import borrow, memory, trace
+    from archscope.analysis.optimizers import Optimizer
     from archscope.ask.network.call import network_call
     from archscope.ask.network.subject import find
     from archscope.measure.step import Loss
@@ -49,12 +50,12 @@ def measure(name: str) -> str:
     imported = peak_bytes()
     subject = find(name, {})
     call = network_call(subject, None, None)
-    adam = memory.optimizer_bytes("adam", 4, master_weights=False)
+    adam = Optimizer("adam")
 
     def predict() -> None:
         lent = borrow.copied(subject.module, call.on_meta(), borrow.weightless)
         with lent as (network, (args, kwargs)):
-            memory.training_step(network.eval(), args, kwargs, Loss(), adam)
+            memory.training_step(network.eval(), args, kwargs, Loss(), adam, memory.Manner())
 
     def count() -> None:
         lent = borrow.copied(subject.module, call.on_meta(), borrow.weightless)

@@ -173,7 +173,7 @@ def peak_bytes(count: Callable[[str], int], name: str) -> int | None:
     receiver, sender = context.Pipe(duplex=False)
 
     def measure() -> None:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts again
         before = resident("VmRSS")
         managed = tried(count, name, times=1) is not None
         sender.send(resident("VmHWM") - before if managed else None)

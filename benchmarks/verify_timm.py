@@ -49,7 +49,9 @@ def verified(name: str, most_parameters: float, seconds: int) -> Verification:
 def shortened(found: Verification) -> Verification:
     """Without the layers whose reason is known: totals and reasons stay."""
     figures = (
-        replace(figure, partings=tuple(part for part in figure.partings if not part.reason))
+        replace(
+            figure, disagreements=tuple(part for part in figure.disagreements if not part.reason)
+        )
         for figure in found.figures
     )
     return replace(found, figures=tuple(figures))

@@ -101,7 +101,7 @@ def _published() -> dict[str, dict[str, Any]]:
 
 
 def _training_bytes() -> dict[str, int]:
-    from archscope.ask.memory import predict
+    from archscope.ask.memory.prediction import predict
 
     return {name: predict(network_target(name)).peak_bytes for name in equal_cost.NAMES}
 

@@ -83,7 +83,7 @@ def measure_reports(
     Args:
         device: where to measure.
         threads: of the CPU; `None` keeps PyTorch's.
-        progress: told the job and the number being measured.
+        progress: called with the job and the number being measured.
         folder: must exist.
         jobs: what to measure.
 
@@ -94,11 +94,13 @@ def measure_reports(
     slug = device_slug(device)
     for number, job in enumerate(jobs, 1):
 
-        def told(label: str, share: float, name: str = f"{number}/{len(jobs)} {job.name}") -> None:
+        def report(
+            label: str, share: float, name: str = f"{number}/{len(jobs)} {job.name}"
+        ) -> None:
             progress(f"{name}: {label}", share)
 
         try:
-            found = run_job(job, device, threads, told)
+            found = run_job(job, device, threads, report)
         except OutOfMemoryError:
             continue
         path = folder / f"{slug}-{job.name}.json"

@@ -17,7 +17,7 @@ class Figure:
 
     Args:
         name: of the file, without its suffix.
-        alt: what a reader who cannot see it is told.
+        alt: what a screen reader reads.
         charts: below one another.
     """
 
@@ -64,11 +64,11 @@ class Page:
     def markdown(self, data: Data) -> str:
         """The page as Markdown; a note that several tables share stands below the first."""
         parts = [f"# {self.title}", self.question]
-        told: set[str] = set()
+        written: set[str] = set()
         for block in self.blocks:
             if isinstance(block, Table):
-                notes = tuple(note for note in block.notes if note not in told)
-                told.update(notes)
+                notes = tuple(note for note in block.notes if note not in written)
+                written.update(notes)
                 parts.append(markdown(replace(block, notes=notes)).rstrip())
             elif isinstance(block, Figure):
                 parts.append(f"![{block.alt}](figures/{block.file})")

@@ -42,7 +42,7 @@ def comparison(subject: str, verb: str, other: str, phases: Phases) -> str:
 
 
 def gap(subject: str, first: Profile, second: Profile, kinds: tuple[str, ...]) -> Iterator[str]:
-    """Which kernels and which stages the difference of two measured networks lies in.
+    """In which kernels and stages two measured networks differ.
 
     Args:
         subject: name of the second one, which the sentences are about.
@@ -51,15 +51,15 @@ def gap(subject: str, first: Profile, second: Profile, kinds: tuple[str, ...]) -
         kinds: of layers to tell of, as `kind_of` names them.
     """
     one, two = kind_times(first), kind_times(second)
-    told = [kind for kind in kinds if kind in one and kind in two]
-    for kind in told:
+    common = [kind for kind in kinds if kind in one and kind in two]
+    for kind in common:
         before, after = one[kind], two[kind]
-        whose = f"Forward and backward, {subject}'s" if kind == told[0] else "Its"
+        whose = f"Forward and backward, {subject}'s" if kind == common[0] else "Its"
         yield (
             f"{whose} {kind}s take "
             f"{seconds(after.seconds)} instead of {seconds(before.seconds)}{_why(before, after)}."
         )
-    if told:
+    if common:
         yield from _stage(first, second)
 
 
@@ -85,7 +85,7 @@ def _stage(first: Profile, second: Profile) -> Iterator[str]:
     yield (
         f"Of the {seconds(abs(whole))} that all its layers take "
         f"{'more' if whole > 0 else 'less'}, the largest part, "
-        f"{seconds(abs(differences[label]))}, lies at output stride {label}."
+        f"{seconds(abs(differences[label]))}, is at output stride {label}."
     )
 
 

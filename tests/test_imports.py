@@ -26,6 +26,7 @@ LIBRARIES: dict[str, set[str]] = {
         "torch", "torchvision", "timm", "transformers", "diffusers", "huggingface_hub",
     },
     "analysis": {"torch"},
+    "latency": {"numpy"},
     "measure": {"torch"},
     "collectives": {"torch"},
     "peers": {"torch", "fvcore", "torchinfo", "ptflops", "thop", "calflops", "torchprofile"},

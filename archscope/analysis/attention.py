@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from archscope.analysis.dispatch import run
+from archscope.analysis.values.contents import is_meta
 
 aten = torch.ops.aten
 
@@ -92,7 +93,7 @@ def _fused(
     """One fused kernel, with what PyTorch does to its operands before it."""
     if mask is not None and mask.dtype is torch.bool:
         mask = _added(mask, query)
-    if device == "cpu" or not query.is_meta:  # a CPU run has this kernel alone
+    if device == "cpu" or not is_meta(query):  # a CPU run has this kernel alone
         result: Tensor = aten._scaled_dot_product_flash_attention_for_cpu.default(
             query, key, value, dropout, causal, attn_mask=mask, scale=scale
         )[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import torch
@@ -13,14 +13,25 @@ from torch.nn.parameter import is_lazy
 
 from archscope.analysis.formulas.sparse import is_sparse
 from archscope.analysis.replica import StandIn, replica
+from archscope.analysis.values.contents import PLAIN, Contents, know
 from archscope.errors import ArchscopeError
 
 
 def weightless(tensor: torch.Tensor) -> torch.Tensor:
     """A meta tensor of the same kind, shape, strides and dtype: no storage.
 
-    Of a sparse tensor a copy: what it stores decides what its products cost.
+    What integers and booleans hold stays known, where they hold anything; of a sparse tensor a copy
+    is made, as what it stores decides what its products cost.
     """
+    twin = _twin(tensor)
+    whole = not (tensor.is_floating_point() or tensor.is_complex() or tensor.is_quantized)
+    plain = type(tensor) in PLAIN and tensor.layout is torch.strided and not tensor.is_meta
+    if whole and plain:
+        know(twin, Contents(tensor.detach().cpu().untyped_storage()))
+    return twin
+
+
+def _twin(tensor: torch.Tensor) -> torch.Tensor:
     if is_lazy(tensor):
         lazy: Any = type(tensor)  # its constructor's keywords are missing from torch's own stubs
         return cast(
@@ -99,6 +110,12 @@ def owned(network: nn.Module, arguments: Any, stand_in: StandIn) -> Iterator[tup
         twins = copies.of(arguments)
     with _undisturbed(network):
         yield network, twins
+
+
+def set_training(network: nn.Module, training: bool) -> None:
+    """Put a network into training or evaluation mode; an exported one keeps the one it has."""
+    with suppress(NotImplementedError):
+        network.train(training)
 
 
 def members(network: nn.Module) -> dict[str, nn.Module]:

@@ -9,14 +9,14 @@ thread that includes the key, for the time of its run, ever calls them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
 import torch
 
-from archscope.analysis import attention, norms
-from archscope.analysis.dispatch import KEY, run
+from archscope.analysis import attention, flex, higher_order, norms
+from archscope.analysis.dispatch import KEY, Measure, run
 
 KERNELS = {
     "rms_norm": norms.rms_norm,
@@ -26,27 +26,35 @@ KERNELS = {
 
 
 @contextmanager
-def counting(device: str | None = None) -> Iterator[set[str]]:
+def counting(
+    device: str | None = None,
+    measure: Measure | None = None,
+    place: Callable[[], str] | None = None,
+) -> Iterator[set[str]]:
     """Let the kernels answer in this thread.
 
     Args:
         device: `cpu` or `cuda`; that of each query when `None`, and `cpu` for one on meta.
+        measure: what a function costs, of which nothing else stays; without it the first branch of
+            an unknown condition runs.
+        place: the name of the module that runs.
 
     Yields:
         the kernels that attention has chosen so far, such as `flash on cpu`.
     """
     _register()
-    before = run.device, run.attention_kernels
+    before = run.device, run.attention_kernels, run.branches, run.measure, run.place
     excluded = torch._C._dispatch_tls_is_dispatch_key_excluded(KEY)
     chosen: set[str] = set()
     try:
         run.device, run.attention_kernels = device, chosen
+        run.branches, run.measure, run.place = {}, measure, place
         torch._C._dispatch_tls_set_dispatch_key_excluded(KEY, False)
-        with torch._C._IncludeDispatchKeyGuard(KEY):
+        with torch._C._IncludeDispatchKeyGuard(KEY), flex.uncompiled(), higher_order.uncompiled():
             yield chosen
     finally:
         torch._C._dispatch_tls_set_dispatch_key_excluded(KEY, excluded)
-        run.device, run.attention_kernels = before
+        run.device, run.attention_kernels, run.branches, run.measure, run.place = before
 
 
 @cache
@@ -56,4 +64,5 @@ def _register() -> tuple[torch.library.Library, torch.library.Library]:
     others.fallback(torch.library.fallthrough_kernel, KEY.name)  # type: ignore[no-untyped-call]
     for operator, kernel in KERNELS.items():
         library.impl(operator, kernel, KEY.name)  # type: ignore[no-untyped-call]
+    higher_order.register()
     return library, others

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import torch
+
+Measure = Callable[[Callable[[], Any]], tuple[int, int]]
 
 KEY = torch._C._dispatch_key_parse("AutocastIPU")
 """Above autograd, so that what a kernel calls has its gradient."""
@@ -16,10 +20,19 @@ class Run(threading.local):
     Args:
         device: on which attention chooses its kernel; that of its query when `None`.
         attention_kernels: those that were chosen; `None` while the thread counts nothing.
+        branches: what each branch would cost of which the larger was taken, in words.
+        measure: MACs and elementwise operations of a function, of which nothing else stays.
+        place: the name of the module that runs.
     """
 
     device: str | None = None
     attention_kernels: set[str] | None = None
+    branches: dict[str, None]
+    measure: Measure | None = None
+    place: Callable[[], str] | None = None
+
+    def __init__(self) -> None:
+        self.branches = {}
 
 
 run = Run()

@@ -228,10 +228,12 @@ def run(
         for tensor in tensors:
             recorder.assign(tensor, role)
     countable_once = on_meta and not backward
-    replays = Replays(log, recorder.runs, recorder.number) if countable_once else None
+    replays = (
+        Replays(log, recorder.runs, recorder.number, recorder.answers) if countable_once else None
+    )
     with (
         trace.unfused_attention(),
-        counting() if fused else attention_written_out(),
+        counting(measure=trace.on_trial(log, on_meta)) if fused else attention_written_out(),
         trace.uncompiled(),
         trace.observed(log, replays),
         torch.set_grad_enabled(backward),

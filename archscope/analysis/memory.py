@@ -4,15 +4,15 @@ The network's own Python code and PyTorch's own autograd engine run, so every te
 it would be freed on a device: when a local name goes out of scope, when a node of the graph has
 been passed, when a gradient has been used.
 A storage counts once however many views share it.
-What a device adds is not seen: workspaces of its libraries, rounding and fragmentation of its
-allocator, its context.
+Of what a device adds, the rounding of its allocator is known; workspaces of its libraries,
+fragmentation and its context are not seen.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,49 +21,58 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from archscope.analysis import trace
+from archscope.analysis.autocast import Autocast
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.counting import counting
 from archscope.analysis.formulas import sparse
+from archscope.analysis.gpu_functions import GpuFunctions, transparent_functions
+from archscope.analysis.optimizers import Optimizer
 from archscope.records import LiveBytes, SavedBytes
 
 KINDS = (
     "parameters", "buffers", "optimizer", "input", "gradients", "activations", "temporary",
+    "rounding",
 )  # fmt: skip
 """The kinds of `LiveBytes`, in the order in which a figure stacks them."""
 
 
-@dataclass(frozen=True, slots=True)
-class OptimizerBytes:
-    """Bytes of an optimiser for each trainable element.
+GRANULES = {"cuda": 512, "cpu": 1}
+"""Bytes that the allocator of a device rounds every tensor up to a multiple of
+(c10/cuda/CUDACachingAllocator.cpp, `kMinBlockSize`)."""
+
+
+CONTEXT_BYTES = 2**29
+"""Allowed for a GPU's context and the code of its libraries: half a gibibyte."""
+
+WORKSPACE_PARTS = 12
+"""One part in so many of the tensors is allowed for workspaces of convolutions and products, in
+either layout, and for what the allocator cannot use between blocks.
+
+With the context it is what the batches that ran on a GPU of 24 GiB leave over: `docs/memory.md`.
+"""
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a step runs, besides its network and input.
 
     Args:
-        state: kept from step to step.
-        update: made and dropped while the weights are updated.
+        device: whose kernels and allocator are meant, `cuda` or `cpu`.
+        half: the forward pass and the loss run under autocast to this dtype.
+        accumulates: it is a later one of the passes that one update is made of.
     """
 
-    state: int
-    update: int
+    device: str = "cuda"
+    half: torch.dtype | None = None
+    accumulates: bool = False
 
+    @property
+    def granule(self) -> int:
+        return GRANULES[self.device]
 
-def optimizer_bytes(name: str, element: int, master_weights: bool) -> OptimizerBytes:
-    """What PyTorch's own optimisers keep, in their default (`foreach`) form.
-
-    Momentum keeps one value an element, Adam and AdamW two (Kingma and Ba 2015, algorithm 1), in
-    the dtype of the weights that they update; the update of Adam holds the square root of the
-    second moment once more.
-    With master weights (Micikevicius et al. 2018, section 3.1) the optimiser also keeps the
-    weights in float32, works in float32, and casts the gradients for the update.
-
-    Args:
-        name: `sgd`, `momentum`, `adam` or `adamw`.
-        element: bytes of one element of the network's weights.
-        master_weights: whether the optimiser updates float32 copies.
-    """
-    moments = {"sgd": 0, "momentum": 1, "adam": 2, "adamw": 2}[name]
-    roots = 1 if moments == 2 else 0
-    if master_weights:
-        return OptimizerBytes(4 * (1 + moments), 4 * (1 + roots))
-    return OptimizerBytes(element * moments, element * roots)
+    def allowance(self, allocated: int) -> int:
+        """Bytes to allow beside what the allocator holds; none on a CPU."""
+        return CONTEXT_BYTES + allocated // WORKSPACE_PARTS if self.device == "cuda" else 0
 
 
 class _Storage(weakref.ref):  # type: ignore[type-arg]
@@ -80,8 +89,10 @@ class _Storage(weakref.ref):  # type: ignore[type-arg]
 class _Follower(trace.Observer):  # type: ignore[no-untyped-call]
     """Sees every operator, and knows at any time which of their storages are alive."""
 
-    def __init__(self, log: CallLog, on_meta: bool) -> None:
+    def __init__(self, log: CallLog, on_meta: bool, manner: Manner) -> None:
         super().__init__(log, on_meta)
+        self.manner = manner
+        self.granule = manner.granule
         self.phase = "forward"
         self.alive: dict[int, _Storage] = {}
         self.live = dict.fromkeys(KINDS, 0)
@@ -116,11 +127,19 @@ class _Follower(trace.Observer):  # type: ignore[no-untyped-call]
         entry.key, entry.kind, entry.size, entry.saved_by = key, kind, size, None
         self.alive[key] = entry
         self.live[kind] += size
+        self.live["rounding"] += -size % self.granule
         return True
 
     def _freed(self, entry: _Storage) -> None:
         self.live[entry.kind] -= entry.size
+        self.live["rounding"] -= -entry.size % self.granule
         del self.alive[entry.key]
+
+    def optimizer(self, sizes: Iterable[int]) -> None:
+        """Count what an optimiser keeps."""
+        for size in sizes:
+            self.live["optimizer"] += size
+            self.live["rounding"] += -size % self.granule
 
     def becomes(self, tensor: Tensor, kind: str) -> _Storage | None:
         """Move a storage from temporary to the kind that it turned out to be."""
@@ -153,6 +172,7 @@ class _Follower(trace.Observer):  # type: ignore[no-untyped-call]
         """Add the present moment to the timeline, with temporary bytes that no operator made."""
         layer = "" if self.phase == "update" else self._name(self._owner()[0])
         live = self.live
+        allowance = self.manner.allowance(sum(live.values()) + extra)
         self.timeline.append(
             LiveBytes(
                 self.phase,
@@ -164,6 +184,8 @@ class _Follower(trace.Observer):  # type: ignore[no-untyped-call]
                 live["gradients"],
                 live["activations"],
                 live["temporary"] + extra,
+                live["rounding"],
+                allowance,
             )
         )
 
@@ -200,62 +222,97 @@ def training_step(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     loss: Callable[[Any], Tensor],
-    optimizer: OptimizerBytes,
+    optimizer: Optimizer,
+    manner: Manner,
 ) -> Step:
     """Follow forward pass, loss, backward pass and update of a borrowed module in training mode.
 
     The optimiser has run before, so its state is there from the start; gradients are not
-    (`set_to_none`).
+    (`set_to_none`), unless they are accumulated.
 
     Args:
         module: its tensors are stand-ins (see `borrow`).
         args: positional arguments of `forward`.
         kwargs: keyword arguments of `forward`.
         loss: makes a differentiable scalar of what the module returns.
-        optimizer: bytes for each trainable element.
+        optimizer: what is kept and held beside the network.
+        manner: how it runs.
 
     Raises:
         Exception: whatever the module or the loss raises.
     """
-    follower = _follower(module, args, kwargs)
+    follower = _follower(module, args, kwargs, manner)
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    elements = sum(parameter.numel() for parameter in trainable)
-    follower.live["optimizer"] = elements * optimizer.state
+    follower.optimizer(optimizer.state(trainable))
     for parameter in trainable:
+        if manner.accumulates:
+            parameter.grad = torch.empty_like(parameter)
+            follower.follow(parameter.grad, "gradients")
         parameter.register_post_accumulate_grad_hook(follower.gradient)  # type: ignore[no-untyped-call]
-    with _watched(follower) as kernels, torch.enable_grad():
+    with (
+        _watched(follower) as kernels,
+        torch.enable_grad(),
+        _functions(manner) as casts,
+    ):
         with saved_tensors_hooks(follower.saves, _unchanged):
             value = loss(module(*args, **kwargs))
+        if casts is not None:
+            casts.weights.clear()  # autocast's context ends here
         follower.note()
         saved = follower.saved()
         follower.phase = "backward"
         follower.in_backward = follower.log.repeating = True
-        value.backward()  # type: ignore[no-untyped-call]
+        # Checkpointed blocks run again in here, under the function modes: `value.backward()` would
+        # leave these.
+        torch.autograd.backward([value])
         del value
         follower.phase = "update"
-        follower.note(elements * optimizer.update)
+        follower.note(optimizer.update(trainable))
     for parameter in trainable:
         parameter.grad = None
     return Step(tuple(follower.timeline), saved, tuple(sorted(kernels)))
 
 
-def inference(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Step:
+@contextmanager
+def _functions(manner: Manner) -> Iterator[Autocast | None]:
+    """Functions as the device computes them, also in blocks that run again in the backward pass."""
+    kernels = GpuFunctions() if manner.device == "cuda" else nullcontext()
+    half = nullcontext() if manner.half is None else Autocast(manner.half)
+    with transparent_functions(), kernels, half as casts:
+        yield casts
+
+
+def inference(
+    module: nn.Module,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    manner: Manner,
+) -> Step:
     """Follow a forward pass of a borrowed module that keeps nothing for a backward pass.
+
+    Args:
+        module: its tensors are stand-ins (see `borrow`).
+        args: positional arguments of `forward`.
+        kwargs: keyword arguments of `forward`.
+        manner: how it runs.
 
     Raises:
         Exception: whatever the module raises.
     """
-    follower = _follower(module, args, kwargs)
-    with _watched(follower) as kernels, torch.no_grad():
+    follower = _follower(module, args, kwargs, manner)
+    with _watched(follower) as kernels, torch.no_grad(), _functions(manner):
         module(*args, **kwargs)
     return Step(tuple(follower.timeline), (), tuple(sorted(kernels)))
 
 
-def _follower(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Follower:
+def _follower(
+    module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], manner: Manner
+) -> _Follower:
     """A follower that knows the parameters, buffers and inputs, which are there before the step."""
     inputs = list(trace.tensors((args, kwargs)))
     log = CallLog(module, torch._C._autograd._get_sequence_nr)
-    follower = _Follower(log, all(tensor.is_meta for tensor in (*module.parameters(), *inputs)))
+    on_meta = all(tensor.is_meta for tensor in (*module.parameters(), *inputs))
+    follower = _Follower(log, on_meta, manner)
     for kind, tensors in (
         ("parameters", module.parameters()),
         ("buffers", module.buffers()),
@@ -271,7 +328,7 @@ def _watched(follower: _Follower) -> Iterator[set[str]]:
     """Every module call and operator inside reaches the follower; yields attention's kernels."""
     with (
         trace.unfused_attention(),
-        counting() as kernels,
+        counting(follower.manner.device, trace.on_trial(follower.log, follower.on_meta)) as kernels,
         trace.observed(follower.log),
         follower,
     ):

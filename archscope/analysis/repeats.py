@@ -21,6 +21,8 @@ from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import _disable_current_modes
 
 from archscope.analysis.calls import Call, CallLog
+from archscope.analysis.values.answers import Answers, is_known
+from archscope.analysis.values.contents import is_meta
 
 KNOWN_CODE = ("torch.nn.modules.", "torchvision.", "timm.", "archscope.zoo.")
 """Where the classes come from whose forward pass keeps no state outside its module."""
@@ -69,6 +71,7 @@ class _Start(NamedTuple):
         calls: how many calls the log held, its own included.
         operators: how many operators had run.
         unknown: how many calls had met an operator without a formula.
+        reads: how many values had been read.
     """
 
     key: Any
@@ -77,6 +80,7 @@ class _Start(NamedTuple):
     calls: int
     operators: int
     unknown: int
+    reads: int
 
 
 class _Block(NamedTuple):
@@ -104,10 +108,14 @@ class Repeats:
         log: the run's calls.
         operators: every operator that was credited, in order.
         unknown: calls that met an operator without a formula; their blocks are always run.
+        answers: know how often a value was read; a block that reads one is always run.
     """
 
-    def __init__(self, log: CallLog, operators: list[Any], unknown: Mapping[str, None]) -> None:
+    def __init__(
+        self, log: CallLog, operators: list[Any], unknown: Mapping[str, None], answers: Answers
+    ) -> None:
         self.log = log
+        self.answers = answers
         self.operators = operators
         self.unknown = unknown
         self.blocks: dict[Any, list[_Block]] = {}
@@ -164,6 +172,7 @@ class Repeats:
             len(self.log.calls),
             len(self.operators),
             len(self.unknown),
+            self.answers.reads,
         )
 
     def _write_down(self, call: Call, block: _Block, modules: list[nn.Module]) -> Any:
@@ -176,8 +185,8 @@ class Repeats:
             return _made_anew(block.returned)
 
     def _remember(self, call: Call, start: _Start, states: list[_State], result: Any) -> None:
-        """Keep a block unless it changed itself, returned its input, or met the unknown."""
-        if len(self.unknown) > start.unknown:
+        """Keep a block unless it changed itself, met or returned values, or met the unknown."""
+        if len(self.unknown) > start.unknown or self.answers.reads > start.reads:
             return
         if not all(state.holds() for state in states):
             return
@@ -331,8 +340,8 @@ def _look_alike(held: Any, other: Any) -> bool:
     return (
         type(held) is type(other)
         and type(held) in (Tensor, nn.Parameter)
-        and held.is_meta
-        and other.is_meta
+        and is_meta(held)
+        and is_meta(other)
         and held.shape == other.shape
         and held.stride() == other.stride()
         and held.dtype == other.dtype
@@ -344,7 +353,7 @@ def _arguments(value: Any, tensors: list[Tensor]) -> Any:
     """What a block is called with: plain values, tensors on meta by their shapes."""
     kind = type(value)
     if kind is Tensor:
-        if not value.is_meta or value.is_inference():
+        if not is_meta(value) or value.is_inference():
             raise _IncomparableError
         tensors.append(value)
         return value.shape, value.stride(), value.dtype
@@ -356,7 +365,7 @@ def _arguments(value: Any, tensors: list[Tensor]) -> Any:
 
 
 def _list_tree(module: nn.Module, found: list[nn.Module]) -> None:
-    """Append a module and its parts, each as often as it stands in the tree."""
+    """Append a module and its parts, each as often as it occurs in the tree."""
     found.append(module)
     for child in module._modules.values():
         if child is not None:
@@ -378,7 +387,7 @@ def _returned(value: Any, taken: set[int]) -> Any:
         value: the result.
         taken: storages of the inputs and of earlier parts of the result.
     """
-    if type(value) is Tensor and value.is_meta:
+    if type(value) is Tensor and is_meta(value) and not is_known(value):
         storage = value.untyped_storage()._cdata
         if storage in taken:
             raise _IncomparableError

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.repeats import Repeats, _Block, _Start, _State
 from archscope.analysis.trace import tensors
+from archscope.analysis.values.answers import Answers
 from archscope.records import Operand, OperatorRun
 
 Recorded = tuple[Call, OperatorRun]
@@ -27,10 +28,17 @@ class Replays(Repeats):
         log: the run's calls.
         runs: every operator that was taken down, with its call.
         number: the number of a tensor's memory.
+        answers: as for `Repeats`.
     """
 
-    def __init__(self, log: CallLog, runs: list[Recorded], number: Callable[[Tensor], int]) -> None:
-        super().__init__(log, runs, {})
+    def __init__(
+        self,
+        log: CallLog,
+        runs: list[Recorded],
+        number: Callable[[Tensor], int],
+        answers: Answers,
+    ) -> None:
+        super().__init__(log, runs, {}, answers)
         self.runs = runs
         self.number = number
         self._latest: _Start | None = None

@@ -145,6 +145,8 @@ _TRANSFORMS: Mapping[str, Rule] = {
 _FUSED: Mapping[str, Rule] = {
     "aten::_native_multi_head_attention": fused.multi_head_attention,
     "aten::_transformer_encoder_layer_fwd": fused.transformer_encoder_layer,
+    "archscope::flex_attention": fused.flex_attention,
+    "archscope::flex_attention_backward": fused.flex_attention_backward,
     "aten::mkldnn_rnn_layer": fused.lstm_layer_on_cpu,
     "aten::mkldnn_rnn_layer_backward": fused.lstm_layer_on_cpu_backward,
     **{
@@ -289,7 +291,7 @@ def register_formula(operator: str, formula: Rule) -> None:
     """
     namespace, separator, name = operator.partition("::")
     if not (namespace and separator and name):
-        raise ArchscopeError(operator, "is no operator name", "write it as namespace::name")
+        raise ArchscopeError(operator, "is not an operator name", "write it as namespace::name")
     REGISTERED[operator] = _tallied(formula)
 
 

@@ -156,7 +156,7 @@ def broadcast(x: Tensor, y: Any, **scales: Any) -> Tensor | None:
         return None
     if not isinstance(y, Tensor):
         return _like(x) if isinstance(y, (int, float)) else None
-    if y.dtype != x.dtype or not y.is_meta:
+    if y.dtype != x.dtype:
         return None
     if x.shape == y.shape:
         if x.is_contiguous():
@@ -291,8 +291,10 @@ def attention_on_cpu_backward(
     )
 
 
-def softmax(x: Tensor, dim: int, *args: Any) -> Tensor | None:
-    return _like(x) if x.is_contiguous() and x.dtype.is_floating_point else None
+def softmax(x: Tensor, dim: int, half_to_float: bool = False, *args: Any) -> Tensor | None:
+    if half_to_float or not x.is_contiguous() or not x.dtype.is_floating_point:
+        return None
+    return _like(x)
 
 
 def softmax_backward(gradient: Tensor, output: Tensor, dim: int, dtype: Any) -> Tensor | None:
@@ -380,10 +382,10 @@ def masked_fill(x: Tensor, mask: Tensor, value: float) -> Tensor | None:
 
 
 def where(condition: Tensor, x: Tensor, y: Tensor) -> Tensor | None:
-    alike = condition.shape == x.shape == y.shape and x.dtype == y.dtype and y.is_meta
+    alike = condition.shape == x.shape == y.shape and x.dtype == y.dtype
     if not alike or not (x.is_contiguous() and y.is_contiguous() and condition.is_contiguous()):
         return None
-    return _new(x, x.shape) if x.is_meta and condition.dtype is torch.bool else None
+    return _new(x, x.shape) if condition.dtype is torch.bool else None
 
 
 def _pooled(

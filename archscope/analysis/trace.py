@@ -14,25 +14,31 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
-from archscope.analysis import rules, shapes
+from archscope.analysis import dispatch, rules, shapes
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.counting import counting
 from archscope.analysis.formulas import sparse
 from archscope.analysis.ops import Rule
 from archscope.analysis.repeats import Repeats
+from archscope.analysis.values.answers import Answers, is_known
+from archscope.analysis.values.contents import PLAIN, TABLE, is_meta
+from archscope.analysis.values.needed import NoValueError, ValueNeeded
+from archscope.analysis.values.tensor import on_the_users_device
 from archscope.patterns import matching
 from archscope.records import Coverage
 
 _DENSE = torch.strided
+LIFT = torch.ops.aten.lift_fresh.default
+"""What brings a tensor made of numbers into the run; PyTorch calls it a view."""
 
 ACCUMULATE_GRAD = 2**63
 """Sequence numbers from here on belong to gradient accumulation, which no module made."""
@@ -92,6 +98,8 @@ class Observer(TorchDispatchMode, ABC):  # type: ignore[no-untyped-call]
         self.on_meta = on_meta
         self.in_backward = False
         self.operators: dict[Any, Operator] = {}
+        self.answers = Answers()
+        self.users_device = torch.device(dispatch.run.device or "cpu")
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -113,23 +121,35 @@ class Observer(TorchDispatchMode, ABC):  # type: ignore[no-untyped-call]
 
     def _answer(self, func: Any, operator: Operator, args: Any, kwargs: Mapping[str, Any]) -> Any:
         """The operator's result: from its shape rule, or from the kernel."""
-        if operator.shape is not None and self.on_meta and _on_meta(args[0]):
+        if not self.on_meta:
+            return func(*args, **kwargs)
+        if operator.shape is not None and _on_meta(args[0]) and not (TABLE and is_known(args[0])):
             result = operator.shape(*args, **kwargs)
             if result is not None:
                 return result
-        if operator.name in sparse.MADE and any(tensor.is_meta for tensor in tensors(args)):
-            raise NotImplementedError(f"{operator.name} on the meta device: what it stores is data")
-        if self.on_meta and operator.name in sparse.PRODUCTS and any(map(sparse.is_sparse, args)):
-            return sparse.result_on_meta(operator.name, args)
-        try:
+        if operator.is_view and func is not LIFT:
             return func(*args, **kwargs)
-        except RuntimeError:  # NotImplementedError, of a missing kernel, is one
-            if not self.on_meta:
-                raise
-            moved_args, moved_kwargs, moved = _all_on_meta(args, kwargs)
-            if not moved:
-                raise
-            return func(*moved_args, **moved_kwargs)
+        try:
+            return self.answers.of(func, args, kwargs)
+        except ValueNeeded:
+            self._missing_value()
+            raise
+
+    def read(self, tensor: Tensor) -> Tensor:
+        """A tensor with its values, never to be written to.
+
+        Raises:
+            ValueNeeded: they are not known.
+        """
+        try:
+            return self.answers.read(tensor)
+        except ValueNeeded:
+            self._missing_value()
+            raise
+
+    def _missing_value(self) -> None:
+        """Note who asked, should the network catch what is raised."""
+        self.log.value_needed_in = self.log.value_needed_in or self.log.current
 
     @abstractmethod
     def _observe(
@@ -189,11 +209,14 @@ class Recorder(Observer):  # type: ignore[no-untyped-call]
         if tally.cost.products:
             work.products.extend(tally.cost.products)
 
-    def coverage(self, attention_kernels: Iterable[str] = ()) -> Coverage:
+    def coverage(
+        self, attention_kernels: Iterable[str] = (), branches: tuple[str, ...] = ()
+    ) -> Coverage:
         """How often each operator ran, by the column that it counts in.
 
         Args:
             attention_kernels: what scaled dot-product attention ran as.
+            branches: of which conditions the larger was taken.
         """
         by_kind: dict[str, dict[str, int]] = {
             kind: {} for kind in ("counted", "elementwise", "free", "unknown")
@@ -205,6 +228,7 @@ class Recorder(Observer):  # type: ignore[no-untyped-call]
             **{kind: dict(sorted(names.items())) for kind, names in by_kind.items()},
             unknown_layers=tuple(self.unknown_calls),
             attention_kernels=tuple(sorted(attention_kernels)),
+            branches=branches,
         )
 
 
@@ -218,26 +242,7 @@ def _on_meta(first: Any) -> bool:
     """Whether the argument that decides an operator's device is plain and on meta, or a size."""
     if isinstance(first, (list, tuple)):
         return bool(first) and all(type(item) is int or _on_meta(item) for item in first)
-    return type(first) in (Tensor, nn.Parameter) and first.is_meta
-
-
-def _all_on_meta(args: Any, kwargs: Mapping[str, Any]) -> tuple[Any, dict[str, Any], bool]:
-    """The arguments with every tensor on meta where some are and some are not.
-
-    A module that makes a mask or position tensor without naming a device gets it on the CPU.
-    """
-    found = [tensor for tensor in tensors((args, kwargs)) if not tensor.is_meta]
-    if not found or len(found) == len(list(tensors((args, kwargs)))):
-        return args, dict(kwargs), False
-
-    def move(value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return value.to("meta")
-        if isinstance(value, (list, tuple)):
-            return type(value)(move(item) for item in value)
-        return value
-
-    return move(args), {key: move(value) for key, value in kwargs.items()}, True
+    return type(first) in PLAIN and is_meta(first)
 
 
 def _bytes(args: Any, kwargs: Mapping[str, Any], result: Any) -> tuple[int, int, int]:
@@ -281,8 +286,9 @@ def observed(log: CallLog, repeats: Repeats | None = None) -> Iterator[None]:
         repeats: knows the blocks that need not be run again; without it every call runs.
 
     Raises:
-        BaseException: whatever is raised inside; its `archscope_call` names the innermost call
-            that it came from.
+        NoValueError: a value is needed that is not known.
+        BaseException: whatever else is raised inside.
+            The `archscope_call` of either names the innermost call that it came from.
     """
     original: Any = nn.Module._call_impl
     thread = threading.get_ident()
@@ -293,7 +299,7 @@ def observed(log: CallLog, repeats: Repeats | None = None) -> Iterator[None]:
             return original(module, *args, **kwargs)
         call = log.enter(module, _shapes(args if not kwargs else (args, kwargs)))
         try:
-            if repeats is None or not module._modules:
+            if repeats is None or log.repeating or not module._modules:
                 result = original(module, *args, **kwargs)
             else:
                 result = repeats.run(call, original, args, kwargs)
@@ -307,12 +313,45 @@ def observed(log: CallLog, repeats: Repeats | None = None) -> Iterator[None]:
 
     nn.Module._call_impl = observed_call  # type: ignore[assignment, method-assign]
     try:
-        yield
+        with on_the_users_device():
+            yield
     except BaseException as error:
-        error.archscope_call = log.failed_in  # type: ignore[attr-defined]
-        raise
+        if log.value_needed_in is None:
+            error.archscope_call = log.failed_in  # type: ignore[attr-defined]
+            raise
+        raise _no_value(log.value_needed_in) from error
     finally:
         nn.Module._call_impl = original  # type: ignore[method-assign]
+    if log.value_needed_in is not None:  # whatever the network made of the signal
+        raise _no_value(log.value_needed_in)
+
+
+def _no_value(call: Call) -> NoValueError:
+    error = NoValueError("the value of a tensor of which only the shape is known")
+    error.archscope_call = call  # type: ignore[attr-defined]
+    return error
+
+
+def on_trial(log: CallLog, on_meta: bool) -> Callable[[Callable[[], Any]], tuple[int, int]]:
+    """How to measure a function inside a run whose log and observer are to know nothing of it.
+
+    Args:
+        log: of the run.
+        on_meta: whether shape rules may answer for the kernels.
+    """
+
+    def measure(function: Callable[[], Any]) -> tuple[int, int]:
+        meter = Recorder(CallLog(nn.Module(), lambda: 0), on_meta)
+        before, log.repeating = log.repeating, True
+        try:
+            with _disable_current_modes(), torch.no_grad(), meter:
+                function()
+        finally:
+            log.repeating = before
+        work = meter.log.current.forward
+        return sum(product.value for product in work.products), work.elementwise
+
+    return measure
 
 
 @contextmanager
@@ -360,10 +399,12 @@ def run(
     log = CallLog(module, torch._C._autograd._get_sequence_nr)
     recorder = Recorder(log, on_meta)
     countable_once = on_meta and not backward
-    repeats = Repeats(log, recorder.ran, recorder.unknown_calls) if countable_once else None
+    repeats = None
+    if countable_once:
+        repeats = Repeats(log, recorder.ran, recorder.unknown_calls, recorder.answers)
     with (
         unfused_attention(),
-        counting() as kernels,
+        counting(measure=on_trial(log, on_meta), place=lambda: log.current.name) as kernels,
         uncompiled(),
         observed(log, repeats),
         torch.set_grad_enabled(backward),
@@ -379,7 +420,8 @@ def run(
             raise TypeError(f"{log.out_of_sight} runs in a thread of its own, out of sight")
         if backward:
             run_backward(recorder, outputs)
-    return log, recorder.coverage(kernels)
+        branches = tuple(dispatch.run.branches)
+    return log, recorder.coverage(kernels, branches)
 
 
 class NoGradientError(Exception):

@@ -36,7 +36,7 @@ def sweep(
     """Count a network for every combination of the given values.
 
     Args:
-        model: a name as for `summary`; each point is built anew from it.
+        model: a name as for `summary`; each point is built again from it.
         axes: the values of each constructor keyword, of `"input"` or of `"batch"`.
         input: a specification, where it is not swept.
         batch: where it is not swept, 1 by default.

@@ -66,7 +66,7 @@ def profile(
         if error.argument not in {setting.name for setting in fields(Settings)}:
             raise
         remedy = f"give it as plan=archscope.Plan(archscope.Settings({error.argument}=…))"
-        raise ArchscopeError(error.argument, "is no keyword of this network", remedy) from error
+        raise ArchscopeError(error.argument, "is not a keyword of this network", remedy) from error
     return Answer(measurement, lambda: profile_report([measurement]))
 
 

@@ -27,6 +27,14 @@ def memory(
     dtype: str = "float32",
     master_weights: bool = False,
     train_only: str | None = None,
+    form: str = "foreach",
+    accumulate: int = 1,
+    checkpoint: str | None = None,
+    lora: int = 0,
+    lora_on: str = "*",
+    zero: int = 0,
+    gpus: int = 1,
+    device: str = "cuda",
     fit: int | str | None = None,
     **constructor_keywords: Any,
 ) -> Answer[MemoryPrediction]:
@@ -37,10 +45,19 @@ def memory(
         input: as for `summary`.
         batch: batch size of a specification, 1 by default.
         mode: `"training"`, or `"inference"`, which keeps nothing for a backward pass.
-        optimizer: `"sgd"`, `"momentum"`, `"adam"` or `"adamw"`.
-        dtype: of parameters and activations: `"float32"`, `"bfloat16"` or `"float16"`.
+        optimizer: `"sgd"`, `"momentum"`, `"adam"`, `"adamw"`, `"adam8bit"` or `"adamw8bit"`.
+        dtype: of parameters and activations: `"float32"`, `"bfloat16"` or `"float16"`; `"amp"` or
+            `"amp-bfloat16"` for float32 parameters under autocast.
         master_weights: keep float32 weights beside those of `dtype`.
         train_only: pattern of the parameter or module names that stay trainable.
+        form: of the update: `"foreach"`, `"fused"` or `"for-loop"`.
+        accumulate: passes whose gradients one update adds up.
+        checkpoint: pattern of modules that keep their input alone and compute the rest again.
+        lora: rank of low-rank matrices that are trained in place of the weights.
+        lora_on: pattern of the linear layers that get them.
+        zero: stage of ZeRO, 1 to 3.
+        gpus: among how many.
+        device: `"cuda"` or `"cpu"`: whose kernels and allocator are meant.
         fit: bytes, or text such as `"24GiB"`: predict for the largest batch that fits.
         model: the network of a saved record, where its name is not one of a library.
         constructor_keywords: passed to the constructor.
@@ -52,11 +69,16 @@ def memory(
         >>> archscope.memory("lenet", optimizer="adam").record.peak.parameters  # 4 · 61,706
         246824
     """
-    from archscope.ask.memory import Setting, largest_batch, predict
+    from archscope.ask.memory.fit import largest_batch
+    from archscope.ask.memory.prediction import predict
+    from archscope.ask.memory.setting import Setting
     from archscope.study.memory import memory_report
     from archscope.units import parse_bytes
 
-    setting = Setting(mode, optimizer, dtype, master_weights, train_only)
+    setting = Setting(
+        mode, optimizer, dtype, master_weights, train_only, form, accumulate, checkpoint, lora,
+        lora_on, zero, gpus, device,
+    )  # fmt: skip
     chosen = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
     if fit is None:
         predicted = predict(chosen, setting)

@@ -79,7 +79,7 @@ def _contender(target: Target | Saved) -> Contender:
         analysis, one = target.count(), target.record
         profile = one if isinstance(one, Profile) else None
         return Contender("", analysis, profile, *_accuracy(analysis))
-    from archscope.ask.memory import predict
+    from archscope.ask.memory.prediction import predict
 
     analysis = analyse_both_passes(target)
     bytes_needed, failure = None, ""
@@ -155,7 +155,7 @@ def matched(
     for other in others:
         if isinstance(other, Saved):
             raise ArchscopeError(
-                other.name, "a saved record cannot be built anew", "name the network itself"
+                other.name, "a saved record cannot be built again", "name the network itself"
             )
         by = keyword or width_keyword(other)
         solution = solve(wanted, meter(other, by, quantity))

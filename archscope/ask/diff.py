@@ -131,7 +131,7 @@ _IDENTITIES: tuple[Callable[[Layer], Hashable], ...] = (
 def _aligned(
     old: Sequence[Layer], new: Sequence[Layer], identities: Sequence[Callable[[Layer], Hashable]]
 ) -> Iterator[Change]:
-    """Match by the first identity, and what lies between the matches by the next one."""
+    """Match by the first identity, and what is between the matches by the next one."""
     if not (old and new and identities):
         yield from (Change(layer, None) for layer in old)
         yield from (Change(None, layer) for layer in new)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
-from archscope.ask import memory as live_memory
 from archscope.ask import predict as time
 from archscope.ask.count import analyse_both_passes
 from archscope.ask.graph import NetworkGraph, network_graph
+from archscope.ask.memory.prediction import predict
 from archscope.ask.target import Target, network_target
 from archscope.errors import ArchscopeError
 from archscope.latency.setting import Setting
@@ -70,7 +70,7 @@ def explored(
     memory = graph = None
     if not analysis.input.symbols:
         with suppress(ArchscopeError):  # what can be counted may still not be trained
-            memory = live_memory.predict(network)
+            memory = predict(network)
         with suppress(ArchscopeError):
             graph = network_graph(network, analysis)
         if profile is None and prediction is None:

@@ -153,7 +153,7 @@ class _Search:
         return self.try_near(min(max(guess, low + 1), high - 1), low, high)
 
     def _outside(self, values: Sequence[int]) -> bool:
-        """Go on beyond the end on which the target lies; beyond either while all are equal."""
+        """Go on beyond the end on which the target is; beyond either while all are equal."""
         first, last = self.totals[values[0]], self.totals[values[-1]]
         upwards = (first < self.target) == (first <= last)
         if upwards:

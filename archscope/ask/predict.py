@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from archscope.errors import ArchscopeError
+from archscope.files import read_text
+from archscope.latency.calibration import Calibrated, from_json
 from archscope.latency.coefficients import Rates, fitted
 from archscope.latency.devices import Device, find_device
 from archscope.latency.fusion import image_order
@@ -13,7 +17,9 @@ from archscope.latency.kernel import Kernel
 from archscope.latency.kernels import kernels
 from archscope.latency.model import Seconds, kernel_seconds, step_seconds
 from archscope.latency.setting import Setting
-from archscope.records import Execution, InputSpec, LayerPrediction, Prediction
+from archscope.parameters import parameter
+from archscope.patterns import matching, unmatched
+from archscope.records import Execution, InputSpec, LayerName, LayerPrediction, Prediction
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,30 +30,30 @@ if TYPE_CHECKING:
     from archscope.ask.target import Target
 
 
-def predict(target: Target, device: str | Device, setting: Setting) -> Prediction:
+def predict(target: Target, device: str | Device | Calibrated, setting: Setting) -> Prediction:
     """Predict the time of one step.
 
     Args:
         target: the network with its call.
-        device: a name, or a data sheet.
+        device: a name or a device file, a data sheet, or a device with factors of its own.
         setting: how the network runs.
 
     Raises:
         ArchscopeError: the network cannot be found or run, or the device is unknown.
     """
-    rates = Rates(find_device(device) if isinstance(device, str) else device, setting, fitted())
-    return predicted(executed(*target.called(), setting, rates.fused_attention), rates)
+    (prediction,) = predictions([target], [device], setting)
+    return prediction
 
 
 def predictions(
-    targets: Sequence[Target], devices: Sequence[Device], setting: Setting
+    targets: Sequence[Target], devices: Sequence[str | Device | Calibrated], setting: Setting
 ) -> list[Prediction]:
     """Predict every network on every device; each network runs once.
 
     Raises:
         ArchscopeError: as `predict`.
     """
-    given = [Rates(device, setting, fitted()) for device in devices]
+    given = [rates_of(device, setting) for device in devices]
     found = []
     for target in targets:
         called = target.called()
@@ -58,6 +64,68 @@ def predictions(
                 runs[fused] = executed(*called, setting, fused)
             found.append(predicted(runs[fused], rates))
     return found
+
+
+def rates_of(device: str | Device | Calibrated, setting: Setting) -> Rates:
+    """The efficiencies that hold for a device in a setting.
+
+    Raises:
+        ArchscopeError: no device of that name, or a file that is no device's.
+    """
+    if isinstance(device, str):
+        device = read_device(device) if device.endswith(".json") else find_device(device)
+    if isinstance(device, Calibrated):
+        return Rates(device.device, setting, device.within(fitted()))
+    return Rates(device, setting, fitted())
+
+
+def read_device(path: str) -> Calibrated:
+    """A device file, as `archscope predict --fit` writes it.
+
+    Raises:
+        ArchscopeError: it cannot be read, or is no device file.
+    """
+    try:
+        data = json.loads(read_text(path))
+    except ValueError as error:
+        raise ArchscopeError(path, "is not a JSON file", "name a device file") from error
+    return from_json(data, path)
+
+
+class TimedKernel(NamedTuple):
+    """A kernel with its layer and its time."""
+
+    layer: LayerName
+    kernel: Kernel
+    seconds: Seconds
+
+
+def timed_kernels(target: Target, rates: Rates, patterns: Sequence[str]) -> list[TimedKernel]:
+    """The kernels of some layers, with their times.
+
+    Raises:
+        ArchscopeError: a pattern that chooses no layer, and as `predict`.
+    """
+    run = executed(*target.called(), rates.setting, rates.fused_attention)
+    layers = run.execution.layers
+    for pattern in patterns:
+        if not any(matching(pattern, layer.name, layer.kind) for layer in layers):
+            names = [layer.name for layer in layers]
+            raise unmatched(parameter("explain", pattern), pattern, run.model, names)
+    return [
+        TimedKernel(layers[kernel.layer], kernel, seconds)
+        for kernel, seconds in _timed(run, rates)
+        if any(
+            matching(pattern, layers[kernel.layer].name, layers[kernel.layer].kind)
+            for pattern in patterns
+        )
+    ]
+
+
+def _timed(run: Run, rates: Rates) -> list[tuple[Kernel, Seconds]]:
+    setting = rates.setting
+    launched = list(kernels(run.execution, setting.dtype, setting.compiled))
+    return [(kernel, kernel_seconds(kernel, rates)) for kernel in launched]
 
 
 @dataclass(frozen=True)
@@ -108,7 +176,7 @@ def _execution(
         return borrow.copied(module, arguments, made)
 
     def run(network: nn.Module, arguments: Any, on_meta: bool) -> Execution:
-        network.train(training)
+        borrow.set_training(network, training)
         torch.default_generator.manual_seed(0)
         args, kwargs = arguments
         if last:
@@ -125,10 +193,10 @@ def _execution(
 def predicted(run: Run, rates: Rates) -> Prediction:
     """The time of a run on a device."""
     setting, device = rates.setting, rates.device
-    launched = list(kernels(run.execution, setting.dtype, setting.compiled))
-    if len({kernel.operator for kernel in launched}) == 1:
-        rates = rates.alone(launched[0].kind)
-    timed = [(kernel, kernel_seconds(kernel, rates)) for kernel in launched]
+    timed = _timed(run, rates)
+    if len({kernel.operator for kernel, _ in timed}) == 1:
+        rates = rates.alone(timed[0][0].kind)
+        timed = _timed(run, rates)
     seconds, _ = step_seconds(timed, rates)
     low, high = rates.interval
     unknown = {operator.name for operator in run.execution.runs if not operator.known}

@@ -38,6 +38,7 @@ def receptive_fields(target: Target) -> NetworkFields:
         ArchscopeError: the network cannot be found, built, or run on this input, or its input has
             no height or width.
     """
+    from archscope.analysis import borrow
     from archscope.analysis.receptive import fields
     from archscope.ask.network.runs import executed
 
@@ -45,7 +46,7 @@ def receptive_fields(target: Target) -> NetworkFields:
 
     def run(network: nn.Module, arguments: Arguments, on_meta: bool) -> ReceptiveFields:
         args, kwargs = arguments
-        network.eval()
+        borrow.set_training(network, False)
         try:
             return fields.receptive_fields(network, args, kwargs, on_meta=on_meta)
         except fields.NoImageError as error:

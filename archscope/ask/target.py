@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Target:
-    """A network and what it is called with; it is built anew each time it is asked for.
+    """A network and what it is called with; it is built again each time it is asked for.
 
     Args:
         model: its name, the network itself, or what makes it.
@@ -162,7 +162,9 @@ def side_by_side(
 def counted_already(record: Saved) -> ArchscopeError:
     """What to say where a record is to be changed."""
     return ArchscopeError(
-        record.name, "a saved record cannot be counted anew", "name the network itself to change it"
+        record.name,
+        "a saved record cannot be counted again",
+        "name the network itself to change it",
     )
 
 
@@ -204,7 +206,7 @@ def network_target(
     if isinstance(model, str) or callable(model) or is_configuration(model):
         return Target(model, chosen, given, size)
     raise ArchscopeError(
-        repr(model)[:60], "is no network", "give a name, an nn.Module, or a class that makes one"
+        repr(model)[:60], "is not a network", "give a name, an nn.Module, or a class that makes one"
     )
 
 

@@ -35,7 +35,7 @@ COMMANDS = {
     "profile": "Measure forward and backward time, per network and per layer.",
     "trace": "Time by layer, forward and backward, from a trace of any GPU.",
     "recorder": "Print a file that records such a trace where archscope is not.",
-    "verify": "Count with several tools and explain where they part.",
+    "verify": "Count with several tools and explain where they disagree.",
     "check": "Hold networks to a budget; exit 1 when one is over it.",
     "diff": "What changed between two versions of a network.",
     "cache": "The counts, roofs and journals kept from earlier runs.",
@@ -70,14 +70,14 @@ class LazyGroup(click.Group):
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             near = _near(args[0], COMMANDS)[:1]
             remedy = f"did you mean {near[0]}?" if near else "see archscope --help"
-            raise ArchscopeError(args[0], "is no command", remedy)
+            raise ArchscopeError(args[0], "unknown command", remedy)
         return super().resolve_command(ctx, args)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="archscope")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.option("--no-cache", is_flag=True, help="Count anew, and keep nothing for the next run.")
+@click.option("--no-cache", is_flag=True, help="Count again, and save nothing for the next run.")
 def cli(debug: bool, no_cache: bool) -> None:
     """What a PyTorch network costs, and why.
 

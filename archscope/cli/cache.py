@@ -25,7 +25,7 @@ def info(outputs: tuple[str, ...]) -> None:
 
 @command.command()
 def clear() -> None:
-    """Forget every count, roof and journal kept so far."""
+    """Remove every saved count, roof and journal."""
     from archscope.saved import journal
     from archscope.saved.answers import stores
     from archscope.units import binary_bytes
@@ -33,9 +33,9 @@ def clear() -> None:
     removed = [store.clear() for store in stores().values()]
     answers, journals = sum(contents.entries for contents in removed), journal.clear()
     counts = {"answer": answers, "journal": journals.entries}
-    told = [f"{n} {what}{'s' * (n > 1)}" for what, n in counts.items() if n]
-    if not told:
-        click.echo("Nothing was kept.")
+    parts = [f"{n} {what}{'s' * (n > 1)}" for what, n in counts.items() if n]
+    if not parts:
+        click.echo("Nothing was saved.")
     else:
         size = sum(contents.total_bytes for contents in (*removed, journals))
-        click.echo(f"Removed {' and '.join(told)}, {binary_bytes(size)}.")
+        click.echo(f"Removed {' and '.join(parts)}, {binary_bytes(size)}.")

@@ -9,7 +9,7 @@ import click
 from archscope.cli import completion
 from archscope.cli.options import (
     batch_number_option,
-    check_heard,
+    check_used,
     input_option,
     output_option,
     set_option,
@@ -78,8 +78,8 @@ def command(
     chosen: list[Any] = [saved(name) or name for name in models]
     if not any(isinstance(model, str) for model in chosen):
         several = any(isinstance(model.record, BatchSweep) for model in chosen)
-        heard = HEARD_BY_FILES + (("batch",) if several else ())
-        check_heard(heard, "saved records alone", "name a network to count or measure it")
+        used = USED_WITH_FILES + (("batch",) if several else ())
+        check_used(used, "saved records alone", "name a network to count or measure it")
     targets = side_by_side(chosen, input=input_text, batch=batch, keywords=given)
     first: tuple[Table, ...] = ()
     if quantity is not None:
@@ -108,7 +108,7 @@ def command(
             require_complete(contender.analysis)
 
 
-HEARD_BY_FILES = ("models", "layout", "quantity", "keyword", "strict", "outputs")
+USED_WITH_FILES = ("models", "layout", "quantity", "keyword", "strict", "outputs")
 
 
 def _measured(target: Target | Saved, plan: Plan) -> Saved:

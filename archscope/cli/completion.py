@@ -124,7 +124,7 @@ def optimizers(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Names of `--optimizer`."""
-    from archscope.ask.memory import OPTIMIZERS
+    from archscope.ask.memory.setting import OPTIMIZERS
 
     return _matching(OPTIMIZERS, incomplete)
 

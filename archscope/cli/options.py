@@ -83,11 +83,11 @@ strict_option = click.option(
 )
 
 
-def check_heard(heard: Collection[str], beside: str, remedy: str) -> None:
+def check_used(used: Collection[str], beside: str, remedy: str) -> None:
     """Refuse every option that was given and would decide nothing.
 
     Args:
-        heard: names of the options and arguments that decide something.
+        used: names of the options and arguments that decide something.
         beside: what they were given with.
         remedy: what to do instead.
     """
@@ -97,7 +97,7 @@ def check_heard(heard: Collection[str], beside: str, remedy: str) -> None:
     for option in context.command.params:
         name = str(option.name)
         given = context.get_parameter_source(name) == ParameterSource.COMMANDLINE
-        if given and name not in heard:
+        if given and name not in used:
             raise ArchscopeError(option.opts[0], f"does not go with {beside}", remedy)
 
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from archscope.cli import completion
 from archscope.cli.options import network_number_options, output_option
+
+if TYPE_CHECKING:
+    from archscope.ask.target import Target
+    from archscope.latency.calibration import Calibrated
+    from archscope.latency.devices import Device
+    from archscope.latency.setting import Setting
 
 
 @click.command()
@@ -13,44 +22,159 @@ from archscope.cli.options import network_number_options, output_option
 @network_number_options
 @click.option(
     "--on",
-    "devices",
+    "on",
     metavar="GPU,…",
     shell_complete=completion.devices,
-    help="GPUs by name, such as rtx4090,a100,h200; see --on list.",
+    help="GPUs by name, such as rtx4090,a100,h200, or device files.",
 )
-@click.option("--dtype", default="amp", show_default=True, help="amp, float32, float16, bfloat16.")
+@click.option("--peak", type=float, metavar="RATE", help="A GPU by its flop/s in --dtype: 989e12.")
+@click.option("--bandwidth", type=float, metavar="RATE", help="And its memory's bytes/s: 4.8e12.")
+@click.option(
+    "--dtype", default="amp", show_default=True, help="amp, float16, bfloat16, float32 or tf32."
+)
 @click.option("--layout", default="nchw", show_default=True, help="nchw, or nhwc: channels last.")
 @click.option("--mode", default="inference", show_default=True, help="inference or training.")
 @click.option("--compiled", is_flag=True, help="As torch.compile fuses it.")
+@click.option(
+    "--calibrate",
+    "runs",
+    multiple=True,
+    metavar="FILE",
+    help="A profile measured on the GPU, to correct the prediction by; may repeat.",
+)
+@click.option(
+    "--fit", is_flag=True, help="MODELS are profiles: write the device file that they give with -o."
+)
+@click.option(
+    "--explain",
+    "patterns",
+    multiple=True,
+    metavar="PATTERN",
+    help="The arithmetic of these layers; may repeat.",
+)
 @output_option
 def command(
     models: tuple[str, ...], input_text: str | None, batch: int | None, settings: tuple[str, ...],
-    devices: str | None, dtype: str, layout: str, mode: str, compiled: bool,
+    on: str | None, peak: float | None, bandwidth: float | None, dtype: str, layout: str,
+    mode: str, compiled: bool, runs: tuple[str, ...], fit: bool, patterns: tuple[str, ...],
     outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Time of a step of MODELS on GPUs that need not be here, with an 80 % interval."""
-    from archscope.errors import ArchscopeError
-    from archscope.output import check_outputs, emit
+    """Time of a step of MODELS on GPUs that need not be here, with an 80 % interval.
 
+    A GPU that nobody measured is predicted from its data sheet, less surely. --calibrate corrects
+    it by a profile or two of your own; --fit makes a device file of a handful of them, which --on
+    takes.
+    """
+    from archscope.latency.setting import Setting
+    from archscope.output import check_outputs
+
+    if fit:
+        _fit(models, on, outputs)
+        return
     check_outputs(outputs)
-    if devices is None:
-        raise ArchscopeError("--on", "is needed: which GPU?", "name one such as --on rtx4090")
+    setting = Setting(mode, dtype, layout, compiled)
+    devices = _calibrated(_devices(on, peak, bandwidth, dtype), runs)
+    from archscope.ask.target import network_targets
+    from archscope.resolve import parse_settings
+
+    keywords = parse_settings(settings)
+    targets = network_targets(models, input=input_text, batch=batch, keywords=keywords)
+    if patterns:
+        _explain(targets, devices, setting, patterns, outputs)
+    else:
+        _predict(targets, devices, setting, outputs)
+
+
+def _devices(on: str | None, peak: float | None, bandwidth: float | None, dtype: str) -> list[Any]:
+    """The devices that are named, by name, file or rates."""
+    from archscope.errors import ArchscopeError
+    from archscope.latency.devices import find_device, from_rates
+    from archscope.parameters import parameter
+
+    names = on.split(",") if on else []
+    found: list[Any] = [name if name.endswith(".json") else find_device(name) for name in names]
+    if (peak is None) != (bandwidth is None):
+        missing = "bandwidth" if bandwidth is None else "peak"
+        raise ArchscopeError(parameter(missing), "is needed with the other rate", "give both")
+    if peak is not None and bandwidth is not None:
+        for name, rate in (("peak", peak), ("bandwidth", bandwidth)):
+            if not rate > 0:
+                raise ArchscopeError(parameter(name, rate), "is not above 0", "give a rate")
+        found.append(from_rates(peak, bandwidth, dtype))
+    if not found:
+        raise ArchscopeError(
+            parameter("on"),
+            "is needed: which GPU?",
+            f"name one such as {parameter('on', 'rtx4090')}",
+        )
+    return found
+
+
+def _calibrated(devices: list[Any], runs: tuple[str, ...]) -> list[Any]:
+    """The devices with the factors that profiles of one of them give."""
+    if not runs:
+        return devices
+    from archscope.ask.calibrate import calibrate
+    from archscope.errors import ArchscopeError
+    from archscope.latency.devices import Device
+    from archscope.parameters import parameter
+
+    if len(devices) != 1 or not isinstance(devices[0], Device):
+        raise ArchscopeError(
+            parameter("calibrate"),
+            "corrects one GPU by name",
+            f"name it alone with {parameter('on')}",
+        )
+    return [calibrate(_saved(runs), devices[0], by_kind=False)]
+
+
+def _saved(paths: tuple[str, ...]) -> list[Any]:
+    from archscope.errors import ArchscopeError
+    from archscope.saved.record import saved
+
+    found = []
+    for path in paths:
+        record = saved(path)
+        if record is None:
+            raise ArchscopeError(path, "is not a saved profile", "save one with archscope profile")
+        found.append(record)
+    return found
+
+
+def _fit(paths: tuple[str, ...], on: str | None, outputs: tuple[str, ...]) -> None:
+    from archscope.ask.calibrate import calibrate
+    from archscope.errors import ArchscopeError
+    from archscope.files import replace_file
+    from archscope.latency.devices import find_device
+    from archscope.parameters import parameter
+
+    if len(outputs) != 1 or not outputs[0].endswith(".json"):
+        raise ArchscopeError(parameter("fit"), "writes one device file", "add -o mygpu.json")
+    sheet = None if on is None else find_device(on)
+    found = calibrate(_saved(paths), sheet, by_kind=True)
+    text = json.dumps(found.to_json(), indent=1, ensure_ascii=False)
+    replace_file(outputs[0], text.encode(), "-o")
+    every = found.factors["*"]
+    click.echo(
+        f"{outputs[0]}: {found.device.name} reaches {every.compute:.2f}× of the arithmetic and "
+        f"{every.memory:.2f}× of the bandwidth that was predicted for it, by "
+        f"{found.rows} layers; predict with --on {outputs[0]}"
+    )
+
+
+def _predict(
+    targets: list[Target], devices: list[Device | Calibrated], setting: Setting,
+    outputs: tuple[str, ...],
+) -> None:  # fmt: skip
     from archscope.ask.count import analyse
     from archscope.ask.explored import explored
     from archscope.ask.predict import predictions
-    from archscope.ask.target import network_targets
-    from archscope.latency.devices import find_device
-    from archscope.latency.setting import Setting
-    from archscope.resolve import parse_settings
+    from archscope.output import emit
     from archscope.study.page import predicted_label, with_page
     from archscope.study.predict import predict_report
 
-    setting = Setting(mode, dtype, layout, compiled)
-    sheets = [find_device(name) for name in devices.split(",")]
-    keywords = parse_settings(settings)
-    targets = network_targets(models, input=input_text, batch=batch, keywords=keywords)
-    found = predictions(targets, sheets, setting)
-    pairs = list(zip([target for target in targets for _ in sheets], found, strict=True))
+    found = predictions(targets, devices, setting)
+    pairs = list(zip([target for target in targets for _ in devices], found, strict=True))
     report = predict_report(found)
     page = with_page(
         report,
@@ -60,3 +184,20 @@ def command(
         report.title,
     )
     emit(page, outputs)
+
+
+def _explain(
+    targets: list[Target], devices: list[Device | Calibrated], setting: Setting,
+    patterns: tuple[str, ...], outputs: tuple[str, ...],
+) -> None:  # fmt: skip
+    from archscope.ask.predict import predict, rates_of, timed_kernels
+    from archscope.errors import ArchscopeError
+    from archscope.output import emit
+    from archscope.parameters import parameter
+    from archscope.study.predict import arithmetic_report
+
+    if len(targets) != 1 or len(devices) != 1:
+        raise ArchscopeError(parameter("explain"), "takes one network and one GPU", "name one each")
+    rates = rates_of(devices[0], setting)
+    timed = timed_kernels(targets[0], rates, patterns)
+    emit(arithmetic_report(timed, rates, predict(targets[0], devices[0], setting)), outputs)

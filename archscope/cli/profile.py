@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from archscope.cli.options import (
     beside_option,
-    check_heard,
+    check_used,
     input_option,
     output_option,
     set_option,
@@ -97,14 +97,14 @@ def command(
     sizes = _sizes(batches)
     if max_batch:
         every = {str(option.name) for option in command.params}
-        check_heard(every - set(UNHEARD_BY_MAX_BATCH), "--max-batch", "leave out one")
+        check_used(every - set(UNHEARD_BY_MAX_BATCH), "--max-batch", "leave out one")
     from archscope.ask.target import network_target
     from archscope.saved.record import saved
 
     record = saved(model)
     if record is not None and record.profiles:
         shown = f"{model}, a profile that is shown as it was measured"
-        check_heard(HEARD_BY_A_FILE, shown, "name the network to measure it anew")
+        check_used(USED_WITH_A_FILE, shown, "name the network to measure it again")
         emit(_report(record.chosen(sizes), every_layer), outputs)
         return
     plan = _plan(**chosen)
@@ -140,7 +140,7 @@ def _no_model(mode: str | None) -> ArchscopeError:
     return ArchscopeError("MODEL", "is missing", remedy)
 
 
-HEARD_BY_A_FILE = ("model", "batches", "every_layer", "outputs")
+USED_WITH_A_FILE = ("model", "batches", "every_layer", "outputs")
 UNHEARD_BY_MAX_BATCH = (
     "batches", "cuda_graph", "cold_l2", "precision", "max_seconds", "every_layer", "outputs",
 )  # fmt: skip
@@ -198,11 +198,11 @@ def _check_mode(mode: str) -> None:
     modes = ["default", *(name for name in list_mode_options() if name != "default")]
     if mode not in modes:
         remedy = f"use one of {', '.join(modes)}"
-        raise ArchscopeError(f"--compile={mode}", "is no mode of torch.compile", remedy)
+        raise ArchscopeError(f"--compile={mode}", "is not a mode of torch.compile", remedy)
 
 
 def _check_range(option: str, value: float, least: float, most: float) -> None:
-    if not least <= value <= most:  # nan lies nowhere
+    if not least <= value <= most:  # nan is in no range
         remedy = f"give a number from {least:g} to {most:g}"
         raise ArchscopeError(f"{option} {value:g}", "is out of range", remedy)
 
@@ -219,7 +219,7 @@ def _sizes(text: str | None) -> list[int] | None:
         return None
     parts = text.split(",")
     if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise ArchscopeError(f"--batch {text}", "is no batch size", "write 8 or 1,8,32")
+        raise ArchscopeError(f"--batch {text}", "is not a batch size", "write 8 or 1,8,32")
     return [int(part) for part in parts]
 
 

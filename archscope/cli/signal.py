@@ -10,7 +10,7 @@ from archscope.cli import completion
 from archscope.cli.options import (
     batch_number_option,
     beside_option,
-    check_heard,
+    check_used,
     input_option,
     output_option,
     set_option,
@@ -36,7 +36,7 @@ def command(
     """Activation and gradient statistics of each MODEL by depth, at initialisation.
 
     One real forward and backward pass, on standard normal input and zeros for integers.
-    A file saved with -o signal.json may stand in place of a MODEL.
+    A file saved with -o signal.json may be given in place of a MODEL.
     """
     from archscope.output import check_outputs, emit
 
@@ -49,8 +49,8 @@ def command(
 
     chosen: list[Any] = [saved(model) or model for model in models]
     if all(map(_is_signal, chosen)):
-        heard = ("models", "pattern", "outputs")
-        check_heard(heard, "saved statistics alone", "name the network to measure it anew")
+        used = ("models", "pattern", "outputs")
+        check_used(used, "saved statistics alone", "name the network to measure it again")
     measured = [m for m in chosen if not _is_signal(m)]
     targets = iter(
         network_targets(

@@ -49,7 +49,7 @@ def command(
     archscope sweep densenet growth_rate=12,24,32,40
     archscope sweep resnet50 input=3x160x160,3x224x224 norm_layer=batch,group
 
-    A point that fails is told in its row. Finished points are kept in a journal at once, so that
+    A point that fails says why in its row. Finished points are saved in a journal at once, so that
     after an interruption the same command with --resume counts the others only.
     """  # noqa: D301
     from archscope.output import check_outputs, emit

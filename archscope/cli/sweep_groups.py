@@ -53,7 +53,7 @@ def command(
 ) -> None:  # fmt: skip
     """Count a network for each number of GROUPS, such as 1,2,4,8,32.
 
-    At equal width, then with the width solved anew for equal MACs and for equal parameters.
+    At equal width, then with the width solved again for equal MACs and for equal parameters.
     Rows are in ascending order, and a repeated count is one row.
     """
     from archscope.output import check_outputs, emit
@@ -90,7 +90,9 @@ def _size(batch: Dim | None, plan: Plan | None) -> Dim | None:
     from archscope.errors import ArchscopeError
 
     if isinstance(batch, str):
-        raise ArchscopeError(f"--batch {batch}", "is no number to measure at", "give one like 8")
+        raise ArchscopeError(
+            f"--batch {batch}", "is not a batch size to measure at", "give one like 8"
+        )
     return batch or DEFAULT_BATCH
 
 
@@ -104,7 +106,7 @@ def _measured(family: Family, sweep: GroupSweep, plan: Plan) -> list[Profile]:
 def _unused_notes(
     sweep: GroupSweep, paths: Sequence[str], profiles: Sequence[Profile]
 ) -> list[str]:
-    """A sentence for each file whose times stand in no row.
+    """A sentence for each file whose times are in no row.
 
     Raises:
         ArchscopeError: one is of another network.
@@ -118,7 +120,7 @@ def _unused_notes(
         if reason and profile.model != swept:
             raise ArchscopeError(
                 f"--profile {path}",
-                f"measured {profile.model}, which is no row of {swept}'s ({reason})",
+                f"measured {profile.model}, which is not a row of {swept}'s ({reason})",
                 "leave it out",
             )
         if reason:

@@ -29,7 +29,7 @@ def command(
     every: bool, journal_path: str | None, resume: bool, save: str | None,
     outputs: tuple[str, ...], beside: str | None,
 ) -> int:  # fmt: skip
-    """Count MODELS with several tools, and explain where they part.
+    """Count MODELS with several tools, and explain where they disagree.
 
     fvcore, torch.utils.flop_counter and published figures; torchinfo, ptflops, thop, calflops and
     torchprofile where they are installed.

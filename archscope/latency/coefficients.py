@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
+from math import log2
 from typing import Any, NamedTuple
 
-from archscope.latency.devices import Device
+from archscope.latency.devices import Device, devices, has_tensor_cores, sustained
 from archscope.latency.setting import Setting
 
 
@@ -122,6 +123,7 @@ class Fitted:
         devices: factors by device.
         measured: the tables behind them.
         unmeasured: the 80 % interval on a device that no table holds.
+        calibrated: that on such a device after a network was measured there.
     """
 
     shape: Shape
@@ -131,6 +133,7 @@ class Fitted:
     devices: Mapping[str, Efficiencies]
     measured: tuple[Measured, ...]
     unmeasured: tuple[float, float]
+    calibrated: tuple[float, float]
 
 
 @cache
@@ -148,18 +151,16 @@ def parsed(data: Mapping[str, Any]) -> Fitted:
         _efficiencies(data["last"]),
         _efficiencies(data["plain"]),
         {key: _efficiencies(kinds) for key, kinds in data["devices"].items()},
-        tuple(
-            Measured(
-                **{
-                    **row,
-                    "kinds": _efficiencies(row["kinds"]),
-                    "layers": tuple(row.get("layers", ())),
-                }
-            )
-            for row in data["measured"]
-        ),
-        (data["unmeasured"][0], data["unmeasured"][1]),
+        tuple(map(read_table, data["measured"])),
+        tuple(data["unmeasured"]),
+        tuple(data["calibrated"]),
     )
+
+
+def read_table(row: Mapping[str, Any]) -> Measured:
+    """One table from JSON."""
+    layers = tuple(row.get("layers", ()))
+    return Measured(**{**row, "kinds": _efficiencies(row["kinds"]), "layers": layers})
 
 
 def _efficiencies(rows: Mapping[str, Any]) -> Efficiencies:
@@ -191,7 +192,11 @@ class Rates:
     @property
     def measured(self) -> bool:
         """Whether this device was measured in this mode."""
-        return self.table is not None and self.table.mode == self.setting.mode
+        return self._own and self.table is not None and self.table.mode == self.setting.mode
+
+    @property
+    def _own(self) -> bool:
+        return self.table is not None and self.table.device == self.device.key
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -203,7 +208,7 @@ class Rates:
     @property
     def fused_attention(self) -> bool:
         """Whether attention is one kernel in the software that was measured: from torch 2 on."""
-        return not self.measured or self.table is None or self.table.torch >= (2,)
+        return self.table is None or not self._own or self.table.torch >= (2,)
 
     @property
     def source(self) -> str:
@@ -211,7 +216,11 @@ class Rates:
         if self.table is None:
             return f"the data sheet of {self.device.name} and measurements on other devices"
         what = "layers" if self.table.layers else "measurements"
-        return f"{self.table.rows:,} {what} on {self.device.name}, {self.table.software}"
+        where = _names(self.table.device, self.device)
+        measured = f"{self.table.rows:,} {what} on {where}, {self.table.software}"
+        if self._own:
+            return measured
+        return f"{measured}, by the ratio of its data sheet to that of {self.device.name}"
 
     @property
     def launch_seconds(self) -> float:
@@ -226,6 +235,10 @@ class Rates:
         """What every step takes besides its kernels."""
         return self.table.step_seconds if self.table else 0.0
 
+    def name(self, kind: str, order: str) -> str:
+        """Of the factors of a kind of work, which hang on the order of images for some."""
+        return f"{kind} nhwc" if order == "nhwc" and kind in self.given.last else kind
+
     def efficiency(self, kind: str, order: str, tensor_cores: bool) -> Efficiency:
         """Of a kind of work on images in an order, on tensor cores or not."""
         key = kind, order, tensor_cores
@@ -236,36 +249,118 @@ class Rates:
 
     def _efficiency(self, kind: str, order: str, tensor_cores: bool) -> Efficiency:
         given = self.given
-        own = given.devices.get(self.device.key, {})
+        own = given.devices.get(self.table.device if self.table else self.device.key, {})
         found = given.kinds.get(kind, given.kinds["elementwise"])
-        name = f"{kind} nhwc" if order == "nhwc" else kind
-        if order == "nhwc":
-            found = found.times(given.last.get(kind, NEUTRAL))
+        name = self.name(kind, order)
+        if name != kind:
+            found = found.times(given.last[kind])
         if not tensor_cores:
             found = found.times(given.plain.get(kind, NEUTRAL))
         found = found.times(own.get(ANY, NEUTRAL)).times(own.get(name, NEUTRAL))
         if self.table is not None:
+            found = found.times(self.table.kinds.get(ANY, NEUTRAL))
             found = found.times(self.table.kinds.get(name, NEUTRAL))
+            if tensor_cores and not self._own:
+                found = found.times(Efficiency(self._products(self.table)))
         return found
 
+    def as_own(self) -> Measured:
+        """The table that makes this device, without factors of its own, what it is here."""
+        table, setting = self.table, self.setting
+        if table is None:
+            return Measured(
+                self.device.key, setting.mode, setting.dtype, setting.compiled, "torch 2", 0, "",
+                1.0, 1.0, 0.0, {}, *self.given.unmeasured,
+            )  # fmt: skip
+        theirs = self.given.devices.get(table.device, {})
+        kinds = {
+            name: theirs.get(name, NEUTRAL).times(table.kinds.get(name, NEUTRAL))
+            for name in (*theirs, *table.kinds, ANY)
+        }
+        if not self._own and self.setting.dtype not in ("float32", "tf32"):
+            kinds[ANY] = kinds[ANY].times(Efficiency(self._products(table)))
+        return replace(table, device=self.device.key, kinds=kinds)
+
+    def _products(self, lent: Measured) -> float:
+        """Rate of matrix products over the peak, beside that of the device that lends.
+
+        As measured on the chip itself, or else as the power of both allows.
+        """
+        other = devices()[lent.device]
+        own = next((f for key, f in self.given.devices.items() if self._same_chip(key)), None)
+        if own is None or PRODUCT not in own:
+            return sustained(self.device) / sustained(other)
+        theirs = self.given.devices[lent.device]
+        lenders = theirs[ANY].compute * theirs.get(PRODUCT, NEUTRAL).compute
+        lenders *= lent.kinds.get(PRODUCT, NEUTRAL).compute
+        return own[ANY].compute * own[PRODUCT].compute / lenders
+
+    def _same_chip(self, key: str) -> bool:
+        other = devices().get(key)
+        return other is not None and (
+            other.architecture == self.device.architecture
+            and other.compute_units == self.device.compute_units
+            and other.peak("float16") == self.device.peak("float16")
+        )
+
+
+PRODUCT = "linear"
+"""The kind whose rate stands for that of all matrix products."""
 
 ANY = "*"
 """Key of the factors of a device that hold for every kind of work."""
 
 
-def _closest(device: Device, setting: Setting, given: Fitted, layer: str) -> Measured | None:
-    """The last table of a device that ran most alike; `None` where none was measured."""
-    own = [
-        row
-        for row in given.measured
-        if row.device == device.key and (layer in row.layers if layer else not row.layers)
-    ]
+FEWEST_LENT = 20
+"""Measurements of networks from which another device may borrow."""
 
-    def likeness(row: Measured) -> tuple[bool, bool, bool]:
+GENERATIONS = {
+    "nvidia": ("maxwell", "pascal", "volta", "turing", "ampere", "ada", "hopper", "blackwell"),
+    "amd": ("gcn5", "cdna", "cdna2", "cdna3"),
+}
+"""Architectures in the order of their years."""
+
+
+def _closest(device: Device, setting: Setting, given: Fitted, layer: str) -> Measured | None:
+    """The last table that ran most alike, of this device or else of the one nearest to it."""
+    rows = [row for row in given.measured if (layer in row.layers if layer else not row.layers)]
+    own = [row for row in rows if row.device == device.key]
+    lent = [row for row in rows if row.rows >= FEWEST_LENT and _is_similar(device, row.device)]
+
+    def likeness(row: Measured) -> tuple[float | bool, ...]:
         return (
             row.mode == setting.mode,
             row.compiled == setting.compiled,
+            -_distance(device, row.device),
             row.dtype == setting.dtype,
         )
 
-    return max(reversed(own), key=likeness, default=None)
+    return max(reversed([*lent, *own]), key=likeness, default=None)
+
+
+def _is_similar(device: Device, key: str) -> bool:
+    """Whether a device may borrow from another: of one vendor, both with tensor cores or not."""
+    other = devices().get(key)
+    if other is None or other.vendor != (device.vendor or "nvidia"):
+        return False
+    return has_tensor_cores(other) == has_tensor_cores(device)
+
+
+def _distance(device: Device, key: str) -> float:
+    """How far apart two devices are: in generations, then in operations a byte."""
+    if key == device.key:
+        return -1
+    other = devices()[key]
+    years = GENERATIONS[other.vendor]
+    apart = abs(years.index(device.architecture) - years.index(other.architecture))
+    balance = log2(_operations_a_byte(device) / _operations_a_byte(other))
+    return apart + abs(balance) / 8
+
+
+def _operations_a_byte(device: Device) -> float:
+    return device.peak("float16") / device.bandwidth_bytes_per_second
+
+
+def _names(key: str, device: Device) -> str:
+    found = device if key == device.key else devices()[key]
+    return found.name

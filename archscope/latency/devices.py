@@ -12,6 +12,7 @@ from typing import Any
 
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
+from archscope.units import si
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Device:
         bandwidth_bytes_per_second: of its memory.
         memory_bytes: size of its memory.
         l2_bytes: size of its last cache.
+        watts: power that its board may draw.
         peak_flops_per_second: dense rates by dtype; float16 with sums in float32; `tf32` where
             float32 products may be rounded, or have matrix cores of their own.
         source: where the numbers come from.
@@ -44,6 +46,7 @@ class Device:
     bandwidth_bytes_per_second: int
     memory_bytes: int
     l2_bytes: int
+    watts: int
     peak_flops_per_second: Mapping[str, int]
     source: str
     aliases: tuple[str, ...] = ()
@@ -53,6 +56,70 @@ class Device:
         """Operations a second at most in a dtype; that of float32 where it has no rate."""
         rates = self.peak_flops_per_second
         return rates.get(dtype) or rates["float32"]
+
+
+TENSOR_CORES = frozenset(
+    ("volta", "turing", "ampere", "ada", "hopper", "blackwell", "cdna", "cdna2", "cdna3")
+)
+"""Architectures with units for matrix products in half precision."""
+
+
+def has_tensor_cores(device: Device) -> bool:
+    """Whether products in half precision have units of their own."""
+    return device.architecture in TENSOR_CORES
+
+
+ENOUGH_JOULES = 2.5e-12
+POWER_EXPONENT = 0.4
+"""Power for each operation a second that lets tensor cores run at their highest clock, and how the
+clock falls with less.
+
+The clock of a chip at its power limit goes with less than the square root of the power, since the
+voltage falls too. Matrix products on L40S and RTX PRO 6000 beside an RTX 4090, which has enough
+(aiconfigurator's tables, 0.97 and 1.28 pJ): 0.60 and 0.73; by this rule 0.68 and 0.77.
+"""
+
+
+def sustained(device: Device) -> float:
+    """Rate of products in half precision that its power allows, over the peak."""
+    joules = device.watts / device.peak("float16")
+    return float(min(1.0, joules / ENOUGH_JOULES) ** POWER_EXPONENT)
+
+
+def from_rates(peak: float, bandwidth: float, dtype: str) -> Device:
+    """A device of which only two rates are known; the rest is as usual for a GPU of its speed.
+
+    Args:
+        peak: operations a second in `dtype`.
+        bandwidth: bytes a second of its memory.
+        dtype: the precision that the peak is of.
+    """
+    half = dtype not in ("float32", "tf32")
+    plain = peak / USUAL_TENSOR_GAIN if half else peak
+    rates = {"float32": int(plain), "float16": int(peak if half else peak * USUAL_TENSOR_GAIN)}
+    rates |= {"tf32": int(rates["float16"] / 2), "bfloat16": rates["float16"]}
+    return Device(
+        key="own",
+        name=f"GPU of {si(peak)}FLOP/s and {si(bandwidth)}B/s",
+        vendor="",
+        architecture="hopper",
+        compute_units=USUAL_UNITS,
+        boost_clock_hz=0,
+        bandwidth_bytes_per_second=int(bandwidth),
+        memory_bytes=0,
+        l2_bytes=USUAL_CACHE,
+        watts=int(rates["float16"] * USUAL_JOULES),
+        peak_flops_per_second=rates,
+        source="the rates given",
+    )
+
+
+USUAL_TENSOR_GAIN = 8
+USUAL_UNITS = 108
+USUAL_CACHE = 40 * 2**20
+USUAL_JOULES = 1.28e-12
+"""Half precision over float32, units, last cache and power an operation where nobody says: about
+those of an A100."""
 
 
 @cache

@@ -13,7 +13,7 @@ from math import ceil
 from typing import NamedTuple
 
 from archscope.latency.coefficients import Efficiency, Rates, Shape
-from archscope.latency.devices import Device
+from archscope.latency.devices import Device, has_tensor_cores
 from archscope.latency.kernel import Kernel
 
 SMALL_TILE = 32
@@ -33,11 +33,6 @@ CHOICE = 6
 TAPS = 9
 PRODUCTS_A_SQUARE = 36
 FLOAT_BYTES = 4
-
-TENSOR_CORES = frozenset(
-    ("volta", "turing", "ampere", "ada", "hopper", "blackwell", "cdna", "cdna2", "cdna3")
-)
-"""Architectures with units for matrix products in half precision."""
 
 
 class Seconds(NamedTuple):
@@ -88,7 +83,7 @@ def arithmetic_rate(kernel: Kernel, device: Device, dtype: str) -> tuple[float, 
     AMD's matrix cores take float32 as it is; the tensor cores of others round it to TF32 first.
     """
     rates = device.peak_flops_per_second
-    if kernel.dtype in ("float16", "bfloat16") and device.architecture in TENSOR_CORES:
+    if kernel.dtype in ("float16", "bfloat16") and has_tensor_cores(device):
         return rates.get(kernel.dtype, rates["float16"]), True
     if kernel.times and "tf32" in rates:
         if device.vendor == "amd":
@@ -103,9 +98,14 @@ def tiled_flops(kernel: Kernel, shape: Shape, device: Device) -> float:
     rows, columns = _whole(kernel.rows), _whole(kernel.columns)
     depth = kernel.depth + shape.depth.get(kernel.kind, 0)
     flops = 2 * kernel.times * rows * columns * depth
+    return flops * wave_waste(kernel, device)
+
+
+def wave_waste(kernel: Kernel, device: Device) -> float:
+    """Waves of tiles over those that would do if the last one left no unit idle."""
     tiles = kernel.times * ceil(kernel.rows / WAVE_TILE) * ceil(kernel.columns / WAVE_TILE)
     waves = tiles / device.compute_units
-    return flops * min(MOST_WASTE, ceil(waves) / waves)
+    return min(MOST_WASTE, ceil(waves) / waves)
 
 
 def _whole(side: float) -> float:

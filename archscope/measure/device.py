@@ -64,7 +64,7 @@ def find(name: str) -> torch.device:
     except RuntimeError:
         remedy = "use cpu, cuda, cuda:1 or mps"
         raise ArchscopeError(
-            parameter("device", name or repr(name)), "is no device", remedy
+            parameter("device", name or repr(name)), "unknown device", remedy
         ) from None
     available = {
         "cpu": 1,
@@ -189,7 +189,7 @@ def peaks(device: torch.device, store: cache.Store | None) -> Peaks:
 
     Args:
         device: whose.
-        store: where they are kept; `None` measures anew and keeps nothing.
+        store: where they are kept; `None` measures again and saves nothing.
     """
     kept = None if store is None else _kept(store, device)
     if kept is not None:

@@ -20,7 +20,7 @@ def roofs(
     Args:
         device: whose.
         dtype: in which the network multiplies; `None` where no one dtype does.
-        store: where the device's peaks are kept; `None` measures them anew.
+        store: where the device's peaks are kept; `None` measures them again.
     """
     peaks = devices.peaks(device, store)
     name = ROOF_OF.get(str(dtype).removeprefix("torch."))

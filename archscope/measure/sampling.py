@@ -189,12 +189,12 @@ def _cut_short(taken: _Taken, rule: StoppingRule) -> Timing:
         where, chosen = ", the first call", replace(taken, kept=taken.first)
     timing = _timing(chosen, rule)
 
-    def told(measurement: Measurement) -> Measurement:
+    def explained(measurement: Measurement) -> Measurement:
         count = len(measurement.seconds)
         text = f"interrupted: after {count} sample{'s' * (count != 1)}{where}"
         return replace(measurement, converged=False, warnings=(text, *measurement.warnings))
 
-    return Timing(told(timing.total), tuple(map(told, timing.stages)))
+    return Timing(explained(timing.total), tuple(map(explained, timing.stages)))
 
 
 def _warm_up(clock: Clock, rule: StoppingRule, taken: _Taken) -> None:

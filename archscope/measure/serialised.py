@@ -1,7 +1,7 @@
 """Layer times by hooks that wait for the device, where there are no kernel records (MPS).
 
 Waiting after every layer forbids overlap, so the rows are an upper bound: they are labelled
-`serialised`, and only the forward pass is told by layer.
+`serialised`, and only the forward pass is given by layer.
 """
 
 from __future__ import annotations

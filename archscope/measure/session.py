@@ -59,7 +59,7 @@ class Plan:
         details: also layers, memory and the device's roofs, of the first mode.
         steps: how many steps to profile for the layers; `None` for as many as fill a fifth of a
             second, 5 to 40.
-        roofs: where the device's roofs are kept; `None` measures them anew.
+        roofs: where the device's roofs are kept; `None` measures them again.
     """
 
     settings: Settings = field(default_factory=Settings)
@@ -105,7 +105,7 @@ def run(
         module: on any device, with weights.
         input: numbers in every dimension.
         plan: what to measure, and how long to try.
-        progress: told what is being measured.
+        progress: called with what is being measured.
         keywords: constructor keywords to report.
 
     Raises:
@@ -372,4 +372,4 @@ PARTS = {
     "inference": ("forward", "inference"),
     "backward": ("backward", "accumulation", "recompute"),
 }
-"""Columns of the layer table that a stage is told by, where they are not its own name."""
+"""Columns of the layer table that identify a stage, where they are not its own name."""

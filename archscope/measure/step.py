@@ -308,7 +308,7 @@ QUANTIZED = "quantized"
 def weight_dtype(network: nn.Module) -> str | None:
     """Name of the dtype that holds most bytes of the weights: `float32`, `int8`, `quantized`.
 
-    Buffers stand in where there are no parameters; `None` without either.
+    Buffers are used where there are no parameters; `None` without either.
     """
     if any(".quantized" in type(module).__module__ for module in network.modules()):
         return QUANTIZED

@@ -1,7 +1,7 @@
-"""Why another tool's figure parts from archscope's: habits, each proved by exact arithmetic.
+"""Why another tool's figure differs from archscope's: conventions, each checked exactly.
 
-A habit says what a tool adds to (or leaves out of) a layer.
-It is a reason only where the amounts of the fewest habits sum exactly to the difference.
+A convention says what a tool adds to (or leaves out of) a layer.
+It is a reason only where the amounts of the fewest conventions sum exactly to the difference.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Operator:
 
     Args:
         name: PyTorch's, such as `upsample_bilinear2d`.
-        arguments: in the order of its schema; a tensor is told by its shape.
+        arguments: in the order of its schema; a tensor is given by its shape.
         outputs: shapes of the tensors that it returns.
     """
 
@@ -46,30 +46,30 @@ class Part:
     Args:
         layers: all calls of one module, or of all modules where a tool tells only a total.
         operators: that ran in them.
-        told: amounts that the tool itself tells apart, by what they are for.
+        separate: amounts that the tool itself tells apart, by what they are for.
     """
 
     layers: Sequence[Layer]
     operators: Sequence[Operator] = ()
-    told: Mapping[str, int] = field(default_factory=dict)
+    separate: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Habit:
+class Convention:
     """What a tool does that archscope does not.
 
     Args:
         sentence: completes "it …".
         amount: what it adds to the multiply-accumulates of one layer; negative for an omission.
         operator: what it adds for one operator.
-        told: the name of an amount that the tool itself tells apart.
+        separate: the name of an amount that the tool itself tells apart.
         rounding: how far the tool's figure of one layer may be off where it rounds.
     """
 
     sentence: str
     amount: Callable[[Layer], int] = _nothing
     operator: Callable[[Operator], int] = _free
-    told: str = ""
+    separate: str = ""
     rounding: Callable[[Layer], int] = _nothing
 
     def of(self, part: Part) -> int:
@@ -77,35 +77,41 @@ class Habit:
         return (
             sum(map(self.amount, part.layers))
             + sum(map(self.operator, part.operators))
-            + part.told.get(self.told, 0)
+            + part.separate.get(self.separate, 0)
         )
 
 
 @dataclass(frozen=True)
 class Reason:
-    """A habit with what it amounts to here."""
+    """A convention with what it amounts to here."""
 
     sentence: str
     amount: int
 
 
-def explained(difference: int, part: Part, habits: Sequence[Habit]) -> tuple[Reason, ...] | None:
-    """The fewest habits whose amounts sum to a difference, `None` where none do.
+def explained(
+    difference: int, part: Part, conventions: Sequence[Convention]
+) -> tuple[Reason, ...] | None:
+    """The fewest conventions whose amounts sum to a difference, `None` where none do.
 
     Args:
         difference: the tool's figure minus archscope's, over this part.
         part: what the two figures are about.
-        habits: of the tool.
+        conventions: of the tool.
     """
-    found = [Reason(habit.sentence, amount) for habit in habits if (amount := habit.of(part))]
+    found = [
+        Reason(convention.sentence, amount)
+        for convention in conventions
+        if (amount := convention.of(part))
+    ]
     choices = [chosen for size in range(len(found) + 1) for chosen in combinations(found, size)]
     for chosen in choices:
         if sum(reason.amount for reason in chosen) == difference:
             return chosen
-    for habit in habits:
-        slack = sum(map(habit.rounding, part.layers))
+    for convention in conventions:
+        slack = sum(map(convention.rounding, part.layers))
         for chosen in choices if slack else ():
             rest = difference - sum(reason.amount for reason in chosen)
             if abs(rest) <= slack:
-                return (*chosen, Reason(habit.sentence, rest))
+                return (*chosen, Reason(convention.sentence, rest))
     return None

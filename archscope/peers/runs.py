@@ -1,4 +1,4 @@
-"""The other tools that count: each run on the same network and input, all told in MACs.
+"""The other tools that count: each run on the same network and input, all given in MACs.
 
 One that is not installed is left out.
 """

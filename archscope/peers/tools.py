@@ -26,12 +26,12 @@ class Counted:
         macs: of the whole network.
         own: multiply-accumulates of each module without its children, by dotted name; `None`
             where the tool tells only a total.
-        told: parts of `own` that the tool tells apart, by module and by what they are for.
+        separate: parts of `own` that the tool tells apart, by module and by what they are for.
     """
 
     macs: int
     own: Mapping[str, int] | None = None
-    told: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    separate: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def own_figures(cumulative: Mapping[str, int]) -> dict[str, int]:
@@ -134,8 +134,10 @@ def thop(network: nn.Module, arguments: Arguments) -> Counted:
 
     add("", layers)
     own[""] += round(macs) - sum(own.values())
-    told = {name: {"again": own[name] - own[name] // k**2} for name, k in visits.items() if k > 1}
-    return Counted(round(macs), own, told)
+    separate = {
+        name: {"again": own[name] - own[name] // k**2} for name, k in visits.items() if k > 1
+    }
+    return Counted(round(macs), own, separate)
 
 
 def ptflops(network: nn.Module, arguments: Arguments) -> Counted:
@@ -154,10 +156,10 @@ def ptflops(network: nn.Module, arguments: Arguments) -> Counted:
         lists = (torch.nn.functional.relu, torch.matmul)
         return sum(int(figure) for one in lists for figure in getattr(one, "collector", ()))
 
-    told: dict[str, Counter[str]] = defaultdict(Counter)
+    separate: dict[str, Counter[str]] = defaultdict(Counter)
 
     def read(module: nn.Module, inputs: Any, output: Any) -> None:
-        own.update(_totalled(network, "__flops__", told, stops=True))
+        own.update(_totalled(network, "__flops__", separate, stops=True))
 
     with _credited(network, by_function, own):
         handle = network.register_forward_hook(read)
@@ -175,17 +177,17 @@ def ptflops(network: nn.Module, arguments: Arguments) -> Counted:
     if macs is None:
         raise ValueError("fails on this network and prints why")
     own[""] += round(macs) - sum(own.values())  # the network's own hook runs after `read`
-    return Counted(round(macs), own, told)
+    return Counted(round(macs), own, separate)
 
 
 def calflops(network: nn.Module, arguments: Arguments) -> Counted:
     from calflops import calculate_flops
 
     own: Counter[str] = Counter()
-    told: dict[str, Counter[str]] = defaultdict(Counter)
+    separate: dict[str, Counter[str]] = defaultdict(Counter)
 
     def read(module: nn.Module, inputs: Any, output: Any) -> None:
-        own.update(_totalled(network, "__macs__", told, stops=False))
+        own.update(_totalled(network, "__macs__", separate, stops=False))
 
     handle = network.register_forward_hook(read)
     try:
@@ -199,7 +201,7 @@ def calflops(network: nn.Module, arguments: Arguments) -> Counted:
     finally:
         handle.remove()
     own[""] += round(macs) - sum(own.values())  # the network's own hook runs after `read`
-    return Counted(round(macs), own, told)
+    return Counted(round(macs), own, separate)
 
 
 def torchprofile(network: nn.Module, arguments: Arguments) -> Counted:
@@ -212,13 +214,13 @@ def torchprofile(network: nn.Module, arguments: Arguments) -> Counted:
     with _scopes(network):
         nodes: Any = profile_macs(network, _positional(arguments), reduction=None)
     own: Counter[str] = Counter()
-    told: dict[str, Counter[str]] = defaultdict(Counter)
+    separate: dict[str, Counter[str]] = defaultdict(Counter)
     for node, figure in nodes.items():
         name = node.scope.rpartition("/")[2].partition(ROOT_SCOPE)[2]
         own[name] += round(figure)
         if node.operator == "aten::mul" and node.outputs[0].shape == []:
-            told[name]["sizes"] += round(figure)
-    return Counted(sum(own.values()), own, told)
+            separate[name]["sizes"] += round(figure)
+    return Counted(sum(own.values()), own, separate)
 
 
 # Which module a figure belongs to
@@ -230,14 +232,14 @@ def _names(network: nn.Module) -> dict[int, str]:
 
 
 def _totalled(
-    network: nn.Module, attribute: str, told: Mapping[str, Counter[str]], *, stops: bool
+    network: nn.Module, attribute: str, separate: Mapping[str, Counter[str]], *, stops: bool
 ) -> Counter[str]:
     """What modules keep of themselves, added up as the tool adds it up.
 
     Args:
         network: all of its modules are asked.
         attribute: where they keep it.
-        told: gets what is added once more under another name of the module.
+        separate: gets what is added once more under another name of the module.
         stops: whether the tool looks no deeper once a module has a figure.
     """
     names = _names(network)
@@ -247,7 +249,7 @@ def _totalled(
         figure = getattr(module, attribute, None)
         name = names[id(module)]
         if name in own:
-            told[name]["again"] += int(figure or 0)
+            separate[name]["again"] += int(figure or 0)
         own[name] += int(figure or 0)
         if figure is None or not stops:
             for child in module.children():

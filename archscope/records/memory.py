@@ -23,6 +23,8 @@ class LiveBytes:
         gradients: of parameters.
         activations: what autograd keeps for the backward pass.
         temporary: all else: results in flight, gradients of activations, recomputed blocks.
+        rounding: what the allocator adds to make each tensor a multiple of its granule.
+        allowance: for what is not seen on a GPU: its context, workspaces and fragmentation.
     """
 
     phase: str
@@ -34,9 +36,17 @@ class LiveBytes:
     gradients: int = 0
     activations: int = 0
     temporary: int = 0
+    rounding: int = 0
+    allowance: int = 0
 
     @property
     def total(self) -> int:
+        """What the device must have."""
+        return self.allocated + self.allowance
+
+    @property
+    def allocated(self) -> int:
+        """What the allocator holds: tensors, each rounded."""
         return (
             self.parameters
             + self.buffers
@@ -45,6 +55,7 @@ class LiveBytes:
             + self.gradients
             + self.activations
             + self.temporary
+            + self.rounding
         )
 
 
@@ -70,9 +81,13 @@ class MemoryPrediction:
 
     Args:
         mode: `training` (forward, backward, update) or `inference`.
-        dtype: of the weights and activations, such as `float32`.
-        optimizer: `sgd`, `momentum`, `adam` or `adamw`; empty for inference.
+        dtype: of the weights and activations, such as `float32`; `amp` and `amp-bfloat16` for
+            float32 weights under autocast.
+        optimizer: its name; empty for inference.
         master_weights: whether the optimiser keeps float32 weights beside those of the network.
+        device: whose allocator and kernels are meant, `cuda` or `cpu`.
+        measures: what the step does to need less, such as `checkpoint layer*`.
+        recomputed_macs: multiply-accumulates that checkpointed modules repeat.
         timeline: live bytes after every operator that allocates, in the order of execution.
         saved: activations kept for the backward pass, by layer, in the order of execution.
     """
@@ -85,6 +100,9 @@ class MemoryPrediction:
     saved: tuple[SavedBytes, ...] = ()
     optimizer: str = ""
     master_weights: bool = False
+    device: str = "cuda"
+    measures: tuple[str, ...] = ()
+    recomputed_macs: int = 0
     keywords: tuple[tuple[str, str], ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()

@@ -164,6 +164,7 @@ class Coverage:
         unknown: operators without a formula: they make every total a lower bound.
         unknown_layers: names of the layers where unknown operators ran.
         attention_kernels: what scaled dot-product attention was counted as, `flash on cpu`.
+        branches: conditions that need values, what each branch costs, and which was counted.
     """
 
     counted: Mapping[str, int] = field(default_factory=dict)
@@ -172,6 +173,7 @@ class Coverage:
     unknown: Mapping[str, int] = field(default_factory=dict)
     unknown_layers: tuple[str, ...] = ()
     attention_kernels: tuple[str, ...] = ()
+    branches: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:

@@ -77,7 +77,7 @@ def _misfit(value: object, least: float, finite: bool) -> str:
             return "is negative" if value < least else "is larger than any count"
     elif type(value) is float:
         if finite and not math.isfinite(value):
-            return f"is {value}, which is no number"
+            return f"is {value}, which is not a number"
         if value < least:
             return "is negative"
     elif isinstance(value, (tuple, Mapping)):

@@ -52,7 +52,7 @@ def require_buildable(file: str, model: str, keywords: Mapping[str, object]) -> 
     require_plain(file, keywords)
     for key, value in keywords.items():
         if not _all_words(value):
-            problem = f"its keyword {key!r:.60} is {value!r:.60}, which is no plain word"
+            problem = f"its keyword {key!r:.60} is {value!r:.60}, which is not a plain word"
             raise ArchscopeError(file, problem, "take it out, or " + BESIDE)
 
 
@@ -64,7 +64,7 @@ def require_plain(file: str, keywords: Mapping[str, object]) -> None:
     """
     for key, value in keywords.items():
         if not _plain(value):
-            problem = f"its keyword {key!r:.60} is {value!r:.60}, which is no plain value"
+            problem = f"its keyword {key!r:.60} is {value!r:.60}, which is not a plain value"
             raise ArchscopeError(file, problem, "take it out")
 
 

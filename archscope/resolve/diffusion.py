@@ -91,7 +91,7 @@ def _from_file(path: Path) -> tuple[Any, dict[str, Any]]:
 
 
 def default_input(module: nn.Module) -> InputSpec | None:
-    """What `forward` cannot do without, at batch 1; `None` where a shape cannot be told."""
+    """What `forward` cannot do without, at batch 1; `None` where a shape is unknown."""
     config: Any = module.config
     tensors = []
     for name, parameter in list(inspect.signature(module.forward).parameters.items()):

@@ -59,7 +59,7 @@ def parse_batch(batch: Dim) -> Dim:
     if size is None:
         raise ArchscopeError(
             parameter("batch", batch),
-            "is no batch size",
+            "is not a batch size",
             "give a whole number from 1; archscope formula takes a symbol too",
         )
     return size
@@ -76,7 +76,9 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
         key, equals, text = (piece.strip() for piece in pair.partition("="))
         if not (equals and text and all(part.isidentifier() for part in key.split("."))):
             raise ArchscopeError(
-                parameter("set", pair), "is no key=value", "write it like num_classes=2"
+                parameter("set", pair),
+                "is not of the form key=value",
+                "write it like num_classes=2",
             )
         if key in settings:
             raise ArchscopeError(parameter("set", pair), f"sets {key} a second time", "set it once")
@@ -100,17 +102,17 @@ def input_text(spec: InputSpec) -> str:
 def _tensor(text: str, batch: Dim) -> TensorSpec:
     match = _TENSOR.match(text)
     if match is None or not match["shape"]:
-        raise _bad(text, "is no input", EXAMPLES)
+        raise _bad(text, "is not an input", EXAMPLES)
     name, dtype = match["name"], match["dtype"]
     if name is not None and not name.isidentifier():
-        raise _bad(text, f"{name!r} is no argument name", EXAMPLES)
+        raise _bad(text, f"{name!r} is not an argument name", EXAMPLES)
     if dtype is not None and dtype not in DTYPES:
-        raise _bad(text, f"{dtype!r} is no dtype", f"use one of {', '.join(DTYPES)}")
+        raise _bad(text, f"unknown dtype {dtype!r}", f"use one of {', '.join(DTYPES)}")
     sides: list[Dim] = []
     for piece in re.split("[x×]", match["shape"]):
         side = _side(piece)
         if side is None:
-            problem = f"{piece!r} is no side of a shape" if piece else "a side is missing"
+            problem = f"{piece!r} is not a size" if piece else "a side is missing"
             raise _bad(text, problem, EXAMPLES)
         sides.append(side)
     return TensorSpec((batch, *sides), dtype or "float32", name or "")

@@ -70,7 +70,7 @@ def _norm(name: str, dimensions: int) -> Callable[..., nn.Module]:
     }
     if name not in factories:
         raise ArchscopeError(
-            f"norm_layer={name}", "is no normalisation", nearest(name, NORMS, "use")
+            f"norm_layer={name}", "unknown normalisation", nearest(name, NORMS, "use")
         )
     return factories[name]
 
@@ -90,7 +90,9 @@ def _activation(key: str, name: str) -> Callable[..., nn.Module]:
     from torch import nn
 
     if name not in ACTIVATIONS:
-        raise ArchscopeError(f"{key}={name}", "is no activation", nearest(name, ACTIVATIONS, "use"))
+        raise ArchscopeError(
+            f"{key}={name}", "unknown activation", nearest(name, ACTIVATIONS, "use")
+        )
     kind = getattr(nn, ACTIVATIONS[name])
     if name == "none" or "inplace" in inspect.signature(kind).parameters:
         return kind  # type: ignore[no-any-return]

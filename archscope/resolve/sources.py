@@ -47,7 +47,7 @@ class Recipe:
     Args:
         source: `archscope zoo`, `torchvision`, `timm`, `transformers`, `diffusers`, `file path` or
             `package`.
-        construct: builds it anew at each call, or is the finished module that a file holds.
+        construct: builds it again at each call, or is the finished module that a file holds.
         default_input: from the built network; `None` where nobody says.
         libraries: packages whose versions decide the network.
         notes: sentences a reader of the numbers must know.
@@ -92,7 +92,7 @@ def recipe(name: str, keywords: Mapping[str, Any]) -> Recipe:
         raise ArchscopeError(name, "is a file, and this needs the network itself", "name that")
     raise ArchscopeError(
         name,
-        "is no known network",
+        "unknown network",
         did_you_mean(name, [*zoo.names(), *vision.names()])
         or "list the names with `archscope models`, or give path/to/file.py:Class",
     )
@@ -278,7 +278,7 @@ def _from_module(
             if isinstance(value, nn.Module)
             or (isinstance(value, type) and issubclass(value, nn.Module))
         ]  # fmt: skip
-        problem = f"{attribute} is no class or function" if found else f"has no {attribute}"
+        problem = f"{attribute} is not a class or function" if found else f"has no {attribute}"
         raise ArchscopeError(argument, problem, nearest(attribute, own, "it has"))
     if not makes_networks(found):
         raise ArchscopeError(

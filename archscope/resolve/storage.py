@@ -53,7 +53,9 @@ def build(construct: Callable[[], nn.Module]) -> nn.Module:
     """
     module = build_unmoved(construct)
     _move(module)
-    return module.eval()
+    with contextlib.suppress(NotImplementedError):  # an exported network has one mode
+        module.eval()
+    return module
 
 
 def build_unmoved(construct: Callable[[], nn.Module]) -> nn.Module:

@@ -41,7 +41,7 @@ class _Process:
 
     `before torch` trusts a process only until torch is imported: from then on its user can have
     changed torchvision's networks in memory.
-    The command line imports nothing that its user wrote unless told, and trusts itself.
+    The command line imports nothing that its user wrote unless asked to, and trusts itself.
     """
 
     policy: Policy = "before torch"
@@ -117,7 +117,7 @@ def answer(
 
 
 def key(kind: str, model: object, arguments: Mapping[str, object]) -> str | None:
-    """Everything that decides an answer, as text; `None` where that cannot be told."""
+    """Everything that decides an answer, as text; `None` where that is unknown."""
     if not isinstance(model, str) or not _trusted():
         return None
     return _key(kind, model, arguments, _sources())
@@ -143,7 +143,7 @@ def own_sources(model: str, known: Callable[[str], bool] = user_files.is_harmles
         known: which modules a user's file may import, as for `user_files.fingerprint`.
 
     Returns:
-        `None` where that cannot be told.
+        `None` where that is unknown.
     """
     place, colon, attribute = model.rpartition(":")
     if model.endswith(".py") or place.endswith(".py"):
@@ -160,7 +160,7 @@ def decisive(model: str) -> str | None:
     A user's file may import any installed package here, whose versions are all in it.
 
     Returns:
-        a hash; `None` where it cannot be told.
+        a hash; `None` where it is unknown.
     """
     known = _sources()
     if known is None:

@@ -44,7 +44,7 @@ class Journal:
     Args:
         path: the file; made where it is missing.
         identity: what is run.
-        resume: take the entries of an earlier run; without it the file starts anew.
+        resume: take the entries of an earlier run; without it the file starts empty.
         key: says what decides the entries at this moment, `None` where nobody can say; without
             it only `identity` decides them.
         trusted: whether a link may lead to the file, and another user own it: the user named it.
@@ -133,7 +133,7 @@ class Journal:
         return {KEY: None if self.changed else self.decided_by}
 
     def _begin(self, resume: bool) -> None:
-        """Take what the file holds, or start it anew; its position is at the end of what stays."""
+        """Take what the file holds, or start it empty; its position is at the end of what stays."""
         if os.fstat(self._file.fileno()).st_size > MOST_BYTES:
             raise self._not_ours()
         content = self._file.readall()
@@ -151,7 +151,9 @@ class Journal:
         self._file.truncate()
 
     def _not_ours(self) -> ArchscopeError:
-        return self._refused("is no journal of archscope, so it stays as it is", "name another")
+        return self._refused(
+            "is not a journal of archscope, so it is left as it is", "name another"
+        )
 
     def _take(self, lines: list[bytes]) -> None:
         if lines[0] != self._header:

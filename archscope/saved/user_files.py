@@ -1,7 +1,7 @@
 """What decides the answer for a network in a user's file: that file and all local ones it imports.
 
 A file is read, not run.
-Where reading cannot tell what running would do, there is no fingerprint, and so nothing is kept.
+Where reading cannot tell what running would do, there is no fingerprint, and so nothing is saved.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def budget_report(outcomes: Sequence[Outcome]) -> Report:
 
 
 def _notes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    """How many limits are kept, and why others cannot be told to be."""
+    """How many limits are kept, and why others cannot be checked."""
     verdicts = [outcome.verdict for outcome in outcomes]
     number = "1 limit" if len(outcomes) == 1 else f"{len(outcomes)} limits"
     measured = [

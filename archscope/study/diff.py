@@ -56,13 +56,13 @@ def diff_report(old: Analysis, new: Analysis) -> Report:
     notes = ["+ new, - gone, ~ changed, → renamed only (same facts in the same order)."]
     if old.input != new.input:
         notes.append(f"Counted on different inputs: {old.input} and {new.input}.")
-    told = [change for change in found if not change.follows]
-    runs = [list(run) for _, run in groupby(told, _fold)]
+    shown_changes = [change for change in found if not change.follows]
+    runs = [list(run) for _, run in groupby(shown_changes, _fold)]
     rows = [row for run in runs for row in _rows(run)]
-    if len(told) < len(found):
+    if len(shown_changes) < len(found):
         notes.append(
             f"Left out: layers without parameters that only follow the shapes around them "
-            f"({len(found) - len(told)}); a CSV file lists every layer."
+            f"({len(found) - len(shown_changes)}); a CSV file lists every layer."
         )
     notes.append(_kept(found, len(new.layers)))
     tables = (_totals(old, new, title), Table("Layers", CHANGES, tuple(rows), tuple(notes)))
@@ -103,7 +103,7 @@ def _total(title: str, before: float, after: float, unit: Unit, bounds: frozense
 
 
 def _fold(change: Change) -> tuple[Status, str]:
-    """Neighbours that share this are told in one row: whole blocks come, go and move."""
+    """Neighbours that share this are shown in one row: whole blocks come, go and move."""
     if change.status == "changed":
         return change.status, change.name
     return change.status, ""

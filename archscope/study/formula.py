@@ -94,7 +94,7 @@ def _check(check: Verified) -> str:
 
 
 def _holds(found: Formula) -> str:
-    """Where the forms hold, told apart where a copy at one size is a view at another."""
+    """Where the forms hold, distinguished where a copy at one size is a view at another."""
     whole, own = _domain(found, found.limits), found.activation_limits
     activations = _domain(found, own) if own else whole
     if activations == whole:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from archscope.ask.memory.plan import MemoryPlan, Tried
 from archscope.records import LiveBytes, MemoryPrediction
 from archscope.table import Axis, Chart, Column, Report, Row, Series, Table
-from archscope.units import binary_bytes
+from archscope.units import binary_bytes, si
 from archscope.wording import call_title, network_title
 
 KIND_TITLES = {
@@ -15,16 +16,24 @@ KIND_TITLES = {
     "gradients": "Gradients",
     "activations": "Saved activations",
     "temporary": "Temporary",
+    "rounding": "Rounding of each tensor",
+    "allowance": "Allowance",
 }
 
-LOWER_BOUND = (
-    "Bytes of tensors, a lower bound of what a GPU allocates: it adds its context, the "
-    "workspaces of its libraries, and the rounding of its allocator."
+ALLOWANCE = (
+    "Allowance: half a GiB for the GPU's context and libraries and a twelfth of the tensors for "
+    "workspaces and fragmentation; nothing measures it here. Rounding: to multiples of 512 bytes."
+)
+
+ON_A_CPU = "Bytes of tensors as kernels of a CPU keep them; its workspaces come on top."
+
+ON_A_GPU = (
+    "As a GPU's kernels keep tensors: dropout a mask of one byte; device cpu predicts a CPU's."
 )
 
 ADAM_ON_A_CPU = (
     "A GPU updates all weights at once, with the root of every second moment in memory; a CPU "
-    "updates one tensor after another, so that its peak is lower where it lies in the update."
+    "updates one tensor after another, so that its peak is lower where the peak is in the update."
 )
 """What decides the temporaries of Adam: PyTorch's default is `foreach` on a GPU alone."""
 
@@ -71,10 +80,28 @@ def _kinds_table(prediction: MemoryPrediction, budget_bytes: int | None) -> Tabl
             f"Batch {prediction.input.batch} is the largest that fits into "
             f"{binary_bytes(budget_bytes)}.",
         )
-    notes += [*prediction.notes, LOWER_BOUND]
-    if prediction.optimizer.startswith("adam"):
+    notes += _measure_notes(prediction)
+    notes += [*prediction.notes]
+    notes += [ON_A_GPU, ALLOWANCE] if prediction.device == "cuda" else [ON_A_CPU]
+    if prediction.optimizer in ("adam", "adamw") and "update" not in str(prediction.measures):
         notes.append(ADAM_ON_A_CPU)
     return Table(memory_title(prediction), columns, tuple(rows), tuple(notes))
+
+
+def _measure_notes(prediction: MemoryPrediction) -> list[str]:
+    """What the measures that were taken cost."""
+    notes = []
+    if prediction.recomputed_macs:
+        notes.append(
+            f"Checkpointed modules run twice: {prediction.recomputed_macs:,} multiply-accumulates "
+            "more."
+        )
+    if any("ZeRO" in measure for measure in prediction.measures):
+        notes.append(
+            "Of one GPU: the bytes that it shares out are rounded up, and stage 3 gathers the "
+            "weights of one block at a time; buckets of communication come on top."
+        )
+    return notes
 
 
 def _place(moment: LiveBytes) -> str:
@@ -90,6 +117,7 @@ def memory_title(prediction: MemoryPrediction) -> str:
         how.append("float32 master weights")
     if prediction.optimizer:
         how.insert(0, prediction.optimizer)
+    how += prediction.measures
     name = network_title(prediction.model, prediction.keywords)
     return f"Memory of {prediction.mode}: {name} on {prediction.input}, {', '.join(how)}"
 
@@ -161,3 +189,53 @@ def timeline_chart(prediction: MemoryPrediction) -> Chart:
             f"{phases}.",
         ),
     )
+
+
+# Measures that fit
+
+
+def plan_report(plan: MemoryPlan) -> Report:
+    """The report of `archscope memory --plan`: what fits first, then each measure alone."""
+    last = plan.together[-1]
+    title = _plan_title(plan)
+    together = Table(
+        title,
+        PLAN,
+        tuple(_tried_row(tried, plan) for tried in plan.together),
+        (_plan_note(plan, last),),
+    )
+    alone = Table("Each measure alone", PLAN, tuple(_tried_row(t, plan) for t in plan.alone), ())
+    return Report(title, (together, alone), data=alone)
+
+
+PLAN = (
+    Column("measure", "Measure", "name"),
+    Column("peak_bytes", "Peak", "bytes"),
+    Column("fits", "Fits", "text"),
+    Column("cost", "What it costs", "text"),
+    Column("option", "Asked for by", "text", priority=1),
+)
+
+
+def _plan_title(plan: MemoryPlan) -> str:
+    budget = binary_bytes(plan.budget_bytes)
+    if len(plan.together) == 1 and plan.fits:
+        return f"{plan.model} on {plan.input} fits into {budget} as it is"
+    if not plan.fits:
+        return f"{plan.model} on {plan.input} does not fit into {budget} with these measures"
+    return f"{plan.model} on {plan.input} fits into {budget} with the measures below, together"
+
+
+def _plan_note(plan: MemoryPlan, last: Tried) -> str:
+    if plan.fits:
+        return f"The cheapest first, each with all before it. {ALLOWANCE}"
+    over = binary_bytes(last.peak_bytes - plan.budget_bytes)
+    return f"{over} too many. Left: ZeRO 2 or 3 on several GPUs, LoRA, a smaller input. {ALLOWANCE}"
+
+
+def _tried_row(tried: Tried, plan: MemoryPlan) -> Row:
+    cost = tried.measure.cost
+    if tried.recomputed_macs and "again" in cost:
+        cost = f"{cost}: {si(tried.recomputed_macs)} MACs a step"
+    fits = "yes" if tried.peak_bytes <= plan.budget_bytes else "no"
+    return Row((tried.measure.name, tried.peak_bytes, fits, cost, tried.measure.option))

@@ -82,7 +82,7 @@ def models_table(pattern: str = "") -> Table:
             pattern, "no network has such a name", did_you_mean(pattern, known) or LIST_ALL
         )
     title = f"{len(rows)} networks" if len(rows) > 1 else "1 network"
-    note = "Parameters as published; unknown ones are told by `archscope summary NAME`."
+    note = "Parameters as published; where they are missing, `archscope summary NAME` counts them."
     return Table(title, LISTING, tuple(rows), (note,))
 
 
@@ -97,7 +97,7 @@ def model_card(name: str) -> Table:
     if name in vision.names():
         return _torchvision_card(name)
     remedy = did_you_mean(name, [*zoo.names(), *vision.names()]) or LIST_ALL
-    raise ArchscopeError(name, "is no network of the zoo or of torchvision", remedy)
+    raise ArchscopeError(name, "unknown network", remedy)
 
 
 def _architectures_table(pattern: str) -> Table:

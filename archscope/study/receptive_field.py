@@ -201,7 +201,7 @@ def _notes(network: NetworkFields) -> tuple[str, ...]:
 
 
 def _plain_table(network: NetworkFields) -> Table:
-    """Every module call with plain numbers; a global field has no size and is told apart."""
+    """Every module call with plain numbers; a global field has no size and is shown as such."""
     names = AXES[len(network.found.image)]
     facts = ("size", "stride", "padding", "center")
     columns = (

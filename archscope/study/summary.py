@@ -128,7 +128,7 @@ def summary_report(
     readings = [_reading(key, analysis) for key in columns or _usual(analysis)]
     if sort not in SORTABLE:
         raise ArchscopeError(
-            parameter("sort", sort), "is no order", f"use one of {', '.join(SORTABLE)}"
+            parameter("sort", sort), "unknown order", f"use one of {', '.join(SORTABLE)}"
         )
     if top is not None and sort == "execution":
         remedy = f"add {parameter('sort', 'macs')}"
@@ -144,7 +144,7 @@ def _reading(key: str, analysis: Analysis) -> _Reading:
     if key not in COLUMNS:
         near = get_close_matches(key, COLUMNS, n=1)
         remedy = f"did you mean {near[0]}?" if near else f"use some of {', '.join(COLUMNS)}"
-        raise ArchscopeError(parameter("columns", key), "is no column", remedy)
+        raise ArchscopeError(parameter("columns", key), "unknown column", remedy)
     reading = COLUMNS[key]
     if reading.column.unit in ("macs", "count") and analysis.total.macs < CHECKED_BY_HAND:
         return replace(reading, column=replace(reading.column, unit="exact"))

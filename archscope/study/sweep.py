@@ -54,8 +54,8 @@ def sweep_report(title: str, outcomes: Sequence[Outcome]) -> Report:
     counted = [outcome for outcome in outcomes if outcome.total is not None]
     if not counted:
         raise ArchscopeError(title, "no point can be counted", outcomes[0].problem)
-    told = dict.fromkeys(note for outcome in counted for note in outcome.notes)
-    table = _table(title, outcomes, [*told, COMPARED, CONVENTION])
+    notes = dict.fromkeys(note for outcome in counted for note in outcome.notes)
+    table = _table(title, outcomes, [*notes, COMPARED, CONVENTION])
     return Report(title, (table,), _charts(title, counted))
 
 
@@ -71,9 +71,9 @@ def _table(title: str, outcomes: Sequence[Outcome], notes: Sequence[str]) -> Tab
     for outcome in outcomes:
         point: list[Cell] = [_cell(text) for _, text in outcome.point]
         cells = [cell for q in measured for cell in _cells(q, outcome.total, first)]
-        told: list[Cell] = [outcome.problem or None for _ in problems]
+        problem: list[Cell] = [outcome.problem or None for _ in problems]
         bound = frozenset() if outcome.complete else LOWER_BOUNDS
-        rows.append(Row((*point, *cells, *told), lower_bound=bound))
+        rows.append(Row((*point, *cells, *problem), lower_bound=bound))
     return Table(title, (*columns, *measures, *problems), tuple(rows), tuple(notes))
 
 

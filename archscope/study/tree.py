@@ -31,7 +31,7 @@ def grouped(analysis: Analysis, unfold: bool = False) -> tuple[Group, ...]:
 
 
 class _Grouping:
-    """Builds groups from the leaves up, so that equal subtrees are told by one number each."""
+    """Builds groups from the leaves up, so that equal subtrees have one number each."""
 
     def __init__(self, analysis: Analysis, unfold: bool) -> None:
         self.unknown = frozenset(analysis.coverage.unknown_layers)

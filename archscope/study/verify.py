@@ -1,4 +1,4 @@
-"""Verifications → tables: totals, layers where tools part from them, and all networks at once."""
+"""Verifications → tables: totals, layers where tools differ from them, and all networks at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from archscope import wording
-from archscope.ask.verify.figures import TITLES, UNKNOWN, Figure, Parting, Verification
+from archscope.ask.verify.figures import TITLES, UNKNOWN, Disagreement, Figure, Verification
 from archscope.table import Column, Report, Row, Table
 
 TOTALS = (
@@ -42,7 +42,7 @@ DATA = (
 
 
 def verify_report(found: Sequence[Verification]) -> Report:
-    """The report of `archscope verify`: totals, and the layers where tools part from them."""
+    """The report of `archscope verify`: totals, and the layers where tools differ from them."""
     tables = [table for verification in found for table in _tables(verification)]
     title = " · ".join(verification.model for verification in found)
     return Report(title, tuple(tables), data=_data(found))
@@ -73,14 +73,14 @@ def _tables(verification: Verification) -> Iterator[Table]:
     yield Table(title, TOTALS, rows, notes)
     parted = tuple(row for figure in verification.figures for row in _layer_rows(figure))
     if parted:
-        yield Table(f"Where they part in {verification.model}", LAYERS, parted)
+        yield Table(f"Why the tools disagree on {verification.model}", LAYERS, parted)
 
 
 def _layer_rows(figure: Figure) -> Iterator[Row]:
     """Layers of one kind that part for one reason share a row."""
-    groups: dict[tuple[str, str], list[Parting]] = defaultdict(list)
-    for parting in figure.partings:
-        groups[parting.kind, parting.reason].append(parting)
+    groups: dict[tuple[str, str], list[Disagreement]] = defaultdict(list)
+    for disagreement in figure.disagreements:
+        groups[disagreement.kind, disagreement.reason].append(disagreement)
     for (kind, reason), members in groups.items():
         first, last = (member.name or "the network itself" for member in (members[0], members[-1]))
         names = first if len(members) == 1 else f"{first} … {last}"
@@ -98,7 +98,7 @@ def _data(found: Iterable[Verification]) -> Table:
             rows.append(Row(cells, lower_bound=bound))
             rows += [
                 Row((*shared, p.name, p.kind, p.theirs, p.ours, p.reason or UNKNOWN))
-                for p in figure.partings
+                for p in figure.disagreements
             ]
     return Table("Verification", DATA, tuple(rows))
 

@@ -2,7 +2,7 @@
 
 Operators with weights decide: they must be the same, one after the other, with the same shapes
 where the trace has shapes.
-What lies between two of them is matched by name, and what then has no match belongs to the
+What is between two of them is matched by name, and what then has no match belongs to the
 innermost module that runs all around it.
 A graph that torch.compile made stands for any number of operators, and so does attention's fused
 operator.
@@ -351,7 +351,7 @@ class _Pass:
         self._forward, self._network, self._anchors = forward, network, pairs
 
     def fill(self, found: Alignment) -> None:
-        """Match also what lies before, between and behind, and note the owners."""
+        """Match also what is before, between and behind, and note the owners."""
         pairs = self._before() + self._between() + self._behind()
         matched = dict(pairs)
         for position, index in pairs:

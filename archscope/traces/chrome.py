@@ -70,7 +70,7 @@ def read(path: str, progress: Progress = lambda share: None) -> Trace:
             for key, value in _members(text):
                 reader.take(key, value)
     except OSError as error:
-        reason = error.strerror or "is no gzip file"
+        reason = error.strerror or "is not a gzip file"
         raise ArchscopeError(path, f"cannot be read ({reason})", "check the path") from None
     except EOFError:
         raise _cut_off(path) from None

@@ -52,7 +52,7 @@ def credits(trace: Trace, steps: Steps) -> list[Credit]:
 
     Args:
         trace: nested, with its owners.
-        steps: what lies in none of them is left out.
+        steps: what is in none of them is left out.
     """
     if trace.device:
         return _Kernels(trace, steps).credits()
@@ -106,7 +106,7 @@ class Launches:
             return None
         if launch.external > 0 and launch.external in self._operators:
             return self._operators[launch.external]
-        # A kernel launched by no operator (Triton) belongs where its launch lies in time.
+        # A kernel launched by no operator (Triton) belongs where its launch is in time.
         return self._timeline.at(launch.thread, launch.start)
 
 

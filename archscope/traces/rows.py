@@ -13,7 +13,7 @@ from archscope.traces.events import ELSEWHERE, Event, Trace
 from archscope.traces.join import Credit, busy
 from archscope.traces.steps import Steps
 
-# Rows that are no module of the network stand in brackets and have `in_network` False.
+# Rows that are not a module of the network are in brackets and have `in_network` False.
 HOST_GAP = "[between operators]"
 DEVICE_GAP = "[GPU idle / launch gap]"
 GAPS = (HOST_GAP, DEVICE_GAP)

@@ -97,7 +97,7 @@ ROWS: dict[str, dict[str, object]] = {
         "keywords": {"depth": 50},
         "source": "He et al. 2016, arXiv:1512.03385, section 4.1",
         "input": "3x224x224",
-        "introduced": "The bottleneck block; its stride stands in the first 1×1 convolution.",
+        "introduced": "The bottleneck block; the stride is in the first 1×1 convolution.",
         "params": 25557032,
         "macs": 3857973248,
         "published": (

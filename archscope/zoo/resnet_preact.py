@@ -202,7 +202,7 @@ STAGES = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24,
 class PreActResNet(nn.Module):
     """The ImageNet network: N×C×S×S to N×num_classes.
 
-    The stride stands in the 3×3 convolutions.
+    The stride is in the 3×3 convolutions.
     S = `image_size` matters to layer normalisation alone; any other takes any size.
 
     Raises:

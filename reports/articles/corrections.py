@@ -81,7 +81,7 @@ def _lenet(data: Data) -> Iterator[Block]:
 
 
 def _pooling(data: Data) -> Iterator[Block]:
-    yield "## PyTorch's pooling rounds down unless told otherwise"
+    yield "## PyTorch's pooling rounds down unless ceil_mode is set"
     rows = []
     for name in ("pool-floor", "pool-ceil"):
         analysis = data.analysis(name)

@@ -105,7 +105,7 @@ def _findings(data: Data, first: Contender, second: Contender) -> Iterator[str]:
     before, after = (convolutions(c.analysis, 3) for c in (first, second))
     moved = ratio(after.bytes_moved / before.bytes_moved)
     yield (
-        f"The reason stands in the 3×3 convolutions: 32 groups cut their MACs from "
+        f"The reason is in the 3×3 convolutions: 32 groups cut their MACs from "
         f"{si(before.macs)} to {si(after.macs)}, while they move {moved} the bytes, "
         f"so each byte moved carries {after.intensity:.1f} flops instead of "
         f"{before.intensity:.1f}."

@@ -30,7 +30,7 @@ def page(data: Data) -> Page:
         "What does that save at the same width, and what does it change when the width grows "
         "until the network costs as much as before?",
         blocks=(
-            *map(_without_parting, report.tables),
+            *map(_without_disagreement, report.tables),
             Figure("group-count", "ResNet-50 over the group count, three views", report.charts),
         ),
         findings=(*_findings(sweep), *_times(data, sweep)),
@@ -39,7 +39,7 @@ def page(data: Data) -> Page:
     )
 
 
-def _without_parting(table: Table) -> Table:
+def _without_disagreement(table: Table) -> Table:
     """Leave out the notes that the findings repeat."""
     notes = tuple(note for note in table.notes if "the two part" not in note)
     return replace(table, notes=notes)

@@ -96,8 +96,8 @@ def _findings(normalised: SignalPropagation, bare: SignalPropagation) -> Iterato
     yield (
         f"With shortcuts the gradient grows by only "
         f"{1 / _growth(residual, 'input_gradient_norm'):.2f} a block.\n"
-        f"The variance begins each stage anew and then rises by a constant step: in ResNet-34's "
-        f"third stage from {stage[0].variance:.2f} to {stage[-1].variance:.2f}, by "
+        f"The variance starts again in each stage and then rises by a constant step: in "
+        f"ResNet-34's third stage from {stage[0].variance:.2f} to {stage[-1].variance:.2f}, by "
         f"{min(steps):.2f} to {max(steps):.2f} a block (De and Smith 2020)."
     )
     dense = _by_name(normalised, "densenet121")

@@ -26,7 +26,7 @@ BY_TOOL = (
 BY_REASON = (
     Column("tool", "Tool or publication", "name"),
     Column("quantity", "Quantity", "text"),
-    Column("reason", "Why it parts from the count", "text"),
+    Column("reason", "Why it differs from the count", "text"),
     Column("networks", "Networks", "exact"),
 )
 
@@ -44,7 +44,7 @@ def page(data: Data) -> Page:
         slug="verification",
         title="How other tools count",
         summary="torchvision's networks and a sample of timm's as other tools and publications "
-        "count them, and why those that part from the count do.",
+        "count them, and why some differ from the count.",
         question="Several tools count multiply-accumulates, and torchvision publishes its own.\n"
         "Do they agree with archscope, and where they do not, why?",
         blocks=blocks,
@@ -107,7 +107,7 @@ def _by_reason(found: Sequence[Verification]) -> Table:
         reasons = Counter(reason for figure in figures for reason in figure.reasons)
         rows += [Row((tool, quantity, *pair)) for pair in reasons.most_common()]
     return Table(
-        "why they part",
+        "why they differ",
         BY_REASON,
         tuple(rows),
         (
@@ -128,18 +128,18 @@ def _findings(
     )
     if unexplained:
         yield (
-            f"On {len(unexplained)} of them some tool parts from the count for no reason that is "
+            f"On {len(unexplained)} of them some tool differs from the count for no reason that is "
             f"known: {', '.join(unexplained)}."
         )
     else:
         yield (
-            f"Wherever a tool parts from the count on {whose} networks, the reason is known and "
+            f"Wherever a tool differs from the count on {whose} networks, the reason is known and "
             "makes up all of it."
         )
     for (tool, quantity), figures in _figures(found).items():
-        told = [figure for figure in figures if figure.theirs is not None]
-        equal = sum(figure.agrees for figure in told)
+        given = [figure for figure in figures if figure.theirs is not None]
+        equal = sum(figure.agrees for figure in given)
         yield (
-            f"{tool} agrees on the {quantity} of {equal} of the {len(told)} of {whose} networks "
+            f"{tool} agrees on the {quantity} of {equal} of the {len(given)} of {whose} networks "
             "that it counts."
         )

@@ -283,6 +283,8 @@ def test_softmax() -> None:
         for gradient in layouts(2, 3, 4, 5):
             agrees(aten._softmax_backward_data.default, gradient, x, dim, torch.float32)
     assert agrees(aten._softmax.default, meta(2, 3), -1, False)
+    half = meta(2, 3, dtype=torch.float16)
+    assert not agrees(aten._softmax.default, half, -1, True)  # which writes float32
 
 
 def test_reductions() -> None:

@@ -62,7 +62,7 @@ def test_a_saved_record_stands_for_its_network(tmp_path: Path) -> None:
 def test_a_saved_record_cannot_be_counted_anew(tmp_path: Path) -> None:
     path = tmp_path / "net.json"
     path.write_text(archive.dumps(analyse(target("lenet"))))
-    with pytest.raises(ArchscopeError, match="cannot be counted anew"):
+    with pytest.raises(ArchscopeError, match="cannot be counted again"):
         analyse(target(str(path), input="1x28x28"))
     with pytest.raises(ArchscopeError, match="without a backward pass; save it again"):
         analyse(target(str(path)), backward=True)
@@ -126,7 +126,7 @@ def counted(backward: bool = False, train_only: str | None = None, **named: Any)
         ({"model": Fails(), "input": "3x8x8"}, "Fails fails in Fails: half-way"),
         ({"model": nn.Linear, "input": "4"}, "Linear: its constructor raises TypeError"),
         ({"model": dict, "input": "4"}, "dict: makes an instance of dict, not an nn.Module"),
-        ({"model": 3}, "3: is no network"),
+        ({"model": 3}, "3: is not a network"),
         ({"model": nn.Linear(4, 4), "keywords": {"bias": False}}, "is built already"),
         ({"model": nn.Linear(4, 4), "input": torch.ones(4), "batch": 2}, "^batch: goes with"),
         ({"model": "lenet", "train_only": "nothing*"}, "^train_only=.*matches no trainable"),

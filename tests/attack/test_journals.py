@@ -54,7 +54,7 @@ def test_a_file_that_is_no_journal_stays_as_it_is(
     assert run([*SWEEP, "--journal", "thesis.txt", *resume]) == 2
     told = capsys.readouterr()
     assert told.out == "" and told.err.count("\n") == 1
-    assert "is no journal of archscope, so it stays as it is" in told.err
+    assert "is not a journal of archscope, so it is left as it is" in told.err
     assert file.read_bytes() == content
 
 
@@ -196,7 +196,7 @@ def test_a_folder_of_other_files_is_left_alone(
     assert run(["summary", "lenet"]) == 0
     assert run(SWEEP) == 0
     assert run(["cache", "clear"]) == 0
-    assert capsys.readouterr().out.endswith("Nothing was kept.\n")
+    assert capsys.readouterr().out.endswith("Nothing was saved.\n")
     assert sorted((here / "home").rglob("*")) == before
 
 

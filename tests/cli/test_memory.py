@@ -16,7 +16,7 @@ def test_it_prints_kinds_and_layers_and_writes_the_timeline(tmp_path, capsys):
 
 
 def test_the_batch_that_fits(capsys):
-    assert run(["memory", "lenet5", "--fit", "64MiB", "--inference"]) == 0
+    assert run(["memory", "lenet5", "--fit", "64MiB", "--inference", "--device", "cpu"]) == 0
     assert "is the largest that fits into 64.0 MiB" in capsys.readouterr().out
 
 
@@ -59,3 +59,20 @@ def test_a_network_that_returns_nothing_is_told_by_its_name(command, remedy, tmp
     assert run([command, f"{file}:Mute", "--input", "4"]) == 2
     (told,) = capsys.readouterr().err.splitlines()
     assert "nets.py:Mute: returns no floating-point tensor" in told and remedy in told
+
+
+def test_a_plan_says_first_whether_it_fits(capsys):
+    given = ["memory", "resnet18", "--input", "3x64x64", "--batch", "16", "--optimizer", "adam"]
+    assert run([*given, "--plan", "24GiB"]) == 0
+    assert "fits into 24.0 GiB as it is" in capsys.readouterr().out.splitlines()[0]
+    assert run([*given, "--plan", "24GiB", "--fit", "24GiB"]) == 2
+    assert run([*given, "--plan", "24GiB", "--inference"]) == 2
+
+
+def test_measures_are_options_and_stand_in_the_title(capsys):
+    given = ["memory", "resnet18", "--input", "3x64x64", "--batch", "4", "--dtype", "amp"]
+    options = ["--checkpoint", "layer*", "--zero", "2", "--gpus", "4", "--accumulate", "2"]
+    assert run([*given, *options]) == 0
+    title = " ".join(capsys.readouterr().out.split("Kind")[0].split())
+    for text in ("amp", "checkpointed layer*", "ZeRO stage 2 on 4 GPUs", "2 passes an update"):
+        assert text in title

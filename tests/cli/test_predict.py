@@ -45,3 +45,21 @@ def test_a_mistake_is_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_the_arithmetic_of_a_layer_is_written_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """2·(64 images·56·56 positions)·64·(64·3·3) = 14.8 G: the numbers stand in place."""
+    arguments = ["resnet18", "--on", "a100", "--batch", "64", "--explain", "layer1.0.conv1"]
+    assert run(["predict", *arguments]) == 0
+    text = capsys.readouterr().out
+    assert "layer1.0.conv1 · forward" in text
+    assert "2·1·200,704·64·576 = 14.8 GFLOP" in text
+    assert "312 TFLOP/s on tensor cores" in text
+
+
+def test_a_gpu_may_be_given_by_its_rates(capsys: pytest.CaptureFixture[str]) -> None:
+    rates = ["--peak", "312e12", "--bandwidth", "1.555e12"]
+    assert run(["predict", "resnet18", "--batch", "64", *rates]) == 0
+    assert "on a GPU of 312 TFLOP/s and 1.55 TB/s" in capsys.readouterr().out
+    assert run(["predict", "resnet18", "--peak", "312e12"]) == 2
+    assert "--bandwidth: is needed with the other rate" in capsys.readouterr().err

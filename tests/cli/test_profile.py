@@ -321,7 +321,7 @@ def test_jobs_of_the_reports_write_a_file_each(
 
 
 def test_reports_need_their_folder(tmp_path: Path) -> None:
-    with pytest.raises(ArchscopeError, match="is no folder"):
+    with pytest.raises(ArchscopeError, match="is not a folder"):
         list(jobs.measure_reports("cpu", folder=tmp_path / "nowhere"))
 
 

@@ -25,9 +25,9 @@ QUICK = (*SMALL, "--max-seconds", "0.02")
     ("arguments", "message"),
     [
         (("Net", "--device", "cuda:77"), "--device cuda:77: this machine has"),
-        (("Net", "--device", "abacus"), "--device abacus: is no device"),
-        (("Net", "--batch", "0"), "--batch 0: is no batch size"),
-        (("Net", "--batch", "4,x"), "--batch 4,x: is no batch size"),
+        (("Net", "--device", "abacus"), "--device abacus: unknown device"),
+        (("Net", "--batch", "0"), "--batch 0: is not a batch size"),
+        (("Net", "--batch", "4,x"), "--batch 4,x: is not a batch size"),
         (
             ("Frozen", "--train"),
             "nets.py:Frozen: returns nothing that depends on a trainable parameter",
@@ -47,9 +47,9 @@ QUICK = (*SMALL, "--max-seconds", "0.02")
         (("Net", "--precision", "nan"), "--precision nan: is out of range; give a number"),
         (("Net", "--precision", "inf"), "--precision inf: is out of range; give a number"),
         (("Net", "--precision", "1e9"), "--precision 1e+09: is out of range; give a number"),
-        (("Net", "--device", ""), "--device '': is no device"),
+        (("Net", "--device", ""), "--device '': unknown device"),
         (("Net", "--eval", "--optimizer", "adam"), "--optimizer: updates nothing with --eval"),
-        (("Net", "--compile=fast"), "--compile=fast: is no mode of torch.compile; use one of"),
+        (("Net", "--compile=fast"), "--compile=fast: is not a mode of torch.compile; use one of"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -60,7 +60,7 @@ def test_a_saved_count_stands_for_its_network_and_keywords(
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["summary", "a.json", "--train"], "a.json: a saved record cannot be counted anew"),
+        (["summary", "a.json", "--train"], "a.json: a saved record cannot be counted again"),
         (["compare", "a.json", "a.json", "--time"], "--time: does not go with saved records"),
         (["compare", "a.json", "a.json", "--input", "1x28x28"], "--input: does not go with saved"),
         (["compare", "a.json", "a.json", "--batch", "2"], "--batch: does not go with saved"),

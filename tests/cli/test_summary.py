@@ -96,7 +96,7 @@ def strange(tmp_path: Path) -> str:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["summary", "resnt50"], "resnt50: is no known network; did you mean resnet50"),
+        (["summary", "resnt50"], "resnt50: unknown network; did you mean resnet50"),
         (["summary", "lenet", "--input", "3x28x28"], "--input"),
         (["summary", "lenet", "--input", "28by28"], "--input 28by28"),
         (["summary", "lenet", "--batch", "0"], "--batch 0"),
@@ -115,7 +115,7 @@ def strange(tmp_path: Path) -> str:
         (["summary", "lenet", "--colour"], "--colour"),
         (["summary", "lenet", "--json"], "No such option '--json'; see"),
         (["summary", "lenet", "--column"], "Did you mean '--columns'?"),
-        (["sumary", "lenet"], "sumary: is no command; did you mean summary?"),
+        (["sumary", "lenet"], "sumary: unknown command; did you mean summary?"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(

@@ -168,13 +168,13 @@ def test_of_two_files_of_one_row_the_later_is_named(tmp_path, capsys):
     assert run(["sweep-groups", "1,2", "--equal", "none", *given]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "one.json are not used" not in printed
-    assert f"Times of {files[1]} are not used: the times of an earlier file stand" in printed
+    assert f"Times of {files[1]} are not used: its rows already have the times" in printed
 
 
 def test_sweep_groups_refuses_the_times_of_another_network(tmp_path, capsys):
     path = measured(tmp_path / "lenet.json", "lenet")
     assert run(["sweep-groups", "1,2", "--equal", "none", "--profile", path]) == 2
-    assert "measured lenet, which is no row of resnet50's (it is" in capsys.readouterr().err
+    assert "measured lenet, which is not a row of resnet50's (it is" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["sweep", "check"])
@@ -206,8 +206,8 @@ def test_sweep_groups_measures_now_at_a_batch_of_eight(capsys, monkeypatch):
     ("options", "message"),
     [
         (("--device", "cpu"), "--device: goes with --time; add --time"),
-        (("--time", "--device", "abacus"), "--device abacus: is no device"),
-        (("--time", "--batch", "N"), "--batch N: is no number to measure at; give one like 8"),
+        (("--time", "--device", "abacus"), "--device abacus: unknown device"),
+        (("--time", "--batch", "N"), "--batch N: is not a batch size to measure at; give"),
     ],
 )
 def test_sweep_groups_says_what_it_cannot_measure(options, message, capsys):

@@ -109,7 +109,7 @@ def test_the_cache_tells_what_it_holds_and_forgets_it(
     assert run(["cache", "clear"]) == 0
     assert capsys.readouterr().out == "Removed 1 answer, 33 B.\n"
     assert run(["cache", "clear"]) == 0
-    assert capsys.readouterr().out == "Nothing was kept.\n"
+    assert capsys.readouterr().out == "Nothing was saved.\n"
 
 
 def test_all_and_named_networks_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,7 +57,7 @@ def saved() -> dict[str, str]:
 
 
 def is_refused(text: str) -> bool:
-    """Whether a text is no record; otherwise it must be one that is written and read again."""
+    """Whether a text is not a record; otherwise it must be one that is written and read again."""
     try:
         record = archive.loads(text)
     except ArchscopeError as error:

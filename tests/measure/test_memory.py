@@ -47,7 +47,7 @@ def test_training_memory_is_the_sum_done_by_hand():
     # Two moments a weight, and a step counter a tensor.
     assert found["optimizer state"] == 2 * weights + 2 * FLOAT
     # ReLU keeps its output, which the second layer keeps too; the first layer keeps the input,
-    # which is no activation; the scalar loss remains.
+    # which is not an activation; the scalar loss remains.
     assert found["activations"] == pytest.approx(result, abs=1024)
     held = weights + result + 2 * weights
     # At the forward peak the outputs of two neighbouring layers are alive.

@@ -386,7 +386,7 @@ def test_interruption_in_the_first_measurement_keeps_its_samples():
     ("name", "message"),
     [
         ("cuda:99", "this machine has"),
-        ("tpu", "is no device"),
+        ("tpu", "unknown device"),
         ("meta", "this machine has no meta"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A difference is explained where the amounts of known habits sum to it, to the unit."""
+"""A difference is explained where the amounts of known conventions sum to it, to the unit."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ import pytest
 
 from archscope.peers.amounts import attention_products
 from archscope.peers.conventions import FVCORE, PTFLOPS, THOP, TORCHINFO, TORCHPROFILE
-from archscope.peers.reasons import Habit, Operator, Part, Reason, explained
+from archscope.peers.reasons import Convention, Operator, Part, Reason, explained
 from archscope.records import Cost, Factor, Layer, Product, Work
 
 NORM = Layer("n", "Norm", output_shapes=((2, 3),), forward=Work(elementwise=6, operators=1))
-ONE = Habit("counts one", lambda layer: 6)
-TWO = Habit("counts two", lambda layer: 12)
+ONE = Convention("counts one", lambda layer: 6)
+TWO = Convention("counts two", lambda layer: 12)
 
 
 @pytest.mark.parametrize(
     ("difference", "sentences"),
     [(6, ["counts one"]), (12, ["counts two"]), (18, ["counts one", "counts two"]), (7, None)],
 )
-def test_the_fewest_habits_that_sum_exactly(difference: int, sentences: list[str] | None) -> None:
+def test_the_fewest_conventions_that_sum_exactly(
+    difference: int, sentences: list[str] | None
+) -> None:
     found = explained(difference, Part([NORM]), [ONE, TWO])
     assert (None if found is None else [reason.sentence for reason in found]) == sentences
 
 
 def test_rounding_is_bounded() -> None:
-    rounded = Habit("rounds", rounding=lambda layer: 3)
+    rounded = Convention("rounds", rounding=lambda layer: 3)
     assert explained(15, Part([NORM]), [TWO, rounded]) == (
         Reason("counts two", 12),
         Reason("rounds", 3),
@@ -67,7 +69,7 @@ def norm(*scale: int, statistics: bool = False) -> Operator:
 
 
 @pytest.mark.parametrize(
-    ("habits", "ran", "times"),
+    ("conventions", "ran", "times"),
     [
         (FVCORE, norm(3), 2),
         (FVCORE, norm(), 1),
@@ -81,13 +83,15 @@ def norm(*scale: int, statistics: bool = False) -> Operator:
         (FVCORE, Operator("upsample_bilinear2d", ((2, 3, 2, 2),), ((2, 3, 4, 4),)), 4),
     ],
 )
-def test_operations_per_element(habits: tuple[Habit, ...], ran: Operator, times: int) -> None:
+def test_operations_per_element(
+    conventions: tuple[Convention, ...], ran: Operator, times: int
+) -> None:
     amount = times * 2 * 3 * 4 * 4
-    reasons = explained(amount, Part((), [ran]), habits)
+    reasons = explained(amount, Part((), [ran]), conventions)
     assert reasons is not None and [reason.amount for reason in reasons] == [amount]
-    assert explained(amount + 1, Part((), [ran]), habits) is None
+    assert explained(amount + 1, Part((), [ran]), conventions) is None
 
 
 def test_what_a_tool_tells_apart_is_a_reason() -> None:
-    reasons = explained(7, Part((), told={"sizes": 7}), TORCHPROFILE)
+    reasons = explained(7, Part((), separate={"sizes": 7}), TORCHPROFILE)
     assert reasons == (Reason("counts products of sizes", 7),)

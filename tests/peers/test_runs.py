@@ -45,8 +45,10 @@ def test_every_layer_of_an_optional_tool_is_explained(tool: str) -> None:
     found = verify(network_target(Mixed(), input="3x8x8"), peers=[peer])
     (theirs,) = found.figures
     assert theirs.theirs not in (None, theirs.ours), theirs.failure
-    assert found.passed, [parting for parting in theirs.partings if not parting.reason]
-    assert sum(p.theirs - p.ours for p in theirs.partings) == theirs.theirs - theirs.ours
+    assert found.passed, [
+        disagreement for disagreement in theirs.disagreements if not disagreement.reason
+    ]
+    assert sum(p.theirs - p.ours for p in theirs.disagreements) == theirs.theirs - theirs.ours
 
 
 class Shared(nn.Module):

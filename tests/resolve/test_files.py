@@ -122,7 +122,7 @@ def test_two_files_of_one_name_do_not_meet(nets: str, tmp_path: Path) -> None:
     [
         (":Nett", {}, "has no Nett; did you mean Net"),
         ("", {}, "names no class in the file; write .*nets.py:Class"),
-        (":constant", {}, "constant is no class or function"),
+        (":constant", {}, "constant is not a class or function"),
         (":number", {}, "makes an instance of int, not an nn.Module"),
         (":finished", {"width": 2}, "finished network and takes no width"),
         (":Net", {"dept": 2}, "dept: .*:Net takes no such keyword; did you mean depth?"),

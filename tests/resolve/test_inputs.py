@@ -108,7 +108,7 @@ def test_values_are_written_as_they_are_read(value: object) -> None:
 
 @pytest.mark.parametrize("pair", ["num_classes", "=2", "num_classes=", "2x=3", "num classes=2"])
 def test_a_malformed_pair_is_refused(pair: str) -> None:
-    with pytest.raises(ArchscopeError, match=r"^.*: is no key=value"):
+    with pytest.raises(ArchscopeError, match=r"^.*: is not of the form key=value"):
         parse_settings([pair])
 
 

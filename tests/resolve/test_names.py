@@ -151,7 +151,7 @@ def test_activations_go_by_name_also_those_without_inplace() -> None:
 @pytest.mark.parametrize(
     ("name", "keywords", "message"),
     [
-        ("resnet5", {}, "resnet5: is no known network; did you mean .*resnet50"),
+        ("resnet5", {}, "resnet5: unknown network; did you mean .*resnet50"),
         ("lenett", {}, r"did you mean .*lenet.*\?"),
         ("ResNet50", {}, "did you mean .*resnet50"),
         ("qqqqqq", {}, "list the names with `archscope models`"),

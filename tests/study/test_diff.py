@@ -123,7 +123,7 @@ def test_input_and_batch_are_for_what_is_named(tmp_path: Path) -> None:
     assert (old.input.batch, new.input.batch) == (2, 4)
     both = counted("vgg11", "vgg11", input="3x64x64", batch=2)
     assert [str(analysis.input) for analysis in both] == ["2×3×64×64"] * 2
-    with pytest.raises(ArchscopeError, match="a saved record cannot be counted anew"):
+    with pytest.raises(ArchscopeError, match="a saved record cannot be counted again"):
         counted(str(saved), str(saved), batch=4)
 
 

@@ -123,9 +123,9 @@ def test_sorted_layers_fall_and_re_add(resnet: Analysis, sort: str) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"columns": ["mac"]}, "columns='mac': is no column; did you mean macs?"),
-        ({"columns": ["colour"]}, "columns='colour': is no column; use some of"),
-        ({"sort": "size"}, "sort='size': is no order; use one of"),
+        ({"columns": ["mac"]}, "columns='mac': unknown column; did you mean macs?"),
+        ({"columns": ["colour"]}, "columns='colour': unknown column; use some of"),
+        ({"sort": "size"}, "sort='size': unknown order; use one of"),
     ],
 )
 def test_unknown_columns_and_orders(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 from typing import Any
 
@@ -54,6 +54,34 @@ def attention_backward(
     )
     products = (_attention_product(leading, length, source, side, role) for side, role in sides)
     return Tally(Cost(tuple(products)), elementwise=2 * prod(leading) * length * source)
+
+
+PAIRS = "pairs"
+"""The argument of `archscope::flex_attention` that says how many positions meet."""
+
+
+def flex_attention(q: Sized, k: Sized, v: Sized, pairs: int, *, out: Any) -> Tally:
+    """Attention at the pairs of positions that its mask lets meet."""
+    cost = Cost(tuple(_pair_products(pairs, ((q, "query·key"), (v, "weights·value")))))
+    return Tally(cost, elementwise=2 * pairs)
+
+
+def flex_attention_backward(
+    gradient: Sized, q: Sized, k: Sized, v: Sized, pairs: int, *, out: Any
+) -> Tally:
+    """As `attention_backward`, at those pairs."""
+    sides = (
+        (q, "query gradient"),
+        (k, "key gradient"),
+        (v, "weights gradient"),
+        (v, "value gradient"),
+    )
+    return Tally(Cost(tuple(_pair_products(pairs, sides))), elementwise=2 * pairs)
+
+
+def _pair_products(pairs: int, sides: Iterable[tuple[Sized, str]]) -> Iterator[Product]:
+    for x, role in sides:
+        yield product(role, pairs=pairs, E=x.shape[-1])
 
 
 def _attention_product(

@@ -49,7 +49,7 @@ class LayerField:
         call: 0 for the first call of this module.
         children: how many calls it makes directly.
         output_shape: of the tensor whose positions have this field.
-        fields: along each axis of the image (height, width); `None` where it cannot be told.
+        fields: along each axis of the image (height, width); `None` where it is unknown.
     """
 
     name: str

@@ -23,7 +23,7 @@ Reaches = list[Reach | None]
 
 
 def lost(reach: Reach, shape: Shape) -> Reach:
-    """A result whose positions can no longer be told: an axis that still varied is unknown."""
+    """A result whose positions are no longer known: an axis that still varied is unknown."""
     labelled = {axis for dim in range(len(reach.dims)) for axis in reach.axes(dim)}
     spans = (
         None if axis in labelled and span != WHOLE else span

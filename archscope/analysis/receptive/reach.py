@@ -101,7 +101,7 @@ class Reach:
     def mixed(self, dims: Iterable[int]) -> Reach:
         """Every position along some dimensions comes to depend on all of them.
 
-        An axis that lies along them is seen as a whole; of an axis that is cut into windows, only
+        An axis along them is seen as one; of an axis that is cut into windows, only
         one window is seen, and which one depends on the position: unknown.
         """
         chosen = {dim % len(self.dims) for dim in dims}

@@ -33,7 +33,7 @@ def _fill_function(copies: Replica, twin: types.FunctionType, value: types.Funct
 def _holds_state(function: types.FunctionType, asked: set[int]) -> bool:
     """Whether a function reaches more than code: what it closes over, its defaults, its attributes.
 
-    A number in a cell is state: `nonlocal` may bind it anew.
+    A number in a cell is state: `nonlocal` may rebind it.
     """
     if id(function) in asked:
         return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import types
 from collections import OrderedDict, defaultdict, deque
+from contextvars import ContextVar
 from enum import Enum
 from operator import attrgetter, itemgetter, methodcaller
 from typing import Any
@@ -51,7 +52,8 @@ _SHARED = (
     type, Enum, types.ModuleType, types.CodeType, slice, property, staticmethod, classmethod,
     types.MemberDescriptorType, types.GetSetDescriptorType, types.MethodDescriptorType,
     types.WrapperDescriptorType, types.GenericAlias, types.UnionType, attrgetter, itemgetter,
-    methodcaller, torch._ops.OpOverload, torch._ops.OpOverloadPacket,
+    methodcaller, ContextVar, torch._ops.OpOverload, torch._ops.OpOverloadPacket,
+    torch._ops.HigherOrderOperator,
 )  # fmt: skip
 
 

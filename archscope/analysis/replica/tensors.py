@@ -24,11 +24,13 @@ def _twin(copies: Replica, value: torch.Tensor) -> torch.Tensor:
     address = torch._C._storage_address(value)  # type: ignore[attr-defined]
     shared = copies.storages.get(address)
     if shared is None:
-        if value.untyped_storage().nbytes() == value.nbytes:
+        if value.untyped_storage().nbytes() == value.nbytes and value.is_contiguous():
             twin = copies.storages[address] = copies.stand_in(value)
             return twin
-        flat = torch.empty(0, dtype=torch.uint8, device=value.device)
-        shared = copies.storages[address] = copies.stand_in(flat.set_(value.untyped_storage()))
+        elements = value.untyped_storage().nbytes() // value.itemsize
+        flat = torch.empty(0, dtype=value.dtype, device=value.device)
+        flat.set_(value.untyped_storage(), 0, (elements,), (1,))
+        shared = copies.storages[address] = copies.stand_in(flat)
     if value.requires_grad and value._base is not None and value.grad_fn is not None:
         with torch.enable_grad():
             return cast(torch.Tensor, value._view_func_unsafe(copies.twin(value._base)))

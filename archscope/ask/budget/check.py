@@ -184,7 +184,7 @@ def _outcomes(budget: Budget) -> Iterator[Outcome]:
         )
     for limits in budget.limits:
         yield from _counted(budget, limits, analysis, baseline)
-    from archscope.ask.memory import predict
+    from archscope.ask.memory.prediction import predict
 
     most = budget.limits[0].most
     if "memory" in most:
@@ -209,7 +209,7 @@ def _baseline(budget: Budget, batch: Dim) -> Analysis | None:
     if record is None:
         raise ArchscopeError(
             parameter("baseline", budget.baseline),
-            "is no saved record",
+            "is not a saved record",
             f"save the count of {budget.baseline} and name its file",
         )
     return record.count(batch)

@@ -117,10 +117,10 @@ class _Reader:
         baseline = self.text(table, "baseline", place)
         batch = table.get("batch")
         if batch is not None and (type(batch) is not int or batch < 1):
-            raise self.wrong(f"{place}, batch", f"{batch!r} is no batch size", "write batch = 8")
+            raise self.wrong(f"{place}, batch", f"{batch!r} is not a batch size", "write batch = 8")
         keywords = table.get("set", {})
         if not isinstance(keywords, Mapping):
-            raise self.wrong(f"{place}, set", "is no table", "write set = { num_classes = 10 }")
+            raise self.wrong(f"{place}, set", "is not a table", "write set = { num_classes = 10 }")
         layers = self.tables(table.get("layers", []), f"{place}, layers")
         limits = [self.limits(table, "", place, tuple(LIMITED), baseline)]
         limits += [
@@ -175,7 +175,7 @@ class _Reader:
         if number and unit not in WITH_UNIT:
             return float(value)
         if not (number or isinstance(value, str)):
-            raise ArchscopeError(key, f"{value!r} is no quantity", f'write it like "{example}"')
+            raise ArchscopeError(key, f"{value!r} is not a quantity", f'write it like "{example}"')
         if unit in WITH_UNIT and (number or value.strip()[-1:].isdigit()):
             raise ArchscopeError(key, f"{value!r} has no unit", f'write it like "{example}"')
         return READERS[unit](value, key)
@@ -197,25 +197,25 @@ class _Reader:
         try:
             return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
         except ValueError:
-            raise self.wrong(key, f"{value!r} is no share", 'write it like "2%"') from None
+            raise self.wrong(key, f"{value!r} is not a share", 'write it like "2%"') from None
 
     def known(self, table: Mapping[str, Any], keys: tuple[str, ...], place: str) -> None:
         for key in table:
             if key not in keys:
                 near = get_close_matches(key, keys, n=1)
                 remedy = f"did you mean {near[0]}?" if near else f"use {', '.join(keys)}"
-                raise self.wrong(f"{place}, {key}".removeprefix(", "), "is no key", remedy)
+                raise self.wrong(f"{place}, {key}".removeprefix(", "), "unknown key", remedy)
 
     def tables(self, value: Any, key: str) -> list[Mapping[str, Any]]:
         if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
             name = key.rpartition(" ")[2]
-            raise self.wrong(key, "is no list of tables", f"write [[{name}]] above it")
+            raise self.wrong(key, "is not a list of tables", f"write [[{name}]] above it")
         return value
 
     def text(self, table: Mapping[str, Any], key: str, place: str) -> str | None:
         value = table.get(key)
         if value is not None and not isinstance(value, str):
-            raise self.wrong(f"{place}, {key}", f"{value!r} is no text", "put it in quotes")
+            raise self.wrong(f"{place}, {key}", f"{value!r} is not text", "put it in quotes")
         return value
 
     def located(self, name: str) -> str:

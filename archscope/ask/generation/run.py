@@ -209,7 +209,7 @@ def _joined(pieces: Sequence[Piece]) -> list[Piece]:
 
 
 def _even(one: StepCost, end: StepCost, between: StepCost) -> bool:
-    """Whether a step lies on the straight line between two others, in every cost."""
+    """Whether a step is on the straight line between two others, in every cost."""
     whole, own = end.context - one.context, between.context - one.context
     return all(
         (getattr(end, key) - getattr(one, key)) * own

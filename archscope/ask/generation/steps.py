@@ -143,7 +143,7 @@ class Steps:
         call = self._call(self.input(length), {})
         lent = borrow.copied(self.subject.module, call.on_meta(), borrow.weightless)
         with lent as (network, (args, kwargs)), torch.no_grad():
-            network.eval()
+            borrow.set_training(network, False)
             log = CallLog(network, torch._C._autograd._get_sequence_nr)
             with trace.unfused_attention(), trace.uncompiled(), _Silent(log, True):
                 try:

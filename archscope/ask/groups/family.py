@@ -111,7 +111,7 @@ def parse_groups(text: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",")]
     for part in parts:
         if not (part.isdecimal() and part.isascii() and int(part) > 0):
-            named = f"{part!r} is no group count" if part else "a group count is missing"
+            named = f"{part!r} is not a group count" if part else "a group count is missing"
             raise ArchscopeError(text, named, "give whole numbers from 1, such as 1,2,4,8,32")
     return tuple(sorted({int(part) for part in parts}))
 
@@ -123,7 +123,7 @@ def sweep_groups(
     by: str | None = None,
     equal: Sequence[Equal] = EQUALS,
 ) -> GroupSweep:
-    """Count a network with each group count, its width held or solved anew.
+    """Count a network with each group count, its width fixed or solved for equal cost.
 
     Args:
         groups: the counts.

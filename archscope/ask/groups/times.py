@@ -20,7 +20,7 @@ def measured(family: Family, sweep: GroupSweep, plan: Plan, progress: Progress) 
         family: what makes the networks.
         sweep: what was counted.
         plan: device, settings and phases.
-        progress: told which network is measured, and what of it.
+        progress: called with which network is measured, and what of it.
 
     Raises:
         ArchscopeError: a network fails, or its batch does not fit.
@@ -31,14 +31,14 @@ def measured(family: Family, sweep: GroupSweep, plan: Plan, progress: Progress) 
     for number, member in enumerate(members.values(), 1):
         place = f"{number}/{len(members)} groups={member.groups}, {sweep.by}={member.width}"
 
-        def told(label: str, share: float, place: str = place) -> None:
+        def report(label: str, share: float, place: str = place) -> None:
             progress(f"{place}: {label}", share)
 
         analysis = member.analysis
         network = family.build(member.groups, member.width)
         batch = analysis.input.batch
         assert isinstance(batch, int), "a measured input has a numeric batch"
-        times = profile(Target(network, {}, analysis.input, batch), plan, progress=told)
+        times = profile(Target(network, {}, analysis.input, batch), plan, progress=report)
         found.append(
             replace(times, model=analysis.model, keywords=analysis.keywords, analysis=analysis)
         )

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dis
 import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
 
+from archscope.analysis.values.needed import NoValueError
 from archscope.errors import ArchscopeError, BackwardError, NetworkError, first_line
 from archscope.parameters import parameter
 from archscope.records import InputSpec
 from archscope.resolve.inputs import input_text
+
+_TORCH = str(Path(find_spec("torch").origin or "").parent)  # type: ignore[union-attr]
 
 _NEEDS_VALUES = (
     "meta tensor",
@@ -50,6 +56,10 @@ def _makes_sparse(error: BaseException) -> bool:
 
 def depends_on_values(error: BaseException) -> bool:
     """Whether a run failed on meta only because meta tensors hold no values."""
+    if isinstance(error, NoValueError):
+        return True
+    if _raised_by_the_network(error):
+        return False
     if _makes_sparse(error):
         return False
     if isinstance(error, NotImplementedError):
@@ -57,6 +67,18 @@ def depends_on_values(error: BaseException) -> bool:
     return isinstance(error, (RuntimeError, ValueError, TypeError)) and any(
         sign in str(error) for sign in _NEEDS_VALUES
     )
+
+
+def _raised_by_the_network(error: BaseException) -> bool:
+    """Whether a `raise` of the network's own code made an error, and not a call of PyTorch."""
+    place = error.__traceback__
+    if place is None:
+        return False
+    while place.tb_next is not None:
+        place = place.tb_next
+    code = place.tb_frame.f_code
+    raises = code.co_code[place.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    return raises and not code.co_filename.startswith(_TORCH)
 
 
 def place_of(error: BaseException) -> str:

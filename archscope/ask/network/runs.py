@@ -38,7 +38,7 @@ def count(
     from archscope.analysis import borrow
 
     def counted(network: nn.Module, arguments: Any, on_meta: bool) -> Any:
-        network.train(train)
+        borrow.set_training(network, train)
         freeze(network, train_only)
         return run_once(network, arguments, backward, on_meta)
 

@@ -81,7 +81,7 @@ def _found(model: Source, keywords: Mapping[str, Any]) -> Subject:
     if callable(model):
         return _subject(constructed(model, keywords), private=False)
     raise ArchscopeError(
-        repr(model)[:60], "is no network", "give a name, an nn.Module, or a class that makes one"
+        repr(model)[:60], "is not a network", "give a name, an nn.Module, or a class that makes one"
     )
 
 

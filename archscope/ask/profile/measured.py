@@ -43,7 +43,7 @@ def profile(
         target: the network with its call; its batch is 8 when `None` and the input has a batch
             dimension.
         plan: device, settings, precision, and what to measure.
-        progress: told what is being measured.
+        progress: called with what is being measured.
 
     Raises:
         ArchscopeError: no such network or device, or the network fails.
@@ -68,8 +68,8 @@ def profile(
         return replace(found, notes=(*found.notes, note))
     progress("prediction of its memory", 1.0)
     measured_at = replace(target, input=spec, batch=None)
-    foreseen = predicted_bytes(measured_at, plan, network_dtype(found))
-    found = replace(found, analysis=analysis, predicted_bytes=foreseen)
+    predicted = predicted_bytes(measured_at, plan, network_dtype(found))
+    found = replace(found, analysis=analysis, predicted_bytes=predicted)
     return _below_roofs(found, plan, progress)
 
 
@@ -155,7 +155,7 @@ def largest_batch(
         target: as for `profile`; the confirming process builds it again, so a name is best.
         plan: device, settings and mode.
         available_bytes: pretend that there is this much memory.
-        progress: told what is being tried.
+        progress: called with what is being tried.
 
     Raises:
         ArchscopeError: no such device, the network fails, or nobody knows how much memory is free.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from archscope.ask.memory import DTYPES, Setting, predict
+from archscope.ask.memory.prediction import predict
+from archscope.ask.memory.setting import WEIGHTS, Setting
 from archscope.ask.target import Target
 from archscope.errors import ArchscopeError
 from archscope.measure.session import Plan
@@ -24,10 +25,15 @@ def predicted_bytes(target: Target, plan: Plan, dtype: str) -> dict[str, int]:
         dtype: of the weights when they were measured.
     """
     settings = plan.settings
-    if settings.amp or settings.compile is not None or dtype not in DTYPES:
+    if settings.amp or settings.compile is not None or dtype not in WEIGHTS:
         return {}
     updated = settings.optimizer != "none"
-    setting = Setting(plan.modes[0], settings.optimizer if updated else "sgd", dtype)
+    setting = Setting(
+        plan.modes[0],
+        settings.optimizer if updated else "sgd",
+        dtype,
+        device="cpu" if settings.device == "cpu" else "cuda",
+    )
     try:
         found = predict(target, setting)
     except ArchscopeError:
@@ -52,5 +58,5 @@ def _kinds(found: MemoryPrediction) -> dict[str, int]:
     for moment in moments:
         stage = PHASES[moment.phase] if found.mode == "training" else "inference"
         key = f"{stage} allocated"
-        kinds[key] = max(kinds.get(key, 0), moment.total)
+        kinds[key] = max(kinds.get(key, 0), moment.allocated)
     return kinds

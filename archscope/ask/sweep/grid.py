@@ -56,7 +56,7 @@ class Grid:
         return {"grid": json.loads(json.dumps(asdict(self)))}
 
     def key(self) -> str | None:
-        """What decides the numbers besides; `None` where that cannot be told."""
+        """What decides the numbers besides; `None` where that is unknown."""
         from archscope.saved import answers
 
         return answers.decisive(self.model)
@@ -144,7 +144,9 @@ def parse_axes(texts: Sequence[str]) -> tuple[tuple[str, tuple[Any, ...]], ...]:
     for text in texts:
         key, equals, values = (part.strip() for part in text.partition("="))
         if not (equals and values and key.isidentifier()):
-            raise ArchscopeError(text, "is no key=v1,v2,…", "write it like growth_rate=12,24")
+            raise ArchscopeError(
+                text, "is not of the form key=v1,v2,…", "write it like growth_rate=12,24"
+            )
         if key in axes:
             raise ArchscopeError(text, f"gives {key} a second time", "list all its values at once")
         axes[key] = tuple(dict.fromkeys(_value(key, value, text) for value in _split(values, text)))
@@ -174,7 +176,7 @@ def _value(key: str, text: str, argument: str) -> Any:
         return _input(text.strip("()"), argument)
     if key == BATCH:
         if not text.isdecimal() or int(text) < 1:
-            raise ArchscopeError(argument, f"{text!r} is no batch size", "give whole numbers")
+            raise ArchscopeError(argument, f"{text!r} is not a batch size", "give whole numbers")
         return int(text)
     try:
         return parse_settings([f"{key}={text}"])[key]
@@ -193,7 +195,7 @@ def _input(text: str, argument: str) -> str:
 
 
 def count_point(grid: Grid, point: Point) -> Outcome:
-    """Count one point; a failure of the network is told, not raised."""
+    """Count one point; a failure of the network is reported in its row, not raised."""
     from archscope.ask.count import analyse
     from archscope.ask.target import network_target
 

@@ -119,12 +119,12 @@ class Trial:
         Raises:
             TrialError: the network fails.
         """
-        from archscope.analysis import calls, trace
+        from archscope.analysis import borrow, calls, trace
         from archscope.ask.network.call import network_call
         from archscope.ask.network.failure import depends_on_values, place_of
 
         args, kwargs = network_call(self.subject, at(self.spec, values), None).on_meta()
-        self.network.train(self.train)
+        borrow.set_training(self.network, self.train)
         try:
             log, coverage = trace.run(self.network, args, kwargs, backward=False, on_meta=True)
         except Exception as error:

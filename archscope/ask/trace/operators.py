@@ -29,7 +29,7 @@ def network_operators(network: Target, train: bool) -> list[NetworkOperator]:
     """
 
     def run(lent: nn.Module, arguments: Any, on_meta: bool) -> list[NetworkOperator]:
-        lent.train(train)
+        borrow.set_training(lent, train)
         return _recorded(lent, arguments, train)
 
     return executed(*network.called(), run)[0]

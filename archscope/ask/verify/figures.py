@@ -1,4 +1,4 @@
-"""What others say of a network, and how it compares: figures, where they part, and their JSON."""
+"""What others say of a network, and how it compares: figures, where they differ, and their JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TITLES = {"macs": "MACs", "macs_training": "MACs with backward", "params": "Para
 
 
 @dataclass(frozen=True)
-class Parting:
+class Disagreement:
     """One layer on which a tool and archscope disagree.
 
     Args:
@@ -43,8 +43,8 @@ class Figure:
         theirs: what it states, `None` where it fails.
         ours: what archscope counts.
         tolerance: half of the last digit that is stated; 0 for exact figures.
-        reasons: why they part.
-        partings: the layers where they part, of tools that tell single layers.
+        reasons: why they differ.
+        disagreements: the layers where they differ, of tools that tell single layers.
         failure: what the tool raised.
         gap: operators without a formula, which make `ours` a lower bound, and where they ran.
     """
@@ -55,7 +55,7 @@ class Figure:
     ours: int
     tolerance: float = 0.0
     reasons: tuple[str, ...] = ()
-    partings: tuple[Parting, ...] = ()
+    disagreements: tuple[Disagreement, ...] = ()
     failure: str = ""
     gap: str = ""
 
@@ -116,8 +116,8 @@ def dumps(found: Sequence[Verification], failures: Mapping[str, str], **facts: i
         failures: why the others cannot be counted, by name.
         facts: what else to tell, such as which networks were chosen.
     """
-    told = {**facts, "failures": dict(failures)}
-    head = ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in told.items())
+    entries = {**facts, "failures": dict(failures)}
+    head = ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in entries.items())
     lines = ",\n".join(json.dumps(asdict(one), ensure_ascii=False) for one in found)
     return f'{{{head},\n"verifications": [\n{lines}\n]}}\n'
 
@@ -135,7 +135,9 @@ def read(entry: Mapping[str, Any]) -> Verification:
             **{
                 **figure,
                 "reasons": tuple(figure["reasons"]),
-                "partings": tuple(Parting(**parting) for parting in figure["partings"]),
+                "disagreements": tuple(
+                    Disagreement(**disagreement) for disagreement in figure["disagreements"]
+                ),
             }
         )
         for figure in entry["figures"]

@@ -1,7 +1,7 @@
 """Every operator of a network with its shapes, by the module that runs it, for verify alone.
 
-A count sums a layer's elementwise work; why another tool's figure parts from it may hang on single
-operators, such as bilinear resizing among the activations of one container.
+A count sums a layer's elementwise work; why another tool's figure differs from it may depend on
+single operators, such as bilinear resizing among the activations of one container.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from archscope.analysis import trace
+from archscope.analysis import borrow, trace
 from archscope.analysis.calls import CallLog
 from archscope.peers.reasons import Argument, Operator
 
@@ -30,7 +30,7 @@ def operators(subject: Subject, call: NetworkCall) -> dict[str, list[Operator]]:
     from archscope.ask.network.runs import executed
 
     def run(network: nn.Module, arguments: Any, on_meta: bool) -> dict[str, Any]:
-        network.eval()
+        borrow.set_training(network, False)
         return _logged(network, arguments, on_meta)
 
     return executed(subject, call, run)[0]
@@ -58,13 +58,13 @@ class _Log(trace.Observer):  # type: ignore[no-untyped-call]
             results = result if isinstance(result, (list, tuple)) else (result,)
             outputs = tuple(tuple(item.shape) for item in results if isinstance(item, Tensor))
             name = operator.name.partition("::")[2]
-            found = Operator(name, tuple(map(_told, args)), outputs)
+            found = Operator(name, tuple(map(_described, args)), outputs)
             self.found.setdefault(self.log.current.name, []).append(found)
 
 
-def _told(argument: Any) -> Argument:
+def _described(argument: Any) -> Argument:
     if isinstance(argument, Tensor):
         return tuple(argument.shape)
     if isinstance(argument, (list, tuple)):
-        return tuple(map(_told, argument))
+        return tuple(map(_described, argument))
     return argument if isinstance(argument, (int, float, bool, str)) else None

@@ -1,4 +1,4 @@
-"""archscope's count beside those of other tools and of publications, with why they part."""
+"""archscope's count beside those of other tools and of publications, with why they differ."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from archscope import wording
 from archscope.ask.target import Target
-from archscope.ask.verify.figures import UNKNOWN, Figure, Parting, Verification, read
+from archscope.ask.verify.figures import UNKNOWN, Disagreement, Figure, Verification, read
 from archscope.errors import ArchscopeError
-from archscope.peers.conventions import HABITS
-from archscope.peers.reasons import Habit, Operator, Part, explained
+from archscope.peers.conventions import CONVENTIONS
+from archscope.peers.reasons import Convention, Operator, Part, explained
 from archscope.peers.runs import PEERS, Peer, PeerCount
 from archscope.peers.tools import Counted
 from archscope.records import Analysis, Layer
@@ -87,7 +87,7 @@ def identity(names: Sequence[str]) -> dict[str, Any]:
 
 
 def key() -> str | None:
-    """What decides their figures besides; `None` where that cannot be told."""
+    """What decides their figures besides; `None` where that is unknown."""
     from archscope.saved import answers
 
     return answers.decisive("")  # every installed package is in it, those of the peers too
@@ -96,7 +96,7 @@ def key() -> str | None:
 def verify_each(
     names: Sequence[str],
     one: Callable[[str], Verification],
-    told: Callable[[str], None],
+    progress: Callable[[str], None],
     journal: Journal | None = None,
 ) -> tuple[list[Verification], dict[str, str]]:
     """Verify networks one after the other.
@@ -104,7 +104,7 @@ def verify_each(
     Args:
         names: of the networks.
         one: verifies a network, or raises an ArchscopeError that says why not.
-        told: is given one line a network when it is done.
+        progress: called with one line a network when it is done.
         journal: gets each network as it is done; those that it holds already are not run again.
 
     Returns:
@@ -116,7 +116,7 @@ def verify_each(
             done[name] = _entry(name, one)
             if journal is not None:
                 journal.add(done[name])
-        told(f"{number}/{len(names)} {name}: {state(done[name])}")
+        progress(f"{number}/{len(names)} {name}: {state(done[name])}")
     entries = [done[name] for name in names]
     found = [read(entry["found"]) for entry in entries if entry["found"]]
     return found, {entry["name"]: entry["failure"] for entry in entries if not entry["found"]}
@@ -185,20 +185,25 @@ def _figure(count: PeerCount, analysis: Analysis, ran: _Operators) -> Figure:
     figure = Figure(peer.quantity, peer.source, counted.macs, ours)
     if figure.agrees:
         return figure
-    habits = HABITS.get((peer.tool, peer.quantity), ())
+    conventions = CONVENTIONS.get((peer.tool, peer.quantity), ())
     if counted.own is None:
-        reasons = explained(counted.macs - ours, Part(analysis.calls), habits)
+        reasons = explained(counted.macs - ours, Part(analysis.calls), conventions)
         return replace(figure, reasons=tuple(reason.sentence for reason in reasons or ()))
-    partings = tuple(_partings(counted, habits, analysis, ran))
-    told = sum(parting.theirs - parting.ours for parting in partings)
-    known = all(parting.reason for parting in partings) and told == counted.macs - ours
-    sentences = dict.fromkeys(reason for p in partings for reason in p.reason.split("; ") if known)
-    return replace(figure, reasons=tuple(sentences), partings=partings)
+    disagreements = tuple(_disagreements(counted, conventions, analysis, ran))
+    explained_macs = sum(disagreement.theirs - disagreement.ours for disagreement in disagreements)
+    known = (
+        all(disagreement.reason for disagreement in disagreements)
+        and explained_macs == counted.macs - ours
+    )
+    sentences = dict.fromkeys(
+        reason for p in disagreements for reason in p.reason.split("; ") if known
+    )
+    return replace(figure, reasons=tuple(sentences), disagreements=disagreements)
 
 
-def _partings(
-    counted: Counted, habits: Sequence[Habit], analysis: Analysis, ran: _Operators
-) -> Iterator[Parting]:
+def _disagreements(
+    counted: Counted, conventions: Sequence[Convention], analysis: Analysis, ran: _Operators
+) -> Iterator[Disagreement]:
     """The modules whose own figures differ; all calls of a module count as one."""
     own = counted.own or {}
     calls: dict[str, list[Layer]] = defaultdict(list)
@@ -208,11 +213,11 @@ def _partings(
         theirs = own.get(name, 0)
         ours = sum(layer.macs for layer in calls[name])
         if theirs != ours:
-            part = Part(calls[name], ran.by_module.get(name, ()), counted.told.get(name, {}))
-            reasons = explained(theirs - ours, part, habits)
+            part = Part(calls[name], ran.by_module.get(name, ()), counted.separate.get(name, {}))
+            reasons = explained(theirs - ours, part, conventions)
             text = "; ".join(reason.sentence for reason in reasons or ())
             kind = calls[name][0].kind if calls[name] else ""
-            yield Parting(name, kind, theirs, ours, text)
+            yield Disagreement(name, kind, theirs, ours, text)
 
 
 # Published figures

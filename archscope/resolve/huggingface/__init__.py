@@ -29,7 +29,7 @@ NOT_SETTINGS = (*BUILD, *SIDES)
 
 
 class Configuration(Protocol):
-    """A configuration of transformers, as far as it is told from other objects."""
+    """A configuration of transformers, where it can be distinguished from other objects."""
 
     def to_dict(self) -> dict[str, Any]: ...
 

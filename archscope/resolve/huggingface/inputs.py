@@ -19,7 +19,7 @@ SECOND = 16_000
 
 
 def default_input(module: nn.Module, kind: Any) -> InputSpec | None:
-    """The input at batch 1; `None` where `forward` takes what cannot be told from its names.
+    """The input at batch 1; `None` where `forward` takes what its names do not give.
 
     Args:
         module: the built network, which holds its configuration.

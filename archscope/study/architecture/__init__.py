@@ -63,8 +63,8 @@ def _notes(
     notes = []
     if dense:
         rates = [_dense_runs(each)[0][0].outputs for each in every]
-        told = [f"{name} k = {k}" for (name, _), k in zip(networks, rates, strict=True)]
-        growth = f"k = {rates[0]}" if len(set(rates)) == 1 else ", ".join(told)
+        listed = [f"{name} k = {k}" for (name, _), k in zip(networks, rates, strict=True)]
+        growth = f"k = {rates[0]}" if len(set(rates)) == 1 else ", ".join(listed)
         notes.append(
             f"Each conv in a block stands for its BN-ReLU-conv sequence; growth: {growth}."
         )

@@ -1,4 +1,4 @@
-"""Tables of a comparison: totals with ratios, and at which output stride the difference lies."""
+"""Tables of a comparison: totals with ratios, and at which output stride the difference is."""
 
 from __future__ import annotations
 
@@ -250,9 +250,9 @@ def _totals_notes(chosen: Sequence[Contender]) -> tuple[str, ...]:
     if len(devices) > 1:
         notes.append(f"Measured on different devices: {', '.join(sorted(devices))}.")
     notes += [
-        f"{c.label}: {' '.join(told)}"
+        f"{c.label}: {' '.join(doubtful)}"
         for c in chosen
-        if c.profile is not None and (told := doubts(c.profile, PHASES))
+        if c.profile is not None and (doubtful := doubts(c.profile, PHASES))
     ]
     notes += [f"{c.label}: {note}" for c in chosen for note in c.analysis.notes]
     notes += [
@@ -295,7 +295,7 @@ def verdict(first: Contender, other: Contender) -> str:
     )
 
 
-# Where the difference lies
+# Where the difference is
 
 
 @dataclass(frozen=True)
@@ -336,7 +336,7 @@ def by_stride(chosen: Sequence[Contender]) -> list[ByStride]:
 
 
 def stage_tables(chosen: Sequence[Contender], quantities: Sequence[ByStride]) -> list[Table]:
-    """Each quantity with the differences to the first model, and where the largest one lies."""
+    """Each quantity with the differences to the first model, and where the largest one is."""
     tables = [_stage_table(chosen, quantity) for quantity in quantities]
     return [
         *tables[:-1],
@@ -393,7 +393,7 @@ def _differences(
 
 
 def _where(chosen: Sequence[Contender], values: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
-    """Where the largest part of the difference between two models lies, in a sentence."""
+    """Where the largest part of the difference between two models is, in a sentence."""
     if len(chosen) != 2 or not all(values):
         return ()
     whole = sum(values[1].values()) - sum(values[0].values())
@@ -407,4 +407,4 @@ def _where(chosen: Sequence[Contender], values: Sequence[Mapping[str, float]]) -
     label = max(gaps, key=lambda label: gaps[label] / whole)
     place = PLACES.get(label, f"at output stride {label}")
     share = percent(gaps[label] / whole, digits=0)
-    return (f"The largest part of the difference lies {place} ({share} of it).",)
+    return (f"The largest part of the difference is {place} ({share} of it).",)

@@ -1,4 +1,4 @@
-"""Which gradient a product of the backward pass is, told from its shape and its turn.
+"""Which gradient a product of the backward pass is, by its shape and its turn.
 
 A product of a left operand (rows × D_in) and a right one (D_in × D_out) has two gradients: the left
 one's sums over D_out, the right one's over the rows.

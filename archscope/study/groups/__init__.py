@@ -91,8 +91,8 @@ def group_report(
         view: [_values(sweep, member, profiles) for member in members]
         for view, members in sweep.views.items()
     }
-    told = {key for rows in values.values() for row in rows for key in row if row[key] is not None}
-    shown = [c for c in COLUMNS if c.key not in _OPTIONAL or c.key in told]
+    found = {key for rows in values.values() for row in rows for key in row if row[key] is not None}
+    shown = [c for c in COLUMNS if c.key not in _OPTIONAL or c.key in found]
     tables = [_table(sweep, view, rows, shown, profiles) for view, rows in values.items()]
     timed = _timed(sweep, profiles)
     staged = stage_tables(sweep.by, timed)
@@ -116,7 +116,7 @@ def same_network(analysis: Analysis, profile: Profile) -> bool:
 
 
 def unused(sweep: GroupSweep, profiles: Sequence[Profile]) -> list[str]:
-    """Of each profile, why its times stand in no row; empty where they do."""
+    """Of each profile, why no row has its times; empty where one does."""
     taken: set[int] = set()
     reasons = []
     for profile in profiles:
@@ -130,7 +130,7 @@ def unused(sweep: GroupSweep, profiles: Sequence[Profile]) -> list[str]:
         elif not {"forward", "backward"} & profile.phases.keys():
             reasons.append("it holds no forward or backward time")
         elif rows <= taken:
-            reasons.append("the times of an earlier file stand in its rows")
+            reasons.append("its rows already have the times of an earlier file")
         else:
             reasons.append("")
         taken |= rows
@@ -188,9 +188,9 @@ def _timed(sweep: GroupSweep, profiles: Sequence[Profile]) -> dict[tuple[int, in
 
 def _doubts(timed: Mapping[tuple[int, int], Profile]) -> list[str]:
     return [
-        f"{groups} × {width}: {' '.join(told)}"
+        f"{groups} × {width}: {' '.join(found)}"
         for (groups, width), profile in timed.items()
-        if (told := doubts(profile, TIMED))
+        if (found := doubts(profile, TIMED))
     ]
 
 

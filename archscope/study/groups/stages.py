@@ -26,8 +26,10 @@ def stage_tables(by: str, measured: Mapping[tuple[int, int], Profile]) -> list[T
     ]
     if len(chosen) < 2:
         return []
-    told = [quantity for quantity in by_stride(chosen) if quantity.phase or quantity.unit == "macs"]
-    tables = [_table(chosen, quantity) for quantity in told]
+    shown = [
+        quantity for quantity in by_stride(chosen) if quantity.phase or quantity.unit == "macs"
+    ]
+    tables = [_table(chosen, quantity) for quantity in shown]
     inputs = dict.fromkeys(str(member.analysis.input) for member in chosen)
     columns = f"Columns: groups × {by}, on {', '.join(inputs)}. {STRIDE_NOTE}"
     return [*tables[:-1], replace(tables[-1], notes=(PROFILED_NOTE, columns))]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from archscope.ask.predict import TimedKernel
+from archscope.latency.coefficients import Rates
 from archscope.records import Prediction
 from archscope.study.predict.answer import answer
+from archscope.study.predict.arithmetic import derivations
 from archscope.study.predict.tables import (
     comparison_table,
     kinds_table,
@@ -30,3 +33,16 @@ def predict_report(predictions: Sequence[Prediction]) -> Report:
         return Report(title, (table, *parts), record=first, data=layers_data(first))
     table = comparison_table(title, predictions)
     return Report(title, (table, kinds_table(predictions)), data=table)
+
+
+def arithmetic_report(timed: Sequence[TimedKernel], rates: Rates, prediction: Prediction) -> Report:
+    """The arithmetic of some layers, below the answer.
+
+    Args:
+        timed: their kernels.
+        rates: with which they were timed.
+        prediction: of the network.
+    """
+    title = answer([prediction])
+    table = comparison_table(title, [prediction])
+    return Report(title, (table,), derivations=derivations(timed, rates), record=prediction)

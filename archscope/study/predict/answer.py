@@ -19,7 +19,7 @@ LAYOUT_TITLES = {"nhwc": "channels last"}
 def answer(predictions: Sequence[Prediction]) -> str:
     """The first line of what is printed."""
     first = predictions[0]
-    same_device = len({p.device for p in predictions}) == 1
+    same_device = len({(p.device, p.fitted_on) for p in predictions}) == 1
     same_network = len({name(p) for p in predictions}) == 1
     if len(predictions) == 1:
         rate = f"{first.samples_per_second:,.0f} samples/s"

@@ -149,12 +149,12 @@ def memory_table(profile: Profile) -> Table:
     reserved = any(kind.endswith(" reserved") for kind in profile.peak_bytes)
     note = "allocated: by tensors at the phase's peak"
     notes = [f"{note}; reserved: by the allocator." if reserved else f"{note}."]
-    foreseen = profile.predicted_bytes
-    if foreseen:
+    predicted = profile.predicted_bytes
+    if predicted:
         columns.append(Column("predicted_bytes", "Predicted", "bytes"))
         notes.append(FORESEEN)
     rows = tuple(
-        Row((kind, size, foreseen.get(kind))[: len(columns)])
+        Row((kind, size, predicted.get(kind))[: len(columns)])
         for kind, size in profile.peak_bytes.items()
     )
     title = f"Memory of {profile.model}, batch {profile.input.batch}"

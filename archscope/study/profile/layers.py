@@ -30,7 +30,7 @@ FASTEST_PROFILED = 0.9
 DISTURBED = "Faster than without: other programs slowed the timed steps; try an idle machine."
 
 DOMINANT = 0.7
-"""A stage that takes more than this share of the time is told by its children instead."""
+"""A stage that takes more than this share of the time is shown by its children instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def _together(name: str, rows: Sequence[LayerTime], macs: Mapping[LayerKey, int]
 
 
 def profiled_seconds(profile: Profile) -> float:
-    """Seconds of the profiled step, of which the rows' shares are told."""
+    """Seconds of the profiled step, of which the rows give their shares."""
     return sum(row.total_seconds for row in profile.layers if not row.is_cost_of_measuring)
 
 

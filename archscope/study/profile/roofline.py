@@ -67,7 +67,7 @@ def roofline_note(profile: Profile) -> str | None:
     """Why there is no roofline though the device's roofs were measured; `None` where there is."""
     if not profile.peaks or profile.analysis is None or roofs(profile) is not None:
         return None
-    return f"No roofline: there is no roof for arithmetic in {network_dtype(profile)}."
+    return f"No roofline: no roof is known for arithmetic in {network_dtype(profile)}."
 
 
 def roofline_table(profile: Profile) -> Table | None:

@@ -161,15 +161,15 @@ def test_a_device_that_is_not_there_is_told_with_file_and_key(folder: Path) -> N
     [
         ("", "budget: is missing; begin with [[budget]]"),
         ("x = ", "is no TOML"),
-        ("budgets = 1", "budgets: is no key; did you mean budget?"),
-        ("budget = 1", "budget: is no list of tables; write [[budget]]"),
+        ("budgets = 1", "budgets: unknown key; did you mean budget?"),
+        ("budget = 1", "budget: is not a list of tables; write [[budget]]"),
         ("[[budget]]\nmax_macs = 1", "budget 1, model: is missing"),
-        ("[[budget]]\nmodel = 3", "budget 1, model: 3 is no text"),
+        ("[[budget]]\nmodel = 3", "budget 1, model: 3 is not text"),
         ('[[budget]]\nmodel = "lenet"', "budget 1: limits nothing"),
-        ('[[budget]]\nmodel = "lenet"\nmax_mac = 1', "budget 1, max_mac: is no key; did you mean"),
+        ('[[budget]]\nmodel = "lenet"\nmax_mac = 1', "budget 1, max_mac: unknown key; did you"),
         ('[[budget]]\nmodel = "lenet"\nmax_macs = "4 apples"', "max_macs: '4 apples' is not a"),
-        ('[[budget]]\nmodel = "lenet"\nmax_macs = true', "max_macs: True is no quantity"),
-        ('[[budget]]\nmodel = "lenet"\nmax_macs = -1', "max_macs: -1 is no quantity"),
+        ('[[budget]]\nmodel = "lenet"\nmax_macs = true', "max_macs: True is not a quantity"),
+        ('[[budget]]\nmodel = "lenet"\nmax_macs = -1', "max_macs: -1 is not a quantity"),
         ('[[budget]]\nmodel = "lenet"\nmax_growth = "2%"', "max_growth: has no baseline"),
         (
             '[[budget]]\nmodel = "lenet"\nmax_latency = "20"',
@@ -189,14 +189,14 @@ def test_a_device_that_is_not_there_is_told_with_file_and_key(folder: Path) -> N
             '[[budget]]\nmodel = "lenet"\ninput = "3x5x5"\nmax_macs = 1',
             'write input = "1x28x28"',
         ),
-        ('[[budget]]\nmodel = "lenet"\nbatch = 0\nmax_macs = 1', "batch: 0 is no batch size"),
+        ('[[budget]]\nmodel = "lenet"\nbatch = 0\nmax_macs = 1', "batch: 0 is not a batch size"),
         (
             '[[budget]]\nmodel = "lenet"\nbaseline = "lenet.json"\nmax_growth = "much"',
-            "max_growth: 'much' is no share",
+            "max_growth: 'much' is not a share",
         ),
         (
             '[[budget]]\nmodel = "lenet"\n[[budget.layers]]\nmatch = "*"\nmax_latency = "1s"',
-            "budget 1, layers 1, max_latency: is no key",
+            "budget 1, layers 1, max_latency: unknown key",
         ),
         (
             '[[budget]]\nmodel = "lenet"\n[[budget.layers]]\nmax_macs = 1',
@@ -227,7 +227,10 @@ def test_a_glob_that_matches_nothing_is_a_mistake(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("baseline", "told"),
-    [("empty.json", r"empty\.json: this profile holds no count"), ("lenet", "is no saved record")],
+    [
+        ("empty.json", r"empty\.json: this profile holds no count"),
+        ("lenet", "is not a saved record"),
+    ],
 )
 def test_a_baseline_without_a_count_is_told_by_its_name(
     folder: Path, baseline: str, told: str

@@ -49,7 +49,7 @@ def test_fvcore_counts_two_operations_per_batch_norm_element() -> None:
     theirs = figure(found, "fvcore")
     elements = 64 * 112**2 + 4 * 64 * 56**2 + 5 * 128 * 28**2 + 5 * 256 * 14**2 + 5 * 512 * 7**2
     assert theirs.theirs == theirs.ours + 2 * elements + 512 * 7 * 7
-    assert len(theirs.partings) == 20 + 1
+    assert len(theirs.disagreements) == 20 + 1
     assert set(theirs.reasons) == {
         "counts two operations per BatchNorm element",
         "counts adaptive average pooling",
@@ -76,7 +76,7 @@ def test_fvcore_misses_attention() -> None:
     found = verify(network_target(Attention(), input="7x12"), peers=FVCORE)
     theirs = figure(found, "fvcore")
     assert theirs.theirs == theirs.ours - 2 * 7 * 7 * 12 + 5 * 7 * 12
-    assert {p.reason for p in theirs.partings} == {
+    assert {p.reason for p in theirs.disagreements} == {
         "misses attention",
         "counts five operations per element of other normalisations",
     }
@@ -256,7 +256,7 @@ def test_a_killed_run_resumes(tmp_path: Path) -> None:
     told = list[str]()
     with Journal(path, kind, resume=False) as journal, pytest.raises(KeyboardInterrupt):
         verify_each(names, one, told.append, journal)
-    assert len(told) == 2 and "no known reason" in told[0] and "no known network" in told[1]
+    assert len(told) == 2 and "no known reason" in told[0] and "unknown network" in told[1]
     with Journal(path, kind, resume=True) as journal:
         found, failures = verify_each(names, one, told.append, journal)
     assert asked == [*names, "alexnet_d2l"]

@@ -80,12 +80,12 @@ def test_a_click_zooms_and_escape_leads_back(pair: Path, opened: Any) -> None:
 def test_the_map_is_walked_by_keys(lenet: Path, opened: Any) -> None:
     page = opened(lenet)
     page.locator(".block").first.focus()
-    heard = []
+    announced = []
     for key in ("ArrowDown", "ArrowRight", "ArrowLeft", "ArrowUp"):
         page.keyboard.press(key)
-        heard.append(page.evaluate("document.activeElement.getAttribute('aria-label')"))
-    assert [text.split(", ")[0] for text in heard] == ["conv1", "conv2", "conv1", "LeNet"]
-    assert heard[1] == "conv2, Conv2d, 1×16×10×10, 240 k, 57.6 %"
+        announced.append(page.evaluate("document.activeElement.getAttribute('aria-label')"))
+    assert [text.split(", ")[0] for text in announced] == ["conv1", "conv2", "conv1", "LeNet"]
+    assert announced[1] == "conv2, Conv2d, 1×16×10×10, 240 k, 57.6 %"
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     assert page.locator(".card h2").text_content() == "conv1"

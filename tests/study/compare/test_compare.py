@@ -277,7 +277,7 @@ def test_a_solved_width_makes_the_later_model_equal() -> None:
 
 
 def test_a_saved_record_cannot_be_solved_for() -> None:
-    with pytest.raises(ArchscopeError, match="cannot be built anew"):
+    with pytest.raises(ArchscopeError, match="cannot be built again"):
         matched([target("lenet"), target(analyse(target("lenet")))], PARAMS, None)
 
 

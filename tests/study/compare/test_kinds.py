@@ -104,7 +104,7 @@ def test_the_sentences_of_the_gap():
     assert lines[1].startswith("Its 1×1 convolutions take 150 ms instead of 50.0 ms, at ")
     assert "operations a byte" in lines[1] and "of the roof instead of" in lines[1]
     assert lines[2] == (
-        "Of the 40.0 ms that all its layers take more, the largest part, 40.0 ms, lies at output "
+        "Of the 40.0 ms that all its layers take more, the largest part, 40.0 ms, is at output "
         "stride 1."
     )
 

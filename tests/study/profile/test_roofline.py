@@ -190,7 +190,7 @@ def test_whole_numbers_have_no_roof_and_this_is_said(dtype):
     assert arithmetic(measured) is None
     assert roofs(measured) is None
     assert roofline_table(measured) is None
-    note = f"No roofline: there is no roof for arithmetic in {dtype}."
+    note = f"No roofline: no roof is known for arithmetic in {dtype}."
     assert roofline_note(measured) == note
     assert note in layer_table(measured, None).notes
     assert roofline_note(profile()) is None

@@ -1,0 +1,158 @@
+"""`flex_attention` as its kernel: the blocks of its mask that are computed, and no others."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from archscope.analysis.dispatch import run
+from archscope.analysis.formulas.fused import PAIRS
+from archscope.analysis.values.contents import is_meta
+
+MODULE = "torch.nn.attention.flex_attention"
+
+FORWARD = f"flex_attention(Tensor q, Tensor k, Tensor v, int {PAIRS}) -> (Tensor, Tensor)"
+BACKWARD = (
+    f"flex_attention_backward(Tensor gradient, Tensor q, Tensor k, Tensor v, int {PAIRS}) "
+    "-> (Tensor, Tensor, Tensor)"
+)
+
+
+@cache
+def _library() -> torch.library.Library:
+    library = torch.library.Library("archscope", "FRAGMENT")  # type: ignore[no-untyped-call]
+    for schema, kernel in ((FORWARD, _forward), (BACKWARD, _backward)):
+        library.define(schema)  # type: ignore[no-untyped-call]
+        name = schema.partition("(")[0]
+        library.impl(name, kernel, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+    return library
+
+
+def flex_attention(
+    query: Tensor, key: Tensor, value: Tensor, score_mod: Any, block_mask: Any, scale: float,
+    kernel_options: Any = None, *buffers: Any,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """The result, the logarithms of the rows' sums, and their greatest scores."""
+    _library()
+    pairs = computed_pairs(query, key, block_mask)
+    values = None
+    if not is_meta(query):
+        values = _values(query, key, value, score_mod, block_mask, scale, kernel_options, *buffers)
+    result, sums = _Flex.apply(query, key, value, pairs, values)
+    return result, sums, torch.empty(0, dtype=sums.dtype, device=sums.device)
+
+
+def computed_pairs(query: Tensor, key: Tensor, block_mask: Any) -> int:
+    """Query and key positions that meet, over every sample and head, by blocks.
+
+    A block that is computed counts in full: its kernel masks the scores, not the products.
+
+    Args:
+        query: (N, heads, L, E).
+        key: (N, heads, S, E).
+        block_mask: as `BlockMask.as_tuple` gives it: lengths, then how many blocks each row of
+            blocks has and which, those in part first and then those in full; block sides; mask.
+    """
+    batch, heads, length, _ = query.shape
+    source = key.shape[-2]
+    tall, wide = block_mask[-3:-1]
+    total = 0
+    for counts, places in (block_mask[2:4], block_mask[4:6]):
+        if counts is None:
+            continue
+        met = 0
+        for head_counts, head_places in zip(
+            counts.flatten(0, 1).tolist(), places.flatten(0, 1).tolist(), strict=True
+        ):
+            for row, (count, columns) in enumerate(zip(head_counts, head_places, strict=True)):
+                height = max(0, min(tall, length - row * tall))
+                widths = (max(0, min(wide, source - place * wide)) for place in columns[:count])
+                met += height * sum(widths)
+        total += met * (batch // counts.shape[0]) * (heads // counts.shape[1])
+    return total
+
+
+@torch.no_grad()
+def _values(*args: Any) -> Any:
+    """What the operator really returns, in a run with values; nobody's work."""
+    from torch._higher_order_ops.flex_attention import sdpa_dense
+
+    with torch._C._DisableTorchDispatch():
+        return sdpa_dense(*args)[:2]
+
+
+class _Flex(torch.autograd.Function):
+    """Keeps its operands, the result and the rows' sums, as the kernel does."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, pairs: int, values: Any
+    ) -> tuple[Tensor, Tensor]:
+        result, sums = torch.ops.archscope.flex_attention(query, key, value, pairs)
+        if values is not None:
+            with torch._C._DisableTorchDispatch():
+                result.copy_(values[0])
+                sums.copy_(values[1])
+        ctx.pairs = pairs
+        ctx.save_for_backward(query, key, value, result, sums)
+        ctx.mark_non_differentiable(sums)
+        return result, sums
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, of_sums: Tensor) -> Any:
+        query, key, value, *_ = ctx.saved_tensors
+        run_backward = torch.ops.archscope.flex_attention_backward
+        return *run_backward(gradient, query, key, value, ctx.pairs), None, None
+
+
+def _forward(query: Tensor, key: Tensor, value: Tensor, pairs: int) -> tuple[Tensor, Tensor]:
+    sums = torch.zeros(query.shape[:3], dtype=torch.float32, device=query.device)
+    return query.new_zeros((*query.shape[:3], value.shape[-1])), sums
+
+
+def _backward(
+    gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, pairs: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.zeros_like(query), torch.zeros_like(key), torch.zeros_like(value)
+
+
+class _WhileCounting:
+    """True in a thread that counts, else what it was: whether flex_attention runs uncompiled."""
+
+    def __init__(self, otherwise: bool) -> None:
+        self.otherwise = otherwise
+
+    def __bool__(self) -> bool:
+        return run.attention_kernels is not None or bool(self.otherwise)
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """Let a thread that counts run flex_attention on any device, without compiling it.
+
+    It is a function of Python that asks two things of its module; both answer any other thread as
+    ever.
+    """
+    module: Any = sys.modules.get(MODULE)
+    if module is None:
+        yield
+        return
+    validate, flag = module._validate_device, module._FLEX_ATTENTION_DISABLE_COMPILE_DEBUG
+
+    def validate_device(*tensors: Tensor) -> None:
+        if run.attention_kernels is None:
+            validate(*tensors)
+
+    try:
+        module._validate_device = validate_device
+        module._FLEX_ATTENTION_DISABLE_COMPILE_DEBUG = _WhileCounting(flag)
+        yield
+    finally:
+        module._validate_device = validate
+        module._FLEX_ATTENTION_DISABLE_COMPILE_DEBUG = flag

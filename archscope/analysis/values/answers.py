@@ -1,0 +1,375 @@
+"""Answers to operators on meta: the shape at once, and how the values come about where known.
+
+An operator of which every operand is known makes known contents; one that mixes known and unknown
+makes unknown ones, also in what it writes to.
+Where the shape itself depends on values (`nonzero`, an index by a mask), they are computed at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from archscope.analysis.formulas import sparse
+from archscope.analysis.values import contents as known
+from archscope.analysis.values.contents import PLAIN, TABLE, Shape, Step, View, is_meta
+from archscope.analysis.values.needed import ValueNeeded
+
+aten = torch.ops.aten
+META = torch.device("meta")
+
+
+class _UnknownError(Exception):
+    """An operand is known by shape alone."""
+
+
+class Facts:
+    """What an operator's schema says, looked up once.
+
+    Args:
+        overload: the operator.
+    """
+
+    __slots__ = (
+        "by_shape", "draws", "fills", "makes_sparse", "multiplies_sparse", "overload",
+        "takes_device", "written",
+    )  # fmt: skip
+
+    def __init__(self, overload: Any) -> None:
+        arguments = overload._schema.arguments
+        self.overload = overload
+        self.written: tuple[int | str, ...] = tuple(
+            argument.name if argument.kwarg_only else place
+            for place, argument in enumerate(arguments)
+            if argument.alias_info is not None and argument.alias_info.is_write
+        )
+        self.takes_device = any(argument.name == "device" for argument in arguments)
+        self.makes_sparse = overload._schema.name in sparse.MADE
+        self.multiplies_sparse = overload._schema.name in sparse.PRODUCTS
+        self.draws = torch.Tag.nondeterministic_seeded in overload.tags
+        self.by_shape = overload in _BY_SHAPE
+        self.fills = overload in _FILLING
+
+
+_BY_SHAPE = frozenset(
+    (
+        aten.zeros_like.default, aten.ones_like.default, aten.full_like.default,
+        aten.empty_like.default, aten.rand_like.default, aten.randn_like.default,
+        aten.new_zeros.default, aten.new_ones.default, aten.new_full.default,
+        aten.new_empty.default, aten.new_empty_strided.default,
+    )
+)  # fmt: skip
+"""What looks at nothing of its tensor but the shape."""
+
+_FILLING = frozenset(
+    (
+        aten.zero_.default, aten.fill_.Scalar, aten.fill_.Tensor, aten.copy_.default,
+        aten.normal_.default, aten.uniform_.default, aten.bernoulli_.float, aten.random_.default,
+    )
+)  # fmt: skip
+"""What overwrites every element, whatever was there."""
+
+_EMPTY = {
+    aten.empty.memory_format: aten.zeros.default,
+    aten.empty_like.default: aten.zeros_like.default,
+    aten.new_empty.default: aten.new_zeros.default,
+}
+"""Memory that nobody wrote may hold anything; here it holds zeros."""
+
+_seeds = count()
+
+
+class Answers:
+    """Answers operators of one run."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self._facts: dict[Any, Facts] = {}
+
+    def of(self, overload: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """What an operator returns that makes no view.
+
+        Raises:
+            ValueNeeded: it depends on values that are not known.
+            Exception: whatever the kernel raises for operands that do not fit.
+        """
+        facts = self._facts.get(overload)
+        if facts is None:
+            facts = self._facts[overload] = Facts(overload)
+        if overload is aten.lift_fresh.default:
+            return _twin(args[0])
+        if overload is aten._local_scalar_dense.default:
+            return self.read(args[0]).item()
+        if overload is aten.empty.memory_format and _is_for_indices(args[0], kwargs):
+            return torch.zeros(args[0], dtype=kwargs["dtype"])
+        try:
+            step = self._step(facts, args, kwargs)
+        except _UnknownError:
+            return self._unknown(facts, args, kwargs)
+        return self._known(facts, step, args, kwargs)
+
+    def read(self, tensor: Tensor) -> Tensor:
+        """A tensor with its values.
+
+        Raises:
+            ValueNeeded: they are not known.
+        """
+        self.reads += 1
+        return known.value_of(tensor)
+
+    def _step(self, facts: Facts, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Step:
+        """How to compute what an operator makes.
+
+        Raises:
+            _UnknownError: an operand is not known.
+        """
+        first: Sequence[Any] = ()
+        if facts.by_shape:
+            first, args = (Shape(args[0]),), args[1:]
+        elif facts.fills and type(args[0]) in PLAIN and _covers(args[0]):
+            first, args = (known.blank(args[0]),), args[1:]
+        options = {key: _operand(value) for key, value in kwargs.items()}
+        if facts.takes_device:
+            options.pop("pin_memory", None)
+            if options.get("device") is not None:
+                options["device"] = "cpu"
+        seed = next(_seeds) if facts.draws else None
+        function = _EMPTY.get(facts.overload, facts.overload)
+        return Step(function, [*first, *map(_operand, args)], options, seed)
+
+    def _known(
+        self, facts: Facts, step: Step, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """The result on meta, and how to compute it; computed at once where its shape needs it."""
+        if facts.makes_sparse:
+            return self._computed(step)
+        options = dict(kwargs)
+        if facts.takes_device:
+            options["device"] = META
+            options.pop("pin_memory", None)
+            options.pop("generator", None)
+        try:
+            shapes, options, twins = _all_on_meta(args, options)
+            result = facts.overload(*shapes, **options)
+        except RuntimeError as error:
+            if not is_of_meta(error):
+                raise
+            if facts.written:
+                raise ValueNeeded from error
+            return self._computed(step)
+        if not isinstance(result, (Tensor, tuple, list)):
+            return self._computed(step)
+        written = set()
+        for place in facts.written:
+            argument = args[place] if isinstance(place, int) else kwargs.get(place)
+            if isinstance(argument, Tensor):
+                step.makes(argument, place, writes=True)
+                written.add(id(argument))
+        return _recorded(step, result, twins, written)
+
+    def _computed(self, step: Step) -> Any:
+        """What a step makes, as tensors on meta whose values are there."""
+        self.reads += 1
+        for contents in step.before():
+            contents.bytes()
+        results: list[Any] = []
+
+        def keep(*args: Any, **kwargs: Any) -> Any:
+            results.append(function(*args, **kwargs))
+            return results[0]
+
+        function, step.function = step.function, keep
+        with torch.no_grad():
+            step.run()
+        return _on_meta(results[0])
+
+    def _unknown(self, facts: Facts, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """The result by shape; what is written to is known no longer."""
+        options = dict(kwargs)
+        if facts.takes_device and options.get("device") is not None:
+            options["device"] = META
+        shapes, options, twins = _all_on_meta(args, options)
+        special = _BY_VALUE.get(facts.overload)
+        if facts.makes_sparse:
+            raise ValueNeeded
+        if facts.multiplies_sparse and any(map(sparse.is_sparse, shapes)):
+            return sparse.result_on_meta(facts.overload._schema.name, shapes)
+        try:
+            if special is not None:
+                result = special(self, *shapes, **options)
+            else:
+                result = facts.overload(*shapes, **options)
+        except RuntimeError as error:
+            if is_of_meta(error):
+                raise ValueNeeded from error
+            raise
+        for place in facts.written:
+            argument = args[place] if isinstance(place, int) else kwargs.get(place)
+            for tensor in _tensors(argument):
+                known.forget(tensor)
+        return _returned(result, twins)
+
+    def index(self, x: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
+        """An index by masks, each as the places where it is true."""
+        places: list[Tensor | None] = []
+        for index in indices:
+            if index is not None and index.dtype in (torch.bool, torch.uint8):
+                places += map(_twin, self.read(index).nonzero(as_tuple=True))
+            else:
+                places.append(index)
+        return aten.index.Tensor(x, places)  # type: ignore[no-any-return]
+
+    def masked_select(self, x: Tensor, mask: Tensor) -> Tensor:
+        shape = torch.broadcast_shapes(x.shape, mask.shape)  # type: ignore[no-untyped-call]
+        chosen = int(self.read(mask).expand(shape).sum())
+        return x.new_empty(chosen)
+
+    def pack(self, x: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
+        """A packed sequence: as many rows as the lengths add up to."""
+        steps = x.shape[1 if batch_first else 0]
+        real = self.read(lengths)
+        rows = torch.empty((len(real), steps, 1) if batch_first else (steps, len(real), 1))
+        packed, sizes = aten._pack_padded_sequence.default(rows, real, batch_first)
+        return x.new_empty(len(packed), *x.shape[2:]), sizes
+
+
+_BY_VALUE: dict[Any, Callable[..., Any]] = {
+    aten.index.Tensor: Answers.index,
+    aten.masked_select.default: Answers.masked_select,
+    aten._pack_padded_sequence.default: Answers.pack,
+}
+"""Operators whose shape depends on the values of some operands, which may be known."""
+
+
+MOST_INDICES = 2**16
+
+
+def _is_for_indices(size: Sequence[int], options: Mapping[str, Any]) -> bool:
+    """Whether memory for a few whole numbers is asked for, as C++ does that writes into it at once.
+
+    Such memory is real, as it is where lengths of sequences are padded or packed.
+    """
+    dtype, device = options.get("dtype"), options.get("device")
+    whole = dtype in (torch.int32, torch.int64)
+    return whole and (device is None or device.type != "meta") and prod(size) <= MOST_INDICES
+
+
+def _covers(tensor: Tensor) -> bool:
+    """Whether a tensor is all of its storage."""
+    if tensor.layout is not torch.strided:
+        return False
+    return tensor.is_contiguous() and tensor.untyped_storage().nbytes() == tensor.nbytes
+
+
+def _operand(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        if type(value) in PLAIN and value.layout is torch.strided:
+            contents = known.contents_of(value)
+            if contents is None:
+                raise _UnknownError
+            return View(value, contents)
+        if type(value) not in PLAIN or is_meta(value):
+            raise _UnknownError
+    elif isinstance(value, (tuple, list)):
+        return type(value)(map(_operand, value))
+    return value
+
+
+def is_known(value: Any) -> bool:
+    """Whether the contents of a tensor on meta, or of all in a list, are known."""
+    if type(value) in PLAIN:
+        return value.layout is torch.strided and known.ADDRESS(value) in TABLE
+    if isinstance(value, (tuple, list)):
+        return bool(value) and all(map(is_known, value))
+    return False
+
+
+def _tensors(value: Any) -> Sequence[Tensor]:
+    if isinstance(value, Tensor):
+        return (value,)
+    return [item for item in value if isinstance(item, Tensor)] if isinstance(value, list) else ()
+
+
+def _all_on_meta(
+    args: Sequence[Any], kwargs: dict[str, Any]
+) -> tuple[Sequence[Any], dict[str, Any], dict[int, Tensor]]:
+    """The operands with a twin on meta for each that has memory; by the twin, the operand.
+
+    Kernels that are given both kinds hand back memory that nobody wrote.
+    """
+    twins: dict[int, Tensor] = {}
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            if type(value) not in PLAIN or is_meta(value) or value.layout is not torch.strided:
+                return value
+            twin = torch.empty_strided(
+                value.shape, value.stride(), dtype=value.dtype, device="meta"
+            )
+            twins[id(twin)] = value
+            held.append(twin)
+            return twin
+        if isinstance(value, (tuple, list)):
+            return type(value)(map(moved, value))
+        return value
+
+    held: list[Tensor] = []
+    return [moved(arg) for arg in args], {k: moved(v) for k, v in kwargs.items()}, twins
+
+
+def _returned(result: Any, twins: Mapping[int, Tensor]) -> Any:
+    """The result with operands themselves in place of their twins."""
+    if not twins:
+        return result
+    if isinstance(result, Tensor):
+        return twins.get(id(result), result)
+    if isinstance(result, (tuple, list)):
+        return type(result)(_returned(item, twins) for item in result)
+    return result
+
+
+def _recorded(step: Step, result: Any, twins: Mapping[int, Tensor], written: set[int]) -> Any:
+    """Say that the results hold what a step makes."""
+    several = not isinstance(result, Tensor)
+    for place, item in enumerate(result if several else (result,)):
+        new = isinstance(item, Tensor) and id(item) not in written and id(item) not in twins
+        if new and item.layout is torch.strided:
+            step.makes(item, place if several else None, writes=False)
+    return _returned(result, twins)
+
+
+def _twin(real: Tensor) -> Tensor:
+    """A tensor on meta whose contents are those of one in memory."""
+    if real.layout is not torch.strided:
+        return real
+    if not _covers(real):
+        real = real.contiguous() if real.storage_offset() == 0 else real.clone().contiguous()
+    if not _covers(real):
+        real = real.clone(memory_format=torch.contiguous_format)
+    twin = torch.empty_strided(real.shape, real.stride(), dtype=real.dtype, device="meta")
+    known.know(twin, known.Contents(real.untyped_storage()))
+    return twin
+
+
+def _on_meta(result: Any) -> Any:
+    if isinstance(result, Tensor):
+        return _twin(result)
+    if isinstance(result, (tuple, list)):
+        return type(result)(map(_on_meta, result))
+    return result
+
+
+_SIGNS = (
+    "meta tensor", "'meta'", "Meta", "data-dependent", "meta device", "device meta",
+    "meta backend", "on meta", "no fake impl",
+)  # fmt: skip
+
+
+def is_of_meta(error: RuntimeError) -> bool:
+    """Whether a kernel failed only because tensors on meta have no values."""
+    return isinstance(error, NotImplementedError) or any(sign in str(error) for sign in _SIGNS)

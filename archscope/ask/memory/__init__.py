@@ -1,0 +1,1 @@
+"""What training or inference will hold in memory: how it is set, predicted, and made to fit."""

@@ -31,6 +31,7 @@ LIBRARIES: dict[str, set[str]] = {
     "collectives": {"torch"},
     "peers": {"torch", "fvcore", "torchinfo", "ptflops", "thop", "calflops", "torchprofile"},
     "ask": {"torch", "tomli"},
+    "engines": {"torch", "ray"},
     "render": {"rich", "tabulate", "matplotlib"},
 }  # fmt: skip
 """The libraries that each room imports, besides the standard one; every other room none.

@@ -28,7 +28,8 @@ def sweep(
     input: str | None = None,
     batch: int | None = None,
     backward: bool = False,
-    jobs: int = 1,
+    jobs: int | None = None,
+    on: str = "local",
     journal: str | PathLike[str] | None = None,
     resume: bool = False,
     **constructor_keywords: Any,
@@ -41,21 +42,23 @@ def sweep(
         input: a specification, where it is not swept.
         batch: where it is not swept, 1 by default.
         backward: also count the backward pass.
-        jobs: processes that count. More than one needs the usual `if __name__ == "__main__":`
-            of a script.
+        jobs: processes that count, 1 by default; most tasks at once on Ray. More than one process
+            needs the usual `if __name__ == "__main__":` of a script.
+        on: where points are counted: `"local"`, `"ray"`, or `"ray://host:10001"`.
         journal: file that holds every point as soon as it is counted.
         resume: count only the points that the journal does not hold.
         constructor_keywords: passed to the constructor at every point.
 
     Raises:
-        ArchscopeError: the network is unknown, or no point can be counted.
+        ArchscopeError: the network is unknown, no point can be counted, or nothing can run there.
 
     Example:
         >>> sides = archscope.sweep("resnet18", {"input": ["3x160x160", "3x224x224"]})
         >>> sides.record[1].total.macs
         1814073344
     """
-    from archscope.ask.sweep.grid import Grid, Outcome, run
+    from archscope.ask.sweep.grid import Grid, Outcome, run, work
+    from archscope.engines.place import engine
     from archscope.saved.journal import Journal
     from archscope.study.sweep import sweep_report
 
@@ -76,8 +79,8 @@ def sweep(
     if journal is not None:
         held = Journal(Path(journal), grid.identity, resume=resume, key=grid.key)
         held.keep(Outcome.from_entry)
-    with held or nullcontext():
-        outcomes = tuple(run(grid, jobs=jobs, journal=held))
+    with held or nullcontext(), engine(on, work(grid), jobs=jobs) as place:
+        outcomes = tuple(run(grid, engine=place, journal=held))
     title = f"{network.name} over {' × '.join(axes)}"
     report = sweep_report(title, outcomes)
     return Answer(outcomes, lambda: report)

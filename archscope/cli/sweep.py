@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
+from archscope.cli.fleet import on_option, progress, tell
 from archscope.cli.options import (
     beside_option,
     model_argument,
@@ -30,6 +28,7 @@ FEW_POINTS = 8
 @network_options
 @beside_option
 @click.option("--backward", is_flag=True, help="Also count the backward pass.")
+@on_option
 @click.option(
     "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; by default the cores."
 )
@@ -38,8 +37,8 @@ FEW_POINTS = 8
 @output_option
 def command(
     model: str, axes: tuple[str, ...], input_text: str | None, batch: int | str | None,
-    settings: tuple[str, ...], backward: bool, jobs: int | None, journal_path: str | None,
-    resume: bool, outputs: tuple[str, ...], beside: str | None,
+    settings: tuple[str, ...], backward: bool, on: str, jobs: int | None,
+    journal_path: str | None, resume: bool, outputs: tuple[str, ...], beside: str | None,
 ) -> None:  # fmt: skip
     """Count MODEL for every combination of the given values.
 
@@ -55,6 +54,9 @@ def command(
     from archscope.output import check_outputs, emit
 
     check_outputs(outputs)
+    from archscope.engines.place import check_place
+
+    check_place(on)
     from archscope.ask.sweep.grid import Grid, parse_axes
     from archscope.ask.target import network_target
     from archscope.resolve import parse_settings
@@ -71,35 +73,25 @@ def command(
         network.batch,
         backward,
     )
-    outcomes = _outcomes(grid, jobs, journal_path, resume)
+    outcomes = _outcomes(grid, on, jobs, journal_path, resume)
     title = f"{network.name} over {' × '.join(key for key, _ in grid.axes)}"
     emit(sweep_report(title, outcomes), outputs)
 
 
 def _outcomes(
-    grid: Grid, jobs: int | None, journal_path: str | None, resume: bool
+    grid: Grid, on: str, jobs: int | None, journal_path: str | None, resume: bool
 ) -> list[Outcome]:
-    from archscope.ask.sweep.grid import Outcome, run
-    from archscope.ask.sweep.workers import usable_cores
+    from archscope.ask.sweep.grid import Outcome, run, work
+    from archscope.engines.local import NAME, usable_cores
+    from archscope.engines.place import engine
 
-    if jobs is None:
+    if jobs is None and on == NAME:
         jobs = 1 if len(grid.points) <= FEW_POINTS else usable_cores()
     points = f"{len(grid.points)} points"
     long = LongRun(grid.file_name(), grid.identity, grid.key, Outcome.from_entry, points)
-    with long.journal(journal_path, resume) as journal, _progress() as progress:
-        return run(grid, jobs=jobs, journal=journal, progress=progress)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar with the remaining time on a terminal, nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("points", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    with (
+        long.journal(journal_path, resume) as journal,
+        engine(on, work(grid), jobs=jobs, tell=tell) as place,
+        progress(place) as told,
+    ):
+        return run(grid, engine=place, journal=journal, progress=told)

@@ -6,13 +6,16 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from archscope import archive, interruption
-from archscope.ask.sweep import workers
+from archscope.ask.travel import Luggage, libraries, luggage
+from archscope.engines.engine import Engine, Lost
+from archscope.engines.local import Local
+from archscope.engines.place import Work
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Dim, Totals
 from archscope.saved.journal import Journal
@@ -220,10 +223,25 @@ def _as_text(point: Point) -> tuple[tuple[str, str], ...]:
     return tuple((key, setting_text(value)) for key, value in point)
 
 
+def count_there(grid: Grid, luggage: Luggage, point: Point) -> Outcome:
+    """Count one point where a user's file may have another path; the outcome says its own."""
+    outcome = count_point(replace(grid, model=luggage.name_here()), point)
+    return replace(outcome, problem=luggage.worded(outcome.problem))
+
+
+def work(grid: Grid) -> Work:
+    """What an engine must know of a sweep's points."""
+    carried = luggage(grid.model)
+    return Work(_preload(grid.model), libraries(grid.model), carried.files)
+
+
+HERE = Local()
+
+
 def run(
     grid: Grid,
     *,
-    jobs: int = 1,
+    engine: Engine = HERE,
     journal: Journal | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Outcome]:
@@ -231,13 +249,16 @@ def run(
 
     Args:
         grid: what to count.
-        jobs: how many processes count.
+        engine: where the points are counted.
         journal: gets each outcome as it is known.
         progress: called with the number of points done and their total, first with those that
             the journal holds.
 
     Returns:
         One outcome a point, in the order of the grid.
+
+    Raises:
+        EngineError: the engine cannot run them, or not to the end.
     """
     points = grid.points
     known = [] if journal is None else [Outcome.from_entry(e) for e in journal.entries]
@@ -245,16 +266,11 @@ def run(
     keys = [tuple(sorted(_as_text(point))) for point in points]
     waiting = [index for index, key in enumerate(keys) if key not in outcomes]
     progress(len(points) - len(waiting), len(points))
-    finished = workers.completed(
-        partial(count_point, grid),
-        [points[index] for index in waiting],
-        jobs=jobs,
-        preload=_libraries(grid.model),
-    )
-    for place, outcome in finished:
+    function = partial(count_there, grid, luggage(grid.model))
+    for place, outcome in engine.completed(function, [points[index] for index in waiting]):
         interruption.check()  # a library may have taken Ctrl-C for a failure of this point
         index = waiting[place]
-        if isinstance(outcome, workers.Died):
+        if isinstance(outcome, Lost):
             outcome = Outcome(_as_text(points[index]), None, str(outcome), finished=False)
         if journal is not None and outcome.finished:
             journal.add(outcome.entry())
@@ -263,11 +279,11 @@ def run(
     return [outcomes[key] for key in keys]
 
 
-def _libraries(model: str) -> list[str]:
+def _preload(model: str) -> list[str]:
     """What counting a model imports, the slow part of starting a worker."""
     from archscope import zoo
 
-    libraries = ["torch", "archscope.analysis.trace", "archscope.ask.network.call"]
+    modules = ["torch", "archscope.analysis.trace", "archscope.ask.network.call"]
     if model not in zoo.names() and ":" not in model:
-        libraries.append("torchvision.models")
-    return libraries
+        modules.append("torchvision.models")
+    return modules

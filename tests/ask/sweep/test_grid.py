@@ -13,6 +13,7 @@ import pytest
 
 from archscope.ask.sweep import grid as grids
 from archscope.ask.sweep.grid import Grid, Outcome, count_point, parse_axes, run
+from archscope.engines.local import Local
 from archscope.errors import ArchscopeError
 from archscope.records import Totals
 from archscope.saved.journal import Journal
@@ -135,7 +136,7 @@ def test_a_failing_point_is_told_in_its_row_and_the_others_are_counted(nets):
 def test_a_worker_that_dies_loses_its_point_alone_and_is_counted_again_on_resume(nets, tmp_path):
     grid = Grid(nets, (("fault", ("", "die")), ("width", (4, 5, 6))), input="3x8x8")
     with Journal(tmp_path / "j.jsonl", grid.identity, resume=False) as journal:
-        outcomes = run(grid, jobs=2, journal=journal)
+        outcomes = run(grid, engine=Local(2), journal=journal)
         assert len(journal.entries) == 3
     assert [o.total is not None for o in outcomes] == [True] * 3 + [False] * 3
     assert all("exit code 7" in o.problem for o in outcomes[3:])

@@ -2,12 +2,13 @@
 
 import pytest
 
-from archscope.ask.sweep.workers import WorkerError, completed
+from archscope.engines.engine import WorkerError
+from archscope.engines.local import Local
 
 
 def test_what_the_function_raises_here_is_raised():
     with pytest.raises(ValueError, match="no number"):
-        dict(completed(int, ["1", "no number"], jobs=1))
+        dict(Local().completed(int, ["1", "no number"]))
 
 
 @pytest.mark.parametrize(
@@ -21,5 +22,5 @@ def test_what_the_function_raises_here_is_raised():
 )
 def test_what_it_raises_in_a_worker_is_raised_here_with_its_traceback(function, task, reason):
     with pytest.raises(WorkerError, match=reason) as raised:
-        list(completed(function, [task], jobs=2))
+        list(Local(2).completed(function, [task]))
     assert "Traceback (most recent call last)" in str(raised.value)

@@ -1,4 +1,4 @@
-"""One function over many tasks, in this process or spread over others that may die."""
+"""Tasks in this process, or spread over others of this machine that may die."""
 
 from __future__ import annotations
 
@@ -13,33 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any
 
 from archscope import interruption
+from archscope.engines.engine import Lost, Result, Task, WorkerError
 
-Task = TypeVar("Task")
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Died:
-    """A worker process ended while it had a task.
-
-    Args:
-        exit_code: as the system tells it; negative for a signal.
-    """
-
-    exit_code: int | None
-
-    def __str__(self) -> str:
-        if self.exit_code is not None and self.exit_code < 0:
-            with_name = signal.Signals(-self.exit_code).name
-            return f"its process was ended by {with_name}"
-        return f"its process ended with exit code {self.exit_code}"
-
-
-class WorkerError(RuntimeError):
-    """What the function raised in a worker, or why its result could not be sent."""
+NAME = "local"
+"""What `on` calls this engine."""
 
 
 def usable_cores() -> int:
@@ -49,45 +30,64 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def completed(
-    function: Callable[[Task], Result],
-    tasks: Sequence[Task],
-    *,
-    jobs: int,
-    preload: Sequence[str] = (),
-) -> Iterator[tuple[int, Result | Died]]:
-    """Apply a function to every task and yield (index, result) as each is done.
+@dataclass(frozen=True)
+class Local:
+    """The machine at hand.
 
     With several jobs each worker process holds one task at a time, so that one that dies (out of
     memory, a crash in a library) loses that task alone and is replaced.
     Workers end when this process does, however it ends.
 
     Args:
-        function: a module's own function or a partial of one when `jobs` > 1.
-        tasks: in the order in which they begin.
-        jobs: how many processes; 1 calls the function here.
+        jobs: how many processes; 1 calls the function in this one.
         preload: modules that are imported once and shared by all workers where the system can.
-
-    Raises:
-        Exception: what the function raised here.
-        WorkerError: what it raised in a worker, with the traceback from there.
     """
-    if jobs <= 1:
-        for index, task in enumerate(tasks):
-            yield index, function(task)
-        return
-    waiting = list(enumerate(tasks))[::-1]
-    team = _Team(function, preload)
-    try:
-        for _ in range(min(jobs, len(tasks))):
-            team.assign(*waiting.pop())
-        while team.busy:
-            for index, result in team.finished():
-                if waiting:
-                    team.assign(*waiting.pop())
-                yield index, result
-    finally:
-        team.end()
+
+    jobs: int = 1
+    preload: Sequence[str] = ()
+
+    def __enter__(self) -> Local:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Workers end with the iterator that uses them."""
+
+    @property
+    def place(self) -> str:
+        """Nothing to say of one machine."""
+        return ""
+
+    def completed(
+        self, function: Callable[[Task], Result], tasks: Sequence[Task]
+    ) -> Iterator[tuple[int, Result | Lost]]:
+        """Apply a function to every task; see `Engine.completed`."""
+        if self.jobs <= 1:
+            for index, task in enumerate(tasks):
+                yield index, function(task)
+            return
+        waiting = list(enumerate(tasks))[::-1]
+        team = _Team(function, self.preload)
+        try:
+            for _ in range(min(self.jobs, len(tasks))):
+                team.assign(*waiting.pop())
+            while team.busy:
+                for index, result in team.finished():
+                    if waiting:
+                        team.assign(*waiting.pop())
+                    yield index, result
+        finally:
+            team.end()
+
+
+def _how_it_ended(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        return f"its process was ended by {signal.Signals(-exit_code).name}"
+    return f"its process ended with exit code {exit_code}"
 
 
 class _Team:
@@ -122,7 +122,7 @@ class _Team:
             except (EOFError, OSError):
                 process.join()
                 connection.close()
-                yield index, Died(process.exitcode)
+                yield index, Lost(_how_it_ended(process.exitcode))
             else:
                 self.idle.append((connection, process))
                 if isinstance(result, WorkerError):

@@ -1,0 +1,286 @@
+"""Tasks on the nodes of a Ray cluster.
+
+Ray starts the tasks and finds the nodes. What it leaves open is decided here: which nodes may
+serve, what happens to the task of a process or node that dies, and when to stop waiting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from archscope import interruption
+from archscope.engines.engine import EngineError, Lost, Result, Task, WorkerError
+from archscope.engines.on_ray.nodes import Misfit, Nodes, Request, misfit
+
+HERE = "ray"
+"""The address of the cluster of `RAY_ADDRESS` or of this machine, or else a new one here."""
+
+PACKAGE = Path(__file__).parents[2]
+
+TRAVELS = ("TORCH", "PYTORCH", "ATEN", "TIMM", "TRANSFORMERS", "DIFFUSERS")
+"""Environment variables that decide counts, and that mean the same on every machine."""
+
+TRIES = 4
+"""How many nodes may die under one task before it is taken for the cause."""
+
+IN_FLIGHT_PER_CPU = 2
+"""Enough that no node waits for the driver, and few enough that the driver holds few results."""
+
+OBJECT_STORE_BYTES = 2**27
+"""Of a cluster that is started here: results are a few kilobytes."""
+
+MOMENT = 1.0
+"""Seconds between two looks at the nodes while no result comes."""
+
+
+@dataclass
+class OnRay:
+    """The nodes of a Ray cluster, one task a core or a GPU.
+
+    Args:
+        address: `ray`, or `ray://host:port`.
+        request: what each task takes, and which versions its node must have.
+        jobs: most tasks under way at once; by default twice as many as can run.
+        files: what travels to every node besides archscope itself, by its place there.
+        tell: is given a line about nodes that cannot serve or are gone.
+    """
+
+    address: str
+    request: Request
+    jobs: int | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)
+    tell: Callable[[str], None] = lambda line: None
+    _nodes: Nodes | None = None
+    _own: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def __enter__(self) -> OnRay:
+        with contextlib.ExitStack() as started:
+            self._connect(started)
+            self._nodes = started.enter_context(Nodes(self.address, self.request, self.tell))
+            self._nodes.admit()
+            self._own = started.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with interruption.held_back():
+            self._own.close()
+
+    @property
+    def place(self) -> str:
+        """The number of nodes that serve, such as `3 nodes`."""
+        return "" if self._nodes is None else self._nodes.described()
+
+    def completed(
+        self, function: Callable[[Task], Result], tasks: Sequence[Task]
+    ) -> Iterator[tuple[int, Result | Lost]]:
+        """Apply a function to every task; see `Engine.completed`."""
+        assert self._nodes is not None, "enter the engine first"
+        run = _Run(function, tasks, self._nodes)
+        try:
+            while run.waiting or run.flying:
+                run.submit(self.jobs or IN_FLIGHT_PER_CPU * self._nodes.slots())
+                yield from run.landed()
+        finally:
+            run.cancel()
+
+    def _connect(self, started: contextlib.ExitStack) -> None:
+        """Join the cluster as one job, which ends with it; a connection that is there is shared.
+
+        Raises:
+            EngineError: there is no Ray, or no such cluster.
+        """
+        ray = imported(self.address)
+        if ray.is_initialized():
+            return
+        folder = Path(started.enter_context(tempfile.TemporaryDirectory(prefix="archscope-")))
+        _pack(folder, self.files)
+        variables = {k: v for k, v in os.environ.items() if k.startswith(TRAVELS)}
+        job = {
+            "runtime_env": {"working_dir": str(folder), "env_vars": variables},
+            "log_to_driver": False,
+            "logging_level": "error",
+        }
+        # Ray prints what happens to its processes on standard output, where the answer goes.
+        ray._private.worker._worker_logs_enabled = False
+        try:
+            self._join(ray, job)
+        except Exception as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise EngineError(
+                self.address, f"no cluster answers there ({reason})", "check the address"
+            ) from error
+        started.callback(_leave, ray)
+
+    def _join(self, ray: Any, job: dict[str, Any]) -> None:
+        if self.address != HERE:
+            ray.init(self.address, **job)
+            return
+        try:
+            ray.init("auto", **job)
+        except ConnectionError:
+            if "RAY_ADDRESS" in os.environ:
+                raise
+            self.tell("no Ray cluster runs here, so one is started on this machine alone")
+            ray.init(
+                "local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **job
+            )
+
+
+def imported(address: str) -> Any:
+    """Ray itself.
+
+    Raises:
+        EngineError: it is not installed.
+    """
+    # Both are read when Ray is imported.
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of tasks that are cancelled
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise EngineError(
+            address, f"Ray cannot be imported ({error})", "install archscope-torch[ray]"
+        ) from error
+    return ray
+
+
+def _pack(folder: Path, files: Mapping[str, Path]) -> None:
+    """Put together what the nodes get: archscope as it is here, and the user's files."""
+    ignored = shutil.ignore_patterns("__pycache__", ".git")
+    for place, source in {PACKAGE.name: PACKAGE, **files}.items():
+        target = folder / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(source, target)
+
+
+def _leave(ray: Any) -> None:
+    with contextlib.suppress(Exception):  # of a head that is gone nothing is left to end
+        ray.shutdown()
+
+
+class _Run:
+    """The tasks of one call: those that wait, and those that were given to Ray."""
+
+    def __init__(self, function: Callable[[Any], Any], tasks: Sequence[Any], nodes: Nodes) -> None:
+        self.tasks = tasks
+        self.nodes = nodes
+        self.waiting = deque(range(len(tasks)))
+        self.flying: dict[Any, int] = {}
+        self.deaths: dict[int, int] = {}
+        self.function = _remote(function, nodes.request)
+
+    def submit(self, most: int) -> None:
+        """Give Ray tasks until so many are under way."""
+        options = {"label_selector": self.nodes.selector()}
+        while self.waiting and len(self.flying) < most:
+            index = self.waiting.popleft()
+            reference = self.function.options(**options).remote(self.tasks[index])
+            self.flying[reference] = index
+
+    def landed(self) -> Iterator[tuple[int, Any]]:
+        """Wait a moment, and yield what is done by then.
+
+        Raises:
+            EngineError: the head does not answer, or no node is left that fits.
+        """
+        import ray
+
+        references = list(self.flying)
+        with self._reaching():
+            ready, _ = ray.wait(references, num_returns=1, timeout=MOMENT)
+            if ready:
+                ready, _ = ray.wait(references, num_returns=len(references), timeout=0)
+        self.nodes.require_some()
+        for reference in ready:
+            index = self.flying.pop(reference)
+            result = self._result(reference, index)
+            if isinstance(result, Misfit):
+                self.nodes.refuse(result)
+                self.waiting.appendleft(index)
+            elif result is not _AGAIN:
+                yield index, result
+
+    def _result(self, reference: Any, index: int) -> Any:
+        """What became of a task; `_AGAIN` where its node died.
+
+        Raises:
+            WorkerError: the function raised.
+        """
+        import ray
+        from ray import exceptions
+
+        try:
+            with self._reaching():
+                return ray.get(reference)
+        except exceptions.OutOfMemoryError:
+            return Lost("its node ran out of memory")
+        except (exceptions.NodeDiedError, exceptions.LocalRayletDiedError):
+            return self._orphaned(index)
+        except exceptions.WorkerCrashedError:
+            return Lost("its process ended on its node")
+        except exceptions.RayTaskError as error:
+            raise WorkerError(str(error)) from error
+
+    def _orphaned(self, index: int) -> Any:
+        deaths = self.deaths[index] = self.deaths.get(index, 0) + 1
+        if deaths == TRIES:
+            return Lost(f"{TRIES} nodes died while they had it")
+        self.waiting.appendleft(index)
+        return _AGAIN
+
+    @contextlib.contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """Take a lost connection for what it is; Ctrl-C may be what broke it."""
+        from ray import exceptions
+
+        try:
+            yield
+        except (ConnectionError, exceptions.RaySystemError) as error:
+            interruption.check()
+            raise self.nodes.unreachable() from error
+
+    def cancel(self) -> None:
+        """Stop what is still under way."""
+        import ray
+
+        with interruption.held_back(), contextlib.suppress(Exception):
+            for reference in self.flying:
+                ray.cancel(reference, force=True)
+
+
+_AGAIN = object()
+"""In the place of a result: the task waits for another node."""
+
+
+def _remote(function: Callable[[Any], Any], request: Request) -> Any:
+    """The function as Ray runs it, on a node that is looked at first.
+
+    It is made here, so that Ray sends it to each process once, and not with every task.
+    Ray repeats nothing by itself: it cannot tell a node that died from a task that kills.
+    """
+    import ray
+
+    versions = dict(request.versions)
+
+    def served(task: Any) -> Any:
+        return misfit(versions) or function(task)
+
+    fresh = {"max_calls": 1} if request.fresh else {}
+    return ray.remote(num_cpus=request.cpus, num_gpus=request.gpus, max_retries=0, **fresh)(served)

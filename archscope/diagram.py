@@ -62,3 +62,35 @@ class Diagram:
     clusters: tuple[Cluster, ...]
     edges: tuple[tuple[int, int], ...]
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One module of an icicle, or several equal ones that follow each other.
+
+    Args:
+        label: its name within the module around it.
+        amount: what it costs, children included.
+        family: what kind of layer it is; `container` where it has children.
+        children: inside it, in order of execution.
+    """
+
+    label: str
+    amount: float
+    family: str
+    children: tuple[Block, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Icicle:
+    """A tree of modules whose widths are to scale.
+
+    Args:
+        title: names the network and the amount.
+        unit: how amounts read: a unit of `archscope.table`.
+        roots: as blocks.
+    """
+
+    title: str
+    unit: str
+    roots: tuple[Block, ...]

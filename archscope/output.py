@@ -13,9 +13,45 @@ from typing import TextIO
 from archscope.errors import ArchscopeError
 from archscope.files import replace_file
 from archscope.parameters import in_python, on_command_line, parameter
-from archscope.table import Report
+from archscope.table import Chart, Report
 
 PIPE_WIDTH = 120
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """How the figures of a command are drawn.
+
+    Args:
+        chart: name of the only one to draw; all in a grid when `None`.
+        size: width and height of each, in inches; what they need when `None`.
+    """
+
+    chart: str | None = None
+    size: tuple[float, float] | None = None
+
+
+class Outputs(tuple[str, ...]):
+    """Paths given with `-o`, and how figures among them are drawn."""
+
+    drawn: Drawn = Drawn()
+
+    @classmethod
+    def of(cls, paths: Sequence[str], drawn: Drawn) -> Outputs:
+        """The paths with how figures are drawn.
+
+        Raises:
+            ArchscopeError: a chart or a size is given, and no figure is written.
+        """
+        made = cls(paths)
+        made.drawn = drawn
+        figures = any(_FORMATS.get(Path(path).suffix.lower()) is _image for path in paths)
+        if drawn != Drawn() and not figures:
+            option = "size" if drawn.chart is None else "chart"
+            raise ArchscopeError(
+                parameter(option), "goes with a figure", "add -o FILE.png, .svg or .pdf"
+            )
+        return made
 
 
 def check_outputs(paths: Sequence[str]) -> None:
@@ -65,7 +101,8 @@ def write(report: Report, outputs: Sequence[str]) -> None:
     """
     check_outputs(outputs)
     report = report.worded(in_python)
-    contents = [(path, _format(path)(report, path)) for path in outputs]
+    drawn = outputs.drawn if isinstance(outputs, Outputs) else Drawn()
+    contents = [(path, _format(path)(report, path, drawn)) for path in outputs]
     for path, content in contents:
         replace_file(path, content, parameter("output", path))
 
@@ -159,7 +196,7 @@ def _silence(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _format(path: str) -> Callable[[Report, str], bytes]:
+def _format(path: str) -> Callable[[Report, str, Drawn], bytes]:
     suffix = Path(path).suffix.lower()
     if suffix not in _FORMATS:
         known = " ".join(_FORMATS)
@@ -168,7 +205,7 @@ def _format(path: str) -> Callable[[Report, str], bytes]:
     return _FORMATS[suffix]
 
 
-def _markdown(report: Report, path: str) -> bytes:
+def _markdown(report: Report, path: str, drawn: Drawn) -> bytes:
     from archscope.render import derivation
     from archscope.render.markdown import escaped, markdown
 
@@ -178,13 +215,13 @@ def _markdown(report: Report, path: str) -> bytes:
     return _encoded("\n".join([*heading, *derived, *map(markdown, report.tables)]))
 
 
-def _csv(report: Report, path: str) -> bytes:
+def _csv(report: Report, path: str, drawn: Drawn) -> bytes:
     from archscope.render.plain import csv_text
 
     return _encoded(csv_text(*report.tables if report.data is None else (report.data,)))
 
 
-def _json(report: Report, path: str) -> bytes:
+def _json(report: Report, path: str, drawn: Drawn) -> bytes:
     if report.record is None:
         from archscope.render.plain import table_json
 
@@ -196,7 +233,7 @@ def _json(report: Report, path: str) -> bytes:
     return _encoded(archive.dumps(report.record))
 
 
-def _html(report: Report, path: str) -> bytes:
+def _html(report: Report, path: str, drawn: Drawn) -> bytes:
     if report.page is not None:
         from archscope.render.page import page_html
 
@@ -206,7 +243,7 @@ def _html(report: Report, path: str) -> bytes:
     return _encoded(html(report.title, report.tables, report.charts, report.derivations))
 
 
-def _latex(report: Report, path: str) -> bytes:
+def _latex(report: Report, path: str, drawn: Drawn) -> bytes:
     from archscope.render import derivation
     from archscope.render.latex import latex
 
@@ -214,23 +251,37 @@ def _latex(report: Report, path: str) -> bytes:
     return _encoded("\n".join([*derived, *map(latex, report.tables)]))
 
 
-def _image(report: Report, path: str) -> bytes:
+def _image(report: Report, path: str, drawn: Drawn) -> bytes:
     kind = Path(path).suffix.lower().removeprefix(".")
-    if report.diagram is not None:
-        from archscope.render.plots import diagram_image
-
-        return diagram_image(report.diagram, kind)
-    if not report.charts:
+    if not report.charts and report.drawing is None:
         suffixes = " ".join(suffix for suffix, write in _FORMATS.items() if write is not _image)
         raise ArchscopeError(
             parameter("output", path), "this report has no figure", f"use one of {suffixes}"
         )
-    from archscope.render.plots import image
+    from archscope.render import plots
 
-    return image(report.charts, kind)
+    if report.drawing is not None:
+        if drawn.chart is not None:
+            raise ArchscopeError(
+                parameter("chart", drawn.chart), "this report has one drawing", "leave it out"
+            )
+        return plots.drawing_image(report.drawing(), kind, drawn.size)
+    return plots.image(_chosen(report.charts, drawn.chart), kind, drawn.size)
 
 
-_FORMATS: dict[str, Callable[[Report, str], bytes]] = {
+def _chosen(charts: Sequence[Chart], name: str | None) -> Sequence[Chart]:
+    if name is None:
+        return charts
+    chosen = [chart for chart in charts if chart.name == name]
+    if not chosen:
+        known = ", ".join(dict.fromkeys(chart.name for chart in charts))
+        raise ArchscopeError(
+            parameter("chart", name), "this report has no such chart", f"use {known}"
+        )
+    return chosen
+
+
+_FORMATS: dict[str, Callable[[Report, str, Drawn], bytes]] = {
     ".md": _markdown,
     ".csv": _csv,
     ".json": _json,

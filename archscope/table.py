@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from archscope.diagram import Diagram
+from archscope.diagram import Diagram, Icicle
 from archscope.page import Page
 
 Cell = int | float | str | bool | None
@@ -123,6 +123,7 @@ class Series:
         y: values, in the chart's y unit; `None` leaves a gap.
         labels: one text a point, or empty.
         sizes: one area a point for bubbles, or empty.
+        errors: lower and upper end of each value's interval, `None` where it is unknown, or empty.
     """
 
     name: str
@@ -130,13 +131,39 @@ class Series:
     y: tuple[float | None, ...]
     labels: tuple[str, ...] = ()
     sizes: tuple[float, ...] = ()
+    errors: tuple[tuple[float, float] | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
+    """One side of a chart.
+
+    Args:
+        title: for people.
+        unit: how its values read.
+        log: whether equal ratios are equally long.
+        downwards: whether values rise downwards, as the rows of an image do.
+    """
+
     title: str
     unit: Unit = "decimal"
     log: bool = False
+    downwards: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place on a chart that has a name.
+
+    Args:
+        label: what is there.
+        x: along the axis; where something begins when `y` is `None`.
+        y: height of a point.
+    """
+
+    label: str
+    x: float
+    y: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +175,8 @@ class Chart:
         frontier: names of the points on the Pareto front, drawn as a line through them.
         lines: reference lines (roofs) as series drawn without markers.
         to_scale: one unit is as long along y as along x.
+        name: what `--chart` calls it, `snake_case`.
+        marks: named places, such as the peak.
     """
 
     title: str
@@ -159,6 +188,8 @@ class Chart:
     lines: tuple[Series, ...] = field(default=())
     notes: tuple[str, ...] = ()
     to_scale: bool = False
+    name: str = ""
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +225,7 @@ class Report:
         data: plain rows that `-o rows.csv` gets in place of folded or subtotalled tables.
         derivations: arithmetic written out, above the tables.
         page: makes what `-o page.html` explores, which may take a run of the network.
-        diagram: what an image shows in place of charts.
+        drawing: makes what an image shows in place of charts.
     """
 
     title: str
@@ -204,7 +235,7 @@ class Report:
     data: Table | None = None
     derivations: tuple[Derivation, ...] = ()
     page: Callable[[], Page] | None = None
-    diagram: Diagram | None = None
+    drawing: Callable[[], Diagram | Icicle] | None = None
 
     def worded(self, wording: Callable[[str], str]) -> Report:
         """The same report, the parameters in its notes written by a function of `parameters`."""

@@ -69,18 +69,72 @@ def set_option(command: Decorated) -> Decorated:
     return command
 
 
-output_option = click.option(
-    "-o",
-    "--output",
-    "outputs",
-    multiple=True,
-    metavar="FILE",
-    help="Also write a file; the suffix picks the format; may repeat.",
-    shell_complete=completion.files,
-)
+CHART, SIZE = "archscope.chart", "archscope.size"
+"""Where the context holds what `--chart` and `--size` say until `-o` is read."""
+
+
+def _noted(key: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def note(context: click.Context, option: click.Parameter, value: Any) -> None:
+        context.meta[key] = value
+
+    return note
+
+
+def _inches(context: click.Context, option: click.Parameter, text: str | None) -> None:
+    from archscope.errors import ArchscopeError
+    from archscope.parameters import parameter
+
+    if text is None:
+        return
+    sides = text.lower().replace("×", "x").split("x")
+    try:
+        width, height = map(float, sides)
+    except ValueError:
+        width = height = 0.0
+    if not (1 <= width <= 60 and 1 <= height <= 60):
+        problem = "is no width and height from 1 to 60 inches"
+        raise ArchscopeError(parameter("size", text), problem, "write it like 6.8x4")
+    context.meta[SIZE] = (width, height)
+
+
+def _outputs(
+    context: click.Context, option: click.Parameter, paths: tuple[str, ...]
+) -> tuple[str, ...]:
+    from archscope.output import Drawn, Outputs
+
+    return Outputs.of(paths, Drawn(context.meta.get(CHART), context.meta.get(SIZE)))
+
+
+def output_option(command: Decorated) -> Decorated:
+    """`-o`, with `--chart` and `--size` for the figures among the files."""
+    output = click.option(
+        "-o",
+        "--output",
+        "outputs",
+        multiple=True,
+        metavar="FILE",
+        callback=_outputs,
+        help="Also write a file; the suffix picks the format; may repeat.",
+        shell_complete=completion.files,
+    )
+    chart = click.option(
+        "--chart", metavar="NAME", is_eager=True, expose_value=False, callback=_noted(CHART),
+        help="Draw this figure alone; a wrong name lists them.",
+    )  # fmt: skip
+    size = click.option(
+        "--size", metavar="WxH", is_eager=True, expose_value=False, callback=_inches,
+        help="Inches of each figure, such as 3.3x2.4.",
+    )  # fmt: skip
+    return output(chart(size(command)))
+
+
 strict_option = click.option(
     "--strict", is_flag=True, help="Exit 1 when an operator has no formula."
 )
+
+
+FIGURE = ("chart", "size")
+"""Options of every command that writes figures."""
 
 
 def check_used(used: Collection[str], beside: str, remedy: str) -> None:
@@ -97,7 +151,7 @@ def check_used(used: Collection[str], beside: str, remedy: str) -> None:
     for option in context.command.params:
         name = str(option.name)
         given = context.get_parameter_source(name) == ParameterSource.COMMANDLINE
-        if given and name not in used:
+        if given and name not in used and name not in FIGURE:
             raise ArchscopeError(option.opts[0], f"does not go with {beside}", remedy)
 
 

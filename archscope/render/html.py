@@ -44,9 +44,9 @@ body { margin: 1.5em auto; padding: 0 1em; max-width: 80em; background: #fff; co
   font: 15px/1.45 system-ui, sans-serif; }
 h1 { font-size: 1.35em; }
 figure { margin: 1.5em 0; }
-figure img { max-width: 100%; height: auto; background: #fff; }
+figure img { max-width: 100%; height: auto; }
 .archscope { margin: 1.5em 0; }
-@media (prefers-color-scheme: dark) { body { background: #16181c; color: #e4e4e4; }
+@media (prefers-color-scheme: dark) { body { background: #14161a; color: #e4e4e4; }
   .archscope .fill { background: #56b4e9; } }
 @media print { body { margin: 0; max-width: none; background: #fff; color: #000;
   font-size: 9pt; } .archscope { overflow: visible; } thead { display: table-header-group; }
@@ -145,9 +145,17 @@ def _bar(value: Cell) -> str:
 
 
 def figure_html(chart: Chart) -> str:
-    """Write one figure as an image that needs no other file."""
+    """Write one figure as images that need no other file: one for light, one for dark screens."""
     from archscope.render.plots import image
 
-    data = base64.b64encode(image([chart], "svg")).decode()
-    alt = _text(chart.title)
-    return f'<figure><img alt="{alt}" src="data:image/svg+xml;base64,{data}"></figure>'
+    light, dark = (
+        base64.b64encode(image([chart], "svg", dark=ground)).decode() for ground in (False, True)
+    )
+    return (
+        "<figure><picture>"
+        f'<source media="screen and (prefers-color-scheme: dark)" srcset="{_SVG}{dark}">'
+        f'<img alt="{_text(chart.title)}" src="{_SVG}{light}"></picture></figure>'
+    )
+
+
+_SVG = "data:image/svg+xml;base64,"

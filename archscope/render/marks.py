@@ -1,7 +1,6 @@
 """The marks of each kind of chart, drawn into given axes.
 
-Colours are Okabe and Ito's (2008), safe for colour-blind readers; hatches, markers and dashes
-repeat the distinction for print.
+Hatches, markers and dashes repeat the distinction of colours for print.
 """
 
 from __future__ import annotations
@@ -10,15 +9,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from archscope.render.palette import Ground
 from archscope.table import Chart, Series
 
-COLORS = (
-    "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442", "#000000",
-)  # fmt: skip
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "---", "ooo")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
-INK = "#333333"
 POINT_POINTS = 42.0
 BUBBLE_POINTS = 450
 """Areas of a plain marker and of the largest bubble, in square points."""
@@ -51,83 +47,107 @@ def heights(series: Series) -> list[float]:
     ]
 
 
-def _bars(axes: Any, chart: Chart) -> None:
+def _bars(axes: Any, chart: Chart, ground: Ground, scale: float) -> None:
     width = 0.82 / max(1, len(chart.series))
     for index, series in enumerate(chart.series):
         shift = (index - (len(chart.series) - 1) / 2) * width
         places = [position + shift for position in _positions(series, chart)]
-        axes.bar(places, heights(series), width, label=series.name, **_fill(index))
+        axes.bar(places, heights(series), width, label=series.name, **_fill(series, index, ground))
+        _errors(axes, places, series, ground)
 
 
-def _stacked(axes: Any, chart: Chart) -> None:
+def _stacked(axes: Any, chart: Chart, ground: Ground, scale: float) -> None:
     tops = [0.0] * len(categories(chart))
     for index, series in enumerate(chart.series):
         places = _positions(series, chart)
         values = [0.0 if math.isnan(value) else value for value in heights(series)]
         bottoms = [tops[int(place)] for place in places]
-        axes.bar(places, values, 0.7, bottom=bottoms, label=series.name, **_fill(index))
+        axes.bar(places, values, 0.7, bottom=bottoms, label=series.name,
+                 **_fill(series, index, ground))  # fmt: skip
         for place, value in zip(places, values, strict=True):
             tops[int(place)] += value
 
 
-def _fill(index: int) -> dict[str, Any]:
+def _fill(series: Series, index: int, ground: Ground) -> dict[str, Any]:
+    color = ground.color(series.name, index)
+    same = color == ("#ffffff" if ground.dark else "#000000")
     return {
-        "facecolor": COLORS[index % len(COLORS)],
+        "facecolor": color,
         "hatch": HATCHES[index % len(HATCHES)],
-        "edgecolor": "#ffffff" if COLORS[index % len(COLORS)] == "#000000" else INK,
+        "edgecolor": ground.paper if same or ground.dark else ground.soft,
         "linewidth": 0.5,
     }
 
 
-def _line(axes: Any, chart: Chart) -> None:
+def _errors(axes: Any, places: list[float], series: Series, ground: Ground) -> None:
+    """The interval of each value that has one."""
+    for x, y, interval in zip(places, heights(series), series.errors, strict=False):
+        if interval is not None and math.isfinite(y):
+            below, above = y - interval[0], interval[1] - y
+            axes.errorbar(
+                x, y, [[max(0.0, below)], [max(0.0, above)]], fmt="none", ecolor=ground.ink,
+                elinewidth=1.0, capsize=2.5, zorder=4,
+            )  # fmt: skip
+
+
+def _line(axes: Any, chart: Chart, ground: Ground, scale: float) -> None:
     for index, series in enumerate(chart.series):
         axes.plot(
             _positions(series, chart),
             heights(series),
-            color=COLORS[index % len(COLORS)],
+            color=ground.color(series.name, index),
             ls=DASHES[index % len(DASHES)],
-            marker=MARKERS[index % len(MARKERS)] if len(series.x) <= 60 else "",
-            ms=6,
+            marker=MARKERS[index % len(MARKERS)] if _has_markers(series, chart) else "",
+            ms=6 * scale,
             lw=1.6,
             label=series.name,
         )
+        _errors(axes, _positions(series, chart), series, ground)
 
 
-def _area(axes: Any, chart: Chart) -> None:
+def _has_markers(series: Series, chart: Chart) -> bool:
+    """Not where points crowd, nor on outlines."""
+    return len(series.x) <= 60 and not chart.to_scale
+
+
+def _area(axes: Any, chart: Chart, ground: Ground, scale: float) -> None:
     tops: dict[float, float] = {}
     for index, series in enumerate(chart.series):
         places = _positions(series, chart)
         values = [0.0 if math.isnan(value) else value for value in heights(series)]
         bottoms = [tops.get(place, 0.0) for place in places]
         sums = [bottom + value for bottom, value in zip(bottoms, values, strict=True)]
-        axes.fill_between(places, bottoms, sums, label=series.name, **_fill(index))
+        axes.fill_between(
+            places, bottoms, sums, step="post", label=series.name, linewidth=0.3,
+            facecolor=ground.color(series.name, index), edgecolor=ground.paper,
+        )  # fmt: skip
         tops.update(zip(places, sums, strict=True))
     axes.margins(x=0)
 
 
-def _scatter(axes: Any, chart: Chart) -> None:
+def _scatter(axes: Any, chart: Chart, ground: Ground, scale: float) -> None:
     for index, series in enumerate(chart.series):
-        columns = (_areas(series, chart), _positions(series, chart), heights(series))
+        columns = (_areas(series, chart, scale), _positions(series, chart), heights(series))
         large_first = sorted(zip(*columns, strict=True), key=lambda mark: -mark[0])
         areas, xs, ys = zip(*large_first, strict=True) if large_first else ((), (), ())
         axes.scatter(
             xs,
             ys,
             s=areas,
-            color=COLORS[index % len(COLORS)],
+            color=ground.color(series.name, index),
             marker=MARKERS[index % len(MARKERS)],
             alpha=0.75 if series.sizes else 1.0,
-            edgecolors=INK,
+            edgecolors=ground.soft,
             linewidths=0.6,
             label=series.name,
             zorder=3,
         )
-    front = sorted((x, y) for x, y, _, name in points(chart) if name in chart.frontier)
+    front = sorted((x, y) for x, y, _, name in points(chart, scale) if name in chart.frontier)
     if front:
         axes.plot(
             [x for x, _ in front],
             [y for _, y in front],
-            color=INK,
+            color=ground.soft,
             ls="--",
             lw=1.1,
             zorder=2,
@@ -136,20 +156,20 @@ def _scatter(axes: Any, chart: Chart) -> None:
     axes.margins(0.1)
 
 
-def _areas(series: Series, chart: Chart) -> list[float]:
+def _areas(series: Series, chart: Chart, scale: float) -> list[float]:
     """Marker areas in square points; bubbles of all series share one scale."""
     if not series.sizes:
-        return [POINT_POINTS] * len(series.x)
+        return [POINT_POINTS * scale**2] * len(series.x)
     largest = max(size for other in chart.series for size in other.sizes) or 1.0
-    return [max(14.0, BUBBLE_POINTS * size / largest) for size in series.sizes]
+    return [scale**2 * max(14.0, BUBBLE_POINTS * size / largest) for size in series.sizes]
 
 
-def points(chart: Chart) -> list[tuple[float, float, float, str]]:
+def points(chart: Chart, scale: float) -> list[tuple[float, float, float, str]]:
     """Every drawn point: x, y, marker radius in points, name."""
     found = []
     for series in chart.series:
         names = series.labels or (series.name,) * len(series.x)
-        columns = (_positions(series, chart), series.y, _areas(series, chart), names)
+        columns = (_positions(series, chart), series.y, _areas(series, chart, scale), names)
         found += [
             (x, float(y), math.sqrt(area) / 2, name)
             for x, y, area, name in zip(*columns, strict=True)
@@ -158,7 +178,7 @@ def points(chart: Chart) -> list[tuple[float, float, float, str]]:
     return found
 
 
-DRAW: dict[str, Callable[[Any, Chart], None]] = {
+DRAW: dict[str, Callable[[Any, Chart, Ground, float], None]] = {
     "bars": _bars,
     "stacked": _stacked,
     "line": _line,

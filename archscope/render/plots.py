@@ -12,36 +12,34 @@ import itertools
 import math
 import textwrap
 from collections.abc import Iterator, Sequence
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.font_manager import findfont, get_font
 
-from archscope.diagram import Diagram
-from archscope.inert import printable
-from archscope.render import cells, labels, marks, ticks
-from archscope.table import Axis, Chart
+from archscope.diagram import Diagram, Icicle
+from archscope.render import axes as sides
+from archscope.render import labels, marks
+from archscope.render.drawable import FONT, drawable
+from archscope.render.palette import DARK, LIGHT, Ground
+from archscope.table import Chart
 
 WIDTH_INCHES = 6.8
 HEIGHT_INCHES = 4.0
 DPI = 200
 LABEL_POINTS = 9
-AXIS_CHARACTERS = 72
-"""Characters of tick text that fit side by side below the axes."""
 
 _STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
+    "font.family": FONT,
     "font.size": 9.5,
     "axes.titlesize": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": "#dddddd",
     "grid.linewidth": 0.6,
     "hatch.linewidth": 0.5,
     "legend.frameon": False,
@@ -57,19 +55,34 @@ _METADATA: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "Creator": "archscope", "Producer": None},
 }
 
-
-def image(charts: Sequence[Chart], kind: str) -> bytes:
-    """Draw charts below one another; `kind` is `png`, `svg` or `pdf`."""
-    with _style():
-        return _saved(figure(charts), kind)
+Size = tuple[float, float]
+"""Width and height of one chart, in inches."""
 
 
-def diagram_image(diagram: Diagram, kind: str) -> bytes:
-    """Draw a network's modules and the tensors between them; `kind` as for `image`."""
+def image(
+    charts: Sequence[Chart], kind: str, size: Size | None = None, *, dark: bool = False
+) -> bytes:
+    """Draw charts in a grid.
+
+    Args:
+        charts: at least one.
+        kind: `png`, `svg` or `pdf`.
+        size: of each chart; what it needs when `None`.
+        dark: whether it is for a dark page.
+    """
+    ground = DARK if dark else LIGHT
+    with _style(ground, _scale(size)):
+        return _saved(_drawn(list(map(_cleaned, charts)), size, ground), kind)
+
+
+def drawing_image(drawing: Diagram | Icicle, kind: str, size: Size | None = None) -> bytes:
+    """Draw a network's graph, or its tree of modules; the arguments are those of `image`."""
     from archscope.render.graph.draw import drawn
+    from archscope.render.icicle import icicle
 
-    with _style():
-        return _saved(drawn(diagram), kind)
+    with _style(LIGHT, 1.0):
+        made = drawn(drawing, size) if isinstance(drawing, Diagram) else icicle(drawing, size)
+        return _saved(made, kind)
 
 
 def _saved(drawn: Figure, kind: str) -> bytes:
@@ -78,197 +91,219 @@ def _saved(drawn: Figure, kind: str) -> bytes:
     return stream.getvalue()
 
 
-def figure(charts: Sequence[Chart]) -> Figure:
-    """Draw charts below one another as a matplotlib figure."""
-    with _style():
-        return _drawn([_cleaned(chart) for chart in charts])
+def figure(charts: Sequence[Chart], size: Size | None = None) -> Figure:
+    """Draw charts in a grid as a matplotlib figure."""
+    with _style(LIGHT, _scale(size)):
+        return _drawn(list(map(_cleaned, charts)), size, LIGHT)
+
+
+SMALLEST_SCALE = 0.74
+"""Of letters, in a figure for a column of a paper: about seven points."""
+
+
+def _scale(size: Size | None) -> float:
+    """How large letters and bubbles are beside those of a figure of the usual width."""
+    return 1.0 if size is None else max(SMALLEST_SCALE, min(1.0, size[0] / WIDTH_INCHES))
 
 
 @contextlib.contextmanager
-def _style() -> Iterator[None]:
+def _style(ground: Ground, scale: float) -> Iterator[None]:
     """Matplotlib's defaults and ours, whatever the user's settings are, and theirs afterwards."""
+    letters = {key: scale * value for key, value in _STYLE.items() if key.endswith("size")}
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
+        matplotlib.rcParams.update(letters)
+        matplotlib.rcParams.update(ground.style())
         yield
 
 
-def _drawn(charts: Sequence[Chart]) -> Figure:
-    whole = Figure(figsize=(WIDTH_INCHES, sum(map(_height, charts))), dpi=DPI, layout="constrained")
+def grid(count: int) -> tuple[int, int]:
+    """Rows and columns for this many charts: one below another, from three on side by side."""
+    columns = 1 if count <= 2 else 2 if count <= 4 else 3
+    return math.ceil(count / columns), columns
+
+
+def _drawn(charts: list[Chart], size: Size | None, ground: Ground) -> Figure:
+    rows, columns = grid(len(charts))
+    panels = [_Panel(chart, size, ground) for chart in charts]
+    width = panels[0].width
+    lines = [panels[start : start + columns] for start in range(0, len(panels), columns)]
+    heights = [max(panel.height for panel in line) for line in lines]
+    whole = Figure(figsize=(columns * width, sum(heights)), dpi=DPI, layout="constrained")
     canvas = FigureCanvasAgg(whole)
-    heights = [_height(chart) for chart in charts]
-    parts = whole.subfigures(len(charts), 1, height_ratios=heights, squeeze=False)
-    waiting = [_panel(part, chart) for part, chart in zip(parts[:, 0], charts, strict=True)]
+    parts = whole.subfigures(rows, columns, height_ratios=heights, squeeze=False)
+    for panel, part in zip(panels, parts.flat, strict=False):
+        panel.draw(part)
     whole.draw_without_rendering()
     whole.set_layout_engine("none")  # texts placed from here on must find the axes where they are
-    for axes, chart in zip(waiting, charts, strict=True):
-        if chart.kind == "scatter":
-            _label_points(axes, chart, canvas.get_renderer())  # type: ignore[no-untyped-call]
+    for panel in panels:
+        if panel.chart.kind == "scatter":
+            panel.label_points(canvas.get_renderer())  # type: ignore[no-untyped-call]
     return whole
 
 
-def _height(chart: Chart) -> float:
-    entries = len(chart.series) + len(chart.lines) + bool(chart.frontier)
-    rows = math.ceil(entries / _legend_columns(chart))
-    named = 0.8 * any(series.labels for series in chart.series)
-    return HEIGHT_INCHES + named + 0.2 * rows + _notes_height(chart)
+class _Panel:
+    """One chart in its part of a figure.
 
-
-def _panel(part: SubFigure, chart: Chart) -> Any:
-    """Draw one chart into its part of the figure; returns the axes."""
-    notes = _note_lines(chart)
-    if notes:
-        ratios = [_height(chart) - _notes_height(chart), _notes_height(chart)]
-        part, below = part.subfigures(2, 1, height_ratios=ratios, squeeze=False)[:, 0]
-        below.text(0.01, 0.9, "\n".join(notes), va="top", fontsize=9, color=marks.INK)
-    axes = part.subplots()
-    title = "\n".join(textwrap.wrap(chart.title, 68))
-    part.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-    if chart.kind == "scatter":
-        axes.set_title(" ", loc="right", fontsize=LABEL_POINTS)  # room to count names left out
-    _scale(axes, chart)
-    marks.DRAW[chart.kind](axes, chart)
-    for index, line in enumerate(chart.lines):
-        dash = marks.DASHES[(index + 1) % len(marks.DASHES)]
-        axes.plot(line.x, marks.heights(line), color=marks.INK, ls=dash, lw=1.2, label=line.name)
-    if not any(value is not None for series in chart.series for value in series.y):
-        axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center")
-    _finish(axes, chart)
-    _legend(part, axes, chart)
-    return axes
-
-
-def _notes_height(chart: Chart) -> float:
-    lines = len(_note_lines(chart))
-    return 0.1 + 0.165 * lines if lines else 0.0
-
-
-def _scale(axes: Any, chart: Chart) -> None:
-    if chart.x.log and chart.kind not in ("bars", "stacked"):
-        axes.set_xscale("log")
-    if chart.y.log:
-        axes.set_yscale("log")
-    if chart.to_scale:
-        axes.set_aspect("equal")
-
-
-def _note_lines(chart: Chart) -> list[str]:
-    return [line for note in chart.notes for line in textwrap.wrap(note, 98)]
-
-
-def _finish(axes: Any, chart: Chart) -> None:
-    """Limits, ticks and axis titles."""
-    heights = [value for series in chart.series for value in marks.heights(series)]
-    values = [value for value in heights if math.isfinite(value)]
-    low, high = min(values, default=0.0), max(values, default=0.0)
-    # Times stand beside other times, so that all of them begin at zero.
-    from_zero = chart.y.unit == "seconds" or low < 0.5 * high
-    if values and not chart.y.log and low >= 0 and from_zero:
-        axes.set_ylim(0, max(axes.get_ylim()[1], (1 + axes.margins()[1]) * high))
-    axes.set_xlabel(_axis_title(chart.x))
-    axes.set_ylabel(_axis_title(chart.y))
-    low, high = axes.get_ylim()
-    _set_ticks(axes.yaxis, chart.y, low, high)
-    if marks.is_categorical(chart):
-        _name_categories(axes, chart)
-        return
-    exact = sorted({float(x) for series in chart.series for x in series.x})
-    low, high = axes.get_xlim()
-    if chart.x.log and chart.kind == "line" and len(exact) <= ticks.TICKS + 2:
-        axes.set_xticks(exact, ticks.tick_texts(exact, chart.x.unit))
-        axes.set_xticks([], minor=True)
-    else:
-        _set_ticks(axes.xaxis, chart.x, low, high)
-    axes.set_xlim(low, high)
-
-
-def _set_ticks(side: Any, axis: Axis, low: float, high: float) -> None:
-    find = ticks.log_ticks if axis.log else ticks.linear_ticks
-    values = find(low, high, axis.unit)
-    side.set_ticks(values, ticks.tick_texts(values, axis.unit))
-    if axis.log:
-        side.set_ticks([], minor=True)
-
-
-def _axis_title(axis: Axis) -> str:
-    title = "MACs" if axis.unit == "macs" and not axis.title else axis.title
-    return f"{title} (MACs)" if axis.unit == "macs" and "MAC" not in title.upper() else title
-
-
-def _name_categories(axes: Any, chart: Chart) -> None:
-    found = marks.categories(chart)
-    numbers = [x for x in found if not isinstance(x, str)]
-    written = dict(zip(numbers, ticks.tick_texts(numbers, chart.x.unit), strict=True))
-    names = [_shown(x, 26) if isinstance(x, str) else written[x] for x in found]
-    room = max(1, AXIS_CHARACTERS // max(1, len(names)))
-    folded = ["\n".join(textwrap.wrap(name, room, break_long_words=False)) for name in names]
-    if max((len(line) for name in folded for line in name.split("\n")), default=0) <= room:
-        axes.set_xticks(range(len(names)), folded)
-    else:
-        angle = 90 if len(names) > 24 else 35
-        axes.set_xticks(range(len(names)), names)
-        axes.tick_params(axis="x", rotation=angle, length=3)
-        for text in axes.get_xticklabels():
-            text.set(ha="right", rotation_mode="anchor")
-    axes.grid(False, axis="x")
-
-
-def _legend_columns(chart: Chart) -> int:
-    names = [series.name for series in (*chart.series, *chart.lines)]
-    longest = max(map(len, names), default=1)
-    return max(1, min(len(names) + bool(chart.frontier), 88 // (longest + 8)))
-
-
-def _legend(part: SubFigure, axes: Any, chart: Chart) -> None:
-    handles, names = axes.get_legend_handles_labels()
-    if len(names) > 1:
-        columns = _legend_columns(chart)
-        legend = part.legend(handles, names, loc="outside lower center", ncols=columns)
-        for handle in legend.legend_handles:
-            if isinstance(handle, PathCollection):
-                handle.set_sizes([marks.POINT_POINTS])
-
-
-def _label_points(axes: Any, chart: Chart, renderer: Any) -> None:
-    """Name the points so that no name covers another or a marker.
-
-    Those of the front come first, then the larger ones; a point with an empty name has no label.
+    Args:
+        chart: with drawable texts.
+        size: of the part, in inches; what the chart needs when `None`. A chart of a given size has
+            no notes: its caption stands elsewhere.
+        ground: what stands behind it.
     """
-    if not any(series.labels for series in chart.series):
-        return
-    scale = DPI / 72
-    points = sorted(
-        marks.points(chart), key=lambda point: (point[3] not in chart.frontier, -point[2])
-    )
-    texts, waiting, unnamed = [], [], []
-    for x, y, radius, name in points:
-        left, up = axes.transData.transform((x, y))
-        if not name:
-            unnamed.append(labels.Label(left, up, radius * scale, 0.0, 0.0))
-            continue
-        text = axes.text(0, 0, name, fontsize=LABEL_POINTS, in_layout=False)
-        extent = text.get_window_extent(renderer)
-        texts.append(text)
-        waiting.append(labels.Label(left, up, radius * scale, extent.width, extent.height))
-    frame = axes.get_window_extent(renderer)
-    box = labels.Box(frame.x0, frame.y0, frame.x1, frame.y1)
-    gap = 3 * scale
-    places = labels.placed(waiting, box, gap, _strokes(axes), unnamed)
-    for text, label, place in zip(texts, waiting, places, strict=True):
-        if place is None:
-            text.remove()
-        else:
-            _settle(axes, text, label, place, gap)
-    if None in places:
-        count = f"{places.count(None)} of {len(places)} names left out"
-        axes.set_title(count, loc="right", fontsize=LABEL_POINTS, color=marks.INK)
+
+    def __init__(self, chart: Chart, size: Size | None, ground: Ground) -> None:
+        self.chart, self.ground, self.scale = chart, ground, _scale(size)
+        self.width = WIDTH_INCHES if size is None else size[0]
+        notes = chart.notes if size is None else ()
+        self.notes = [line for note in notes for line in textwrap.wrap(note, self._letters(14.4))]
+        self.title = textwrap.wrap(chart.title, self._letters(10.0))
+        self.height = self._needed_height() if size is None else size[1]
+        self.points = LABEL_POINTS * self.scale
+
+    def _letters(self, an_inch: float) -> int:
+        return max(12, int(an_inch * self.width / self.scale))
+
+    def _needed_height(self) -> float:
+        entries = len(self.chart.series) + len(self.chart.lines) + bool(self.chart.frontier)
+        rows = math.ceil(entries / self._legend_columns())
+        named = 0.8 * any(series.labels for series in self.chart.series)
+        titles = 0.17 * max(0, len(self.title) - 1)
+        return HEIGHT_INCHES + named + titles + 0.2 * rows + self._notes_height()
+
+    def _notes_height(self) -> float:
+        return 0.1 + 0.165 * len(self.notes) if self.notes else 0.0
+
+    def draw(self, part: SubFigure) -> None:
+        """Draw everything but the names of points."""
+        chart, ground = self.chart, self.ground
+        if self.notes:
+            ratios = [self.height - self._notes_height(), self._notes_height()]
+            part, below = part.subfigures(2, 1, height_ratios=ratios, squeeze=False)[:, 0]
+            below.text(0.01, 0.9, "\n".join(self.notes), va="top", fontsize=9, color=ground.soft)
+        self.axes: Any = part.subplots()
+        part.suptitle(
+            "\n".join(self.title), x=0.01, ha="left", fontsize=11 * self.scale, fontweight="bold"
+        )
+        if chart.kind == "scatter" or chart.marks:
+            self.axes.set_title(" ", loc="right", fontsize=self.points)  # room above the frame
+        sides.scale(self.axes, chart)
+        marks.DRAW[chart.kind](self.axes, chart, ground, self.scale)
+        for index, line in enumerate(chart.lines):
+            dash = marks.DASHES[(index + 1) % len(marks.DASHES)]
+            self.axes.plot(
+                line.x, marks.heights(line), color=ground.soft, ls=dash, lw=1.2, label=line.name
+            )
+        if not any(value is not None for series in chart.series for value in series.y):
+            self.axes.text(0.5, 0.5, "no data", transform=self.axes.transAxes, ha="center")
+        sides.finish(self.axes, chart, ground, self.width / self.scale)
+        self._marks()
+        self._legend(part)
+
+    def _marks(self) -> None:
+        """Named places: where something begins as a line, with its name above; points."""
+        high = max(self.axes.get_xlim())
+        begins = [mark for mark in self.chart.marks if mark.y is None]
+        ends = [*(mark.x for mark in begins[1:]), high]
+        for mark, end in zip(begins, ends, strict=False):
+            self.axes.axvline(mark.x, color=self.ground.ink, lw=0.8, ls=(0, (3, 2)))
+            room = (
+                (end - mark.x) / (high - min(self.axes.get_xlim())) * self.width * 12 / self.scale
+            )
+            if room > len(mark.label):
+                place = self.axes.get_xaxis_transform()
+                self.axes.text(
+                    mark.x, 1.015, f" {mark.label}", transform=place, fontsize=self.points
+                )
+        for mark in self.chart.marks:
+            if mark.y is not None:
+                self._point(mark.x, mark.y, mark.label)
+
+    def _point(self, x: float, y: float, label: str) -> None:
+        low, high = self.axes.get_xlim()
+        right = x > low + 0.62 * (high - low)
+        self.axes.plot(
+            [x], [y], "o", ms=5, mfc=self.ground.paper, mec=self.ground.ink, mew=1.4, zorder=5
+        )
+        self.axes.annotate(
+            label, (x, y), textcoords="offset points", xytext=(-7 if right else 7, 5),
+            ha="right" if right else "left", fontsize=self.points, zorder=6,
+            bbox={"boxstyle": "round,pad=0.15", "fc": self.ground.paper, "ec": "none"},
+        )  # fmt: skip
+        self.axes.set_ylim(0, max(self.axes.get_ylim()[1], 1.2 * y))
+
+    def _legend_columns(self) -> int:
+        names = [series.name for series in (*self.chart.series, *self.chart.lines)]
+        longest = max(map(len, names), default=1)
+        room = self._letters(13.0) // (longest + 8)
+        return max(1, min(len(names) + bool(self.chart.frontier), room))
+
+    def _legend(self, part: SubFigure) -> None:
+        handles, names = self.axes.get_legend_handles_labels()
+        if len(names) > 1:
+            columns = self._legend_columns()
+            legend = part.legend(handles, names, loc="outside lower center", ncols=columns)
+            for handle in legend.legend_handles:
+                if isinstance(handle, PathCollection):
+                    handle.set_sizes([marks.POINT_POINTS])
+
+    def label_points(self, renderer: Any) -> None:
+        """Name the points so that no name covers another or a marker.
+
+        Those of the front come first, then the larger ones; one with an empty name has no label.
+        """
+        chart = self.chart
+        if not any(series.labels for series in chart.series):
+            return
+        scale = DPI / 72
+        points = sorted(
+            marks.points(chart, self.scale),
+            key=lambda point: (point[3] not in chart.frontier, -point[2]),
+        )
+        texts, waiting, unnamed = [], [], []
+        for x, y, radius, name in points:
+            left, up = self.axes.transData.transform((x, y))
+            if not name:
+                unnamed.append(labels.Label(left, up, radius * scale, 0.0, 0.0))
+                continue
+            text = self.axes.text(0, 0, name, fontsize=self.points, in_layout=False)
+            extent = text.get_window_extent(renderer)
+            texts.append(text)
+            waiting.append(labels.Label(left, up, radius * scale, extent.width, extent.height))
+        frame = self.axes.get_window_extent(renderer)
+        box = labels.Box(frame.x0, frame.y0, frame.x1, frame.y1)
+        gap = 3 * scale
+        places = labels.placed(waiting, box, gap, _strokes(self.axes), unnamed)
+        for text, label, place in zip(texts, waiting, places, strict=True):
+            if place is None:
+                text.remove()
+            else:
+                self._settle(text, label, place, gap)
+        if None in places:
+            count = f"{places.count(None)} of {len(places)} names left out"
+            self.axes.set_title(count, loc="right", fontsize=self.points, color=self.ground.soft)
+
+    def _settle(self, text: Any, label: labels.Label, place: labels.Box, gap: float) -> None:
+        """Move a text to its place, with a leader line when that is not beside its marker."""
+        axes = self.axes
+        inverse = axes.transAxes.inverted()
+        text.set(transform=axes.transAxes, va="bottom", ha="left", zorder=4)
+        text.set_position(inverse.transform((place.left, place.bottom)))
+        if labels.needs_leader(place, label, gap):
+            ends = [(label.x, label.y), labels.anchor(place, label)]
+            (x0, y0), (x1, y1) = inverse.transform(ends)
+            axes.plot(
+                [x0, x1], [y0, y1], transform=axes.transAxes, color=self.ground.soft, lw=0.5,
+                zorder=2.5,
+            )  # fmt: skip
 
 
 def _strokes(axes: Any) -> list[tuple[float, float]]:
     """Pixels along every line drawn so far."""
     found = []
     for line in axes.get_lines():
-        ends = axes.transData.transform(line.get_xydata())
+        ends = line.get_transform().transform(line.get_xydata())
         for (x0, y0), (x1, y1) in itertools.pairwise(ends):
             steps = max(1, int(math.dist((x0, y0), (x1, y1)) // 8))
             shares = [step / steps for step in range(steps + 1)]
@@ -276,25 +311,14 @@ def _strokes(axes: Any) -> list[tuple[float, float]]:
     return found
 
 
-def _settle(axes: Any, text: Any, label: labels.Label, place: labels.Box, gap: float) -> None:
-    """Move a text to its place, with a leader line when that is not beside its marker."""
-    inverse = axes.transAxes.inverted()
-    text.set(transform=axes.transAxes, va="bottom", ha="left", zorder=4)
-    text.set_position(inverse.transform((place.left, place.bottom)))
-    if labels.needs_leader(place, label, gap):
-        ends = [(label.x, label.y), labels.anchor(place, label)]
-        (x0, y0), (x1, y1) = inverse.transform(ends)
-        axes.plot([x0, x1], [y0, y1], transform=axes.transAxes, color=marks.INK, lw=0.5, zorder=2.5)
-
-
 def _cleaned(chart: Chart) -> Chart:
-    """The same chart with texts that matplotlib draws as they are, cut to what a figure holds."""
-    name, title, note = (partial(_shown, longest=length) for length in (36, 160, 1000))
+    """The same chart with texts that can be drawn."""
+    name, title, note = (partial(drawable, longest=length) for length in (36, 160, 1000))
     return dataclasses.replace(
         chart,
         title=title(chart.title),
-        x=dataclasses.replace(chart.x, title=_shown(chart.x.title, 70)),
-        y=dataclasses.replace(chart.y, title=_shown(chart.y.title, 50)),
+        x=dataclasses.replace(chart.x, title=drawable(chart.x.title, 70)),
+        y=dataclasses.replace(chart.y, title=drawable(chart.y.title, 50)),
         series=tuple(
             dataclasses.replace(
                 series, name=name(series.name), labels=tuple(map(name, series.labels))
@@ -303,17 +327,8 @@ def _cleaned(chart: Chart) -> Chart:
         ),
         frontier=tuple(map(name, chart.frontier)),
         lines=tuple(dataclasses.replace(line, name=name(line.name)) for line in chart.lines),
+        marks=tuple(
+            dataclasses.replace(mark, label=drawable(mark.label, 60)) for mark in chart.marks
+        ),
         notes=tuple(map(note, chart.notes)),
     )
-
-
-def _shown(text: str, longest: int) -> str:
-    """No formula, no character that the font lacks, no leading `_`, which hides from legends."""
-    known = "".join(c if _has_glyph(c) else "□" for c in printable(text))
-    safe = cells.shortened(known, longest).replace("$", r"\$")
-    return f" {safe}" if safe.startswith("_") else safe
-
-
-@cache
-def _has_glyph(character: str) -> bool:
-    return bool(get_font(findfont("DejaVu Sans")).get_char_index(ord(character)))

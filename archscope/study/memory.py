@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from archscope.ask.memory.plan import MemoryPlan, Tried
 from archscope.records import LiveBytes, MemoryPrediction
-from archscope.table import Axis, Chart, Column, Report, Row, Series, Table
+from archscope.table import Axis, Chart, Column, Mark, Report, Row, Series, Table
 from archscope.units import binary_bytes, si
 from archscope.wording import call_title, network_title
 
@@ -175,18 +175,20 @@ def timeline_chart(prediction: MemoryPrediction) -> Chart:
         if any(getattr(moment, kind) for moment in moments)
     )
     peak = prediction.peak
-    starts = {moment.phase: place for place, moment in reversed(list(enumerate(moments, 1)))}
-    phases = ", ".join(f"{phase} from {place}" for phase, place in sorted(
-        starts.items(), key=lambda item: item[1]))  # fmt: skip
+    starts: dict[str, int] = {}
+    for place, moment in zip(places, moments, strict=True):
+        starts.setdefault(moment.phase, place)
+    named = f"peak {binary_bytes(peak.total)}, {peak.layer or peak.phase}"
     return Chart(
         memory_title(prediction),
         "area",
         Axis("operators that allocate, in order", "count"),
         Axis("live bytes", "bytes"),
         series,
-        notes=(
-            f"Peak of {binary_bytes(peak.total)} at {moments.index(peak) + 1}, {_place(peak)}; "
-            f"{phases}.",
+        name="memory",
+        marks=(
+            *(Mark(phase, place) for phase, place in starts.items()),
+            Mark(named, moments.index(peak) + 1, peak.total),
         ),
     )
 

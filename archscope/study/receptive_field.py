@@ -247,7 +247,7 @@ def _image_chart(network: NetworkFields, drawn: Sequence[LayerField]) -> Chart:
         f"Receptive fields of {network.model} over its input",
         "line",
         Axis("width, pixels", "decimal"),
-        Axis("height, pixels", "decimal"),
+        Axis("height, pixels", "decimal", downwards=True),
         tuple(frames.values())[:DRAWN],
         lines=(outline,),
         notes=(
@@ -255,6 +255,7 @@ def _image_chart(network: NetworkFields, drawn: Sequence[LayerField]) -> Chart:
             "same frame the first is named.",
         ),
         to_scale=True,
+        name="fields",
     )
 
 

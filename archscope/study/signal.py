@@ -147,8 +147,9 @@ def _chart(
         network = record.networks[0]
         place = f" in {network_title(network.model, network.keywords)} on {network.input}"
     else:
-        place = ""  # the legend names them
-    return Chart(title + place, "line", depth, Axis(title.lower(), "decimal", log=True), series)
+        place = f" in {' and '.join(network.model for network in record.networks)}"
+    axis = Axis(title.lower(), "decimal", log=True)
+    return Chart(title + place, "line", depth, axis, series, name=key)
 
 
 def _line(network: NetworkSignal, key: str, points: Sequence[SignalPoint]) -> Series:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import partial
 
 from archscope import quantities
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
 from archscope.quantities import LOWER_BOUNDS, Quantity
 from archscope.records import Analysis, Layer, Shape, Totals, totals
+from archscope.study.icicle import icicle
 from archscope.study.tree import Group, grouped
 from archscope.table import Cell, Column, Report, Row, RowKind, Table
 from archscope.wording import (
@@ -137,7 +139,13 @@ def summary_report(
         table = _tree_table(analysis, readings, depth, unfold)
     else:
         table = _sorted_table(analysis, readings, sort, top)
-    return Report(f"{analysis.model}", (table,), record=analysis, data=layers_table(analysis))
+    return Report(
+        f"{analysis.model}",
+        (table,),
+        record=analysis,
+        data=layers_table(analysis),
+        drawing=partial(icicle, analysis),
+    )
 
 
 def _reading(key: str, analysis: Analysis) -> _Reading:

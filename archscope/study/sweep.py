@@ -133,6 +133,7 @@ def _charts(title: str, outcomes: Sequence[Outcome]) -> tuple[Chart, ...]:
                 )
                 for name, line in lines.items()
             ),
+            name=quantity.key,
         )
         for quantity, axis in CHARTED
     )

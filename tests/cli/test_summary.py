@@ -105,7 +105,7 @@ def strange(tmp_path: Path) -> str:
         (["summary", "lenet", "--set", "num_classes"], "--set num_classes"),
         (["summary", "lenet", "-o", "/no/such/folder/x.md"], "-o /no/such/folder/x.md"),
         (["summary", "lenet", "-o", "net.docx"], "-o net.docx: unknown suffix '.docx'; use one"),
-        (["summary", "lenet", "-o", "net.png"], "-o net.png: this report has no figure"),
+        (["explain", "lenet", "-o", "net.png"], "-o net.png: this report has no figure"),
         (["summary", "lenet", "--columns", "cost"], "--columns cost"),
         (["summary", "lenet", "--sort", "cost"], "--sort cost"),
         (["summary", "lenet", "--depth", "-1"], "--depth"),

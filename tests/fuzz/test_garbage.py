@@ -109,7 +109,7 @@ class Open(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attributes: Any) -> None:
-        if tag not in ("meta", "img", "br"):
+        if tag not in ("meta", "img", "br", "source"):
             self.tags.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -118,8 +118,12 @@ class Open(HTMLParser):
 
 def require_whole(file: Path) -> None:
     """Refuse a file that is not all there."""
+    if file.suffix in (".png", ".pdf"):
+        end = {".png": b"IEND\xaeB`\x82", ".pdf": b"%%EOF\n"}[file.suffix]
+        assert file.read_bytes().endswith(end)
+        return
     text = file.read_text(encoding="utf-8")
-    assert text.endswith("\n") or file.suffix in (".svg", ".png", ".pdf")
+    assert text.endswith("\n") or file.suffix == ".svg"
     if file.suffix == ".json":
         json.loads(text)
     elif file.suffix == ".csv":

@@ -1,5 +1,6 @@
 """Charts become figures that show every number, name their units and come out the same."""
 
+import dataclasses
 import itertools
 import random
 import re
@@ -9,9 +10,10 @@ import matplotlib
 import pytest
 from matplotlib.figure import Figure
 
-from archscope.render import marks
-from archscope.render.plots import figure, image
-from archscope.table import Axis, Chart, Series
+from archscope.render import marks, palette
+from archscope.render.palette import DARK, LIGHT
+from archscope.render.plots import figure, grid, image
+from archscope.table import Axis, Chart, Mark, Series
 
 STAGES = ("stem", "stage 2", "stage 3", "stage 4", "stage 5")
 
@@ -123,7 +125,7 @@ def test_stacked_areas_add_up() -> None:
 
 
 def test_series_differ_without_color() -> None:
-    fills = [(marks.COLORS[i % 8], marks.HATCHES[i % 7]) for i in range(56)]
+    fills = [(palette.SERIES[i % 8], marks.HATCHES[i % 7]) for i in range(56)]
     assert len(set(fills)) == 56
     groups = axes_of(figure([bars()])).containers
     assert len({group[0].get_hatch() for group in groups}) == 2
@@ -190,7 +192,7 @@ def test_all_text_is_legible() -> None:
 
     drawn = figure([bars(), cloud(10)])
     assert 6.4 <= drawn.get_figwidth() <= 7
-    assert min(text.get_fontsize() for text in drawn.findobj(Text) if text.get_text()) >= 9
+    assert min(text.get_fontsize() for text in drawn.findobj(Text) if text.get_text()) >= 9  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
@@ -211,7 +213,7 @@ def test_hostile_texts_are_drawn_literally() -> None:
     names = ("$\\frac{", "_hidden", "a\nb", "<b>&", "日本😀", "$x$ and $y$", "", "x" * 300)
     series = tuple(Series(name, names, tuple(range(len(names)))) for name in names)
     for kind in ("bars", "stacked", "line", "scatter"):
-        chart = Chart("$\\bad", kind, Axis("$x"), Axis("y\n"), series, notes=("$^", *names))  # type: ignore[arg-type]
+        chart = Chart("$\\bad", kind, Axis("$x"), Axis("y\n"), series, notes=("$^", *names))
         drawn = figure([chart])
         assert r"a\nb" in texts_of(drawn)
         svg = image([chart], "svg").decode()
@@ -248,3 +250,87 @@ def test_times_begin_at_zero_and_leave_room_above() -> None:
     chart = Chart("t", "line", Axis("Groups", "exact"), Axis("Forward time", "seconds"), (points,))
     low, high = axes_of(figure([chart])).get_ylim()
     assert low == 0 and high > 0.114
+
+
+def line(unit: Any, *heights: float, **axis: Any) -> Chart:
+    points = Series("net", tuple(range(1, len(heights) + 1)), heights)
+    return Chart("t", "line", Axis("x"), Axis("y", unit, **axis), (points,))
+
+
+@pytest.mark.parametrize("unit", ["macs", "count", "exact", "bytes", "seconds"])
+def test_heights_that_are_amounts_begin_at_zero(unit: Any) -> None:
+    low, high = axes_of(figure([line(unit, 100.0, 95.0, 98.0)])).get_ylim()
+    assert low == 0 and high > 100
+
+
+def strokes(drawn: Figure) -> int:
+    """How many marks of a broken axis there are."""
+    return sum(isinstance(line.get_marker(), list) for line in axes_of(drawn).get_lines())
+
+
+def test_an_axis_that_does_not_begin_at_zero_is_broken() -> None:
+    near = Series("nets", (4.09e9, 4.23e9), (0.809, 0.812), ("a", "b"))
+    far = Series("nets", (0.0, 4.23e9), (0.0, 0.8), ("a", "b"))
+    axes = Axis("MACs", "macs"), Axis("top-1", "percent")
+    assert strokes(figure([Chart("t", "scatter", *axes, (near,))])) == 2
+    assert strokes(figure([Chart("t", "scatter", *axes, (far,))])) == 0
+    assert strokes(figure([line("decimal", 10.0, 11.0)])) == 0  # no amount: it has no zero
+
+
+def test_intervals_have_whiskers() -> None:
+    series = Series("net", ("step", "inference"), (4.0, 1.0), errors=((3.5, 5.0), None))
+    axes = axes_of(figure([Chart("t", "bars", Axis("", "text"), Axis("y", "seconds"), (series,))]))
+    (whisker,) = [c for c in axes.collections if hasattr(c, "get_segments")]
+    assert sorted(y for _, y in whisker.get_segments()[0]) == [3.5, 5.0]
+    assert axes.get_ylim()[1] > 5.0
+
+
+def test_rows_of_an_image_run_downwards() -> None:
+    low, high = axes_of(figure([line("decimal", 1.0, 9.0, downwards=True)])).get_ylim()
+    assert low > high
+
+
+def test_named_places_stand_inside_the_chart() -> None:
+    areas = Series("Parameters", (1, 2, 3), (10, 40, 20))
+    chart = Chart(
+        "t", "area", Axis("x", "count"), Axis("y", "bytes"), (areas,),
+        marks=(Mark("forward", 1), Mark("backward", 2), Mark("peak 40 B", 2, 40)),
+    )  # fmt: skip
+    axes = axes_of(figure([chart]))
+    assert [text.get_text().strip() for text in axes.texts] == ["forward", "backward", "peak 40 B"]
+    dashed = [ln.get_xdata()[0] for ln in axes.get_lines() if ln.get_linestyle() == "--"]
+    assert dashed == [1, 2]
+
+
+def test_a_meaning_has_its_colour_wherever_it_stands() -> None:
+    def color(*names: str) -> Any:
+        series = tuple(Series(name, ("a",), (1.0,)) for name in names)
+        axes = axes_of(figure([Chart("t", "stacked", Axis("x"), Axis("y"), series)]))
+        index = names.index("backward")
+        return axes.containers[index][0].get_facecolor()
+
+    assert color("forward", "backward") == color("backward") == color("a", "b", "backward")
+
+
+@pytest.mark.parametrize(
+    ("count", "shape"), [(1, (1, 1)), (2, (2, 1)), (3, (2, 2)), (4, (2, 2)), (7, (3, 3))]
+)
+def test_several_charts_stand_in_a_grid(count: int, shape: tuple[int, int]) -> None:
+    assert grid(count) == shape
+    drawn = figure([bars()] * count)
+    assert len(drawn.get_axes()) == count
+    assert drawn.get_figwidth() == pytest.approx(6.8 * shape[1])
+
+
+def test_a_size_is_that_of_each_chart_and_leaves_its_caption_to_the_paper() -> None:
+    chart = dataclasses.replace(bars(), notes=("A note.",))
+    drawn = figure([chart, chart], (3.3, 2.4))
+    assert tuple(drawn.get_size_inches()) == (3.3, 4.8)
+    assert "A note." in texts_of(figure([chart])) and "A note." not in texts_of(drawn)
+    assert min(text.get_fontsize() for text in axes_of(drawn).get_xticklabels()) >= 6.5
+
+
+def test_a_dark_figure_has_light_letters() -> None:
+    light, dark = (image([bars()], "svg", dark=ground).decode() for ground in (False, True))
+    assert DARK.paper in dark and DARK.ink in dark
+    assert LIGHT.paper in light and DARK.paper not in light

@@ -14,9 +14,11 @@ from matplotlib.path import Path
 from archscope import units
 from archscope.diagram import Diagram, Node
 from archscope.inert import printable
-from archscope.render import cells
+from archscope.render.drawable import drawable
 from archscope.render.graph.layout import Layout, Line, Point, Rectangle, layout
-from archscope.render.marks import INK
+from archscope.render.palette import LIGHT
+
+INK = LIGHT.soft
 
 PIXELS = 96.0
 """Pixels of the layout in an inch."""
@@ -35,32 +37,31 @@ DARK = 0.6
 SKIP = "#0072b2"
 
 
-def drawn(diagram: Diagram) -> Figure:
-    """Draw a diagram at its natural size."""
+def drawn(diagram: Diagram, size: tuple[float, float] | None = None) -> Figure:
+    """Draw a diagram at its natural size, or scaled into the size that is given, in inches."""
     placed = layout(diagram)
     notes = [line for note in diagram.notes for line in _wrapped(note, placed.width)]
     height = placed.height + HEAD + NOTE_HEIGHT * len(notes) + 8
     width = max(placed.width, 330.0)
-    figure = Figure(figsize=(width / PIXELS, height / PIXELS), dpi=200)
+    scale = 1.0 if size is None else min(size[0] * PIXELS / width, size[1] * PIXELS / height)
+    figure = Figure(figsize=(scale * width / PIXELS, scale * height / PIXELS), dpi=200)
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
     axes.axis("off")
-    axes.text(10, 20, _shown(diagram.title, 90), fontsize=9.5, fontweight="bold", va="center")
-    _Drawing(axes, diagram, placed).draw()
+    title = drawable(diagram.title, 90)
+    axes.text(10, 20, title, fontsize=9.5 * scale, fontweight="bold", va="center")
+    _Drawing(axes, diagram, placed, scale).draw()
     for place, note in enumerate(notes):
         y = placed.height + HEAD + NOTE_HEIGHT * (place + 0.5)
-        axes.text(10, y, note, fontsize=DETAIL_POINTS + 0.6, va="center", color=INK)
+        points = (DETAIL_POINTS + 0.6) * scale
+        axes.text(10, y, note, fontsize=points, va="center", color=INK)
     return figure
 
 
 def _wrapped(note: str, width: float) -> list[str]:
     return textwrap.wrap(printable(note).replace("$", r"\$"), max(48, int(width / 5.4)))
-
-
-def _shown(text: str, longest: int) -> str:
-    return cells.shortened(printable(text), longest).replace("$", r"\$")
 
 
 MOVE, LINE, BEND, CURVE = (
@@ -69,8 +70,8 @@ MOVE, LINE, BEND, CURVE = (
 
 
 class _Drawing:
-    def __init__(self, axes: Any, diagram: Diagram, placed: Layout) -> None:
-        self.axes, self.diagram, self.placed = axes, diagram, placed
+    def __init__(self, axes: Any, diagram: Diagram, placed: Layout, scale: float) -> None:
+        self.axes, self.diagram, self.placed, self.scale = axes, diagram, placed, scale
 
     def draw(self) -> None:
         for cluster, box in zip(self.diagram.clusters, self.placed.clusters, strict=True):
@@ -88,7 +89,7 @@ class _Drawing:
         self.axes.add_patch(shape)
 
     def _text(self, x: float, y: float, text: str, points: float, **style: Any) -> None:
-        self.axes.text(x, y + HEAD, text, fontsize=points, **{"va": "center", **style})
+        self.axes.text(x, y + HEAD, text, fontsize=points * self.scale, **{"va": "center", **style})
 
     def _cluster(self, title: str, times: int, box: Rectangle) -> None:
         repeats = times > 1
@@ -100,7 +101,7 @@ class _Drawing:
         aside = 13 + 8 * len(count) if repeats else 7
         if repeats:
             self._text(box.x + 7, box.y + 11, count, TITLE_POINTS + 1, fontweight="bold")
-        shown = _shown(title, max(8, int((box.width - aside - 8) / 5.2)))
+        shown = drawable(title, max(8, int((box.width - aside - 8) / 5.2)))
         self._text(box.x + aside, box.y + 11, shown, DETAIL_POINTS + 0.4, color=INK)
 
     def _node(self, node: Node, box: Rectangle) -> None:
@@ -112,11 +113,11 @@ class _Drawing:
         room = int(box.width / 5.6)
         cost = units.si(node.macs) if node.macs else ""
         x, upper, lower = box.x + 7, box.y + 13, box.y + 27
-        title = _shown(node.title, room - len(cost))
+        title = drawable(node.title, room - len(cost))
         self._text(x, upper, title, TITLE_POINTS, color=ink, fontweight="bold")
         self._text(box.right - 7, upper, cost, TITLE_POINTS, color=ink, ha="right")
         spare = int(box.width / 4.4) - len(node.shape) - 2
-        self._text(x, lower, _shown(node.detail, max(4, spare)), DETAIL_POINTS, color=ink)
+        self._text(x, lower, drawable(node.detail, max(4, spare)), DETAIL_POINTS, color=ink)
         self._text(box.right - 7, lower, node.shape, DETAIL_POINTS, color=ink, ha="right")
 
     def _line(self, line: Line) -> None:

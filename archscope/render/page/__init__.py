@@ -15,7 +15,7 @@ from importlib import resources
 
 from archscope.inert import printable
 from archscope.page import Page
-from archscope.render import html
+from archscope.render import html, palette
 from archscope.render.page.data import page_data
 from archscope.table import Table
 
@@ -38,7 +38,7 @@ def page_html(page: Page, tables: Sequence[Table] = ()) -> str:
     data = json.dumps(page_data(page), ensure_ascii=False, separators=(",", ":"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    style = html.TABLE_STYLE + _asset("page.css")
+    style = html.TABLE_STYLE + _colors() + _asset("page.css")
     title = escape(printable(page.title))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -60,6 +60,22 @@ def _body(page: Page, tables: Sequence[Table]) -> str:
         '<main id="views"></main>\n'
         f'<details id="tables" open><summary>The same as tables</summary>\n{shown}\n</details>\n'
         f'<footer class="notes">{notes}</footer>\n'
+    )
+
+
+def _colors() -> str:
+    """The palette as classes `f-linear` of families and `k-0` of kinds of bytes."""
+    classes = {f"f-{name.split()[0]}": color for name, color in palette.FAMILIES.items()}
+    classes |= {f"k-{place}": color for place, color in enumerate(palette.BYTES.values())}
+    names = {name: f"--{name}" for name in classes}
+    light = "".join(f"{names[name]}:{color.light};" for name, color in classes.items())
+    dark = "".join(f"{names[name]}:{color.dark};" for name, color in classes.items())
+    uses = "".join(f".{name}{{--own:var({names[name]})}}" for name in classes)
+    automatic = ':root[data-theme="auto"],:root:not([data-theme])'
+    return (
+        f':root{{{light}}}\n:root[data-theme="dark"]{{{dark}}}\n'
+        f"@media screen and (prefers-color-scheme:dark){{{automatic}{{{dark}}}}}\n"
+        f"@media print{{:root,:root[data-theme]{{{light}}}}}\n{uses}\n"
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from archscope.study.profile.layers import measured_where
+from archscope.study.profile.layers import ERRORS, interval, measured_where
 from archscope.study.stages import in_order
 from archscope.table import Axis, Chart, Series
 
@@ -17,13 +17,55 @@ if TYPE_CHECKING:
 
 STRIDE_AXIS = Axis("Output stride (side of the input ÷ side of the output)", "text")
 
+NAMED = 3
+"""Networks that a title names."""
+
 LOG_FROM = 8
 """From this ratio of the largest to the smallest cost on, the axis of costs is logarithmic."""
 
 
 def charts(chosen: Sequence[Contender], quantities: Sequence[ByStride]) -> tuple[Chart, ...]:
     """Bars of each quantity by stride; accuracy against each cost."""
-    return (*(_bars(chosen, quantity) for quantity in quantities), *accuracy_charts(chosen))
+    bars = [_bars(chosen, quantity) for quantity in quantities]
+    times = [chart for chart in (time_chart(chosen),) if chart is not None]
+    return (*times, *bars, *accuracy_charts(chosen))
+
+
+def _names(chosen: Sequence[Contender]) -> str:
+    """Their names, of many how many there are: the legend has them."""
+    if len(chosen) > NAMED:
+        return f"{len(chosen)} networks"
+    return " and ".join(contender.label for contender in chosen)
+
+
+WHOLE = ("inference", "forward", "backward", "step")
+"""Phases whose medians stand in one chart."""
+
+
+def time_chart(chosen: Sequence[Contender]) -> Chart | None:
+    """Medians of the phases that were timed whole, with their intervals; `None` without any."""
+    timed = [(c.label, c.profile) for c in chosen if c.profile is not None]
+    phases = tuple(phase for phase in WHOLE if all(phase in p.phases for _, p in timed))
+    if len(timed) < 2 or not phases:
+        return None
+    series = tuple(
+        Series(
+            label,
+            phases,
+            tuple(profile.phases[phase].median for phase in phases),
+            errors=tuple(interval(profile.phases[phase]) for phase in phases),
+        )
+        for label, profile in timed
+    )
+    return Chart(
+        f"Time of {_names(chosen)}, {measured_where(profile for _, profile in timed)}",
+        "bars",
+        Axis("", "text"),
+        Axis("Median", "seconds"),
+        series,
+        notes=(ERRORS,),
+        name="time",
+    )
 
 
 def _bars(chosen: Sequence[Contender], quantity: ByStride) -> Chart:
@@ -34,10 +76,11 @@ def _bars(chosen: Sequence[Contender], quantity: ByStride) -> Chart:
         if each
     )
     heights = Axis(quantity.title, quantity.unit)
-    title = f"{quantity.title} by output stride"
+    title = f"{quantity.title} of {_names(chosen)} by output stride"
     if quantity.phase:
         title += f", {measured_where(c.profile for c in chosen if c.profile is not None)}"
-    return Chart(title, "bars", STRIDE_AXIS, heights, series)
+    name = f"{quantity.phase}_by_stride" if quantity.phase else quantity.title.lower()
+    return Chart(title, "bars", STRIDE_AXIS, heights, series, name=name)
 
 
 def accuracy_charts(chosen: Sequence[Contender]) -> tuple[Chart, ...]:
@@ -72,12 +115,13 @@ def _scatter(
     costs, accuracies, names = zip(*points, strict=True)
     wide = min(costs) > 0 and max(costs) / min(costs) >= LOG_FROM
     return Chart(
-        f"Published ImageNet top-1 against {name}",
+        f"Published ImageNet top-1 of {_names(chosen)} against {name}",
         "scatter",
         replace(axis, log=wide),
         Axis("ImageNet top-1", "percent"),
         (Series("networks", tuple(costs), tuple(accuracies), tuple(names)),),
         frontier=pareto_front(points),
+        name=f"accuracy_{name.lower().replace(' ', '_')}",
         notes=("Accuracy from the metadata of torchvision's weights.",),
     )
 
@@ -85,7 +129,7 @@ def _scatter(
 def pareto_front(points: Sequence[tuple[float, float, str]]) -> tuple[str, ...]:
     """Names of the points (cost, gain, name) that no other one beats in both, cheapest first.
 
-    A single such point makes no line, so there is none to draw.
+    Two points, or a single one that beats all others, make no front.
     """
     front: list[str] = []
     best = float("-inf")
@@ -93,4 +137,4 @@ def pareto_front(points: Sequence[tuple[float, float, str]]) -> tuple[str, ...]:
         if gain > best:
             front.append(name)
             best = gain
-    return tuple(front) if len(front) > 1 else ()
+    return tuple(front) if len(points) > 2 and len(front) > 1 else ()

@@ -74,7 +74,7 @@ def graph_report(graph: NetworkGraph, *, depth: int | None = None, pattern: str 
         for place, node in enumerate(made.nodes)
     )  # fmt: skip
     table = Table(made.title, COLUMNS, rows, (REPEATS, "The drawing: -o FILE.svg or -o FILE.html."))
-    return Report(made.title, (table,), record=graph.analysis, diagram=made)
+    return Report(made.title, (table,), record=graph.analysis, drawing=lambda: made)
 
 
 REPEATS = (

@@ -20,7 +20,7 @@ from archscope.quantities import (
 from archscope.records import Analysis, Measurement, Profile, totals
 from archscope.study.compare.tables import NONE, NONE_NOTE, time_ratio
 from archscope.study.groups.stages import stage_tables
-from archscope.study.profile.layers import measured_where
+from archscope.study.profile.layers import ERRORS, measured_where
 from archscope.study.sweep import CHARTED
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
 from archscope.units import plural, ratio, si
@@ -337,14 +337,19 @@ def _charts(
 ) -> tuple[Chart, ...]:
     charts = []
     for key, axis in (*((quantity.key, axis) for quantity, axis in CHARTED), *MEASURED):
-        drawn = [Series(HELD[view], *_points(rows, key)) for view, rows in values.items()]
+        drawn = [
+            Series(HELD[view], *_points(rows, key), errors=_errors(rows, key))
+            for view, rows in values.items()
+        ]
         # A view of one point stays too: each view has the same colour in every chart.
         series = tuple(line for line in drawn if line.x)
         if any(len(line.x) > 1 for line in series):
             name = f"{axis.title} of {sweep.base.analysis.model} by group count"
             if axis.unit == "seconds":
                 name = f"{name}, {measured_where(timed.values())}"
-            charts.append(Chart(name, "line", Axis("Groups", "exact", log=True), axis, series))
+            groups = Axis("Groups", "exact", log=True)
+            notes = (ERRORS,) if axis.unit == "seconds" else ()
+            charts.append(Chart(name, "line", groups, axis, series, notes=notes, name=key))
     return tuple(charts)
 
 
@@ -354,6 +359,18 @@ def _points(
     known = [(row["groups"], row[key]) for row in rows]
     numbers = [(x, y) for x, y in known if isinstance(x, int) and isinstance(y, int | float)]
     return tuple(float(x) for x, _ in numbers), tuple(float(y) for _, y in numbers)
+
+
+def _errors(rows: Sequence[dict[str, Cell]], key: str) -> tuple[tuple[float, float] | None, ...]:
+    """The interval of each measured point, from the half width beside it."""
+    if not key.endswith("_seconds"):
+        return ()
+    known = [(row[key], row.get(key.replace("_seconds", "_half_width"))) for row in rows]
+    return tuple(
+        (y * (1 - half), y * (1 + half)) if isinstance(half, float) else None
+        for y, half in known
+        if isinstance(y, int | float)
+    )
 
 
 def _data(title: str, values: dict[Equal, list[dict[str, Cell]]]) -> Table:

@@ -9,7 +9,9 @@ from archscope.ask.profile.doubts import merged_warnings
 from archscope.measure.series import drift, outliers
 from archscope.records import BatchSweep, Measurement, Profile
 from archscope.study.profile.layers import (
+    ERRORS,
     heading,
+    interval,
     layer_table,
     share_chart,
     stage_chart,
@@ -200,13 +202,29 @@ def throughput_chart(profiles: Sequence[Profile]) -> Chart:
             batches = tuple(float(profile.input.batch) for profile in chosen)
             series.append(
                 Series(
-                    title.lower(), batches, tuple(profile.throughput(phase) for profile in chosen)
+                    title.lower(),
+                    batches,
+                    tuple(profile.throughput(phase) for profile in chosen),
+                    errors=tuple(_throughput_interval(profile, phase) for profile in chosen),
                 )
             )
+    facts = profiles[-1].environment
+    device = facts.fact("device name") or facts.device
     return Chart(
-        f"Throughput of {profiles[-1].model}",
+        f"Throughput of {profiles[-1].model} on {device}",
         "line",
         Axis("batch", "exact", log=True),
         Axis("samples per second", "count"),
         tuple(series),
+        notes=(ERRORS,),
+        name="throughput",
     )
+
+
+def _throughput_interval(profile: Profile, phase: str) -> tuple[float, float] | None:
+    """That of the samples a second, from that of the median's seconds."""
+    seconds = interval(profile.phases[phase])
+    if seconds is None:
+        return None
+    samples = profile.throughput(phase) * profile.phases[phase].median
+    return samples / seconds[1], samples / seconds[0]

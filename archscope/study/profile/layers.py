@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from archscope.ask.profile.roofline import work_by_call
-from archscope.records import LayerTime, Profile
+from archscope.records import LayerTime, Measurement, Profile
 from archscope.records.measured import COST_OF_MEASURING
 from archscope.study.profile.roofline import roofline_note
 from archscope.table import Axis, Cell, Chart, Column, Row, Series, Table
@@ -282,6 +282,15 @@ def _layer_notes(profile: Profile) -> tuple[str, ...]:
     return (_basis(profile), *found, *((no_roofline,) if no_roofline else ()))
 
 
+ERRORS = "Whiskers: 95 % interval of the median."
+
+
+def interval(measurement: Measurement) -> tuple[float, float] | None:
+    """That of the median, `None` where the runs are too few for one."""
+    known = measurement.known_half_width is not None
+    return (measurement.median_low, measurement.median_high) if known else None
+
+
 def measured_where(profiles: Iterable[Profile]) -> str:
     """`batch 2 on AMD EPYC`, each once where profiles differ."""
     places = dict.fromkeys(
@@ -320,7 +329,8 @@ def stage_chart(profile: Profile) -> Chart:
     ]
     series = [each for each in series if any(each.y)]
     title = f"Time by stage: {heading(profile)}"
-    return Chart(title, "stacked", Axis("stage", "text"), Axis("time", "seconds"), tuple(series))
+    axes = Axis("stage", "text"), Axis("time", "seconds")
+    return Chart(title, "stacked", *axes, tuple(series), name="stages")
 
 
 def share_chart(profile: Profile) -> Chart | None:
@@ -336,4 +346,6 @@ def share_chart(profile: Profile) -> Chart | None:
         Series("share of MACs", names, tuple((stage.macs or 0) / macs for stage in stages)),
     )
     title = f"Time and MACs by stage: {heading(profile)}"
-    return Chart(title, "bars", Axis("stage", "text"), Axis("share", "percent"), series)
+    return Chart(
+        title, "bars", Axis("stage", "text"), Axis("share", "percent"), series, name="shares"
+    )

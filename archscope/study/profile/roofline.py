@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from archscope import wording
 from archscope.ask.profile.roofline import (
@@ -147,6 +147,7 @@ def roofline_chart(profile: Profile) -> Chart | None:
     if limits is None or whole is None or not parts:
         return None
     longest = max(point.seconds for point in parts)
+    named = _named(parts)
     series = []
     for phase in ("forward", "backward"):
         chosen = [point for point in parts if point.phase == phase]
@@ -156,9 +157,7 @@ def roofline_chart(profile: Profile) -> Chart | None:
                     phase,
                     tuple(point.operations / point.moved_bytes for point in chosen),
                     tuple(point.operations_per_second for point in chosen),
-                    labels=tuple(
-                        point.name if point.seconds > longest / 2 else "" for point in chosen
-                    ),
+                    labels=tuple(p.name if p in named else "" for p in chosen),
                     sizes=tuple(point.seconds / longest for point in chosen),
                 )
             )
@@ -177,8 +176,21 @@ def roofline_chart(profile: Profile) -> Chart | None:
         Axis("operations per second", "flops_per_second", log=True),
         tuple(series),
         lines=tuple(lines),
-        notes=("Bubble area: time; named where it is over half the longest. " + OPERATIONS,),
+        notes=(f"Bubble area: time; the {len(named)} slowest layers are named. {OPERATIONS}",),
+        name="roofline",
     )
+
+
+MOST_NAMED = 5
+"""Layers that the chart names; more names would cover the points."""
+
+
+def _named(parts: Sequence[Point]) -> list[Point]:
+    """The slowest layers, each at its slower pass."""
+    slowest: dict[str, Point] = {}
+    for point in sorted(parts, key=lambda point: -point.seconds):
+        slowest.setdefault(point.name, point)
+    return list(slowest.values())[:MOST_NAMED]
 
 
 def _roof_line(name: str, rate: float, limits: Roofs, left: float, right: float) -> Series:

@@ -252,8 +252,14 @@ def test_a_measured_difference_outside_the_intervals_has_a_winner(
     assert cell(table, "Inference latency", "resnext50_32x4d ratio") == pytest.approx(1.2)
     assert cell(table, "Samples a second", "resnet50") == pytest.approx(100)
     assert best(table, "Inference latency") == {"resnet50"}
-    title = "Measured inference time by output stride, batch 1 on cpu"
-    assert title in [chart.title for chart in compare_report(apart).charts]
+    names = "resnet50 and resnext50_32x4d"
+    charts = {chart.name: chart for chart in compare_report(apart).charts}
+    title = f"Measured inference time of {names} by output stride, batch 1 on cpu"
+    assert charts["inference_by_stride"].title == title
+    assert charts["time"].title == f"Time of {names}, batch 1 on cpu"
+    first, second = charts["time"].series
+    assert (first.y, second.y) == ((10e-3,), (12e-3,))
+    assert first.errors == ((pytest.approx(9.9e-3), pytest.approx(10.1e-3)),)
     times = stride_tables(apart)[-1]
     assert times.column("resnet50")[-1] == pytest.approx(10e-3)
     assert times.columns[1].unit == "seconds"
@@ -302,6 +308,7 @@ def test_the_pareto_front_keeps_what_no_other_beats() -> None:
     points = [(1.0, 0.7, "a"), (2.0, 0.6, "b"), (2.0, 0.8, "c"), (3.0, 0.8, "d"), (4.0, 0.9, "e")]
     assert pareto_front(points) == ("a", "c", "e")
     assert pareto_front([(1.0, 0.9, "best of all"), *points[1:]]) == ()
+    assert pareto_front(points[:1] + points[2:3]) == ()  # two networks make no front
 
 
 def test_the_layout_of_the_papers_is_one_table(pair: tuple[Contender, ...]) -> None:

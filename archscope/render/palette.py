@@ -1,0 +1,97 @@
+"""What a colour means, the same in every figure and on every page, on light and dark ground.
+
+Colours of things without a meaning of their own are Okabe and Ito's (2008), safe for colour-blind
+readers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Color(NamedTuple):
+    """One meaning on light and on dark ground."""
+
+    light: str
+    dark: str
+
+
+FAMILIES = {
+    "convolution": Color("#2f7fc1", "#3f8fd0"),
+    "grouped convolution": Color("#28a3a3", "#28a3a3"),
+    "depthwise convolution": Color("#59a14f", "#59a14f"),
+    "linear": Color("#d5732a", "#d5732a"),
+    "attention": Color("#c2559b", "#c2559b"),
+    "recurrent": Color("#8467c2", "#8467c2"),
+    "normalisation": Color("#d9a514", "#d9a514"),
+    "activation": Color("#8f9a2b", "#a3ae3c"),
+    "pooling": Color("#8a8f98", "#8a8f98"),
+    "embedding": Color("#b07a58", "#b07a58"),
+    "other work": Color("#a3a7ae", "#a3a7ae"),
+    "container": Color("#c9cdd3", "#4a505a"),
+}
+"""By family of layers."""
+
+BYTES = {
+    "Parameters": Color("#2f7fc1", "#3f8fd0"),
+    "Buffers": Color("#8a8f98", "#8a8f98"),
+    "Optimiser state": Color("#8467c2", "#8467c2"),
+    "Input": Color("#59a14f", "#59a14f"),
+    "Gradients": Color("#d5732a", "#d5732a"),
+    "Saved activations": Color("#d9a514", "#d9a514"),
+    "Temporary": Color("#c9cdd3", "#6b717b"),
+}
+"""By kind of what is alive in memory."""
+
+PHASES = {
+    "forward": Color("#0072b2", "#56b4e9"),
+    "backward": Color("#e69f00", "#e69f00"),
+    "accumulation": Color("#009e73", "#2fc49b"),
+    "recompute": Color("#cc79a7", "#cc79a7"),
+    "optimizer": Color("#d55e00", "#f07f2a"),
+    "other": Color("#8a8f98", "#8a8f98"),
+}
+"""By part of a step."""
+
+MEANINGS = {**FAMILIES, **BYTES, **PHASES}
+
+SERIES = (
+    Color("#0072b2", "#56b4e9"), Color("#e69f00", "#e69f00"), Color("#009e73", "#2fc49b"),
+    Color("#d55e00", "#f07f2a"), Color("#cc79a7", "#cc79a7"), Color("#56b4e9", "#8fd0f5"),
+    Color("#f0e442", "#f0e442"), Color("#000000", "#ffffff"),
+)  # fmt: skip
+"""Of networks and all else, by place."""
+
+
+class Ground(NamedTuple):
+    """What stands behind a figure, and the inks that it takes."""
+
+    paper: str
+    ink: str
+    soft: str
+    grid: str
+    dark: bool
+
+    def color(self, name: str, place: int) -> str:
+        """The colour of a meaning, or of the place where the name has none."""
+        found = MEANINGS.get(name, SERIES[place % len(SERIES)])
+        return found.dark if self.dark else found.light
+
+    def style(self) -> dict[Any, Any]:
+        """Settings of matplotlib."""
+        return {
+            "figure.facecolor": self.paper,
+            "savefig.facecolor": self.paper,
+            "axes.facecolor": self.paper,
+            "text.color": self.ink,
+            "axes.labelcolor": self.ink,
+            "axes.edgecolor": self.ink,
+            "axes.titlecolor": self.ink,
+            "xtick.color": self.ink,
+            "ytick.color": self.ink,
+            "grid.color": self.grid,
+        }
+
+
+LIGHT = Ground("#ffffff", "#000000", "#333333", "#dddddd", dark=False)
+DARK = Ground("#14161a", "#e7e6e2", "#c0c3c9", "#343941", dark=True)

@@ -6,9 +6,9 @@ It is a reason only where the amounts of the fewest conventions sum exactly to t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Any
 
 from archscope.records import Layer, Shape
@@ -104,14 +104,19 @@ def explained(
         for convention in conventions
         if (amount := convention.of(part))
     ]
-    choices = [chosen for size in range(len(found) + 1) for chosen in combinations(found, size)]
-    for chosen in choices:
+    for chosen in _choices(found):
         if sum(reason.amount for reason in chosen) == difference:
             return chosen
     for convention in conventions:
         slack = sum(map(convention.rounding, part.layers))
-        for chosen in choices if slack else ():
+        for chosen in _choices(found) if slack else ():
             rest = difference - sum(reason.amount for reason in chosen)
             if abs(rest) <= slack:
                 return (*chosen, Reason(convention.sentence, rest))
     return None
+
+
+def _choices(reasons: Sequence[Reason]) -> Iterator[tuple[Reason, ...]]:
+    """Every choice of some reasons, the smallest first, each made when it is asked for."""
+    sizes = range(len(reasons) + 1)
+    return chain.from_iterable(combinations(reasons, size) for size in sizes)

@@ -18,19 +18,12 @@ from archscope.resolve.inputs import input_text
 
 _TORCH = str(Path(find_spec("torch").origin or "").parent)  # type: ignore[union-attr]
 
-_NEEDS_VALUES = (
-    "meta tensor",
-    "'meta'",
-    "Meta",
-    "meta is not supported",
-    "data-dependent",
-    "on the meta device",
-    "device meta",
-    "meta backend",
-    "meta device type tensor to numpy",
-    "no fake impl registered",
+_NEEDS_VALUES = re.compile(
+    r"(?<![\w.])[Mm]eta(?!\w|\.\w)"  # "on meta tensors", "device meta!" (torch 2.14)
+    r"|'Meta\w+Type'"  # `pin_memory` (torch 2.14)
+    r"|data-dependent"  # shapes that are values, under fake tensors (torch 2.14)
 )
-
+"""What PyTorch says where a meta tensor is asked for its values; a class `MetaFormer` is none."""
 
 NO_GRADIENT_OF_ITS_OWN = ".*an autograd kernel was not registered to the Autograd key"
 
@@ -64,8 +57,8 @@ def depends_on_values(error: BaseException) -> bool:
         return False
     if isinstance(error, NotImplementedError):
         return True
-    return isinstance(error, (RuntimeError, ValueError, TypeError)) and any(
-        sign in str(error) for sign in _NEEDS_VALUES
+    return isinstance(error, (RuntimeError, ValueError, TypeError)) and bool(
+        _NEEDS_VALUES.search(str(error))
     )
 
 

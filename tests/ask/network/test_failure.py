@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import archscope
+from archscope.ask.network.failure import depends_on_values
 from archscope.cli import run
 from tests.analysis.test_borrow import portrait, same
 from tests.networks import tripling
@@ -351,3 +352,20 @@ def test_torch_s_advice_to_the_author_of_an_operator_is_not_repeated(
     named = ["--model", f"{tmp_path}/op.py:Tripling"]
     assert run(["check", str(budget), *named]) == 0
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "needed"),
+    [
+        ("Tensor.item() cannot be called on meta tensors", True),
+        ("Tensor on device cpu is not on the expected device meta!", True),
+        ("can't convert meta device type tensor to numpy.", True),
+        ("cannot pin 'MetaFloatType' only dense CPU tensors can be pinned", True),
+        ("Error(s) in loading state_dict for MetaFormer", False),
+        ("size mismatch for meta.weight", False),
+        ("size mismatch for head.meta.weight", False),
+    ],
+)
+def test_a_class_or_a_layer_called_meta_is_not_the_meta_device(text: str, needed: bool) -> None:
+    """The texts of the first kind are PyTorch's own (2.14)."""
+    assert depends_on_values(RuntimeError(text)) == needed

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from archscope import archive
-from archscope.ask.groups.family import GroupSweep, Member
+from archscope.ask.groups.members import Member
+from archscope.ask.groups.views import GroupSweep
 from archscope.ask.verify import figures
 from archscope.ask.verify.figures import Verification
 from archscope.errors import ArchscopeError

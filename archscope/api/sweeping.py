@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from archscope.ask.budget.check import Outcome as Verdict
-    from archscope.ask.groups.family import Equal, GroupSweep
+    from archscope.ask.groups.views import Equal, GroupSweep
     from archscope.ask.sweep.grid import Outcome
     from archscope.ask.target import Input, Model
     from archscope.records import Profile
@@ -117,7 +117,7 @@ def sweep_groups(
         >>> [member.width for member in sweep.counted("macs")]  # ResNeXt-50 is 32x4d
         [64, 4]
     """
-    from archscope.ask.groups.family import sweep_groups as swept
+    from archscope.ask.groups.views import sweep_groups as swept
     from archscope.study.groups import group_report
 
     network = network_target(base, input=input, batch=batch, keywords=constructor_keywords)

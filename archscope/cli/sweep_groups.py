@@ -18,7 +18,8 @@ from archscope.cli.options import (
 from archscope.cli.timing import leave_if_interrupted, progress_bars, timing_options, timing_plan
 
 if TYPE_CHECKING:
-    from archscope.ask.groups.family import Family, GroupSweep
+    from archscope.ask.groups.family import Family
+    from archscope.ask.groups.views import GroupSweep
     from archscope.measure.session import Plan
     from archscope.records import Dim, Profile
 
@@ -59,7 +60,8 @@ def command(
     from archscope.output import check_outputs, emit
 
     check_outputs(outputs)
-    from archscope.ask.groups.family import EQUALS, Family, parse_groups
+    from archscope.ask.groups.family import Family
+    from archscope.ask.groups.views import EQUALS, parse_groups, swept
     from archscope.ask.target import network_target
     from archscope.resolve import parse_settings
     from archscope.study.groups import group_report
@@ -71,7 +73,7 @@ def command(
     )
     saved = [_profile(path, network.batch) for path in profiles]
     family = Family(replace(network, batch=_size(network.batch, plan)), by)
-    sweep = family.sweep(counts, [view for view in EQUALS if view in equal or not equal])
+    sweep = swept(family, counts, [view for view in EQUALS if view in equal or not equal])
     notes = _unused_notes(sweep, profiles, saved)
     now = [] if plan is None else _measured(family, sweep, plan)
     emit(group_report(sweep, [*now, *saved], notes), outputs)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from archscope.ask.groups.family import GroupSweep, Member
+from archscope.ask.groups.members import Member
+from archscope.ask.groups.views import GroupSweep
 from archscope.records import Analysis, totals
 from archscope.study.groups import HELD, PAPER_TOP1_ERROR, file_name, group_report, parting_widths
 from archscope.table import Table

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from archscope.ask.groups.family import Family, GroupSweep
+from archscope.ask.groups.family import Family
+from archscope.ask.groups.views import GroupSweep
 from archscope.ask.profile.measured import profile
 from archscope.ask.target import Target
 from archscope.measure.session import Plan, Progress

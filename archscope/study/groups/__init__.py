@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from archscope.ask.groups.family import PER_GROUP, Equal, GroupSweep, Member, Uncounted
+from archscope.ask.groups.family import PER_GROUP
+from archscope.ask.groups.members import Member
+from archscope.ask.groups.views import Equal, GroupSweep, Uncounted
 from archscope.ask.profile.doubts import doubts
 from archscope.quantities import (
     ACTIVATIONS,

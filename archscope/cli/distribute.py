@@ -8,7 +8,7 @@ import click
 
 from archscope.cli.options import (
     beside_option,
-    check_heard,
+    check_used,
     model_argument,
     network_number_options,
     output_option,
@@ -44,7 +44,7 @@ def command(
     record = saved(model)
     if record is not None and isinstance(record.record, Distribution):
         shown = f"{model}, which is shown as it was saved"
-        check_heard(("model", "outputs"), shown, "name the network itself")
+        check_used(("model", "outputs"), shown, "name the network itself")
         emit(distribute_report(record.record), outputs)
         return
     chosen = ParallelPlan(kind, gpus)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from archscope.analysis import borrow, trace
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.counting import counting
+from archscope.analysis.eager_attention import eager_attention
 from archscope.analysis.replay import Replays
 from archscope.records import Execution, LayerName, Operand, OperatorRun
 from archscope.records.execution import Argument, Role
@@ -165,29 +166,9 @@ def images_last(value: Any) -> Any:
 
 @contextmanager
 def attention_written_out() -> Iterator[None]:
-    """Run scaled dot-product attention as networks wrote it before PyTorch 2.0 had it.
-
-    Two products, a scale, a mask and a softmax, each in memory.
-    """
+    """Run scaled dot-product attention as two products and a softmax, each in memory."""
     original = F.scaled_dot_product_attention
-
-    def attention(
-        query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
-        dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None,
-        enable_gqa: bool = False,
-    ) -> Tensor:  # fmt: skip
-        if is_causal or enable_gqa:
-            return original(
-                query, key, value, attn_mask, dropout_p, is_causal, scale=scale,
-                enable_gqa=enable_gqa,
-            )  # fmt: skip
-        factor = query.shape[-1] ** -0.5 if scale is None else scale
-        weights = (query * factor) @ key.transpose(-2, -1)
-        if attn_mask is not None:
-            weights = weights + attn_mask
-        return weights.softmax(-1) @ value
-
-    F.scaled_dot_product_attention = attention
+    F.scaled_dot_product_attention = eager_attention
     try:
         yield
     finally:

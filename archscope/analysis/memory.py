@@ -24,6 +24,7 @@ from archscope.analysis import trace
 from archscope.analysis.autocast import Autocast
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.counting import counting
+from archscope.analysis.eager_attention import EagerAttention
 from archscope.analysis.formulas import sparse
 from archscope.analysis.gpu_functions import GpuFunctions, transparent_functions
 from archscope.analysis.optimizers import Optimizer
@@ -60,11 +61,13 @@ class Manner:
         device: whose kernels and allocator are meant, `cuda` or `cpu`.
         half: the forward pass and the loss run under autocast to this dtype.
         accumulates: it is a later one of the passes that one update is made of.
+        eager_attention: attention is written out as two products and a softmax.
     """
 
     device: str = "cuda"
     half: torch.dtype | None = None
     accumulates: bool = False
+    eager_attention: bool = False
 
     @property
     def granule(self) -> int:
@@ -278,7 +281,8 @@ def _functions(manner: Manner) -> Iterator[Autocast | None]:
     """Functions as the device computes them, also in blocks that run again in the backward pass."""
     kernels = GpuFunctions() if manner.device == "cuda" else nullcontext()
     half = nullcontext() if manner.half is None else Autocast(manner.half)
-    with transparent_functions(), kernels, half as casts:
+    attention = EagerAttention() if manner.eager_attention else nullcontext()
+    with transparent_functions(), kernels, half as casts, attention:
         yield casts
 
 

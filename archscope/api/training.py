@@ -35,6 +35,7 @@ def memory(
     zero: int = 0,
     gpus: int = 1,
     device: str = "cuda",
+    attention: str = "sdpa",
     fit: int | str | None = None,
     **constructor_keywords: Any,
 ) -> Answer[MemoryPrediction]:
@@ -58,6 +59,8 @@ def memory(
         zero: stage of ZeRO, 1 to 3.
         gpus: among how many.
         device: `"cuda"` or `"cpu"`: whose kernels and allocator are meant.
+        attention: `"sdpa"`: scaled dot-product attention takes the kernel that the device would
+            choose; `"eager"`: it is written out, as before PyTorch 2.0 (fit old runs with it).
         fit: bytes, or text such as `"24GiB"`: predict for the largest batch that fits.
         model: the network of a saved record, where its name is not one of a library.
         constructor_keywords: passed to the constructor.
@@ -77,7 +80,7 @@ def memory(
 
     setting = Setting(
         mode, optimizer, dtype, master_weights, train_only, form, accumulate, checkpoint, lora,
-        lora_on, zero, gpus, device,
+        lora_on, zero, gpus, device, attention,
     )  # fmt: skip
     chosen = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
     if fit is None:

@@ -49,6 +49,12 @@ STEP_OPTIONS = (
     click.option("--zero", default=0, metavar="STAGE", type=int, help="ZeRO 1, 2 or 3."),
     click.option("--gpus", default=1, metavar="N", type=int, help="Among how many."),
     click.option(
+        "--attention",
+        default="sdpa",
+        metavar="NAME",
+        help="sdpa (default), or eager: written out, as before PyTorch 2.0.",
+    ),
+    click.option(
         "--device", default="cuda", metavar="NAME", help="Kernels and allocator: cuda or cpu."
     ),
 )

@@ -65,6 +65,31 @@ def test_attention_keeps_what_a_fused_kernel_keeps():
     assert saved_by_network(predict(target, Setting(device="cpu"))) == expected
 
 
+class Attends(nn.Module):
+    """Heads of 8 channels attend to each other's places: by PyTorch's function, or written out."""
+
+    def __init__(self, written_out):
+        super().__init__()
+        self.projected = nn.Linear(16, 48)
+        self.written_out = written_out
+
+    def forward(self, x):
+        query, key, value = self.projected(x).view(-1, 9, 3, 2, 8).permute(2, 0, 3, 1, 4)
+        if self.written_out:
+            return ((query * 8**-0.5) @ key.transpose(-2, -1)).softmax(-1) @ value
+        return F.scaled_dot_product_attention(query, key, value)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "amp"])
+def test_eager_attention_keeps_what_written_out_attention_keeps(dtype):
+    written, called = (network_target(Attends(out), input="9x16", batch=2) for out in (True, False))
+    eager = predict(called, Setting(dtype=dtype, attention="eager"))
+    assert eager.saved == predict(written, Setting(dtype=dtype)).saved
+    assert eager.saved != predict(called, Setting(dtype=dtype)).saved
+    if dtype == "float32":
+        assert saved_by_network(eager) == really_saved(Attends(True), torch.zeros(2, 9, 16))
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", ["resnet50", "densenet121", "vit_b_16"])

@@ -22,6 +22,9 @@ AUTOCAST = {"amp": "float16", "amp-bfloat16": "bfloat16"}
 
 DTYPES = (*WEIGHTS, *AUTOCAST)
 DEVICES = ("cuda", "cpu")
+ATTENTION = ("sdpa", "eager")
+"""PyTorch's kernels of scaled dot-product attention, or two products and a softmax."""
+
 Mode = Literal["training", "inference"]
 
 
@@ -44,6 +47,8 @@ class Setting:
             gradients too, 3 the weights too; 0 for none.
         gpus: among how many.
         device: `cuda` or `cpu`: whose kernels and allocator are meant.
+        attention: one of `ATTENTION`: `sdpa` takes the kernel that the device would choose,
+            `eager` writes every attention out, as before PyTorch 2.0.
     """
 
     mode: Mode = "training"
@@ -59,10 +64,12 @@ class Setting:
     zero: int = 0
     gpus: int = 1
     device: str = "cuda"
+    attention: str = "sdpa"
 
     def __post_init__(self) -> None:
         for name, known in (
             ("optimizer", OPTIMIZERS), ("dtype", DTYPES), ("form", FORMS), ("device", DEVICES),
+            ("attention", ATTENTION),
         ):  # fmt: skip
             value = getattr(self, name)
             if value not in known:
@@ -114,7 +121,10 @@ class Setting:
 
         half = AUTOCAST.get(self.dtype)
         return Manner(
-            self.device, None if half is None else getattr(torch, half), self.accumulate > 1
+            self.device,
+            None if half is None else getattr(torch, half),
+            self.accumulate > 1,
+            self.attention == "eager",
         )
 
     @property
@@ -130,6 +140,8 @@ class Setting:
         found = []
         if self.form != "foreach" and self.mode == "training":
             found.append(f"{self.form} update")
+        if self.attention == "eager":
+            found.append("eager attention")
         if self.accumulate > 1:
             found.append(f"{self.accumulate} passes an update")
         if self.checkpoint is not None:

@@ -21,8 +21,8 @@ KIND_TITLES = {
 }
 
 ALLOWANCE = (
-    "Allowance: half a GiB for the GPU's context and libraries and a twelfth of the tensors for "
-    "workspaces and fragmentation; nothing measures it here. Rounding: to multiples of 512 bytes."
+    "Allowance: 1 GiB for the driver, the GPU's context and libraries, and a twelfth of the "
+    "tensors for workspaces and fragmentation; not measured here. Rounding: to 512 bytes."
 )
 
 ON_A_CPU = "Bytes of tensors as kernels of a CPU keep them; its workspaces come on top."

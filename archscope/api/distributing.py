@@ -20,6 +20,8 @@ def distribute(
     gpus: int = 8,
     *,
     input: Input | None = None,
+    wrap: str | None = None,
+    reshard_after_forward: bool = True,
     model: Source | None = None,
     batch: int | None = None,
     **constructor_keywords: Any,
@@ -30,10 +32,13 @@ def distribute(
 
     Args:
         network: as for `summary`; a module is copied and left as it is.
-        plan: `"ddp"`, `DistributedDataParallel`.
+        plan: `"ddp"` for `DistributedDataParallel`, `"fsdp"` for `fully_shard`.
         gpus: in the job.
         input: as for `summary`, of one GPU.
         batch: batch size of one GPU, 1 by default.
+        wrap: pattern of the modules that `fully_shard` gathers each by itself; the repeated blocks
+            when `None`.
+        reshard_after_forward: as for `fully_shard`.
         model: the network of a saved record, where its name is not one of a library.
         constructor_keywords: passed to the constructor.
 
@@ -49,7 +54,7 @@ def distribute(
     from archscope.ask.distribute import distribute as distributed
     from archscope.study.distribute import distribute_report
 
-    chosen = ParallelPlan(plan, gpus)
+    chosen = ParallelPlan(plan, gpus, wrap, reshard_after_forward)
     target = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
     found = distributed(target, chosen)
     return Answer(found, lambda: distribute_report(found))

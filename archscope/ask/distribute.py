@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from archscope.errors import ArchscopeError, NetworkError, first_line
 from archscope.parameters import parameter
+from archscope.patterns import unmatched
 from archscope.records import ClosedForm, Collective, Distribution, ParallelKind
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 Ran = TypeVar("Ran")
 
-PLANS = {"ddp": "DistributedDataParallel"}
+PLANS = {"ddp": "DistributedDataParallel", "fsdp": "fully_shard"}
 """Each plan, and PyTorch's name for what runs it."""
 
 MOST_GPUS = 2**16
@@ -34,6 +35,10 @@ class ParallelPlan:
     Args:
         kind: one of `PLANS`.
         gpus: in the job.
+        wrap: pattern of the modules that `fully_shard` gathers each by itself; the repeated blocks
+            when `None`.
+        reshard_after_forward: as for `fully_shard`: blocks drop gathered parameters until the
+            backward pass.
 
     Raises:
         ArchscopeError: an unknown plan, or a number of GPUs that is none.
@@ -41,12 +46,23 @@ class ParallelPlan:
 
     kind: ParallelKind
     gpus: int
+    wrap: str | None = None
+    reshard_after_forward: bool = True
 
     def __post_init__(self) -> None:
         if self.kind not in PLANS:
             raise ArchscopeError(
                 parameter("plan", self.kind), "is unknown", f"use one of {', '.join(PLANS)}"
             )
+        for name, given in (
+            ("wrap", self.wrap), ("reshard_after_forward", not self.reshard_after_forward),
+        ):  # fmt: skip
+            if given and self.kind != "fsdp":
+                raise ArchscopeError(
+                    parameter(name, self.wrap if name == "wrap" else False),
+                    f"decides nothing under {self.kind}",
+                    f"use it with {parameter('plan', 'fsdp')}",
+                )
         if not 2 <= self.gpus <= MOST_GPUS:
             raise ArchscopeError(
                 parameter("gpus", self.gpus),
@@ -131,7 +147,7 @@ def _run(subject: Subject, call: NetworkCall, run: Callable[..., Ran]) -> Ran:
         torch.enable_grad(),
         observed(CallLog(network, torch._C._autograd._get_sequence_nr)),
     ):
-        network.train()
+        borrow.set_training(network, True)
         return run(network, arguments, Loss())
 
 
@@ -190,4 +206,56 @@ UNUSED = (
     "all-reduces a map of those that are used.",
 )
 
-_RUNS: dict[str, Callable[[Lend, ParallelPlan], Found]] = {"ddp": _ddp}
+
+def _fsdp(lend: Lend, plan: ParallelPlan) -> Found:
+    from archscope.analysis.borrow import members
+    from archscope.collectives import closed_forms, fsdp
+
+    def run(network: nn.Module, arguments: Arguments, loss: Callable[[Any], Tensor]) -> Found:
+        modules = members(network)
+        blocks = _blocks(network, plan)
+        names = {id(parameter): name for name, parameter in network.named_parameters()}
+        units = [
+            closed_forms.Unit(
+                name,
+                tuple(
+                    closed_forms.Sharded(names[id(p)], tuple(p.shape), p.itemsize, p.requires_grad)
+                    for p in fsdp.own_parameters(modules, name, blocks)
+                ),
+            )
+            for name in (*blocks, "")
+        ]
+        issued = fsdp.step(network, arguments, loss, blocks, plan.reshard_after_forward)
+        forms = closed_forms.of_fsdp(issued, units, plan.gpus, plan.reshard_after_forward)
+        return issued, forms, () if blocks else (NO_BLOCKS,)
+
+    return lend(run)
+
+
+NO_BLOCKS = (
+    "No repeated blocks were found, so all parameters are gathered at once: name the modules to "
+    f"shard by themselves with {parameter('wrap')}."
+)
+
+
+def _blocks(network: nn.Module, plan: ParallelPlan) -> list[str]:
+    """The modules that are sharded each by itself.
+
+    Raises:
+        ArchscopeError: the pattern matches nothing.
+    """
+    from archscope.analysis.borrow import members
+    from archscope.analysis.recomputation import outermost
+    from archscope.collectives.blocks import blocks
+
+    if plan.wrap is None:
+        return blocks(network)
+    found = outermost(network, plan.wrap)
+    if not found:
+        raise unmatched(
+            parameter("wrap", plan.wrap), plan.wrap, type(network).__name__, members(network)
+        )
+    return found
+
+
+_RUNS: dict[str, Callable[[Lend, ParallelPlan], Found]] = {"ddp": _ddp, "fsdp": _fsdp}

@@ -19,12 +19,22 @@ from archscope.cli.options import (
 @model_argument
 @network_number_options
 @beside_option
-@click.option("--plan", "kind", default="ddp", metavar="NAME", help="ddp (default).")
+@click.option("--plan", "kind", default="ddp", metavar="NAME", help="ddp (default) or fsdp.")
 @click.option("--gpus", default=8, metavar="N", type=int, help="GPUs of the job (8 by default).")
+@click.option(
+    "--wrap", metavar="PATTERN", help="Modules that fsdp gathers each alone (repeated blocks)."
+)
+@click.option(
+    "--reshard-after-forward/--no-reshard-after-forward",
+    "reshard",
+    default=True,
+    help="Whether fsdp drops gathered parameters until the backward pass.",
+)
 @output_option
 def command(
     model: str, input_text: str | None, batch: int | None, settings: tuple[str, ...],
-    beside: str | None, kind: Any, gpus: int, outputs: tuple[str, ...],
+    beside: str | None, kind: Any, gpus: int, wrap: str | None, reshard: bool,
+    outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """What a training step of MODEL moves between GPUs, as PyTorch issues it.
 
@@ -47,7 +57,7 @@ def command(
         check_used(("model", "outputs"), shown, "name the network itself")
         emit(distribute_report(record.record), outputs)
         return
-    chosen = ParallelPlan(kind, gpus)
+    chosen = ParallelPlan(kind, gpus, wrap, reshard)
     target = network_target(
         record or model,
         input=input_text,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
 
 from archscope.records import ClosedForm, Collective
 
@@ -21,6 +23,120 @@ def of_ddp(
             total(issued, "broadcast", "forward"),
         ),
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sharded:
+    """A parameter whose first side is shared out.
+
+    Args:
+        name: dotted path.
+        shape: of the full parameter.
+        itemsize: bytes of an element.
+        trained: whether it gets a gradient.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    itemsize: int
+    trained: bool
+
+    @property
+    def bytes(self) -> int:
+        """Of the full parameter."""
+        return prod(self.shape) * self.itemsize
+
+    def rows(self, gpus: int) -> int:
+        """First side, rounded up to a multiple of the GPUs."""
+        return -(-self.shape[0] // gpus) * gpus
+
+    def padded(self, gpus: int) -> int:
+        """Bytes with that many rows."""
+        return self.rows(gpus) * prod(self.shape[1:]) * self.itemsize
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Parameters that `fully_shard` gathers together.
+
+    Args:
+        name: dotted path of its module, empty for the network.
+        parameters: each once.
+    """
+
+    name: str
+    parameters: tuple[Sharded, ...]
+
+    def bytes(self, trained: bool = False) -> int:
+        """Of its parameters, or of the trained ones alone."""
+        return sum(p.bytes for p in self.parameters if p.trained or not trained)
+
+    def padded(self, gpus: int, trained: bool = False) -> int:
+        """The same with the first side of every parameter rounded up to a multiple of the GPUs."""
+        return sum(p.padded(gpus) for p in self.parameters if p.trained or not trained)
+
+
+ROOT = (
+    "the root's own parameters stay gathered after the forward pass, since the backward pass "
+    "begins with them"
+)
+STAGE_2 = "with reshard_after_forward=False no block drops its parameters (as ZeRO stage 2)"
+IDLE = "modules that never run gather nothing: {names}"
+REST = "not explained by these"
+
+
+def _padding(units: Sequence[Unit], gpus: int) -> str:
+    """Why shards are larger than parameters, with the parameter that makes the most of it."""
+    every = [parameter for unit in units for parameter in unit.parameters]
+    most = max(every, key=lambda p: p.padded(gpus) - p.bytes, default=None)
+    example = f", {most.name} from {most.shape[0]:,} to {most.rows(gpus):,}" if most else ""
+    return (
+        f"each GPU gets equally many rows of a parameter, so those that {gpus:,} GPUs cannot share "
+        f"evenly are padded{example} above all"
+    )
+
+
+def of_fsdp(
+    issued: Sequence[Collective], units: Sequence[Unit], gpus: int, reshard_after_forward: bool
+) -> tuple[ClosedForm, ...]:
+    """ZeRO stage 3 gathers every parameter twice and scatters every gradient once.
+
+    Rajbhandari et al. 2020, section 7.2.2.
+
+    Args:
+        issued: the collectives of a step.
+        units: what is gathered together; the root is the one without a name.
+        gpus: in the group.
+        reshard_after_forward: as for `fully_shard`.
+    """
+    ran = {row.layer for row in issued}
+    idle = [unit for unit in units if unit.name not in ran and unit.parameters]
+    found = []
+    for kind, phase in (
+        ("all_gather", "forward"), ("all_gather", "backward"), ("reduce_scatter", "backward"),
+    ):  # fmt: skip
+        trained = kind == "reduce_scatter"
+        expected = sum(unit.bytes(trained) for unit in units)
+        padding = sum(unit.padded(gpus, trained) for unit in units) - expected
+        reasons = [(_padding(units, gpus), padding)]
+        names = ", ".join(unit.name or "the network itself" for unit in idle)
+        reasons.append((IDLE.format(names=names), -_padded(idle, gpus, trained)))
+        if (kind, phase) == ("all_gather", "backward"):
+            stay = [u for u in units if u not in idle and (not reshard_after_forward or not u.name)]
+            why = ROOT if reshard_after_forward else STAGE_2
+            reasons.append((why, -_padded(stay, gpus, trained)))
+        gathered = total(issued, kind, phase)
+        reasons.append((REST, gathered - expected - sum(size for _, size in reasons)))
+        what = "trained parameters" if trained else "parameters"
+        differing = tuple((why, size) for why, size in reasons if size)
+        found.append(
+            ClosedForm(kind, phase, f"bytes of the {what}, once", expected, gathered, differing)
+        )
+    return tuple(found)
+
+
+def _padded(units: Sequence[Unit], gpus: int, trained: bool) -> int:
+    return sum(unit.padded(gpus, trained) for unit in units)
 
 
 def total(issued: Sequence[Collective], kind: str, phase: str) -> int:

@@ -17,7 +17,7 @@ KIND_TITLES = {
     "reduce_scatter": "Reduce-scatter",
 }
 
-PLAN_TITLES = {"ddp": "DistributedDataParallel"}
+PLAN_TITLES = {"ddp": "DistributedDataParallel", "fsdp": "fully_shard (FSDP2)"}
 
 FAKE = (
     "PyTorch's own classes issued these collectives on a fake process group and tensors without "
@@ -102,22 +102,33 @@ def _sent(rows: Sequence[Collective]) -> float:
 
 
 def _notes(found: Distribution) -> tuple[str, ...]:
-    forms = [
-        f"{KIND_TITLES.get(form.kind, form.kind)} in the {form.phase} pass: {form.formula}, "
-        f"{binary_bytes(form.expected_bytes)}{_difference(form.reasons)}."
-        for form in found.closed_forms
-    ]
     buckets = (BUCKETS,) if found.plan == "ddp" else ()
-    return (*forms, *found.notes, *buckets, SENT, FAKE)
+    return (*_reasons(found), *found.notes, *buckets, SENT, FAKE)
 
 
-def _difference(reasons: Sequence[tuple[str, int]]) -> str:
-    if not reasons:
-        return ", exactly"
-    return "; " + "; ".join(
-        f"{binary_bytes(abs(size))} {'more' if size > 0 else 'less'}: {reason}"
-        for reason, size in reasons
-    )
+def _reasons(found: Distribution) -> list[str]:
+    """The closed forms, and for each reason by how much it moves which of them."""
+    formulas: dict[str, list[str]] = {}
+    moved: dict[tuple[str, int], list[str]] = {}
+    exact = []
+    for form in found.closed_forms:
+        name = f"{KIND_TITLES.get(form.kind, form.kind).lower()} {form.phase}"
+        formulas.setdefault(form.formula, []).append(name)
+        for reason in form.reasons:
+            moved.setdefault(reason, []).append(name)
+        if not form.reasons:
+            exact.append(name)
+    lines = [
+        "Closed form: "
+        + "; ".join(f"{', '.join(names)}: {formula}" for formula, names in formulas.items())
+        + "."
+    ]
+    if exact:
+        lines.append(f"Issued exactly as that: {', '.join(exact)}.")
+    for (why, size), names in moved.items():
+        more = "more" if size > 0 else "less"
+        lines.append(f"{binary_bytes(abs(size))} {more} ({', '.join(names)}): {why}.")
+    return lines if found.closed_forms else []
 
 
 def _layers_table(found: Distribution) -> Table:

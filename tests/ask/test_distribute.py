@@ -154,6 +154,109 @@ def test_a_record_is_saved_and_read_again():
     assert archive.loads(archive.dumps(found)) == found
 
 
+class Block(nn.Module):
+    """A residual block: 2 · (width · 2 width) parameters."""
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        self.up = nn.Linear(width, 2 * width, bias=False)
+        self.down = nn.Linear(2 * width, width, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.down(torch.relu(self.up(x)))
+
+
+class Stack(nn.Module):
+    """Three blocks between an embedding and a head that belong to the root."""
+
+    def __init__(self, classes: int = 16) -> None:
+        super().__init__()
+        self.stem = nn.Linear(64, 64, bias=False)
+        self.blocks = nn.ModuleList(Block() for _ in range(3))
+        self.head = nn.Linear(64, classes, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x)
+
+
+BLOCK = 4 * 2 * 64 * 128
+ROOT = 4 * (64 * 64 + 64 * 16)
+
+
+def fsdp(network, gpus=8, **how):
+    return archscope.distribute(network, "fsdp", gpus, input="64", batch=2, **how).record
+
+
+def test_fsdp_gathers_twice_and_scatters_once_what_belongs_to_blocks():
+    found = fsdp(nn.Sequential(Block(), Block(), Block()))
+    assert found.total("all_gather") == 2 * 3 * BLOCK
+    assert found.total("reduce_scatter", "backward") == 3 * BLOCK
+    assert all(form.reasons == () for form in found.closed_forms)
+    assert [row.layer for row in found.step if row.phase == "forward"] == ["0", "1", "2"]
+
+
+def test_fsdp_keeps_the_root_gathered_after_the_forward_pass():
+    found = fsdp(Stack())
+    assert found.total("all_gather", "forward") == 3 * BLOCK + ROOT
+    assert found.total("all_gather", "backward") == 3 * BLOCK
+    assert found.total("reduce_scatter") == 3 * BLOCK + ROOT
+    (reason,) = {form.phase + form.kind: form for form in found.closed_forms}[
+        "backwardall_gather"
+    ].reasons
+    assert reason[1] == -ROOT and "root" in reason[0]
+
+
+def test_fsdp_pads_rows_that_the_gpus_cannot_share():
+    """The head's 10 rows of 64 are 16 on 8 GPUs: 6 · 64 · 4 bytes more in each pass."""
+    found = fsdp(Stack(classes=10))
+    ideal = 3 * BLOCK + 4 * (64 * 64 + 64 * 10)
+    assert found.total("all_gather", "forward") == ideal + 6 * 64 * 4
+    reasons = found.closed_forms[0].reasons
+    assert [size for _, size in reasons] == [6 * 64 * 4] and "head.weight" in reasons[0][0]
+
+
+def test_fsdp_without_resharding_gathers_once():
+    found = fsdp(Stack(), reshard_after_forward=False)
+    assert found.total("all_gather") == 3 * BLOCK + ROOT
+    assert found.total("all_gather", "backward") == 0
+    assert found.closed_forms[1].reasons[0][1] == -3 * BLOCK - ROOT
+
+
+def test_fsdp_scatters_no_gradient_of_a_frozen_block():
+    network = Stack()
+    network.blocks[1].requires_grad_(False)
+    found = fsdp(network)
+    assert found.total("reduce_scatter") == 2 * BLOCK + ROOT
+    assert found.closed_forms[2].expected_bytes == 2 * BLOCK + ROOT
+
+
+def test_fsdp_shards_what_a_pattern_chooses():
+    found = fsdp(Stack(), wrap="Linear")
+    layers = {row.layer for row in found.step}
+    assert layers == {"stem", "head"} | {
+        f"blocks.{i}.{n}" for i in range(3) for n in ("up", "down")
+    }
+    with pytest.raises(archscope.ArchscopeError, match="no such layer"):
+        fsdp(Stack(), wrap="Convolution")
+    with pytest.raises(archscope.ArchscopeError, match="decides nothing under ddp"):
+        ParallelPlan("ddp", 8, wrap="Linear")
+
+
+def test_a_module_that_never_runs_gathers_nothing():
+    class Skips(Stack):
+        def forward(self, x):
+            return self.head(self.blocks[2](self.blocks[0](self.stem(x))))
+
+    found = fsdp(Skips())
+    assert found.total("all_gather", "forward") == 2 * BLOCK + ROOT
+    assert [(size, "blocks.1" in why) for why, size in found.closed_forms[0].reasons] == [
+        (-BLOCK, True)
+    ]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "parameters"), [("resnet50", 25_557_032), ("resnext50_32x4d", 25_028_904)]

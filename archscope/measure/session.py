@@ -43,7 +43,7 @@ from archscope.records.measured import COST_OF_MEASURING, INTERRUPTED
 from archscope.traces.rows import LayerTimes
 
 Progress = Callable[[str, float], None]
-"""Told what is being measured and which share of its time limit is spent."""
+"""Called with what is being measured and which share of its time limit is spent."""
 
 
 class OutOfMemoryError(ArchscopeError):
@@ -68,19 +68,6 @@ class Plan:
     details: bool = True
     steps: int | None = None
     roofs: cache.Store | None = None
-
-
-@dataclass
-class _Found:
-    """What is known so far, so that an interruption keeps it."""
-
-    model: str
-    dtypes: dict[str, str] = field(default_factory=dict)
-    phases: dict[str, Measurement] = field(default_factory=dict)
-    layers: LayerTimes | None = None
-    peak_bytes: dict[str, int] = field(default_factory=dict)
-    peaks: devices.Peaks | None = None
-    notes: list[str] = field(default_factory=list)
 
 
 def silent(label: str, share: float) -> None:
@@ -112,85 +99,171 @@ def run(
         ArchscopeError: no such device, or the network fails; naming the phase.
         OutOfMemoryError: a step does not fit.
     """
-    device = devices.find(plan.settings.device)
-    found = _Found(model)
-    with configured(plan.settings, device):
-        before = devices.state(device)
+    session = Session(model, plan, progress)
+    with configured(plan.settings, session.device):
+        before = devices.state(session.device)
         try:
             for mode in plan.modes:
-                _measure_mode(mode, module, input, plan, device, found, progress)
+                session.measure_mode(mode, module, input)
         except KeyboardInterrupt:
-            found.notes.append(INTERRUPTED)
-        facts = _facts(device, plan, before, found)
-    table = found.layers
+            session.notes.append(INTERRUPTED)
+        facts = session.facts(before)
+    table = session.layers
     return Profile(
         model=model,
         input=input,
-        environment=Environment(str(device), facts),
-        phases=found.phases,
+        environment=Environment(str(session.device), facts),
+        phases=session.phases,
         layers=() if table is None else table.rows,
         attributed={} if table is None else table.attributed,
-        peak_bytes=found.peak_bytes,
-        peaks={} if found.peaks is None else found.peaks.rates,
+        peak_bytes=session.peak_bytes,
+        peaks={} if session.peaks is None else session.peaks.rates,
         keywords=keywords,
-        notes=(*found.notes, *(() if table is None else table.notes)),
+        notes=(*session.notes, *(() if table is None else table.notes)),
     )
 
 
-def _facts(
-    device: torch.device, plan: Plan, before: dict[str, str], found: _Found
-) -> tuple[tuple[str, str], ...]:
-    settings = plan.settings
-    cast = autocast_dtype(settings)
-    chosen = {
-        "modes": ", ".join(plan.modes),
-        "dtype": settings.dtype,
-        **found.dtypes,
-        "optimizer": settings.optimizer if "training" in plan.modes else "",
-        "autocast": "" if cast is None else str(cast).removeprefix("torch."),
-        "memory format": "channels last" if settings.channels_last else "",
-        "torch.compile": settings.compile or "",
-        "second-level cache": "overwritten before every repetition" if settings.cold_l2 else "",
-        "precision": f"{100 * plan.rule.precision:g} %",
-        "roofs": "" if found.peaks is None else str(found.peaks),
-    }
-    moment = {f"{key} before": value for key, value in before.items()}
-    moment |= {f"{key} after": value for key, value in devices.state(device).items()}
-    environment = devices.environment(device)
-    return (
-        *environment.facts,
-        *((key, value) for key, value in chosen.items() if value),
-        *moment.items(),
-    )
+class Session:
+    """One network being measured; what is known so far is there after an interruption too.
 
+    Args:
+        model: the name to report.
+        plan: what to measure, and how long to try.
+        progress: called with what is being measured.
 
-def _measure_mode(
-    mode: Mode,
-    module: nn.Module,
-    input: InputSpec,
-    plan: Plan,
-    device: torch.device,
-    found: _Found,
-    progress: Progress,
-) -> None:
-    if device.type == "cuda":
-        release(device)
-    with failures(found.model, mode, input, device):
-        step = STEPS[mode](module, input, plan.settings, device)
-        found.dtypes = _dtypes(step)
-        firsts = _first_run(step, found.model, input)
-        firsts[step.whole] = sum(firsts.values())
+    Raises:
+        ArchscopeError: no such device.
+    """
+
+    def __init__(self, model: str, plan: Plan, progress: Progress) -> None:
+        self.model = model
+        self.plan = plan
+        self.progress = progress
+        self.device = devices.find(plan.settings.device)
+        self.dtypes: dict[str, str] = {}
+        self.phases: dict[str, Measurement] = {}
+        self.layers: LayerTimes | None = None
+        self.peak_bytes: dict[str, int] = {}
+        self.peaks: devices.Peaks | None = None
+        self.notes: list[str] = []
+
+    def facts(self, before: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+        """What was measured on what; `before` is the device's state when the session began."""
+        plan, settings = self.plan, self.plan.settings
+        cast = autocast_dtype(settings)
+        chosen = {
+            "modes": ", ".join(plan.modes),
+            "dtype": settings.dtype,
+            **self.dtypes,
+            "optimizer": settings.optimizer if "training" in plan.modes else "",
+            "autocast": "" if cast is None else str(cast).removeprefix("torch."),
+            "memory format": "channels last" if settings.channels_last else "",
+            "torch.compile": settings.compile or "",
+            "second-level cache": "overwritten before every repetition" if settings.cold_l2 else "",
+            "precision": f"{100 * plan.rule.precision:g} %",
+            "roofs": "" if self.peaks is None else str(self.peaks),
+        }
+        moment = {f"{key} before": value for key, value in before.items()}
+        moment |= {f"{key} after": value for key, value in devices.state(self.device).items()}
+        environment = devices.environment(self.device)
+        return (
+            *environment.facts,
+            *((key, value) for key, value in chosen.items() if value),
+            *moment.items(),
+        )
+
+    def measure_mode(self, mode: Mode, module: nn.Module, input: InputSpec) -> None:
+        """Time training or inference, and for the first of a plan find layers, memory and roofs."""
+        plan, device = self.plan, self.device
+        if device.type == "cuda":
+            release(device)
+        with failures(self.model, mode, input, device):
+            step = STEPS[mode](module, input, plan.settings, device)
+            self.dtypes = _dtypes(step)
+            firsts = _first_run(step, self.model, input)
+            firsts[step.whole] = sum(firsts.values())
+            try:
+                self._time(step)
+            finally:
+                for phase in firsts.keys() & self.phases.keys():
+                    self.phases[phase] = replace(self.phases[phase], first_seconds=firsts[phase])
+            if isinstance(step, TrainingStep):
+                self.notes.append(f"Loss: {step.loss.rule}.")
+            if mode == plan.modes[0] and plan.details:
+                self._detail(step)
+            if device.type == "cuda" and plan.settings.cuda_graph:
+                self._time_graph(step)
+
+    def _time(self, step: Step) -> None:
+        """Time the stages, and where a device runs beside the host also the step as a whole."""
+        device, synchronize = step.device, synchronizer(step.device)
+        before, rule = _between(step, self.plan), _within_time(step, self.plan)
+        names, stages = list(step.stages), list(step.stages.values())
+
+        timed = partial(self._timed, rule)
+        alone = device.type == "cpu" or len(stages) == 1
+        wall = OneByOne(WallClock(stages, synchronize, before))
+        timed("+".join(names), wall, names, step.whole if alone else None)
+        if not alone:
+            timed(step.whole, OneByOne(WallClock([step], synchronize, before)), (), step.whole)
+        if device.type != "cuda":
+            return
+        streams = [f"{name} stream" for name in names]
+        timed("stream", StreamClock(stages, device, before), streams, f"{step.whole} stream")
+
+    def _timed(
+        self,
+        rule: StoppingRule,
+        label: str,
+        clock: Clock,
+        parts: Sequence[str],
+        total: str | None,
+    ) -> None:
+        """Save the phases that a clock measures: its stages by name, and their total."""
+
+        def save(timing: Timing) -> None:
+            self.phases |= dict(zip(parts, timing.stages, strict=False))
+            if total is not None:
+                self.phases[total] = timing.total
+
         try:
-            _time(step, plan, found, progress)
-        finally:
-            for phase in firsts.keys() & found.phases.keys():
-                found.phases[phase] = replace(found.phases[phase], first_seconds=firsts[phase])
-        if isinstance(step, TrainingStep):
-            found.notes.append(f"Loss: {step.loss.rule}.")
-        if mode == plan.modes[0] and plan.details:
-            _detail(step, plan, found, progress)
-        if device.type == "cuda" and plan.settings.cuda_graph:
-            _time_graph(step, plan, found, progress)
+            save(measure(clock, rule, lambda share: self.progress(label, share)))
+        except Interrupted as interruption:
+            save(interruption.timing)
+            raise
+
+    def _time_graph(self, step: Step) -> None:
+        """Time the replay, last of all: a capture that fails can leave the allocator with less."""
+        try:
+            replay = captured(step)
+        except RuntimeError as error:
+            # Ending a capture that failed raises once more; the first error tells the reason.
+            reason = first_line(error.__context__ or error)
+            self.notes.append(f"No CUDA graph: capture fails ({reason}).")
+            return
+        clock = StreamClock([replay], step.device, _between(step, self.plan))
+        self._timed(self.plan.rule, "graph", clock, (), f"{step.whole} graph")
+
+    def _detail(self, step: Step) -> None:
+        plan, progress = self.plan, self.progress
+        latency = self.phases[step.whole].median
+        steps = plan.steps or min(40, max(5, int(0.2 / latency)))
+        progress("layers", 0.0)
+        if step.device.type == "mps":
+            table = serialised_layers(step, steps)
+        else:
+            table = profile_layers(step, latency, steps)
+        if step.device.type != "cuda":
+            stages = {name: self.phases[name].median for name in step.stages}
+            table = closed(table, stages, latency)
+        self.layers = table
+        if plan.settings.compile is not None:
+            self.notes.append("Compiled: one row per graph, as modules are no longer apart in it.")
+        progress("memory", 0.0)
+        self.peak_bytes = peak_bytes(step)
+        progress("roofs of the device", 0.0)
+        self.peaks = roofs(step.device, step.arithmetic, plan.roofs)
+        progress("roofs of the device", 1.0)
 
 
 def _dtypes(step: Step) -> dict[str, str]:
@@ -244,102 +317,26 @@ def failures(model: str, phase: str, input: InputSpec, device: torch.device) -> 
         raise ArchscopeError(model, problem, REMEDIES[phase]) from error
 
 
-def _time(step: Step, plan: Plan, found: _Found, progress: Progress) -> None:
-    """Time the stages, and where a device runs beside the host also the step as a whole."""
-    device, synchronize = step.device, synchronizer(step.device)
-    before, plan = _between(step, plan), _within_time(step, plan)
-    names, stages = list(step.stages), list(step.stages.values())
-
-    timed = partial(_timed, plan, found, progress)
-    alone = device.type == "cpu" or len(stages) == 1
-    wall = OneByOne(WallClock(stages, synchronize, before))
-    timed("+".join(names), wall, names, step.whole if alone else None)
-    if not alone:
-        timed(step.whole, OneByOne(WallClock([step], synchronize, before)), (), step.whole)
-    if device.type != "cuda":
-        return
-    streams = [f"{name} stream" for name in names]
-    timed("stream", StreamClock(stages, device, before), streams, f"{step.whole} stream")
-
-
 def _between(step: Step, plan: Plan) -> Stage:
     """What is done before every repetition, untimed."""
     return cold_cache(step.device) if plan.settings.cold_l2 else nothing
 
 
-def _within_time(step: Step, plan: Plan) -> Plan:
-    """The same plan with the share of its seconds that emptying the cache leaves."""
+def _within_time(step: Step, plan: Plan) -> StoppingRule:
+    """A plan's rule with the share of its seconds that emptying the cache leaves."""
     if not plan.settings.cold_l2:
-        return plan
+        return plan.rule
     synchronize = synchronizer(step.device)
     (emptying,), (running,) = (
         min(WallClock([stage], synchronize).laps(3)) for stage in (_between(step, plan), step)
     )
     share = running / (running + emptying)
-    rule = replace(
+    return replace(
         plan.rule,
         min_seconds=share * plan.rule.min_seconds,
         max_seconds=share * plan.rule.max_seconds,
         min_warmup_seconds=share * plan.rule.min_warmup_seconds,
     )
-    return replace(plan, rule=rule)
-
-
-def _timed(
-    plan: Plan,
-    found: _Found,
-    progress: Progress,
-    label: str,
-    clock: Clock,
-    parts: Sequence[str],
-    total: str | None,
-) -> None:
-    """Keep the phases that a clock tells: its stages by name, and their total."""
-
-    def keep(timing: Timing) -> None:
-        found.phases |= dict(zip(parts, timing.stages, strict=False))
-        if total is not None:
-            found.phases[total] = timing.total
-
-    try:
-        keep(measure(clock, plan.rule, lambda share: progress(label, share)))
-    except Interrupted as interruption:
-        keep(interruption.timing)
-        raise
-
-
-def _time_graph(step: Step, plan: Plan, found: _Found, progress: Progress) -> None:
-    """Time the replay, last of all: a capture that fails can leave the allocator with less."""
-    try:
-        replay = captured(step)
-    except RuntimeError as error:
-        # Ending a capture that failed raises once more; the first error tells the reason.
-        reason = first_line(error.__context__ or error)
-        found.notes.append(f"No CUDA graph: capture fails ({reason}).")
-        return
-    clock = StreamClock([replay], step.device, _between(step, plan))
-    _timed(plan, found, progress, "graph", clock, (), f"{step.whole} graph")
-
-
-def _detail(step: Step, plan: Plan, found: _Found, progress: Progress) -> None:
-    latency = found.phases[step.whole].median
-    steps = plan.steps or min(40, max(5, int(0.2 / latency)))
-    progress("layers", 0.0)
-    if step.device.type == "mps":
-        table = serialised_layers(step, steps)
-    else:
-        table = profile_layers(step, latency, steps)
-    if step.device.type != "cuda":
-        stages = {name: found.phases[name].median for name in step.stages}
-        table = closed(table, stages, latency)
-    found.layers = table
-    if plan.settings.compile is not None:
-        found.notes.append("Compiled: one row per graph, as modules are no longer apart in it.")
-    progress("memory", 0.0)
-    found.peak_bytes = peak_bytes(step)
-    progress("roofs of the device", 0.0)
-    found.peaks = roofs(step.device, step.arithmetic, plan.roofs)
-    progress("roofs of the device", 1.0)
 
 
 def closed(table: LayerTimes, stages: Mapping[str, float], whole: float) -> LayerTimes:

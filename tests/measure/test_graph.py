@@ -109,9 +109,9 @@ def test_a_capture_that_fails_leaves_stream_and_gradients_as_they_were(cuda):
 
 def test_the_note_tells_the_error_that_made_the_capture_fail(cuda):
     cuda.fails = True
-    found = session._Found("watched")
+    found = session.Session("watched", Plan(rule=StoppingRule()), session.silent)
     step = TrainingStep(Watched(cuda), SPEC, Settings(), CPU)
-    session._time_graph(step, Plan(rule=StoppingRule()), found, session.silent)
+    found._time_graph(step)
     (note,) = found.notes
     assert "not permitted when stream is capturing" in note
 

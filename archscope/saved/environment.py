@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import sys
@@ -61,4 +62,10 @@ def installed() -> str:
 
 def is_installed(module: str) -> bool:
     """Whether a module comes with an ordinary installation, which `installed` names."""
-    return module in metadata.packages_distributions()
+    return module in _modules()
+
+
+@functools.cache
+def _modules() -> frozenset[str]:
+    """Every importable name that an installed package brings; finding them takes a second."""
+    return frozenset(metadata.packages_distributions())

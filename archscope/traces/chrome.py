@@ -10,13 +10,14 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from math import prod
 from pathlib import Path
 from typing import IO, Any, cast
 
-from archscope.errors import ArchscopeError
+from archscope.errors import ArchscopeError, first_line
 from archscope.traces.events import MODULE, Event, Kernel, Kind, Launch, Link, Shapes, Trace
 from archscope.traces.nesting import nest
 
@@ -74,11 +75,17 @@ def read(path: str, progress: Progress = lambda share: None) -> Trace:
         raise ArchscopeError(path, f"cannot be read ({reason})", "check the path") from None
     except EOFError:
         raise _cut_off(path) from None
-    except ValueError:
+    except (zlib.error, _EventError) as error:
+        raise ArchscopeError(path, f"is damaged ({error})", "copy or export it again") from None
+    except (ValueError, RecursionError):
         if text is not None and text.ended_early:
             raise _cut_off(path) from None
         raise ArchscopeError(path, "is no JSON", "give a trace that torch.profiler wrote") from None
     return reader.finished(path)
+
+
+class _EventError(Exception):
+    """An event that no profiler writes."""
 
 
 def _unpacked(raw: IO[bytes]) -> IO[bytes]:
@@ -197,16 +204,25 @@ def _elements(text: _Text) -> Iterator[Any]:
 def nanoseconds(microseconds: int | str) -> int:
     """Whole nanoseconds of a time as the file has it: a whole number, or text with a point.
 
+    Raises:
+        ValueError: it does not fit 64 bits, as clocks do.
+
     Example:
         >>> nanoseconds("1712195495501688.456")
         1712195495501688456
     """
     if type(microseconds) is int:
-        return microseconds * 1000
+        return _bounded(microseconds * 1000)
     whole, _, decimals = str(microseconds).partition(".")
     if len(decimals) <= 3 and decimals.isdecimal() and whole.isdecimal():
-        return int(whole) * 1000 + int(decimals.ljust(3, "0"))
-    return round(Decimal(microseconds) * 1000)
+        return _bounded(int(whole) * 1000 + int(decimals.ljust(3, "0")))
+    return _bounded(round(Decimal(microseconds) * 1000))
+
+
+def _bounded(time: int) -> int:
+    if not -(2**63) <= time < 2**63:
+        raise ValueError("a time is out of range")
+    return time
 
 
 class _Reader:
@@ -230,6 +246,12 @@ class _Reader:
         self.is_trace = True
         if not isinstance(value, dict):
             return
+        try:
+            self._event(value)
+        except (TypeError, ValueError, LookupError, ArithmeticError) as error:
+            raise _EventError(f"an event has no such value: {first_line(error)}") from None
+
+    def _event(self, value: dict[str, Any]) -> None:
         phase = value.get("ph")
         if phase == "X" and "ts" in value:
             category = str(value.get("cat", "")).lower()
@@ -237,7 +259,7 @@ class _Reader:
                 self._host_event(value, HOST[category])
             elif category in DEVICE:
                 self._kernel(value, DEVICE[category])
-            elif RUNTIME.fullmatch(category) and LAUNCHING.search(value.get("name", "")):
+            elif RUNTIME.fullmatch(category) and LAUNCHING.search(self._name(value)):
                 self._launch(value)
         elif phase in self._ends and value.get("cat") == "fwdbwd":
             end = self._thread(value), nanoseconds(value["ts"])
@@ -249,13 +271,15 @@ class _Reader:
 
     def _name(self, value: Mapping[str, Any]) -> str:
         name = value.get("name") or ""
+        if not isinstance(name, str):
+            raise TypeError("a name is text")
         return self._names.setdefault(name, name)
 
     def _host_event(self, value: Mapping[str, Any], kind: Kind) -> None:
         name = self._name(value)
         if kind == "module" and not name.startswith(MODULE):
             return
-        args = value.get("args") or {}
+        args = _arguments(value)
         start, length = _times(value)
         event = Event(name, start, start + length, kind, self._thread(value))
         event.external = _external(args)
@@ -271,13 +295,13 @@ class _Reader:
         self.trace.host.append(event)
 
     def _launch(self, value: Mapping[str, Any]) -> None:
-        args = value.get("args") or {}
+        args = _arguments(value)
         launch = Launch(self._name(value), _times(value)[0], self._thread(value), _external(args))
         # The runtime's call may call the driver's under the same id: the first is enough.
         self.trace.launches.setdefault(_number(args.get("correlation", 0)), launch)
 
     def _kernel(self, value: Mapping[str, Any], is_copy: bool) -> None:
-        args = value.get("args") or {}
+        args = _arguments(value)
         start, length = _times(value)
         kernel = Kernel(self._name(value), start, start + length, is_copy=is_copy)
         kernel.external, kernel.correlation = _external(args), _number(args.get("correlation", 0))
@@ -310,6 +334,13 @@ def _times(value: Mapping[str, Any]) -> tuple[int, int]:
     return nanoseconds(value["ts"]), nanoseconds(value.get("dur") or 0)
 
 
+def _arguments(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    args = value.get("args") or {}
+    if not isinstance(args, dict):
+        raise TypeError("arguments have names")
+    return args
+
+
 def _external(args: Mapping[str, Any]) -> int:
     return _number(args.get("External id", args.get("external id", 0)))
 
@@ -320,7 +351,7 @@ def _number(value: Any, otherwise: int = 0) -> int:
         return value
     try:
         return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return otherwise
 
 

@@ -5,23 +5,29 @@ from __future__ import annotations
 import os
 from collections import Counter
 
-FACTOR = int(os.environ.get("ARCHSCOPE_ATTACK_FACTOR", "1"))
-"""How often each attack is tried; 1 takes a minute for all."""
+VARIABLE = "ARCHSCOPE_ATTACK_FACTOR"
+FACTOR = int(os.environ.get(VARIABLE, "1"))
+"""How often each attack is tried; 1 takes less than a minute for all."""
+
+HEADS = ("tried", "ran code", "points lost", "tracebacks")
 
 FIGURES: dict[str, Counter[str]] = {}
 """By kind of attack, how many there were and what they broke."""
 
 
-def noted(kind: str, tried: int, *, points_lost: int = 0, tracebacks: int = 0) -> None:
+def noted(
+    kind: str, tried: int, *, ran_code: int = 0, points_lost: int = 0, tracebacks: int = 0
+) -> None:
     """Add some attacks to the table that is printed at the end."""
     row = FIGURES.setdefault(kind, Counter())
-    row.update({"tried": tried, "points lost": points_lost, "tracebacks": int(tracebacks)})
+    values = (tried, int(ran_code), points_lost, int(tracebacks))
+    row.update(dict(zip(HEADS, values, strict=True)))
 
 
 def table() -> list[str]:
     """The figures as lines of a Markdown table."""
-    heads = ("tried", "points lost", "tracebacks")
-    lines = [f"| Attack | {' | '.join(head.capitalize() for head in heads)} |", "|---|--:|--:|--:|"]
+    heads = " | ".join(head.capitalize() for head in HEADS)
+    lines = [f"| Attack | {heads} |", "|---|--:|--:|--:|--:|"]
     for kind, row in sorted(FIGURES.items()):
-        lines.append(f"| {kind} | {' | '.join(f'{row[head]:,}' for head in heads)} |")
+        lines.append(f"| {kind} | {' | '.join(f'{row[head]:,}' for head in HEADS)} |")
     return lines

@@ -13,6 +13,7 @@ import archscope
 from archscope import archive
 from archscope.cli import run
 from archscope.records import Environment, InputSpec, LayerTime, Measurement, Profile, TensorSpec
+from tests.attack.figures import noted
 
 
 @cache
@@ -102,4 +103,5 @@ def test_an_impossible_record_is_refused_by_name(
         assert place.split()[0] in told.err or "coverage" in told.err
         assert told.err.count("\n") == 1
         assert len(told.err) < 500
+        noted("bad inputs", 1)
     assert not (tmp_path / "new.json").exists()

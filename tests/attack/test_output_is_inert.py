@@ -113,7 +113,7 @@ def test_a_file_of_a_hostile_record_is_harmless(number: int) -> None:
         check_page(texts[2])
         tex = re.sub(r"\\textbackslash\{\}", "", texts[3])
         assert not re.search(r"\\(input|write|include|openout)", tex)
-        noted("files of hostile names", len(files))
+        noted("hostile names", len(files))
 
 
 def check_markdown(text: str) -> None:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from archscope.cli import run
+from tests.attack.figures import noted
 
 CODE = """
 from pathlib import Path
@@ -117,6 +118,7 @@ def test_a_record_runs_nothing(
         told = capsys.readouterr().err
         assert told.startswith("archscope: bad.json: "), (command, told)
         assert told.count("\n") == 1
+    noted("injections", len(COMMANDS), ran_code=(here / "ran").exists())
     assert not (here / "ran").exists()
     assert (here / "precious").exists()
 
@@ -137,6 +139,7 @@ def test_a_budget_runs_nothing(
     Path("b.toml").write_text(text + "\n".join(lines), encoding="utf-8")
     assert run(["check", "b.toml"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+    noted("injections", 1, ran_code=(here / "ran").exists())
     assert not (here / "ran").exists()
     assert (here / "precious").exists()
 

@@ -21,6 +21,7 @@ def room_of(path: Path) -> str:
 
 LIBRARIES: dict[str, set[str]] = {
     "cache": {"platformdirs"},
+    "process": {"torch"},
     "zoo": {"torch"},
     "resolve": {
         "torch", "torchvision", "timm", "transformers", "diffusers", "huggingface_hub",

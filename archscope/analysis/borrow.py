@@ -13,8 +13,9 @@ from torch.nn.parameter import is_lazy
 
 from archscope.analysis.formulas.sparse import is_sparse
 from archscope.analysis.replica import StandIn, replica
-from archscope.analysis.values.contents import PLAIN, Contents, know
+from archscope.analysis.values.contents import PLAIN, Contents, know, sweep
 from archscope.errors import ArchscopeError
+from archscope.process import undisturbed
 
 
 def weightless(tensor: torch.Tensor) -> torch.Tensor:
@@ -70,7 +71,8 @@ def _is_plain(tensor: torch.Tensor) -> bool:
 
 def with_storage(tensor: torch.Tensor) -> torch.Tensor:
     """A parameter that shares its values, so that gradients land elsewhere; a copy of any other."""
-    if isinstance(tensor, nn.Parameter) and not is_lazy(tensor):
+    shares = not is_lazy(tensor) and not tensor.is_inference()
+    if isinstance(tensor, nn.Parameter) and shares:
         return nn.Parameter(tensor.detach(), requires_grad=tensor.requires_grad)
     return tensor.detach().clone().requires_grad_(tensor.requires_grad)
 
@@ -91,11 +93,13 @@ def copied(
     Raises:
         ArchscopeError: as `owned`, or an object cannot be copied.
     """
-    with torch.no_grad():
-        copies = replica(type(network).__name__, stand_in)
-        twins = copies.of((network, arguments))
-    with _undisturbed(network):
-        yield twins
+    with undisturbed():
+        sweep()
+        with torch.no_grad():
+            copies = replica(type(network).__name__, stand_in)
+            twins = copies.of((network, arguments))
+        with _ends_alone(network):
+            yield twins
 
 
 @contextmanager
@@ -105,11 +109,13 @@ def owned(network: nn.Module, arguments: Any, stand_in: StandIn) -> Iterator[tup
     Raises:
         ArchscopeError: the network tried to end the program, or an argument cannot be copied.
     """
-    with torch.no_grad():
-        copies = replica(type(network).__name__, stand_in)
-        twins = copies.of(arguments)
-    with _undisturbed(network):
-        yield network, twins
+    with undisturbed():
+        sweep()
+        with torch.no_grad():
+            copies = replica(type(network).__name__, stand_in)
+            twins = copies.of(arguments)
+        with _ends_alone(network):
+            yield network, twins
 
 
 def set_training(network: nn.Module, training: bool) -> None:
@@ -142,7 +148,7 @@ def members(network: nn.Module) -> dict[str, nn.Module]:
 
 
 @contextmanager
-def _undisturbed(network: nn.Module) -> Iterator[None]:
+def _ends_alone(network: nn.Module) -> Iterator[None]:
     """Restore the random state, and keep the network from ending the program."""
     random_state, torch_state = random.getstate(), torch.get_rng_state()
     try:

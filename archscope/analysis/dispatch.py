@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from archscope.process import watch
+
 Measure = Callable[[Callable[[], Any]], tuple[int, int]]
 
 KEY = torch._C._dispatch_key_parse("AutocastIPU")
@@ -36,3 +38,9 @@ class Run(threading.local):
 
 
 run = Run()
+
+watch(lambda: dict(vars(run)), lambda before: vars(run).update(before))
+watch(
+    lambda: torch._C._dispatch_tls_is_dispatch_key_excluded(KEY),
+    lambda before: torch._C._dispatch_tls_set_dispatch_key_excluded(KEY, before),
+)

@@ -20,6 +20,7 @@ from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.counting import counting
 from archscope.analysis.eager_attention import eager_attention
 from archscope.analysis.replay import Replays
+from archscope.process import interruptible, patched_here
 from archscope.records import Execution, LayerName, Operand, OperatorRun
 from archscope.records.execution import Argument, Role
 
@@ -167,12 +168,8 @@ def images_last(value: Any) -> Any:
 @contextmanager
 def attention_written_out() -> Iterator[None]:
     """Run scaled dot-product attention as two products and a softmax, each in memory."""
-    original = F.scaled_dot_product_attention
-    F.scaled_dot_product_attention = eager_attention
-    try:
+    with patched_here([(F, "scaled_dot_product_attention", eager_attention)]):
         yield
-    finally:
-        F.scaled_dot_product_attention = original
 
 
 def run(
@@ -219,6 +216,7 @@ def run(
         trace.observed(log, replays),
         torch.set_grad_enabled(backward),
         recorder,
+        interruptible(),
     ):
         outputs = module(*args, **kwargs)
         if backward:

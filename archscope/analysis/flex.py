@@ -14,6 +14,7 @@ from torch import Tensor
 from archscope.analysis.dispatch import run
 from archscope.analysis.formulas.fused import PAIRS
 from archscope.analysis.values.contents import is_meta
+from archscope.process import patched
 
 MODULE = "torch.nn.attention.flex_attention"
 
@@ -149,10 +150,9 @@ def uncompiled() -> Iterator[None]:
         if run.attention_kernels is None:
             validate(*tensors)
 
-    try:
-        module._validate_device = validate_device
-        module._FLEX_ATTENTION_DISABLE_COMPILE_DEBUG = _WhileCounting(flag)
+    patches = [
+        (module, "_validate_device", validate_device),
+        (module, "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG", _WhileCounting(flag)),
+    ]
+    with patched(patches):
         yield
-    finally:
-        module._validate_device = validate
-        module._FLEX_ATTENTION_DISABLE_COMPILE_DEBUG = flag

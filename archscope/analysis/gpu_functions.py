@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
+
+from archscope.process import patched_here
 
 
 class GpuFunctions(TorchFunctionMode):
@@ -39,19 +41,14 @@ def transparent_functions() -> Iterator[None]:
     Such a function (of `torch.nn.functional`, or the backward pass, in which checkpointed blocks
     run again) is otherwise handed to the mode as one, and what is inside runs without it.
     """
-    originals: list[tuple[Any, str, Callable[..., bool]]] = [
-        (module, name, function)
+    answers = [
+        (module, name, _never)
         for module in (F, torch.autograd)
-        for name, function in vars(module).items()
+        for name in vars(module)
         if name.startswith("has_torch_function")
     ]
-    for module, name, _ in originals:
-        setattr(module, name, _never)
-    try:
+    with patched_here(answers):
         yield
-    finally:
-        for module, name, function in originals:
-            setattr(module, name, function)
 
 
 def _never(*args: object) -> bool:

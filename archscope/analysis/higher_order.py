@@ -19,6 +19,7 @@ from torch import Tensor
 from archscope.analysis import flex
 from archscope.analysis.dispatch import KEY, run
 from archscope.analysis.values.contents import contents_of
+from archscope.process import patched
 
 
 def cond(
@@ -155,8 +156,5 @@ def uncompiled() -> Iterator[None]:
             return compiled(fn, args, kwargs)
         return fn(*args, **(kwargs or {}))
 
-    try:
-        utilities._hop_compile_and_call = call
+    with patched([(utilities, "_hop_compile_and_call", call)]):
         yield
-    finally:
-        utilities._hop_compile_and_call = compiled

@@ -28,6 +28,7 @@ from archscope.analysis.eager_attention import EagerAttention
 from archscope.analysis.formulas import sparse
 from archscope.analysis.gpu_functions import GpuFunctions, transparent_functions
 from archscope.analysis.optimizers import Optimizer
+from archscope.process import finaliser, interruptible
 from archscope.records import LiveBytes, SavedBytes
 
 KINDS = (
@@ -138,6 +139,7 @@ class _Follower(trace.Observer):  # type: ignore[no-untyped-call]
         self.live["rounding"] += -size % self.granule
         return True
 
+    @finaliser
     def _freed(self, entry: _Storage) -> None:
         self.live[entry.kind] -= entry.size
         self.live["rounding"] -= -entry.size % self.granule
@@ -261,6 +263,7 @@ def training_step(
         _watched(follower) as kernels,
         torch.enable_grad(),
         _functions(manner) as casts,
+        interruptible(),
     ):
         with saved_tensors_hooks(follower.saves, _unchanged):
             value = loss(module(*args, **kwargs))
@@ -309,7 +312,7 @@ def inference(
         Exception: whatever the module raises.
     """
     follower = _follower(module, args, kwargs, manner)
-    with _watched(follower) as kernels, torch.no_grad(), _functions(manner):
+    with _watched(follower) as kernels, torch.no_grad(), _functions(manner), interruptible():
         module(*args, **kwargs)
     return Step(tuple(follower.timeline), (), tuple(sorted(kernels)))
 

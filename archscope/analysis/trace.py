@@ -34,6 +34,7 @@ from archscope.analysis.values.contents import PLAIN, TABLE, is_meta
 from archscope.analysis.values.needed import NoValueError, ValueNeeded
 from archscope.analysis.values.tensor import on_the_users_device
 from archscope.patterns import matching
+from archscope.process import interruptible, patched, patched_here
 from archscope.records import Coverage
 
 _DENSE = torch.strided
@@ -311,17 +312,14 @@ def observed(log: CallLog, repeats: Repeats | None = None) -> Iterator[None]:
         finally:
             log.leave(call)
 
-    nn.Module._call_impl = observed_call  # type: ignore[assignment, method-assign]
     try:
-        with on_the_users_device():
+        with patched([(nn.Module, "_call_impl", observed_call)]), on_the_users_device():
             yield
     except BaseException as error:
         if log.value_needed_in is None:
             error.archscope_call = log.failed_in  # type: ignore[attr-defined]
             raise
         raise _no_value(log.value_needed_in) from error
-    finally:
-        nn.Module._call_impl = original  # type: ignore[method-assign]
     if log.value_needed_in is not None:  # whatever the network made of the signal
         raise _no_value(log.value_needed_in)
 
@@ -367,12 +365,8 @@ def uncompiled() -> Iterator[None]:
 @contextmanager
 def unfused_attention() -> Iterator[None]:
     """Keep `nn.MultiheadAttention` from its fused operator, which hides its products."""
-    enabled = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
+    with patched_here([(torch.backends.mha, "get_fastpath_enabled", lambda: False)]):
         yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(enabled)
 
 
 def run(
@@ -409,6 +403,7 @@ def run(
         observed(log, repeats),
         torch.set_grad_enabled(backward),
         recorder,
+        interruptible(),
     ):
         outputs = module(*args, **kwargs)
         if inspect.isgenerator(outputs):

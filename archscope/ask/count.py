@@ -10,6 +10,7 @@ from archscope.ask.network.subject import Subject
 from archscope.ask.target import Target, counted_already
 from archscope.errors import BackwardError, UnknownCostError
 from archscope.parameters import parameter
+from archscope.process import collector_paused
 from archscope.records import Analysis, InputSpec
 from archscope.saved.record import Saved
 
@@ -37,7 +38,6 @@ def analyse(
         if train or train_only:
             raise counted_already(target)
         return target.count(backward=backward)
-    from archscope.resolve.storage import collector_paused
     from archscope.saved import answers
 
     how: dict[str, object] = {"backward": backward, "train": train, "train_only": train_only}

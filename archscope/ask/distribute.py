@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from archscope.errors import ArchscopeError, NetworkError, first_line
 from archscope.parameters import parameter
 from archscope.patterns import unmatched
+from archscope.process import interruptible
 from archscope.records import ClosedForm, Collective, Distribution, ParallelKind
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ def _run(subject: Subject, call: NetworkCall, run: Callable[..., Ran]) -> Ran:
         borrow.copied(subject.module, call.original(on_meta=True), fake) as (network, arguments),
         torch.enable_grad(),
         observed(CallLog(network, torch._C._autograd._get_sequence_nr)),
+        interruptible(),
     ):
         borrow.set_training(network, True)
         return run(network, arguments, Loss())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import gc
 import random
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from archscope.errors import ArchscopeError
+from archscope.process import collector_paused, interruptible, patched_here, undisturbed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -29,6 +29,7 @@ def weightless() -> Iterator[None]:
     """
     import torch
     from torch import nn
+    from torch.utils._device import _device_constructors
 
     register = nn.Module.register_parameter
 
@@ -41,7 +42,8 @@ def weightless() -> Iterator[None]:
     ]
     patches += [(kind, "reset_parameters", _skip_reset) for kind in _layers_that_reset()]
     patches.append((nn.Module, "register_parameter", registered))
-    with _uninitialised(), patched(patches):
+    _device_constructors()  # a list that PyTorch makes once, of what it finds
+    with _uninitialised(), patched_here(patches):
         yield
 
 
@@ -70,12 +72,12 @@ def build_unmoved(construct: Callable[[], nn.Module]) -> nn.Module:
     """
     with _generators_kept(), collector_paused():
         try:
-            with weightless():
+            with weightless(), interruptible():
                 return construct()
         except ArchscopeError:
             raise
         except Exception:
-            with _uninitialised():
+            with _uninitialised(), interruptible():
                 return construct()
 
 
@@ -86,10 +88,11 @@ def build_with_storage(construct: Callable[[], nn.Module]) -> nn.Module:
     """
     import torch
 
-    with _generators_kept(), torch.device("cpu"):
+    with undisturbed(), _generators_kept(), torch.device("cpu"):
         random.seed(SEED)
         torch.default_generator.manual_seed(SEED)
-        return construct()
+        with interruptible():
+            return construct()
 
 
 def weightless_copy(module: nn.Module) -> nn.Module:
@@ -149,21 +152,8 @@ def _uninitialised() -> Iterator[None]:
     from torch.nn import init
 
     names = [name for name in dir(init) if name.endswith("_") and not name.startswith("_")]
-    with patched([(init, name, _skip_init) for name in names]):
+    with patched_here([(init, name, _skip_init) for name in names]):
         yield
-
-
-@contextlib.contextmanager
-def patched(patches: list[tuple[Any, str, Any]]) -> Iterator[None]:
-    """Replace attributes, and put the originals back whatever happens inside."""
-    originals = [(owner, name, vars(owner)[name]) for owner, name, _ in patches]
-    try:
-        for owner, name, value in patches:
-            setattr(owner, name, value)
-        yield
-    finally:
-        for owner, name, value in originals:
-            setattr(owner, name, value)
 
 
 @contextlib.contextmanager
@@ -177,21 +167,6 @@ def _generators_kept() -> Iterator[None]:
     finally:
         torch.set_rng_state(torch_state)
         random.setstate(python_state)
-
-
-@contextlib.contextmanager
-def collector_paused() -> Iterator[None]:
-    """Keep the garbage collector out: thousands of new modules would wake it for nothing.
-
-    It takes more than half of the time of a build otherwise.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _for_layers_on_meta(make: Callable[..., Tensor]) -> Callable[..., Tensor]:

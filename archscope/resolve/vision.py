@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from archscope.errors import ArchscopeError
+from archscope.process import patched_here
 from archscope.records import InputSpec, TensorSpec
 from archscope.resolve.layer_types import with_factories
-from archscope.resolve.storage import patched
 
 if TYPE_CHECKING:
     from torch import nn
@@ -145,7 +145,7 @@ def _offline() -> Iterator[None]:
     from torch import nn
 
     entries = importlib.import_module("torchvision.models._api").WeightsEnum
-    with patched(
+    with patched_here(
         [(entries, "get_state_dict", _no_state), (nn.Module, "load_state_dict", _not_loaded)]
     ):
         yield

@@ -16,6 +16,7 @@ from archscope.analysis import rules, trace
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.receptive import layout, reach
 from archscope.analysis.receptive.reach import Factor, Reach, Rule, Span
+from archscope.process import interruptible
 from archscope.records import Shape
 
 
@@ -100,7 +101,14 @@ def receptive_fields(
     image = _image((args, kwargs))
     log = CallLog(module, torch._C._autograd._get_sequence_nr)
     viewer = _Viewer(log, on_meta)
-    with torch.no_grad(), trace.unfused_attention(), _seen(viewer), trace.observed(log), viewer:
+    with (
+        torch.no_grad(),
+        trace.unfused_attention(),
+        _seen(viewer),
+        trace.observed(log),
+        viewer,
+        interruptible(),
+    ):
         module(*args, **kwargs)
     layers = (_layer(call, viewer.outputs[call]) for call in log.calls if call in viewer.outputs)
     return ReceptiveFields(image, tuple(layers), tuple(viewer.unknown))

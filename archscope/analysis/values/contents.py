@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from archscope.analysis.values.needed import ValueNeeded
+from archscope.process import finaliser
 
 ADDRESS: Callable[[Tensor], int] = torch._C._storage_address  # type: ignore[attr-defined]
 PLAIN = (Tensor, nn.Parameter)
@@ -187,6 +188,7 @@ TABLE: dict[int, _Held] = {}
 """By the address of the storage; an entry goes when its storage does."""
 
 
+@finaliser
 def _gone(held: _Held) -> None:
     if TABLE.get(held.address) is held:
         del TABLE[held.address]
@@ -197,9 +199,19 @@ def know(tensor: Tensor, contents: Contents | None) -> None:
     address = ADDRESS(tensor)
     held = TABLE.get(address)
     if held is None:
-        held = TABLE[address] = _Held(tensor.untyped_storage(), _gone)
+        held = _Held(tensor.untyped_storage(), _gone)
         held.address = address
-    held.contents = contents
+        held.contents = contents
+        TABLE[address] = held
+    else:
+        held.contents = contents
+
+
+def sweep() -> None:
+    """Drop what storages held that are gone, should their end have been interrupted."""
+    for address, held in list(TABLE.items()):
+        if held() is None:
+            del TABLE[address]
 
 
 def contents_of(tensor: Tensor) -> Contents | None:

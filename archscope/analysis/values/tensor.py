@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from archscope.analysis.values.contents import ADDRESS, PLAIN, is_meta
+from archscope.process import patched
 
 _Base: Any = torch._C.TensorBase
 _unobserved: Any = torch._C._DisableTorchDispatch
@@ -151,14 +152,5 @@ for _name, _answer in _ANSWERS.items():
 @contextmanager
 def on_the_users_device() -> Iterator[None]:
     """Let tensors of a run answer as on the user's device."""
-    originals = {name: vars(Tensor)[name] for name in _ANSWERS if name in vars(Tensor)}
-    try:
-        for name, answer in _ANSWERS.items():
-            setattr(Tensor, name, answer)
+    with patched([(Tensor, name, answer) for name, answer in _ANSWERS.items()]):
         yield
-    finally:
-        for name in _ANSWERS:
-            if name in originals:
-                setattr(Tensor, name, originals[name])
-            else:
-                delattr(Tensor, name)

@@ -18,6 +18,7 @@ from archscope.ask.network.failure import failure
 from archscope.ask.network.runs import count
 from archscope.ask.network.subject import Subject
 from archscope.errors import ArchscopeError
+from archscope.process import interruptible
 from archscope.records import InputSpec, Layer, TensorSpec
 
 SHORT = 2
@@ -145,7 +146,7 @@ class Steps:
         with lent as (network, (args, kwargs)), torch.no_grad():
             borrow.set_training(network, False)
             log = CallLog(network, torch._C._autograd._get_sequence_nr)
-            with trace.unfused_attention(), trace.uncompiled(), _Silent(log, True):
+            with trace.unfused_attention(), trace.uncompiled(), _Silent(log, True), interruptible():
                 try:
                     outputs = network(*args, **kwargs)
                 except ArchscopeError:

@@ -15,6 +15,7 @@ from archscope.ask.network.failure import (
 from archscope.ask.network.subject import Subject
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
+from archscope.process import undisturbed
 from archscope.records import Coverage, Layer
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def count(
 MOVES_ITSELF = "This network names a device itself; it was counted as if all ran on one."
 
 
+@undisturbed()
 @without_torch_s_advice()
 def executed(
     subject: Subject,

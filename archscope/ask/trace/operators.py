@@ -13,6 +13,7 @@ from archscope.ask.network.runs import executed
 from archscope.ask.target import Target
 from archscope.measure import events
 from archscope.measure.layers import CallRecorder
+from archscope.process import interruptible
 from archscope.traces import attribution
 from archscope.traces.alignment import NetworkOperator, forward_operators
 from archscope.traces.events import Call, Event
@@ -38,7 +39,7 @@ def network_operators(network: Target, train: bool) -> list[NetworkOperator]:
 def _recorded(network: nn.Module, arguments: Any, train: bool) -> list[NetworkOperator]:
     profiler = profile(activities=[ProfilerActivity.CPU], record_shapes=True, acc_events=True)
     recorder = CallRecorder(borrow.members(network))
-    with torch.set_grad_enabled(train), recorder, profiler as session:
+    with torch.set_grad_enabled(train), recorder, profiler as session, interruptible():
         network(*arguments[0], **arguments[1])
     results: Any = session.profiler.kineto_results
     trace = events.read(results.events())

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from archscope.analysis import borrow, trace
 from archscope.analysis.calls import CallLog
 from archscope.peers.reasons import Argument, Operator
+from archscope.process import interruptible
 
 if TYPE_CHECKING:
     from archscope.ask.network.call import NetworkCall
@@ -39,7 +40,13 @@ def operators(subject: Subject, call: NetworkCall) -> dict[str, list[Operator]]:
 def _logged(network: nn.Module, arguments: Any, on_meta: bool) -> dict[str, list[Operator]]:
     calls = CallLog(network, torch._C._autograd._get_sequence_nr)
     log = _Log(calls, on_meta)
-    with trace.unfused_attention(), torch.no_grad(), trace.observed(calls), log:
+    with (
+        trace.unfused_attention(),
+        torch.no_grad(),
+        trace.observed(calls),
+        log,
+        interruptible(),
+    ):
         network(*arguments[0], **arguments[1])
     return log.found
 

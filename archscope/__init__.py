@@ -2,7 +2,7 @@
 
 Every command has a function of the same name: `summary`, `compare`, `explain`, `formula`,
 `receptive_field`, `diff`, `verify`, `models`, `load`, `memory`, `generate`, `signal`, `profile`,
-`predict`, `trace`, `distribute`, `sweep`, `sweep_groups` and `check`.
+`predict`, `trace`, `distribute`, `sweep`, `merge`, `sweep_groups` and `check`.
 Each returns an `Answer`, which prints as tables and holds the record behind them.
 
 Example:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         verify,
     )
     from archscope.api.distributing import distribute
-    from archscope.api.sweeping import check, sweep, sweep_groups
+    from archscope.api.sweeping import check, merge, sweep, sweep_groups
     from archscope.api.timing import predict, profile, trace
     from archscope.api.training import generate, memory, signal
     from archscope.errors import ArchscopeError
@@ -52,7 +52,7 @@ _NAMES = {
         "verify",
     ),
     "archscope.api.distributing": ("distribute",),
-    "archscope.api.sweeping": ("check", "sweep", "sweep_groups"),
+    "archscope.api.sweeping": ("check", "merge", "sweep", "sweep_groups"),
     "archscope.api.timing": ("predict", "profile", "trace"),
     "archscope.api.training": ("generate", "memory", "signal"),
     "archscope.errors": ("ArchscopeError",),
@@ -68,9 +68,9 @@ _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = [
     "Analysis", "Answer", "ArchscopeError", "Checks", "Cost", "Factor", "Layer", "Plan",
     "Predicted", "Product", "Profile", "Settings", "StoppingRule", "Summary", "Tally", "check",
-    "compare", "diff", "distribute", "explain", "formula", "generate", "load", "memory", "models",
-    "predict", "profile", "receptive_field", "register_formula", "signal", "summary", "sweep",
-    "sweep_groups", "trace", "verify",
+    "compare", "diff", "distribute", "explain", "formula", "generate", "load", "memory", "merge",
+    "models", "predict", "profile", "receptive_field", "register_formula", "signal", "summary",
+    "sweep", "sweep_groups", "trace", "verify",
 ]  # fmt: skip
 
 

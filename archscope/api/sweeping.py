@@ -30,6 +30,7 @@ def sweep(
     backward: bool = False,
     jobs: int | None = None,
     on: str = "local",
+    shard: str | None = None,
     journal: str | PathLike[str] | None = None,
     resume: bool = False,
     **constructor_keywords: Any,
@@ -45,6 +46,7 @@ def sweep(
         jobs: processes that count, 1 by default; most tasks at once on Ray. More than one process
             needs the usual `if __name__ == "__main__":` of a script.
         on: where points are counted: `"local"`, `"ray"`, or `"ray://host:10001"`.
+        shard: `"3/8"` counts every eighth point, beginning with the third; see `merge`.
         journal: file that holds every point as soon as it is counted.
         resume: count only the points that the journal does not hold.
         constructor_keywords: passed to the constructor at every point.
@@ -58,9 +60,10 @@ def sweep(
         1814073344
     """
     from archscope.ask.sweep.grid import Grid, Outcome, run, work
+    from archscope.ask.sweep.shard import ALL, parse_shard
     from archscope.engines.place import engine
     from archscope.saved.journal import Journal
-    from archscope.study.sweep import sweep_report
+    from archscope.study.sweep import sweep_report, sweep_title
 
     if not axes:
         raise ArchscopeError("axes", "there is none to sweep", 'give one like {"groups": [1, 2]}')
@@ -75,15 +78,42 @@ def sweep(
         network.batch,
         backward,
     )
-    held = None
+    held, part = None, ALL if shard is None else parse_shard(shard)
     if journal is not None:
-        held = Journal(Path(journal), grid.identity, resume=resume, key=grid.key)
+        identity = {**grid.identity, **part.identity}
+        held = Journal(Path(journal), identity, resume=resume, key=grid.key)
         held.keep(Outcome.from_entry)
     with held or nullcontext(), engine(on, work(grid), jobs=jobs) as place:
-        outcomes = tuple(run(grid, engine=place, journal=held))
-    title = f"{network.name} over {' × '.join(axes)}"
-    report = sweep_report(title, outcomes)
+        outcomes = tuple(run(grid, engine=place, shard=part, journal=held))
+    report = sweep_report(sweep_title(grid), outcomes)
     return Answer(outcomes, lambda: report)
+
+
+def merge(*journals: str | PathLike[str]) -> Answer[tuple[Outcome, ...]]:
+    """Join the journals of a sweep's shards to what one run over all points would be.
+
+    Args:
+        journals: of the shards, in any order.
+
+    Raises:
+        ArchscopeError: a file is not the journal of a sweep, two are of different sweeps or
+            versions, or points are missing.
+
+    Example:
+        >>> for shard in ("1/2", "2/2"):
+        ...     part = f"part-{shard[0]}.jsonl"
+        ...     _ = archscope.sweep("lenet", {"batch": [1, 2]}, shard=shard, journal=part)
+        >>> [one.total.macs for one in archscope.merge("part-1.jsonl", "part-2.jsonl").record]
+        [416520, 833040]
+    """
+    from archscope.ask.sweep.merge import merged
+    from archscope.study.sweep import sweep_report, sweep_title
+
+    if not journals:
+        raise ArchscopeError("journals", "there is none to merge", "name the shards' files")
+    grid, outcomes = merged([str(path) for path in journals])
+    report = sweep_report(sweep_title(grid), outcomes)
+    return Answer(tuple(outcomes), lambda: report)
 
 
 def sweep_groups(

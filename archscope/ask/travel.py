@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import ast
+import hashlib
+import platform
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+
+from archscope._version import __version__
+from archscope.saved import answers
 
 FOLDER = "users_files"
 """Where a user's file is on another machine, apart from what is imported by its name."""
@@ -32,6 +39,14 @@ class Luggage:
 
     name: str
     files: Mapping[str, Path] = field(default_factory=dict)
+
+    def digest(self) -> str:
+        """Hash of all that is sent; empty where nothing is."""
+        found = hashlib.sha256()
+        for place, source in sorted(self.files.items()):
+            for file in sorted(source.rglob("*.py")) if source.is_dir() else [source]:
+                found.update(f"{place} {file.name}\n".encode() + file.read_bytes())
+        return found.hexdigest()[:12] if self.files else ""
 
     @property
     def _sent(self) -> str:
@@ -68,6 +83,17 @@ def _file(name: str) -> Path:
 def libraries(name: str) -> tuple[str, ...]:
     """The packages that must be the same wherever the network is counted."""
     return ("torch", "torchvision", *DECISIVE.get(name.partition(":")[0], ()))
+
+
+def decided_by(sent: Luggage) -> dict[str, str]:
+    """What decides a count besides what is asked, alike on every machine that counts the same."""
+    found = {"python": platform.python_version()}
+    found["archscope"] = f"{__version__} ({answers.own_files()[:12]})"
+    for package in libraries(sent.name):
+        with suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    digest = sent.digest()
+    return {**found, "file": digest} if digest else found
 
 
 def luggage(name: str) -> Luggage:

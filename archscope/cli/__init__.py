@@ -23,6 +23,7 @@ COMMANDS = {
     "compare": "Networks side by side: what they cost and where they differ.",
     "sweep-groups": "The effect of the group count at equal width, MACs or parameters.",
     "sweep": "One network over values of its constructor keywords, input or batch.",
+    "merge": "Join the shards of a sweep that ran as several jobs.",
     "explain": "The arithmetic of every layer, written out.",
     "formula": "Totals and layers as closed forms in the batch, height and width.",
     "receptive-field": "Size, stride and padding of every layer's receptive field.",

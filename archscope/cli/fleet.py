@@ -1,4 +1,4 @@
-"""`--on`: where a long run's points are counted, and how far it is."""
+"""`--on` and `--shard`: where a long run's points are counted, and how far it is."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from archscope.ask.sweep.shard import Shard
     from archscope.engines.engine import Engine
 
 BETWEEN_LINES = 30.0
@@ -25,6 +26,32 @@ on_option = click.option(
     metavar="PLACE",
     help="Where points run: local, ray, ray://host:10001.",
 )
+
+
+def _shard(context: click.Context, option: click.Parameter, text: str | None) -> Shard:
+    from archscope.ask.sweep.shard import ALL, parse_shard
+
+    return ALL if text is None else parse_shard(text)
+
+
+shard_option = click.option(
+    "--shard", metavar="I/N", callback=_shard, help="The Ith of N parts only; see archscope merge."
+)
+
+
+def check_shard(shard: Shard, journal: str | None) -> None:
+    """Refuse one part of a run whose results nobody could find again.
+
+    Raises:
+        ArchscopeError: it has no journal.
+    """
+    from archscope.errors import ArchscopeError
+
+    if shard.count > 1 and journal is None:
+        raise ArchscopeError(
+            f"--shard {shard}", "its points need a file for archscope merge",
+            f"add --journal part-{shard.number}.jsonl",
+        )  # fmt: skip
 
 
 def tell(line: str) -> None:

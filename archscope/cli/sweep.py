@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archscope.cli.fleet import on_option, progress, tell
+from archscope.cli.fleet import check_shard, on_option, progress, shard_option, tell
 from archscope.cli.options import (
     beside_option,
     model_argument,
@@ -17,6 +17,7 @@ from archscope.cli.resuming import LongRun
 
 if TYPE_CHECKING:
     from archscope.ask.sweep.grid import Grid, Outcome
+    from archscope.ask.sweep.shard import Shard
 
 FEW_POINTS = 8
 """Up to so many points one process is as fast as several."""
@@ -32,13 +33,15 @@ FEW_POINTS = 8
 @click.option(
     "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; by default the cores."
 )
+@shard_option
 @click.option("--journal", "journal_path", metavar="FILE", help="Where finished points are kept.")
 @click.option("--resume", is_flag=True, help="Take up the journal of an interrupted run.")
 @output_option
 def command(
     model: str, axes: tuple[str, ...], input_text: str | None, batch: int | str | None,
     settings: tuple[str, ...], backward: bool, on: str, jobs: int | None,
-    journal_path: str | None, resume: bool, outputs: tuple[str, ...], beside: str | None,
+    shard: Shard, journal_path: str | None, resume: bool, outputs: tuple[str, ...],
+    beside: str | None,
 ) -> None:  # fmt: skip
     """Count MODEL for every combination of the given values.
 
@@ -48,19 +51,23 @@ def command(
     archscope sweep densenet growth_rate=12,24,32,40
     archscope sweep resnet50 input=3x160x160,3x224x224 norm_layer=batch,group
 
+    --on ray counts on the nodes of a Ray cluster. --shard 3/8 counts every eighth point into a
+    --journal, and archscope merge joins the files of all eight jobs.
+
     A point that fails says why in its row. Finished points are saved in a journal at once, so that
     after an interruption the same command with --resume counts the others only.
     """  # noqa: D301
     from archscope.output import check_outputs, emit
 
     check_outputs(outputs)
+    check_shard(shard, journal_path)
     from archscope.engines.place import check_place
 
     check_place(on)
     from archscope.ask.sweep.grid import Grid, parse_axes
     from archscope.ask.target import network_target
     from archscope.resolve import parse_settings
-    from archscope.study.sweep import sweep_report
+    from archscope.study.sweep import sweep_report, sweep_title
 
     network = network_target(
         model, input=input_text, batch=batch, keywords=parse_settings(settings), beside=beside
@@ -73,25 +80,26 @@ def command(
         network.batch,
         backward,
     )
-    outcomes = _outcomes(grid, on, jobs, journal_path, resume)
-    title = f"{network.name} over {' × '.join(key for key, _ in grid.axes)}"
+    outcomes = _outcomes(grid, shard, on, jobs, journal_path, resume)
+    title = sweep_title(grid) + (f", shard {shard}" if shard.count > 1 else "")
     emit(sweep_report(title, outcomes), outputs)
 
 
 def _outcomes(
-    grid: Grid, on: str, jobs: int | None, journal_path: str | None, resume: bool
+    grid: Grid, shard: Shard, on: str, jobs: int | None, journal_path: str | None, resume: bool
 ) -> list[Outcome]:
     from archscope.ask.sweep.grid import Outcome, run, work
     from archscope.engines.local import NAME, usable_cores
     from archscope.engines.place import engine
 
+    count = len(shard.of(grid.points))
     if jobs is None and on == NAME:
-        jobs = 1 if len(grid.points) <= FEW_POINTS else usable_cores()
-    points = f"{len(grid.points)} points"
-    long = LongRun(grid.file_name(), grid.identity, grid.key, Outcome.from_entry, points)
+        jobs = 1 if count <= FEW_POINTS else usable_cores()
+    identity = {**grid.identity, **shard.identity}
+    long = LongRun(grid.file_name(), identity, grid.key, Outcome.from_entry, f"{count} points")
     with (
         long.journal(journal_path, resume) as journal,
         engine(on, work(grid), jobs=jobs, tell=tell) as place,
         progress(place) as told,
     ):
-        return run(grid, engine=place, journal=journal, progress=told)
+        return run(grid, engine=place, shard=shard, journal=journal, progress=told)

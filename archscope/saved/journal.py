@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -14,13 +16,16 @@ from typing import Any
 
 from archscope import cache
 from archscope.errors import ArchscopeError
-from archscope.files import open_own, require_regular
+from archscope.files import open_own, read_text, require_regular
 from archscope.parameters import marked, parameter
 
 SCHEMA = 2
 
 KEY = "key"
 """Field of an entry: what decided it besides the run, as a hash; `None` where nobody can say."""
+
+UNFINISHED = "unfinished"
+"""Field of an entry whose part ended without its result, for want of memory or by a crash."""
 
 MOST_BYTES = 2**28
 """Above every journal: what is larger is none."""
@@ -110,6 +115,14 @@ class Journal:
                 return
         self.entries.append(entry)
 
+    def note(self, entry: dict[str, Any]) -> None:
+        """Append what became of a part that a later run shall do again."""
+        if not self.failure:
+            try:
+                self._append(_line({**entry, UNFINISHED: True, **self._decided()}))
+            except OSError as error:
+                self.failure = _reason(error)
+
     def keep(self, read: Callable[[dict[str, Any]], object]) -> None:
         """Take only the entries that can be read back; the others count as damaged lines.
 
@@ -165,6 +178,8 @@ class Journal:
             entry = _entry(line)
             if entry is None:
                 self.damaged += 1
+            elif entry.get(UNFINISHED):
+                continue
             elif self._key is not None and entry.pop(KEY, None) != (self.decided_by or ""):
                 self.outdated += 1
             else:
@@ -198,6 +213,48 @@ class Journal:
     def _unusable(self, problem: str, error: OSError) -> UnusableError:
         reason = f"{problem} ({_reason(error)})"
         return UnusableError(parameter("journal", self.path), reason, "name another")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a journal holds, read without touching it.
+
+    Args:
+        identity: what was run.
+        entries: all that can be read, unfinished ones too.
+    """
+
+    identity: Mapping[str, Any]
+    entries: tuple[dict[str, Any], ...]
+
+
+def read(path: str | Path) -> Written:
+    """Read a journal that this process does not write, whoever wrote it.
+
+    Raises:
+        ArchscopeError: it cannot be read, or is no journal.
+    """
+    lines = read_text(path).split("\n")[:-1]  # what a kill cut short has no end of line
+    header = _entry(lines[0].encode()) if lines else None
+    if header is None or header.pop("archscope", "") != "journal" or header.pop("schema") != SCHEMA:
+        raise ArchscopeError(str(path), "is no journal of this version of archscope", "name one")
+    entries = [_entry(line.encode()) for line in lines[1:]]
+    return Written(header, tuple(entry for entry in entries if entry is not None))
+
+
+def address(question: Mapping[str, Any], versions: Mapping[str, str]) -> dict[str, Any]:
+    """What an entry is of and what decided it, with the hash of both, to put beside its result.
+
+    Args:
+        question: the network, its keywords and input, and the settings.
+        versions: of all that decides the result, the model of the device included if it does.
+    """
+    content = json.dumps([question, versions], sort_keys=True, default=str).encode()
+    return {
+        "question": question,
+        "versions": versions,
+        "address": hashlib.sha256(content).hexdigest(),
+    }
 
 
 def _opened(path: Path, trusted: bool) -> io.FileIO:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from archscope.ask.sweep.grid import Outcome
+from archscope.ask.sweep.grid import Grid, Outcome
 from archscope.errors import ArchscopeError
 from archscope.quantities import (
     ACTIVATIONS,
@@ -41,6 +41,11 @@ CHARTED = (
     (MACS, Axis("Forward MACs", "macs")),
     (ACTIVATIONS, Axis("Activations", "bytes")),
 )
+
+
+def sweep_title(grid: Grid) -> str:
+    """What a sweep is called."""
+    return f"{grid.model} over {' × '.join(key for key, _ in grid.axes)}"
 
 
 def sweep_report(title: str, outcomes: Sequence[Outcome]) -> Report:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from archscope import archive, interruption
-from archscope.ask.travel import Luggage, libraries, luggage
+from archscope.ask.sweep.shard import ALL, Shard
+from archscope.ask.travel import Luggage, decided_by, libraries, luggage
 from archscope.engines.engine import Engine, Lost
 from archscope.engines.local import Local
 from archscope.engines.place import Work
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Dim, Totals
-from archscope.saved.journal import Journal
+from archscope.saved.journal import Journal, address
 
 INPUT, BATCH = "input", "batch"
 INPUTS = "write it like input=3x160x160,3x224x224; parentheses hold one input of several tensors"
@@ -58,6 +59,27 @@ class Grid:
         """What is counted, for the first line of a journal."""
         return {"grid": json.loads(json.dumps(asdict(self)))}
 
+    @classmethod
+    def from_identity(cls, identity: Mapping[str, Any]) -> Grid:
+        """Read it back.
+
+        Raises:
+            KeyError, TypeError: it is of something else.
+        """
+        return cls(**{key: _without_lists(value) for key, value in identity["grid"].items()})
+
+    def question(self, outcome: Outcome) -> dict[str, Any]:
+        """All that was asked at one point; a user's file without its folder."""
+        place, colon, name = self.model.rpartition(":")
+        keywords = {key: repr(value) for key, value in self.keywords}
+        return {
+            "network": f"{Path(place).name}{colon}{name}",
+            "keywords": {**keywords, **dict(outcome.point)},
+            "input": self.input,
+            "batch": self.batch,
+            "settings": {"backward": self.backward},
+        }
+
     def key(self) -> str | None:
         """What decides the numbers besides; `None` where that is unknown."""
         from archscope.saved import answers
@@ -69,6 +91,10 @@ class Grid:
         definition = json.dumps(asdict(self), sort_keys=True).encode()
         plain = "".join(c if c.isalnum() else "-" for c in Path(self.model).name)
         return f"{plain}-{hashlib.sha256(definition).hexdigest()[:12]}.jsonl"
+
+
+def _without_lists(value: Any) -> Any:
+    return tuple(map(_without_lists, value)) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
@@ -205,7 +231,7 @@ def count_point(grid: Grid, point: Point) -> Outcome:
     keywords = {**dict(grid.keywords), **dict(point)}
     input = keywords.pop(INPUT, grid.input)
     batch = keywords.pop(BATCH, grid.batch)
-    named = _as_text(point)
+    named = as_text(point)
     try:
         target = network_target(grid.model, input=input, batch=batch, keywords=keywords)
         analysis = analyse(target, backward=grid.backward)
@@ -217,7 +243,8 @@ def count_point(grid: Grid, point: Point) -> Outcome:
     return Outcome.of(named, analysis)
 
 
-def _as_text(point: Point) -> tuple[tuple[str, str], ...]:
+def as_text(point: Point) -> tuple[tuple[str, str], ...]:
+    """Each swept key with its value as a table shows it."""
     from archscope.resolve.inputs import setting_text
 
     return tuple((key, setting_text(value)) for key, value in point)
@@ -242,6 +269,7 @@ def run(
     grid: Grid,
     *,
     engine: Engine = HERE,
+    shard: Shard = ALL,
     journal: Journal | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Outcome]:
@@ -250,33 +278,41 @@ def run(
     Args:
         grid: what to count.
         engine: where the points are counted.
-        journal: gets each outcome as it is known.
+        shard: which of the points.
+        journal: gets each outcome as it is known, as a record that says what it is of.
         progress: called with the number of points done and their total, first with those that
             the journal holds.
 
     Returns:
-        One outcome a point, in the order of the grid.
+        One outcome a point of the shard, in the order of the grid.
 
     Raises:
         EngineError: the engine cannot run them, or not to the end.
     """
-    points = grid.points
+    points = shard.of(grid.points)
     known = [] if journal is None else [Outcome.from_entry(e) for e in journal.entries]
     outcomes = {tuple(sorted(outcome.point)): outcome for outcome in known}
-    keys = [tuple(sorted(_as_text(point))) for point in points]
+    keys = [tuple(sorted(as_text(point))) for point in points]
     waiting = [index for index, key in enumerate(keys) if key not in outcomes]
     progress(len(points) - len(waiting), len(points))
-    function = partial(count_there, grid, luggage(grid.model))
+    sent = luggage(grid.model)
+    versions = decided_by(sent)
+    function = partial(count_there, grid, sent)
     for place, outcome in engine.completed(function, [points[index] for index in waiting]):
         interruption.check()  # a library may have taken Ctrl-C for a failure of this point
         index = waiting[place]
         if isinstance(outcome, Lost):
-            outcome = Outcome(_as_text(points[index]), None, str(outcome), finished=False)
-        if journal is not None and outcome.finished:
-            journal.add(outcome.entry())
+            outcome = Outcome(as_text(points[index]), None, str(outcome), finished=False)
+        if journal is not None:
+            entry = {**outcome.entry(), **address(grid.question(outcome), versions)}
+            (journal.add if outcome.finished else journal.note)(entry)
         outcomes[keys[index]] = outcome
         progress(len(outcomes), len(points))
-    return [outcomes[key] for key in keys]
+    # A journal's line does not keep the order in which the keys were given.
+    return [
+        replace(outcomes[key], point=as_text(point))
+        for key, point in zip(keys, points, strict=True)
+    ]
 
 
 def _preload(model: str) -> list[str]:

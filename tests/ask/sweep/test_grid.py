@@ -268,6 +268,16 @@ def test_finished_points_are_not_counted_again(tmp_path, monkeypatch):
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
+def test_a_resumed_sweep_has_its_columns_in_the_order_that_was_given(tmp_path):
+    grid = Grid("lenet", (("num_classes", (2, 3)), ("batch", (1, 2))))
+    with Journal(tmp_path / "j.jsonl", grid.identity, resume=False) as journal:
+        once = run(grid, journal=journal)
+    whole = (tmp_path / "j.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "j.jsonl").write_bytes(b"".join(whole[:3]))
+    with Journal(tmp_path / "j.jsonl", grid.identity, resume=True) as journal:
+        assert run(grid, journal=journal) == once
+
+
 KILLED = """
 import sys, time
 from pathlib import Path

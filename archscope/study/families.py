@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archscope.records import Layer
+from archscope.records import Analysis, Layer, Node, Totals, totals
 
 FAMILIES = (
     "convolution", "grouped convolution", "depthwise convolution", "linear", "attention",
@@ -36,7 +36,7 @@ def family_of(layer: Layer) -> str:
         return "normalisation"
     if "Pool" in layer.kind:
         return "pooling"
-    if layer.kind in _ACTIVATIONS:
+    if layer.kind in _ACTIVATIONS or layer.kind.endswith("Activation"):
         return "activation"
     return "other work" if layer.computes else "container"
 
@@ -46,3 +46,22 @@ def _convolution(layer: Layer) -> str:
     if groups == 1:
         return "convolution"
     return "depthwise convolution" if groups == channels else "grouped convolution"
+
+
+def family_totals(analysis: Analysis) -> dict[str, Totals]:
+    """The totals of each family; they add up to those of the network.
+
+    A module that is not called belongs to the call that computes with its parameters, such as the
+    output projection of `nn.MultiheadAttention`.
+    """
+    members: dict[str, list[Layer]] = {}
+
+    def visit(node: Node, around: str) -> None:
+        own = family_of(node.layer) if node.layer.called else around
+        members.setdefault(own, []).append(node.layer)
+        for child in node.children:
+            visit(child, own)
+
+    for node in analysis.tree():
+        visit(node, "container")
+    return {family: totals(members[family]) for family in FAMILIES if family in members}

@@ -18,14 +18,14 @@ def compare_report(
 
     Args:
         chosen: at least two.
-        layout: `stages` for totals and differences by output stride, `paper` for the table of the
-            ResNet, ResNeXt and DenseNet papers.
+        layout: `stages` for totals and differences by output stride or kind of work, `paper` for
+            the table of the ResNet, ResNeXt and DenseNet papers.
         first: tables that stand before (what was solved for).
     """
     from archscope.study.compare.charts import charts
-    from archscope.study.compare.tables import by_stride, stage_tables, totals_tables
+    from archscope.study.compare.tables import divided, stage_tables, totals_tables
 
-    quantities = by_stride(chosen)
+    quantities = divided(chosen)
     title = " · ".join(contender.label for contender in chosen)
     if layout == "paper":
         from archscope.study.architecture import architecture_table

@@ -1,4 +1,4 @@
-"""Charts of a comparison: cost by output stride, and published accuracy against cost."""
+"""Charts of a comparison: cost by where or what it is, and published accuracy against cost."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from archscope.study.profile.layers import ERRORS, interval, measured_where
-from archscope.study.stages import in_order
 from archscope.table import Axis, Chart, Series
 
 if TYPE_CHECKING:
     from archscope.ask.contenders import Contender
-    from archscope.study.compare.tables import ByStride
+    from archscope.study.compare.tables import Divided
 
 
-STRIDE_AXIS = Axis("Output stride (side of the input ÷ side of the output)", "text")
+AXES = {
+    "output stride": Axis("Output stride (side of the input ÷ side of the output)", "text"),
+    "kind of work": Axis("Kind of work", "text"),
+}
 
 NAMED = 3
 """Networks that a title names."""
@@ -24,8 +26,8 @@ LOG_FROM = 8
 """From this ratio of the largest to the smallest cost on, the axis of costs is logarithmic."""
 
 
-def charts(chosen: Sequence[Contender], quantities: Sequence[ByStride]) -> tuple[Chart, ...]:
-    """Bars of each quantity by stride; accuracy against each cost."""
+def charts(chosen: Sequence[Contender], quantities: Sequence[Divided]) -> tuple[Chart, ...]:
+    """Bars of each quantity by where or what it is; accuracy against each cost."""
     bars = [_bars(chosen, quantity) for quantity in quantities]
     times = [chart for chart in (time_chart(chosen),) if chart is not None]
     return (*times, *bars, *accuracy_charts(chosen))
@@ -68,19 +70,21 @@ def time_chart(chosen: Sequence[Contender]) -> Chart | None:
     )
 
 
-def _bars(chosen: Sequence[Contender], quantity: ByStride) -> Chart:
-    labels = in_order(label for each in quantity.values for label in each)
+def _bars(chosen: Sequence[Contender], quantity: Divided) -> Chart:
+    labels = quantity.labels
     series = tuple(
         Series(contender.label, tuple(labels), tuple(each.get(label, 0.0) for label in labels))
         for contender, each in zip(chosen, quantity.values, strict=True)
         if each
     )
     heights = Axis(quantity.title, quantity.unit)
-    title = f"{quantity.title} of {_names(chosen)} by output stride"
+    title = f"{quantity.title} of {_names(chosen)} by {quantity.by}"
     if quantity.phase:
         title += f", {measured_where(c.profile for c in chosen if c.profile is not None)}"
     name = f"{quantity.phase}_by_stride" if quantity.phase else quantity.title.lower()
-    return Chart(title, "bars", STRIDE_AXIS, heights, series, name=name)
+    if quantity.by == "kind of work":
+        name += "_by_kind"
+    return Chart(title, "bars", AXES[quantity.by], heights, series, name=name)
 
 
 def accuracy_charts(chosen: Sequence[Contender]) -> tuple[Chart, ...]:

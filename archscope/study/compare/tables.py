@@ -24,6 +24,7 @@ from archscope.quantities import (
 )
 from archscope.records import Measurement
 from archscope.records.measured import FEWEST_RUNS
+from archscope.study.families import FAMILIES, family_totals
 from archscope.study.stages import ELSEWHERE, HEAD, NOT_RUN, in_order, stage_seconds, stages
 from archscope.table import Cell, Column, Row, Table, Unit
 from archscope.units import percent, ratio
@@ -71,6 +72,14 @@ STRIDE_NOTE = (
     "Output stride: side of the input over side of a layer's output, to the nearest power of two; "
     "a layer whose output is one place counts where the block around it does, or in the head."
 )
+FAMILY_NOTE = (
+    "Kind of work: of each module call, by the products that it computes, and by its class where "
+    "it computes none; projections beside attention are linear where they are modules of their own."
+)
+OUTPUT_STRIDE, KIND_OF_WORK = "output stride", "kind of work"
+NOTES = {OUTPUT_STRIDE: STRIDE_NOTE, KIND_OF_WORK: FAMILY_NOTE}
+"""What is said below the tables of each division."""
+
 SHARE_NOTE = (
     "Shares are of the total difference and add up to 100 %; a negative one works against it."
 )
@@ -297,37 +306,56 @@ def verdict(first: Contender, other: Contender) -> str:
 
 # Where the difference is
 
+MACS_TITLE = "MACs"
+DIVIDED = ((MACS_TITLE, MACS), (PARAMS.title, PARAMS), (ACTIVATIONS.title, ACTIVATIONS))
+"""Quantities whose rows add up."""
+
 
 @dataclass(frozen=True)
-class ByStride:
-    """One quantity of every model by output stride.
+class Divided:
+    """One quantity of every model, divided by where it is or by what it is.
 
     Args:
         title: `MACs`, or `Measured forward time`.
-        values: of each model, by stage label; empty where it was not measured.
+        values: of each model, by label; empty where it was not measured.
         phase: of a measured time.
+        by: what the labels are: `OUTPUT_STRIDE` or `KIND_OF_WORK`.
     """
 
     title: str
     unit: Unit
     values: tuple[Mapping[str, float], ...]
     phase: str = ""
+    by: str = OUTPUT_STRIDE
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels of all models in the order of a table."""
+        found = dict.fromkeys(label for each in self.values for label in each)
+        if self.by == OUTPUT_STRIDE:
+            return in_order(found)
+        return [family for family in FAMILIES if family in found]
+
+    def place(self, label: str) -> str:
+        """`at output stride 4`, `in the head`, `in attention`."""
+        if self.by == OUTPUT_STRIDE:
+            return PLACES.get(label, f"at output stride {label}")
+        return "in linear layers" if label == "linear" else f"in {label}"
 
 
-def by_stride(chosen: Sequence[Contender]) -> list[ByStride]:
+def by_stride(chosen: Sequence[Contender]) -> list[Divided]:
     """MACs, parameters, activations and measured times of every model by output stride."""
-    counted = (("MACs", MACS), (PARAMS.title, PARAMS), (ACTIVATIONS.title, ACTIVATIONS))
     found = [stages(contender.analysis) for contender in chosen]
     times = [{} if c.profile is None else stage_seconds(c.profile) for c in chosen]
     return [
-        ByStride(
+        Divided(
             title,
             quantity.overview or quantity.unit,
             tuple({s.label: quantity.total(s.total) for s in rows} for rows in found),
         )
-        for title, quantity in counted
+        for title, quantity in DIVIDED
     ] + [
-        ByStride(
+        Divided(
             f"Measured {phase} time", "seconds", tuple(each.get(phase, {}) for each in times), phase
         )
         for phase in LAYER_PHASES
@@ -335,13 +363,46 @@ def by_stride(chosen: Sequence[Contender]) -> list[ByStride]:
     ]
 
 
-def stage_tables(chosen: Sequence[Contender], quantities: Sequence[ByStride]) -> list[Table]:
+def by_kind_of_work(chosen: Sequence[Contender]) -> list[Divided]:
+    """MACs, parameters and activations of every model by kind of work."""
+    found = [family_totals(contender.analysis) for contender in chosen]
+    return [
+        Divided(
+            title,
+            quantity.overview or quantity.unit,
+            tuple(
+                {
+                    family: amount
+                    for family, total in each.items()
+                    if (amount := quantity.total(total))
+                }
+                for each in found
+            ),
+            by=KIND_OF_WORK,
+        )
+        for title, quantity in DIVIDED
+    ]
+
+
+def divided(chosen: Sequence[Contender]) -> list[Divided]:
+    """By output stride, and MACs by kind of work where there is attention.
+
+    Networks without images or volumes among their inputs are divided by kind of work alone: a
+    sequence has no resolution that falls.
+    """
+    kinds = by_kind_of_work(chosen)
+    if not any(len(s) > 2 for c in chosen for s in c.analysis.input.sample_shapes):
+        return kinds
+    (macs,) = (kind for kind in kinds if kind.title == MACS_TITLE)
+    return [*by_stride(chosen), *([macs] if "attention" in macs.labels else [])]
+
+
+def stage_tables(chosen: Sequence[Contender], quantities: Sequence[Divided]) -> list[Table]:
     """Each quantity with the differences to the first model, and where the largest one is."""
     tables = [_stage_table(chosen, quantity) for quantity in quantities]
-    return [
-        *tables[:-1],
-        replace(tables[-1], notes=(*tables[-1].notes, f"{STRIDE_NOTE} {SHARE_NOTE}")),
-    ]
+    meant = [NOTES[by] for by in dict.fromkeys(quantity.by for quantity in quantities)]
+    last = replace(tables[-1], notes=(*tables[-1].notes, " ".join((*meant, SHARE_NOTE))))
+    return [*tables[:-1], last]
 
 
 def _time_notes(chosen: Sequence[Contender], phase: str, where: tuple[str, ...]) -> tuple[str, ...]:
@@ -356,9 +417,9 @@ def _time_notes(chosen: Sequence[Contender], phase: str, where: tuple[str, ...])
     return (*where, PROFILED_NOTE)
 
 
-def _stage_table(chosen: Sequence[Contender], quantity: ByStride) -> Table:
+def _stage_table(chosen: Sequence[Contender], quantity: Divided) -> Table:
     unit, values = quantity.unit, quantity.values
-    columns = [Column("output_stride", "Output stride", "name")]
+    columns = [Column(quantity.by.replace(" ", "_"), quantity.by.capitalize(), "name")]
     columns += [Column(contender.label, contender.label, unit) for contender in chosen]
     for index, contender in enumerate(chosen[1:]):
         name = "Difference" if len(chosen) == 2 else f"{contender.label} − {chosen[0].label}"
@@ -369,13 +430,13 @@ def _stage_table(chosen: Sequence[Contender], quantity: ByStride) -> Table:
     sums = [sum(each.values()) if each else None for each in values]
     rows = [
         Row((label, *_differences([each.get(label) for each in values], sums)))
-        for label in in_order(key for each in values for key in each)
+        for label in quantity.labels
     ]
     rows.append(Row(("Total", *_differences(sums, sums)), "total"))
-    notes = _where(chosen, values)
+    notes = _where(chosen, quantity)
     if quantity.phase:
         notes = _time_notes(chosen, quantity.phase, notes)
-    return Table(f"{quantity.title} by output stride", tuple(columns), tuple(rows), notes)
+    return Table(f"{quantity.title} by {quantity.by}", tuple(columns), tuple(rows), notes)
 
 
 def _differences(
@@ -392,8 +453,9 @@ def _differences(
     return tuple(cells)
 
 
-def _where(chosen: Sequence[Contender], values: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
+def _where(chosen: Sequence[Contender], quantity: Divided) -> tuple[str, ...]:
     """Where the largest part of the difference between two models is, in a sentence."""
+    values = quantity.values
     if len(chosen) != 2 or not all(values):
         return ()
     whole = sum(values[1].values()) - sum(values[0].values())
@@ -405,6 +467,6 @@ def _where(chosen: Sequence[Contender], values: Sequence[Mapping[str, float]]) -
     if not whole:
         return ()
     label = max(gaps, key=lambda label: gaps[label] / whole)
-    place = PLACES.get(label, f"at output stride {label}")
+    place = quantity.place(label)
     share = percent(gaps[label] / whole, digits=0)
     return (f"The largest part of the difference is {place} ({share} of it).",)

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from archscope.ask.contenders import Contender
 from archscope.records import Profile
-from archscope.study.compare.tables import PROFILED_NOTE, STRIDE_NOTE, ByStride, by_stride
-from archscope.study.stages import in_order
+from archscope.study.compare.tables import PROFILED_NOTE, STRIDE_NOTE, Divided, by_stride
 from archscope.table import Column, Row, Table
 
 
@@ -35,12 +34,11 @@ def stage_tables(by: str, measured: Mapping[tuple[int, int], Profile]) -> list[T
     return [*tables[:-1], replace(tables[-1], notes=(PROFILED_NOTE, columns))]
 
 
-def _table(chosen: Sequence[Contender], quantity: ByStride) -> Table:
+def _table(chosen: Sequence[Contender], quantity: Divided) -> Table:
     columns = [Column("output_stride", "Output stride", "name")]
     columns += [Column(member.label, member.label, quantity.unit) for member in chosen]
     rows = [
-        Row((label, *(each.get(label) for each in quantity.values)))
-        for label in in_order(key for each in quantity.values for key in each)
+        Row((label, *(each.get(label) for each in quantity.values))) for label in quantity.labels
     ]
     rows.append(Row(("Total", *(sum(each.values()) for each in quantity.values)), "total"))
     return Table(f"{quantity.title} by output stride", tuple(columns), tuple(rows))

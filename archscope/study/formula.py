@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from archscope import wording
 from archscope.analysis.closed_form.polynomial import Polynomial
 from archscope.ask.symbols.domains import Limits
 from archscope.ask.symbols.formula import Formula, LayerForm, Verified, sizes_text
 from archscope.quantities import ACTIVATIONS, MACS, PARAMS
+from archscope.study.folding import folded
 from archscope.table import Column, Report, Row, Table
 from archscope.units import percent
 from archscope.wording import CONVENTION, call_title, network_title, shape_text
@@ -19,12 +22,31 @@ def formula_report(found: Formula) -> Report:
     title = f"{network_title(found.model, found.keywords)} on {found.input}"
     totals = Table(title, _TOTAL_COLUMNS, _total_rows(found), _notes(found))
     open_layers = frozenset(found.coverage.unknown_layers)
-    layers = tuple(_layer_row(form, open_layers) for form in found.layers if form.layer.computes)
+    forms = [form for form in found.layers if form.layer.computes]
+    layers = tuple(_layer_row(form, form.layer.name, open_layers) for form in forms)
     return Report(
         f"{found.model} in closed form",
-        (totals, Table("Layers", _LAYER_COLUMNS, layers)),
+        (totals, _layers_table(forms, open_layers)),
         data=Table(title, _LAYER_COLUMNS, layers),
     )
+
+
+def _layers_table(forms: Sequence[LayerForm], open_layers: frozenset[str]) -> Table:
+    """The layers, equal blocks once."""
+    rows = folded(forms)
+    if len(rows) == len(forms):
+        plain = tuple(_layer_row(form, form.layer.name, open_layers) for form in forms)
+        return Table("Layers", _LAYER_COLUMNS, plain)
+    name, *others = _LAYER_COLUMNS
+    shown = (_layer_row(row.form, row.name, open_layers, (row.times,)) for row in rows)
+    times = Column("times", "Times", "exact")
+    return Table("Layers", (name, times, *others), tuple(shown), (FOLDED_NOTE,))
+
+
+FOLDED_NOTE = (
+    "Equal blocks that follow each other are shown once, each row with the costs of one layer; a "
+    "CSV file lists all layers."
+)
 
 
 _TOTAL_COLUMNS = (Column("quantity", "Quantity", "name"), Column("formula", "Closed form", "text"))
@@ -52,12 +74,15 @@ def _total_rows(found: Formula) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def _layer_row(form: LayerForm, open_layers: frozenset[str]) -> Row:
+def _layer_row(
+    form: LayerForm, name: str, open_layers: frozenset[str], times: tuple[int, ...] = ()
+) -> Row:
     layer = form.layer
     activations = None if form.activation_bytes is None else str(form.activation_bytes)
     return Row(
         (
-            call_title(layer.name, layer.kind, layer.call),
+            call_title(name, layer.kind, layer.call),
+            *times,
             layer.kind,
             shape_text(layer.output_shape),
             layer.params,

@@ -104,12 +104,14 @@ class _Passes:
 def _runs_forward(event: Event, parent: Event | None) -> bool:
     """Whether an event inside a node runs a part of the network again.
 
-    Gradients are off while a node runs, so that only such operators have a number.
+    Gradients are off while a node runs, so that only such operators have a number, in a file with
+    numbers.
     """
     if event.sequence >= 0 or event.name.startswith((CALL, MODULE)):
         return True
-    checkpoint = parent is not None and parent.name.startswith("CheckpointFunctionBackward")
-    return checkpoint and not event.name.endswith("detach")
+    if parent is None or parent.sequence >= 0 or event.name.endswith("detach"):
+        return False
+    return parent.name.startswith("CheckpointFunctionBackward")
 
 
 def is_inside_node(event: Event | None) -> bool:

@@ -64,7 +64,7 @@ def assign(trace: Trace, steps: Steps, aligned: Mapping[Event, Call] | None = No
     for event in later:
         again = event.parent is not None and event.parent.phase == "recompute"
         above = event.parent.owner if again and event.parent is not None else None
-        event.owner = calls.of(event) or above or recomputed.owner(event)
+        event.owner = calls.of(event) or recomputed.owner(event) or above
     _assign_backward(trace.host, makers)
 
 

@@ -70,10 +70,17 @@ def _originals(
 ) -> Sequence[Event]:
     """As many forward operators, alike one by one, up to the one that made the node."""
     wanted = [_signature(operator) for operator in operators]
-    inside = [event for event in forward if event.parent is made_by]
-    if inside:
-        signatures = [_signature(event) for event in inside[: len(wanted)]]
-        return inside[: len(wanted)] if signatures == wanted else ()
+    if _is_operator(made_by):
+        return _window(wanted, made_by, forward)
+    inside = [event for event in forward if made_by.start < event.start < made_by.end]
+    signatures = [_signature(event) for event in inside[: len(wanted)]]
+    return inside[: len(wanted)] if signatures == wanted else ()
+
+
+def _window(
+    wanted: Sequence[Signature], made_by: Event, forward: Sequence[Event]
+) -> Sequence[Event]:
+    """Neighbours that are alike and among which is the operator that made the node."""
     outermost = made_by
     while _is_operator(outermost.parent):
         assert outermost.parent is not None

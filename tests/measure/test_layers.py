@@ -122,7 +122,7 @@ def test_backward_events_have_the_weight_shape_of_the_layer_they_are_credited_to
             seen += 1
     assert seen == convolutions
     again = {
-        event.owner
+        event.owner.key
         for event in trace.host
         if event.phase == "recompute" and event.owner and event.owner.kind == "Conv2d"
     }

@@ -1,0 +1,170 @@
+"""Real steps recorded on the CPU with a range around every call, then read without the ranges."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, profile, record_function
+from torch.utils.checkpoint import checkpoint
+
+from archscope.ask.target import network_target
+from archscope.ask.trace.profile import traced
+from archscope.measure.layers import CallRecorder
+from archscope.traces import chrome
+from archscope.traces.attribution import attribute
+from archscope.traces.events import CALL, Event, Trace
+
+
+class Residual(nn.Module):
+    """Blocks with a sum, one of them called twice; checkpointed in either way or not at all."""
+
+    reentrant: bool | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(inplace=True))
+            for _ in range(2)
+        )
+        self.relu = nn.ReLU()
+        self.fc = nn.Linear(8, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        for block in (*self.blocks, self.blocks[0]):
+            if self.reentrant is None:
+                y = block(x)
+            else:
+                y = checkpoint(block, x, use_reentrant=self.reentrant)
+            x = self.relu(x + y)
+        return self.fc(x.mean((2, 3)))
+
+
+class Reentrant(Residual):
+    reentrant = True
+
+
+class Repeating(Residual):
+    reentrant = False
+
+
+class Attention(nn.Module):
+    """Layers of PyTorch's own, which in evaluation mode are one fused operator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 16, 4, stride=4)
+        self.attention = nn.MultiheadAttention(16, 2, batch_first=True)
+        self.norm = nn.LayerNorm(16)
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.embed(x).flatten(2).transpose(1, 2)
+        y, _ = self.attention(x, x, x, need_weights=False)
+        return self.head(self.norm(x + y).mean(1))
+
+
+def record(network: nn.Module, path: Path, *, train: bool, amp: bool, shapes: bool) -> None:
+    """Two steps as a profiler writes them, with our ranges."""
+    network.train(train)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    images = torch.randn(2, 3, 16, 16)
+
+    def step() -> None:
+        with torch.set_grad_enabled(train), torch.autocast("cpu", torch.bfloat16, enabled=amp):
+            output = network(images)
+        if train:
+            nn.functional.mse_loss(output.float(), torch.zeros(2, 10)).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    step()
+    profiler = profile(activities=[ProfilerActivity.CPU], record_shapes=shapes, acc_events=True)
+    with profiler as session, CallRecorder(dict(network.named_modules())):
+        for index in range(2):
+            with record_function(f"ProfilerStep#{index}"):
+                step()
+    session.export_chrome_trace(str(path))
+
+
+def without_ranges(path: Path) -> str:
+    content: dict[str, Any] = json.loads(path.read_text())
+    events = content["traceEvents"]
+    content["traceEvents"] = [e for e in events if not str(e.get("name")).startswith(CALL)]
+    stripped = path.with_name("stripped.json")
+    stripped.write_text(json.dumps(content))
+    return str(stripped)
+
+
+def owners(trace: Trace) -> dict[tuple[str, int], tuple[str, int, str]]:
+    """Module, call and phase of each operator of a layer."""
+    return {
+        (event.name, event.start): (event.owner.name, event.owner.index, event.phase)
+        for event in trace.host
+        if is_layers(event) and event.owner is not None
+    }
+
+
+def is_layers(event: Event) -> bool:
+    """Whether a layer owns it; a checkpoint's own node is the caller's, or the block's."""
+    inside = event.owner is not None and event.owner.in_network and "::" in event.name
+    return inside and "Checkpoint" not in event.name and not event.name.endswith("detach")
+
+
+@pytest.mark.parametrize("shapes", [True, False], ids=["shapes", "no shapes"])
+@pytest.mark.parametrize(
+    ("network", "train", "amp"),
+    [
+        (Residual, True, False),
+        (Residual, True, True),
+        (Residual, False, False),
+        (Reentrant, True, False),
+        (Repeating, True, False),
+        (Repeating, True, True),
+        (Attention, True, False),
+        (Attention, False, False),
+    ],
+)
+def test_an_alignment_says_what_ranges_say(
+    network: type[nn.Module], train: bool, amp: bool, shapes: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "trace.json"
+    record(network(), path, train=train, amp=amp, shapes=shapes)
+    truth = chrome.read(str(path))
+    attribute(truth)
+    target = network_target(network, input="3x16x16", batch=None if shapes else 2)
+    found = traced(without_ranges(path), target)
+    assert owners(found.attribution.trace) == owners(truth)
+    assert len(owners(truth)) > 50
+    assert found.profile.input.batch == 2
+    assert min(found.profile.attributed.values()) > 0.99
+
+
+def test_a_region_of_the_compiler_is_told_from_what_runs_between_its_graphs(tmp_path: Path) -> None:
+    """Written by hand: two graphs with an eager convolution between them, inside one region."""
+    from tests.traces.writing import File
+
+    file = File()
+    file.host("ProfilerStep#0", 0, 900, cat="user_annotation")
+    file.op("Torch-Compiled Region: 0/0", 10, 300)
+    x, w = [2, 3, 16, 16], [8, 3, 3, 3]
+    y, v = [2, 8, 16, 16], [8, 8, 3, 3]
+    file.op("CompiledFunction", 20, 50, 0)
+    inner = file.op("aten::convolution", 30, 10, dims=[x, w])
+    file.kernel(1000, 50, 31, external=inner)
+    eager = file.op("aten::conv2d", 100, 20, 1, dims=[y, v])
+    file.kernel(1050, 40, 101, external=eager)
+    file.op("Torch-Compiled Region: 1/0", 150, 100)
+    second = file.op("CompiledFunction", 160, 50, 2)
+    file.kernel(1090, 30, 161, external=second)
+    path = file.write(tmp_path / "trace.json")
+    found = traced(path, network_target(Residual, input="3x16x16"))
+    rows = {row.name: round(1e6 * row.total_seconds) for row in found.profile.layers}
+    assert rows["compiled region 0/0"] == 50 and rows["compiled region 1/0"] == 30
+    assert rows["blocks.0.0"] == 40

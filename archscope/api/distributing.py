@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.answer import Answer
@@ -22,6 +23,8 @@ def distribute(
     input: Input | None = None,
     wrap: str | None = None,
     reshard_after_forward: bool = True,
+    tp: int | None = None,
+    style: Mapping[str, str] | None = None,
     model: Source | None = None,
     batch: int | None = None,
     **constructor_keywords: Any,
@@ -32,13 +35,17 @@ def distribute(
 
     Args:
         network: as for `summary`; a module is copied and left as it is.
-        plan: `"ddp"` for `DistributedDataParallel`, `"fsdp"` for `fully_shard`.
+        plan: `"ddp"` for `DistributedDataParallel`, `"fsdp"` for `fully_shard`, `"tp"` for
+            `parallelize_module`, `"fsdp+tp"` for both.
         gpus: in the job.
         input: as for `summary`, of one GPU.
         batch: batch size of one GPU, 1 by default.
         wrap: pattern of the modules that `fully_shard` gathers each by itself; the repeated blocks
             when `None`.
         reshard_after_forward: as for `fully_shard`.
+        tp: GPUs that divide each layer under `"fsdp+tp"`.
+        style: pattern of linear layers to `"colwise"` or `"rowwise"`; when `None` as the network's
+            configuration says, or the names of its layers.
         model: the network of a saved record, where its name is not one of a library.
         constructor_keywords: passed to the constructor.
 
@@ -50,11 +57,11 @@ def distribute(
         >>> archscope.distribute("lenet", gpus=64).record.total("all_reduce")  # 4 · 61,706
         246824
     """
-    from archscope.ask.distribute import ParallelPlan
-    from archscope.ask.distribute import distribute as distributed
+    from archscope.ask.distribute.plan import ParallelPlan
+    from archscope.ask.distribute.run import distribute as distributed
     from archscope.study.distribute import distribute_report
 
-    chosen = ParallelPlan(plan, gpus, wrap, reshard_after_forward)
+    chosen = ParallelPlan(plan, gpus, wrap, reshard_after_forward, tp, tuple((style or {}).items()))
     target = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
     found = distributed(target, chosen)
     return Answer(found, lambda: distribute_report(found))

@@ -19,7 +19,9 @@ from archscope.cli.options import (
 @model_argument
 @network_number_options
 @beside_option
-@click.option("--plan", "kind", default="ddp", metavar="NAME", help="ddp (default) or fsdp.")
+@click.option(
+    "--plan", "kind", default="ddp", metavar="NAME", help="ddp (default), fsdp, tp or fsdp+tp."
+)
 @click.option("--gpus", default=8, metavar="N", type=int, help="GPUs of the job (8 by default).")
 @click.option(
     "--wrap", metavar="PATTERN", help="Modules that fsdp gathers each alone (repeated blocks)."
@@ -30,10 +32,19 @@ from archscope.cli.options import (
     default=True,
     help="Whether fsdp drops gathered parameters until the backward pass.",
 )
+@click.option("--tp", metavar="N", type=int, help="GPUs that divide a layer under fsdp+tp.")
+@click.option(
+    "--style",
+    "styles",
+    multiple=True,
+    metavar="PATTERN=STYLE",
+    help="Divide linear layers under tp: '*.up=colwise', '*.down=rowwise'; may repeat.",
+)
 @output_option
 def command(
     model: str, input_text: str | None, batch: int | None, settings: tuple[str, ...],
     beside: str | None, kind: Any, gpus: int, wrap: str | None, reshard: bool,
+    tp: int | None, styles: tuple[str, ...],
     outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """What a training step of MODEL moves between GPUs, as PyTorch issues it.
@@ -44,7 +55,8 @@ def command(
     from archscope.output import check_outputs, emit
 
     check_outputs(outputs)
-    from archscope.ask.distribute import ParallelPlan, distribute
+    from archscope.ask.distribute.plan import ParallelPlan
+    from archscope.ask.distribute.run import distribute
     from archscope.ask.target import network_target
     from archscope.records import Distribution
     from archscope.resolve import parse_settings
@@ -57,7 +69,7 @@ def command(
         check_used(("model", "outputs"), shown, "name the network itself")
         emit(distribute_report(record.record), outputs)
         return
-    chosen = ParallelPlan(kind, gpus, wrap, reshard)
+    chosen = ParallelPlan(kind, gpus, wrap, reshard, tp, tuple(map(_style, styles)))
     target = network_target(
         record or model,
         input=input_text,
@@ -66,3 +78,8 @@ def command(
         beside=beside,
     )
     emit(distribute_report(distribute(target, chosen)), outputs)
+
+
+def _style(text: str) -> tuple[str, str]:
+    pattern, _, style = text.rpartition("=")
+    return pattern, style

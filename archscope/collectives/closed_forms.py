@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -133,6 +133,59 @@ def of_fsdp(
             ClosedForm(kind, phase, f"bytes of the {what}, once", expected, gathered, differing)
         )
     return tuple(found)
+
+
+SEPARATE = (
+    "PyTorch all-reduces the gradient of the input of every column-parallel layer by itself, "
+    "{columns} times; the formula does once for those with one input, {rows} times.{blocks} "
+    "PrepareModuleInput makes theirs one, on a module that gives its input to nothing else"
+)
+UNWANTED = "nothing that is trained comes before {names}, so no gradient of its input is wanted"
+
+
+def of_tp(
+    issued: Sequence[Collective], columns: Mapping[str, int], rows: Mapping[str, int], blocks: int
+) -> tuple[ClosedForm, ...]:
+    """Layers in pairs, columns then rows, all-reduce once in each pass.
+
+    Shoeybi et al. 2019, section 3: the outputs of the row-parallel layers forward (g), and as much
+    backward (f), the gradient of the input that the column-parallel layers share.
+
+    Args:
+        issued: the collectives of a step.
+        columns: bytes of the input of each column-parallel layer.
+        rows: bytes of the output of each row-parallel layer.
+        blocks: how often the network repeats its pairs, to say how many a block has.
+    """
+    expected = sum(rows.values())
+    forward = total(issued, "all_reduce", "forward")
+    backward = total(issued, "all_reduce", "backward")
+    reduced = {row.layer for row in issued if row.phase == "backward"}
+    unwanted = [name for name in columns if name not in reduced]
+    times, least = len(columns) - len(unwanted) + len(rows), 2 * len(rows)
+    a_block = (
+        f" That is {times // blocks} all-reduces a block instead of {least // blocks}."
+        if blocks and not times % blocks and not least % blocks
+        else ""
+    )
+    reasons = [
+        (
+            SEPARATE.format(columns=len(columns), rows=len(rows), blocks=a_block),
+            sum(columns.values()) - expected,
+        ),
+        (UNWANTED.format(names=" and ".join(unwanted)), -sum(columns[name] for name in unwanted)),
+    ]
+    reasons.append((REST, backward - expected - sum(size for _, size in reasons)))
+    return (
+        ClosedForm(
+            "all_reduce", "forward", "bytes of the outputs of row-parallel layers", expected,
+            forward, ((REST, forward - expected),) if forward != expected else (),
+        ),
+        ClosedForm(
+            "all_reduce", "backward", "as much as forward", expected, backward,
+            tuple((why, size) for why, size in reasons if size),
+        ),
+    )  # fmt: skip
 
 
 def _padded(units: Sequence[Unit], gpus: int, trained: bool) -> int:

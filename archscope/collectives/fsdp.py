@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import torch.distributed as dist
-from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.fsdp._fully_shard._fsdp_collectives import (
     DefaultAllGather,
@@ -16,48 +15,47 @@ from torch.distributed.fsdp._fully_shard._fsdp_collectives import (
 from torch.utils._python_dispatch import _disable_current_modes
 
 from archscope.analysis.borrow import members
-from archscope.analysis.calls import Arguments
-from archscope.collectives.fake import DEVICE
+from archscope.collectives.fake import DEVICE, RealIntegers
 from archscope.collectives.recorder import Cause, Recorder
-from archscope.records import Collective
 
 
-def step(
-    network: nn.Module,
-    arguments: Arguments,
-    loss: Callable[[Any], Tensor],
-    blocks: Sequence[str],
-    reshard_after_forward: bool,
-) -> tuple[Collective, ...]:
-    """The collectives of one step, in the order of issue.
+def mesh_of(sharded: int, divided: int) -> tuple[DeviceMesh, DeviceMesh]:
+    """The groups of this GPU: those with samples of their own, and those that divide its layers.
 
-    Args:
-        network: of fake tensors, which the run changes.
-        arguments: of its call.
-        loss: makes a scalar of what the network returns.
-        blocks: names of the modules that are sharded each by itself; the network is in the end.
-        reshard_after_forward: whether blocks drop gathered parameters until the backward pass
-            (ZeRO stage 3); else they stay (as in stage 2).
-
-    Raises:
-        Exception: whatever PyTorch or the network raises.
+    PyTorch reads the values of a mesh, so that it is made outside of the fake tensors.
     """
     with _disable_current_modes():
-        mesh = init_device_mesh(DEVICE, (dist.get_world_size(),))
-    recorder = Recorder(lambda recorder, tensors: Cause("", "parameters"))
+        both = init_device_mesh(DEVICE, (sharded, divided), mesh_dim_names=("dp", "tp"))
+        return both["dp"], both["tp"]
+
+
+def shard(
+    network: nn.Module,
+    mesh: DeviceMesh,
+    blocks: Sequence[str],
+    reshard_after_forward: bool,
+    recorder: Recorder,
+) -> None:
+    """Shard each block by itself and the network around them.
+
+    Args:
+        network: of fake tensors, which changes.
+        mesh: the group that shares the parameters.
+        blocks: names of the modules that are sharded each by itself.
+        reshard_after_forward: whether blocks drop gathered parameters until the backward pass
+            (ZeRO stage 3); else they stay (as in stage 2).
+        recorder: learns whose parameters and gradients the collectives carry.
+
+    Raises:
+        Exception: whatever PyTorch raises.
+    """
     modules = members(network)
     keep = None if reshard_after_forward else False  # None: all but the root, PyTorch's default
-    sizes = {name: own_parameters(modules, name, blocks) for name in (*blocks, "")}
-    for name, own in sizes.items():
-        sharded = fully_shard(modules[name], mesh=mesh, reshard_after_forward=keep)
-        _record(sharded, recorder, name, len(own))
-    args, kwargs = arguments
-    with recorder:
-        recorder.phase = "forward"
-        value = loss(network(*args, **kwargs))
-        recorder.phase = "backward"
-        value.backward()  # type: ignore[no-untyped-call]
-    return tuple(recorder.issued)
+    sizes = {name: len(own_parameters(modules, name, blocks)) for name in (*blocks, "")}
+    with RealIntegers():  # type: ignore[no-untyped-call]
+        for name, tensors in sizes.items():
+            sharded = fully_shard(modules[name], mesh=mesh, reshard_after_forward=keep)
+            _record(sharded, recorder, name, tensors)
 
 
 def own_parameters(

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from archscope.analysis.calls import Arguments
 from archscope.records import Collective, CollectivePhase
 
 groups: Any = torch.distributed.distributed_c10d
@@ -35,8 +36,12 @@ KINDS = {
     "reduce_scatter_": "reduce_scatter",
     "_reduce_scatter_base_": "reduce_scatter",
     "reduce_scatter_tensor": "reduce_scatter",
+    "scatter_": "scatter",
 }
 """The collective that each operator is."""
+
+LISTS = {"allgather_": 0, "scatter_": 1}
+"""Which argument of a collective is a list of one tensor a rank."""
 
 WAITING = ("wait_tensor",)
 
@@ -94,8 +99,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         tensors = [x for x in tree_leaves((args, result)) if isinstance(x, Tensor)]
         cause = self._named or self._cause(self, tensors)
         size = max((tensor.nbytes for tensor in tensors), default=0)
-        if name == "allgather_":  # a list of one output a rank
-            size = sum(tensor.nbytes for tensor in tree_leaves(args[0]))
+        if name in LISTS:
+            size = sum(tensor.nbytes for tensor in tree_leaves(args[LISTS[name]]))
         self.issued.append(
             Collective(
                 kind=KINDS.get(name, name),
@@ -109,6 +114,23 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 first=cause.first,
             )
         )
+
+
+def record_step(
+    recorder: Recorder, network: nn.Module, arguments: Arguments, loss: Callable[[Any], Tensor]
+) -> tuple[Collective, ...]:
+    """Run one forward and backward pass; returns all that was taken down, the start included.
+
+    Raises:
+        Exception: whatever PyTorch or the network raises.
+    """
+    args, kwargs = arguments
+    with recorder:
+        recorder.phase = "forward"
+        value = loss(network(*args, **kwargs))
+        recorder.phase = "backward"
+        value.backward()  # type: ignore[no-untyped-call]
+    return tuple(recorder.issued)
 
 
 def _group_size(args: Any) -> int:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from archscope.records.network import InputSpec
 
-ParallelKind = Literal["ddp", "fsdp", "tp"]
+ParallelKind = Literal["ddp", "fsdp", "tp", "fsdp+tp"]
 CollectivePhase = Literal["start", "forward", "backward"]
 
 
@@ -75,13 +75,14 @@ class Distribution:
     """Collectives of one step of training on several GPUs, as PyTorch issues them.
 
     Args:
-        plan: `ddp`, `fsdp` or `tp`.
+        plan: `ddp`, `fsdp`, `tp` or `fsdp+tp`.
         gpus: in the job.
         parameter_bytes: of all parameters, each once.
         trainable_bytes: of those that are trained.
         buffer_bytes: of buffers.
         collectives: in the order of issue; `start` before the first step, the others of one step.
         closed_forms: totals beside their formulas.
+        divided: GPUs that divide each layer.
     """
 
     model: str
@@ -93,6 +94,7 @@ class Distribution:
     buffer_bytes: int
     collectives: tuple[Collective, ...]
     closed_forms: tuple[ClosedForm, ...] = ()
+    divided: int = 1
     keywords: tuple[tuple[str, str], ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()

@@ -15,9 +15,15 @@ KIND_TITLES = {
     "all_to_all": "All-to-all",
     "broadcast": "Broadcast",
     "reduce_scatter": "Reduce-scatter",
+    "scatter": "Scatter",
 }
 
-PLAN_TITLES = {"ddp": "DistributedDataParallel", "fsdp": "fully_shard (FSDP2)"}
+PLAN_TITLES = {
+    "ddp": "DistributedDataParallel",
+    "fsdp": "fully_shard (FSDP2)",
+    "tp": "parallelize_module",
+    "fsdp+tp": "fully_shard and parallelize_module",
+}
 
 FAKE = (
     "PyTorch's own classes issued these collectives on a fake process group and tensors without "
@@ -53,10 +59,12 @@ def _name(found: Distribution) -> str:
 
 def _title(found: Distribution) -> str:
     step = found.step
+    groups = f", {found.divided:,} a group" if found.divided not in (1, found.gpus) else ""
+    each = "GPU" if found.divided == 1 else "group"
     return (
-        f"{_name(found)} under {PLAN_TITLES[found.plan]} on {found.gpus:,} GPUs: "
+        f"{_name(found)} under {PLAN_TITLES[found.plan]} on {found.gpus:,} GPUs{groups}: "
         f"{plural(len(step), 'collective')} of {binary_bytes(found.step_bytes)} a step, "
-        f"on {found.input} each"
+        f"with {found.input} a {each}"
     )
 
 

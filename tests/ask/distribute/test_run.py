@@ -12,7 +12,7 @@ from torch import nn
 
 import archscope
 from archscope import archive
-from archscope.ask.distribute import ParallelPlan
+from archscope.ask.distribute.plan import ParallelPlan
 from archscope.records import Collective
 
 MIB = 2**20
@@ -255,6 +255,162 @@ def test_a_module_that_never_runs_gathers_nothing():
     assert [(size, "blocks.1" in why) for why, size in found.closed_forms[0].reasons] == [
         (-BLOCK, True)
     ]
+
+
+class Attention(nn.Module):
+    """Four heads of 16; what -1 stands for is this GPU's share of them."""
+
+    def __init__(self, fixed: bool = False, residual: bool = True) -> None:
+        super().__init__()
+        self.residual = residual
+        self.q, self.k, self.v, self.o = (nn.Linear(64, 64, bias=False) for _ in range(4))
+        self.heads = 4 if fixed else -1
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = (f(x).unflatten(-1, (self.heads, 16)).transpose(1, 2)
+                   for f in (self.q, self.k, self.v))  # fmt: skip
+        attended = nn.functional.scaled_dot_product_attention(q, k, v)
+        out = self.o(attended.transpose(1, 2).flatten(-2))
+        return x + out if self.residual else out
+
+
+class Layer(nn.Sequential):
+    """Attention, then a perceptron."""
+
+
+class Transformer(nn.Module):
+    """Two layers of attention and perceptron behind a projection."""
+
+    def __init__(self, fixed: bool = False) -> None:
+        super().__init__()
+        self.stem = nn.Linear(64, 64, bias=False)
+        self.layers = nn.ModuleList(Layer(Attention(fixed), Block()) for _ in range(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+TOKENS = 4 * 2 * 5 * 64
+"""Bytes of an activation: batch 2, 5 tokens, 64 features of 4 bytes."""
+
+
+def tp(network, gpus=4, plan="tp", **how):
+    return archscope.distribute(network, plan, gpus, input="5x64", batch=2, **how).record
+
+
+def test_tp_reduces_six_times_a_block_where_the_textbook_says_four():
+    """O and down forward; q, k, v and up backward, of which q, k and v have one input."""
+    found = tp(Transformer())
+    assert found.total("all_reduce", "forward") == 2 * 2 * TOKENS
+    assert found.total("all_reduce", "backward") == 2 * 4 * TOKENS
+    forward, backward = found.closed_forms
+    assert forward.reasons == () and forward.expected_bytes == 2 * 2 * TOKENS
+    assert backward.expected_bytes == 2 * 2 * TOKENS
+    ((why, size),) = backward.reasons
+    assert size == 2 * 2 * TOKENS
+    assert "8 times; the formula does once for those with one input, 4 times" in why
+    assert "That is 6 all-reduces a block instead of 4." in why
+
+
+def test_tp_names_the_layer_that_each_collective_serves():
+    step = tp(Transformer()).step
+    assert [row.layer for row in step if row.phase == "forward"] == [
+        "layers.0.0.o", "layers.0.1.down", "layers.1.0.o", "layers.1.1.down",
+    ]  # fmt: skip
+    backward = [row.layer for row in step if row.phase == "backward"]
+    assert backward[0] == "layers.1.1.up" and set(backward[-3:]) == {
+        "layers.0.0.q", "layers.0.0.k", "layers.0.0.v",
+    }  # fmt: skip
+
+
+def test_the_first_layer_reduces_nothing_where_its_input_needs_no_gradient():
+    found = tp(nn.Sequential(Block(), Block()))
+    assert found.total("all_reduce", "backward") == TOKENS
+    assert [(size, "0.up" in why) for why, size in found.closed_forms[1].reasons] == [
+        (-TOKENS, True)
+    ]
+
+
+def test_prepare_module_input_makes_one_of_three():
+    """The remedy that the reason names, by PyTorch itself."""
+    from torch.distributed.tensor import Replicate
+    from torch.distributed.tensor.parallel import PrepareModuleInput, parallelize_module
+
+    from archscope.collectives import fsdp, tensor_parallel
+    from archscope.collectives.fake import fake_group, fake_tensors
+    from archscope.collectives.recorder import Recorder, record_step
+
+    with fake_group(4), fake_tensors():
+        network = nn.Sequential(nn.Linear(64, 64), Attention(residual=False))
+        mesh = fsdp.mesh_of(1, 4)[1]
+        recorder = Recorder(tensor_parallel.Owners(network))
+        styles = {"1.q": "colwise", "1.k": "colwise", "1.v": "colwise", "1.o": "rowwise"}
+        tensor_parallel.divide(network, mesh, styles, recorder)
+        replicated = PrepareModuleInput(
+            input_layouts=Replicate(), desired_input_layouts=Replicate()
+        )
+        parallelize_module(network, mesh, {"1": replicated})
+        given = (torch.randn(2, 5, 64),), {}
+        issued = record_step(recorder, network, given, torch.sum)
+    assert [row.phase for row in issued if row.kind == "all_reduce"] == ["forward", "backward"]
+
+
+def test_attention_whose_code_fixes_its_heads_stays_whole():
+    found = tp(Transformer(fixed=True))
+    assert {row.layer for row in found.step} == {
+        f"layers.{i}.1.{name}" for i in range(2) for name in ("up", "down")
+    }
+    assert any(note.startswith("Attention stays undivided") for note in found.notes)
+
+
+def test_multihead_attention_stays_whole():
+    network = nn.TransformerEncoderLayer(64, 4, 128, batch_first=True)
+    found = tp(network)
+    assert [row.layer for row in found.step] == ["linear2", "linear1"]
+    assert any("nn.MultiheadAttention stays undivided" in note for note in found.notes)
+
+
+def test_styles_may_be_given():
+    found = tp(Transformer(), style={"*.1.up": "colwise", "*.1.down": "rowwise"})
+    assert {row.layer.rpartition(".")[2] for row in found.step} == {"up", "down"}
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"gpus": 3}, "3 GPUs do not share the 64 out_features"),
+        ({"style": {"*.up": "diagonal"}}, "'diagonal' is unknown"),
+        ({"style": {"nothing": "colwise"}}, "has no linear layer nothing"),
+        ({"tp": 2}, "decides nothing under tp"),
+        ({"plan": "fsdp+tp"}, "is needed"),
+        ({"plan": "fsdp+tp", "gpus": 8, "tp": 3}, "does not divide 8 GPUs"),
+        ({"plan": "ddp", "style": {"*.up": "colwise"}}, "decides nothing under ddp"),
+    ],
+)
+def test_what_tensor_parallelism_cannot_divide_is_refused(how, message):
+    with pytest.raises(archscope.ArchscopeError, match=message):
+        tp(Transformer(), **how)
+
+
+def test_a_network_without_pairs_is_refused_by_name():
+    with pytest.raises(archscope.ArchscopeError, match="Tower: has no pair of linear layers"):
+        archscope.distribute(Tower(8), "tp", 2, input="8", batch=2)
+
+
+def test_both_shard_the_parts_of_divided_layers():
+    """8 GPUs in groups of 2: each group of 4 that shares a part gathers half of a layer."""
+    found = tp(Transformer(), gpus=8, plan="fsdp+tp", tp=2)
+    part = 4 * (4 * 64 * 64 + 2 * 64 * 128) // 2
+    stem = 4 * 64 * 64
+    assert {(row.kind, row.group) for row in found.step} == {
+        ("all_gather", 4), ("reduce_scatter", 4), ("all_reduce", 2),
+    }  # fmt: skip
+    assert found.total("all_gather", "forward") == 2 * part + stem
+    assert found.total("all_gather", "backward") == 2 * part
+    assert found.total("all_reduce", "backward") == 2 * 4 * TOKENS
 
 
 @pytest.mark.slow

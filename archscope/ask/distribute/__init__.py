@@ -1,0 +1,1 @@
+"""What parallel training moves between GPUs, and what each of them holds."""

@@ -1,0 +1,209 @@
+"""One step under each plan: what is issued, and what the closed forms promise of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from archscope.errors import ArchscopeError, first_line
+from archscope.parameters import parameter
+from archscope.patterns import unmatched
+from archscope.records import ClosedForm, Collective, ParallelKind
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from archscope.analysis.calls import Arguments
+    from archscope.ask.distribute.plan import ParallelPlan
+    from archscope.collectives.closed_forms import Unit
+    from archscope.collectives.styles import Styles
+
+
+class Found(NamedTuple):
+    """What one run gave.
+
+    Args:
+        issued: the collectives.
+        closed_forms: totals beside their formulas.
+        notes: sentences for the reader.
+    """
+
+    issued: tuple[Collective, ...]
+    closed_forms: tuple[ClosedForm, ...]
+    notes: tuple[str, ...] = ()
+
+
+Lend = Callable[[Callable[..., Found]], Found]
+"""Calls a run with a copy of the network, the arguments of its call and a loss."""
+
+
+# DistributedDataParallel
+
+UNUSED = (
+    "Some parameters get no gradient, so it ran with find_unused_parameters=True, which also "
+    "all-reduces a map of those that are used."
+)
+
+
+def _ddp(lend: Lend, plan: ParallelPlan) -> Found:
+    from archscope.collectives import closed_forms, ddp
+
+    def run(
+        network: nn.Module,
+        arguments: Arguments,
+        loss: Callable[[Any], Tensor],
+        unused: bool = False,
+    ) -> Found:
+        trainable = sum(p.nbytes for p in network.parameters() if p.requires_grad)
+        buffers = sum(b.nbytes for b in network.buffers())
+        issued = ddp.step(network, arguments, loss, unused)
+        forms = closed_forms.of_ddp(issued, trainable, buffers)
+        return Found(issued, forms, (UNUSED,) if unused else ())
+
+    try:
+        return lend(run)
+    except ddp.UnusedParametersError:
+        return lend(partial(run, unused=True))
+
+
+# fully_shard
+
+NO_BLOCKS = (
+    "No repeated blocks were found, so all parameters are gathered at once: name the modules to "
+    f"shard by themselves with {parameter('wrap')}."
+)
+
+
+def _fsdp(lend: Lend, plan: ParallelPlan) -> Found:
+    from archscope.collectives import closed_forms, fsdp
+    from archscope.collectives.recorder import Cause, Recorder, record_step
+
+    def run(network: nn.Module, arguments: Arguments, loss: Callable[[Any], Tensor]) -> Found:
+        blocks = _blocks(network, plan)
+        units = _units(network, blocks)
+        recorder = Recorder(lambda recorder, tensors: Cause("", "parameters"))
+        mesh = fsdp.mesh_of(plan.gpus, 1)[0]
+        fsdp.shard(network, mesh, blocks, plan.reshard_after_forward, recorder)
+        issued = record_step(recorder, network, arguments, loss)
+        forms = closed_forms.of_fsdp(issued, units, plan.gpus, plan.reshard_after_forward)
+        return Found(issued, forms, () if blocks else (NO_BLOCKS,))
+
+    return lend(run)
+
+
+def _blocks(network: nn.Module, plan: ParallelPlan) -> list[str]:
+    """The modules that are sharded each by itself.
+
+    Raises:
+        ArchscopeError: the pattern matches nothing.
+    """
+    from archscope.analysis.borrow import members
+    from archscope.analysis.recomputation import outermost
+    from archscope.collectives.blocks import blocks
+
+    if plan.wrap is None:
+        return blocks(network)
+    found = outermost(network, plan.wrap)
+    if not found:
+        raise unmatched(
+            parameter("wrap", plan.wrap), plan.wrap, type(network).__name__, members(network)
+        )
+    return found
+
+
+def _units(network: nn.Module, blocks: list[str]) -> list[Unit]:
+    """What is gathered together, the root last; of a divided network, this GPU's part."""
+    from archscope.analysis.borrow import members
+    from archscope.collectives.closed_forms import Sharded, Unit
+    from archscope.collectives.fsdp import own_parameters
+    from archscope.collectives.tensor_parallel import local
+
+    modules = members(network)
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    return [
+        Unit(
+            name,
+            tuple(
+                Sharded(names[id(p)], tuple(local(p).shape), p.itemsize, p.requires_grad)
+                for p in own_parameters(modules, name, blocks)
+            ),
+        )
+        for name in (*blocks, "")
+    ]
+
+
+# parallelize_module
+
+
+def _tp(lend: Lend, plan: ParallelPlan) -> Found:
+    """Divide what is known to be divisible; attention whose code fails on some heads stays."""
+    from archscope.ask.network.failure import place_of
+
+    seen: list[Styles] = []
+    try:
+        return lend(partial(_divided, plan=plan, seen=seen))
+    except ArchscopeError:
+        raise
+    except Exception as error:
+        if not seen or seen[0].chosen:
+            raise
+        why = f"{place_of(error)} raises {first_line(error)}"
+        fewer = seen[0].without_attention(why)
+        if not fewer.by_layer or len(fewer.by_layer) == len(seen[0].by_layer):
+            raise
+    return lend(partial(_divided, plan=plan, seen=[], styles=fewer))
+
+
+def _divided(
+    network: nn.Module,
+    arguments: Arguments,
+    loss: Callable[[Any], Tensor],
+    plan: ParallelPlan,
+    seen: list[Styles],
+    styles: Styles | None = None,
+) -> Found:
+    """Run one step of a network with divided layers, and with sharded blocks where that is asked.
+
+    Args:
+        network: a copy of the user's.
+        arguments: of its call.
+        loss: makes a scalar of what the network returns.
+        plan: `tp` or `fsdp+tp`.
+        seen: gets the styles that are tried, for a caller that wants to try fewer.
+        styles: those of the network when `None`.
+    """
+    from archscope.collectives import closed_forms, fsdp, tensor_parallel
+    from archscope.collectives.blocks import blocks
+    from archscope.collectives.recorder import Recorder, record_step
+    from archscope.collectives.styles import styles_of
+
+    chosen = styles or styles_of(network, plan.styles)
+    seen.append(chosen)
+    tensor_parallel.require_even(network, chosen.by_layer, plan.divided)
+    owners = tensor_parallel.Owners(network)
+    recorder = Recorder(owners)
+    outer, inner = fsdp.mesh_of(plan.sharded, plan.divided)
+    tensor_parallel.divide(network, inner, chosen.by_layer, recorder)
+    notes, units = chosen.notes, []
+    if plan.sharded > 1:
+        sharded = _blocks(network, plan)
+        units = _units(network, sharded)
+        fsdp.shard(network, outer, sharded, plan.reshard_after_forward, recorder)
+        notes = (*notes, *(() if sharded else (NO_BLOCKS,)))
+    with owners.watching():
+        issued = record_step(recorder, network, arguments, loss)
+    columns, rows = owners.activation_bytes(chosen.by_layer)
+    forms = closed_forms.of_tp(issued, columns, rows, len(blocks(network)))
+    if units:
+        keep = plan.reshard_after_forward
+        forms += closed_forms.of_fsdp(issued, units, plan.sharded, keep)
+    return Found(issued, forms, notes)
+
+
+RUNS: Mapping[ParallelKind, Callable[[Lend, ParallelPlan], Found]] = {
+    "ddp": _ddp,
+    "fsdp": _fsdp,
+    "tp": _tp,
+    "fsdp+tp": _tp,
+}

@@ -1,0 +1,150 @@
+"""Which linear layers tensor parallelism divides, by columns or by rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from torch import nn
+
+from archscope.analysis.borrow import members
+from archscope.errors import NetworkError
+from archscope.parameters import parameter
+from archscope.patterns import matching
+
+Style = Literal["colwise", "rowwise"]
+
+COLUMNS = frozenset({
+    "c_fc", "fc1", "gate", "gate_proj", "k", "k_proj", "key", "lin1", "linear1", "q", "q_proj",
+    "query", "to_k", "to_q", "to_v", "up", "up_proj", "v", "v_proj", "value", "w1", "w3", "wk",
+    "wq", "wv",
+})  # fmt: skip
+ROWS = frozenset({
+    "c_proj", "down", "down_proj", "fc2", "lin2", "linear2", "o", "o_proj", "out", "out_proj",
+    "w2", "wo",
+})  # fmt: skip
+"""What transformers call the layers before and after heads, and before and after an activation."""
+
+ATTENTION = frozenset({"k", "k_proj", "key", "q", "q_proj", "query", "to_k", "to_q", "to_v", "v",
+                       "v_proj", "value", "wk", "wq", "wv"})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Styles:
+    """How layers are divided.
+
+    Args:
+        by_layer: dotted path of a linear layer, and its style.
+        chosen: whether the user chose them.
+        notes: sentences about what stays undivided.
+    """
+
+    by_layer: dict[str, Style]
+    chosen: bool = False
+    notes: tuple[str, ...] = ()
+
+    def without_attention(self, why: str) -> Styles:
+        """The same with whole attention modules, whose code failed."""
+        parents = {
+            name.rpartition(".")[0]
+            for name in self.by_layer
+            if name.rpartition(".")[2] in ATTENTION
+        }
+        kept = {
+            name: style
+            for name, style in self.by_layer.items()
+            if name.rpartition(".")[0] not in parents
+        }
+        note = f"Attention stays undivided, as its code does not run on a part of its heads: {why}."
+        return Styles(kept, notes=(*self.notes, note))
+
+
+def styles_of(network: nn.Module, given: Sequence[tuple[str, str]]) -> Styles:
+    """The styles that the user gives, else those of its configuration, else those of its names.
+
+    Args:
+        network: whose linear layers.
+        given: patterns and styles.
+
+    Raises:
+        NetworkError: nothing can be divided, or a pattern chooses no linear layer.
+    """
+    if given:
+        return Styles(_given(network, given), chosen=True)
+    planned = _configured(network)
+    if planned is not None:
+        return planned
+    pairs = dict(_pairs(network))
+    if not pairs:
+        raise NetworkError(
+            "has no pair of linear layers that tensor parallelism is known to divide",
+            f"name them, as {parameter('style', '*.up=colwise')} and "
+            f"{parameter('style', '*.down=rowwise')}",
+        )
+    whole = sum(isinstance(module, nn.MultiheadAttention) for module in members(network).values())
+    notes = (MULTIHEAD,) if whole else ()
+    return Styles(pairs, notes=notes)
+
+
+MULTIHEAD = (
+    "nn.MultiheadAttention stays undivided: parallelize_module has no style for it, so every GPU "
+    "computes all of its heads."
+)
+
+
+def _given(network: nn.Module, given: Sequence[tuple[str, str]]) -> dict[str, Style]:
+    found: dict[str, Style] = {}
+    linear = {name: m for name, m in members(network).items() if isinstance(m, nn.Linear)}
+    for pattern, style in given:
+        chosen = [n for n, module in linear.items() if matching(pattern, n, type(module).__name__)]
+        if not chosen:
+            raise NetworkError(f"has no linear layer {pattern}", "archscope summary lists them")
+        found |= dict.fromkeys(chosen, "colwise" if style == "colwise" else "rowwise")
+    return found
+
+
+def _configured(network: nn.Module) -> Styles | None:
+    """The plan that a configuration of transformers publishes for its layers."""
+    plan = getattr(getattr(network, "config", None), "base_model_tp_plan", None)
+    if not plan:
+        return None
+    base = getattr(network, "base_model_prefix", "")
+    prefix = f"{base}." if hasattr(network, base) else ""
+    found: dict[str, Style] = {}
+    others: dict[str, None] = {}
+    for name, module in members(network).items():
+        style = next((s for p, s in plan.items() if fnmatchcase(name, prefix + p)), None)
+        if style in ("colwise", "rowwise") and isinstance(module, nn.Linear):
+            found[name] = style
+        elif style is not None:
+            others.setdefault(f"{name.rpartition('.')[2]} ({style})")
+    notes = ["Layers are divided as the configuration's base_model_tp_plan says; embeddings and "
+             "head, which it leaves out, are computed on every GPU."]  # fmt: skip
+    if others:
+        notes.append(f"Undivided, as parallelize_module has no such style: {', '.join(others)}.")
+    return Styles(found, notes=tuple(notes)) if found else None
+
+
+def _pairs(network: nn.Module) -> Iterator[tuple[str, Style]]:
+    """Layers of the usual names beside each other, and the two linear layers of a sequence."""
+    for prefix, module in members(network).items():
+        if isinstance(module, nn.MultiheadAttention):
+            continue
+        linear = [n for n, child in module.named_children() if isinstance(child, nn.Linear)]
+        columns = [name for name in linear if name in COLUMNS]
+        rows = [name for name in linear if name in ROWS]
+        if not (columns and rows) and _is_perceptron(module, linear):
+            columns, rows = linear[:1], linear[1:]
+        if columns and rows:
+            joint = f"{prefix}." if prefix else ""
+            yield from ((joint + name, "colwise") for name in columns)
+            yield from ((joint + name, "rowwise") for name in rows)
+
+
+def _is_perceptron(module: nn.Module, linear: Sequence[str]) -> bool:
+    """Two linear layers in a sequence with nothing but activations and dropout beside them."""
+    others = [child for name, child in module.named_children() if name not in linear]
+    plain = not any(True for child in others for _ in child.parameters())
+    return isinstance(module, nn.Sequential) and len(linear) == 2 and plain

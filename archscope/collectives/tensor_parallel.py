@@ -1,0 +1,97 @@
+"""A step of `parallelize_module`: linear layers divided by columns and rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from math import prod
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor
+from torch.distributed.tensor.parallel import (
+    ColwiseParallel,
+    ParallelStyle,
+    RowwiseParallel,
+    parallelize_module,
+)
+
+from archscope.analysis.borrow import members
+from archscope.analysis.calls import CallLog
+from archscope.analysis.trace import ACCUMULATE_GRAD, observed
+from archscope.collectives.recorder import Cause, Recorder
+from archscope.collectives.styles import Style
+from archscope.errors import NetworkError
+
+STYLES: dict[Style, Callable[[], ParallelStyle]] = {
+    "colwise": ColwiseParallel,
+    "rowwise": RowwiseParallel,
+}
+
+
+def require_even(network: nn.Module, styles: Mapping[str, Style], gpus: int) -> None:
+    """Refuse layers whose sides the GPUs cannot share.
+
+    Raises:
+        NetworkError: naming the first of them.
+    """
+    modules = members(network)
+    for name, style in styles.items():
+        side = "out_features" if style == "colwise" else "in_features"
+        length = getattr(modules[name], side)
+        if length % gpus:
+            raise NetworkError(
+                f"{gpus} GPUs do not share the {length:,} {side} of {name} evenly",
+                "choose a number of GPUs that divides them",
+            )
+
+
+def divide(
+    network: nn.Module, mesh: DeviceMesh, styles: Mapping[str, Style], recorder: Recorder
+) -> None:
+    """Give each layer's part to this GPU, and take down how it gets there."""
+    for name, style in styles.items():
+        with recorder, recorder.because(Cause(name, "parameters")):
+            parallelize_module(network, mesh, {name: STYLES[style]()})
+
+
+class Owners:
+    """Whose collective it is: the module that runs, or in the backward pass the one that ran."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.log = CallLog(network, torch._C._autograd._get_sequence_nr)
+
+    def __call__(self, recorder: Recorder, tensors: list[Tensor]) -> Cause:
+        if recorder.phase != "backward":
+            return Cause(self.log.current.name, "activations")
+        node = torch._C._current_autograd_node()
+        number = ACCUMULATE_GRAD if node is None else node._sequence_nr()
+        made = self.log.made_node(number).name if number < ACCUMULATE_GRAD else ""
+        return Cause(made, "gradients of activations")
+
+    def watching(self) -> AbstractContextManager[None]:
+        """Learn of module calls inside."""
+        return observed(self.log)
+
+    def activation_bytes(
+        self, styles: Mapping[str, Style]
+    ) -> tuple[dict[str, int], dict[str, int]]:
+        """Bytes of the inputs of column-parallel layers, and of the outputs of row-parallel ones.
+
+        Both are full tensors, which every GPU has; from the shapes of the calls that were made.
+        """
+        sizes: dict[Style, dict[str, int]] = {"colwise": {}, "rowwise": {}}
+        for call in self.log.calls:
+            style = styles.get(call.name)
+            if style is not None:
+                shapes = call.input_shapes if style == "colwise" else call.output_shapes
+                weight = next(call.module.parameters())
+                size = sum(prod(map(int, shape)) for shape in shapes) * weight.itemsize
+                sizes[style][call.name] = sizes[style].get(call.name, 0) + size
+        return sizes["colwise"], sizes["rowwise"]
+
+
+def local(tensor: Tensor) -> Tensor:
+    """What this GPU has of a tensor."""
+    return tensor._local_tensor if isinstance(tensor, DTensor) else tensor

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from archscope.cli.options import (
     beside_option,
@@ -17,6 +15,7 @@ from archscope.cli.options import (
     output_option,
     set_option,
 )
+from archscope.cli.plan import plan_of
 from archscope.cli.stderr import say
 from archscope.cli.timing import leave_if_interrupted, progress_bars
 from archscope.errors import ArchscopeError
@@ -40,11 +39,11 @@ if TYPE_CHECKING:
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of one operator.")
 @click.option(
     "--dtype",
-    type=click.Choice(["default", "fp32", "tf32", "fp16", "bf16"]),
     default="default",
-    help="What the network is converted to; default keeps it as it is.",
+    metavar="NAME",
+    help="float32, tf32, float16 or bfloat16, to convert the network; default keeps it as it is.",
 )
-@click.option("--amp", is_flag=True, help="Autocast, to bfloat16 unless --dtype fp16.")
+@click.option("--amp", is_flag=True, help="Autocast, to bfloat16 unless --dtype float16.")
 @click.option("--channels-last", is_flag=True, help="NHWC memory format.")
 @click.option("--compile", "mode", is_flag=False, flag_value="default", metavar="[MODE]",
               help="torch.compile, such as --compile=max-autotune.")  # fmt: skip
@@ -97,7 +96,7 @@ def command(
     sizes = _sizes(batches)
     if max_batch:
         every = {str(option.name) for option in command.params}
-        check_used(every - set(UNHEARD_BY_MAX_BATCH), "--max-batch", "leave out one")
+        check_used(every - set(UNUSED_BY_MAX_BATCH), "--max-batch", "leave out one")
     from archscope.ask.target import network_target
     from archscope.saved.record import saved
 
@@ -107,7 +106,7 @@ def command(
         check_used(USED_WITH_A_FILE, shown, "name the network to measure it again")
         emit(_report(record.chosen(sizes), every_layer), outputs)
         return
-    plan = _plan(**chosen)
+    plan = plan_of(**chosen)
     network = network_target(
         record or model, input=input_text, keywords=parse_settings(settings), beside=beside
     )
@@ -141,77 +140,9 @@ def _no_model(mode: str | None) -> ArchscopeError:
 
 
 USED_WITH_A_FILE = ("model", "batches", "every_layer", "outputs")
-UNHEARD_BY_MAX_BATCH = (
+UNUSED_BY_MAX_BATCH = (
     "batches", "cuda_graph", "cold_l2", "precision", "max_seconds", "every_layer", "outputs",
 )  # fmt: skip
-
-
-def _plan(
-    device: str | None, threads: int | None, dtype: Any, amp: bool, channels_last: bool,
-    mode: str | None, cuda_graph: bool, cold_l2: bool, optimizer: Any, train: bool,
-    evaluate: bool, precision: float, max_seconds: float,
-) -> Plan:  # fmt: skip
-    from archscope.measure import device as devices
-    from archscope.measure.sampling import StoppingRule
-    from archscope.measure.session import Plan
-    from archscope.measure.step import Settings
-    from archscope.saved import answers
-
-    if mode is not None:
-        _check_mode(mode)
-        # It warns of a CUDA compiler without a CUDA device, which is no news to the user.
-        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    if train and evaluate:
-        raise ArchscopeError(
-            "--train --eval", "exclude each other", "leave out both to measure both"
-        )
-    given = click.get_current_context().get_parameter_source("optimizer")
-    if evaluate and given == ParameterSource.COMMANDLINE:
-        raise ArchscopeError("--optimizer", "updates nothing with --eval", "leave out one")
-    _check_range("--precision", precision, 0.2, 100)
-    _check_range("--max-seconds", max_seconds, 0.001, 86400)
-    if amp and dtype in ("fp32", "tf32"):
-        problem = "contradict each other: autocast is to bfloat16 or float16"
-        raise ArchscopeError(f"--amp --dtype {dtype}", problem, "leave out one of them")
-    name = devices.best() if device is None else device
-    _check_cuda(devices.find(name).type, dtype, cuda_graph)
-    settings = Settings(
-        device=name,
-        dtype=dtype,
-        amp=amp,
-        channels_last=channels_last,
-        compile=mode,
-        optimizer=optimizer,
-        threads=threads,
-        cuda_graph=cuda_graph,
-        cold_l2=cold_l2,
-    )
-    rule = StoppingRule(precision=precision / 100, max_seconds=max_seconds)
-    modes: Any = (*(("training",) if not evaluate else ()), *(("inference",) if not train else ()))
-    return Plan(settings, rule, modes, roofs=answers.roofs())
-
-
-def _check_mode(mode: str) -> None:
-    """Refuse a mode that torch.compile does not have, before anything is measured."""
-    from torch._inductor import list_mode_options
-
-    modes = ["default", *(name for name in list_mode_options() if name != "default")]
-    if mode not in modes:
-        remedy = f"use one of {', '.join(modes)}"
-        raise ArchscopeError(f"--compile={mode}", "is not a mode of torch.compile", remedy)
-
-
-def _check_range(option: str, value: float, least: float, most: float) -> None:
-    if not least <= value <= most:  # nan is in no range
-        remedy = f"give a number from {least:g} to {most:g}"
-        raise ArchscopeError(f"{option} {value:g}", "is out of range", remedy)
-
-
-def _check_cuda(device: str, dtype: str, cuda_graph: bool) -> None:
-    asked = {"--dtype tf32": dtype == "tf32", "--cuda-graph": cuda_graph}
-    for option, given in asked.items():
-        if given and device != "cuda":
-            raise ArchscopeError(option, "needs --device cuda", f"leave it out on {device}")
 
 
 def _sizes(text: str | None) -> list[int] | None:

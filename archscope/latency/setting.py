@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from archscope.dtypes import full_name
 from archscope.errors import ArchscopeError
 from archscope.latency.precision import DTYPES
 
@@ -32,6 +33,7 @@ class Setting:
     compiled: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", full_name(self.dtype))
         for name, value, known in (
             ("mode", self.mode, MODES),
             ("dtype", self.dtype, DTYPES),

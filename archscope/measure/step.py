@@ -13,17 +13,21 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from archscope.errors import NetworkError, first_line
+from archscope.dtypes import full_name
+from archscope.errors import ArchscopeError, NetworkError, first_line
 from archscope.measure.clock import Stage
 from archscope.measure.device import check_threads
 from archscope.parameters import parameter
 from archscope.records import InputSpec
 
-CASTS = {"fp16": torch.float16, "bf16": torch.bfloat16}
+CASTS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 """What autocast can cast to."""
 
-WEIGHTS = {"fp32": torch.float32, "tf32": torch.float32, **CASTS}
+WEIGHTS = {"float32": torch.float32, "tf32": torch.float32, **CASTS}
 """What a network is converted to."""
+
+DTYPES = ("default", *WEIGHTS)
+"""What can be asked for."""
 
 LEARNING_RATE = 0.0
 """An update takes as long, and the weights, and so the numbers that flow, stay what they are."""
@@ -37,11 +41,11 @@ class Settings:
     """What decides a measured number besides network and input.
 
     Args:
-        dtype: all but `default` convert the network (with `amp`, `fp16` and `bf16` are what
-            autocast casts to instead); `fp32` forbids TF32 and `tf32` allows it everywhere;
+        dtype: all but `default` convert the network (with `amp`, `float16` and `bfloat16` are what
+            autocast casts to instead); `float32` forbids TF32 and `tf32` allows it everywhere;
             `default` keeps the network's dtype and PyTorch's own choice, where convolutions may
             use TF32 and matrix products may not.
-        amp: autocast; to bfloat16 unless `dtype` is `fp16`. No gradient scaler.
+        amp: autocast; to bfloat16 unless `dtype` is `float16`. No gradient scaler.
         channels_last: NHWC memory format.
         compile: mode of `torch.compile`; `None` runs eagerly.
         optimizer: what updates the weights; `none` leaves the update out.
@@ -51,7 +55,7 @@ class Settings:
     """
 
     device: str = "cpu"
-    dtype: Literal["default", "fp32", "tf32", "fp16", "bf16"] = "default"
+    dtype: str = "default"
     amp: bool = False
     channels_last: bool = False
     compile: str | None = None
@@ -59,6 +63,13 @@ class Settings:
     threads: int | None = None
     cuda_graph: bool = False
     cold_l2: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", full_name(self.dtype))
+        if self.dtype not in DTYPES:
+            raise ArchscopeError(
+                parameter("dtype", self.dtype), "unknown dtype", f"use one of {', '.join(DTYPES)}"
+            )
 
 
 @contextlib.contextmanager
@@ -81,12 +92,12 @@ def configured(settings: Settings, device: torch.device) -> Iterator[None]:
             torch.backends.cudnn.benchmark = True
             if settings.threads is not None:
                 torch.set_num_threads(settings.threads)
-            if settings.dtype in ("fp32", "tf32"):
+            if settings.dtype in ("float32", "tf32"):
                 # torch.compile reads the older flags, and PyTorch raises where the two disagree.
                 for backend, _ in older:
                     backend.allow_tf32 = settings.dtype == "tf32"
                 for flag, _ in before:
-                    flag.fp32_precision = "ieee" if settings.dtype == "fp32" else "tf32"
+                    flag.fp32_precision = "ieee" if settings.dtype == "float32" else "tf32"
             with torch.enable_grad():
                 yield
         finally:

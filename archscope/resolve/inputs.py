@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from archscope.dtypes import full_name
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
 from archscope.records import Dim, InputSpec, TensorSpec
@@ -106,7 +107,8 @@ def _tensor(text: str, batch: Dim) -> TensorSpec:
     name, dtype = match["name"], match["dtype"]
     if name is not None and not name.isidentifier():
         raise _bad(text, f"{name!r} is not an argument name", EXAMPLES)
-    if dtype is not None and dtype not in DTYPES:
+    dtype = "float32" if dtype is None else full_name(dtype)
+    if dtype not in DTYPES:
         raise _bad(text, f"unknown dtype {dtype!r}", f"use one of {', '.join(DTYPES)}")
     sides: list[Dim] = []
     for piece in re.split("[x×]", match["shape"]):
@@ -115,7 +117,7 @@ def _tensor(text: str, batch: Dim) -> TensorSpec:
             problem = f"{piece!r} is not a size" if piece else "a side is missing"
             raise _bad(text, problem, EXAMPLES)
         sides.append(side)
-    return TensorSpec((batch, *sides), dtype or "float32", name or "")
+    return TensorSpec((batch, *sides), dtype, name or "")
 
 
 def _side(text: str) -> Dim | None:

@@ -147,7 +147,7 @@ def test_interruption_reports_what_is_known_and_leaves_with_130(
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(session, "_detail", stopped)
+    monkeypatch.setattr(session.Session, "_detail", stopped)
     assert run(["profile", f"{network}:Net", *QUICK]) == 130
     out = capsys.readouterr().out
     assert "Interrupted: what is missing was not measured." in out
@@ -161,7 +161,7 @@ def test_interruption_before_anything_is_known_leaves_files_as_they_were(
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(session, "_time", stopped)
+    monkeypatch.setattr(session.Session, "_time", stopped)
     file = tmp_path / "run.json"
     file.write_text("of last week")
     assert run(["profile", f"{network}:Net", *QUICK, "-o", str(file)]) == 130

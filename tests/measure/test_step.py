@@ -87,14 +87,14 @@ def test_dtype_decides_tf32():
         assert torch.backends.cuda.matmul.fp32_precision == "tf32"
 
 
-@pytest.mark.parametrize("dtype", ["fp32", "tf32"])
+@pytest.mark.parametrize("dtype", ["float32", "tf32"])
 def test_both_of_pytorchs_interfaces_to_tf32_agree(dtype):
     """Reading the older one raises where they do not, and torch.compile reads it."""
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32, torch.get_float32_matmul_precision()
     with configured(Settings(dtype=dtype), CPU):
         assert (matmul.allow_tf32, cudnn.allow_tf32) == (dtype == "tf32", dtype == "tf32")
-        assert torch.get_float32_matmul_precision() == {"fp32": "highest", "tf32": "high"}[dtype]
+        assert torch.get_float32_matmul_precision() == {"float32": "highest", "tf32": "high"}[dtype]
     assert (matmul.allow_tf32, cudnn.allow_tf32, torch.get_float32_matmul_precision()) == before
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from archscope.dtypes import full_name
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
 
@@ -67,6 +68,7 @@ class Setting:
     attention: str = "sdpa"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", full_name(self.dtype))
         for name, known in (
             ("optimizer", OPTIMIZERS), ("dtype", DTYPES), ("form", FORMS), ("device", DEVICES),
             ("attention", ATTENTION),

@@ -1,0 +1,17 @@
+"""The names of dtypes: PyTorch's own, and the short ones that are accepted in their place."""
+
+from __future__ import annotations
+
+SHORT = {"fp64": "float64", "fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+"""The field's short names of floating-point dtypes."""
+
+
+def full_name(dtype: str) -> str:
+    """PyTorch's name of a dtype, `float32` of `fp32`; any other name as it is.
+
+    Example:
+        >>> full_name("bf16"), full_name("amp-bf16"), full_name("int64")
+        ('bfloat16', 'amp-bfloat16', 'int64')
+    """
+    prefix, dash, name = dtype.rpartition("-")
+    return f"{prefix}{dash}{SHORT.get(name, name)}"

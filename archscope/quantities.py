@@ -112,6 +112,10 @@ LATENCY = Quantity(
     "latency_seconds", "Latency", "Inference latency", "seconds",
     option="latency", word="inference latency",
 )  # fmt: skip
+PREDICTED_LATENCY = Quantity(
+    "predicted_seconds", "Predicted", "Predicted step", "seconds",
+    option="predicted_latency", word="predicted latency",
+)  # fmt: skip
 TOP1 = Quantity("top1", "Top-1", "ImageNet top-1", "percent", better="more")
 TOP5 = Quantity("top5", "Top-5", "ImageNet top-5", "percent", better="more")
 
@@ -122,7 +126,8 @@ COUNTED = (
 """What sums over layers hold."""
 
 LIMITED = {
-    quantity.option: quantity for quantity in (PARAMS, MACS, ACTIVATIONS, TRAINING_MEMORY, LATENCY)
+    quantity.option: quantity
+    for quantity in (PARAMS, MACS, ACTIVATIONS, TRAINING_MEMORY, LATENCY, PREDICTED_LATENCY)
 }
 """What a budget limits, by the word that its file uses."""
 

@@ -48,6 +48,9 @@ CONVENTION = (
 )
 
 
+PREDICTED = "Predicted, not measured; the interval is meant to hold 80 % of measurements."
+
+
 def shape_text(shape: Shape | None) -> str | None:
     """Write a shape as 1×64×56×56; `None` stays unknown, a scalar is `scalar`."""
     if shape is None:

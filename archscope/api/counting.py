@@ -116,6 +116,7 @@ def compare(
     keywords: Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None = None,
     labels: Sequence[str] | None = None,
     layout: Layout = "stages",
+    predict: str | None = None,
 ) -> Answer[tuple[Contender, ...]]:
     """Networks side by side: totals with ratios, and where the differences are.
 
@@ -126,6 +127,8 @@ def compare(
         keywords: passed to every constructor, or one mapping (or `None`) a model.
         labels: names to print, one a model.
         layout: `"stages"`, or `"paper"` for the architecture table of the papers.
+        predict: GPUs for which the time of a step is predicted, such as `"rtx4090"` or
+            `"a100:training:nhwc,h100"`.
 
     Raises:
         ArchscopeError: fewer than two models, one that cannot be counted, or another number of
@@ -138,6 +141,7 @@ def compare(
         ['a', 'b']
     """
     from archscope.ask.contenders import contenders
+    from archscope.latency.place import read_places
     from archscope.study.compare import compare_report
 
     if isinstance(keywords, Sequence):
@@ -148,7 +152,8 @@ def compare(
         ]
     else:
         targets = side_by_side(models, input=input, batch=batch, keywords=keywords)
-    found = contenders(targets)
+    places = () if predict is None else read_places(predict)
+    found = contenders(targets, places)
     if labels is not None:
         _one_each("labels", labels, models)
         found = tuple(replace(one, label=label) for one, label in zip(found, labels, strict=True))

@@ -33,6 +33,7 @@ def sweep(
     shard: str | None = None,
     journal: str | PathLike[str] | None = None,
     resume: bool = False,
+    predict: str | None = None,
     **constructor_keywords: Any,
 ) -> Answer[tuple[Outcome, ...]]:
     """Count a network for every combination of the given values.
@@ -49,6 +50,7 @@ def sweep(
         shard: `"3/8"` counts every eighth point, beginning with the third; see `merge`.
         journal: file that holds every point as soon as it is counted.
         resume: count only the points that the journal does not hold.
+        predict: GPUs for which the time of a step is predicted, such as `"rtx4090:nhwc"`.
         constructor_keywords: passed to the constructor at every point.
 
     Raises:
@@ -62,6 +64,7 @@ def sweep(
     from archscope.ask.sweep.grid import Grid, Outcome, run, work
     from archscope.ask.sweep.shard import ALL, parse_shard
     from archscope.engines.place import engine
+    from archscope.latency.place import read_places
     from archscope.saved.journal import Journal
     from archscope.study.sweep import sweep_report, sweep_title
 
@@ -69,6 +72,8 @@ def sweep(
         raise ArchscopeError("axes", "there is none to sweep", 'give one like {"groups": [1, 2]}')
     if resume and journal is None:
         raise ArchscopeError("resume", "needs a journal", "give the journal to resume")
+    if predict is not None:
+        read_places(predict)
     network = network_target(model, input=input, batch=batch, keywords=constructor_keywords)
     grid = Grid(
         network.name,
@@ -77,6 +82,7 @@ def sweep(
         network.input_text,
         network.batch,
         backward,
+        predict,
     )
     held, part = None, ALL if shard is None else parse_shard(shard)
     if journal is not None:
@@ -125,6 +131,7 @@ def sweep_groups(
     input: Input | None = None,
     batch: int | None = None,
     profiles: Sequence[Profile] = (),
+    predict: str | None = None,
     **constructor_keywords: Any,
 ) -> Answer[GroupSweep]:
     """Count a network for each number of groups, at equal width, MACs and parameters.
@@ -137,6 +144,7 @@ def sweep_groups(
         input: as for `summary`.
         batch: as for `summary`.
         profiles: measured times of some of the networks, to set beside the counts.
+        predict: GPUs for which the time of a step is predicted, such as `"rtx4090:nhwc"`.
         constructor_keywords: passed to the constructor.
 
     Raises:
@@ -147,12 +155,18 @@ def sweep_groups(
         >>> [member.width for member in sweep.counted("macs")]  # ResNeXt-50 is 32x4d
         [64, 4]
     """
-    from archscope.ask.groups.views import sweep_groups as swept
+    from archscope.ask.groups.family import Family
+    from archscope.ask.groups.times import predicted
+    from archscope.ask.groups.views import swept
+    from archscope.latency.place import read_places
     from archscope.study.groups import group_report
 
     network = network_target(base, input=input, batch=batch, keywords=constructor_keywords)
-    found = swept(tuple(sorted(set(groups))), network, by=by, equal=equal)
-    return Answer(found, lambda: group_report(found, list(profiles)))
+    places = () if predict is None else read_places(predict)
+    family = Family(network, by)
+    found = swept(family, tuple(sorted(set(groups))), equal)
+    times = predicted(family, found, places)
+    return Answer(found, lambda: group_report(found, list(profiles), predicted=times))
 
 
 def check(path: str | PathLike[str]) -> Checks[tuple[Verdict, ...]]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from archscope.ask.count import analyse, analyse_both_passes
 from archscope.ask.match import Solved, meter, solve, width_keyword
-from archscope.ask.target import Target
+from archscope.ask.target import Target, network_target
 from archscope.errors import ArchscopeError
+from archscope.latency.place import Place
 from archscope.quantities import Quantity
-from archscope.records import Analysis, InputSpec, Measurement, Profile
+from archscope.records import Analysis, InputSpec, Measurement, Prediction, Profile
 from archscope.saved.record import Saved
 from archscope.wording import network_title
 
@@ -26,6 +27,7 @@ class Contender:
         top1, top5: published ImageNet accuracy, as fractions.
         training_bytes: predicted peak of a training step with plain SGD.
         training_failure: why it could not be predicted.
+        predictions: times of a step on GPUs that need not be here.
     """
 
     label: str
@@ -35,18 +37,22 @@ class Contender:
     top5: float | None = None
     training_bytes: int | None = None
     training_failure: str = ""
+    predictions: tuple[Prediction, ...] = ()
 
     def measured(self, phase: str) -> Measurement | None:
         """A whole-step Measurement of the profile."""
         return None if self.profile is None else self.profile.phases.get(phase)
 
 
-def contenders(targets: Sequence[Target | Saved]) -> tuple[Contender, ...]:
+def contenders(
+    targets: Sequence[Target | Saved], places: Sequence[Place] = ()
+) -> tuple[Contender, ...]:
     """Count every network, forward and, where it can, backward; records are taken as they are.
 
     Args:
         targets: networks with their calls, or saved records of one network each (a Profile brings
             its measured times).
+        places: where the time of a step is predicted.
 
     Raises:
         ArchscopeError: fewer than two, or one cannot be counted.
@@ -62,10 +68,10 @@ def contenders(targets: Sequence[Target | Saved]) -> tuple[Contender, ...]:
         if isinstance(target, Target) and isinstance(target.model, str):
             asked = target.model, repr(target.question)
             if asked not in named:
-                named[asked] = _contender(target)
+                named[asked] = _contender(target, places)
             found.append(named[asked])
         else:
-            found.append(_contender(target))
+            found.append(_contender(target, places))
     for contender in found:
         _require_numbers(contender.analysis.input)
     labels = _distinct([network_title(c.analysis.model, c.analysis.keywords) for c in found])
@@ -74,11 +80,13 @@ def contenders(targets: Sequence[Target | Saved]) -> tuple[Contender, ...]:
     )
 
 
-def _contender(target: Target | Saved) -> Contender:
+def _contender(target: Target | Saved, places: Sequence[Place]) -> Contender:
     if isinstance(target, Saved):
         analysis, one = target.count(), target.record
         profile = one if isinstance(one, Profile) else None
-        return Contender("", analysis, profile, *_accuracy(analysis))
+        predictions = _predictions(network_target(target), places) if places else ()
+        accuracy = _accuracy(analysis)
+        return Contender("", analysis, profile, *accuracy, predictions=predictions)
     from archscope.ask.memory.prediction import predict
 
     analysis = analyse_both_passes(target)
@@ -88,7 +96,16 @@ def _contender(target: Target | Saved) -> Contender:
         bytes_needed = predict(replace(target, batch=size)).peak_bytes
     except ArchscopeError as error:  # what can be counted may still not be trained
         failure = error.problem
-    return Contender("", analysis, None, *_accuracy(analysis), bytes_needed, failure)
+    predictions = _predictions(target, places)
+    return Contender("", analysis, None, *_accuracy(analysis), bytes_needed, failure, predictions)
+
+
+def _predictions(target: Target, places: Sequence[Place]) -> tuple[Prediction, ...]:
+    if not places:
+        return ()
+    from archscope.ask.predict import predicted_at
+
+    return predicted_at(target, places)
 
 
 def _require_numbers(given: InputSpec) -> None:

@@ -16,6 +16,7 @@ from archscope.latency.fusion import image_order
 from archscope.latency.kernel import Kernel
 from archscope.latency.kernels import kernels
 from archscope.latency.model import Seconds, kernel_seconds, step_seconds
+from archscope.latency.place import Place
 from archscope.latency.setting import Setting
 from archscope.parameters import parameter
 from archscope.patterns import matching, unmatched
@@ -64,6 +65,15 @@ def predictions(
                 runs[fused] = executed(*called, setting, fused)
             found.append(predicted(runs[fused], rates))
     return found
+
+
+def predicted_at(target: Target, places: Sequence[Place]) -> tuple[Prediction, ...]:
+    """Predict one network at several places, each with its own setting.
+
+    Raises:
+        ArchscopeError: as `predict`.
+    """
+    return tuple(predict(target, place.device, place.setting) for place in places)
 
 
 def rates_of(device: str | Device | Calibrated, setting: Setting) -> Rates:

@@ -12,6 +12,8 @@ from archscope.cli.options import (
     check_used,
     input_option,
     output_option,
+    places,
+    predict_option,
     set_option,
     strict_option,
 )
@@ -45,12 +47,13 @@ if TYPE_CHECKING:
 )
 @click.option("--by", "keyword", metavar="KEYWORD", help="The keyword solved for: its width.")
 @timing_options
+@predict_option
 @strict_option
 @output_option
 def command(
     models: tuple[str, ...], input_text: str | None, batch: int | None, settings: tuple[str, ...],
     layout: Layout, quantity: str | None, keyword: str | None, timed: bool,
-    device: str | None, strict: bool, outputs: tuple[str, ...],
+    device: str | None, predicted: str | None, strict: bool, outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Networks side by side: what MODELS cost and where they differ.
 
@@ -63,7 +66,7 @@ def command(
     check_outputs(outputs)
     if keyword is not None and quantity is None:
         raise ArchscopeError("--by", "goes with --match", "add --match macs, params or activations")
-    plan = timing_plan(timed, device)
+    plan, where = timing_plan(timed, device), places(predicted)
     from archscope.ask.contenders import contenders, matched
     from archscope.ask.count import require_complete
     from archscope.ask.explored import explored
@@ -90,7 +93,7 @@ def command(
         first = (match_table(solved),)
     if plan is not None:
         targets = [_measured(target, plan) for target in targets]
-    found = contenders(targets)
+    found = contenders(targets, where)
     report = compare_report(found, layout=layout, first=first)
     pairs = list(zip(targets, found, strict=True))
     emit(
@@ -108,7 +111,7 @@ def command(
             require_complete(contender.analysis)
 
 
-USED_WITH_FILES = ("models", "layout", "quantity", "keyword", "strict", "outputs")
+USED_WITH_FILES = ("models", "layout", "quantity", "keyword", "predicted", "strict", "outputs")
 
 
 def _measured(target: Target | Saved, plan: Plan) -> Saved:

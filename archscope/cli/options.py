@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from archscope.cli import completion
 
 if TYPE_CHECKING:
+    from archscope.latency.place import Place
     from archscope.records import Dim
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -194,3 +195,21 @@ def network_options(command: Decorated) -> Decorated:
 def network_number_options(command: Decorated) -> Decorated:
     """The same for a command that needs a number for the batch."""
     return input_option(batch_number_option()(set_option(command)))
+
+
+predict_option = click.option(
+    "--predict",
+    "predicted",
+    metavar="GPU,…",
+    shell_complete=completion.devices,
+    help="Also the time of a step on GPUs that need not be here: rtx4090, a100:training:nhwc.",
+)
+
+
+def places(text: str | None) -> tuple[Place, ...]:
+    """The GPUs of `--predict`, and how networks run there."""
+    if text is None:
+        return ()
+    from archscope.latency.place import read_places
+
+    return read_places(text)

@@ -12,6 +12,8 @@ from archscope.cli.options import (
     model_argument,
     network_options,
     output_option,
+    places,
+    predict_option,
 )
 from archscope.cli.resuming import LongRun
 
@@ -36,11 +38,13 @@ FEW_POINTS = 8
 @shard_option
 @click.option("--journal", "journal_path", metavar="FILE", help="Where finished points are kept.")
 @click.option("--resume", is_flag=True, help="Take up the journal of an interrupted run.")
+@predict_option
 @output_option
 def command(
     model: str, axes: tuple[str, ...], input_text: str | None, batch: int | str | None,
     settings: tuple[str, ...], backward: bool, on: str, jobs: int | None,
-    shard: Shard, journal_path: str | None, resume: bool, outputs: tuple[str, ...],
+    shard: Shard, journal_path: str | None, resume: bool, predicted: str | None,
+    outputs: tuple[str, ...],
     beside: str | None,
 ) -> None:  # fmt: skip
     """Count MODEL for every combination of the given values.
@@ -64,6 +68,7 @@ def command(
     from archscope.engines.place import check_place
 
     check_place(on)
+    places(predicted)
     from archscope.ask.sweep.grid import Grid, parse_axes
     from archscope.ask.target import network_target
     from archscope.resolve import parse_settings
@@ -79,6 +84,7 @@ def command(
         network.input_text,
         network.batch,
         backward,
+        predicted,
     )
     outcomes = _outcomes(grid, shard, on, jobs, journal_path, resume)
     title = sweep_title(grid) + (f", shard {shard}" if shard.count > 1 else "")

@@ -13,13 +13,17 @@ from archscope.cli.options import (
     beside_option,
     input_option,
     output_option,
+    places,
+    predict_option,
     set_option,
 )
 from archscope.cli.timing import leave_if_interrupted, progress_bars, timing_options, timing_plan
 
 if TYPE_CHECKING:
     from archscope.ask.groups.family import Family
+    from archscope.ask.groups.times import PredictedTimes
     from archscope.ask.groups.views import GroupSweep
+    from archscope.latency.place import Place
     from archscope.measure.session import Plan
     from archscope.records import Dim, Profile
 
@@ -46,11 +50,12 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Times measured before; may repeat.",
 )
+@predict_option
 @output_option
 def command(
     groups: str, base: str, by: str | None, equal: tuple[str, ...], input_text: str | None,
     batch: int | str | None, settings: tuple[str, ...], timed: bool, device: str | None,
-    profiles: tuple[str, ...], outputs: tuple[str, ...], beside: str | None,
+    profiles: tuple[str, ...], predicted: str | None, outputs: tuple[str, ...], beside: str | None,
 ) -> None:  # fmt: skip
     """Count a network for each number of GROUPS, such as 1,2,4,8,32.
 
@@ -67,6 +72,7 @@ def command(
     from archscope.study.groups import group_report
 
     counts = parse_groups(groups)
+    places(predicted)
     plan = timing_plan(timed, device, modes=("training",))
     network = network_target(
         base, input=input_text, batch=batch, keywords=parse_settings(settings), beside=beside
@@ -76,7 +82,8 @@ def command(
     sweep = swept(family, counts, [view for view in EQUALS if view in equal or not equal])
     notes = _unused_notes(sweep, profiles, saved)
     now = [] if plan is None else _measured(family, sweep, plan)
-    emit(group_report(sweep, [*now, *saved], notes), outputs)
+    times = _predicted(family, sweep, places(predicted))
+    emit(group_report(sweep, [*now, *saved], notes, times), outputs)
     leave_if_interrupted(now)
 
 
@@ -103,6 +110,14 @@ def _measured(family: Family, sweep: GroupSweep, plan: Plan) -> list[Profile]:
 
     with progress_bars() as progress:
         return measured(family, sweep, plan, progress)
+
+
+def _predicted(family: Family, sweep: GroupSweep, where: Sequence[Place]) -> PredictedTimes:
+    if not where:
+        return {}
+    from archscope.ask.groups.times import predicted
+
+    return predicted(family, sweep, where)
 
 
 def _unused_notes(

@@ -106,9 +106,9 @@ class Measured:
 
     @property
     def torch(self) -> tuple[int, ...]:
-        """Version of PyTorch."""
+        """Version of PyTorch; empty where it is unknown."""
         version = self.software.partition("torch ")[2].partition(",")[0]
-        return tuple(int(part) for part in version.split("."))
+        return tuple(int(part) for part in version.split(".") if part)
 
 
 @dataclass(frozen=True)

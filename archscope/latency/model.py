@@ -105,6 +105,8 @@ def wave_waste(kernel: Kernel, device: Device) -> float:
     """Waves of tiles over those that would do if the last one left no unit idle."""
     tiles = kernel.times * ceil(kernel.rows / WAVE_TILE) * ceil(kernel.columns / WAVE_TILE)
     waves = tiles / device.compute_units
+    if not waves:  # an empty tensor
+        return 1
     return min(MOST_WASTE, ceil(waves) / waves)
 
 

@@ -52,6 +52,7 @@ from archscope.records.network import (
 )
 from archscope.records.prediction import (
     LayerPrediction,
+    PredictedTime,
     Prediction,
 )
 from archscope.records.signal import (
@@ -90,6 +91,7 @@ __all__ = [
     "Operand",
     "OperatorRun",
     "ParallelKind",
+    "PredictedTime",
     "Prediction",
     "Product",
     "Profile",

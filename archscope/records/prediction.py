@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from archscope.records.network import InputSpec
 
 Bound = Literal["compute", "memory", "launches"]
+
+VENDORS = ("NVIDIA ", "AMD ", "GeForce ", "Instinct ", "Tesla ")
+DTYPES = {"amp": "AMP"}
+LAYOUTS = {"nhwc": "channels last"}
+
+
+class PredictedTime(NamedTuple):
+    """A predicted step where many networks stand side by side.
+
+    Args:
+        place: device and setting, such as `RTX 4090, AMP`.
+        seconds: of a step.
+        low, high: the 80 % interval.
+        bound: whether operators without a formula make it a lower bound.
+    """
+
+    place: str
+    seconds: float
+    low: float
+    high: float
+    bound: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +102,31 @@ class Prediction:
     keywords: tuple[tuple[str, str], ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def short_device(self) -> str:
+        """Its name without the vendor and the line: `RTX 4090`."""
+        name = self.device
+        for word in VENDORS:
+            name = name.replace(word, "")
+        return name
+
+    @property
+    def how(self) -> str:
+        """How the network runs: `training, AMP, channels last`."""
+        parts = (
+            "training" if self.mode == "training" else "",
+            "compiled" if self.compiled else "",
+            DTYPES.get(self.dtype, self.dtype),
+            LAYOUTS.get(self.layout, ""),
+        )
+        return ", ".join(filter(None, parts))
+
+    @property
+    def time(self) -> PredictedTime:
+        """Its time where many networks stand side by side."""
+        place = f"{self.short_device}, {self.how}"
+        return PredictedTime(place, self.seconds, self.low, self.high, bool(self.unknown))
 
     @property
     def samples_per_second(self) -> float:

@@ -57,7 +57,10 @@ def _notes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     verdicts = [outcome.verdict for outcome in outcomes]
     number = "1 limit" if len(outcomes) == 1 else f"{len(outcomes)} limits"
     measured = [
-        f"{o.name}: {text}" for o in outcomes if o.measurement for text in _measured_notes(o)
+        f"{o.name}: {text}"
+        for o in outcomes
+        if o.doubts or o.measurement
+        for text in _measured_notes(o)
     ]
     if all(verdict == "ok" for verdict in verdicts):
         kept = "The limit is kept." if len(outcomes) == 1 else f"All {number} are kept."
@@ -76,8 +79,9 @@ def _notes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
 
 
 def _measured_notes(outcome: Outcome) -> tuple[str, ...]:
-    """How well a measured value is known."""
-    assert outcome.measurement is not None
+    """How well a measured or predicted value is known."""
+    if outcome.measurement is None:
+        return tuple(f"{doubt}." for doubt in outcome.doubts)
     half = outcome.measurement.known_half_width
     known = "too few runs for a 95 % interval" if half is None else f"±{percent(half)} (95 %)"
     return (f"{known}.", *outcome.doubts)

@@ -21,9 +21,9 @@ from archscope.quantities import (
     Difference,
     Quantity,
 )
-from archscope.records import Totals
+from archscope.records import PredictedTime, Totals
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
-from archscope.wording import CONVENTION
+from archscope.wording import CONVENTION, PREDICTED
 
 # The report
 
@@ -60,7 +60,8 @@ def sweep_report(title: str, outcomes: Sequence[Outcome]) -> Report:
     if not counted:
         raise ArchscopeError(title, "no point can be counted", outcomes[0].problem)
     notes = dict.fromkeys(note for outcome in counted for note in outcome.notes)
-    table = _table(title, outcomes, [*notes, COMPARED, CONVENTION])
+    said = [PREDICTED] if counted[0].predicted else []
+    table = _table(title, outcomes, [*notes, COMPARED, *said, CONVENTION])
     return Report(title, (table,), _charts(title, counted))
 
 
@@ -69,17 +70,44 @@ def _table(title: str, outcomes: Sequence[Outcome], notes: Sequence[str]) -> Tab
     keys = [key for key, _ in outcomes[0].point]
     columns = [Column(key, key, _unit(key, outcomes)) for key in keys]
     measured = [q for q, _ in MEASURES if q is not MACS_BACKWARD or first.macs_backward is not None]
+    predicted = next(o.predicted for o in outcomes if o.total is not None)
     measures = [column for q, priority in MEASURES if q in measured
                 for column in (q.column(priority), *_ratio_column(q))]  # fmt: skip
+    measures += predicted_columns(predicted)
     problems = [Column("problem", "Problem")] if any(o.problem for o in outcomes) else []
     rows = []
     for outcome in outcomes:
         point: list[Cell] = [_cell(text) for _, text in outcome.point]
         cells = [cell for q in measured for cell in _cells(q, outcome.total, first)]
+        cells += [
+            end for times in zip(predicted, outcome.predicted or (None,) * len(predicted),
+                                 strict=True) for end in predicted_cells(*times)
+        ]  # fmt: skip
         problem: list[Cell] = [outcome.problem or None for _ in problems]
         bound = frozenset() if outcome.complete else LOWER_BOUNDS
         rows.append(Row((*point, *cells, *problem), lower_bound=bound))
     return Table(title, (*columns, *measures, *problems), tuple(rows), tuple(notes))
+
+
+def predicted_columns(times: Sequence[PredictedTime]) -> list[Column]:
+    """Of each GPU the predicted seconds, their interval, and their ratio to the first network."""
+    columns = []
+    for time in times:
+        key = "_".join("".join(c if c.isalnum() else " " for c in time.place.lower()).split())
+        columns += [
+            Column(f"predicted_seconds_{key}", f"Predicted, {time.place}", "seconds", 1),
+            Column(f"low_seconds_{key}", "80 % from", "seconds", 6),
+            Column(f"high_seconds_{key}", "to", "seconds", 6),
+            Column(f"predicted_ratio_{key}", "Predicted ×", "ratio", 2),
+        ]
+    return columns
+
+
+def predicted_cells(first: PredictedTime, time: PredictedTime | None) -> tuple[Cell, ...]:
+    """The cells below `predicted_columns` of one GPU; empty where nothing could be predicted."""
+    if time is None:
+        return (None,) * 4
+    return time.seconds, time.low, time.high, time.seconds / first.seconds
 
 
 def _ratio_column(quantity: Quantity) -> tuple[Column, ...]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
+import archscope
 from archscope.cli import run
 
 
@@ -63,3 +65,50 @@ def test_a_gpu_may_be_given_by_its_rates(capsys: pytest.CaptureFixture[str]) -> 
     assert "on a GPU of 312 TFLOP/s and 1.55 TB/s" in capsys.readouterr().out
     assert run(["predict", "resnet18", "--peak", "312e12"]) == 2
     assert "--bandwidth: is needed with the other rate" in capsys.readouterr().err
+
+
+def test_a_comparison_takes_predictions_beside_its_counts(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["--batch", "32", "--predict", "rtx4090:nhwc,t4:float32:training"]
+    assert run(["compare", "resnet18", "resnet34", *arguments]) == 0
+    text = capsys.readouterr().out
+    assert "Predicted on an RTX 4090, AMP, channels last" in text
+    assert "Predicted on a T4, training, float32" in text
+    assert "Predicted, not measured" in " ".join(text.split())
+    assert run(["compare", "resnet18", "resnet34", "--predict", "t4:fp8"]) == 2
+    assert "--predict t4:fp8: unknown 'fp8'; use inference" in capsys.readouterr().err
+
+
+def test_a_sweep_predicts_every_point(capsys: pytest.CaptureFixture[str]) -> None:
+    """Twice the images take twice the time of a network that fills the GPU, 90 % at least."""
+    found = archscope.sweep("resnet18", {"batch": [128, 256]}, predict="rtx4090:nhwc").record
+    (one,), (other,) = (outcome.predicted for outcome in found)
+    assert one.place == "RTX 4090, AMP, channels last"
+    assert one.low < one.seconds < one.high
+    assert 1.8 < other.seconds / one.seconds < 2.05
+    journal = [outcome.entry() for outcome in found]
+    assert [type(found[0]).from_entry(entry) for entry in journal] == list(found)
+
+
+def test_group_counts_are_predicted_beside_the_base(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["1,2", "--equal", "none", "--predict", "a100"]
+    assert run(["sweep-groups", *arguments]) == 0
+    text = capsys.readouterr().out
+    assert "Predicted, A100" in text
+    assert "Predicted, not measured" in text
+
+
+def test_a_budget_limits_a_predicted_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    budget = tmp_path / "budget.toml"
+    text = '[[budget]]\nmodel = "resnet18"\nmax_predicted_latency = "{}"\n'
+    budget.write_text(text.format("1ms") + 'batch = 256\ngpu = "t4"\n')
+    assert run(["check", str(budget)]) == 1
+    assert "T4, AMP: predicted, not measured, 80 % interval" in capsys.readouterr().out
+    budget.write_text(text.format("1s") + 'gpu = "t4"\n')
+    assert run(["check", str(budget)]) == 0
+    budget.write_text(text.format("1ms"))
+    assert run(["check", str(budget)]) == 2
+    assert "max_predicted_latency: names no GPU" in capsys.readouterr().err

@@ -12,11 +12,11 @@ from archscope import wording
 from archscope.ask.budget.limits import COUNTED, Budget, Limits
 from archscope.ask.count import analyse
 from archscope.ask.diff import changes
-from archscope.ask.target import Target, target
+from archscope.ask.target import Target, network_target, target
 from archscope.errors import ArchscopeError
 from archscope.parameters import advice_in_toml, in_words, marked, parameter
 from archscope.patterns import matching
-from archscope.quantities import LATENCY, LIMITED, TRAINING_MEMORY, Quantity
+from archscope.quantities import LATENCY, LIMITED, PREDICTED_LATENCY, TRAINING_MEMORY, Quantity
 from archscope.records import Analysis, Dim, Layer, Measurement, Profile
 from archscope.resolve.buildable import require_buildable, require_plain
 from archscope.saved.record import Saved, is_record, saved
@@ -200,6 +200,9 @@ def _outcomes(budget: Budget) -> Iterator[Outcome]:
             _recorded(network) if isinstance(network, Saved) else _measured(network, budget.device)
         )
         yield _latency(budget.model, profile, most["latency"])
+    if PREDICTED_LATENCY.option in most:
+        one = network_target(network) if isinstance(network, Saved) else network
+        yield from _predicted(budget, one, most[PREDICTED_LATENCY.option])
 
 
 def _baseline(budget: Budget, batch: Dim) -> Analysis | None:
@@ -323,6 +326,17 @@ def _latency(model: str, profile: Profile, limit: float) -> Outcome:
         model, LATENCY, measurement.median, limit,
         measurement=measurement, doubts=doubts(profile, [TIMED]),
     )  # fmt: skip
+
+
+def _predicted(budget: Budget, network: Target, limit: float) -> Iterator[Outcome]:
+    from archscope.ask.predict import predicted_at
+    from archscope.latency.place import read_places
+
+    for time in (found.time for found in predicted_at(network, read_places(budget.gpu))):
+        interval = f"80 % interval {seconds(time.low)} to {seconds(time.high)}"
+        gap = "an operator" if time.bound else ""
+        said = f"{time.place}: predicted, not measured, {interval}"
+        yield Outcome(budget.model, PREDICTED_LATENCY, time.seconds, limit, gap=gap, doubts=(said,))
 
 
 def _measured(network: Target, name: str) -> Profile:

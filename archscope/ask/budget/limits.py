@@ -11,7 +11,7 @@ from typing import Any
 
 from archscope.errors import ArchscopeError
 from archscope.files import read_text
-from archscope.quantities import LIMITED
+from archscope.quantities import LIMITED, PREDICTED_LATENCY
 from archscope.table import Unit
 from archscope.units import parse_bytes, parse_count, parse_seconds
 
@@ -28,7 +28,8 @@ READERS: Mapping[Unit, Callable[[str, str], float]] = {
     "seconds": parse_seconds,
 }
 EXAMPLES = {
-    "params": "25.6M", "macs": "4.2G", "activations": "100MiB", "memory": "3GiB", "latency": "20ms"
+    "params": "25.6M", "macs": "4.2G", "activations": "100MiB", "memory": "3GiB", "latency": "20ms",
+    "predicted_latency": "5ms",
 }  # fmt: skip
 """How each limit is written."""
 
@@ -63,6 +64,7 @@ class Budget:
         baseline: the saved record that growth is measured against.
         input, batch, keywords: as for `analyse`.
         device: where latency is measured.
+        gpu: where it is predicted, such as `rtx4090` or `a100:training:nhwc`.
         limits: of the network, then of its layers.
         file: the file that says so, for messages.
     """
@@ -74,12 +76,23 @@ class Budget:
     batch: int | None = None
     keywords: tuple[tuple[str, Any], ...] = ()
     device: str = "cpu"
+    gpu: str = ""
     file: str = "budget"
 
 
 _LIMIT_KEYS = (*(f"max_{quantity}" for quantity in LIMITED), "max_growth")
 _LAYER_KEYS = ("match", *(f"max_{quantity}" for quantity in COUNTED), "max_growth")
-_BUDGET_KEYS = ("model", "baseline", "input", "batch", "set", "device", "layers", *_LIMIT_KEYS)
+_BUDGET_KEYS = (
+    "model",
+    "baseline",
+    "input",
+    "batch",
+    "set",
+    "device",
+    "gpu",
+    "layers",
+    *_LIMIT_KEYS,
+)
 
 
 def load(path: str) -> tuple[Budget, ...]:
@@ -139,8 +152,21 @@ class _Reader:
                 for key, value in keywords.items()
             ),
             device=self.text(table, "device", place) or "cpu",
+            gpu=self.gpu(table, limits[0], place),
             file=self.path,
         )
+
+    def gpu(self, table: Mapping[str, Any], limits: Limits, place: str) -> str:
+        """Where latency is predicted: needed with its limit, and without it unused."""
+        found = self.text(table, "gpu", place) or ""
+        limited = PREDICTED_LATENCY.option in limits.most
+        if limited and not found:
+            key = f"{place}, max_{PREDICTED_LATENCY.option}"
+            raise self.wrong(key, "names no GPU", 'add gpu = "rtx4090" to it')
+        if found and not limited:
+            remedy = f'add max_{PREDICTED_LATENCY.option} = "5ms", or leave it out'
+            raise self.wrong(f"{place}, gpu", "decides nothing here", remedy)
+        return found
 
     def layer_limits(
         self, table: Mapping[str, Any], place: str, number: int, baseline: str | None

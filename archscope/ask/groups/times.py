@@ -1,15 +1,18 @@
-"""A sweep over group counts → a Profile of every network in it, measured now."""
+"""A sweep over group counts → times of every network in it, measured now or predicted."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from archscope.ask.groups.family import Family
 from archscope.ask.groups.views import GroupSweep
+from archscope.ask.predict import predicted_at
 from archscope.ask.profile.measured import profile
 from archscope.ask.target import Target
+from archscope.latency.place import Place
 from archscope.measure.session import Plan, Progress
-from archscope.records import Profile
+from archscope.records import PredictedTime, Profile
 
 
 def measured(family: Family, sweep: GroupSweep, plan: Plan, progress: Progress) -> list[Profile]:
@@ -45,4 +48,32 @@ def measured(family: Family, sweep: GroupSweep, plan: Plan, progress: Progress) 
         )
         if times.interrupted:
             break
+    return found
+
+
+PredictedTimes = Mapping[tuple[int, int], tuple[PredictedTime, ...]]
+"""Predicted steps by group count and width."""
+
+
+def predicted(family: Family, sweep: GroupSweep, places: Sequence[Place]) -> PredictedTimes:
+    """Predict the step of each network once, at the input and batch that it was counted at.
+
+    Args:
+        family: what makes the networks.
+        sweep: what was counted.
+        places: the GPUs, and how the networks run there.
+
+    Raises:
+        ArchscopeError: a network cannot be run as a prediction needs it.
+    """
+    found = {}
+    for member in (sweep.base, *(m for view in sweep.views for m in sweep.counted(view))):
+        if (member.groups, member.width) not in found and places:
+            network = family.build(member.groups, member.width)
+            given = member.analysis.input
+            batch = given.batch if isinstance(given.batch, int) else 1
+            target = Target(network, {}, given, batch)
+            found[member.groups, member.width] = tuple(
+                prediction.time for prediction in predicted_at(target, places)
+            )
     return found

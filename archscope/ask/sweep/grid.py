@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archscope import archive, interruption
 from archscope.ask.sweep.shard import ALL, Shard
@@ -18,8 +18,11 @@ from archscope.engines.engine import Engine, Lost
 from archscope.engines.local import Local
 from archscope.engines.place import Work
 from archscope.errors import ArchscopeError
-from archscope.records import Analysis, Dim, Totals
+from archscope.records import Analysis, Dim, PredictedTime, Totals
 from archscope.saved.journal import Journal, address
+
+if TYPE_CHECKING:
+    from archscope.ask.target import Target
 
 INPUT, BATCH = "input", "batch"
 INPUTS = "write it like input=3x160x160,3x224x224; parentheses hold one input of several tensors"
@@ -39,6 +42,7 @@ class Grid:
         keywords: constructor keywords that stay the same.
         input, batch: as for `analyse`, where they are not swept.
         backward: also count the backward pass.
+        predict: GPUs for which the time of a step is predicted, as `read_places` takes them.
     """
 
     model: str
@@ -47,6 +51,7 @@ class Grid:
     input: str | None = None
     batch: Dim | None = None
     backward: bool = False
+    predict: str | None = None
 
     @property
     def points(self) -> list[Point]:
@@ -108,6 +113,7 @@ class Outcome:
         complete: False where the totals are lower bounds.
         notes: sentences that a reader of its numbers must know.
         finished: whether counting it again would tell the same.
+        predicted: times of a step on GPUs that need not be here.
     """
 
     point: tuple[tuple[str, str], ...]
@@ -116,11 +122,19 @@ class Outcome:
     complete: bool = True
     notes: tuple[str, ...] = ()
     finished: bool = True
+    predicted: tuple[PredictedTime, ...] = ()
 
     @classmethod
-    def of(cls, point: tuple[tuple[str, str], ...], analysis: Analysis) -> Outcome:
+    def of(
+        cls,
+        point: tuple[tuple[str, str], ...],
+        analysis: Analysis,
+        predicted: tuple[PredictedTime, ...],
+    ) -> Outcome:
         complete = analysis.coverage.complete
-        return cls(point, analysis.total, complete=complete, notes=analysis.notes)
+        return cls(
+            point, analysis.total, complete=complete, notes=analysis.notes, predicted=predicted
+        )
 
     def entry(self) -> dict[str, Any]:
         """As a line of a journal."""
@@ -130,6 +144,7 @@ class Outcome:
             "problem": self.problem,
             "complete": self.complete,
             "notes": list(self.notes),
+            "predicted": [list(time) for time in self.predicted],
         }
 
     @classmethod
@@ -145,11 +160,12 @@ class Outcome:
             plain = archive.decoded(
                 _Line, {key: entry[key] for key in ("problem", "complete", "notes")}
             )
-        except (KeyError, AttributeError) as error:
+            predicted = tuple(PredictedTime(*time) for time in entry["predicted"])
+        except (KeyError, AttributeError, TypeError) as error:
             raise ValueError(f"no field {error}") from None
         if not all(isinstance(text, str) for text in itertools.chain(*point)):
             raise ValueError("a point is not text")
-        return cls(point, total, plain.problem, plain.complete, plain.notes)
+        return cls(point, total, plain.problem, plain.complete, plain.notes, predicted=predicted)
 
 
 @dataclass(frozen=True)
@@ -235,12 +251,22 @@ def count_point(grid: Grid, point: Point) -> Outcome:
     try:
         target = network_target(grid.model, input=input, batch=batch, keywords=keywords)
         analysis = analyse(target, backward=grid.backward)
+        predicted = _predicted(target, grid.predict)
     except ArchscopeError as error:
         from archscope.measure.memory import is_out_of_memory
 
         without_memory = error.__cause__ is not None and is_out_of_memory(error.__cause__)
         return Outcome(named, None, str(error), finished=not without_memory)
-    return Outcome.of(named, analysis)
+    return Outcome.of(named, analysis, predicted)
+
+
+def _predicted(target: Target, predict: str | None) -> tuple[PredictedTime, ...]:
+    if predict is None:
+        return ()
+    from archscope.ask.predict import predicted_at
+    from archscope.latency.place import read_places
+
+    return tuple(found.time for found in predicted_at(target, read_places(predict)))
 
 
 def as_text(point: Point) -> tuple[tuple[str, str], ...]:

@@ -25,10 +25,11 @@ from archscope.quantities import (
 from archscope.records import Measurement
 from archscope.records.measured import FEWEST_RUNS
 from archscope.study.families import FAMILIES, family_totals
+from archscope.study.predict.answer import device_title
 from archscope.study.stages import ELSEWHERE, HEAD, NOT_RUN, in_order, stage_seconds, stages
 from archscope.table import Cell, Column, Row, Table, Unit
 from archscope.units import percent, ratio
-from archscope.wording import CONVENTION, coverage_note
+from archscope.wording import CONVENTION, PREDICTED, coverage_note
 
 if TYPE_CHECKING:
     from archscope.ask.contenders import Contender
@@ -153,6 +154,7 @@ def _totals_rows(block: Sequence[Contender], chosen: Sequence[Contender]) -> tup
     rows = [_quantity_row(quantity, block, chosen) for quantity in QUANTITIES]
     for phase, title in PHASES.items():
         rows += _measured_rows(phase, title, block, chosen)
+    rows += _predicted_rows(block, chosen)
     rows += [_quantity_row(quantity, block, chosen) for quantity in ACCURACIES]
     return tuple(row for row in rows if row is not None)
 
@@ -177,6 +179,33 @@ def _quantity_row(
         ),
         unit=quantity.overview or quantity.unit,
     )
+
+
+def _predicted_rows(block: Sequence[Contender], chosen: Sequence[Contender]) -> list[Row]:
+    """Predicted steps, each with the interval that is meant to hold 80 % of measurements."""
+    rows = []
+    for index, one in enumerate(chosen[0].predictions):
+        found = [contender.predictions[index].time for contender in block]
+        middle: list[float | None] = [time.seconds for time in found]
+        fastest = min(c.predictions[index].seconds for c in chosen)
+        title = f"Predicted on {device_title(one)}, {one.how}"
+        bound = frozenset(
+            c.label for c, time in zip(block, found, strict=True) if time.bound
+        )  # fmt: skip
+        best = frozenset(
+            c.label for c, time in zip(block, found, strict=True)
+            if time.seconds == fastest and not bound and len(chosen) > 1
+        )  # fmt: skip
+        ratios = [_ratio(value, middle[0]) for value in middle]
+        rows.append(
+            Row(_with_ratios(title, middle, ratios), best=best, lower_bound=bound, unit="seconds")
+        )
+        nothing = [None] * len(block)
+        for name, ends in (
+            ("80 % from", [t.low for t in found]), ("to", [t.high for t in found]),
+        ):  # fmt: skip
+            rows.append(Row(_with_ratios(name, ends, nothing), depth=1, unit="seconds"))
+    return rows
 
 
 def _measured_rows(
@@ -276,6 +305,9 @@ def _totals_notes(chosen: Sequence[Contender]) -> tuple[str, ...]:
     ]
     if len({c.analysis.total.operators for c in chosen}) > 1:
         notes.append("Operators: all that run forward; views are left out.")
+    if chosen[0].predictions:
+        sources = dict.fromkeys(p.fitted_on for c in chosen for p in c.predictions)
+        notes.append(f"{PREDICTED} From {'; '.join(sources)}.")
     if any(c.training_bytes for c in chosen):
         notes.append("Training memory: predicted peak of a step with plain SGD in float32.")
     if any(c.top1 for c in chosen):

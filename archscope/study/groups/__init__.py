@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from archscope.ask.groups.family import PER_GROUP
 from archscope.ask.groups.members import Member
+from archscope.ask.groups.times import PredictedTimes
 from archscope.ask.groups.views import Equal, GroupSweep, Uncounted
 from archscope.ask.profile.doubts import doubts
 from archscope.quantities import (
@@ -23,10 +24,10 @@ from archscope.records import Analysis, Measurement, Profile, totals
 from archscope.study.compare.tables import NONE, NONE_NOTE, time_ratio
 from archscope.study.groups.stages import stage_tables
 from archscope.study.profile.layers import ERRORS, measured_where
-from archscope.study.sweep import CHARTED
+from archscope.study.sweep import CHARTED, predicted_cells, predicted_columns
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
 from archscope.units import plural, ratio, si
-from archscope.wording import CONVENTION
+from archscope.wording import CONVENTION, PREDICTED
 
 HELD = {"none": "equal width", "macs": "equal MACs", "params": "equal parameters"}
 
@@ -74,13 +75,19 @@ _OPTIONAL = (
 _FRACTIONS = ("group_conv_params_ratio", "group_conv_macs_ratio")
 
 
+NOTHING_PREDICTED: PredictedTimes = {}
+
+
 def file_name(groups: int, width: int) -> str:
     """What the files of one network of the sweep are called in reports: `groups-32x4d`."""
     return f"groups-{groups}x{width}d"
 
 
 def group_report(
-    sweep: GroupSweep, profiles: Sequence[Profile] = (), notes: Sequence[str] = ()
+    sweep: GroupSweep,
+    profiles: Sequence[Profile] = (),
+    notes: Sequence[str] = (),
+    predicted: PredictedTimes = NOTHING_PREDICTED,
 ) -> Report:
     """One table a view, with the charts over the group count.
 
@@ -88,21 +95,27 @@ def group_report(
         sweep: what was counted.
         profiles: measured networks; each joins the rows that count as it does.
         notes: sentences to stand below the last table; see `unused`.
+        predicted: steps of the networks by group count and width.
     """
     values = {
-        view: [_values(sweep, member, profiles) for member in members]
+        view: [
+            {**_values(sweep, member, profiles), **_predicted(sweep, member, predicted)}
+            for member in members
+        ]
         for view, members in sweep.views.items()
     }
     found = {key for rows in values.values() for row in rows for key in row if row[key] is not None}
-    shown = [c for c in COLUMNS if c.key not in _OPTIONAL or c.key in found]
+    of_times = predicted_columns(next(iter(predicted.values()), ()))
+    columns = [*COLUMNS[:-2], *of_times, *COLUMNS[-2:]]
+    shown = [c for c in columns if c.key not in _OPTIONAL or c.key in found]
     tables = [_table(sweep, view, rows, shown, profiles) for view, rows in values.items()]
     timed = _timed(sweep, profiles)
     staged = stage_tables(sweep.by, timed)
-    said = (*sweep.base.analysis.notes, *_doubts(timed))
+    said = (*sweep.base.analysis.notes, *_doubts(timed), *([PREDICTED] if predicted else []))
     tables[-1] = replace(tables[-1], notes=(*notes, *said, *tables[-1].notes))
     title = f"Group counts of {sweep.base.analysis.model}"
     charts = _charts(sweep, values, timed)
-    return Report(title, (*tables, *staged), charts, data=_data(title, values))
+    return Report(title, (*tables, *staged), charts, data=_data(title, values, columns))
 
 
 def same_network(analysis: Analysis, profile: Profile) -> bool:
@@ -176,6 +189,20 @@ def _values(
     error = _paper_error(sweep, member)
     row["top1_error"] = None if error is None else error / 100
     return row
+
+
+def _predicted(
+    sweep: GroupSweep, member: Member | Uncounted, predicted: PredictedTimes
+) -> dict[str, Cell]:
+    """The predicted steps of a member, beside those of the base."""
+    first = predicted.get((sweep.base.groups, sweep.base.width), ())
+    known = member.width is not None and not isinstance(member, Uncounted)
+    found = predicted.get((member.groups, member.width or 0), ()) if known else ()
+    cells: dict[str, Cell] = {}
+    for base, time in zip(first, found or (None,) * len(first), strict=True):
+        keys = (column.key for column in predicted_columns((base,)))
+        cells |= dict(zip(keys, predicted_cells(base, time), strict=True))
+    return cells
 
 
 def _timed(sweep: GroupSweep, profiles: Sequence[Profile]) -> dict[tuple[int, int], Profile]:
@@ -254,7 +281,7 @@ def _table(
     for row, member in zip(values, sweep.views[view], strict=True):
         complete = isinstance(member, Uncounted) or member.analysis.coverage.complete
         bound = frozenset() if complete else LOWER_BOUNDS
-        rows.append(Row(tuple(_shown(c.key, row[c.key]) for c in columns), lower_bound=bound))
+        rows.append(Row(tuple(_shown(c.key, row.get(c.key)) for c in columns), lower_bound=bound))
     title = f"{sweep.base.analysis.model} at {HELD[view]}, by group count"
     return Table(
         title, tuple(columns), tuple(rows), tuple(_notes(sweep, view, values, shown, profiles))
@@ -375,8 +402,13 @@ def _errors(rows: Sequence[dict[str, Cell]], key: str) -> tuple[tuple[float, flo
     )
 
 
-def _data(title: str, values: dict[Equal, list[dict[str, Cell]]]) -> Table:
+def _data(
+    title: str, values: dict[Equal, list[dict[str, Cell]]], columns: Sequence[Column]
+) -> Table:
     """All views as plain rows with numbers only."""
-    columns = (Column("equal", "Equal", "text"), *COLUMNS)
-    rows = tuple(Row((view, *row.values())) for view, rows in values.items() for row in rows)
-    return Table(title, columns, rows)
+    rows = tuple(
+        Row((view, *(row.get(column.key) for column in columns)))
+        for view, rows in values.items()
+        for row in rows
+    )
+    return Table(title, (Column("equal", "Equal", "text"), *columns), rows)

@@ -12,9 +12,6 @@ from archscope.wording import network_title
 EIGHTY_PERCENT = 1.2816
 """Standard deviations from the middle to either end of an interval that holds 80 %."""
 
-DTYPE_TITLES = {"amp": "AMP"}
-LAYOUT_TITLES = {"nhwc": "channels last"}
-
 
 def answer(predictions: Sequence[Prediction]) -> str:
     """The first line of what is printed."""
@@ -80,23 +77,14 @@ def interval(prediction: Prediction) -> str:
 
 def device_title(prediction: Prediction) -> str:
     """`an RTX 4090`."""
-    short = prediction.device
-    for word in ("NVIDIA ", "AMD ", "GeForce ", "Instinct ", "Tesla "):
-        short = short.replace(word, "")
+    short = prediction.short_device
     article = "an" if short[0] in "AEFHILMNORSX" else "a"
     return f"{article} {short}"
 
 
 def setting_title(prediction: Prediction) -> str:
     """`AMP, channels last, batch 256`."""
-    parts = [
-        "training" if prediction.mode == "training" else "",
-        "compiled" if prediction.compiled else "",
-        DTYPE_TITLES.get(prediction.dtype, prediction.dtype),
-        LAYOUT_TITLES.get(prediction.layout, ""),
-        f"batch {prediction.input.batch}",
-    ]
-    return ", ".join(filter(None, parts))
+    return f"{prediction.how}, batch {prediction.input.batch}"
 
 
 def place(prediction: Prediction) -> str:

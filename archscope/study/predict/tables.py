@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from archscope.records import LayerPrediction, Prediction
 from archscope.study.predict.answer import chance_faster, name, time_ratio
 from archscope.table import Column, Row, Table
-from archscope.wording import call_title
+from archscope.wording import PREDICTED, call_title
 
 MOST_LAYERS = 20
 """Rows of the table of layers."""
@@ -16,7 +16,6 @@ BOUND = (
     "Bound: what takes most of the time, arithmetic (compute), moving bytes (memory) or starting "
     "kernels (launches)."
 )
-PREDICTED = "Predicted, not measured; the interval is meant to hold 80 % of measurements."
 
 
 def comparison_table(title: str, predictions: Sequence[Prediction]) -> Table:

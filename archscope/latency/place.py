@@ -1,0 +1,55 @@
+"""Where a network is predicted: a device, and how it runs there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from archscope.errors import ArchscopeError
+from archscope.latency.devices import find_device
+from archscope.latency.precision import DTYPES
+from archscope.latency.setting import LAYOUTS, MODES, Setting
+from archscope.parameters import parameter
+
+COMPILED = "compiled"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A device and a setting.
+
+    Args:
+        device: key of its data sheet, or a device file.
+        setting: how networks run there.
+    """
+
+    device: str
+    setting: Setting
+
+
+def read_places(text: str) -> tuple[Place, ...]:
+    """Read `rtx4090`, `rtx4090,h100` or `a100:training:nhwc`: after colons, how it runs.
+
+    Raises:
+        ArchscopeError: an unknown device, or a word that is none of a setting.
+    """
+    return tuple(_place(part.strip(), text) for part in text.split(","))
+
+
+def _place(text: str, given: str) -> Place:
+    device, *words = text.split(":")
+    setting = Setting()
+    for word in words:
+        if word in MODES:
+            setting = replace(setting, mode=word)
+        elif word in DTYPES:
+            setting = replace(setting, dtype=word)
+        elif word in LAYOUTS:
+            setting = replace(setting, layout=word)
+        elif word == COMPILED:
+            setting = replace(setting, compiled=True)
+        else:
+            known = ", ".join((*MODES, *DTYPES, *LAYOUTS, COMPILED))
+            raise ArchscopeError(parameter("predict", given), f"unknown {word!r}", f"use {known}")
+    if not device.endswith(".json"):
+        device = find_device(device).key
+    return Place(device, setting)

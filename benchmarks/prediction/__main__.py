@@ -1,0 +1,262 @@
+"""Fit the coefficients of predictions, and judge them on families of networks held out.
+
+`python benchmarks/prediction tables` runs every network of the public tables once on meta and keeps
+what it launches in `--work`: an hour. The tables stand in `../shared/latency`.
+`judge` then fits without some families of networks and prints the errors on them, beside what
+multiply-accumulates alone, bytes alone and a roofline of the data sheet would say; `devices` leaves
+out one device at a time. `fit` fits everything, and `export` writes `coefficients.json` with the
+intervals that the two judgements found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from arrays import Numbers, Table, layer_tables, network_table, saved_tables
+from export import coefficients, written
+from fit import Fit, group, pack
+from judge import (
+    FOLDS,
+    Held,
+    at_interface,
+    covered,
+    fitted_without,
+    folds,
+    intervals,
+    named_faster,
+    proportional,
+    roofline,
+    runs_of,
+)
+from layers import layer_measurements
+from runs import Recorded
+from tables import Measurement, measurements
+
+from archscope.latency.coefficients import Fitted
+from archscope.latency.setting import Setting
+
+COEFFICIENTS = Path(__file__).parents[2] / "archscope" / "latency" / "coefficients.json"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("tables", "fit", "judge", "devices", "export"))
+    parser.add_argument("--work", type=Path, default=Path("build/prediction"))
+    parser.add_argument("--rows", type=int, default=450, help="at most, of one table")
+    parser.add_argument("--steps", type=int, default=100, help="of the fit")
+    parser.add_argument("--only", default="", help="tables whose names hold this")
+    parser.add_argument("--folds", type=int, default=FOLDS, help="how many of the four to judge")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    if given.what == "tables":
+        make_tables(given.work, given.only)
+        return
+    tables = loaded(given.work, given.rows)
+    if given.what == "judge":
+        judge(tables, given.work, given.steps, given.folds)
+    elif given.what == "devices":
+        judge_devices(tables, given.work, given.steps)
+    elif given.what == "fit":
+        fit_all(tables, given.work, given.steps)
+    else:
+        export(tables, given.work)
+
+
+def make_tables(work: Path, only: str) -> None:
+    """Run all networks and write the arrays of every table that is not there."""
+    (work / "tables").mkdir(parents=True, exist_ok=True)
+    recorded = Recorded(work)
+    groups: dict[str, list[Measurement]] = defaultdict(list)
+    for one in measurements():
+        groups[one.table].append(one)
+    for name, ones in groups.items():
+        path = work / "tables" / f"{name}.pkl"
+        if only in name and not path.exists():
+            start = time.perf_counter()
+            table = network_table(ones, recorded)
+            if table is not None:
+                path.write_bytes(pickle.dumps(table))
+                print(f"{name}: {len(table.seconds)} of {len(ones)} rows, "
+                      f"{time.perf_counter() - start:.0f} s", flush=True)  # fmt: skip
+    if "layers".startswith(only):
+        for table in layer_tables(layer_measurements()):
+            (work / "tables" / f"layers-{table.name}.pkl").write_bytes(pickle.dumps(table))
+
+
+def loaded(work: Path, most: int) -> list[Table]:
+    """The arrays of all tables, some rows of each."""
+    paths = saved_tables(work)
+    if not paths:
+        sys.exit("no tables: run `python benchmarks/prediction tables` first")
+    found = [pickle.loads(path.read_bytes()) for path in paths.values()]
+    return [table.drawn(most // 2 if table.layers else most) for table in found]
+
+
+def judge(tables: Sequence[Table], work: Path, steps: int, how_many: int) -> None:
+    """Errors on families held out, table by table."""
+    held = held_out(tables, work, steps, how_many)
+    print("\n| table | rows | median | 90 % | bias | in interval | MACs | bytes | roofline |")
+    print("|:--|--:|--:|--:|--:|--:|--:|--:|--:|")
+    for one in held:
+        if not one.table.layers:
+            print(networks_line(one))
+    layers_lines(held)
+    faster_lines(held)
+
+
+def held_out(tables: Sequence[Table], work: Path, steps: int, how_many: int) -> list[Held]:
+    """All rows of some folds with what was predicted by a fit without their families."""
+    parts: dict[str, list[Held]] = defaultdict(list)
+    recorded = Recorded(work)
+    for number, families in enumerate(folds(tables)[:how_many]):
+        start = time.perf_counter()
+        fit, given = fitted_without(tables, families, steps)
+        print(f"fold {number + 1}: fitted in {time.perf_counter() - start:.0f} s", flush=True)
+        for table in tables:
+            rows = np.flatnonzero([name in families for name in table.families])
+            if len(rows) and group(table) in fit.groups:
+                part = table.taken(rows)
+                parts[table.name].append(Held(part, _predicted(part, fit, given, recorded)))
+        print(f"fold {number + 1}: {time.perf_counter() - start:.0f} s", flush=True)
+        joined = [_joined(found) for found in parts.values()]
+        (work / "held.pkl").write_bytes(pickle.dumps(joined))
+    return [_joined(found) for found in parts.values()]
+
+
+def _predicted(part: Table, fit: Fit, given: Fitted, recorded: Recorded) -> Numbers:
+    """Networks by the public function, single layers by the same arithmetic on arrays."""
+    if part.layers:
+        known = [place for place, kind in enumerate(part.kinds) if kind in fit.kinds]
+        if len(known) < len(part.kinds):
+            return np.full(len(part.seconds), np.nan)
+        return fit.predicted(pack([part], fit.kinds, fit.groups))
+    setting = Setting(part.mode, part.dtype, part.layout, part.compiled)
+    return at_interface(part, given, runs_of(recorded, part), setting, part.software)
+
+
+def _joined(parts: Sequence[Held]) -> Held:
+    """The rows of one table from several folds, without those that could not be predicted."""
+    first = parts[0].table
+    table = Table(
+        **{
+            **vars(first),
+            "names": [name for part in parts for name in part.table.names],
+            **{
+                name: np.concatenate([getattr(part.table, name) for part in parts])
+                for name in ("families", "seconds", "macs", "sides", "batches")
+            },
+            "row": np.concatenate(
+                [
+                    part.table.row + sum(len(p.table.seconds) for p in parts[:place])
+                    for place, part in enumerate(parts)
+                ]
+            ),
+            "kind": np.concatenate([part.table.kind for part in parts]),
+            "half": np.concatenate([part.table.half for part in parts]),
+            "count": np.concatenate([part.table.count for part in parts]),
+            "numbers": np.concatenate([part.table.numbers for part in parts]),
+        }
+    )
+    predicted = np.concatenate([part.predicted for part in parts])
+    known = np.flatnonzero(np.isfinite(predicted))
+    return Held(table.taken(known), predicted[known])
+
+
+def networks_line(one: Held) -> str:
+    """One table of networks, as a row of Markdown."""
+    table = one.table
+
+    def median(seconds: Numbers) -> str:
+        return f"{np.median(np.abs(seconds / table.seconds - 1)):.1%}"
+
+    cells = [
+        table.name, f"{len(table.seconds)}", f"{np.median(one.error):.1%}",
+        f"{np.quantile(one.error, 0.9):.1%}", f"{np.median(1 / one.ratio):.3f}",
+        f"{covered(one):.0%}", median(proportional(table.macs, table.seconds)),
+        median(proportional(table.bytes_moved, table.seconds)), median(roofline(table)),
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def layers_lines(held: Sequence[Held]) -> None:
+    """Single layers by what was timed, over all tables."""
+    errors: dict[str, list[Numbers]] = defaultdict(list)
+    for one in held:
+        if one.table.layers:
+            names = np.array(one.table.names)
+            for what in np.unique(names):
+                errors[str(what)].append(one.error[names == what])
+    print("\n| layer | rows | median | 90 % |\n|:--|--:|--:|--:|")
+    for what, parts in sorted(errors.items()):
+        error = np.concatenate(parts)
+        print(f"| {what} | {len(error)} | {np.median(error):.1%} | {np.quantile(error, 0.9):.1%} |")
+
+
+def faster_lines(held: Sequence[Held]) -> None:
+    """Which of two networks of like MACs is faster, by several amounts."""
+    print("\n| table | pairs | MACs | bytes | prediction |\n|:--|--:|--:|--:|--:|")
+    for one in held:
+        table = one.table
+        amounts = (table.macs, table.bytes_moved, one.predicted)
+        found = [named_faster(table, amount) for amount in amounts]
+        if not table.layers and found[0][1] >= 20:
+            shares = " | ".join(f"{right / total:.1%}" for right, total in found)
+            print(f"| {table.name} | {found[0][1]} | {shares} |")
+
+
+def judge_devices(tables: Sequence[Table], work: Path, steps: int) -> None:
+    """Errors on devices held out, from their data sheets."""
+    recorded = Recorded(work)
+    print("| device, table | rows | median | 90 % | bias |\n|:--|--:|--:|--:|--:|")
+    keys = dict.fromkeys(table.device.key for table in tables if not table.layers)
+    ratios = []
+    for key in keys:
+        _, given = fitted_without(tables, set(), steps, frozenset([key]))
+        for table in tables:
+            if table.device.key == key and not table.layers:
+                setting = Setting(table.mode, table.dtype, table.layout, table.compiled)
+                part = table.drawn(150)
+                one = Held(part, at_interface(part, given, runs_of(recorded, part), setting, ""))
+                ratios.append(one.ratio)
+                print(f"| {key}, {table.name} | {len(part.seconds)} | {np.median(one.error):.1%} | "
+                      f"{np.quantile(one.error, 0.9):.1%} | {np.median(1 / one.ratio):.3f} |",
+                      flush=True)  # fmt: skip
+    (work / "devices.pkl").write_bytes(pickle.dumps(ratios))
+    low, high = np.quantile(np.concatenate(ratios), [0.1, 0.9])
+    print(f"\n80 % of the measurements are {low:.3f} to {high:.3f} times the prediction")
+
+
+def fit_all(tables: Sequence[Table], work: Path, steps: int) -> None:
+    """Fit all rows."""
+    fit = Fit(tables)
+    loss = fit.fit(pack(tables, fit.kinds, fit.groups), steps)
+    (work / "fit.pkl").write_bytes(pickle.dumps(fit))
+    print(f"loss {loss:.0f}, {len(fit.groups)} tables of {len(fit.devices)} devices")
+
+
+def export(tables: Sequence[Table], work: Path) -> None:
+    """Write the coefficients of the last fit, with the intervals of the last judgements."""
+    fit, held, ratios = (
+        pickle.loads((work / f"{name}.pkl").read_bytes()) for name in ("fit", "held", "devices")
+    )
+    low, high = map(float, np.quantile(np.concatenate(ratios), [0.1, 0.9]))
+    data = coefficients(
+        fit, tables, intervals(held), (low, high), (low**CALIBRATED, high**CALIBRATED)
+    )
+    COEFFICIENTS.write_text(written(data), "utf-8")
+
+
+CALIBRATED = 0.6
+"""Width of the interval after a calibration over that before, in logarithms."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""A fit → the coefficients that archscope reads."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from math import exp
+from typing import Any
+
+from arrays import Table
+from fit import (
+    CACHE_SHARE,
+    DEPTH,
+    HOST,
+    HOST_OVERLAP,
+    LAUNCH,
+    MISALIGNED,
+    OVERLAP,
+    SERIAL,
+    STEP_OF_LAYER,
+    STEP_OF_NETWORK,
+    TRANSFORMS,
+    USUAL_MEMORY,
+    Fit,
+    Group,
+    group,
+)
+from torch import Tensor
+
+SMALLEST = 0.004
+"""A factor closer to 1 is left out."""
+
+LICENCES = {
+    "tv": "ryujaehun/pytorch-gpu-benchmark, one GPU, batch 12 (MIT)",
+    "dle": "NVIDIA/DeepLearningExamples, image classification (BSD-3)",
+    "neusightconv": "sitar-lab/NeuSight, single 3×3 convolutions (MIT)",
+    "neusightlinear": "sitar-lab/NeuSight, single linear layers (MIT)",
+    "neusightelementwise": "sitar-lab/NeuSight, single elementwise operators (MIT)",
+    "perop": "sitar-lab/NeuSight, operators of transformers (MIT)",
+    "deepbenchfloat": "baidu-research/DeepBench, training (Apache-2.0)",
+    "deepbenchhalf": "baidu-research/DeepBench, training, mixed precision (Apache-2.0)",
+    "aiconfigurator": "ai-dynamo/aiconfigurator, bfloat16 matrix products (Apache-2.0)",
+}
+
+Interval = tuple[float, float]
+
+
+def coefficients(
+    fit: Fit,
+    tables: Sequence[Table],
+    intervals: Mapping[Group, Interval],
+    unmeasured: Interval,
+    calibrated: Interval,
+) -> dict[str, Any]:
+    """All of a fit, as `coefficients.json` holds it.
+
+    Args:
+        fit: of all parameters.
+        tables: that were fitted.
+        intervals: measured over predicted seconds on families held out, by group.
+        unmeasured: likewise on devices held out.
+        calibrated: likewise, with one network measured there.
+    """
+    log = fit.logs
+    kinds, last, plain, depth = {}, {}, {}, {}
+    for place, name in enumerate(fit.plain_kinds):
+        own = fit.kinds.index(name) if name in fit.kinds else None
+        order = [float(log[f"order_{what}"][own]) if own is not None else 0.0 for what in _WHAT]
+        usual = float(fit.usual[fit.of_kind == place][0])
+        kinds[name] = [
+            _short(exp(usual + float(log["kind_compute"][place]) + order[0])),
+            _short(USUAL_MEMORY * exp(float(log["kind_memory"][place]) + order[1])),
+        ]
+        depth[name] = _short(DEPTH * exp(float(log["depth"][place])))
+        if f"{name} nhwc" in fit.kinds:
+            at = fit.kinds.index(f"{name} nhwc")
+            pairs = zip(_WHAT, order, strict=True)
+            last[name] = [_short(exp(float(log[f"order_{what}"][at]) - of)) for what, of in pairs]
+        plain[name] = [
+            _short(exp(float(log["plain_compute"][place] + log["plain"][0]))),
+            _short(exp(float(log["plain_memory"][place]))),
+        ]
+    devices = {}
+    for place, key in enumerate(fit.devices):
+        every = [_short(exp(float(log[f"whole_{what}"][place]))) for what in _WHAT]
+        devices[key] = {"*": every, **_factors(fit, "device", place)}
+    measured = []
+    for place, name in enumerate(fit.groups):
+        of_group = [table for table in tables if group(table) == name]
+        low, high = intervals.get(name, unmeasured)
+        measured.append(_measured(fit, place, of_group, low, high))
+    measured.sort(key=_order)
+    return {
+        "shape": _shape(log, depth), "kinds": kinds, "last": last, "plain": plain,
+        "devices": devices, "measured": measured, "unmeasured": list(unmeasured),
+        "calibrated": list(calibrated),
+    }  # fmt: skip
+
+
+_WHAT = ("compute", "memory")
+
+
+def _shape(log: Mapping[str, Tensor], depth: Mapping[str, float]) -> dict[str, Any]:
+    return {
+        "overlap": OVERLAP,
+        "host_overlap": HOST_OVERLAP,
+        "misaligned": _short(MISALIGNED * exp(float(log["misaligned"][0]))),
+        "cache_gain": _short(1 + exp(float(log["cache"][0]))),
+        "cache_share": _short(CACHE_SHARE * exp(float(log["cache"][1]))),
+        "serial_seconds": _short(SERIAL * exp(float(log["serial"][0]))),
+        "launch_seconds": LAUNCH,
+        "host_seconds": HOST,
+        "winograd": _short(exp(float(log["winograd"][0]))),
+        "winograd_traffic": _short(TRANSFORMS * exp(float(log["winograd"][1]))),
+        "depth": depth,
+    }
+
+
+def _measured(
+    fit: Fit, place: int, tables: Sequence[Table], low: float, high: float
+) -> dict[str, Any]:
+    table, log = tables[0], fit.logs
+    step = 0.0
+    if fit.steps[place]:
+        usual = STEP_OF_LAYER if table.layers else STEP_OF_NETWORK
+        step = usual * exp(float(log["step"][place]))
+    timed = {kind for t in tables for kind in t.kinds if kind != "bias"} if table.layers else set()
+    return {
+        "device": table.device.key,
+        "mode": table.mode,
+        "dtype": table.dtype,
+        "compiled": table.compiled,
+        "software": table.software,
+        "rows": sum(t.published for t in tables),
+        "source": "; ".join(dict.fromkeys(map(_source, tables))),
+        "launch": _short(exp(float(log["launch"][place]))),
+        "host": 1.0 if table.layers else _short(exp(float(log["host"][place]))),
+        "step_seconds": _short(step),
+        "kinds": _factors(fit, "table", place),
+        "low": round(low, 3),
+        "high": round(high, 3),
+        "layers": sorted(timed),
+    }
+
+
+def _source(table: Table) -> str:
+    known = LICENCES.get(table.name.partition("-")[0])
+    return (
+        known
+        or f"huggingface/pytorch-image-models, results/benchmark-{table.name}.csv (Apache-2.0)"
+    )
+
+
+def _factors(fit: Fit, name: str, place: int) -> dict[str, list[float]]:
+    found = {}
+    for at, kind in enumerate(fit.kinds):
+        pair = [exp(float(fit.logs[f"{name}_{what}"][place, at])) for what in _WHAT]
+        if max(abs(factor - 1) for factor in pair) > SMALLEST:
+            found[kind] = [_short(factor) for factor in pair]
+    return found
+
+
+def _order(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    version = re.search(r"torch ([\d.]+)", row["software"])
+    numbers = [int(part) for part in version[1].split(".")] if version else []
+    return bool(row["layers"]), row["device"], row["mode"], row["compiled"], numbers
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def written(data: Mapping[str, Any]) -> str:
+    """As the file holds it: a pair of numbers, or a list of names, in one line."""
+    text = json.dumps(data, indent=1, ensure_ascii=False)
+    number = r"[-\d.e+]+"
+    text = re.sub(rf"\[\s+({number}),\s+({number})\s+\]", r"[\1, \2]", text)
+    names = re.compile(r'"layers": \[\s+([^\]]*?)\s+\]')
+    return names.sub(lambda m: f'"layers": [{" ".join(m[1].split())}]', text) + "\n"

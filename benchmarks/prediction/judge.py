@@ -1,0 +1,187 @@
+"""How far predictions are from measurements that the fit had not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from arrays import FIELDS, Numbers, Table, execution_of
+from export import coefficients
+from fit import Fit, Group, group, pack
+from layers import LayerMeasurement
+from runs import Recorded, at_batch
+from tables import Measurement
+
+from archscope.ask.predict import Run, predicted
+from archscope.latency.coefficients import Fitted, Rates, parsed
+from archscope.latency.devices import has_tensor_cores
+from archscope.latency.setting import Setting
+from archscope.records import InputSpec, TensorSpec
+
+FOLDS = 4
+EQUAL = 0.1
+"""Networks are compared whose MACs agree within 10 % and whose times differ by more."""
+
+HELD = 0.8
+"""Share of measurements that an interval is meant to hold."""
+
+
+@dataclass
+class Held:
+    """Rows of one table with what was predicted without their family.
+
+    Args:
+        predicted: seconds.
+        low, high: the interval's ends, from the other folds alone.
+    """
+
+    table: Table
+    predicted: Numbers
+    low: Numbers = field(default_factory=lambda: np.zeros(0))
+    high: Numbers = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def ratio(self) -> Numbers:
+        """Measured over predicted."""
+        return self.table.seconds / self.predicted
+
+    @property
+    def error(self) -> Numbers:
+        return np.abs(self.predicted / self.table.seconds - 1)
+
+
+def folds(tables: Sequence[Table]) -> list[set[str]]:
+    """The families of networks in a few sets, by a fixed seed."""
+    families = np.unique(np.concatenate([table.families for table in tables]))
+    np.random.default_rng(0).shuffle(families)
+    return [set(families[place::FOLDS]) for place in range(FOLDS)]
+
+
+def without(tables: Sequence[Table], families: set[str]) -> Iterator[Table]:
+    """The tables without some families."""
+    for table in tables:
+        kept = np.flatnonzero([name not in families for name in table.families])
+        if len(kept):
+            yield table.taken(kept)
+
+
+def fitted_without(
+    tables: Sequence[Table], families: set[str], steps: int, devices: frozenset[str] = frozenset()
+) -> tuple[Fit, Fitted]:
+    """A fit that has not seen some families, or some devices, and its coefficients."""
+    rest = [t for t in without(tables, families) if t.device.key not in devices]
+    fit = Fit(rest)
+    fit.fit(pack(rest, fit.kinds, fit.groups), steps)
+    return fit, parsed(coefficients(fit, rest, {}, (0.7, 1.4), (0.85, 1.2)))
+
+
+def at_interface(
+    table: Table, given: Fitted, runs: Callable[[str, int, int], Run | None], setting: Setting,
+    version: str,
+) -> Numbers:  # fmt: skip
+    """Seconds of every row by the function that `archscope.predict` calls.
+
+    Args:
+        table: whose networks are predicted.
+        given: the coefficients.
+        runs: a network, its side and its batch → what it runs.
+        setting: how they run.
+        version: of the software; that of the last table where empty.
+    """
+    measured = [
+        row for row in given.measured
+        if row.device != table.device.key or row.layers or row.software == version
+        or (row.mode, row.compiled) != (setting.mode, setting.compiled) or not version
+    ]  # fmt: skip
+    chosen = Fitted(**{**vars(given), "measured": tuple(measured)})
+    rates = Rates(table.device, setting, chosen)
+    found = []
+    for name, side, batch in zip(table.names, table.sides, table.batches, strict=True):
+        run = runs(name, int(side), int(batch))
+        found.append(np.nan if run is None else predicted(run, rates).seconds)
+    return np.array(found)
+
+
+def runs_of(recorded: Recorded, table: Table) -> Callable[[str, int, int], Run | None]:
+    """What finds the run of a network of a table."""
+    setting = Setting(table.mode, table.dtype, table.layout, table.compiled)
+
+    def run(name: str, side: int, batch: int) -> Run | None:
+        one = Measurement(
+            table.name, table.device.key, setting, table.software, name, side, batch, 1.0
+        )
+        execution = execution_of(one, recorded)
+        if execution is None:
+            return None
+        spec = InputSpec((TensorSpec((batch, 3, side, side)),))
+        return Run(name, spec, at_batch(execution, batch), (), (), ())
+
+    return run
+
+
+def intervals(held: Sequence[Held]) -> dict[Group, tuple[float, float]]:
+    """What holds 80 % of the ratios of each group, on families held out."""
+    ratios: dict[Group, list[Numbers]] = {}
+    for one in held:
+        ratios.setdefault(group(one.table), []).append(one.ratio)
+    tail = (1 - HELD) / 2
+    return {
+        name: tuple(map(float, np.quantile(np.concatenate(parts), [tail, 1 - tail])))  # type: ignore[misc]
+        for name, parts in ratios.items()
+    }
+
+
+def covered(held: Held) -> float:
+    """Share of the rows within intervals that come from the other families of the table.
+
+    Every family's interval is that of all other families: it does not see its own rows.
+    """
+    inside = 0
+    for family in np.unique(held.table.families):
+        own = held.table.families == family
+        if own.all():
+            return float("nan")
+        low, high = np.quantile(held.ratio[~own], [(1 - HELD) / 2, (1 + HELD) / 2])
+        inside += int(((held.ratio[own] >= low) & (held.ratio[own] <= high)).sum())
+    return inside / len(held.ratio)
+
+
+def proportional(amounts: Numbers, seconds: Numbers) -> Numbers:
+    """Seconds by an amount alone, at the table's median rate."""
+    found: Numbers = amounts * np.median(seconds / amounts)
+    return found
+
+
+def roofline(table: Table) -> Numbers:
+    """Σ max(operations ÷ peak, bytes ÷ bandwidth) of the data sheet, nothing fitted."""
+    at = {name: table.numbers[:, place] for place, name in enumerate(FIELDS)}
+    peaks = table.device.peak_flops_per_second
+    half = peaks["float16"] if has_tensor_cores(table.device) else peaks["float32"]
+    plain = peaks.get("tf32", peaks["float32"]) if table.dtype == "tf32" else peaks["float32"]
+    flops = 2 * at["times"] * at["rows"] * at["columns"] * at["depth"] + at["operations"]
+    compute = flops / np.where(table.half, half, plain)
+    memory = (at["read"] + at["written"]) / table.device.bandwidth_bytes_per_second
+    longest = np.maximum(compute, memory) * table.count
+    found: Numbers = np.bincount(table.row, longest, len(table.seconds))
+    return found
+
+
+def pairs(table: Table) -> tuple[np.ndarray, np.ndarray]:
+    """Places of two networks each: like MACs a sample, unlike times a sample."""
+    macs, seconds = table.macs / table.batches, table.seconds / table.batches
+    one, other = np.triu_indices(len(macs), 1)
+    like = np.abs(np.log(macs[one] / macs[other])) < np.log(1 + EQUAL)
+    unlike = np.abs(np.log(seconds[one] / seconds[other])) > np.log(1 + EQUAL)
+    return one[like & unlike], other[like & unlike]
+
+
+def named_faster(table: Table, amounts: Numbers) -> tuple[int, int]:
+    """Pairs in which an amount a sample names the faster network, and all pairs."""
+    one, other = pairs(table)
+    a_sample, seconds = amounts / table.batches, table.seconds / table.batches
+    right = (a_sample[one] < a_sample[other]) == (seconds[one] < seconds[other])
+    return int(right.sum()), len(one)
+
+
+__all__ = ["FOLDS", "Held", "LayerMeasurement", "folds"]

@@ -25,6 +25,8 @@ def distribute(
     reshard_after_forward: bool = True,
     tp: int | None = None,
     style: Mapping[str, str] | None = None,
+    optimizer: str = "adamw",
+    on: str | None = None,
     model: Source | None = None,
     batch: int | None = None,
     **constructor_keywords: Any,
@@ -46,6 +48,8 @@ def distribute(
         tp: GPUs that divide each layer under `"fsdp+tp"`.
         style: pattern of linear layers to `"colwise"` or `"rowwise"`; when `None` as the network's
             configuration says, or the names of its layers.
+        optimizer: of the predicted memory, as for `memory`.
+        on: GPU whose time is predicted, such as `"h100"`.
         model: the network of a saved record, where its name is not one of a library.
         constructor_keywords: passed to the constructor.
 
@@ -61,7 +65,8 @@ def distribute(
     from archscope.ask.distribute.run import distribute as distributed
     from archscope.study.distribute import distribute_report
 
-    chosen = ParallelPlan(plan, gpus, wrap, reshard_after_forward, tp, tuple((style or {}).items()))
+    styles = tuple((style or {}).items())
+    chosen = ParallelPlan(plan, gpus, wrap, reshard_after_forward, tp, styles, optimizer, on)
     target = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
     found = distributed(target, chosen)
     return Answer(found, lambda: distribute_report(found))

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from archscope.cli import completion
 from archscope.cli.options import (
     beside_option,
     check_used,
@@ -40,11 +41,21 @@ from archscope.cli.options import (
     metavar="PATTERN=STYLE",
     help="Divide linear layers under tp: '*.up=colwise', '*.down=rowwise'; may repeat.",
 )
+@click.option(
+    "--optimizer",
+    default="adamw",
+    metavar="NAME",
+    shell_complete=completion.optimizers,
+    help="Of the predicted memory (adamw).",
+)
+@click.option(
+    "--on", metavar="GPU", shell_complete=completion.devices, help="Predict the time, as on h100."
+)
 @output_option
 def command(
     model: str, input_text: str | None, batch: int | None, settings: tuple[str, ...],
     beside: str | None, kind: Any, gpus: int, wrap: str | None, reshard: bool,
-    tp: int | None, styles: tuple[str, ...],
+    tp: int | None, styles: tuple[str, ...], optimizer: str, on: str | None,
     outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """What a training step of MODEL moves between GPUs, as PyTorch issues it.
@@ -69,7 +80,7 @@ def command(
         check_used(("model", "outputs"), shown, "name the network itself")
         emit(distribute_report(record.record), outputs)
         return
-    chosen = ParallelPlan(kind, gpus, wrap, reshard, tp, tuple(map(_style, styles)))
+    chosen = ParallelPlan(kind, gpus, wrap, reshard, tp, tuple(map(_style, styles)), optimizer, on)
     target = network_target(
         record or model,
         input=input_text,

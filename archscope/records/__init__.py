@@ -14,7 +14,9 @@ from archscope.records.distribution import (
     Collective,
     CollectivePhase,
     Distribution,
+    HeldMemory,
     ParallelKind,
+    StepTime,
 )
 from archscope.records.execution import (
     Execution,
@@ -78,6 +80,7 @@ __all__ = [
     "Execution",
     "Factor",
     "Generation",
+    "HeldMemory",
     "InputSpec",
     "Layer",
     "LayerName",
@@ -100,6 +103,7 @@ __all__ = [
     "Shape",
     "SignalPoint",
     "SignalPropagation",
+    "StepTime",
     "TensorSpec",
     "Totals",
     "Work",

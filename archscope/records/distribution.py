@@ -70,6 +70,67 @@ class ClosedForm:
     reasons: tuple[tuple[str, int], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class HeldMemory:
+    """What one GPU holds of a training step, by kind; the largest of each over the step.
+
+    Args:
+        sharing: how it is shared out, such as `ZeRO stage 2`.
+        gpus: among how many.
+        parameters, gradients, optimizer, activations: bytes; of activations those that are saved
+            for the backward pass.
+        peak_bytes: of all tensors together at the worst moment, rounded as the allocator does,
+            with an allowance for what is not seen.
+    """
+
+    sharing: str
+    gpus: int
+    parameters: int
+    gradients: int
+    optimizer: int
+    activations: int
+    peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """Predicted seconds of a step on one kind of GPU.
+
+    Args:
+        device: its name.
+        dtype: in which it works, such as `amp`.
+        communication: of all collectives, one after another.
+        compute, compute_low, compute_high: of a GPU's own work, and its 80 % interval.
+        median_error, most_error: of the collectives' two numbers on held-out measurements: half of
+            them and 90 % are within.
+        across_nodes: whether groups reach over nodes, where nothing was measured.
+        source: of the collectives' numbers.
+        fitted_on: the measurements behind `compute`.
+    """
+
+    device: str
+    dtype: str
+    communication: float
+    compute: float
+    compute_low: float
+    compute_high: float
+    median_error: float
+    most_error: float
+    across_nodes: bool
+    source: str
+    fitted_on: str
+
+    @property
+    def hidden(self) -> float:
+        """Where every collective runs beside the GPU's own work: the longer of the two."""
+        return max(self.compute, self.communication)
+
+    @property
+    def exposed(self) -> float:
+        """Where the GPU waits for every collective: their sum."""
+        return self.compute + self.communication
+
+
 @dataclass(frozen=True)
 class Distribution:
     """Collectives of one step of training on several GPUs, as PyTorch issues them.
@@ -82,7 +143,11 @@ class Distribution:
         buffer_bytes: of buffers.
         collectives: in the order of issue; `start` before the first step, the others of one step.
         closed_forms: totals beside their formulas.
+        dtype: of the parameters.
         divided: GPUs that divide each layer.
+        optimizer: of the predicted memory.
+        memory: what a GPU holds, in each way to share it out.
+        time: of a step, where a GPU was named.
     """
 
     model: str
@@ -94,7 +159,11 @@ class Distribution:
     buffer_bytes: int
     collectives: tuple[Collective, ...]
     closed_forms: tuple[ClosedForm, ...] = ()
+    dtype: str = "float32"
     divided: int = 1
+    optimizer: str = ""
+    memory: tuple[HeldMemory, ...] = ()
+    time: StepTime | None = None
     keywords: tuple[tuple[str, str], ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from archscope.records import Collective, Distribution
+from archscope.records import Collective, Distribution, StepTime
 from archscope.table import Cell, Column, Report, Row, Table
-from archscope.units import binary_bytes, plural
+from archscope.units import binary_bytes, percent, plural
 from archscope.wording import network_title
 
 KIND_TITLES = {
@@ -47,10 +47,92 @@ def distribute_report(found: Distribution) -> Report:
     """The report of `archscope distribute`."""
     return Report(
         f"What training moves between GPUs: {_name(found)}",
-        (_totals_table(found), _layers_table(found)),
+        tuple(_tables(found)),
         record=found,
         data=_collectives_table(found),
     )
+
+
+def _tables(found: Distribution) -> Iterator[Table]:
+    yield _totals_table(found)
+    if found.time is not None:
+        yield _time_table(found.time)
+    if found.memory:
+        yield _memory_table(found)
+    yield _layers_table(found)
+
+
+def _time_table(time: StepTime) -> Table:
+    low = [time.compute_low, time.communication * (1 - time.most_error)]
+    high = [time.compute_high, time.communication * (1 + time.most_error)]
+    rows = (
+        Row(("A GPU's own work", time.compute, low[0], high[0])),
+        Row(("Collectives, one after another", time.communication, low[1], high[1])),
+        Row(("Step, all hidden behind the work", time.hidden, max(low), max(high))),
+        Row(("Step, none hidden", time.exposed, sum(low), sum(high))),
+    )
+    notes = [
+        OVERLAP,
+        f"Collectives: a latency and a bandwidth for each kind and size of group, from "
+        f"{time.source} inside a node; half of the held-out measurements are within "
+        f"{percent(time.median_error)}, 90 % within {percent(time.most_error)}.",
+        f"A GPU's own work: predicted, from {time.fitted_on}; the interval is meant to hold 80 % "
+        "of measurements.",
+    ]
+    if time.across_nodes:
+        notes.insert(2, ACROSS_NODES)
+    return Table(
+        f"Predicted time of a step on {time.device}, {time.dtype}",
+        (
+            Column("what", "What", "text"),
+            Column("predicted_seconds", "Predicted", "seconds"),
+            Column("low_seconds", "from", "seconds", 1),
+            Column("high_seconds", "to", "seconds", 1),
+        ),
+        rows,
+        tuple(notes),
+    )
+
+
+OVERLAP = (
+    "A step takes between the two: PyTorch runs gradients' collectives and prefetched gathers "
+    "beside the work, and waits for those of tensor parallelism."
+)
+
+ACROSS_NODES = (
+    "Groups reach across nodes, where nothing was measured: there the bandwidth is that of each "
+    "GPU's own network link in the same source's description of the system, so take the time as a "
+    "bound that no measurement supports."
+)
+
+
+def _memory_table(found: Distribution) -> Table:
+    rows = [
+        Row((held.sharing, held.gpus, held.parameters, held.gradients, held.optimizer,
+             held.activations, held.peak_bytes))
+        for held in found.memory
+    ]  # fmt: skip
+    return Table(
+        f"Memory of a GPU, {found.dtype} with {found.optimizer}",
+        (
+            Column("sharing", "Shared out", "text"),
+            Column("gpus", "GPUs", "exact", 1),
+            Column("parameters_bytes", "Parameters", "bytes"),
+            Column("gradients_bytes", "Gradients", "bytes"),
+            Column("optimizer_bytes", "Optimiser", "bytes"),
+            Column("activations_bytes", "Activations", "bytes"),
+            Column("peak_bytes", "Peak", "bytes"),
+        ),
+        tuple(rows),
+        (MEMORY,),
+    )
+
+
+MEMORY = (
+    "The largest of each over a step, as archscope memory predicts it. ZeRO stage 0 is what "
+    "DistributedDataParallel holds; 1 shares out the optimiser's state, 2 gradients too, 3 "
+    "parameters too, as fully_shard does. The peak adds what is temporary, with gathered blocks."
+)
 
 
 def _name(found: Distribution) -> str:

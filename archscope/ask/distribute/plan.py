@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from archscope.ask.memory.setting import OPTIMIZERS
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
 from archscope.records import ParallelKind
@@ -33,6 +34,8 @@ class ParallelPlan:
         reshard_after_forward: as for `fully_shard`: blocks drop gathered parameters until the
             backward pass.
         tp: GPUs that divide each layer under `fsdp+tp`; under `tp` all of them do.
+        optimizer: of the predicted memory, as for `archscope memory`.
+        on: GPU whose time is predicted; none when `None`.
         styles: patterns of linear layers and how each is divided, one of `STYLES`; those that the
             network is known by when empty.
 
@@ -47,6 +50,8 @@ class ParallelPlan:
     reshard_after_forward: bool = True
     tp: int | None = None
     styles: tuple[tuple[str, str], ...] = ()
+    optimizer: str = "adamw"
+    on: str | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in PLANS:
@@ -62,6 +67,12 @@ class ParallelPlan:
         self._check_heeded()
         if self.kind == "fsdp+tp":
             self._check_groups()
+        if self.optimizer not in OPTIMIZERS:
+            raise ArchscopeError(
+                parameter("optimizer", self.optimizer),
+                "is unknown",
+                f"use one of {', '.join(OPTIMIZERS)}",
+            )
         for pattern, style in self.styles:
             if style not in STYLES:
                 raise ArchscopeError(

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from archscope.ask.distribute.held import held_memory
+from archscope.ask.distribute.part import part_of
 from archscope.ask.distribute.plan import PLANS, ParallelPlan
 from archscope.ask.distribute.runs import RUNS
+from archscope.ask.distribute.timing import connected, step_time
 from archscope.errors import ArchscopeError, NetworkError, first_line
 from archscope.parameters import parameter
 from archscope.process import interruptible
@@ -39,9 +42,14 @@ def distribute(target: Target, plan: ParallelPlan) -> Distribution:
         ArchscopeError: the network cannot be found or built, PyTorch cannot run it under this plan
             on fake tensors, or this process has a process group already.
     """
+    from archscope.ask.network.call import floating_dtype
+
+    if plan.on is not None:
+        connected(plan.on)
     subject, call = target.called()
     module = subject.module
     found = _ran(subject, call, plan)
+    part = part_of(subject, found.styles, plan.divided) if found.styles else subject
     return Distribution(
         model=subject.name,
         input=call.spec,
@@ -52,7 +60,11 @@ def distribute(target: Target, plan: ParallelPlan) -> Distribution:
         buffer_bytes=sum(b.nbytes for b in module.buffers()),
         collectives=found.issued,
         closed_forms=found.closed_forms,
+        dtype=str(floating_dtype(module)).removeprefix("torch."),
         divided=plan.divided,
+        optimizer=plan.optimizer,
+        memory=held_memory(subject, part, call, plan),
+        time=step_time(part, call, plan, found.issued),
         keywords=subject.keywords,
         versions=subject.versions,
         notes=(*subject.notes, *found.notes),

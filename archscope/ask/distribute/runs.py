@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from archscope.errors import ArchscopeError, first_line
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from archscope.analysis.calls import Arguments
     from archscope.ask.distribute.plan import ParallelPlan
     from archscope.collectives.closed_forms import Unit
-    from archscope.collectives.styles import Styles
+    from archscope.collectives.styles import Style, Styles
 
 
 class Found(NamedTuple):
@@ -27,11 +28,13 @@ class Found(NamedTuple):
         issued: the collectives.
         closed_forms: totals beside their formulas.
         notes: sentences for the reader.
+        styles: how linear layers are divided, by name.
     """
 
     issued: tuple[Collective, ...]
     closed_forms: tuple[ClosedForm, ...]
     notes: tuple[str, ...] = ()
+    styles: Mapping[str, Style] = MappingProxyType({})
 
 
 Lend = Callable[[Callable[..., Found]], Found]
@@ -198,7 +201,7 @@ def _divided(
     if units:
         keep = plan.reshard_after_forward
         forms += closed_forms.of_fsdp(issued, units, plan.sharded, keep)
-    return Found(issued, forms, notes)
+    return Found(issued, forms, notes, chosen.by_layer)
 
 
 RUNS: Mapping[ParallelKind, Callable[[Lend, ParallelPlan], Found]] = {

@@ -101,8 +101,8 @@ OVERLAP = (
 
 ACROSS_NODES = (
     "Groups reach across nodes, where nothing was measured: there the bandwidth is that of each "
-    "GPU's own network link in the same source's description of the system, so take the time as a "
-    "bound that no measurement supports."
+    "GPU's own network link in the same source's description of the system, an estimate that no "
+    "measurement supports."
 )
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from archscope.analysis.closed_form.polynomial import Polynomial
 from archscope.ask.symbols.formula import LayerForm, formula
-from archscope.ask.target import target
+from archscope.ask.target import network_target
 from archscope.records import Layer
 from archscope.study.folding import folded
 from archscope.study.formula import formula_report
@@ -56,7 +56,7 @@ def test_numbers_after_a_name_count_too() -> None:
 
 def test_the_rows_of_a_formula_add_up_to_its_parameters() -> None:
     layers = [nn.TransformerEncoderLayer(8, 2, 16, batch_first=True) for _ in range(4)]
-    found = formula(target(nn.Sequential(*layers), input="L×8"))
+    found = formula(network_target(nn.Sequential(*layers), input="L×8"))
     report = formula_report(found)
     table = report.tables[1]
     total = 0

@@ -31,6 +31,13 @@ ON_A_GPU = (
     "As a GPU's kernels keep tensors: dropout a mask of one byte; device cpu predicts a CPU's."
 )
 
+RECURRENT = ("LSTM", "GRU", "RNN")
+RECURRENT_NOTE = (
+    "Recurrent layers are predicted as PyTorch's own cells keep tensors, step by step. cuDNN keeps "
+    "a reserve whose size it does not publish; oneDNN, which runs a CPU's LSTM, keeps 2 to 3 times "
+    "as much."
+)
+
 ADAM_ON_A_CPU = (
     "A GPU updates all weights at once, with the root of every second moment in memory; a CPU "
     "updates one tensor after another, so that its peak is lower where the peak is in the update."
@@ -82,6 +89,8 @@ def _kinds_table(prediction: MemoryPrediction, budget_bytes: int | None) -> Tabl
         )
     notes += _measure_notes(prediction)
     notes += [*prediction.notes]
+    if any(row.kind in RECURRENT for row in prediction.saved):
+        notes.append(RECURRENT_NOTE)
     notes += [ON_A_GPU, ALLOWANCE] if prediction.device == "cuda" else [ON_A_CPU]
     if prediction.optimizer in ("adam", "adamw") and "update" not in str(prediction.measures):
         notes.append(ADAM_ON_A_CPU)

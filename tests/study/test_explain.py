@@ -143,6 +143,28 @@ def test_normalisation_tells_parameters_from_buffers() -> None:
     assert "Buffers, parts" not in lines(grouped["GroupNorm"])
 
 
+class WrittenOutAttention(nn.Module):
+    """One head of 4 channels over 3 positions, as networks without PyTorch's function write it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.projected = nn.Linear(4, 12)
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key, value = self.projected(x).chunk(3, -1)
+        out: Tensor = (query @ key.transpose(-2, -1)).softmax(-1) @ value
+        return out
+
+
+def test_products_of_attention_that_is_written_out_are_named() -> None:
+    analysis = analyse(target(WrittenOutAttention(), input="3x4", batch=2), backward=True)
+    text = "\n".join(f"{s.label}: {s.text}" for s in explain_report(analysis).derivations[0].steps)
+    assert "MACs, query·key: B·rows·D_in·D_out = 2·3·4·3 = 72" in text
+    assert "MACs, weights·value: B·rows·D_in·D_out = 2·3·3·4 = 72" in text
+    for operand in ("query", "key", "weights", "value"):
+        assert f"Backward MACs, {operand} gradient" in text
+
+
 def test_attention_names_its_two_products() -> None:
     """Vaswani et al. (2017): heads·L·L·E each, with 12 heads of 64 on 197 tokens."""
     name = "encoder.layers.encoder_layer_0.self_attention"

@@ -12,7 +12,7 @@ from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
 from archscope.patterns import matching, unmatched
 from archscope.records import Analysis, Coverage, Layer
-from archscope.study.explain import dense, others, windows
+from archscope.study.explain import attention, dense, others, windows
 from archscope.table import Column, Derivation, Report, Row, Step, Table
 from archscope.wording import CONVENTION, call_title, network_title, shape_text
 
@@ -29,7 +29,7 @@ RULES: dict[str, Callable[[Layer], list[Step]]] = {
     "GroupNorm": others.normalisation,
     "Linear": dense.linear,
     "NonDynamicallyQuantizableLinear": dense.linear,
-    "MultiheadAttention": dense.attention,
+    "MultiheadAttention": attention.attention,
     "LSTM": dense.recurrent,
     "GRU": dense.recurrent,
     "RNN": dense.recurrent,
@@ -101,9 +101,9 @@ def derivation_of(layer: Layer, children: Sequence[Layer], coverage: Coverage) -
     elif layer.kind in RULES and layer.settings:
         steps = RULES[layer.kind](layer)
     elif children:
-        steps = others.container(layer, children)
+        steps = others.container(attention.with_roles(layer), children)
     else:
-        steps = others.anything(layer)
+        steps = others.anything(attention.with_roles(layer))
     if layer.name in coverage.unknown_layers:
         text = f"{', '.join(coverage.unknown)} {wording.UNCOUNTED}"
         steps = [step for step in steps if step.label != "Work"]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from archscope.records import Cost, Layer, Product
-from archscope.study.explain.gradients import Operand, both_operands, is_of_matrices
+from archscope.study.explain.gradients import both_operands, is_of_matrices
 from archscope.study.explain.steps import (
     backward_steps,
     chain,
@@ -43,67 +41,6 @@ def linear(layer: Layer) -> list[Step]:
         )
     operands = both_operands(layer.forward.cost.products, "input gradient", "weight gradient")
     return [*steps, *backward_steps(layer, operands)]
-
-
-def attention(layer: Layer) -> list[Step]:
-    """Multi-head attention (Vaswani et al. 2017, section 3.2): projections and two products."""
-    width, heads = int(layer.setting("embed_dim")), int(layer.setting("num_heads"))
-    products = _attention_roles(layer.forward.cost.products, width // heads)
-    expected = 4 * width * (width + 1)
-    steps = [
-        chain("Width of a head", "E", "D/heads", f"{width}/{heads}", str(width // heads)),
-        *parameter_steps(layer, "4·D·(D + 1)", f"4·{width}·({width} + 1)", expected),
-    ]
-    if layer.params == expected:
-        text = "query, key, value and output projections have D·D weights and D biases each."
-        steps.append(prose("Parameters, parts", text))
-    text = (
-        "query·key and weights·value multiply all positions with all: they grow with the square "
-        "of the length, the projections in proportion to it."
-    )
-    return [
-        *steps,
-        *cost_steps("MACs", Cost(products)),
-        prose("Quadratic term", text),
-        *backward_steps(layer, _attention_operands(products)),
-    ]
-
-
-QUERY_KEY, WEIGHTS_VALUE = "query·key", "weights·value"
-BEFORE, AFTER = "input projection", "output projection"
-
-
-def _attention_roles(products: Sequence[Product], width: int) -> tuple[Product, ...]:
-    """Name what is not fused, in the order in which it runs.
-
-    Query·key sums over the width of a head, weights·value over the keys; where there are as many
-    keys as a head is wide, query·key is the first.
-    """
-    found: list[Product] = []
-    seen: set[str] = set()
-    for item in products:
-        values = {factor.name: factor.value for factor in item.factors}
-        if item.role or not is_of_matrices(item):
-            role = item.role
-        elif "B" not in values:
-            role = AFTER if seen & {QUERY_KEY, WEIGHTS_VALUE} else BEFORE
-        elif values["D_in"] == width and (values["D_out"] != width or QUERY_KEY not in seen):
-            role = QUERY_KEY
-        else:
-            role = WEIGHTS_VALUE
-        seen.add(role)
-        found.append(Product(item.factors, role))
-    return tuple(found)
-
-
-def _attention_operands(products: Sequence[Product]) -> list[Operand]:
-    """The operands, the last product's first, as the backward pass comes to them."""
-    names = {QUERY_KEY: ("query", "key"), WEIGHTS_VALUE: ("weights", "value")}
-    found = []
-    for item in reversed(products):
-        left, right = names.get(item.role, (f"{item.role}, input", f"{item.role}, weight"))
-        found += both_operands([item], f"{left} gradient", f"{right} gradient")
-    return found
 
 
 _GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}

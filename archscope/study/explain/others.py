@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 from archscope.records import Layer, Shape
+from archscope.study.explain.attention import QUERY_KEY, attention_operands
 from archscope.study.explain.gradients import Operand, both_operands
 from archscope.study.explain.steps import (
     backward_steps,
@@ -76,8 +77,11 @@ def anything(layer: Layer) -> list[Step]:
 
 
 def _operands(layer: Layer) -> list[Operand]:
-    """Of products without weights, such as of query and key: first and second operand."""
-    backward = reversed(layer.forward.cost.products)
+    """Of products without weights: query and key of attention, else first and second operand."""
+    products = layer.forward.cost.products
+    if any(item.role == QUERY_KEY for item in products):
+        return attention_operands(products)
+    backward = reversed(products)
     return both_operands(backward, "first operand's gradient", "second operand's gradient")
 
 

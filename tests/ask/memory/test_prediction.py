@@ -298,3 +298,9 @@ def test_the_report_of_a_plan_says_first_whether_it_fits():
 def test_blocks_are_what_repeats():
     assert blocks_pattern(find("resnet18", {}).module) == "layer*.*"
     assert blocks_pattern(nn.Sequential(nn.Linear(2, 2))) == ""
+
+
+@pytest.mark.parametrize(("layer", "said"), [(nn.LSTM(4, 4), True), (nn.Linear(4, 4), False)])
+def test_the_backend_of_recurrent_layers_is_named(layer, said):
+    report = memory_report(predict(network_target(layer, input="3x4", batch=2)))
+    assert ("as PyTorch's own cells" in " ".join(report.tables[0].notes)) is said

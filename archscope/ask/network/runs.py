@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from archscope.ask.network.failure import (
     depends_on_values,
@@ -75,26 +76,56 @@ def executed(
         ArchscopeError: the network fails on this input.
     """
     from archscope.analysis import borrow
-    from archscope.analysis.one_device import OneDevice, asks_for_a_device
 
-    lend = lend or borrow.copied
-
-    def run_on_meta() -> Ran:
-        with lend(subject.module, call.original(on_meta=True), borrow.weightless) as lent:
-            return run(*lent, True)
-
-    try:
+    way = _Way("meta")
+    while True:
         try:
-            return run_on_meta(), "meta", ()
-        except Exception as error:
-            if not asks_for_a_device(error):
-                raise
-        with OneDevice("meta"):
-            return run_on_meta(), "meta", (MOVES_ITSELF,)
-    except Exception as error:
-        if isinstance(error, ArchscopeError):
+            with way.lent(subject, call, lend or borrow.copied) as lent:
+                return run(*lent, way.device == "meta"), way.device, way.notes
+        except ArchscopeError:  # noqa: PERF203 - one to three turns
             raise
-        if not depends_on_values(error):
+        except Exception as error:
+            way = way.after(error, subject, call)
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How a network is run: on which device, whether all devices pass for that one, and a note."""
+
+    device: Literal["meta", "cpu"]
+    as_one_device: bool = False
+    notes: tuple[str, ...] = ()
+
+    @contextmanager
+    def lent(
+        self, subject: Subject, call: NetworkCall, lend: Lend
+    ) -> Iterator[tuple[nn.Module, Any]]:
+        """The copies to run: without weights on meta, with storage on the CPU."""
+        from archscope.analysis import borrow
+        from archscope.analysis.one_device import OneDevice
+
+        on_meta = self.device == "meta"
+        with OneDevice(self.device) if self.as_one_device else nullcontext():
+            if on_meta:
+                copies = lend(subject.module, call.original(on_meta=True), borrow.weightless)
+            else:
+                assert subject.rebuild is not None, "`after` has seen to it"
+                module, given = subject.rebuild(), call.original(on_meta=False)
+                copies = borrow.copied(module, given, borrow.with_storage)
+            with copies as lent:
+                yield lent
+
+    def after(self, error: Exception, subject: Subject, call: NetworkCall) -> _Way:
+        """What to try when this way failed.
+
+        Raises:
+            ArchscopeError: nothing else would do.
+        """
+        from archscope.analysis.one_device import asks_for_a_device
+
+        if not self.as_one_device and asks_for_a_device(error):
+            return _Way("meta", as_one_device=True, notes=(MOVES_ITSELF,))
+        if self.device == "cpu" or not depends_on_values(error):
             raise failure(subject.name, call.spec, subject.default_input, error) from error
         where = place_of(error)
         if subject.rebuild is None:
@@ -103,19 +134,11 @@ def executed(
                 f"{where} needs the values of tensors, and this network has none",
                 "give it with its weights",
             ) from error
-    note = (
-        f"Counted on a real CPU run: {where} needs the values of tensors, so another input "
-        f"(or other weights) may cost something else."
-    )
-    try:
-        module = subject.rebuild()
-        with (
-            OneDevice("cpu"),
-            borrow.copied(module, call.original(on_meta=False), borrow.with_storage) as lent,
-        ):
-            return run(*lent, False), "cpu", (note,)
-    except Exception as error:
-        raise failure(subject.name, call.spec, subject.default_input, error) from error
+        note = (
+            f"Counted on a real CPU run: {where} needs the values of tensors, so another input "
+            f"(or other weights) may cost something else."
+        )
+        return _Way("cpu", as_one_device=True, notes=(note,))
 
 
 def run_once(

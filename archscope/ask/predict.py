@@ -12,6 +12,7 @@ from archscope.files import read_text
 from archscope.latency.calibration import Calibrated, from_json
 from archscope.latency.coefficients import Rates, fitted
 from archscope.latency.devices import Device, find_device
+from archscope.latency.doubts import doubts, interval_of, require_rate
 from archscope.latency.fusion import image_order
 from archscope.latency.kernel import Kernel
 from archscope.latency.kernels import kernels
@@ -20,7 +21,7 @@ from archscope.latency.place import Place
 from archscope.latency.setting import Setting
 from archscope.parameters import parameter
 from archscope.patterns import matching, unmatched
-from archscope.records import Execution, InputSpec, LayerName, LayerPrediction, Prediction
+from archscope.records import Execution, InputSpec, LayerName, LayerPrediction, Pass, Prediction
 
 if TYPE_CHECKING:
     from torch import nn
@@ -80,10 +81,12 @@ def rates_of(device: str | Device | Calibrated, setting: Setting) -> Rates:
     """The efficiencies that hold for a device in a setting.
 
     Raises:
-        ArchscopeError: no device of that name, or a file that is no device's.
+        ArchscopeError: no device of that name, a file that is no device's, or a dtype that the
+            device has no rate for.
     """
     if isinstance(device, str):
         device = read_device(device) if device.endswith(".json") else find_device(device)
+    require_rate(device.device if isinstance(device, Calibrated) else device, setting.dtype)
     if isinstance(device, Calibrated):
         return Rates(device.device, setting, device.within(fitted()))
     return Rates(device, setting, fitted())
@@ -208,7 +211,7 @@ def predicted(run: Run, rates: Rates) -> Prediction:
         rates = rates.alone(timed[0][0].kind)
         timed = _timed(run, rates)
     seconds, _ = step_seconds(timed, rates)
-    low, high = rates.interval
+    low, high = interval_of(timed, rates)
     unknown = {operator.name for operator in run.execution.runs if not operator.known}
     return Prediction(
         model=run.model,
@@ -228,7 +231,7 @@ def predicted(run: Run, rates: Rates) -> Prediction:
         unknown=tuple(sorted(unknown)),
         keywords=run.keywords,
         versions=run.versions,
-        notes=run.notes,
+        notes=(*run.notes, *doubts(run.execution, timed, rates, seconds)),
     )
 
 
@@ -236,9 +239,9 @@ def _layers(
     execution: Execution, timed: Iterable[tuple[Kernel, Seconds]]
 ) -> tuple[LayerPrediction, ...]:
     """The sums of the kernels of every module call and pass."""
-    sums: dict[tuple[int, str], list[float]] = {}
+    sums: dict[tuple[int, Pass], list[float]] = {}
     for kernel, seconds in timed:
-        row = sums.setdefault((kernel.layer, kernel.phase), [0.0] * 7)
+        row = sums.setdefault((kernel.layer, _pass(kernel)), [0.0] * 7)
         for place, amount in enumerate(
             (
                 seconds.total,
@@ -255,3 +258,14 @@ def _layers(
         LayerPrediction(*execution.layers[layer], phase, *row)
         for (layer, phase), row in sums.items()
     )
+
+
+def _pass(kernel: Kernel) -> Pass:
+    """The pass of a kernel, the two gradients of a product apart."""
+    if kernel.phase == "update":
+        return "update"
+    if kernel.kind.endswith("_input_gradient"):
+        return "input gradient"
+    if kernel.kind.endswith(("_weight_gradient", "bias_gradient")):
+        return "weight gradient"
+    return "forward" if kernel.phase == "forward" else "backward"

@@ -54,6 +54,7 @@ from archscope.records.network import (
 )
 from archscope.records.prediction import (
     LayerPrediction,
+    Pass,
     PredictedTime,
     Prediction,
 )
@@ -94,6 +95,7 @@ __all__ = [
     "Operand",
     "OperatorRun",
     "ParallelKind",
+    "Pass",
     "PredictedTime",
     "Prediction",
     "Product",

@@ -9,6 +9,8 @@ from archscope.records.network import InputSpec
 
 Bound = Literal["compute", "memory", "launches"]
 
+Pass = Literal["forward", "input gradient", "weight gradient", "backward", "update"]
+
 VENDORS = ("NVIDIA ", "AMD ", "GeForce ", "Instinct ", "Tesla ")
 DTYPES = {"amp": "AMP"}
 LAYOUTS = {"nhwc": "channels last"}
@@ -39,7 +41,8 @@ class LayerPrediction:
         name: dotted path of the module; empty for the network itself.
         kind: class name.
         call: 0 for its first call.
-        phase: `forward`, `backward` or `update`.
+        phase: `forward`, `input gradient` and `weight gradient` of products, `backward` of all
+            else, or `update` of the weights.
         seconds: of its kernels.
         compute, memory: of arithmetic and of moving bytes, each alone; they overlap.
         launch: of starting kernels.
@@ -51,7 +54,7 @@ class LayerPrediction:
     name: str
     kind: str
     call: int
-    phase: str
+    phase: Pass
     seconds: float
     compute: float
     memory: float
@@ -59,6 +62,11 @@ class LayerPrediction:
     launches: float
     flops: float
     bytes_moved: float
+
+    @property
+    def direction(self) -> Literal["forward", "backward", "update"]:
+        """The pass with all gradients together."""
+        return self.phase if self.phase in ("forward", "update") else "backward"
 
     @property
     def bound(self) -> Bound:

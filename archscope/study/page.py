@@ -176,7 +176,9 @@ def _amounts(networks: Sequence[Explored]) -> Iterator[Amount]:
             yield amount
     if any(each.memory is not None and each.memory.saved for each in networks):
         yield SAVED
-    timed = {row.phase for each in networks if each.prediction for row in each.prediction.layers}
+    timed = {
+        row.direction for each in networks if each.prediction for row in each.prediction.layers
+    }
     yield from (amount for amount in PREDICTED if amount.phase in timed)
 
 
@@ -206,7 +208,7 @@ class _Parts:
         self.saved = {(row.name, row.call): row.saved_bytes for row in kept}
         self.predicted: dict[tuple[str, int, str], float] = defaultdict(float)
         for timed in () if explored.prediction is None else explored.prediction.layers:
-            self.predicted[timed.name, timed.call, timed.phase] += timed.seconds
+            self.predicted[timed.name, timed.call, timed.direction] += timed.seconds
         self.found: list[Part] = []
         for group in grouped(analysis, unfold=True):
             self._add(group, -1)

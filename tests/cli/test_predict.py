@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 import archscope
 from archscope.cli import run
@@ -112,3 +113,34 @@ def test_a_budget_limits_a_predicted_time(
     budget.write_text(text.format("1ms"))
     assert run(["check", str(budget)]) == 2
     assert "max_predicted_latency: names no GPU" in capsys.readouterr().err
+
+
+def test_training_shows_its_passes_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each of the three products of a convolution multiplies equally much, so takes alike."""
+    found = archscope.predict(
+        "resnet18", device="rtx3090", batch=64, mode="training", dtype="amp"
+    ).record
+    sums: dict[str, float] = {}
+    for layer in found.layers:
+        if layer.kind == "Conv2d":
+            sums[layer.phase] = sums.get(layer.phase, 0.0) + layer.flops
+    assert sums["weight gradient"] == pytest.approx(sums["forward"], rel=0.01)
+    assert sums["input gradient"] < sums["forward"]  # the first layer needs none
+    assert sum(layer.seconds for layer in found.layers) <= found.seconds
+    assert run(["predict", "resnet18", "--on", "rtx3090", "--mode", "training"]) == 0
+    assert "Gradients of weights" in capsys.readouterr().out
+
+
+def test_a_dtype_that_a_device_lacks_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Turing's tensor cores know no bfloat16."""
+    assert run(["predict", "resnet18", "--on", "t4", "--dtype", "bfloat16"]) == 2
+    assert "NVIDIA T4 has no rate for it; use one of" in capsys.readouterr().err
+
+
+def test_work_far_from_what_was_measured_is_named() -> None:
+    volume = nn.Sequential(nn.Conv3d(3, 8, 3), nn.ReLU())
+    found = archscope.predict(volume, "3x8x8x8", device="a100", batch=1).record
+    notes = " ".join(found.notes)
+    assert "3-D convolutions were not measured" in notes
+    assert "this one is far outside" in notes
+    assert archscope.predict("resnet18", device="rtx4090", batch=256).record.notes == ()

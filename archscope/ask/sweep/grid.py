@@ -129,7 +129,7 @@ class Outcome:
         cls,
         point: tuple[tuple[str, str], ...],
         analysis: Analysis,
-        predicted: tuple[PredictedTime, ...],
+        predicted: tuple[PredictedTime, ...] = (),
     ) -> Outcome:
         complete = analysis.coverage.complete
         return cls(

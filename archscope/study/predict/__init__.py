@@ -14,6 +14,7 @@ from archscope.study.predict.tables import (
     kinds_table,
     layers_data,
     layers_table,
+    passes_table,
     stages_table,
 )
 from archscope.table import Report
@@ -28,7 +29,8 @@ def predict_report(predictions: Sequence[Prediction]) -> Report:
     title = answer(predictions)
     first = predictions[0]
     if len(predictions) == 1:
-        parts = (stages_table(first), layers_table(first))
+        passes = (passes_table(first),) if first.mode == "training" else ()
+        parts = (*passes, stages_table(first), layers_table(first))
         table = comparison_table(title, predictions)
         return Report(title, (table, *parts), record=first, data=layers_data(first))
     table = comparison_table(title, predictions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from archscope.records import LayerPrediction, Prediction
+from archscope.records import LayerPrediction, Pass, Prediction
 from archscope.study.predict.answer import chance_faster, name, time_ratio
 from archscope.table import Column, Row, Table
 from archscope.wording import PREDICTED, call_title
@@ -160,3 +160,29 @@ def _cells(layer: LayerPrediction, total: float) -> tuple[str | float | None, ..
         layer.bytes_moved / layer.seconds,
         round(layer.launches),
     )
+
+
+PASSES: tuple[Pass, ...] = ("forward", "input gradient", "weight gradient", "backward", "update")
+
+PASS_TITLES = {
+    "forward": "Forward",
+    "input gradient": "Gradients of inputs, of products",
+    "weight gradient": "Gradients of weights",
+    "backward": "Backward of everything else",
+    "update": "Update of the weights",
+}
+
+
+def passes_table(prediction: Prediction) -> Table:
+    """Time by pass of a training step."""
+    sums = dict.fromkeys(PASSES, 0.0)
+    for layer in prediction.layers:
+        sums[layer.phase] += layer.seconds
+    total = sum(sums.values())
+    rows = tuple(Row((PASS_TITLES[name], sums[name], sums[name] / total)) for name in PASSES)
+    columns = (
+        Column("pass", "Pass", "name"),
+        Column("predicted_seconds", "Predicted", "seconds"),
+        Column("share", "of time", "bar"),
+    )
+    return Table("By pass", columns, rows)

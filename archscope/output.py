@@ -12,8 +12,10 @@ from typing import TextIO
 
 from archscope.errors import ArchscopeError
 from archscope.files import replace_file
+from archscope.inert import one_line
 from archscope.parameters import in_python, on_command_line, parameter
 from archscope.table import Chart, Report
+from archscope.units import binary_bytes
 
 PIPE_WIDTH = 120
 
@@ -32,26 +34,47 @@ class Drawn:
 
 
 class Outputs(tuple[str, ...]):
-    """Paths given with `-o`, and how figures among them are drawn."""
+    """Paths given with `-o`, and what the options beside it say."""
 
     drawn: Drawn = Drawn()
+    piped: str = ""
+    opened: bool = False
 
     @classmethod
-    def of(cls, paths: Sequence[str], drawn: Drawn) -> Outputs:
-        """The paths with how figures are drawn.
+    def of(
+        cls, paths: Sequence[str], drawn: Drawn, format: str | None = None, opened: bool = False
+    ) -> Outputs:
+        """The paths with how figures are drawn, what standard output gets, and what is opened.
+
+        Args:
+            paths: files; `-` for standard output, in place of the tables.
+            drawn: of the figures among them.
+            format: of standard output, as a suffix without its dot: `csv`.
+            opened: whether a browser shows the page, or the first file, once it is written.
 
         Raises:
-            ArchscopeError: a chart or a size is given, and no figure is written.
+            ArchscopeError: a chart or a size is given, and no figure is written; standard output
+                without a format.
         """
-        made = cls(paths)
-        made.drawn = drawn
-        figures = any(_FORMATS.get(Path(path).suffix.lower()) is _image for path in paths)
+        made = cls(path for path in paths if path != STANDARD_OUTPUT)
+        if len(made) < len(paths) and format is None:
+            known = ", ".join(suffix[1:] for suffix in _FORMATS)
+            remedy = f"add {parameter('format', 'csv')}, or another of {known}"
+            raise ArchscopeError(parameter("output", STANDARD_OUTPUT), "needs a format", remedy)
+        made.piped = "" if format is None else f"{STANDARD_OUTPUT}.{format}"
+        if made.piped:
+            _format(made.piped)
+        made.drawn, made.opened = drawn, opened
+        written = (*made, made.piped)
+        figures = any(_FORMATS.get(Path(path).suffix.lower()) is _image for path in written)
         if drawn != Drawn() and not figures:
             option = "size" if drawn.chart is None else "chart"
-            raise ArchscopeError(
-                parameter(option), "goes with a figure", "add -o FILE.png, .svg or .pdf"
-            )
+            remedy = "add -o FILE.png, .svg or .pdf"
+            raise ArchscopeError(parameter(option), "goes with a figure", remedy)
         return made
+
+
+STANDARD_OUTPUT = "-"
 
 
 def check_outputs(paths: Sequence[str]) -> None:
@@ -88,7 +111,47 @@ def emit(report: Report, outputs: Sequence[str] = (), stream: TextIO | None = No
     """
     report = report.worded(on_command_line)
     write(report, outputs)
-    _print(report, sys.stdout if stream is None else stream)
+    stream = sys.stdout if stream is None else stream
+    if isinstance(outputs, Outputs) and outputs.piped:
+        path = outputs.piped
+        _send(_format(path)(report, path, outputs.drawn), stream)
+    else:
+        _print(report, stream)
+    for path in outputs:
+        _say(f"wrote {path} ({binary_bytes(Path(path).stat().st_size)})")
+    if isinstance(outputs, Outputs) and outputs.opened:
+        _open(report, outputs)
+
+
+def _say(text: str) -> None:
+    print(one_line(text), file=sys.stderr)
+
+
+def _open(report: Report, outputs: Outputs) -> None:
+    """Show the page, or the first file, in a browser; a page of its own where none is written."""
+    import tempfile
+    import webbrowser
+
+    pages = [path for path in outputs if path.lower().endswith(".html")]
+    path = next(iter([*pages, *outputs]), "")
+    if not path:
+        path = str(Path(tempfile.mkdtemp(prefix="archscope-")) / "page.html")
+        write(report, (path,))
+    if not webbrowser.open(Path(path).resolve().as_uri()):
+        _say(f"no browser was found; open {path}")
+
+
+def _send(content: bytes, stream: TextIO) -> None:
+    """Bytes of a file to a stream, whatever its encoding."""
+    try:
+        stream.flush()
+        stream.buffer.write(content)
+        stream.flush()
+    except BrokenPipeError:  # the reader (`| head`) has seen enough
+        _silence(stream)
+    except OSError as error:
+        _silence(stream)
+        raise unwritable(error) from None
 
 
 def write(report: Report, outputs: Sequence[str]) -> None:
@@ -138,10 +201,13 @@ class Screen:
 def printed(report: Report, screen: Screen) -> str:
     """A report as a screen shows it."""
     from archscope.render import derivation
-    from archscope.render.text import terminal
+    from archscope.render.text import answer_line, terminal
 
     report = report.worded(in_python)
-    texts = [
+    width, color, encoding = screen.width, screen.color, screen.encoding
+    answers = [report.answer] if report.answer else []
+    texts = [answer_line(text, width, color, encoding=encoding) for text in answers]
+    texts += [
         derivation.terminal(item, screen.width, screen.color, encoding=screen.encoding)
         for item in report.derivations
     ]
@@ -211,8 +277,9 @@ def _markdown(report: Report, path: str, drawn: Drawn) -> bytes:
 
     several = len(report.tables) > 1 or report.derivations
     heading = [f"# {escaped(report.title)}\n"] if several else []
+    answer = [f"**{escaped(report.answer)}**\n"] if report.answer else []
     derived = map(derivation.markdown, report.derivations)
-    return _encoded("\n".join([*heading, *derived, *map(markdown, report.tables)]))
+    return _encoded("\n".join([*heading, *answer, *derived, *map(markdown, report.tables)]))
 
 
 def _csv(report: Report, path: str, drawn: Drawn) -> bytes:
@@ -240,7 +307,7 @@ def _html(report: Report, path: str, drawn: Drawn) -> bytes:
         return _encoded(page_html(report.page(), report.tables))
     from archscope.render.html import html
 
-    return _encoded(html(report.title, report.tables, report.charts, report.derivations))
+    return _encoded(html(report))
 
 
 def _latex(report: Report, path: str, drawn: Drawn) -> bytes:

@@ -23,7 +23,7 @@ Unit = Literal[
 CSV, JSON and frames always get the plain value.
 """
 
-RowKind = Literal["row", "group", "total", "note", "best"]
+RowKind = Literal["row", "group", "total", "note", "best", "added", "removed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ class Row:
 
     Args:
         cells: one value a column.
-        kind: `group` rows are subtotals of the rows below them, `total` closes a table.
+        kind: `group` rows are subtotals of the rows below them, `total` closes a table; `added` and
+            `removed` rows are changes from one version to the next.
         depth: indentation of the first column, for trees.
         lower_bound: column keys whose value is a lower bound and prints with `≥`.
         best: column keys whose value is the best of its comparison.
@@ -226,6 +227,7 @@ class Report:
         derivations: arithmetic written out, above the tables.
         page: makes what `-o page.html` explores, which may take a run of the network.
         drawing: makes what an image shows in place of charts.
+        answer: a sentence above the tables, where no table's title is the answer.
     """
 
     title: str
@@ -236,9 +238,10 @@ class Report:
     derivations: tuple[Derivation, ...] = ()
     page: Callable[[], Page] | None = None
     drawing: Callable[[], Diagram | Icicle] | None = None
+    answer: str = ""
 
     def worded(self, wording: Callable[[str], str]) -> Report:
         """The same report, the parameters in its notes written by a function of `parameters`."""
         tables = tuple(table.worded(wording) for table in self.tables)
         data = None if self.data is None else self.data.worded(wording)
-        return replace(self, tables=tables, data=data)
+        return replace(self, tables=tables, data=data, answer=wording(self.answer))

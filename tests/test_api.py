@@ -64,7 +64,7 @@ def test_the_arithmetic_of_a_layer() -> None:
 
 
 def test_a_closed_form_in_the_batch() -> None:
-    assert str(archscope.formula("lenet")).count("416520·N") == 1
+    assert str(archscope.formula("lenet")).count("416520·N") == 2  # the answer and its row
 
 
 ASKING: dict[str, Callable[[Any], Any]] = {
@@ -218,7 +218,7 @@ def test_results_print_in_a_notebook_and_a_terminal_alike() -> None:
     result = archscope.summary("lenet")
     assert isinstance(result, Answer)
     assert repr(result) == "<Summary: lenet, 61,706 parameters, 416,520 MACs>"
-    assert str(result).startswith("lenet on 1×1×28×28")
+    assert str(result).startswith("lenet has 61,706 parameters and takes 416,520 MACs")
     assert "61,706" in result._repr_html_() and "61,706" in str(result)
 
 

@@ -13,35 +13,13 @@ import click
 
 from archscope import interruption
 from archscope._version import __version__
+from archscope.cli import help
 from archscope.cli.stderr import say
 from archscope.errors import ArchscopeError, UnknownCostError, first_line
 from archscope.parameters import on_command_line
 
-COMMANDS = {
-    "summary": "Shapes, parameters and multiply-accumulates of every layer.",
-    "models": "List the networks that have a name, or one network's card.",
-    "compare": "Networks side by side: what they cost and where they differ.",
-    "sweep-groups": "The effect of the group count at equal width, MACs or parameters.",
-    "sweep": "One network over values of its constructor keywords, input or batch.",
-    "merge": "Join the shards of a sweep that ran as several jobs.",
-    "explain": "The arithmetic of every layer, written out.",
-    "formula": "Totals and layers as closed forms in the batch, height and width.",
-    "receptive-field": "Size, stride and padding of every layer's receptive field.",
-    "generate": "Prefill and decoding of a language model, and its cache by layer.",
-    "graph": "Draw modules and the tensors between them, repeats folded.",
-    "memory": "Memory of training and inference, predicted without a device.",
-    "predict": "Time of a step on a GPU that is not here, with an interval.",
-    "distribute": "What a training step moves between GPUs, as PyTorch issues it.",
-    "signal": "Activation and gradient statistics by depth at initialisation.",
-    "profile": "Measure forward and backward time, per network and per layer.",
-    "trace": "Time by layer, forward and backward, from a trace of any GPU.",
-    "recorder": "Print a file that records such a trace where archscope is not.",
-    "verify": "Count with several tools and explain where they disagree.",
-    "check": "Hold networks to a budget; exit 1 when one is over it.",
-    "diff": "What changed between two versions of a network.",
-    "cache": "The counts, roofs and journals kept from earlier runs.",
-}
-"""Each command's one-line help; its module, imported when it runs, is named like it."""
+COMMANDS = [name for group in help.COMMANDS.values() for name in group]
+"""Each is a module that is imported when it runs."""
 
 
 COMPLETION = "_ARCHSCOPE_COMPLETE"
@@ -52,7 +30,7 @@ class LazyGroup(click.Group):
     """Lists commands without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return COMMANDS
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
@@ -62,8 +40,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        help.write_commands(formatter)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

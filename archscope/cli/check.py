@@ -7,10 +7,11 @@ import json
 
 import click
 
+from archscope.cli.help import Command
 from archscope.cli.options import output_option
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", metavar="BUDGET.TOML")
 @click.option(
     "--model",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archscope.cli import completion
+from archscope.cli.help import Command
 from archscope.cli.options import (
     batch_number_option,
     check_used,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from archscope.table import Table
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("models", nargs=-1, required=True, shell_complete=completion.networks)
 @input_option
 @batch_number_option("1 by default, 8 with --time")

@@ -5,18 +5,21 @@ from __future__ import annotations
 import click
 
 from archscope.cli import completion
+from archscope.cli.help import Command
 from archscope.cli.options import batch_option, input_option, output_option
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("old", shell_complete=completion.networks)
 @click.argument("new", shell_complete=completion.networks)
 @input_option
 @batch_option()
+@click.option("--exit-code", is_flag=True, help="Exit 1 when something changed, as git does.")
 @output_option
 def command(
-    old: str, new: str, input_text: str | None, batch: int | str | None, outputs: tuple[str, ...]
-) -> None:
+    old: str, new: str, input_text: str | None, batch: int | str | None, exit_code: bool,
+    outputs: tuple[str, ...],
+) -> int:  # fmt: skip
     """What changed from OLD to NEW, layer by layer.
 
     Each is a record saved with `-o run.json`, or the name of a network.
@@ -26,8 +29,10 @@ def command(
     """
     from archscope.ask.diff import counted
     from archscope.output import check_outputs, emit
-    from archscope.study.diff import diff_report
+    from archscope.study.diff import diff_report, differs
 
     check_outputs(outputs)
     pair = counted(old, new, input=input_text, batch=batch)
-    emit(diff_report(*pair), outputs)
+    report = diff_report(*pair)
+    emit(report, outputs)
+    return 1 if exit_code and differs(report) else 0

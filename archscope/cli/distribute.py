@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from archscope.cli import completion
+from archscope.cli.help import Command
 from archscope.cli.options import (
     beside_option,
     check_used,
@@ -16,7 +17,7 @@ from archscope.cli.options import (
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @network_number_options
 @beside_option

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from archscope.cli.help import Command
 from archscope.cli.options import model_argument, network_number_options, output_option
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @click.argument("layers", nargs=-1, metavar="[LAYER]...")
 @network_number_options

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import click
 
+from archscope.cli.help import Command
 from archscope.cli.options import beside_option, model_argument, network_options, output_option
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @network_options
 @beside_option

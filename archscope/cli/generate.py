@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from archscope.cli.help import Command
 from archscope.cli.options import model_argument, output_option, set_option
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @click.option("--prompt", type=int, default=2048, show_default=True, help="Tokens of each prompt.")
 @click.option("--tokens", type=int, default=256, show_default=True, help="Tokens to generate.")

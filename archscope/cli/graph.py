@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import click
 
+from archscope.cli.help import Command
 from archscope.cli.options import model_argument, network_number_options, output_option
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @click.argument("pattern", required=False, default="")
 @network_number_options
-@click.option("--depth", type=click.IntRange(min=1), help="Levels of modules that are opened.")
+@click.option(
+    "--depth", metavar="N", type=click.IntRange(min=1), help="Levels of modules that are opened."
+)
 @output_option
 def command(
     model: str, pattern: str, input_text: str | None, batch: int | None,

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from archscope.cli import completion
+from archscope.cli.help import Command
 from archscope.cli.options import (
     beside_option,
     check_used,
@@ -67,7 +68,7 @@ def step_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @network_number_options
 @beside_option

@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from archscope.cli import completion
+from archscope.cli.help import Command
 from archscope.cli.options import output_option
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("files", nargs=-1, required=True, metavar="FILE…", shell_complete=completion.files)
 @output_option
 def command(files: tuple[str, ...], outputs: tuple[str, ...]) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from archscope.cli.help import Command
 from archscope.cli.options import output_option
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("pattern", metavar="[NAME]", default="")
 @output_option
 def command(pattern: str, outputs: tuple[str, ...]) -> None:

@@ -70,15 +70,9 @@ def set_option(command: Decorated) -> Decorated:
     return command
 
 
-CHART, SIZE = "archscope.chart", "archscope.size"
-"""Where the context holds what `--chart` and `--size` say until `-o` is read."""
-
-
-def _noted(key: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-    def note(context: click.Context, option: click.Parameter, value: Any) -> None:
-        context.meta[key] = value
-
-    return note
+def _noted(context: click.Context, option: click.Parameter, value: Any) -> None:
+    """Remember what an option says until `-o` is read."""
+    context.meta[f"archscope.{option.name}"] = value
 
 
 def _inches(context: click.Context, option: click.Parameter, text: str | None) -> None:
@@ -95,7 +89,7 @@ def _inches(context: click.Context, option: click.Parameter, text: str | None) -
     if not (1 <= width <= 60 and 1 <= height <= 60):
         problem = "is no width and height from 1 to 60 inches"
         raise ArchscopeError(parameter("size", text), problem, "write it like 6.8x4")
-    context.meta[SIZE] = (width, height)
+    _noted(context, option, (width, height))
 
 
 def _outputs(
@@ -103,30 +97,41 @@ def _outputs(
 ) -> tuple[str, ...]:
     from archscope.output import Drawn, Outputs
 
-    return Outputs.of(paths, Drawn(context.meta.get(CHART), context.meta.get(SIZE)))
+    def said(name: str) -> Any:
+        return context.meta.get(f"archscope.{name}")
+
+    return Outputs.of(paths, Drawn(said("chart"), said("size")), said("format"), bool(said("open")))
 
 
 def output_option(command: Decorated) -> Decorated:
-    """`-o`, with `--chart` and `--size` for the figures among the files."""
-    output = click.option(
-        "-o",
-        "--output",
-        "outputs",
-        multiple=True,
-        metavar="FILE",
-        callback=_outputs,
-        help="Also write a file; the suffix picks the format; may repeat.",
-        shell_complete=completion.files,
-    )
-    chart = click.option(
-        "--chart", metavar="NAME", is_eager=True, expose_value=False, callback=_noted(CHART),
-        help="Draw this figure alone; a wrong name lists them.",
+    """`-o`, with what is said of its files: `--format`, `--chart`, `--size` and `--open`."""
+    aside: Any = {"is_eager": True, "expose_value": False}
+    decorators = (
+        click.option(
+            "-o", "--output", "outputs", multiple=True, metavar="FILE", callback=_outputs,
+            help="Also write a file: .csv .json .md .html .tex .png .svg .pdf; may repeat; "
+            "- is standard output.",
+            shell_complete=completion.files,
+        ),
+        click.option(
+            "--format", metavar="NAME", callback=_noted,
+            help="Print this in place of tables: csv, json, md, html, tex, svg ….", **aside,
+        ),
+        click.option(
+            "--chart", metavar="NAME", callback=_noted,
+            help="Draw this figure alone; a wrong name lists them.", **aside,
+        ),
+        click.option(
+            "--size", metavar="WxH", callback=_inches,
+            help="Inches of each figure, such as 3.3x2.4.", **aside,
+        ),
+        click.option(
+            "--open", is_flag=True, callback=_noted, help="Show the page in a browser.", **aside
+        ),
     )  # fmt: skip
-    size = click.option(
-        "--size", metavar="WxH", is_eager=True, expose_value=False, callback=_inches,
-        help="Inches of each figure, such as 3.3x2.4.",
-    )  # fmt: skip
-    return output(chart(size(command)))
+    for decorate in reversed(decorators):
+        command = decorate(command)
+    return command
 
 
 strict_option = click.option(
@@ -134,8 +139,8 @@ strict_option = click.option(
 )
 
 
-FIGURE = ("chart", "size")
-"""Options of every command that writes figures."""
+FILES = ("format", "chart", "size", "open")
+"""Options about files, of every command that writes some."""
 
 
 def check_used(used: Collection[str], beside: str, remedy: str) -> None:
@@ -152,7 +157,7 @@ def check_used(used: Collection[str], beside: str, remedy: str) -> None:
     for option in context.command.params:
         name = str(option.name)
         given = context.get_parameter_source(name) == ParameterSource.COMMANDLINE
-        if given and name not in used and name not in FIGURE:
+        if given and name not in used and name not in FILES:
             raise ArchscopeError(option.opts[0], f"does not go with {beside}", remedy)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archscope.cli import completion
+from archscope.cli.help import Command
 from archscope.cli.options import network_number_options, output_option
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from archscope.latency.setting import Setting
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("models", nargs=-1, required=True, shell_complete=completion.networks)
 @network_number_options
 @click.option(
@@ -27,7 +28,12 @@ if TYPE_CHECKING:
     shell_complete=completion.devices,
     help="GPUs by name, such as rtx4090,a100,h200, or device files.",
 )
-@click.option("--peak", type=float, metavar="RATE", help="A GPU by its flop/s in --dtype: 989e12.")
+@click.option(
+    "--peak",
+    type=float,
+    metavar="RATE",
+    help="A GPU by its flop/s in --dtype: 989e12.",
+)
 @click.option("--bandwidth", type=float, metavar="RATE", help="And its memory's bytes/s: 4.8e12.")
 @click.option(
     "--dtype", default="amp", show_default=True, help="amp, float16, bfloat16, float32 or tf32."

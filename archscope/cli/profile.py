@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from archscope.cli.help import Command
 from archscope.cli.options import (
     beside_option,
     check_used,
@@ -29,14 +30,16 @@ if TYPE_CHECKING:
     from archscope.table import Report
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model", required=False)
 @input_option
 @set_option
 @beside_option
 @click.option("--batch", "batches", metavar="N,N,…", help="Batch size or sizes (8).")
 @click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps; the fastest by default.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of one operator.")
+@click.option(
+    "--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads of one operator."
+)
 @click.option(
     "--dtype",
     default="default",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from archscope.cli.help import Command
 from archscope.cli.options import (
     beside_option,
     input_option,
@@ -13,7 +14,7 @@ from archscope.cli.options import (
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @input_option
 @set_option

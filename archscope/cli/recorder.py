@@ -6,8 +6,10 @@ from importlib import resources
 
 import click
 
+from archscope.cli.help import Command
 
-@click.command()
+
+@click.command(cls=Command)
 def command() -> None:
     """Print a file that records a trace for archscope trace, and needs PyTorch alone.
 

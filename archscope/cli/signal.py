@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from archscope.cli import completion
+from archscope.cli.help import Command
 from archscope.cli.options import (
     batch_number_option,
     beside_option,
@@ -17,7 +18,7 @@ from archscope.cli.options import (
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument(
     "models", metavar="MODEL...", nargs=-1, required=True, shell_complete=completion.networks
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from archscope.cli import completion
+from archscope.cli.help import Command
 from archscope.cli.options import (
     model_argument,
     network_options,
@@ -13,7 +14,7 @@ from archscope.cli.options import (
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @network_options
 @click.option("--backward", is_flag=True, help="Also count the backward pass.")
@@ -21,7 +22,7 @@ from archscope.cli.options import (
 @click.option(
     "--train-only", metavar="PATTERN", help="Freeze all layers but these: fc, 'layer4.*', Linear."
 )
-@click.option("--depth", type=click.IntRange(min=0), help="Levels of the tree.")
+@click.option("--depth", metavar="N", type=click.IntRange(min=0), help="Levels of the tree.")
 @click.option("--all", "unfold", is_flag=True, help="Every level, and equal blocks one by one.")
 @click.option(
     "--columns",
@@ -36,7 +37,9 @@ from archscope.cli.options import (
     help="List layers by size, such as macs.",
     shell_complete=completion.sort_keys,
 )
-@click.option("--top", type=click.IntRange(min=1), help="List so many of the sorted layers.")
+@click.option(
+    "--top", metavar="N", type=click.IntRange(min=1), help="List so many of the sorted layers."
+)
 @strict_option
 @output_option
 def command(
@@ -64,7 +67,10 @@ def command(
         from archscope.study.receptive_field import add_fields
 
         analysis = add_fields(analysis, network)
-    report = summary_report(analysis, depth=depth, unfold=unfold, columns=keys, sort=sort, top=top)
+    unfrozen = None if train_only is None else analyse(network, backward=True, train=train)
+    report = summary_report(
+        analysis, depth=depth, unfold=unfold, columns=keys, sort=sort, top=top, unfrozen=unfrozen
+    )
     emit(with_page(report, lambda: [explored(network, analysis)]), outputs)
     if strict:
         require_complete(analysis)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archscope.cli.fleet import check_shard, on_option, progress, shard_option, tell
+from archscope.cli.help import Command
 from archscope.cli.options import (
     beside_option,
     model_argument,
@@ -25,7 +26,7 @@ FEW_POINTS = 8
 """Up to so many points one process is as fast as several."""
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @click.argument("axes", nargs=-1, required=True, metavar="KEY=V1,V2,… …")
 @network_options
@@ -33,7 +34,7 @@ FEW_POINTS = 8
 @click.option("--backward", is_flag=True, help="Also count the backward pass.")
 @on_option
 @click.option(
-    "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; by default the cores."
+    "--jobs", metavar="N", type=click.IntRange(min=1), help="Processes; by default the cores."
 )
 @shard_option
 @click.option("--journal", "journal_path", metavar="FILE", help="Where finished points are kept.")

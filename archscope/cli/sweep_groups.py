@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archscope.cli.help import Command
 from archscope.cli.options import (
     batch_option,
     beside_option,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from archscope.records import Dim, Profile
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("groups")
 @click.option("--base", default="resnet50", metavar="MODEL", help="resnet50 by default.")
 @click.option("--by", metavar="KEYWORD", help="The width that is solved for equal cost.")

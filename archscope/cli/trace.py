@@ -8,13 +8,14 @@ from contextlib import contextmanager
 
 import click
 
+from archscope.cli.help import Command
 from archscope.cli.options import batch_number_option, input_option, output_option, set_option
 from archscope.errors import ArchscopeError
 from archscope.inert import printable
 from archscope.measure import silence_profiler
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("files", metavar="FILE…", nargs=-1, required=True)
 @click.option("--model", metavar="MODEL", help="The network that was traced, to name its layers.")
 @input_option

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archscope.cli import completion
+from archscope.cli.help import Command
 from archscope.cli.options import beside_option, network_number_options, output_option
 from archscope.cli.resuming import LongRun
 from archscope.cli.stderr import say
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from archscope.ask.verify.figures import Verification
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("models", nargs=-1, shell_complete=completion.networks)
 @network_number_options
 @beside_option

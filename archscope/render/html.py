@@ -7,12 +7,11 @@ scripts and outside sources.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 from html import escape
 
 from archscope.inert import printable
 from archscope.render import cells, derivation
-from archscope.table import Cell, Chart, Column, Derivation, Row, Table
+from archscope.table import Cell, Chart, Column, Report, Row, Table
 
 # Colours derive from the text's own, so the fragment suits a light and a dark notebook.
 TABLE_STYLE = """\
@@ -30,6 +29,8 @@ TABLE_STYLE = """\
 .archscope tr.group > *, .archscope tr.total > *, .archscope tr.best > * { font-weight: 600; }
 .archscope tr.total { border-top: 2px solid currentColor; }
 .archscope tr.note > * { opacity: .75; }
+.archscope tr.added > * { background: rgba(0, 158, 115, .16); }
+.archscope tr.removed > * { background: rgba(213, 94, 0, .16); }
 .archscope .best-cell { font-weight: 600; text-decoration: underline; }
 .archscope .track { display: inline-block; width: 6em; height: .7em; margin-left: .5em;
   background: rgba(128, 128, 128, .2); }
@@ -43,6 +44,7 @@ _PAGE_STYLE = """\
 body { margin: 1.5em auto; padding: 0 1em; max-width: 80em; background: #fff; color: #1a1a1a;
   font: 15px/1.45 system-ui, sans-serif; }
 h1 { font-size: 1.35em; }
+.answer { font-size: 1.1em; max-width: 45em; }
 figure { margin: 1.5em 0; }
 figure img { max-width: 100%; height: auto; }
 .archscope { margin: 1.5em 0; }
@@ -55,18 +57,15 @@ figure img { max-width: 100%; height: auto; }
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-def html(
-    title: str,
-    tables: Sequence[Table],
-    charts: Sequence[Chart] = (),
-    derivations: Sequence[Derivation] = (),
-) -> str:
+def html(report: Report) -> str:
     """Write a page that needs no other file, for light and dark screens and for print."""
+    title, derivations = report.title, report.derivations
     body = [
         f"<h1>{_text(title)}</h1>",
+        *([f'<p class="answer">{_text(report.answer)}</p>'] if report.answer else []),
         *map(derivation.html, derivations),
-        *map(table_html, tables),
-        *map(figure_html, charts),
+        *map(table_html, report.tables),
+        *map(figure_html, report.charts),
     ]
     style = TABLE_STYLE + _PAGE_STYLE + (derivation.STYLE if derivations else "")
     return (

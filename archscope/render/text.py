@@ -24,7 +24,8 @@ COMFORTABLE = 24
 LONGEST_WORD = 48
 """Columns go before text breaks a word that is no longer than this."""
 
-_SGR = {"bold": "1", "dim": "2", "bar": "36", "best": "1;32"}
+_SGR = {"bold": "1", "dim": "2", "bar": "36", "best": "1;32", "added": "32", "removed": "31"}
+STYLES = {"group": "bold", "total": "bold", "note": "dim", "added": "added", "removed": "removed"}
 _TAIL = re.compile(r"(?<=\d)(?: [A-Za-zµ%/]+|×|x)?\*?\Z")
 _UNICODE_GUIDES = ("│ ", "  ", "├ ", "└ ")
 _ASCII_GUIDES = ("| ", "  ", "|-", "`-")
@@ -125,6 +126,13 @@ def terminal(
     for note in notes:
         lines += [ink.paint(line, "dim") for line in cells.wrapped(ink.safe(note), width)]
     return "\n".join(lines) + "\n"
+
+
+def answer_line(text: str, width: int, color: bool, *, encoding: str) -> str:
+    """The sentence above everything, ending in a newline."""
+    ink = _Ink(color, codecs.lookup(encoding).name.startswith("utf"))
+    lines = cells.wrapped(ink.safe(printable(text)), width)
+    return "\n".join(ink.paint(line, "best") for line in lines) + "\n"
 
 
 def _left_out(strips: list[_Strip]) -> str:
@@ -286,7 +294,7 @@ def _cell(row: Row, index: int, strip: _Strip, ink: _Ink) -> list[str]:
 def _style(row: Row, column: Column) -> str:
     if column.key in row.best or row.kind == "best":
         return "best"
-    return {"group": "bold", "total": "bold", "note": "dim"}.get(row.kind, "")
+    return STYLES.get(row.kind, "")
 
 
 def _padded(strip: _Strip, painted: str, size: int) -> str:

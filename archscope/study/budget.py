@@ -49,7 +49,8 @@ def budget_report(outcomes: Sequence[Outcome]) -> Report:
         )
     data = Table("Budget", DATA, tuple(rows))
     shown = data.select([column.key for column in COLUMNS])
-    return Report("Budget", (replace(shown, notes=_notes(outcomes)),), data=data)
+    answer, *notes = _notes(outcomes)
+    return Report("Budget", (replace(shown, notes=tuple(notes)),), data=data, answer=answer)
 
 
 def _notes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:

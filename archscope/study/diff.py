@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
@@ -16,7 +17,8 @@ from archscope.quantities import (
     Difference,
 )
 from archscope.records import Analysis
-from archscope.table import Cell, Column, Report, Row, Table, Unit
+from archscope.table import Cell, Column, Report, Row, RowKind, Table, Unit
+from archscope.units import percent, si
 from archscope.wording import network_title
 
 SIGNS: dict[Status, str] = {
@@ -24,9 +26,11 @@ SIGNS: dict[Status, str] = {
     "renamed": "→",
     "changed": "~",
     "added": "+",
-    "removed": "-",
+    "removed": "−",
 }
 
+
+KINDS: dict[Status, RowKind] = {"added": "added", "removed": "removed"}
 
 # Tables
 
@@ -49,11 +53,19 @@ CHANGES = (
 QUANTITIES = (PARAMS, MACS, MACS_BACKWARD, ELEMENTWISE, ACTIVATIONS)
 
 
+def differs(report: Report) -> bool:
+    """Whether a report of `diff_report` tells of any change."""
+    return report.answer != SAME
+
+
+SAME = "Nothing changed."
+
+
 def diff_report(old: Analysis, new: Analysis) -> Report:
     """The report of `archscope diff`: totals, then what changed, equal layers left out."""
     found = changes(old, new)
     title = " → ".join(network_title(side.model, side.keywords) for side in (old, new))
-    notes = ["+ new, - gone, ~ changed, → renamed only (same facts in the same order)."]
+    notes = ["+ new, − gone, ~ changed, → renamed only (same facts in the same order)."]
     if old.input != new.input:
         notes.append(f"Counted on different inputs: {old.input} and {new.input}.")
     shown_changes = [change for change in found if not change.follows]
@@ -66,7 +78,37 @@ def diff_report(old: Analysis, new: Analysis) -> Report:
         )
     notes.append(_kept(found, len(new.layers)))
     tables = (_totals(old, new, title), Table("Layers", CHANGES, tuple(rows), tuple(notes)))
-    return Report(title, tables if rows else tables[:1], data=_data(found))
+    answer = _answer(old, new, found)
+    return Report(title, tables if rows else tables[:1], data=_data(found), answer=answer)
+
+
+def _answer(old: Analysis, new: Analysis, found: Sequence[Change]) -> str:
+    """How much more it costs, and how many layers are others."""
+    number = Counter(change.status for change in found if not change.follows)
+    words: dict[Status, str] = {
+        "added": "new",
+        "removed": "gone",
+        "changed": "changed",
+        "renamed": "renamed",
+    }
+    layers = [f"{number[status]} {word}" for status, word in words.items() if number[status]]
+    if not layers:
+        return SAME
+    costs = [
+        text
+        for quantity in (PARAMS, MACS)
+        if (text := _grown(quantity.title, quantity.total(old.total), quantity.total(new.total)))
+    ]
+    return f"{' and '.join(costs) or 'Equal cost'}; layers: {', '.join(layers)}."
+
+
+def _grown(title: str, before: float, after: float) -> str:
+    change = Difference(after, before)
+    if not change.amount:
+        return ""
+    sign = "+" if change.amount > 0 else "−"
+    share = "" if change.share is None else f" ({sign}{percent(abs(change.share))})"
+    return f"{sign}{si(abs(change.amount))} {title}{share}"
 
 
 def _kept(found: Sequence[Change], layers: int) -> str:
@@ -118,7 +160,8 @@ def _rows(run: Sequence[Change]) -> Iterator[Row]:
         sum(change.difference(quantity) for change in run) for quantity in (PARAMS, MACS)
     ]
     if len(run) == 1:
-        yield Row((SIGNS[first.status], first.name, first.sentence, *differences))
+        cells = (SIGNS[first.status], first.name, first.sentence, *differences)
+        yield Row(cells, KINDS.get(first.status, "row"))
         return
     sides = [
         f"{_name(a)} … {_name(b)}"
@@ -126,7 +169,8 @@ def _rows(run: Sequence[Change]) -> Iterator[Row]:
         if a is not None and b is not None
     ]
     what = f"{len(run)} layers"
-    yield Row((SIGNS[first.status], " → ".join(sides), what, *differences))
+    cells = (SIGNS[first.status], " → ".join(sides), what, *differences)
+    yield Row(cells, KINDS.get(first.status, "row"))
 
 
 DATA = (

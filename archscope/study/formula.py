@@ -28,7 +28,20 @@ def formula_report(found: Formula) -> Report:
         f"{found.model} in closed form",
         (totals, _layers_table(forms, open_layers)),
         data=Table(title, _LAYER_COLUMNS, layers),
+        answer=_answer(found),
     )
+
+
+def _answer(found: Formula) -> str:
+    """The MACs as a formula, at the sizes where it has no floors."""
+    name = network_title(found.model, found.keywords)
+    if found.macs is None:
+        return f"{name} has {found.params:,} parameters; its MACs have no closed form."
+    macs = found.reduced(found.macs) if found.multiples else found.macs
+    where = ", ".join(f"{s} = {k}{part}" for s, (k, part) in found.multiples.items())
+    least = "" if found.coverage.complete else "at least "
+    at = f" where {where}" if where else ""
+    return f"{name} takes {least}{macs} MACs{at}, and has {found.params:,} parameters."
 
 
 def _layers_table(forms: Sequence[LayerForm], open_layers: frozenset[str]) -> Table:

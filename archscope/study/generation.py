@@ -41,7 +41,18 @@ def generation_report(
     if budget_bytes is not None:
         tables.append(_fit_table(found, budget_bytes))
     title = f"Generation by {network_title(found.model, found.keywords)}"
-    return Report(title, tuple(tables), record=found, data=_layers_table(found))
+    return Report(
+        title, tuple(tables), record=found, data=_layers_table(found), answer=_answer(found)
+    )
+
+
+def _answer(found: Generation) -> str:
+    """What one more token costs, and how large the cache grows."""
+    last = found.pieces[-1].last if found.pieces else found.prefill
+    return (
+        f"The last token takes {si(last.macs)} MACs and reads {binary_bytes(last.weight_bytes)} of "
+        f"weights and {binary_bytes(last.cache_bytes)} of cache."
+    )
 
 
 def _title(found: Generation) -> str:

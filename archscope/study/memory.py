@@ -5,7 +5,7 @@ from __future__ import annotations
 from archscope.ask.memory.plan import MemoryPlan, Tried
 from archscope.records import LiveBytes, MemoryPrediction
 from archscope.table import Axis, Chart, Column, Mark, Report, Row, Series, Table
-from archscope.units import binary_bytes, si
+from archscope.units import binary_bytes, percent, si
 from archscope.wording import call_title, network_title
 
 KIND_TITLES = {
@@ -64,7 +64,26 @@ def memory_report(prediction: MemoryPrediction, *, budget_bytes: int | None = No
         (timeline_chart(prediction),),
         record=prediction,
         data=_saved_table(prediction) if prediction.saved else _kinds_table(prediction, None),
+        answer=_answer(prediction, budget_bytes),
     )
+
+
+def _answer(prediction: MemoryPrediction, budget_bytes: int | None) -> str:
+    """The peak, and what takes most of it."""
+    peak = prediction.peak
+    name = network_title(prediction.model, prediction.keywords)
+    tensors = [kind for kind in KIND_TITLES if kind not in ("rounding", "allowance")]
+    kind = max(tensors, key=lambda kind: getattr(peak, kind))
+    share = getattr(peak, kind) / (sum(getattr(peak, each) for each in tensors) or 1)
+    what = (
+        f"{prediction.mode.capitalize()} of {name} takes {binary_bytes(peak.total)} at its peak, "
+        f"{_place(peak)}; {percent(share, digits=0)} of its tensors there: "
+        f"{KIND_TITLES[kind].lower()}."
+    )
+    if budget_bytes is None:
+        return what
+    fits = f"Batch {prediction.input.batch} is the largest that fits into "
+    return f"{fits}{binary_bytes(budget_bytes)}. {what}"
 
 
 def _kinds_table(prediction: MemoryPrediction, budget_bytes: int | None) -> Table:
@@ -80,14 +99,7 @@ def _kinds_table(prediction: MemoryPrediction, budget_bytes: int | None) -> Tabl
         Column("at_peak_bytes", "At the peak", "bytes"),
     )
     rows.append(Row(("Peak", None, peak.total), "total"))
-    notes = [f"The peak is {_place(peak)}."]
-    if budget_bytes is not None:
-        notes.insert(
-            0,
-            f"Batch {prediction.input.batch} is the largest that fits into "
-            f"{binary_bytes(budget_bytes)}.",
-        )
-    notes += _measure_notes(prediction)
+    notes = _measure_notes(prediction)
     notes += [*prediction.notes]
     if any(row.kind in RECURRENT for row in prediction.saved):
         notes.append(RECURRENT_NOTE)

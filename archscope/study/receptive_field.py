@@ -97,6 +97,19 @@ def fields_report(network: NetworkFields, pattern: str | None = None) -> Report:
         (_table(network, shown),),
         (chart,) if chart else (),
         data=_plain_table(network),
+        answer=_answer(network),
+    )
+
+
+def _answer(network: NetworkFields) -> str:
+    """What one place of the last feature map sees."""
+    image = "×".join(map(str, network.found.image))
+    last = next(layer for layer in reversed(_changes(network.found.layers)) if _is_local(layer))
+    sizes = [ceil(field.size or 0) for field in last.fields if field is not None]
+    strides = dict.fromkeys(f"{stride:g}" for stride in _strides(last))
+    return (
+        f"{last.name}, the last layer with a local field, sees {'×'.join(map(str, sizes))} places "
+        f"of the input of {image}, {'×'.join(strides)} apart from each other."
     )
 
 

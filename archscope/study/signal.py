@@ -45,6 +45,20 @@ def signal_report(record: SignalPropagation, pattern: str | None = None) -> Repo
         signal_charts(record, pattern),
         record=record,
         data=_plain_table(record),
+        answer=" ".join(text for network, points in chosen if (text := _answer(network, points))),
+    )
+
+
+def _answer(network: NetworkSignal, points: Sequence[SignalPoint]) -> str:
+    """How far the variance of the activations goes from the first to the last."""
+    if len(points) < 2 or not points[0].variance:
+        return ""
+    first, last = points[0], points[-1]
+    times = last.variance / first.variance
+    how = f"grows {times:.3g} times" if times >= 1 else f"shrinks {1 / (times or 1e-300):.3g} times"
+    return (
+        f"{network.model}: the variance {how}, from {first.variance:.3g} at {first.name} to "
+        f"{last.variance:.3g} at {last.name}."
     )
 
 

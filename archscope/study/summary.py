@@ -15,6 +15,7 @@ from archscope.records import Analysis, Layer, Shape, Totals, totals
 from archscope.study.icicle import icicle
 from archscope.study.tree import Group, grouped
 from archscope.table import Cell, Column, Report, Row, RowKind, Table
+from archscope.units import percent, si
 from archscope.wording import (
     CONVENTION,
     OWN_WORK,
@@ -75,7 +76,7 @@ COLUMNS: dict[str, _Reading] = {
             lambda layer, t, w: _shapes_text(layer.output_shapes),
         ),
         _counted(quantities.PARAMS),
-        _counted(quantities.TRAINABLE, 5),
+        _counted(quantities.TRAINABLE, 1),
         _Reading(
             Column("shared_params", "Shared", "exact", 9),
             lambda layer, t, w: layer.shared_params,
@@ -113,6 +114,7 @@ def summary_report(
     columns: Sequence[str] | None = None,
     sort: str = "execution",
     top: int | None = None,
+    unfrozen: Analysis | None = None,
 ) -> Report:
     """The report of `archscope summary`: a tree, or sorted layers, with the record behind it.
 
@@ -123,6 +125,7 @@ def summary_report(
         columns: keys of `COLUMNS`; the usual ones when `None`.
         sort: a key of `SORTABLE`; other than `execution` lists single layers, largest first.
         top: how many of the sorted layers; all when `None`.
+        unfrozen: the same network with every layer trained, where some are frozen.
 
     Raises:
         ArchscopeError: an unknown column or sort key.
@@ -145,6 +148,28 @@ def summary_report(
         record=analysis,
         data=layers_table(analysis),
         drawing=partial(icicle, analysis),
+        answer=_answer(analysis, unfrozen),
+    )
+
+
+def _answer(analysis: Analysis, unfrozen: Analysis | None) -> str:
+    """What the network costs, and what freezing layers saves."""
+    total, name = analysis.total, network_title(analysis.model, analysis.keywords)
+    least = "" if analysis.coverage.complete else "at least "
+    amount = "{:,}".format if total.macs < CHECKED_BY_HAND else si
+    cost = (
+        f"{name} has {total.params:,} parameters and takes {least}{amount(total.macs)} MACs "
+        f"({least}{amount(2 * total.macs)} FLOPs)"
+    )
+    if unfrozen is None:
+        return f"{cost} on {analysis.input}."
+    frozen, free = total.macs_backward or 0, unfrozen.total.macs_backward or 0
+    step = total.macs + free
+    saved = f": a step is {percent((free - frozen) / step, digits=0)} cheaper" if step else ""
+    return (
+        f"{total.trainable_params:,} of {total.params:,} parameters "
+        f"({percent(total.trainable_params / total.params)}) are trained; the backward pass takes "
+        f"{amount(frozen)} MACs in place of {amount(free)}{saved}."
     )
 
 

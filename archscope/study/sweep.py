@@ -23,6 +23,7 @@ from archscope.quantities import (
 )
 from archscope.records import PredictedTime, Totals
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
+from archscope.units import plural, ratio, si
 from archscope.wording import CONVENTION, PREDICTED
 
 # The report
@@ -62,7 +63,22 @@ def sweep_report(title: str, outcomes: Sequence[Outcome]) -> Report:
     notes = dict.fromkeys(note for outcome in counted for note in outcome.notes)
     said = [PREDICTED] if counted[0].predicted else []
     table = _table(title, outcomes, [*notes, COMPARED, *said, CONVENTION])
-    return Report(title, (table,), _charts(title, counted))
+    return Report(title, (table,), _charts(title, counted), answer=_answer(outcomes, counted))
+
+
+def _answer(outcomes: Sequence[Outcome], counted: Sequence[Outcome]) -> str:
+    """From where to where the MACs go, and how many points failed."""
+    sizes = [(outcome.total.macs, outcome) for outcome in counted if outcome.total is not None]
+    least, most = (pick(sizes, key=lambda size: size[0]) for pick in (min, max))
+    failed = len(outcomes) - len(counted)
+    where = f"{plural(failed, 'point')} of {len(outcomes)} failed; " if failed else ""
+    if least[0] == most[0]:
+        return f"{where}all {len(counted)} points take {si(least[0])} MACs."
+    low, high = (
+        f"{si(macs)} ({', '.join(f'{key}={text}' for key, text in outcome.point)})"
+        for macs, outcome in (least, most)
+    )
+    return f"{where}MACs go from {low} to {high}, {ratio(most[0] / (least[0] or 1))} as many."
 
 
 def _table(title: str, outcomes: Sequence[Outcome], notes: Sequence[str]) -> Table:

@@ -45,7 +45,14 @@ def verify_report(found: Sequence[Verification]) -> Report:
     """The report of `archscope verify`: totals, and the layers where tools differ from them."""
     tables = [table for verification in found for table in _tables(verification)]
     title = " · ".join(verification.model for verification in found)
-    return Report(title, tuple(tables), data=_data(found))
+    return Report(title, tuple(tables), data=_data(found), answer=_answer(found))
+
+
+def _answer(found: Sequence[Verification]) -> str:
+    """How many tools agree."""
+    figures = [figure for verification in found for figure in verification.figures]
+    equal = sum(figure.theirs == figure.ours for figure in figures)
+    return f"{equal} of {len(figures)} figures of other tools are equal; the table says why not."
 
 
 def _tables(verification: Verification) -> Iterator[Table]:

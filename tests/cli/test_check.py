@@ -52,7 +52,7 @@ def test_machines_read_json_annotations_and_junit(
         ("params", True),
         ("macs", False),
     ]
-    assert printed.err.startswith("::error file=") and "MACs 416,520, limit 416,519" in printed.err
+    assert "\n::error file=" in printed.err and "MACs 416,520, limit 416,519" in printed.err
     assert 'failures="1"' in junit.read_text()
     assert "416,520" in table.read_text()
 

@@ -16,7 +16,7 @@ from archscope.render.latex import latex
 from archscope.render.markdown import markdown
 from archscope.render.plain import csv_text, table_json
 from archscope.render.text import terminal
-from archscope.table import Column, Row, Table
+from archscope.table import Column, Report, Row, Table
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -79,7 +79,7 @@ def test_all_formats_show_the_same_numbers(resnet: Table) -> None:
     texts = cells.row_texts(resnet)
     columns = len(resnet.columns)
     assert markdown_cells(markdown(resnet))[1:] == texts
-    page = Page(html("t", [resnet])).cells[columns:]
+    page = Page(html(Report("t", (resnet,)))).cells[columns:]
     assert [page[i : i + columns] for i in range(0, len(page), columns)] == texts
     shown = " ".join(terminal(resnet, 200).split())
     assert all(" ".join(text.split()) in shown for row in texts for text in row)
@@ -92,7 +92,7 @@ def test_all_formats_show_the_same_numbers(resnet: Table) -> None:
 
 
 def test_a_total_is_the_same_in_every_format(resnet: Table) -> None:
-    for text in (terminal(resnet, 200), markdown(resnet), html("t", [resnet])):
+    for text in (terminal(resnet, 200), markdown(resnet), html(Report("t", (resnet,)))):
         assert "≥4.09 G" in text and "25,557,032" in text
     assert r"$\geq$4.09\,G" in latex(resnet)
     assert "25557032,4089184256,1.0" in csv_text(resnet)
@@ -115,7 +115,7 @@ def test_numbers_stay_in_their_column_beside_wide_characters(hostile: Table) -> 
 
 def test_no_name_injects_a_tag(hostile: Table) -> None:
     clean = Table("t", hostile.columns, (Row(("a", "b", 1), depth=1),), ("note",))
-    for write in (html_fragment, lambda table: html(table.title, [table])):
+    for write in (html_fragment, lambda table: html(Report(table.title, (table,)))):
         page, reference = Page(write(hostile)), Page(write(clean))
         assert page.tags == reference.tags and page.attributes == reference.attributes
         assert page.cells[3:] == [text for row in cells.row_texts(hostile) for text in row]
@@ -123,7 +123,7 @@ def test_no_name_injects_a_tag(hostile: Table) -> None:
 
 
 def test_the_page_needs_nothing_from_outside(resnet: Table) -> None:
-    text = html("t", [resnet])
+    text = html(Report("t", (resnet,)))
     assert "default-src 'none'" in text
     assert not re.search(r"https?://|@import|url\(", text)
     assert "prefers-color-scheme: dark" in text and "@media print" in text

@@ -22,6 +22,7 @@ def compare_report(
             the table of the ResNet, ResNeXt and DenseNet papers.
         first: tables that stand before (what was solved for).
     """
+    from archscope.study.compare.answer import answer
     from archscope.study.compare.charts import charts
     from archscope.study.compare.tables import divided, stage_tables, totals_tables
 
@@ -39,4 +40,4 @@ def compare_report(
         by_kind = kinds_table(chosen)
         tables = [*totals_tables(chosen), *settings_tables(chosen), *by_output_stride]
         tables += [] if by_kind is None else [by_kind]
-    return Report(title, (*first, *tables), charts(chosen, quantities))
+    return Report(title, (*first, *tables), charts(chosen, quantities), answer=answer(chosen))

@@ -115,7 +115,21 @@ def group_report(
     tables[-1] = replace(tables[-1], notes=(*notes, *said, *tables[-1].notes))
     title = f"Group counts of {sweep.base.analysis.model}"
     charts = _charts(sweep, values, timed)
-    return Report(title, (*tables, *staged), charts, data=_data(title, values, columns))
+    answer = _answer(sweep, next(iter(values.values())))
+    data = _data(title, values, columns)
+    return Report(title, (*tables, *staged), charts, data=data, answer=answer)
+
+
+def _answer(sweep: GroupSweep, rows: Sequence[dict[str, Cell]]) -> str:
+    """How far the MACs of the first view go from its first row to its last."""
+    first, last = rows[0], rows[-1]
+    view = str(next(iter(sweep.views)))
+    equal = "width" if view == "none" else view
+    return (
+        f"At equal {equal}, {last['groups']} groups in place of {first['groups']} take "
+        f"{ratio(float(last['macs'] or 0) / float(first['macs'] or 1))} the MACs and "
+        f"{ratio(float(last['params'] or 0) / float(first['params'] or 1))} the parameters."
+    )
 
 
 def same_network(analysis: Analysis, profile: Profile) -> bool:

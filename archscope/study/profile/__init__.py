@@ -20,6 +20,7 @@ from archscope.study.profile.layers import (
 )
 from archscope.study.profile.roofline import roofline_chart, roofline_table
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
+from archscope.units import percent
 
 MOST_LAYERS = 20
 """Rows of the layer table, unless every layer is asked for."""
@@ -85,7 +86,30 @@ def profile_report(profiles: Sequence[Profile], *, every_layer: bool = False) ->
         charts=tuple(chart for chart in charts if chart is not None),
         record=profiles[0] if len(profiles) == 1 else BatchSweep(tuple(profiles)),
         data=_data(profiles),
+        answer=_answer(last),
     )
+
+
+def _answer(profile: Profile) -> str:
+    """Samples a second, the share of the backward pass, and the slowest module."""
+    found, phases = [], profile.phases
+    for phase, title in THROUGHPUT.items():
+        if phase in phases:
+            half = phases[phase].known_half_width
+            spread = "" if half is None else f" ± {percent(half)}"
+            found.append(f"{title.lower()} {profile.throughput(phase):,.3g} samples/s{spread}")
+    if not found:
+        return ""
+    if "step" in phases and "backward" in phases:
+        share = phases["backward"].median / phases["step"].median
+        found.append(f"backward is {percent(share, digits=0)} of the step")
+    inside = [stage for stage in stage_times(profile) if stage.in_network]
+    if len(inside) > 1:
+        slowest = max(inside, key=lambda stage: stage.total_seconds)
+        whole = sum(stage.total_seconds for stage in inside)
+        share = slowest.total_seconds / whole
+        found.append(f"slowest: {slowest.name} ({percent(share, digits=0)} of its modules' time)")
+    return f"{profile.model}, batch {profile.input.batch}: {'; '.join(found)}."
 
 
 def _data(profiles: Sequence[Profile]) -> Table | None:

@@ -1,0 +1,120 @@
+"""Help of commands: what they are for, examples that work, options in groups."""
+
+from __future__ import annotations
+
+import click
+
+COMMANDS = {
+    "Count": {
+        "summary": "Shapes, parameters and multiply-accumulates by layer.",
+        "models": "Networks that have a name, or one network's card.",
+        "compare": "Networks side by side: cost, and where they differ.",
+        "sweep": "One network over values of its keywords, input or batch.",
+        "merge": "Join the shards of a sweep that ran as several jobs.",
+        "sweep-groups": "Group counts at equal width, MACs or parameters.",
+        "formula": "Totals and layers as formulas in batch, height and width.",
+        "generate": "Prefill, decoding and cache of a language model.",
+        "memory": "Memory of training or inference, without a device.",
+        "distribute": "What a training step moves between GPUs.",
+    },
+    "Explain": {
+        "explain": "The arithmetic of every layer, written out.",
+        "graph": "Modules and the tensors between them, as a drawing.",
+        "receptive-field": "Size, stride and padding of receptive fields.",
+        "signal": "Activations and gradients by depth at initialisation.",
+    },
+    "Measure": {
+        "profile": "Time of forward and backward, by network and by layer.",
+        "trace": "Time by layer from a trace of any GPU.",
+        "recorder": "A file that records such a trace without archscope.",
+        "predict": "Time of a step on a GPU that is not here.",
+    },
+    "Guard": {
+        "check": "Hold networks to a budget; exit 1 when one is over.",
+        "diff": "What changed between two versions of a network.",
+        "verify": "Count with several tools; explain where they disagree.",
+        "cache": "Counts, roofs and journals saved by earlier runs.",
+    },
+}
+"""Each command's one-line help by what it is for; its module is named like it."""
+
+EXAMPLES = {
+    "summary": (
+        "summary resnet50",
+        "summary lenet --input 1x28x28 --columns kind,params,macs,flops",
+        "summary nets.py:Net --input 3x64x64 -o page.html --open",
+        "summary resnet18 --train-only fc",
+    ),
+    "models": ("models", "models resnet50"),
+    "compare": (
+        "compare resnet50 resnext50_32x4d",
+        "compare resnet50 resnext50_32x4d --time --device cpu",
+        "compare resnet50 densenet --match macs --by growth_rate",
+    ),
+    "sweep": (
+        "sweep densenet growth_rate=12,24,32,40",
+        "sweep resnet50 input=3x160x160,3x224x224 norm_layer=batch,group",
+    ),
+    "sweep-groups": ("sweep-groups 1,2,4,8,32",),
+    "formula": ("formula vit_b_16", "formula resnet50 --input 3xHxW --batch N"),
+    "generate": ("generate hf:gpt2",),
+    "memory": ("memory resnet50 --batch 32 --optimizer adamw",),
+    "distribute": ("distribute resnet50",),
+    "explain": ("explain resnet50", "explain lenet conv2 --input 1x28x28"),
+    "graph": ("graph resnet50 -o resnet50.svg",),
+    "receptive-field": ("receptive-field resnet50",),
+    "signal": ("signal vgg16 vgg16_bn",),
+    "profile": (
+        "profile resnet50 --batch 8 --device cpu --max-seconds 5",
+        "profile resnet50 --batch 1,8,32 -o resnet50.json",
+    ),
+    "trace": ("trace resnet50 trace.json",),
+    "recorder": ("recorder",),
+    "predict": ("predict resnet50 --on h100 --batch 64",),
+    "check": ("check budget.toml",),
+    "diff": ("diff before.json resnet50 --exit-code", "diff resnet18 resnet34"),
+    "verify": ("verify resnet50",),
+}
+"""Command lines that work, the shortest first."""
+
+NETWORK = "Network"
+FILES = "Files"
+SECTIONS = {
+    **dict.fromkeys(
+        ("input_text", "batch", "batches", "settings", "task", "seq", "image", "beside"), NETWORK
+    ),
+    **dict.fromkeys(("outputs", "chart", "size", "format", "open"), FILES),
+}
+"""The heading of an option that many commands have; the others are the command's own."""
+
+
+class Command(click.Command):
+    """A command whose help shows examples, then its own options, then those that all have."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        _examples(EXAMPLES.get(str(ctx.info_name), ()), formatter)
+        sections: dict[str, list[tuple[str, str]]] = {"Options": [], NETWORK: [], FILES: []}
+        for option in self.get_params(ctx):
+            record = option.get_help_record(ctx)
+            if record is not None and isinstance(option, click.Option):
+                sections[SECTIONS.get(str(option.name), "Options")].append(record)
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+def _examples(lines: tuple[str, ...], formatter: click.HelpFormatter) -> None:
+    if not lines:
+        return
+    with formatter.section("Examples"):
+        for line in lines:
+            formatter.write(f"{'':{formatter.current_indent}}archscope {line}\n")
+
+
+def write_commands(formatter: click.HelpFormatter) -> None:
+    """All commands, by what they are for."""
+    width = max(len(name) for group in COMMANDS.values() for name in group)
+    for title, group in COMMANDS.items():
+        with formatter.section(title):
+            formatter.write_dl([(f"{name:{width}}", text) for name, text in group.items()])

@@ -1,0 +1,76 @@
+"""The sentence that answers a comparison: how many times as much, or which is least."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import hypot
+
+from archscope.ask.contenders import Contender
+from archscope.records import Measurement
+from archscope.units import binary_bytes, ratio, si
+
+PHASES = {"step": "a training step", "inference": "inference"}
+
+
+def answer(chosen: Sequence[Contender]) -> str:
+    """Measured times first where all networks have them."""
+    told = [text for phase in PHASES if (text := _timed(chosen, phase))]
+    costs = _beside(*chosen) if len(chosen) == 2 else _least(chosen)
+    return " ".join([*told, costs])
+
+
+def _timed(chosen: Sequence[Contender], phase: str) -> str:
+    times = [measured for c in chosen if (measured := c.measured(phase)) is not None]
+    if len(times) < len(chosen):
+        return ""
+    order = sorted(zip(times, chosen, strict=True), key=lambda pair: pair[0].median)
+    (fast, first), (slow, second) = order[:2]
+    what = PHASES[phase]
+    overlap = fast.overlaps(slow)
+    if overlap is None:
+        return f"Which is faster in {what} is unknown: too few runs for an interval."
+    if overlap:
+        return f"{first.label} and {second.label} are equally fast in {what}, within their spread."
+    ratio = _times_faster(fast, slow)
+    return f"{first.label} is {ratio} times faster than {second.label} in {what}."
+
+
+def _times_faster(fast: Measurement, slow: Measurement) -> str:
+    """The ratio of two medians, and the half width of its 95 % interval.
+
+    Relative errors of a quotient of independent numbers add up as squares.
+    """
+    quotient = slow.median / fast.median
+    half = quotient * hypot(fast.relative_half_width, slow.relative_half_width)
+    return f"{quotient:.2f} ± {half:.2f}"
+
+
+def _beside(one: Contender, other: Contender) -> str:
+    ours, theirs = one.analysis.total, other.analysis.total
+    amounts: list[tuple[str, float | None, float | None]] = [
+        ("MACs", ours.macs, theirs.macs),
+        ("parameters", ours.params, theirs.params),
+        ("training memory", one.training_bytes, other.training_bytes),
+    ]
+    shares = [f"{ratio(b / a)} the {name}" for name, a, b in amounts if a and b]
+    if not shares:
+        return f"Neither {one.label} nor {other.label} has MACs or parameters."
+    listed = " and ".join(filter(None, (", ".join(shares[:-1]), shares[-1])))
+    return f"{other.label} takes {listed} of {one.label}."
+
+
+def _least(chosen: Sequence[Contender]) -> str:
+    quantities: tuple[tuple[str, Callable[[Contender], float | None], Callable[[float], str]], ...]
+    quantities = (
+        ("fewest MACs", lambda c: c.analysis.total.macs, si),
+        ("fewest parameters", lambda c: c.analysis.total.params, si),
+        ("least training memory", lambda c: c.training_bytes, binary_bytes),
+    )
+    found = []
+    for title, read, written in quantities:
+        known = [(value, c.label) for c in chosen if (value := read(c)) is not None]
+        if known:
+            value, label = min(known)
+            found.append(f"{title}: {label} ({written(value)})")
+    text = "; ".join(found)
+    return f"{text[0].upper()}{text[1:]}."

@@ -43,7 +43,7 @@ class Page:
         summary: one sentence for the index.
         question: what it answers.
         blocks: paragraphs, tables and figures.
-        findings: sentences written from the numbers.
+        findings: sentences written from the numbers, the answer first.
         commands: what prints the same numbers.
         profiles: measurements that it shows; `None` where it would show none.
     """
@@ -63,7 +63,8 @@ class Page:
 
     def markdown(self, data: Data) -> str:
         """The page as Markdown; a note that several tables share stands below the first."""
-        parts = [f"# {self.title}", self.question]
+        answer, *others = self.findings or ("",)
+        parts = [f"# {self.title}", *([f"**{answer}**"] if answer else []), self.question]
         written: set[str] = set()
         for block in self.blocks:
             if isinstance(block, Table):
@@ -74,8 +75,8 @@ class Page:
                 parts.append(f"![{block.alt}](figures/{block.file})")
             else:
                 parts.append(block)
-        if self.findings:
-            parts += ["## What it shows", "\n".join(self.findings)]
+        if others:
+            parts += ["## What it shows", "\n".join(others)]
         parts += ["## How it was made", _code(self.commands), self._stamp(data)]
         return "\n\n".join(parts) + "\n"
 

@@ -50,6 +50,14 @@ def gap(subject: str, first: Profile, second: Profile, kinds: tuple[str, ...]) -
         second: likewise.
         kinds: of layers to tell of, as `kind_of` names them.
     """
+    sentences = list(by_kind(subject, first, second, kinds))
+    yield from sentences
+    if sentences:
+        yield from _stage(first, second)
+
+
+def by_kind(subject: str, first: Profile, second: Profile, kinds: tuple[str, ...]) -> Iterator[str]:
+    """What some kinds of layers take in two measured networks; arguments as of `gap`."""
     one, two = kind_times(first), kind_times(second)
     common = [kind for kind in kinds if kind in one and kind in two]
     for kind in common:
@@ -59,8 +67,6 @@ def gap(subject: str, first: Profile, second: Profile, kinds: tuple[str, ...]) -
             f"{whose} {kind}s take "
             f"{seconds(after.seconds)} instead of {seconds(before.seconds)}{_why(before, after)}."
         )
-    if common:
-        yield from _stage(first, second)
 
 
 def _why(before: KindTime, after: KindTime) -> str:

@@ -20,8 +20,8 @@ def page(data: Data) -> Page:
     return Page(
         slug="course-notes",
         title="What course notes get wrong",
-        summary="five claims that are often copied, each with the count that corrects it.",
-        question="Some numbers and rules are copied from one set of course notes to the next.\n"
+        summary="five claims, each with the count that corrects it.",
+        question="Some numbers and rules about networks do not hold when they are counted.\n"
         "Each of these is corrected by a count.",
         blocks=tuple(block for section in sections for block in section(data)),
         findings=(),

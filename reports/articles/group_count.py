@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from archscope.ask.groups.members import Member
 from archscope.ask.groups.views import GroupSweep
-from archscope.records import Analysis, totals
+from archscope.records import Analysis, Profile, totals
 from archscope.study.groups import HELD, PAPER_TOP1_ERROR, file_name, group_report, parting_widths
 from archscope.table import Table
 from archscope.units import percent, ratio
@@ -31,13 +31,40 @@ def page(data: Data) -> Page:
         "What does that save at the same width, and what does it change when the width grows "
         "until the network costs as much as before?",
         blocks=(
-            *map(_without_disagreement, report.tables),
+            f"Counts are of one image; times, where they are, of a batch of {_batch(profiles)}.",
+            *(part for table in report.tables for part in _narrow(_without_disagreement(table))),
             Figure("group-count", "ResNet-50 over the group count, three views", report.charts),
         ),
         findings=(*_findings(sweep), *_times(data, sweep)),
         commands=(f"archscope sweep-groups {','.join(map(str, GROUPS))}",),
         profiles=profiles,
     )
+
+
+def _batch(profiles: Sequence[Profile]) -> str:
+    return ", ".join(dict.fromkeys(str(profile.input.batch) for profile in profiles)) or "none"
+
+
+SUPPORTING = {
+    "activation_bytes", "bytes_moved", "intensity", "forward_seconds", "forward_half_width",
+    "forward_ratio", "backward_seconds", "backward_half_width", "backward_ratio", "top1_error",
+}  # fmt: skip
+
+
+def _narrow(table: Table) -> tuple[Table, ...]:
+    """A table of counts and one of what follows from them, where one would be too wide."""
+    keys = [column.key for column in table.columns]
+    later = [key for key in keys if key in SUPPORTING]
+    if len(keys) <= WIDEST or not later:
+        return (table,)
+    counts = table.select([key for key in keys if key not in SUPPORTING])
+    names = [key for key in ("groups", "width_per_group") if key in keys]
+    effects = table.select([*names, *later])
+    return replace(counts, notes=()), replace(effects, title=f"{table.title}: bytes and times")
+
+
+WIDEST = 12
+"""Columns that a page shows side by side."""
 
 
 def _without_disagreement(table: Table) -> Table:

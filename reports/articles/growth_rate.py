@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from archscope.ask.sweep.grid import Outcome
 from archscope.records import Analysis
 from archscope.study.sweep import sweep_report
-from archscope.units import ratio, si
+from archscope.units import binary_bytes, ratio, si
 from reports.data import Data
 from reports.page import Figure, Page
 
@@ -24,7 +24,7 @@ def page(data: Data) -> Page:
     """How do the costs of DenseNet-121 rise with the growth rate?"""
     analyses = [data.analysis(name(rate)) for rate in RATES]
     outcomes = [
-        Outcome.of((("growth_rate", str(rate)),), analysis)
+        Outcome.of((("growth_rate", str(rate)),), analysis, ())
         for rate, analysis in zip(RATES, analyses, strict=True)
     ]
     report = sweep_report("DenseNet-121 over its growth rate", outcomes)
@@ -36,12 +36,12 @@ def page(data: Data) -> Page:
         "How does what DenseNet-121 costs rise with k?",
         blocks=(*report.tables,
                 Figure("densenet-growth-rate", "Costs over the growth rate", report.charts)),
-        findings=tuple(_findings(analyses)),
+        findings=tuple(_findings(analyses, data.analysis("densenet121"))),
         commands=(f"archscope sweep densenet growth_rate={','.join(map(str, RATES))}",),
     )  # fmt: skip
 
 
-def _findings(analyses: list[Analysis]) -> Iterator[str]:
+def _findings(analyses: list[Analysis], published: Analysis) -> Iterator[str]:
     first, last = analyses[0].total, analyses[-1].total
     times = RATES[-1] / RATES[0]
     yield (
@@ -64,6 +64,14 @@ def _findings(analyses: list[Analysis]) -> Iterator[str]:
         f"widen with k, but only one side of each feature map."
     )
     usual = analyses[RATES.index(32)].total
+    created = sum(
+        layer.activation_bytes for layer in analyses[RATES.index(32)].layers if layer.kind == "ReLU"
+    )
+    yield (
+        f"Of the {binary_bytes(usual.activation_bytes)} at k = 32 the ReLUs create "
+        f"{binary_bytes(created)}; torchvision's DenseNet-121, the one of the family tree, works "
+        f"in place there and creates {binary_bytes(published.total.activation_bytes)} in all."
+    )
     yield (
         f"At the paper's k = 32 a DenseNet-121 has {si(usual.params)} parameters and moves a byte "
         f"for {usual.intensity:.1f} flops; at k = {RATES[-1]} for {last.intensity:.1f}."

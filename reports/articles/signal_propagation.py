@@ -83,6 +83,12 @@ def _growth(points: Sequence[SignalPoint], key: str) -> float:
 
 def _findings(normalised: SignalPropagation, bare: SignalPropagation) -> Iterator[str]:
     plain, residual = _by_name(normalised, "plain34"), _by_name(normalised, "resnet34")
+    yield (
+        f"With batch normalisation the gradient of a plain stack of {len(plain)} blocks grows by "
+        f"{1 / _growth(plain, 'input_gradient_norm'):.2f} a block on its way back, with shortcuts "
+        f"by {1 / _growth(residual, 'input_gradient_norm'):.2f}; without it, shortcuts double the "
+        f"activations in every block."
+    )
     squares = [point.mean_square for point in plain]
     yield (
         f"Batch normalisation holds the activations of the plain network between "
@@ -109,8 +115,9 @@ def _findings(normalised: SignalPropagation, bare: SignalPropagation) -> Iterato
     )
     plain, residual = _by_name(bare, "plain34"), _by_name(bare, "resnet34_a")
     yield (
-        f"Without normalisation He's initialisation keeps the plain network's mean square near "
-        f"constant ({_growth(plain, 'mean_square'):.2f} a block), and shortcuts multiply it by "
+        f"Without normalisation, at He's initialisation, the plain network's mean square goes from "
+        f"{plain[0].mean_square:.3g} at the first block to {plain[-1].mean_square:.3g} at the last "
+        f"({_growth(plain, 'mean_square'):.2f} a block), and shortcuts multiply it by "
         f"{_growth(residual, 'mean_square'):.2f} a block, close to the 2 that two equal and "
         f"independent summands give: {residual[-1].mean_square:,.0f} after {len(residual)} blocks."
     )

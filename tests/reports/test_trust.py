@@ -82,7 +82,7 @@ def test_the_rows_of_a_tool_count_its_figures(data: Data) -> None:
         assert record["unexplained"] == sum(not f.reasons for f in told if not f.passed)
         for reason in by_reason.records():
             if (reason["tool"], reason["quantity"]) == (record["tool"], record["quantity"]):
-                assert reason["networks"] == sum(reason["reason"] in f.reasons for f in figures)
+                assert reason["networks"] == sum(reason["reason"] in f.reasons for f in told)
     assert any(record["over"] != record["under"] for record in by_tool.records())
 
 

@@ -140,6 +140,7 @@ SEPARATE = (
     "{columns} times; the formula does once for those with one input, {rows} times.{blocks} "
     "PrepareModuleInput makes theirs one, on a module that gives its input to nothing else"
 )
+AGAIN = "checkpointed layers run their forward pass again"
 UNWANTED = "nothing that is trained comes before {names}, so no gradient of its input is wanted"
 
 
@@ -160,7 +161,7 @@ def of_tp(
     expected = sum(rows.values())
     forward = total(issued, "all_reduce", "forward")
     backward = total(issued, "all_reduce", "backward")
-    reduced = {row.layer for row in issued if row.phase == "backward"}
+    reduced = {row.layer for row in issued if row.content == "gradients of activations"}
     unwanted = [name for name in columns if name not in reduced]
     times, least = len(columns) - len(unwanted) + len(rows), 2 * len(rows)
     a_block = (
@@ -173,6 +174,7 @@ def of_tp(
             SEPARATE.format(columns=len(columns), rows=len(rows), blocks=a_block),
             sum(columns.values()) - expected,
         ),
+        (AGAIN, _again(issued)),
         (UNWANTED.format(names=" and ".join(unwanted)), -sum(columns[name] for name in unwanted)),
     ]
     reasons.append((REST, backward - expected - sum(size for _, size in reasons)))
@@ -186,6 +188,12 @@ def of_tp(
             tuple((why, size) for why, size in reasons if size),
         ),
     )  # fmt: skip
+
+
+def _again(issued: Sequence[Collective]) -> int:
+    """Bytes that the backward pass reduces of activations, not of their gradients."""
+    backward = [row for row in issued if (row.kind, row.phase) == ("all_reduce", "backward")]
+    return sum(row.size_bytes for row in backward if row.content == "activations")
 
 
 def _padded(units: Sequence[Unit], gpus: int, trained: bool) -> int:

@@ -7,6 +7,7 @@ unchanged on a laptop.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -52,8 +53,19 @@ def fake_group(gpus: int) -> Iterator[None]:
 @contextmanager
 def fake_tensors() -> Iterator[Callable[[Tensor], Tensor]]:
     """Answer every operator without storage; yields what makes a fake tensor of any other."""
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    with _unlogged(), FakeTensorMode(allow_non_fake_inputs=True):
         yield _fake
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep PyTorch from logging the traceback of an operator that fails; the error is enough."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 def _fake(tensor: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,12 +64,22 @@ class Owners:
         self.log = CallLog(network, torch._C._autograd._get_sequence_nr)
 
     def __call__(self, recorder: Recorder, tensors: list[Tensor]) -> Cause:
-        if recorder.phase != "backward":
-            return Cause(self.log.current.name, "activations")
+        if recorder.phase != "backward" or len(self.log.stack) > 1:
+            return Cause(self.log.current.name, "activations")  # again where checkpointed
         node = torch._C._current_autograd_node()
         number = ACCUMULATE_GRAD if node is None else node._sequence_nr()
         made = self.log.made_node(number).name if number < ACCUMULATE_GRAD else ""
         return Cause(made, "gradients of activations")
+
+    def until(self, loss: Callable[[Any], Tensor]) -> Callable[[Any], Tensor]:
+        """The same loss, after which module calls are those of checkpointed layers."""
+
+        def last(output: Any) -> Tensor:
+            value = loss(output)
+            self.log.repeating = True
+            return value
+
+        return last
 
     def watching(self) -> AbstractContextManager[None]:
         """Learn of module calls inside."""

@@ -26,15 +26,20 @@ def held_memory(
         call: what both are called with.
         plan: how many GPUs share.
 
+    Returns:
+        nothing for weights of another dtype than memory is predicted for.
+
     Raises:
         ArchscopeError: the network cannot be followed.
     """
     from archscope.ask.memory.prediction import predicted
-    from archscope.ask.memory.setting import Setting
+    from archscope.ask.memory.setting import WEIGHTS, Setting
     from archscope.ask.memory.sharding import blocks, shared_out
     from archscope.ask.network.call import floating_dtype
 
     dtype = str(floating_dtype(subject.module)).removeprefix("torch.")
+    if dtype not in WEIGHTS:
+        return ()
     setting = Setting(optimizer=plan.optimizer, dtype=dtype)
     alone = predicted(subject, call, setting).timeline
     divided = alone if part is subject else predicted(part, call, setting).timeline

@@ -74,15 +74,36 @@ def distribute(target: Target, plan: ParallelPlan) -> Distribution:
 def _ran(subject: Subject, call: NetworkCall, plan: ParallelPlan) -> Found:
     from archscope.collectives.fake import fake_group
 
+    _require_cpu(subject)
     with fake_group(plan.gpus):
         try:
             return RUNS[plan.kind](partial(_run, subject, call), plan)
         except NetworkError as error:
-            raise error.named(subject.name) from error
+            raise _named(subject, error) from error
         except ArchscopeError:
             raise
         except Exception as error:
             raise _refusal(subject, call, plan, error) from error
+
+
+def _require_cpu(subject: Subject) -> None:
+    """Refuse layers that PyTorch runs on a GPU alone.
+
+    Raises:
+        ArchscopeError: naming the first of them.
+    """
+    from torch import nn
+
+    from archscope.analysis.borrow import members
+
+    for name, module in members(subject.module).items():
+        if isinstance(module, nn.SyncBatchNorm):
+            raise ArchscopeError(
+                subject.name,
+                f"{name} is a SyncBatchNorm, which PyTorch runs on a GPU alone",
+                "ask about the network before convert_sync_batchnorm; in each step that adds an "
+                "all-gather of every such layer's statistics and an all-reduce of their gradients",
+            )
 
 
 def _run(subject: Subject, call: NetworkCall, run: Callable[..., Ran]) -> Ran:
@@ -122,6 +143,8 @@ def _refusal(
 
     try:
         _run(subject, call, alone)
+    except NetworkError as known:
+        return _named(subject, known)
     except ArchscopeError as known:
         return known
     except Exception as own:
@@ -135,5 +158,15 @@ def _refusal(
     return ArchscopeError(
         parameter("plan", plan.kind),
         f"PyTorch cannot run {subject.name} under {PLANS[plan.kind]} on fake tensors: "
-        f"{place_of(error)} raises {first_line(error)}",
+        f"{place_of(error)} raises {type(error).__name__}: {first_line(error)}",
     )
+
+
+def _named(subject: Subject, error: NetworkError) -> ArchscopeError:
+    """What is wrong with a network under its name, with a remedy that goes with training."""
+    from archscope.measure.step import NO_TRAINING
+
+    return error.named(subject.name, SEE_TO_LOSS if error.remedy == NO_TRAINING else "")
+
+
+SEE_TO_LOSS = "see that it has trainable parameters and returns what they compute"

@@ -195,7 +195,7 @@ def _divided(
         fsdp.shard(network, outer, sharded, plan.reshard_after_forward, recorder)
         notes = (*notes, *(() if sharded else (NO_BLOCKS,)))
     with owners.watching():
-        issued = record_step(recorder, network, arguments, loss)
+        issued = record_step(recorder, network, arguments, owners.until(loss))
     columns, rows = owners.activation_bytes(chosen.by_layer)
     forms = closed_forms.of_tp(issued, columns, rows, len(blocks(network)))
     if units:

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import archscope
 from archscope import archive
@@ -257,6 +258,41 @@ def test_a_module_that_never_runs_gathers_nothing():
     ]
 
 
+class Lookup(nn.Module):
+    """An embedding with sparse gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(10, 4, sparse=True)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.table(ids)
+
+
+@pytest.mark.parametrize(
+    ("network", "plan", "input", "message"),
+    [
+        (Lookup(), "ddp", "3:int64", "cannot run Lookup under DistributedDataParallel"),
+        (nn.Sequential(nn.LazyLinear(4)), "ddp", "4", "has lazy parameters"),
+        (
+            nn.Sequential(nn.Conv2d(3, 4, 1), nn.SyncBatchNorm(4)),
+            "ddp", "3x2x2", "1 is a SyncBatchNorm, which PyTorch runs on a GPU alone",
+        ),
+        (nn.Linear(4, 4).requires_grad_(False), "fsdp", "4", "see that it has trainable"),
+    ],
+)  # fmt: skip
+def test_what_pytorch_cannot_run_under_a_plan_is_named(network, plan, input, message, capfd):
+    with pytest.raises(archscope.ArchscopeError, match=message) as caught:
+        archscope.distribute(network, plan, 4, input=input, batch=2)
+    assert "\n" not in str(caught.value) and "eval" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_float64_is_recorded_without_its_memory():
+    found = ddp(nn.Linear(4, 4).double(), input="4")
+    assert found.total("all_reduce") == 8 * (4 * 4 + 4) and found.memory == ()
+
+
 class Attention(nn.Module):
     """Four heads of 16; what -1 stands for is this GPU's share of them."""
 
@@ -332,6 +368,22 @@ def test_the_first_layer_reduces_nothing_where_its_input_needs_no_gradient():
     assert [(size, "0.up" in why) for why, size in found.closed_forms[1].reasons] == [
         (-TOKENS, True)
     ]
+
+
+def test_checkpointed_layers_reduce_their_outputs_again():
+    class Checkpointed(Stack):
+        def forward(self, x):
+            x = self.stem(x)
+            for block in self.blocks:
+                x = checkpoint(block, x, use_reentrant=False)
+            return self.head(x)
+
+    found = archscope.distribute(Checkpointed(), "tp", 4, input="64", batch=2).record
+    again = [row for row in found.step if row.phase == "backward" and row.content == "activations"]
+    explained = {size for form in found.closed_forms for why, size in form.reasons}
+    assert explained == ({sum(row.size_bytes for row in again)} if again else set())
+    assert all("not explained" not in why for form in found.closed_forms
+               for why, _ in form.reasons)  # fmt: skip
 
 
 def test_prepare_module_input_makes_one_of_three():

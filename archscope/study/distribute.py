@@ -124,14 +124,17 @@ def _memory_table(found: Distribution) -> Table:
             Column("peak_bytes", "Peak", "bytes"),
         ),
         tuple(rows),
-        (MEMORY,),
+        (MEMORY, ZERO) if found.gpus > found.divided else (MEMORY,),
     )
 
 
 MEMORY = (
-    "The largest of each over a step, as archscope memory predicts it. ZeRO stage 0 is what "
-    "DistributedDataParallel holds; 1 shares out the optimiser's state, 2 gradients too, 3 "
-    "parameters too, as fully_shard does. The peak adds what is temporary, with gathered blocks."
+    "The largest of each over a step, as archscope memory predicts it; the peak adds what is "
+    "temporary."
+)
+ZERO = (
+    "ZeRO stage 0 is what DistributedDataParallel holds; 1 shares out the optimiser's state, 2 "
+    "gradients too, 3 parameters too, as fully_shard does, whose gathered blocks are temporary."
 )
 
 

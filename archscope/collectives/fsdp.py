@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from torch import nn
@@ -12,6 +13,7 @@ from torch.distributed.fsdp._fully_shard._fsdp_collectives import (
     DefaultAllGather,
     DefaultReduceScatter,
 )
+from torch.distributed.tensor import DTensor
 from torch.utils._python_dispatch import _disable_current_modes
 
 from archscope.analysis.borrow import members
@@ -52,7 +54,9 @@ def shard(
     modules = members(network)
     keep = None if reshard_after_forward else False  # None: all but the root, PyTorch's default
     sizes = {name: len(own_parameters(modules, name, blocks)) for name in (*blocks, "")}
-    with RealIntegers():  # type: ignore[no-untyped-call]
+    divided = any(isinstance(parameter, DTensor) for parameter in network.parameters())
+    # PyTorch joins the meshes of divided parameters by their values; else the mode takes time.
+    with RealIntegers() if divided else nullcontext():  # type: ignore[no-untyped-call]
         for name, tensors in sizes.items():
             sharded = fully_shard(modules[name], mesh=mesh, reshard_after_forward=keep)
             _record(sharded, recorder, name, tensors)

@@ -26,6 +26,10 @@ class ArchscopeError(Exception):
         self.remedy = remedy
         super().__init__(self.worded(in_python))
 
+    def __reduce__(self) -> tuple[Callable[..., ArchscopeError], tuple[object, ...]]:
+        """Go to another process as it is, whatever the class is made of."""
+        return _restored, (type(self), self.argument, self.problem, self.remedy)
+
     def worded(self, wording: Callable[[str], str]) -> str:
         """The line with parameters written by a function of `archscope.parameters`.
 
@@ -36,6 +40,14 @@ class ArchscopeError(Exception):
             one_line(wording(piece)) for piece in (self.argument, self.problem, self.remedy)
         )
         return f"{argument}: {problem}" + (f"; {remedy}" if remedy else "")
+
+
+def _restored(
+    kind: type[ArchscopeError], argument: str, problem: str, remedy: str
+) -> ArchscopeError:
+    error = kind.__new__(kind)
+    ArchscopeError.__init__(error, argument, problem, remedy)
+    return error
 
 
 class NetworkError(ArchscopeError):

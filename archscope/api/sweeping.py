@@ -61,8 +61,9 @@ def sweep(
         >>> sides.record[1].total.macs
         1814073344
     """
-    from archscope.ask.sweep.grid import Grid, Outcome, run, work
+    from archscope.ask.sweep.grid import Grid, Outcome, run
     from archscope.ask.sweep.shard import ALL, parse_shard
+    from archscope.ask.travel import counted
     from archscope.engines.place import engine
     from archscope.latency.place import read_places
     from archscope.saved.journal import Journal
@@ -89,7 +90,7 @@ def sweep(
         identity = {**grid.identity, **part.identity}
         held = Journal(Path(journal), identity, resume=resume, key=grid.key)
         held.keep(Outcome.from_entry)
-    with held or nullcontext(), engine(on, work(grid), jobs=jobs) as place:
+    with held or nullcontext(), engine(on, counted(grid.model), jobs=jobs) as place:
         outcomes = tuple(run(grid, engine=place, shard=part, journal=held))
     report = sweep_report(sweep_title(grid), outcomes)
     return Answer(outcomes, lambda: report)

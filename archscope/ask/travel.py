@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from archscope._version import __version__
+from archscope.engines.place import Work
 from archscope.saved import answers
 
 FOLDER = "users_files"
@@ -83,6 +84,16 @@ def _file(name: str) -> Path:
 def libraries(name: str) -> tuple[str, ...]:
     """The packages that must be the same wherever the network is counted."""
     return ("torch", "torchvision", *DECISIVE.get(name.partition(":")[0], ()))
+
+
+def counted(name: str) -> Work:
+    """What an engine must know to count networks of that name."""
+    from archscope import zoo
+
+    modules = ["torch", "archscope.analysis.trace", "archscope.ask.network.call"]
+    if name not in zoo.names() and ":" not in name:
+        modules.append("torchvision.models")
+    return Work(modules, libraries(name), luggage(name).files)
 
 
 def decided_by(sent: Luggage) -> dict[str, str]:

@@ -19,11 +19,15 @@ from archscope.cli.options import (
     strict_option,
 )
 from archscope.cli.stderr import say
-from archscope.cli.timing import timing_options, timing_plan
+from archscope.cli.timing import gpu_engine, timing_options, timing_plan
+from archscope.engines.local import NAME as LOCAL
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from archscope.ask.target import Target
     from archscope.measure.session import Plan
+    from archscope.records import Profile
     from archscope.saved.record import Saved
     from archscope.study.compare import Layout
     from archscope.table import Table
@@ -54,7 +58,8 @@ if TYPE_CHECKING:
 def command(
     models: tuple[str, ...], input_text: str | None, batch: int | None, settings: tuple[str, ...],
     layout: Layout, quantity: str | None, keyword: str | None, timed: bool,
-    device: str | None, predicted: str | None, strict: bool, outputs: tuple[str, ...],
+    device: str | None, on: str, gpu: str, predicted: str | None, strict: bool,
+    outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Networks side by side: what MODELS cost and where they differ.
 
@@ -67,7 +72,9 @@ def command(
     check_outputs(outputs)
     if keyword is not None and quantity is None:
         raise ArchscopeError("--by", "goes with --match", "add --match macs, params or activations")
-    plan, where = timing_plan(timed, device), places(predicted)
+    plan, where = timing_plan(timed, device, on, gpu), places(predicted)
+    if plan is None and on != LOCAL:
+        raise ArchscopeError(f"--on {on}", "goes with --time", "add --time")
     from archscope.ask.contenders import contenders, matched
     from archscope.ask.count import require_complete
     from archscope.ask.explored import explored
@@ -93,7 +100,7 @@ def command(
         targets, solved = matched(targets, MATCHED[quantity], keyword)
         first = (match_table(solved),)
     if plan is not None:
-        targets = [_measured(target, plan) for target in targets]
+        targets = [*_measured(targets, plan, on, gpu)]
     found = contenders(targets, where)
     report = compare_report(found, layout=layout, first=first)
     pairs = list(zip(targets, found, strict=True))
@@ -115,12 +122,24 @@ def command(
 USED_WITH_FILES = ("models", "layout", "quantity", "keyword", "predicted", "strict", "outputs")
 
 
-def _measured(target: Target | Saved, plan: Plan) -> Saved:
-    """The Profile of a network; a saved record stays what it is."""
+def _measured(targets: Sequence[Target | Saved], plan: Plan, on: str, gpu: str) -> list[Saved]:
+    """The Profile of each network, measured in turns; a saved record stays what it is."""
     from archscope.ask.profile.measured import profile
+    from archscope.ask.profile.there import in_turns
     from archscope.saved.record import Saved
 
-    if isinstance(target, Saved):
-        return target
-    say(f"measuring {target.name}")
-    return Saved(target.name, profile(target, plan))
+    def measured_here(target: Target) -> Profile:
+        say(f"measuring {target.name}")
+        return profile(target, plan)
+
+    named = [target for target in targets if not isinstance(target, Saved)]
+    if on == LOCAL:
+        profiles = [measured_here(target) for target in named]
+    else:
+        with gpu_engine([target.name for target in named], plan, on, gpu) as place:
+            profiles = [*in_turns(place, named, plan)]
+    found = iter(profiles)
+    return [
+        target if isinstance(target, Saved) else Saved(target.name, next(found))
+        for target in targets
+    ]

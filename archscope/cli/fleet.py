@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archscope.cli.stderr import say
+
 if TYPE_CHECKING:
     from archscope.ask.sweep.shard import Shard
     from archscope.engines.engine import Engine
@@ -54,11 +56,6 @@ def check_shard(shard: Shard, journal: str | None) -> None:
         )  # fmt: skip
 
 
-def tell(line: str) -> None:
-    """Say what happens to nodes on stderr."""
-    click.echo(line, err=True)
-
-
 @contextmanager
 def progress(engine: Engine) -> Iterator[Progress]:
     """Points done, nodes and the time left: a bar on a terminal; elsewhere lines for a cluster."""
@@ -100,7 +97,7 @@ class _Lines:
         if not (begins or done == total or now - self.told >= BETWEEN_LINES):
             return
         self.told = now
-        tell(f"{done}/{total} points, {self.engine.place}{self._left(done, total, now)}")
+        say(f"{done}/{total} points, {self.engine.place}{self._left(done, total, now)}")
 
     def _left(self, done: int, total: int, now: float) -> str:
         new = done - (self.first or 0)

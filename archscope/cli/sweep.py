@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archscope.cli.fleet import check_shard, on_option, progress, shard_option, tell
+from archscope.cli.fleet import check_shard, on_option, progress, shard_option
 from archscope.cli.help import Command
 from archscope.cli.options import (
     beside_option,
@@ -17,6 +17,7 @@ from archscope.cli.options import (
     predict_option,
 )
 from archscope.cli.resuming import LongRun
+from archscope.cli.stderr import say
 
 if TYPE_CHECKING:
     from archscope.ask.sweep.grid import Grid, Outcome
@@ -95,7 +96,8 @@ def command(
 def _outcomes(
     grid: Grid, shard: Shard, on: str, jobs: int | None, journal_path: str | None, resume: bool
 ) -> list[Outcome]:
-    from archscope.ask.sweep.grid import Outcome, run, work
+    from archscope.ask.sweep.grid import Outcome, run
+    from archscope.ask.travel import counted
     from archscope.engines.local import NAME, usable_cores
     from archscope.engines.place import engine
 
@@ -106,7 +108,7 @@ def _outcomes(
     long = LongRun(grid.file_name(), identity, grid.key, Outcome.from_entry, f"{count} points")
     with (
         long.journal(journal_path, resume) as journal,
-        engine(on, work(grid), jobs=jobs, tell=tell) as place,
+        engine(on, counted(grid.model), jobs=jobs, tell=say) as place,
         progress(place) as told,
     ):
         return run(grid, engine=place, shard=shard, journal=journal, progress=told)

@@ -18,7 +18,15 @@ from archscope.cli.options import (
     predict_option,
     set_option,
 )
-from archscope.cli.timing import leave_if_interrupted, progress_bars, timing_options, timing_plan
+from archscope.cli.stderr import say
+from archscope.cli.timing import (
+    gpu_engine,
+    leave_if_interrupted,
+    progress_bars,
+    timing_options,
+    timing_plan,
+)
+from archscope.engines.local import NAME as LOCAL
 
 if TYPE_CHECKING:
     from archscope.ask.groups.family import Family
@@ -55,8 +63,9 @@ if TYPE_CHECKING:
 @output_option
 def command(
     groups: str, base: str, by: str | None, equal: tuple[str, ...], input_text: str | None,
-    batch: int | str | None, settings: tuple[str, ...], timed: bool, device: str | None,
-    profiles: tuple[str, ...], predicted: str | None, outputs: tuple[str, ...], beside: str | None,
+    batch: int | str | None, settings: tuple[str, ...], timed: bool, device: str | None, on: str,
+    gpu: str, profiles: tuple[str, ...], predicted: str | None, outputs: tuple[str, ...],
+    beside: str | None,
 ) -> None:  # fmt: skip
     """Count a network for each number of GROUPS, such as 1,2,4,8,32.
 
@@ -69,20 +78,24 @@ def command(
     from archscope.ask.groups.family import Family
     from archscope.ask.groups.views import EQUALS, parse_groups, swept
     from archscope.ask.target import network_target
+    from archscope.ask.travel import counted
+    from archscope.engines.place import engine
     from archscope.resolve import parse_settings
     from archscope.study.groups import group_report
 
     counts = parse_groups(groups)
     places(predicted)
-    plan = timing_plan(timed, device, modes=("training",))
+    plan = timing_plan(timed, device, on, gpu, modes=("training",))
     network = network_target(
         base, input=input_text, batch=batch, keywords=parse_settings(settings), beside=beside
     )
     saved = [_profile(path, network.batch) for path in profiles]
     family = Family(replace(network, batch=_size(network.batch, plan)), by)
-    sweep = swept(family, counts, [view for view in EQUALS if view in equal or not equal])
+    views = [view for view in EQUALS if view in equal or not equal]
+    with engine(on, counted(family.model), jobs=None, tell=say) as place:
+        sweep = swept(family, counts, views, place)
     notes = _unused_notes(sweep, profiles, saved)
-    now = [] if plan is None else _measured(family, sweep, plan)
+    now = [] if plan is None else _measured(family, sweep, plan, on, gpu)
     times = _predicted(family, sweep, places(predicted))
     emit(group_report(sweep, [*now, *saved], notes, times), outputs)
     leave_if_interrupted(now)
@@ -106,9 +119,12 @@ def _size(batch: Dim | None, plan: Plan | None) -> Dim | None:
     return batch or DEFAULT_BATCH
 
 
-def _measured(family: Family, sweep: GroupSweep, plan: Plan) -> list[Profile]:
-    from archscope.ask.groups.times import measured
+def _measured(family: Family, sweep: GroupSweep, plan: Plan, on: str, gpu: str) -> list[Profile]:
+    from archscope.ask.groups.times import in_turns, measured
 
+    if on != LOCAL:
+        with gpu_engine([family.model], plan, on, gpu) as place:
+            return in_turns(place, family, sweep, plan)
     with progress_bars() as progress:
         return measured(family, sweep, plan, progress)
 

@@ -9,41 +9,58 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from archscope.cli.fleet import on_option
 from archscope.cli.options import Decorated
+from archscope.cli.stderr import say
+from archscope.engines.local import NAME as LOCAL
+from archscope.engines.place import check_place
 from archscope.errors import ArchscopeError
 from archscope.inert import printable
 from archscope.measure import silence_profiler
 
 if TYPE_CHECKING:
+    from archscope.engines.engine import Engine
     from archscope.measure.session import Plan, Progress
     from archscope.records import Profile
 
 
 def timing_options(command: Decorated) -> Decorated:
-    """`--time` and `--device`."""
+    """`--time`, `--device`, and where: `--on` and `--gpu`."""
     device = click.option(
         "--device", metavar="NAME", help="For --time: cpu, cuda, mps; the fastest by default."
     )
     timed = click.option(
         "--time", "timed", is_flag=True, help="Measure the named networks now, on a device."
     )
-    return timed(device(command))
+    gpu = click.option(
+        "--gpu", default="", metavar="MODEL", help="For --on ray: a GPU with this label, as A100."
+    )
+    return timed(device(on_option(gpu(command))))
 
 
-def timing_plan(timed: bool, device: str | None, **chosen: Any) -> Plan | None:
+def timing_plan(
+    timed: bool, device: str | None, on: str = "local", gpu: str = "", **chosen: Any
+) -> Plan | None:
     """How to measure, `None` where nobody asked to.
 
     Args:
         timed: whether `--time` was given.
         device: what was given as `--device`.
+        on: what was given as `--on`; the device of another machine is looked for there.
+        gpu: what was given as `--gpu`.
         chosen: of Plan.
 
     Raises:
         ArchscopeError: a device without `--time`, or one that is not there.
     """
+    check_place(on)
+    if gpu and on == LOCAL:
+        raise ArchscopeError(f"--gpu {gpu}", "goes with --on ray", "use --device here")
     if not timed:
         if device is not None:
             raise ArchscopeError("--device", "goes with --time", "add --time")
+        if gpu:
+            raise ArchscopeError(f"--gpu {gpu}", "goes with --time", "add --time")
         return None
     silence_profiler()
     from archscope.measure import device as devices
@@ -51,9 +68,28 @@ def timing_plan(timed: bool, device: str | None, **chosen: Any) -> Plan | None:
     from archscope.measure.step import Settings
     from archscope.saved import answers
 
+    if on != LOCAL:
+        from archscope.ask.profile.there import ANY
+
+        return Plan(Settings(device=device or ANY), **chosen)
     name = device or devices.best()
     devices.find(name)
     return Plan(Settings(device=name), roofs=answers.roofs(), **chosen)
+
+
+@contextmanager
+def gpu_engine(names: Sequence[str], plan: Plan, on: str, gpu: str) -> Iterator[Engine]:
+    """An engine whose tasks have a GPU and a process of their own, for networks of these names.
+
+    Raises:
+        ArchscopeError: no node can serve.
+    """
+    from archscope.ask.profile.there import work
+    from archscope.engines.place import engine
+
+    with engine(on, work(names, plan, gpu), jobs=None, tell=say) as place:
+        say(f"measuring {', '.join(names)} in turns on one of {place.place}")
+        yield place
 
 
 def _silent(label: str, share: float) -> None:

@@ -84,6 +84,10 @@ class Local:
             team.end()
 
 
+HERE = Local()
+"""This process."""
+
+
 def _how_it_ended(exit_code: int | None) -> str:
     if exit_code is not None and exit_code < 0:
         return f"its process was ended by {signal.Signals(-exit_code).name}"

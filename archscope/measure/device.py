@@ -121,7 +121,10 @@ def environment(device: torch.device) -> Environment:
             "cudnn.benchmark": str(torch.backends.cudnn.benchmark),
             "matrix products": _tf32(torch.backends.cuda.matmul),
             "convolutions": _tf32(torch.backends.cudnn.conv),  # type: ignore[attr-defined]
-            **_nvidia_smi(device, {"driver": "driver_version"}),
+            **_nvidia_smi(
+                device,
+                {"driver": "driver_version", "device UUID": "uuid", "power limit": "power.limit"},
+            ),
         }
     return Environment(str(device), tuple(facts.items()))
 

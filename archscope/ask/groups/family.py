@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,14 @@ class Family:
                 f"it has {takes or 'none'}",
             )
         self.width: int = defaults[self.by]
+
+    def renamed(self, model: str) -> Family:
+        """The same networks of a base that has another name on this machine."""
+        if model == self.model:
+            return self
+        found = copy(self)
+        found.model, found.base = model, replace(self.base, model=model)
+        return found
 
     def fixed_width(self, groups: int) -> int:
         """The width keyword at which the grouped convolutions stay as wide as the base's.

@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from archscope.ask.groups.family import Family
 from archscope.ask.groups.views import GroupSweep
 from archscope.ask.predict import predicted_at
 from archscope.ask.profile.measured import profile
+from archscope.ask.profile.there import once
 from archscope.ask.target import Target
+from archscope.ask.travel import Luggage, luggage
+from archscope.engines.engine import Engine
 from archscope.latency.place import Place
-from archscope.measure.session import Plan, Progress
+from archscope.measure.session import Plan, Progress, silent
 from archscope.records import PredictedTime, Profile
+
+
+def in_turns(engine: Engine, family: Family, sweep: GroupSweep, plan: Plan) -> list[Profile]:
+    """Measure each network once, all in one task on one device of another machine.
+
+    Raises:
+        ArchscopeError: a network fails there, or the process that measured ended.
+    """
+    return list(once(engine, partial(_there, family, sweep, luggage(family.model)), plan))
+
+
+def _there(family: Family, sweep: GroupSweep, sent: Luggage, plan: Plan) -> tuple[Profile, ...]:
+    return tuple(measured(family.renamed(sent.name_here()), sweep, plan, silent))
 
 
 def measured(family: Family, sweep: GroupSweep, plan: Plan, progress: Progress) -> list[Profile]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Literal, get_args
 
 from archscope.ask.groups.family import GROUPS, PER_GROUP, Family
 from archscope.ask.groups.members import Member, Members
 from archscope.ask.target import Target
+from archscope.ask.travel import Luggage, luggage
+from archscope.engines.engine import Engine, Lost
+from archscope.engines.local import HERE
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
 from archscope.records import Analysis, Layer
@@ -120,18 +123,46 @@ def sweep_groups(
     return swept(Family(base, by), groups, equal)
 
 
-def swept(family: Family, groups: Sequence[int], equal: Sequence[Equal]) -> GroupSweep:
-    """Count the networks of a family; see `sweep_groups`."""
+def swept(
+    family: Family, groups: Sequence[int], equal: Sequence[Equal], engine: Engine = HERE
+) -> GroupSweep:
+    """Count the networks of a family, each view as one task; see `sweep_groups`."""
     members = Members(family)
     base = members.base()
+    seen = partial(_view, members, base, tuple(groups), luggage(family.model))
+    found = dict(engine.completed(seen, equal))
     views: dict[Equal, tuple[Member | Uncounted, ...]] = {}
-    for equality in equal:
-        view = views[equality] = tuple(_View(equality, members, base).of(groups))
+    for index, equality in enumerate(equal):
+        view = found[index]
+        if isinstance(view, Lost):
+            lost = ArchscopeError(family.model, str(view))
+            view = tuple(Uncounted(count, None, lost) for count in groups)
+        views[equality] = view
         errors = [member.error for member in view if isinstance(member, Uncounted)]
         if errors and all(m.groups == base.groups for m in view if isinstance(m, Member)):
             raise _refusal(family, equality, groups, errors[0])
     single = members.member(1, family.fixed_width(1))
     return GroupSweep(base, single, family.by, views)
+
+
+def _view(
+    members: Members, base: Member, groups: tuple[int, ...], sent: Luggage, equal: Equal
+) -> tuple[Member | Uncounted, ...]:
+    """One view, counted where a user's file may have another path."""
+    if sent.name_here() == sent.name:
+        return tuple(_View(equal, members, base).of(groups))
+    here = Members(members.family.renamed(sent.name_here()))
+    return tuple(_as_named(sent, member) for member in _View(equal, here, base).of(groups))
+
+
+def _as_named(sent: Luggage, member: Member | Uncounted) -> Member | Uncounted:
+    if isinstance(member, Member):
+        return replace(member, analysis=replace(member.analysis, model=sent.name))
+    error = member.error
+    named = ArchscopeError(
+        sent.worded(error.argument), sent.worded(error.problem), sent.worded(error.remedy)
+    )
+    return replace(member, error=named)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from archscope import archive, interruption
 from archscope.ask.sweep.shard import ALL, Shard
-from archscope.ask.travel import Luggage, decided_by, libraries, luggage
+from archscope.ask.travel import Luggage, decided_by, luggage
 from archscope.engines.engine import Engine, Lost
-from archscope.engines.local import Local
-from archscope.engines.place import Work
+from archscope.engines.local import HERE
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Dim, PredictedTime, Totals
 from archscope.saved.journal import Journal, address
@@ -82,7 +81,7 @@ class Grid:
             "keywords": {**keywords, **dict(outcome.point)},
             "input": self.input,
             "batch": self.batch,
-            "settings": {"backward": self.backward},
+            "settings": {"backward": self.backward, "predict": self.predict},
         }
 
     def key(self) -> str | None:
@@ -282,15 +281,6 @@ def count_there(grid: Grid, luggage: Luggage, point: Point) -> Outcome:
     return replace(outcome, problem=luggage.worded(outcome.problem))
 
 
-def work(grid: Grid) -> Work:
-    """What an engine must know of a sweep's points."""
-    carried = luggage(grid.model)
-    return Work(_preload(grid.model), libraries(grid.model), carried.files)
-
-
-HERE = Local()
-
-
 def run(
     grid: Grid,
     *,
@@ -339,13 +329,3 @@ def run(
         replace(outcomes[key], point=as_text(point))
         for key, point in zip(keys, points, strict=True)
     ]
-
-
-def _preload(model: str) -> list[str]:
-    """What counting a model imports, the slow part of starting a worker."""
-    from archscope import zoo
-
-    modules = ["torch", "archscope.analysis.trace", "archscope.ask.network.call"]
-    if model not in zoo.names() and ":" not in model:
-        modules.append("torchvision.models")
-    return modules

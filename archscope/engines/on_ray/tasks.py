@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -117,7 +118,9 @@ class OnRay:
         # Ray prints what happens to its processes on standard output, where the answer goes.
         ray._private.worker._worker_logs_enabled = False
         try:
-            self._join(ray, job)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what they say is in the error too
+                self._join(ray, job)
         except Exception as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise EngineError(

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 SETTINGS = {
     "device name": None,
+    "driver": None,
+    "power limit": None,
     "torch": None,
     "threads": None,
     "dtype": None,

@@ -26,6 +26,7 @@ from archscope.records import Measurement
 from archscope.records.measured import FEWEST_RUNS
 from archscope.study.families import FAMILIES, family_totals
 from archscope.study.predict.answer import device_title
+from archscope.study.profile.layers import device_name
 from archscope.study.stages import ELSEWHERE, HEAD, NOT_RUN, in_order, stage_seconds, stages
 from archscope.table import Cell, Column, Row, Table, Unit
 from archscope.units import percent, ratio
@@ -284,7 +285,7 @@ def _totals_notes(chosen: Sequence[Contender]) -> tuple[str, ...]:
     if len(inputs) > 1:
         each = "; ".join(f"{c.label} {c.analysis.input}" for c in chosen)
         notes.append(f"The inputs differ: {each}.")
-    devices = {c.profile.environment.device for c in chosen if c.profile is not None}
+    devices = {device_name(c.profile) for c in chosen if c.profile is not None}
     if len(devices) > 1:
         notes.append(f"Measured on different devices: {', '.join(sorted(devices))}.")
     notes += [

@@ -23,7 +23,7 @@ from archscope.quantities import (
 from archscope.records import Analysis, Measurement, Profile, totals
 from archscope.study.compare.tables import NONE, NONE_NOTE, time_ratio
 from archscope.study.groups.stages import stage_tables
-from archscope.study.profile.layers import ERRORS, measured_where
+from archscope.study.profile.layers import ERRORS, device_name, measured_where
 from archscope.study.sweep import CHARTED, predicted_cells, predicted_columns
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
 from archscope.units import plural, ratio, si
@@ -328,6 +328,8 @@ def _notes(
     keys = {column.key for column in shown}
     if "forward_seconds" in keys:
         yield f"Times: medians measured at {measured_where(profiles)}."
+        if len({device_name(profile) for profile in profiles}) > 1:
+            yield "These are different devices, so a ratio of times compares devices too."
         yield (
             "±: half of the median's 95 % interval, – where the runs were too few for one; such a "
             "median has no ratio."

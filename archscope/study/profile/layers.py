@@ -293,16 +293,17 @@ def interval(measurement: Measurement) -> tuple[float, float] | None:
 
 def measured_where(profiles: Iterable[Profile]) -> str:
     """`batch 2 on AMD EPYC`, each once where profiles differ."""
-    places = dict.fromkeys(
-        f"batch {p.input.batch} on {p.environment.fact('device name') or p.environment.device}"
-        for p in profiles
-    )
-    return "; ".join(places)
+    return "; ".join(dict.fromkeys(f"batch {p.input.batch} on {device_name(p)}" for p in profiles))
+
+
+def device_name(profile: Profile) -> str:
+    """The model of the device, `NVIDIA A100-SXM4-80GB`; else what PyTorch calls it, `cuda:0`."""
+    return profile.environment.fact("device name") or profile.environment.device
 
 
 def heading(profile: Profile) -> str:
     """What was measured, in which dtype, on what."""
-    device = profile.environment.fact("device name") or profile.environment.device
+    device = device_name(profile)
     dtype = profile.environment.fact("network dtype")
     cast = profile.environment.fact("autocast")
     if cast:

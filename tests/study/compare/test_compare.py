@@ -190,6 +190,20 @@ def test_a_measured_difference_inside_the_intervals_is_none(pair: tuple[Contende
     assert note == "Difference in the whole inference time: none, the intervals overlap."
 
 
+def test_times_of_different_gpus_are_said_to_be_so(pair: tuple[Contender, ...]) -> None:
+    def measured(contender: Contender, name: str) -> Contender:
+        profile = timed(contender, 10e-3, 0.1e-3).profile
+        assert profile is not None
+        there = Environment("cuda:0", (("device name", name),))
+        return replace(contender, profile=replace(profile, environment=there))
+
+    both = [measured(pair[0], "NVIDIA A100"), measured(pair[1], "NVIDIA T4")]
+    (table,) = totals_tables(both)
+    assert "Measured on different devices: NVIDIA A100, NVIDIA T4." in table.notes
+    (table,) = totals_tables([both[0], measured(pair[1], "NVIDIA A100")])
+    assert not any("different devices" in note for note in table.notes)
+
+
 def test_the_settings_that_differ_are_told_in_a_table(pair: tuple[Contender, ...]) -> None:
     adam = {"date": "today", "threads": "2", "dtype": "default", "optimizer": "adam"}
     amp = {"date": "yesterday", "threads": "2", "dtype": "default", "optimizer": "sgd"}

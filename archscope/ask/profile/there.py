@@ -1,0 +1,111 @@
+"""Networks measured in turns on one GPU of a cluster, so that their times may be compared."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from archscope.ask.profile.measured import profile
+from archscope.ask.target import Target
+from archscope.ask.travel import Luggage, libraries, luggage
+from archscope.engines.engine import Engine, Lost
+from archscope.engines.place import Work
+from archscope.errors import ArchscopeError
+from archscope.measure import device as devices
+from archscope.measure.session import Plan
+from archscope.records import Profile
+
+ANY = ""
+"""The device of a plan that is chosen where it runs: the fastest there."""
+
+NO_GPU = "PyTorch sees no GPU on that node, so its CPU was measured."
+
+
+def work(names: Sequence[str], plan: Plan, gpu: str) -> Work:
+    """What an engine must know of measuring: a GPU of its own and a fresh process.
+
+    Args:
+        names: of the networks.
+        plan: its device is `cpu`, or one of the GPU's names.
+        gpu: the model, as the label of a node says it; any when empty.
+    """
+    packages = dict.fromkeys(package for name in names for package in libraries(name))
+    files = {place: file for name in names for place, file in luggage(name).files.items()}
+    gpus = 0 if plan.settings.device == "cpu" and not gpu else 1
+    return Work((), tuple(packages), files, gpus, gpu, fresh=True)
+
+
+def in_turns(engine: Engine, targets: Sequence[Target], plan: Plan) -> tuple[Profile, ...]:
+    """Measure networks one after the other, in one task on one device.
+
+    Args:
+        engine: where.
+        targets: networks that have a name.
+        plan: its device may be `ANY`.
+
+    Raises:
+        ArchscopeError: a network fails there, or the process that measured ended.
+    """
+    sent = tuple((target, luggage(target.name)) for target in targets)
+    return once(engine, partial(_measured, sent), plan)
+
+
+def once(
+    engine: Engine, measure: Callable[[Plan], tuple[Profile, ...]], plan: Plan
+) -> tuple[Profile, ...]:
+    """Measure in one task; the plan's device is chosen where it runs.
+
+    Args:
+        engine: where.
+        measure: a module's own function, or a partial of one.
+        plan: its device may be `ANY`.
+
+    Raises:
+        ArchscopeError: a network fails there, or the process that measured ended.
+    """
+    for _, found in engine.completed(partial(_there, measure), [plan]):
+        if isinstance(found, Lost):
+            raise ArchscopeError("measuring", str(found), "try a smaller batch")
+        if isinstance(found, ArchscopeError):
+            raise found
+        return found
+    raise AssertionError("one task has one result")
+
+
+def _there(
+    measure: Callable[[Plan], tuple[Profile, ...]], plan: Plan
+) -> tuple[Profile, ...] | ArchscopeError:
+    """The profiles, or why there are none; an error of the user is not one of the worker."""
+    from archscope.saved import answers
+
+    chosen = plan.settings.device == ANY
+    device = devices.best() if chosen else plan.settings.device
+    here = replace(plan, settings=replace(plan.settings, device=device), roofs=answers.roofs())
+    try:
+        profiles = measure(here)
+    except ArchscopeError as error:
+        return error
+    notes = (NO_GPU,) if chosen and device == "cpu" else ()
+    return tuple(_with_node(found, notes) for found in profiles)
+
+
+def _with_node(found: Profile, notes: tuple[str, ...]) -> Profile:
+    facts = (("node", platform.node()), *found.environment.facts)
+    environment = replace(found.environment, facts=facts)
+    return replace(found, environment=environment, notes=(*found.notes, *notes))
+
+
+def _measured(sent: Sequence[tuple[Target, Luggage]], plan: Plan) -> tuple[Profile, ...]:
+    return tuple(_one(target, names, plan) for target, names in sent)
+
+
+def _one(target: Target, names: Luggage, plan: Plan) -> Profile:
+    try:
+        found = profile(replace(target, model=names.name_here()), plan)
+    except ArchscopeError as error:
+        problem, remedy = names.worded(error.problem), names.worded(error.remedy)
+        raise ArchscopeError(names.worded(error.argument), problem, remedy) from error
+    analysis = found.analysis and replace(found.analysis, model=names.name)
+    return replace(found, model=names.name, analysis=analysis)

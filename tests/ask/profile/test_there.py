@@ -1,0 +1,74 @@
+"""Networks measured in turns elsewhere: one task, on the device that is there."""
+
+import pickle
+import platform
+
+import pytest
+
+from archscope.ask.profile import there
+from archscope.ask.profile.there import ANY, NO_GPU, in_turns, work
+from archscope.ask.target import Target
+from archscope.engines.engine import EngineError, Lost
+from archscope.engines.local import HERE
+from archscope.errors import ArchscopeError, NetworkError
+from archscope.measure.session import Plan
+from archscope.measure.step import Settings
+from archscope.records import Environment, Profile
+from archscope.resolve.inputs import parse_input
+
+PLAN = Plan(Settings(device=ANY))
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """What was measured, in order, on which device."""
+    seen = []
+
+    def profile(target, plan):
+        if target.model == "broken":
+            raise ArchscopeError("broken", "fails in forward", "check it")
+        seen.append((target.model, plan.settings.device))
+        environment = Environment(plan.settings.device, (("device name", "a device"),))
+        return Profile(target.model, parse_input("8"), environment, {})
+
+    monkeypatch.setattr(there, "profile", profile)
+    monkeypatch.setattr(there.devices, "best", lambda: "cpu")
+    return seen
+
+
+def test_networks_are_measured_in_turns_on_the_device_that_is_there(measured):
+    found = in_turns(HERE, [Target("lenet"), Target("alexnet")], PLAN)
+    assert measured == [("lenet", "cpu"), ("alexnet", "cpu")]
+    assert [profile.environment.fact("node") for profile in found] == [platform.node()] * 2
+    assert found[0].notes == (NO_GPU,)
+
+
+def test_an_error_of_the_network_comes_back_as_one(measured):
+    with pytest.raises(ArchscopeError, match="broken: fails in forward; check it"):
+        in_turns(HERE, [Target("lenet"), Target("broken")], PLAN)
+
+
+def test_a_process_that_ended_is_an_error_too(monkeypatch):
+    class Dying:
+        place = "1 node"
+
+        def completed(self, function, tasks):
+            yield 0, Lost("its process ended on its node")
+
+    with pytest.raises(ArchscopeError, match="its process ended on its node"):
+        in_turns(Dying(), [Target("lenet")], PLAN)
+
+
+def test_measuring_takes_a_gpu_and_a_process_for_itself():
+    wanted = work(["lenet", "hf:llama"], PLAN, "A100")
+    assert (wanted.gpus, wanted.gpu, wanted.fresh) == (1, "A100", True)
+    assert wanted.packages == ("torch", "torchvision", "transformers")
+    assert work(["lenet"], Plan(Settings(device="cpu")), "").gpus == 0
+
+
+@pytest.mark.parametrize(
+    "error", [NetworkError("has no layers"), EngineError("ray", "is gone", "x")]
+)
+def test_errors_go_from_one_process_to_another(error):
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error) and str(again) == str(error) and again.remedy == error.remedy

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from archscope.ask.groups.family import PER_GROUP
 from archscope.ask.groups.members import Member
-from archscope.ask.groups.times import PredictedTimes
 from archscope.ask.groups.views import Equal, GroupSweep, Uncounted
 from archscope.ask.profile.doubts import doubts
 from archscope.quantities import (
@@ -28,6 +28,9 @@ from archscope.study.sweep import CHARTED, predicted_cells, predicted_columns
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
 from archscope.units import plural, ratio, si
 from archscope.wording import CONVENTION, PREDICTED
+
+if TYPE_CHECKING:
+    from archscope.ask.groups.times import PredictedTimes
 
 HELD = {"none": "equal width", "macs": "equal MACs", "params": "equal parameters"}
 
@@ -123,12 +126,12 @@ def group_report(
 def _answer(sweep: GroupSweep, rows: Sequence[dict[str, Cell]]) -> str:
     """How far the MACs of the first view go from its first row to its last."""
     first, last = rows[0], rows[-1]
-    view = str(next(iter(sweep.views)))
-    equal = "width" if view == "none" else view
+    macs, params = (
+        ratio(float(last[key] or 0) / float(first[key] or 1)) for key in ("macs", "params")
+    )
     return (
-        f"At equal {equal}, {last['groups']} groups in place of {first['groups']} take "
-        f"{ratio(float(last['macs'] or 0) / float(first['macs'] or 1))} the MACs and "
-        f"{ratio(float(last['params'] or 0) / float(first['params'] or 1))} the parameters."
+        f"At {HELD[next(iter(sweep.views))]}, {last['groups']} groups in place of "
+        f"{first['groups']} take {macs} the MACs and {params} the parameters."
     )
 
 

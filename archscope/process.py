@@ -37,6 +37,9 @@ _watched: list[Flag] = []
 
 _finalisers: set[CodeType] = set()
 
+OWN_FRAMES = 500
+"""Calls between a network's own, besides those that stand between a module and its caller."""
+
 PATIENCE = 3
 """The signal that is delivered wherever the count is: something holds the earlier ones back."""
 
@@ -97,6 +100,7 @@ def undisturbed() -> Iterator[None]:
             try:
                 _present.runs = True
                 try:
+                    sys.setrecursionlimit(2 * before.recursion + OWN_FRAMES)
                     with _no_inference_mode():
                         yield
                 finally:
@@ -263,6 +267,7 @@ class _Snapshot:
 
     def __init__(self) -> None:
         self.is_back = False
+        self.recursion = sys.getrecursionlimit()
         self.watched = [(ask(), set_to) for ask, set_to in _watched]
         self.collector = gc.isenabled()
         self.python = random.getstate()
@@ -272,6 +277,7 @@ class _Snapshot:
 
     def put_back(self) -> None:
         _undo(0)
+        sys.setrecursionlimit(self.recursion)
         for before, set_to in self.watched:
             set_to(before)
         if self.torch is not None:

@@ -97,7 +97,7 @@ def test_an_input_that_the_network_does_not_take_is_not_converted_in_silence(
 def test_a_network_in_double_takes_plain_and_double_inputs() -> None:
     for given in ("4", "4:float64"):
         assert archscope.summary(nn.Linear(4, 2).double(), given).total.macs == 8
-        assert archscope.memory(nn.Linear(4, 2).double(), given).record.peak.parameters == 10 * 4
+        assert archscope.memory(nn.Linear(4, 2).double(), given).record.peak.parameters == 10 * 8
 
 
 def test_a_tensor_without_samples_may_be_given() -> None:

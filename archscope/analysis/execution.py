@@ -221,6 +221,8 @@ def run(
         outputs = module(*args, **kwargs)
         if backward:
             trace.run_backward(recorder, outputs)
+            del outputs
+            recorder.let_graph_go()
     return _execution(module, log, recorder)
 
 

@@ -277,6 +277,7 @@ def training_step(
         # leave these.
         torch.autograd.backward([value])
         del value
+        follower.let_graph_go()
         follower.phase = "update"
         follower.note(optimizer.update(trainable))
     for parameter in trainable:

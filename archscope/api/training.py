@@ -24,7 +24,7 @@ def memory(
     batch: int | None = None,
     mode: Literal["training", "inference"] = "training",
     optimizer: str = "sgd",
-    dtype: str = "float32",
+    dtype: str = "own",
     master_weights: bool = False,
     train_only: str | None = None,
     form: str = "foreach",
@@ -47,8 +47,8 @@ def memory(
         batch: batch size of a specification, 1 by default.
         mode: `"training"`, or `"inference"`, which keeps nothing for a backward pass.
         optimizer: `"sgd"`, `"momentum"`, `"adam"`, `"adamw"`, `"adam8bit"` or `"adamw8bit"`.
-        dtype: of parameters and activations: `"float32"`, `"bfloat16"` or `"float16"`; `"amp"` or
-            `"amp-bfloat16"` for float32 parameters under autocast.
+        dtype: of parameters and activations: `"own"`, the network's, `"float32"`, `"bfloat16"` or
+            `"float16"`; `"amp"` or `"amp-bfloat16"` for float32 parameters under autocast.
         master_weights: keep float32 weights beside those of `dtype`.
         train_only: pattern of the parameter or module names that stay trainable.
         form: of the update: `"foreach"`, `"fused"` or `"for-loop"`.

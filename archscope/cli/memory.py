@@ -31,9 +31,9 @@ STEP_OPTIONS = (
     ),
     click.option(
         "--dtype",
-        default="float32",
+        default="own",
         metavar="NAME",
-        help="float32 (default), bfloat16, float16; amp or amp-bfloat16 for autocast.",
+        help="own (default), float32, bfloat16, float16; amp or amp-bfloat16 for autocast.",
     ),
     click.option("--master-weights", is_flag=True, help="Keep float32 weights beside --dtype's."),
     click.option(

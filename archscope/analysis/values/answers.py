@@ -81,8 +81,6 @@ _EMPTY = {
 }
 """Memory that nobody wrote may hold anything; here it holds zeros."""
 
-_seeds = count()
-
 
 class Answers:
     """Answers operators of one run."""
@@ -90,6 +88,7 @@ class Answers:
     def __init__(self) -> None:
         self.reads = 0
         self._facts: dict[Any, Facts] = {}
+        self._seeds = count()
 
     def of(self, overload: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What an operator returns that makes no view.
@@ -138,7 +137,7 @@ class Answers:
             options.pop("pin_memory", None)
             if options.get("device") is not None:
                 options["device"] = "cpu"
-        seed = next(_seeds) if facts.draws else None
+        seed = next(self._seeds) if facts.draws else None
         function = _EMPTY.get(facts.overload, facts.overload)
         return Step(function, [*first, *map(_operand, args)], options, seed)
 

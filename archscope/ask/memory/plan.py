@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from archscope.ask.memory.prediction import predicted
-from archscope.ask.memory.setting import Setting
+from archscope.ask.memory.setting import OWN, Setting
 from archscope.ask.network.call import with_batch
 from archscope.errors import ArchscopeError
 from archscope.parameters import in_words, parameter
@@ -123,7 +123,7 @@ def measures(module: nn.Module, batch: int | str, setting: Setting) -> Iterator[
         yield Measure(
             "fused update", _in_words("form", "fused"), "nothing", replace(setting, form="fused")
         )
-    if setting.dtype == "float32":
+    if setting.dtype == "float32" or (setting.dtype == OWN and _is_float32(module)):
         yield Measure(
             "autocast to bfloat16",
             _in_words("dtype", "amp-bfloat16"),
@@ -143,6 +143,14 @@ def measures(module: nn.Module, batch: int | str, setting: Setting) -> Iterator[
             "8-bit state", _in_words("optimizer", name), "moments rounded to 8 bits (bitsandbytes)",
             replace(setting, optimizer=name),
         )  # fmt: skip
+
+
+def _is_float32(module: nn.Module) -> bool:
+    import torch
+
+    from archscope.ask.network.call import floating_dtype
+
+    return floating_dtype(module) is torch.float32
 
 
 def _in_words(name: str, value: object) -> str:

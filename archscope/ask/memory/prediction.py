@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from archscope.ask.memory.setting import TRAINING, Setting
+from archscope.ask.memory.setting import OWN, TRAINING, Setting
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
 from archscope.records import MemoryPrediction
@@ -48,13 +48,18 @@ def predict(
 
 def predicted(subject: Subject, call: NetworkCall, setting: Setting) -> MemoryPrediction:
     """Predict the step of a network that was found; see `predict`."""
+    from archscope.ask.network.call import floating_dtype
+
+    own = str(floating_dtype(subject.module)).removeprefix("torch.")
+    if setting.dtype == OWN and setting.master_weights:
+        setting = replace(setting, dtype=own)
     step, notes = _followed(subject, call, setting)
     training = setting.mode == "training"
     return MemoryPrediction(
         model=subject.name,
         input=call.spec,
         mode=setting.mode,
-        dtype=setting.dtype,
+        dtype=own if setting.dtype == OWN else setting.dtype,
         timeline=step.timeline,
         saved=step.saved,
         optimizer=setting.optimizer if training else "",
@@ -84,6 +89,8 @@ def _followed(
     dtype, own = setting.weights, floating_dtype(subject.module)
 
     def lend(module: nn.Module, arguments: Arguments, stand_in: StandIn) -> Any:
+        if dtype is None:
+            return borrow.copied(module, arguments, stand_in)
         # An input of another dtype than the weights is the network's own affair.
         return borrow.copied(module, arguments, lambda tensor: _cast(stand_in(tensor), dtype, own))
 

@@ -21,7 +21,10 @@ WEIGHTS = ("float32", "bfloat16", "float16")
 AUTOCAST = {"amp": "float16", "amp-bfloat16": "bfloat16"}
 """Half precision of each setting with float32 weights under autocast."""
 
-DTYPES = (*WEIGHTS, *AUTOCAST)
+OWN = "own"
+"""The dtype, or dtypes, that the network has."""
+
+DTYPES = (OWN, *WEIGHTS, *AUTOCAST)
 DEVICES = ("cuda", "cpu")
 ATTENTION = ("sdpa", "eager")
 """PyTorch's kernels of scaled dot-product attention, or two products and a softmax."""
@@ -36,7 +39,7 @@ class Setting:
     Args:
         mode: `training` (forward, backward, update) or `inference`.
         optimizer: one of `OPTIMIZERS`; not looked at for inference.
-        dtype: one of `WEIGHTS`, of weights, activations and gradients; or one of `AUTOCAST`.
+        dtype: one of `WEIGHTS`, of weights, activations and gradients; one of `AUTOCAST`; or `OWN`.
         master_weights: keep float32 weights and optimiser state beside those of the network.
         train_only: glob of the parameter or module names that stay trainable.
         form: one of `FORMS`: how the optimiser updates.
@@ -54,7 +57,7 @@ class Setting:
 
     mode: Mode = "training"
     optimizer: str = "sgd"
-    dtype: str = "float32"
+    dtype: str = OWN
     master_weights: bool = False
     train_only: str | None = None
     form: str = "foreach"
@@ -78,7 +81,7 @@ class Setting:
                 raise ArchscopeError(
                     parameter(name, value), "is unknown", f"use one of {', '.join(known)}"
                 )
-        if self.master_weights and self.dtype not in ("bfloat16", "float16"):
+        if self.master_weights and self.dtype not in (OWN, "bfloat16", "float16"):
             raise ArchscopeError(
                 parameter("master_weights", True),
                 "keeps what float32 weights are",
@@ -106,9 +109,12 @@ class Setting:
                 raise ArchscopeError(parameter(name, value), "is too few", f"give {least} or more")
 
     @property
-    def weights(self) -> torch.dtype:
-        """The dtype of the weights."""
+    def weights(self) -> torch.dtype | None:
+        """The dtype that the weights are put in, `None` where they stay as they are."""
         import torch
+
+        if self.dtype == OWN:
+            return None
 
         name = "float32" if self.dtype in AUTOCAST else self.dtype
         dtype: torch.dtype = getattr(torch, name)

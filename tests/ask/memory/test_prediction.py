@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+import archscope
 from archscope import archive
 from archscope.ask.count import analyse
 from archscope.ask.memory.fit import largest_batch
@@ -304,3 +305,12 @@ def test_blocks_are_what_repeats():
 def test_the_backend_of_recurrent_layers_is_named(layer, said):
     report = memory_report(predict(network_target(layer, input="3x4", batch=2)))
     assert ("as PyTorch's own cells" in " ".join(report.tables[0].notes)) is said
+
+
+def test_a_module_is_predicted_in_its_own_dtype():
+    net = nn.Sequential(nn.Linear(512, 512, bias=False)).to(torch.bfloat16)
+    record = archscope.memory(net, (torch.randn(4, 512, dtype=torch.bfloat16),)).record
+    assert record.peak.parameters == 512 * 512 * 2
+    assert record.dtype == "bfloat16"
+    asked = archscope.memory(net, "512", dtype="float32").record
+    assert asked.peak.parameters == 512 * 512 * 4

@@ -114,6 +114,10 @@ def owned(network: nn.Module, arguments: Any, stand_in: StandIn) -> Iterator[tup
         with torch.no_grad():
             copies = replica(type(network).__name__, stand_in)
             twins = copies.of(arguments)
+            for module in members(network).values():
+                for name, buffer in module._buffers.items():
+                    if buffer is not None and not buffer.is_meta:
+                        module._buffers[name] = stand_in(buffer)
         with _ends_alone(network):
             yield network, twins
 

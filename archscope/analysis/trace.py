@@ -443,12 +443,39 @@ def run_backward(recorder: Observer, outputs: Any) -> None:
     Raises:
         NoGradientError: no output needs a gradient.
     """
-    targets = [tensor for tensor in tensors(outputs) if tensor.requires_grad]
+    targets = [tensor for tensor in _reached(outputs) if tensor.requires_grad]
     if not targets:
         raise NoGradientError("no output needs a gradient")
     recorder.in_backward = recorder.log.repeating = True
     gradients = [torch.empty_like(target) for target in targets]
     torch.autograd.backward(targets, gradients)
+
+
+def _reached(value: Any) -> Iterator[Tensor]:
+    """Every tensor that a result holds, in objects of any class too: distributions, graphs, …"""
+    seen: dict[int, Any] = {}
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, Tensor):
+            yield item
+            continue
+        if id(item) in seen or isinstance(item, _NO_RESULTS) or callable(item):
+            continue
+        seen[id(item)] = item
+        if isinstance(item, Mapping):
+            pending += reversed([*item.values()])
+        elif isinstance(item, Iterable) and not hasattr(item, "__next__"):
+            pending += reversed([*item])
+        attributes = [*getattr(item, "__dict__", {}).values()]
+        for kind in type(item).__mro__:
+            slots = vars(kind).get("__slots__", ())
+            names = (slots,) if isinstance(slots, str) else slots
+            attributes += [getattr(item, name, None) for name in names]
+        pending += reversed(attributes)
+
+
+_NO_RESULTS = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device)
 
 
 def freeze_all_but(module: nn.Module, pattern: str) -> int:

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import random
 from collections.abc import Callable, Iterator
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from archscope.errors import ArchscopeError
@@ -38,7 +39,7 @@ def weightless() -> Iterator[None]:
 
     patches: list[tuple[Any, str, Any]] = [
         (torch, name, _for_layers_on_meta(getattr(torch, name)))
-        for name in ("empty", "zeros", "ones")
+        for name in ("empty", "zeros", "ones", "rand", "randn")
     ]
     patches += [(kind, "reset_parameters", _skip_reset) for kind in _layers_that_reset()]
     patches.append((nn.Module, "register_parameter", registered))
@@ -140,10 +141,16 @@ def _move(module: nn.Module) -> None:
             if param is not None and not param.is_meta:
                 setattr(part, name, _twin(param))  # recurrent layers keep a second list
         for name, buffer in part._buffers.items():
-            if buffer is not None and not buffer.is_meta:
+            if buffer is not None and not buffer.is_meta and not _decides(name, buffer):
                 if id(buffer) not in buffers:
                     buffers[id(buffer)] = _buffer(buffer)
                 part._buffers[name] = buffers[id(buffer)]
+
+
+def _decides(name: str, buffer: Tensor) -> bool:
+    """Whether a buffer holds indices or flags, by which a network may choose its way."""
+    whole = not (buffer.is_floating_point() or buffer.is_complex())
+    return whole and name != "num_batches_tracked" and buffer.numel() < LARGE
 
 
 @contextlib.contextmanager
@@ -170,14 +177,29 @@ def _generators_kept() -> Iterator[None]:
 
 
 def _for_layers_on_meta(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """PyTorch's layers pass `device=None` on; arithmetic in constructors gives no device."""
+    """PyTorch's layers pass `device=None` on; arithmetic in constructors gives no device.
+
+    What is too large for that, such as the weights of all experts, is a parameter in the making.
+    """
+    import torch
 
     def made(*size: Any, **options: Any) -> Tensor:
-        if "device" in options and options["device"] is None:
+        if options.get("device") is None and (
+            "device" in options or (torch.get_default_device().type == "cpu" and _is_large(size))
+        ):
             options["device"] = "meta"
         return make(*size, **options)
 
     return made
+
+
+LARGE = 2**22
+"""Elements, 16 MiB in float32: no constructor computes its sides with so many."""
+
+
+def _is_large(size: tuple[Any, ...]) -> bool:
+    sides = size[0] if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
+    return all(isinstance(side, int) for side in sides) and prod(sides) >= LARGE
 
 
 def _layers_that_reset() -> list[type[nn.Module]]:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from archscope.ask.network.allowance import require_memory
 from archscope.ask.network.failure import (
     depends_on_values,
     failure,
@@ -134,6 +135,7 @@ class _Way:
                 f"{where} needs the values of tensors, and this network has none",
                 "give it with its weights",
             ) from error
+        require_memory(subject, where)
         note = (
             f"Counted on a real CPU run: {where} needs the values of tensors, so another input "
             f"(or other weights) may cost something else."

@@ -13,16 +13,42 @@ def of_ddp(
     issued: Sequence[Collective], trainable_bytes: int, buffer_bytes: int
 ) -> tuple[ClosedForm, ...]:
     """Every gradient is all-reduced once (Li et al. 2020, section 3.2), every buffer broadcast."""
+    reduced = total(issued, "all_reduce", "backward")
+    maps = sum(
+        row.size_bytes
+        for row in issued
+        if row.kind == "all_reduce" and row.phase == "backward" and row.content != "gradients"
+    )
     return (
-        ClosedForm(
-            "all_reduce", "backward", "bytes of the trainable parameters", trainable_bytes,
-            total(issued, "all_reduce", "backward"),
+        _form(
+            "all_reduce", "backward", "bytes of the trainable parameters", trainable_bytes, reduced,
+            [(UNUSED_MAP, maps)],
         ),
-        ClosedForm(
+        _form(
             "broadcast", "forward", "bytes of the buffers", buffer_bytes,
             total(issued, "broadcast", "forward"),
         ),
     )  # fmt: skip
+
+
+UNUSED_MAP = (
+    "with find_unused_parameters=True a map of the parameters that were used is reduced, too"
+)
+REST = "not explained by these"
+
+
+def _form(
+    kind: str,
+    phase: str,
+    formula: str,
+    expected: int,
+    issued: int,
+    reasons: Sequence[tuple[str, int]] = (),
+) -> ClosedForm:
+    """A closed form with the reasons that count, and what they leave unexplained."""
+    rest = issued - expected - sum(size for _, size in reasons)
+    counting = tuple((why, size) for why, size in (*reasons, (REST, rest)) if size)
+    return ClosedForm(kind, phase, formula, expected, issued, counting)
 
 
 @dataclass(frozen=True)
@@ -82,7 +108,6 @@ ROOT = (
 )
 STAGE_2 = "with reshard_after_forward=False no block drops its parameters (as ZeRO stage 2)"
 IDLE = "modules that never run gather nothing: {names}"
-REST = "not explained by these"
 
 
 def _padding(units: Sequence[Unit], gpus: int) -> str:
@@ -125,13 +150,9 @@ def of_fsdp(
             stay = [u for u in units if u not in idle and (not reshard_after_forward or not u.name)]
             why = ROOT if reshard_after_forward else STAGE_2
             reasons.append((why, -_padded(stay, gpus, trained)))
-        gathered = total(issued, kind, phase)
-        reasons.append((REST, gathered - expected - sum(size for _, size in reasons)))
         what = "trained parameters" if trained else "parameters"
-        differing = tuple((why, size) for why, size in reasons if size)
-        found.append(
-            ClosedForm(kind, phase, f"bytes of the {what}, once", expected, gathered, differing)
-        )
+        formula = f"bytes of the {what}, once"
+        found.append(_form(kind, phase, formula, expected, total(issued, kind, phase), reasons))
     return tuple(found)
 
 
@@ -177,17 +198,11 @@ def of_tp(
         (AGAIN, _again(issued)),
         (UNWANTED.format(names=" and ".join(unwanted)), -sum(columns[name] for name in unwanted)),
     ]
-    reasons.append((REST, backward - expected - sum(size for _, size in reasons)))
+    outputs = "bytes of the outputs of row-parallel layers"
     return (
-        ClosedForm(
-            "all_reduce", "forward", "bytes of the outputs of row-parallel layers", expected,
-            forward, ((REST, forward - expected),) if forward != expected else (),
-        ),
-        ClosedForm(
-            "all_reduce", "backward", "as much as forward", expected, backward,
-            tuple((why, size) for why, size in reasons if size),
-        ),
-    )  # fmt: skip
+        _form("all_reduce", "forward", outputs, expected, forward),
+        _form("all_reduce", "backward", "as much as forward", expected, backward, reasons),
+    )
 
 
 def _again(issued: Sequence[Collective]) -> int:

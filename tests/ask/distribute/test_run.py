@@ -95,6 +95,8 @@ def test_unused_parameters_are_found_as_pytorch_asks():
     assert any("find_unused_parameters" in note for note in found.notes)
     gradients = sum(row.size_bytes for row in found.step if row.content == "gradients")
     assert gradients == 2 * 4 * (8 * 8 + 8)
+    ((why, size),) = found.closed_forms[0].reasons
+    assert "a map of the parameters" in why and size == 4 * 4  # an int32 each
 
 
 def test_a_gpu_sends_what_the_best_algorithm_sends():

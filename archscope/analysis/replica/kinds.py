@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from archscope.analysis.replica import code, containers, handles, objects, tensors
+from archscope.analysis.replica import code, containers, handles, objects, sharded, tensors
 from archscope.analysis.replica.graph import Copier, Replica
 
 
@@ -66,6 +66,8 @@ def copier_of(kind: type) -> Copier:
         return shared
     if issubclass(kind, torch.Tensor):
         return tensors.copy_tensor
+    if sharded.is_sharded(kind):
+        return sharded.copy_module
     if issubclass(kind, nn.Module) and objects.is_plain(kind, object):
         return objects.copy_module
     return handles.copier_of(kind) or objects.copier_of(kind)

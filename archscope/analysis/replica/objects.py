@@ -16,7 +16,7 @@ from archscope.analysis.replica.graph import IMMUTABLE, Copier, Filler, Replica
 
 
 def copy_module(copies: Replica, value: nn.Module) -> Any:
-    return copies.add(value, object.__new__(type(value)), _fill_module)
+    return copies.add(value, object.__new__(type(value)), fill_module)
 
 
 # `nn.Module` gives each module 17 dictionaries of hooks and parts, of which all but a few stay
@@ -24,7 +24,8 @@ def copy_module(copies: Replica, value: nn.Module) -> Any:
 _OWN = frozenset(key for key, item in nn.Module().__dict__.items() if isinstance(item, dict))
 
 
-def _fill_module(copies: Replica, twin: nn.Module, value: nn.Module) -> None:
+def fill_module(copies: Replica, twin: nn.Module, value: nn.Module) -> None:
+    """Set the attributes of a copied module."""
     attributes = twin.__dict__
     for key, item in list(value.__dict__.items()):
         kind = type(item)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archscope.cli import completion
+from archscope.cli.fleet import on_option
 from archscope.cli.help import Command
 from archscope.cli.options import beside_option, network_number_options, output_option
 from archscope.cli.resuming import LongRun
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
 @network_number_options
 @beside_option
 @click.option("--all", "every", is_flag=True, help="Every network of torchvision and timm.")
+@on_option
 @click.option("--journal", "journal_path", metavar="FILE", help="Where finished ones are kept.")
 @click.option("--resume", is_flag=True, help="Take up the journal of an interrupted --all.")
 @click.option("--save", metavar="FILE", help="Keep every figure as JSON for python -m reports.")
 @output_option
 def command(
     models: tuple[str, ...], input_text: str | None, batch: int | None, settings: tuple[str, ...],
-    every: bool, journal_path: str | None, resume: bool, save: str | None,
+    every: bool, on: str, journal_path: str | None, resume: bool, save: str | None,
     outputs: tuple[str, ...], beside: str | None,
 ) -> int:  # fmt: skip
     """Count MODELS with several tools, and explain where they disagree.
@@ -38,6 +40,8 @@ def command(
     --all keeps every network in a journal once it is done, so that after an interruption the same
     command with --resume runs the others only.
     """
+    from archscope.engines.local import NAME as LOCAL
+    from archscope.engines.place import check_place
     from archscope.errors import ArchscopeError
     from archscope.files import replace_file
     from archscope.output import check_outputs, emit
@@ -51,6 +55,9 @@ def command(
         raise ArchscopeError("--all", "excludes named networks", f"leave out {models[0]} or --all")
     if not (every or models):
         raise ArchscopeError("verify", "needs networks or --all", "name networks, or give --all")
+    if on != LOCAL and not every:
+        raise ArchscopeError(f"--on {on}", "goes with --all", "leave it out")
+    check_place(on)
     if (resume or journal_path) and not every:
         raise ArchscopeError(
             "--resume" if resume else "--journal", "goes with --all", "leave it out"
@@ -64,7 +71,7 @@ def command(
     if every:
         if input_text is not None or batch is not None or settings or beside is not None:
             raise ArchscopeError("--all", "takes every network as it comes", "name one to set it")
-        found, failures = _every(journal_path, resume)
+        found, failures = _every(on, journal_path, resume)
         report = overview_report(found, failures)
     else:
         networks = network_targets(
@@ -79,11 +86,15 @@ def command(
     return 0 if all(verification.passed for verification in found) else 1
 
 
-def _every(path: str | None, resume: bool) -> tuple[list[Verification], dict[str, str]]:
+def _every(on: str, path: str | None, resume: bool) -> tuple[list[Verification], dict[str, str]]:
     from archscope.ask.verify import verify
+    from archscope.engines.place import engine
 
     names = verify.all_names()
     networks = f"{len(names)} networks"
     long = LongRun("verify-all.jsonl", verify.identity(names), verify.key, verify.state, networks)
-    with long.journal(path, resume) as journal:
-        return verify.verify_each(names, verify.verify_named, say, journal)
+    with (
+        long.journal(path, resume) as journal,
+        engine(on, verify.work(), jobs=None, tell=say) as place,
+    ):
+        return verify.verify_each(names, verify.verify_named, say, journal, place)

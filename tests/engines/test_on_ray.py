@@ -77,6 +77,22 @@ def test_a_users_file_travels_and_a_fault_is_its_row(archscope, faulty, tmp_path
     assert [row["problem"] for row in rows["there"][6:]] == ["its process ended on its node"] * 2
 
 
+def test_what_no_node_can_serve_is_refused_before_anything_runs(archscope):
+    ran = archscope("compare", "lenet", "alexnet", "--time", "--on", "ray", "--gpu", "H100")
+    assert ran.returncode == 2 and ran.stdout == ""
+    assert "no node has H100 GPU (no node has a label gpu)" in ran.stderr
+
+
+def test_group_counts_on_a_cluster_are_those_counted_here(archscope, tmp_path):
+    (tmp_path / "plain.py").write_text(
+        "from torch import nn\n\n\nclass Net(nn.Sequential):\n    def __init__(self, width=8):\n"
+        "        super().__init__(nn.Conv2d(3, width, 3), nn.Conv2d(width, width, 3))\n"
+    )
+    sweep = ["sweep-groups", "1,2,4", "--base", f"{tmp_path / 'plain.py'}:Net", "--input", "3x8x8"]
+    here, there = archscope(*sweep), archscope(*sweep, "--on", "ray")
+    assert there.returncode == 0 and there.stdout == here.stdout
+
+
 def test_a_node_that_dies_leaves_its_points_to_the_others(
     archscope, cluster, slow, environment, tmp_path
 ):

@@ -6,13 +6,16 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import util
 from typing import TYPE_CHECKING, Any
 
 from archscope import wording
 from archscope.ask.target import Target
 from archscope.ask.verify.figures import UNKNOWN, Disagreement, Figure, Verification, read
+from archscope.engines.engine import Engine, Lost
+from archscope.engines.local import HERE
+from archscope.engines.place import Work
 from archscope.errors import ArchscopeError
 from archscope.peers.conventions import CONVENTIONS
 from archscope.peers.reasons import Convention, Operator, Part, explained
@@ -93,36 +96,51 @@ def key() -> str | None:
     return answers.decisive("")  # every installed package is in it, those of the peers too
 
 
+def work() -> Work:
+    """What an engine must know: the tools' versions decide a figure as PyTorch's do."""
+    peers = (peer.package for peer in PEERS)
+    return Work(packages=tuple(dict.fromkeys(("torch", "torchvision", "timm", *peers))))
+
+
 def verify_each(
     names: Sequence[str],
     one: Callable[[str], Verification],
     progress: Callable[[str], None],
     journal: Journal | None = None,
+    engine: Engine = HERE,
 ) -> tuple[list[Verification], dict[str, str]]:
-    """Verify networks one after the other.
+    """Verify networks, each as one task.
 
     Args:
         names: of the networks.
         one: verifies a network, or raises an ArchscopeError that says why not.
         progress: called with one line a network when it is done.
         journal: gets each network as it is done; those that it holds already are not run again.
+        engine: where they are verified.
 
     Returns:
         the verifications, and why the other networks cannot be counted, by name.
     """
     done = {} if journal is None else {entry["name"]: entry for entry in journal.entries}
-    for number, name in enumerate(names, 1):
-        if name not in done:
-            done[name] = _entry(name, one)
-            if journal is not None:
-                journal.add(done[name])
+    for number, name in enumerate((name for name in names if name in done), 1):
         progress(f"{number}/{len(names)} {name}: {state(done[name])}")
+    waiting = [name for name in names if name not in done]
+    for index, found in engine.completed(partial(_entry, one), waiting):
+        name = waiting[index]
+        if isinstance(found, Lost):
+            entry: dict[str, Any] = {"name": name, "found": None, "failure": str(found)}
+        else:
+            entry = found
+        done[name] = entry
+        if journal is not None:
+            (journal.note if isinstance(found, Lost) else journal.add)(entry)
+        progress(f"{len(done)}/{len(names)} {name}: {state(entry)}")
     entries = [done[name] for name in names]
-    found = [read(entry["found"]) for entry in entries if entry["found"]]
-    return found, {entry["name"]: entry["failure"] for entry in entries if not entry["found"]}
+    verified = [read(entry["found"]) for entry in entries if entry["found"]]
+    return verified, {entry["name"]: entry["failure"] for entry in entries if not entry["found"]}
 
 
-def _entry(name: str, one: Callable[[str], Verification]) -> dict[str, Any]:
+def _entry(one: Callable[[str], Verification], name: str) -> dict[str, Any]:
     """One network as a line of a journal."""
     try:
         return {"name": name, "found": asdict(one(name)), "failure": ""}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from archscope.ask.target import network_target
 from archscope.ask.verify.figures import UNKNOWN, Figure, Verification, dumps, loads
 from archscope.ask.verify.verify import identity, verify, verify_each
+from archscope.engines.engine import Lost
 from archscope.peers.reasons import Operator
 from archscope.peers.runs import PEERS, Peer
 from archscope.peers.tools import Counted
@@ -263,6 +266,26 @@ def test_a_killed_run_resumes(tmp_path: Path) -> None:
     assert [v.model for v in found] == ["lenet", "alexnet_d2l"]
     assert list(failures) == ["no_such_network"]
     assert found[0] == one("lenet")
+
+
+def test_a_network_whose_process_ends_is_a_failure_that_a_resumed_run_asks_again(
+    tmp_path: Path,
+) -> None:
+    class Dying:
+        def completed(self, function: Any, tasks: Sequence[str]) -> Iterator[tuple[int, Any]]:
+            yield 1, Lost("its process ended on its node")
+            yield 0, function(tasks[0])
+
+    def one(name: str) -> Verification:
+        return verify(network_target(name), peers=[saying(1, None, "sometool")])
+
+    names, engine = ["lenet", "alexnet_d2l"], cast(Any, Dying())
+    with Journal(tmp_path / "journal", identity(names), resume=False) as journal:
+        found, failures = verify_each(names, one, lambda line: None, journal, engine)
+    assert [v.model for v in found] == ["lenet"]
+    assert failures == {"alexnet_d2l": "its process ended on its node"}
+    with Journal(tmp_path / "journal", identity(names), resume=True) as journal:
+        assert [entry["name"] for entry in journal.entries] == ["lenet"]
 
 
 # Tables and JSON

@@ -66,7 +66,8 @@ class MemoryPlan:
         input: what it is called with.
         budget_bytes: what there is.
         alone: each measure by itself; the first is the step as asked.
-        together: each with all before it, up to the first that fits.
+        together: each with all before it, up to the first that fits, without those that would
+            save nothing there.
     """
 
     model: str
@@ -102,8 +103,9 @@ def plan_to_fit(target: Target, budget_bytes: int, setting: Setting) -> MemoryPl
     for measure in measures(subject.module, call.spec.batch, setting):
         alone.append(_tried(subject, call, measure))
         if together[-1].peak_bytes > budget_bytes:
-            joined = _joined(together[-1].measure, measure)
-            together.append(_tried(subject, call, joined))
+            joined = _tried(subject, call, _joined(together[-1].measure, measure))
+            if joined.peak_bytes < together[-1].peak_bytes:
+                together.append(joined)
     batch = call.spec.batch
     divided = together[-1].measure
     while (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from archscope.dtypes import full_name
@@ -18,16 +17,20 @@ DTYPES = (
     "complex64", "complex128",
 )  # fmt: skip
 
-EXAMPLES = "write it like 3x224x224 or ids=128:int64"
+EXAMPLES = "write it like 3x224x224 or ids=128:int64; [2x1000]:int64 has no batch, [] is a scalar"
 
-_TENSOR = re.compile(r"(?:(?P<name>[^=:]*)=)?(?P<shape>[^=:]*)(?::(?P<dtype>[^=:]*))?\Z")
+_TENSOR = re.compile(
+    r"(?:(?P<name>[^=:]*)=)?(?P<whole>\[)?(?P<shape>[^=:\[\]]*)(?(whole)\])"
+    r"(?::(?P<dtype>[^=:]*))?\Z"
+)
 _WORDS = {"true": True, "false": False}
 
 
 def parse_input(text: str | Sequence[str], batch: Dim = 1) -> InputSpec:
     """Read an input specification: per tensor `[name=]AxBxC[:dtype]`, several by commas.
 
-    Sides are numbers or symbols (`3xHxW`) and leave out the batch, which comes in front.
+    Sides are numbers or symbols (`3xHxW`) and leave out the batch, which comes in front; a shape in
+    brackets, `edge_index=[2x1000]:int64`, gets none, and `[]` is a scalar.
 
     Args:
         text: one specification, or several that follow each other.
@@ -96,13 +99,19 @@ def setting_text(value: object) -> str:
 
 def input_text(spec: InputSpec) -> str:
     """Write an input, without its batch, as `parse_input` reads it."""
-    tensors = (replace(t, shape=t.shape[1:]) if t.batched else t for t in spec.tensors)
-    return str(InputSpec(tuple(tensors), spec.layout)).replace("×", "x").replace(", ", ",")
+    return ",".join(map(_tensor_text, spec.tensors))
+
+
+def _tensor_text(tensor: TensorSpec) -> str:
+    sides = "x".join(map(str, tensor.shape[1:] if tensor.batched else tensor.shape))
+    sides = sides if tensor.batched else f"[{sides}]"
+    name = f"{tensor.name}=" if tensor.name else ""
+    return f"{name}{sides}" + ("" if tensor.dtype == "float32" else f":{tensor.dtype}")
 
 
 def _tensor(text: str, batch: Dim) -> TensorSpec:
     match = _TENSOR.match(text)
-    if match is None or not match["shape"]:
+    if match is None or not (match["shape"] or match["whole"]):
         raise _bad(text, "is not an input", EXAMPLES)
     name, dtype = match["name"], match["dtype"]
     if name is not None and not name.isidentifier():
@@ -111,13 +120,15 @@ def _tensor(text: str, batch: Dim) -> TensorSpec:
     if dtype not in DTYPES:
         raise _bad(text, f"unknown dtype {dtype!r}", f"use one of {', '.join(DTYPES)}")
     sides: list[Dim] = []
-    for piece in re.split("[x×]", match["shape"]):
+    for piece in re.split("[x×]", match["shape"]) if match["shape"] else ():
         side = _side(piece)
         if side is None:
             problem = f"{piece!r} is not a size" if piece else "a side is missing"
             raise _bad(text, problem, EXAMPLES)
         sides.append(side)
-    return TensorSpec((batch, *sides), dtype, name or "")
+    batched = not match["whole"]
+    shape = (batch, *sides) if batched else tuple(sides)
+    return TensorSpec(shape, dtype, name or "", batched)
 
 
 def _side(text: str) -> Dim | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import functools
 import importlib
@@ -223,11 +224,23 @@ def _from_file(path: str, attribute: str, keywords: Mapping[str, Any]) -> Recipe
     if not file.is_file():
         raise ArchscopeError(path, "there is no such file", "give path/to/file.py:Class")
     if not attribute:
-        raise ArchscopeError(path, "names no class in the file", f"write {path}:Class")
+        raise ArchscopeError(path, "names no class in the file", _attributes(file))
     folder = str(file.resolve().parent)
     USER_CODE.add(path)
     module = _imported(file.resolve(), folder)
     return _from_module(f"{path}:{attribute}", module, attribute, keywords, "file path", folder)
+
+
+def _attributes(file: Path) -> str:
+    """The classes and functions of a file, read without running it."""
+    try:
+        body = ast.parse(file.read_bytes()).body
+    except (SyntaxError, ValueError, OSError):
+        body = []
+    kinds = (ast.ClassDef, ast.FunctionDef)
+    names = [each.name for each in body if isinstance(each, kinds) and each.name[0] != "_"]
+    first, *others = [f"{file}:{name}" for name in names] or [f"{file}:Class"]
+    return f"write {first}" + (f", or one of {', '.join(names[1:])}" if others else "")
 
 
 def _from_package(place: str, attribute: str, keywords: Mapping[str, Any]) -> Recipe:

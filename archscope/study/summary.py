@@ -44,6 +44,13 @@ def _shapes_text(shapes: Sequence[Shape]) -> str | None:
     return ", ".join(filter(None, map(shape_text, shapes))) or None
 
 
+def _sides_text(sides: object) -> str | None:
+    """A kernel as `3×3`."""
+    if sides is None:
+        return None
+    return "×".join(map(str, sides)) if isinstance(sides, tuple) else str(sides)
+
+
 def field_text(field: tuple[int | None, ...] | None) -> str | None:
     """Write a receptive field as `427`, `427×211` or `global`; `None` stays unknown."""
     if field is None:
@@ -87,6 +94,11 @@ COLUMNS: dict[str, _Reading] = {
             Column("macs_share", "Share", "percent", 4), lambda layer, t, w: _share(t.macs, w.macs)
         ),
         _Reading(Column("bar", "of MACs", "bar", 4), lambda layer, t, w: _share(t.macs, w.macs)),
+        _Reading(Column("flops", "FLOPs", "macs", 9), lambda layer, t, w: 2 * t.macs),
+        _Reading(
+            Column("kernel_size", "Kernel", "text", 9),
+            lambda layer, t, w: _sides_text(layer.setting("kernel_size")),
+        ),
         _counted(quantities.MACS_BACKWARD, 1),
         _counted(quantities.ELEMENTWISE, 6),
         _counted(quantities.BYTES_READ, 9),
@@ -303,7 +315,7 @@ def _full_name(layer: Layer) -> str:
 
 def layers_table(analysis: Analysis) -> Table:
     """Every layer under its full name with every column, for CSV and frames."""
-    left_out = {"bar", "macs_share"}
+    left_out = {"bar", "macs_share", "flops"}
     if all(layer.receptive_field is None for layer in analysis.layers):
         left_out.add("receptive_field")
     readings = [reading for key, reading in COLUMNS.items() if key not in left_out]

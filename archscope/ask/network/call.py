@@ -16,6 +16,7 @@ from archscope.analysis.calls import Arguments
 from archscope.analysis.replica import StandIn, replica
 from archscope.analysis.trace import tensors
 from archscope.ask.network.inputs import Tensors, require_no_batch
+from archscope.ask.network.proposal import wanted
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
 from archscope.records import Dim, InputSpec, TensorSpec
@@ -71,11 +72,7 @@ def _specification(subject: Subject, input: InputSpec | None, batch: Dim | None)
         if default is not None and len(spec.tensors) == len(default.tensors):
             spec = _like_default(spec, default)
     elif default is None:
-        raise ArchscopeError(
-            parameter("input"),
-            f"is needed: {subject.name} has no default",
-            f"give one like {parameter('input', '3x224x224')}",
-        )
+        raise ArchscopeError(parameter("input"), *wanted(subject.module, subject.name))
     else:
         spec = default
     return spec if batch is None else with_batch(spec, batch)

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from archscope.analysis.values.needed import NoValueError
+from archscope.ask.network.proposal import meant
 from archscope.errors import ArchscopeError, BackwardError, NetworkError, first_line
 from archscope.parameters import parameter
 from archscope.records import InputSpec
@@ -132,6 +133,8 @@ def failure(
     remedy = "check that the network takes this input"
     if default is not None and default != given:
         remedy = f"its default is {parameter('input', input_text(default))}"
+    if suggestion := meant(given, default, error):
+        remedy = f"{suggestion}?"
     reason = _channels_refused(error) or _reason(error)
     return ArchscopeError(
         parameter("input", input_text(given) or given),

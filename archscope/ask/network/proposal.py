@@ -1,0 +1,108 @@
+"""What a network's input may be, read off its first layer and its `forward`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+from torch import nn
+
+from archscope.parameters import parameter
+from archscope.records import InputSpec
+
+_IMAGES = {nn.Conv1d: ("channels", "128"), nn.Conv2d: ("channels", "224x224"),
+           nn.Conv3d: ("channels", "16x112x112")}  # fmt: skip
+
+
+def proposal(module: nn.Module) -> tuple[str, str]:
+    """What is known of a network's input, and a specification to try.
+
+    Returns:
+        `its first layer fc takes 8 features`, and `8`; empty texts where nothing is known.
+    """
+    first = next(_readings(module), None)
+    names = _parameters(module)
+    called = f"forward takes {' and '.join(names)}" if len(names) > 1 else ""
+    if first is None:
+        return called, ",".join(f"{name}=…" for name in names) if called else ""
+    said, spec = first
+    if not called:
+        return said, spec
+    return f"{called}, and {said}", ",".join(
+        f"{name}={spec if place == 0 else '…'}" for place, name in enumerate(names)
+    )
+
+
+def _readings(module: nn.Module) -> Iterator[tuple[str, str]]:
+    """Layers that fix a side of their input, in the order of their definition."""
+    for name, layer in module.named_modules():
+        told = f"its first layer {name} takes" if name else "it takes"
+        if isinstance(layer, nn.Linear) and layer.in_features:
+            yield f"{told} {layer.in_features} features", str(layer.in_features)
+        elif isinstance(layer, nn.Embedding):
+            yield f"{told} indices below {layer.num_embeddings:,}", "128:int64"
+        elif isinstance(layer, nn.RNNBase):
+            yield f"{told} sequences of {layer.input_size} features", f"16x{layer.input_size}"
+        else:
+            for kind, (noun, sides) in _IMAGES.items():
+                if isinstance(layer, kind) and layer.in_channels:
+                    yield f"{told} {layer.in_channels} {noun}", f"{layer.in_channels}x{sides}"
+
+
+def _parameters(module: nn.Module) -> list[str]:
+    """What `forward` needs; nothing where it cannot be read."""
+    try:
+        found = inspect.signature(module.forward).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [
+        each.name
+        for each in found
+        if each.default is each.empty
+        and each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+    ]
+
+
+def meant(given: InputSpec, default: InputSpec | None, error: BaseException) -> str:
+    """A specification that the user may have meant; empty where none suggests itself.
+
+    Args:
+        given: what the network failed on.
+        default: what it takes by default, where that is known.
+        error: what it raised, with the call that failed.
+    """
+    shapes = given.sample_shapes
+    if len(shapes) > 1 and all(len(shape) == 1 for shape in shapes):
+        return _tried("x".join(str(shape[0]) for shape in shapes))
+    if len(shapes) != 1:
+        return ""
+    sides, known = shapes[0], default.sample_shapes[0] if default is not None else None
+    if known is not None and len(known) + 1 == len(sides) and sides[1:] == known:
+        return f"{_tried(_text(known))} {parameter('batch', sides[0])}"
+    if known is not None and sides != known and sorted(map(str, sides)) == sorted(map(str, known)):
+        return _tried(_text(known))
+    layer = getattr(getattr(error, "archscope_call", None), "module", None)
+    channels = getattr(layer, "in_channels", None)
+    if not isinstance(layer, tuple(_IMAGES)) or not isinstance(channels, int):
+        return ""
+    rank = len(layer.kernel_size)
+    if len(sides) == rank + 2 and sides[1] == channels:
+        return f"{_tried(_text(sides[1:]))} {parameter('batch', sides[0])}"
+    if len(sides) == rank + 1 and sides[-1] == channels:
+        return _tried(_text((channels, *sides[:-1])))
+    return ""
+
+
+def _text(sides: tuple[int | str, ...]) -> str:
+    return "x".join(map(str, sides))
+
+
+def _tried(spec: str) -> str:
+    return f"did you mean {parameter('input', spec)}"
+
+
+def wanted(module: nn.Module, name: str) -> tuple[str, str]:
+    """Why an input is needed, and what to give."""
+    said, spec = proposal(module)
+    why = f"is needed: {name} has no default" + (f"; {said}" if said else "")
+    return why, f"give one like {parameter('input', spec or '3x224x224')}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.api.answer import Answer, Checks, Summary
 from archscope.api.asked import asked
-from archscope.ask.target import network_target, side_by_side, target
+from archscope.ask.target import network_targets, side_by_side, target
 from archscope.errors import ArchscopeError
 
 if TYPE_CHECKING:
@@ -289,7 +289,7 @@ def diff(
 
 def verify(
     *models: Model, input: Input | None = None, batch: int | None = None,
-    **constructor_keywords: Any,
+    model: Source | None = None, **constructor_keywords: Any,
 ) -> Checks[tuple[Verification, ...]]:  # fmt: skip
     """Count networks with several tools, and explain where they differ.
 
@@ -299,6 +299,7 @@ def verify(
         models: each as for `summary`.
         input: as for `summary`, for all of them.
         batch: as for `summary`, for all of them.
+        model: the network of the saved records, where its name is not one of a library.
         constructor_keywords: passed to every constructor.
 
     Raises:
@@ -313,10 +314,9 @@ def verify(
 
     if not models:
         raise ArchscopeError("models", "there is none to verify", "name a network")
-    targets = [
-        network_target(model, input=input, batch=batch, keywords=constructor_keywords)
-        for model in models
-    ]
+    targets = network_targets(
+        models, input=input, batch=batch, keywords=constructor_keywords, beside=model
+    )
     found = tuple(map(asked.verify, targets))
     return Checks(found, lambda: verify_report(found), all(one.passed for one in found))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.answer import Answer, Checks
-from archscope.ask.target import network_target
+from archscope.api.asked import asked
 from archscope.errors import ArchscopeError
 
 if TYPE_CHECKING:
@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 
     from archscope.ask.budget.check import Outcome as Verdict
     from archscope.ask.groups.views import Equal, GroupSweep
+    from archscope.ask.network.subject import Source
     from archscope.ask.sweep.grid import Outcome
     from archscope.ask.target import Input, Model
     from archscope.records import Profile
 
 
 def sweep(
-    model: str,
-    axes: Mapping[str, Sequence[Any]],
+    network: Model | None = None,
+    /,
+    axes: Mapping[str, Sequence[Any]] | None = None,
     *,
     input: str | None = None,
     batch: int | None = None,
@@ -34,12 +36,13 @@ def sweep(
     journal: str | PathLike[str] | None = None,
     resume: bool = False,
     predict: str | None = None,
+    model: str | None = None,
     **constructor_keywords: Any,
 ) -> Answer[tuple[Outcome, ...]]:
     """Count a network for every combination of the given values.
 
     Args:
-        model: a name as for `summary`; each point is built again from it.
+        network: a name as for `summary`, from which each point is built; or a saved record.
         axes: the values of each constructor keyword, of `"input"` or of `"batch"`.
         input: a specification, where it is not swept.
         batch: where it is not swept, 1 by default.
@@ -51,6 +54,7 @@ def sweep(
         journal: file that holds every point as soon as it is counted.
         resume: count only the points that the journal does not hold.
         predict: GPUs for which the time of a step is predicted, such as `"rtx4090:nhwc"`.
+        model: the network of a saved record, where its name is not one of a library.
         constructor_keywords: passed to the constructor at every point.
 
     Raises:
@@ -75,13 +79,13 @@ def sweep(
         raise ArchscopeError("resume", "needs a journal", "give the journal to resume")
     if predict is not None:
         read_places(predict)
-    network = network_target(model, input=input, batch=batch, keywords=constructor_keywords)
+    chosen = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
     grid = Grid(
-        network.name,
+        chosen.name,
         tuple((key, tuple(values)) for key, values in axes.items()),
-        tuple(network.keywords.items()),
-        network.input_text,
-        network.batch,
+        tuple(chosen.keywords.items()),
+        chosen.input_text,
+        chosen.batch,
         backward,
         predict,
     )
@@ -133,6 +137,7 @@ def sweep_groups(
     batch: int | None = None,
     profiles: Sequence[Profile] = (),
     predict: str | None = None,
+    model: Source | None = None,
     **constructor_keywords: Any,
 ) -> Answer[GroupSweep]:
     """Count a network for each number of groups, at equal width, MACs and parameters.
@@ -146,6 +151,7 @@ def sweep_groups(
         batch: as for `summary`.
         profiles: measured times of some of the networks, to set beside the counts.
         predict: GPUs for which the time of a step is predicted, such as `"rtx4090:nhwc"`.
+        model: the network of a saved record that is the base, where its name is no library's.
         constructor_keywords: passed to the constructor.
 
     Raises:
@@ -162,7 +168,7 @@ def sweep_groups(
     from archscope.latency.place import read_places
     from archscope.study.groups import group_report
 
-    network = network_target(base, input=input, batch=batch, keywords=constructor_keywords)
+    network = asked(base, model, input=input, batch=batch, keywords=constructor_keywords)
     places = () if predict is None else read_places(predict)
     family = Family(network, by)
     found = swept(family, tuple(sorted(set(groups))), equal)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from archscope.api.answer import Answer
 from archscope.api.asked import asked
-from archscope.ask.target import network_target
+from archscope.ask.target import network_targets
 from archscope.errors import ArchscopeError
 
 if TYPE_CHECKING:
@@ -94,16 +94,17 @@ def memory(
 
 
 def generate(
-    model: Model, prompt: int = 2048, tokens: int = 256, *, batch: int = 1,
-    **constructor_keywords: Any,
+    network: Model | None = None, /, prompt: int = 2048, tokens: int = 256, *, batch: int = 1,
+    model: Source | None = None, **constructor_keywords: Any,
 ) -> Answer[Generation]:  # fmt: skip
     """Count the prefill and decoding of a language model.
 
     Args:
-        model: as for `summary`; its `forward` returns a cache that it takes again.
+        network: as for `summary`; its `forward` returns a cache that it takes again.
         prompt: tokens of each prompt.
         tokens: to generate in each sequence.
         batch: sequences at a time.
+        model: the network of a saved record, where its name is not one of a library.
         constructor_keywords: settings of the configuration, or keywords of the constructor.
 
     Raises:
@@ -117,14 +118,14 @@ def generate(
     from archscope.study.generation import generation_report
 
     found = generation(
-        network_target(model, keywords=constructor_keywords), prompt, tokens, batch=batch
+        asked(network, model, keywords=constructor_keywords), prompt, tokens, batch=batch
     )
     return Answer(found, lambda: generation_report(found))
 
 
 def signal(
     *models: Model, input: Input | None = None, batch: int | None = None,
-    layers: str | None = None, **constructor_keywords: Any,
+    layers: str | None = None, model: Source | None = None, **constructor_keywords: Any,
 ) -> Answer[SignalPropagation]:  # fmt: skip
     """Activation and gradient statistics by depth, at initialisation.
 
@@ -135,6 +136,7 @@ def signal(
         input: for all of them; each one's default when `None`.
         batch: batch size, 8 by default.
         layers: pattern of the layers to show, by name or kind.
+        model: the network of the saved records, where its name is not one of a library.
         constructor_keywords: passed to every constructor.
 
     Raises:
@@ -150,9 +152,8 @@ def signal(
     if not models:
         raise ArchscopeError("models", "there is none to measure", "name a network")
     found = measured(
-        [
-            network_target(model, input=input, batch=batch, keywords=constructor_keywords)
-            for model in models
-        ]
+        network_targets(
+            models, input=input, batch=batch, keywords=constructor_keywords, beside=model
+        )
     )
     return Answer(found, lambda: signal_report(found, layers))

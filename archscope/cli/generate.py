@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from archscope.cli.help import Command
-from archscope.cli.options import model_argument, output_option, set_option
+from archscope.cli.options import beside_option, model_argument, output_option, set_option
 
 
 @click.command(cls=Command)
@@ -16,10 +16,11 @@ from archscope.cli.options import model_argument, output_option, set_option
 @set_option
 @click.option("--fit", metavar="BYTES", help="Largest batch and context within 80GiB.")
 @click.option("--device", metavar="NAME", help="A GPU, for the shortest possible time: h100.")
+@beside_option
 @output_option
 def command(
     model: str, prompt: int, tokens: int, batch: int, settings: tuple[str, ...],
-    fit: str | None, device: str | None, outputs: tuple[str, ...],
+    fit: str | None, device: str | None, outputs: tuple[str, ...], beside: str | None,
 ) -> None:  # fmt: skip
     """Prefill and decoding of MODEL side by side, with its cache by layer.
 
@@ -38,7 +39,7 @@ def command(
 
     budget = None if fit is None else parse_bytes(fit, "--fit")
     on = None if device is None else find_device(device)
-    network = network_target(model, keywords=parse_settings(settings))
+    network = network_target(model, keywords=parse_settings(settings), beside=beside)
     found = generation(network, prompt, tokens, batch=batch)
     least = None if on is None else bound(found, on)
     emit(generation_report(found, budget_bytes=budget, least=least), outputs)

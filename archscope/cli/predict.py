@@ -9,7 +9,7 @@ import click
 
 from archscope.cli import completion
 from archscope.cli.help import Command
-from archscope.cli.options import network_number_options, output_option
+from archscope.cli.options import beside_option, network_number_options, output_option
 
 if TYPE_CHECKING:
     from archscope.ask.target import Target
@@ -58,12 +58,13 @@ if TYPE_CHECKING:
     metavar="PATTERN",
     help="The arithmetic of these layers; may repeat.",
 )
+@beside_option
 @output_option
 def command(
     models: tuple[str, ...], input_text: str | None, batch: int | None, settings: tuple[str, ...],
     on: str | None, peak: float | None, bandwidth: float | None, dtype: str, layout: str,
     mode: str, compiled: bool, runs: tuple[str, ...], fit: bool, patterns: tuple[str, ...],
-    outputs: tuple[str, ...],
+    outputs: tuple[str, ...], beside: str | None,
 ) -> None:  # fmt: skip
     """Time of a step of MODELS on GPUs that need not be here, with an 80 % interval.
 
@@ -84,7 +85,9 @@ def command(
     from archscope.resolve import parse_settings
 
     keywords = parse_settings(settings)
-    targets = network_targets(models, input=input_text, batch=batch, keywords=keywords)
+    targets = network_targets(
+        models, input=input_text, batch=batch, keywords=keywords, beside=beside
+    )
     if patterns:
         _explain(targets, devices, setting, patterns, outputs)
     else:

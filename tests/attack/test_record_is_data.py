@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import archscope
 from archscope.cli import run
 from tests.attack.figures import noted
 
@@ -32,6 +33,11 @@ def made(path=""):
 class Net(nn.Linear):
     def __init__(self, width=2):
         super().__init__(2, width)
+
+
+class Image(nn.Conv2d):
+    def __init__(self, width=2):
+        super().__init__(1, width, 3)
 """
 
 COMMANDS = (
@@ -179,3 +185,49 @@ def test_only_networks_are_called(
 def test_a_users_class_and_function_are_called(here: Path) -> None:
     assert run(["summary", "evil.py:Net", "--input", "2"]) == 0
     assert run(["summary", "evil.py:made", "--input", "2"]) == 0
+
+
+BESIDE = (
+    ["formula", "bad.json", "--input", "1x8x8"],
+    ["receptive-field", "bad.json"],
+    ["memory", "bad.json"],
+    ["graph", "bad.json"],
+    ["signal", "bad.json"],
+    ["verify", "bad.json"],
+    ["sweep", "bad.json", "batch=1,2"],
+    ["predict", "bad.json", "--on", "a100"],
+)
+
+
+def test_every_command_takes_the_network_beside_a_record(here: Path) -> None:
+    rename("elsewhere.py:Net", {"width": "3"}, input={"tensors": [{"shape": [1, 1, 8, 8]}]})
+    for command in BESIDE:
+        assert run(command) == 2, command
+        assert run([*command, "--model", "evil.py:Image"]) in (0, 1), command  # tools may disagree
+
+
+def test_every_function_takes_the_network_beside_a_record(here: Path) -> None:
+    from torch import nn
+
+    class Net(nn.Conv2d):
+        def __init__(self, width: int = 2) -> None:
+            super().__init__(1, width, 3)
+
+    rename("elsewhere.py:Net", {"width": "3"}, input={"tensors": [{"shape": [1, 1, 8, 8]}]})
+    params = 3 * 9 + 3
+    assert archscope.memory("bad.json", model=Net).record.model == "Net"
+    assert archscope.formula("bad.json", "1x8x8", model=Net).record.model == "Net"
+    assert archscope.receptive_field("bad.json", model=Net).record is not None
+    predicted = archscope.predict("bad.json", model=Net, device="a100")
+    assert predicted.record.model == "Net"
+    assert archscope.verify("bad.json", model=Net).record[0].model == "Net"
+    assert archscope.signal("bad.json", model=Net, batch=2).record.networks[0].model == "Net"
+    swept = archscope.sweep("bad.json", {"batch": [1, 2]}, model="evil.py:Image").record
+    assert [point.total.params for point in swept if point.total] == [params, params]
+    for refused in (archscope.formula, archscope.verify, archscope.signal):
+        with pytest.raises(archscope.ArchscopeError, match="no code is run"):
+            refused("bad.json")
+    with pytest.raises(archscope.ArchscopeError, match="no code is run"):
+        archscope.sweep("bad.json", {"batch": [1]})
+    with pytest.raises(archscope.ArchscopeError, match="goes with a saved record"):
+        archscope.sweep_groups([1], "lenet", model=Net)

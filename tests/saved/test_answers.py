@@ -229,6 +229,7 @@ def test_after_a_users_code_has_run_nothing_is_kept_or_looked_up() -> None:
 def test_a_library_user_is_trusted_until_torch_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     compute = Counted()
     answers.use("before torch")
+    monkeypatch.setitem(sys.modules, "torch", sys)  # whether or not it is there
     assert [ask(compute), ask(compute)] == [1, 2]
     monkeypatch.delitem(sys.modules, "torch")
     assert [ask(compute), ask(compute)] == [3, 3]

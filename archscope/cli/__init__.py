@@ -14,6 +14,7 @@ import click
 from archscope import interruption
 from archscope._version import __version__
 from archscope.cli import help
+from archscope.cli.fault import of_others
 from archscope.cli.stderr import say
 from archscope.errors import ArchscopeError, UnknownCostError, first_line
 from archscope.parameters import on_command_line
@@ -93,7 +94,7 @@ def run(arguments: Sequence[str]) -> int:
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as leave:
         return leave.exit_code
-    except (Exception, KeyboardInterrupt, SystemExit) as error:
+    except BaseException as error:  # a network's code may raise what is no Exception
         interruption.at_once()
         if "--debug" in arguments:
             from traceback import format_exc
@@ -126,6 +127,9 @@ def _judged(error: BaseException, arguments: Sequence[str]) -> tuple[str, int]:
             check_flushed(sys.stdout)
         except ArchscopeError as refused:
             return refused.worded(on_command_line), 2
+    others = of_others(error)
+    if others:
+        return others, 2
     return _whose_fault(f"{type(error).__name__}: {first_line(error)}", arguments), 2
 
 

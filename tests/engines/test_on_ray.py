@@ -97,7 +97,7 @@ def test_a_node_that_dies_leaves_its_points_to_the_others(
     archscope, cluster, slow, environment, tmp_path
 ):
     added = cluster.add_node(num_cpus=2, object_store_memory=2**27)
-    widths = ",".join(map(str, range(1, 13)))
+    widths = ",".join(map(str, range(1, 21)))
     command = [sys.executable, "-m", "archscope", "sweep", slow, f"width={widths}"]
     command += ["--input", "3x8x8", "--on", "ray", "-o", str(tmp_path / "rows.csv")]
     command += ["--journal", str(tmp_path / "j.jsonl")]
@@ -110,8 +110,8 @@ def test_a_node_that_dies_leaves_its_points_to_the_others(
     with (tmp_path / "rows.csv").open() as file:
         rows = list(csv.DictReader(file))
     # 3·w·9 + w of the convolution, 36·w·10 + 10 of the linear layer
-    assert [int(row["params"]) for row in rows] == [388 * w + 10 for w in range(1, 13)]
-    assert len(widths_in(tmp_path / "j.jsonl")) == 12
+    assert [int(row["params"]) for row in rows] == [388 * w + 10 for w in range(1, 21)]
+    assert len(widths_in(tmp_path / "j.jsonl")) == 20
 
 
 @pytest.mark.parametrize(("first", "then"), [("ray", "local"), ("local", "ray")])

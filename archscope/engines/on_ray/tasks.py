@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,6 +39,12 @@ IN_FLIGHT_PER_CPU = 2
 
 OBJECT_STORE_BYTES = 2**27
 """Of a cluster that is started here: results are a few kilobytes."""
+
+MESSAGE_SECONDS = 0.2
+"""How long the tasks of one message take together: sending it costs some milliseconds."""
+
+MOST_TOGETHER = 64
+"""So that a driver that dies loses little."""
 
 MOMENT = 1.0
 """Seconds between two looks at the nodes while no result comes."""
@@ -185,7 +192,9 @@ class _Run:
         self.tasks = tasks
         self.nodes = nodes
         self.waiting = deque(range(len(tasks)))
-        self.flying: dict[Any, int] = {}
+        self.flying: dict[Any, list[int]] = {}
+        self.alone: set[int] = set()
+        self.seconds, self.finished = 0.0, 0
         self.deaths: dict[int, int] = {}
         self.function = _remote(function, nodes.request)
 
@@ -193,9 +202,26 @@ class _Run:
         """Give Ray tasks until so many are under way."""
         options = {"label_selector": self.nodes.selector()}
         while self.waiting and len(self.flying) < most:
-            index = self.waiting.popleft()
-            reference = self.function.options(**options).remote(self.tasks[index])
-            self.flying[reference] = index
+            batch = self._batch()
+            tasks = [self.tasks[index] for index in batch]
+            self.flying[self.function.options(**options).remote(tasks)] = batch
+
+    def _batch(self) -> list[int]:
+        """The next tasks that go together; one that may have ended a process goes alone."""
+        batch = [self.waiting.popleft()]
+        while self.waiting and len(batch) < self._size() and not self.alone & {batch[0]}:
+            if self.waiting[0] in self.alone:
+                break
+            batch.append(self.waiting.popleft())
+        return batch
+
+    def _size(self) -> int:
+        """How many tasks go together: a message's worth of seconds, but some for every node."""
+        if self.nodes.request.fresh or not self.finished:
+            return 1
+        worth = int(MESSAGE_SECONDS * self.finished / max(self.seconds, 1e-9))
+        share = len(self.waiting) // (IN_FLIGHT_PER_CPU * self.nodes.slots())
+        return max(1, min(worth, share, MOST_TOGETHER))
 
     def landed(self) -> Iterator[tuple[int, Any]]:
         """Wait a moment, and yield what is done by then.
@@ -212,16 +238,16 @@ class _Run:
                 ready, _ = ray.wait(references, num_returns=len(references), timeout=0)
         self.nodes.require_some()
         for reference in ready:
-            index = self.flying.pop(reference)
-            result = self._result(reference, index)
-            if isinstance(result, Misfit):
-                self.nodes.refuse(result)
-                self.waiting.appendleft(index)
-            elif result is not _AGAIN:
-                yield index, result
+            batch = self.flying.pop(reference)
+            results = self._results(reference, batch)
+            if isinstance(results, Misfit):
+                self.nodes.refuse(results)
+                self._again(batch)
+            else:
+                yield from zip(batch, results, strict=False)
 
-    def _result(self, reference: Any, index: int) -> Any:
-        """What became of a task; `_AGAIN` where its node died.
+    def _results(self, reference: Any, batch: list[int]) -> Misfit | Sequence[Any]:
+        """What became of tasks that went together; empty where they are to run again.
 
         Raises:
             WorkerError: the function raised.
@@ -231,22 +257,40 @@ class _Run:
 
         try:
             with self._reaching():
-                return ray.get(reference)
+                found = ray.get(reference)
         except exceptions.OutOfMemoryError:
-            return Lost("its node ran out of memory")
+            return self._lost(batch, "its node ran out of memory")
         except (exceptions.NodeDiedError, exceptions.LocalRayletDiedError):
-            return self._orphaned(index)
+            return self._orphaned(batch)
         except exceptions.WorkerCrashedError:
-            return Lost("its process ended on its node")
+            return self._lost(batch, "its process ended on its node")
         except exceptions.RayTaskError as error:
             raise WorkerError(str(error)) from error
+        if isinstance(found, Misfit):
+            return found
+        seconds, results = found
+        self.seconds, self.finished = self.seconds + seconds, self.finished + len(batch)
+        return list(results)
 
-    def _orphaned(self, index: int) -> Any:
-        deaths = self.deaths[index] = self.deaths.get(index, 0) + 1
-        if deaths == TRIES:
-            return Lost(f"{TRIES} nodes died while they had it")
-        self.waiting.appendleft(index)
-        return _AGAIN
+    def _lost(self, batch: list[int], reason: str) -> Sequence[Any]:
+        """Of several tasks nobody knows which ended their process, so each runs alone."""
+        if len(batch) == 1:
+            return [Lost(reason)]
+        self.alone.update(batch)
+        return self._again(batch)
+
+    def _orphaned(self, batch: list[int]) -> Sequence[Any]:
+        for index in batch:
+            self.deaths[index] = self.deaths.get(index, 0) + 1
+        if len(batch) == 1 and self.deaths[batch[0]] >= TRIES:
+            return [Lost(f"{TRIES} nodes died while they had it")]
+        if max(self.deaths[index] for index in batch) > 1:
+            self.alone.update(batch)
+        return self._again(batch)
+
+    def _again(self, batch: list[int]) -> Sequence[Any]:
+        self.waiting.extendleft(reversed(batch))
+        return []
 
     @contextlib.contextmanager
     def _reaching(self) -> Iterator[None]:
@@ -268,10 +312,6 @@ class _Run:
                 ray.cancel(reference, force=True)
 
 
-_AGAIN = object()
-"""In the place of a result: the task waits for another node."""
-
-
 def _remote(function: Callable[[Any], Any], request: Request) -> Any:
     """The function as Ray runs it, on a node that is looked at first.
 
@@ -282,8 +322,10 @@ def _remote(function: Callable[[Any], Any], request: Request) -> Any:
 
     versions = dict(request.versions)
 
-    def served(task: Any) -> Any:
-        return misfit(versions) or function(task)
+    def served(tasks: Sequence[Any]) -> Misfit | tuple[float, list[Any]]:
+        began = time.perf_counter()
+        found = misfit(versions) or [function(task) for task in tasks]
+        return found if isinstance(found, Misfit) else (time.perf_counter() - began, found)
 
     fresh = {"max_calls": 1} if request.fresh else {}
     return ray.remote(num_cpus=request.cpus, num_gpus=request.gpus, max_retries=0, **fresh)(served)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,22 +28,32 @@ def adapt(network: nn.Module, rank: int, pattern: str) -> int:
     """
     network.requires_grad_(False)
     chosen = [
-        module
+        (module, sides)
         for name, module in members(network).items()
-        if isinstance(module, nn.Linear) and matching(pattern, name, type(module).__name__)
+        if (sides := _sides(module)) and matching(pattern, name, type(module).__name__)
     ]
-    for module in chosen:
-        weight = module.weight
-        for name, shape in (
-            ("lora_A", (rank, module.in_features)),
-            ("lora_B", (module.out_features, rank)),
-        ):
+    for module, (inputs, outputs) in chosen:
+        weight: Any = module.weight
+        for name, shape in (("lora_A", (rank, inputs)), ("lora_B", (outputs, rank))):
             made = torch.empty(shape, dtype=weight.dtype, device=weight.device)
             module.register_parameter(name, nn.Parameter(made))
-        module.forward = partial(_adapted, module, module.forward)  # type: ignore[method-assign]
+        module.forward = partial(_adapted, module, module.forward)
     return len(chosen)
 
 
-def _adapted(module: nn.Linear, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def _sides(module: nn.Module) -> tuple[int, int] | None:
+    """Input and output width of a linear layer, `None` of any other module.
+
+    The `Conv1D` of transformers, in GPT-2, is one whose weight is (D_in, D_out).
+    """
+    if isinstance(module, nn.Linear):
+        return module.in_features, module.out_features
+    weight = getattr(module, "weight", None)
+    if type(module).__name__ == "Conv1D" and isinstance(weight, Tensor) and weight.dim() == 2:
+        return weight.shape[0], weight.shape[1]
+    return None
+
+
+def _adapted(module: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     small = nn.functional.linear(x, module.lora_A)  # type: ignore[arg-type]
     return forward(x) + nn.functional.linear(small, module.lora_B)  # type: ignore[arg-type]

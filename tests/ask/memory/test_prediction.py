@@ -219,6 +219,22 @@ def test_lora_trains_two_small_matrices_a_layer():
         predict(target, Setting(lora=4, lora_on="attention"))
 
 
+class Conv1D(nn.Module):
+    """A linear layer as GPT-2 has it in transformers: its weight is (D_in, D_out)."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(6, 10))
+
+    def forward(self, x):
+        return x @ self.weight
+
+
+def test_lora_adapts_the_linear_layers_of_gpt2():
+    found = predict(network_target(Conv1D(), input="6", batch=2), Setting(lora=4))
+    assert found.timeline[-1].gradients == 4 * 4 * (6 + 10)  # float32, rank 4
+
+
 def test_peft_s_own_lora_needs_what_the_what_if_says():
     peft = pytest.importorskip("peft")
     network = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 32))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -262,7 +263,26 @@ def _silence(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+EXPORTS = (".speedscope.json", ".perfetto.json")
+"""Suffixes of files for other programs, which the report of a trace has."""
+
+
+def _export_suffix(path: str) -> str | None:
+    return next((suffix for suffix in EXPORTS if path.lower().endswith(suffix)), None)
+
+
+def _export(report: Report, path: str, drawn: Drawn) -> bytes:
+    suffix = _export_suffix(path)
+    if suffix is None or suffix not in report.exports:
+        raise ArchscopeError(
+            parameter("output", path), f"a {suffix} is of one trace", "use archscope trace FILE"
+        )
+    return _encoded(json.dumps(report.exports[suffix](), separators=(",", ":")))
+
+
 def _format(path: str) -> Callable[[Report, str, Drawn], bytes]:
+    if _export_suffix(path) is not None:
+        return _export
     suffix = Path(path).suffix.lower()
     if suffix not in _FORMATS:
         known = " ".join(_FORMATS)

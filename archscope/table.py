@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from archscope.diagram import Diagram, Icicle
 from archscope.page import Page
@@ -228,6 +228,7 @@ class Report:
         page: makes what `-o page.html` explores, which may take a run of the network.
         drawing: makes what an image shows in place of charts.
         answer: a sentence above the tables, where no table's title is the answer.
+        exports: by suffix (`.speedscope.json`), what makes the content of another program's file.
     """
 
     title: str
@@ -239,6 +240,7 @@ class Report:
     page: Callable[[], Page] | None = None
     drawing: Callable[[], Diagram | Icicle] | None = None
     answer: str = ""
+    exports: Mapping[str, Callable[[], Mapping[str, Any]]] = field(default_factory=dict)
 
     def worded(self, wording: Callable[[str], str]) -> Report:
         """The same report, the parameters in its notes written by a function of `parameters`."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from os import fspath
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from archscope.api.answer import Answer, Predicted
 from archscope.api.asked import asked
@@ -117,6 +118,7 @@ def predict(
     return Predicted(record, lambda: predict_report([record]))
 
 
+@overload
 def trace(
     path: str | PathLike[str],
     model: Model | None = None,
@@ -125,11 +127,35 @@ def trace(
     batch: int | None = None,
     peaks: Mapping[str, float] | None = None,
     **constructor_keywords: Any,
-) -> Answer[Profile]:
+) -> Answer[Profile]: ...
+
+
+@overload
+def trace(
+    path: Sequence[str | PathLike[str]],
+    model: Model | None = None,
+    input: Input | None = None,
+    *,
+    batch: int | None = None,
+    peaks: Mapping[str, float] | None = None,
+    **constructor_keywords: Any,
+) -> Answer[tuple[Profile, ...]]: ...
+
+
+def trace(
+    path: str | PathLike[str] | Sequence[str | PathLike[str]],
+    model: Model | None = None,
+    input: Input | None = None,
+    *,
+    batch: int | None = None,
+    peaks: Mapping[str, float] | None = None,
+    **constructor_keywords: Any,
+) -> Answer[Profile] | Answer[tuple[Profile, ...]]:
     """Where a step's time goes, by layer, from a trace that torch.profiler wrote on any GPU.
 
     Args:
-        path: a `.json` or `.json.gz` of `profile.export_chrome_trace`.
+        path: a `.json` or `.json.gz` of `profile.export_chrome_trace`; a list of two, which are
+            compared layer by layer, or of one of each rank of a job, which are shown together.
         model: the network that was traced, as for `summary`: its operators name the layers where
             the file has no modules.
         input: as for `summary`.
@@ -139,18 +165,25 @@ def trace(
         constructor_keywords: passed to the constructor.
 
     Raises:
-        ArchscopeError: the file is not such a trace, or not one of this network.
+        ArchscopeError: a file is not such a trace, or not one of this network; an empty list.
 
     Example:
         >>> archscope.trace("run.pt.trace.json.gz", "resnet50")  # doctest: +SKIP
+        >>> archscope.trace(["eager.json", "compiled.json"], "resnet50")  # doctest: +SKIP
     """
     from archscope.ask.trace.profile import traced
     from archscope.measure import silence_profiler
-    from archscope.study.trace import trace_report
+    from archscope.study.trace.report import report_of
 
     silence_profiler()
+    paths = [*map(fspath, path)] if isinstance(path, (list, tuple)) else [fspath(cast(str, path))]
+    if not paths:
+        raise ArchscopeError("path", "an empty list", "give the path of a trace")
     network = None
     if model is not None:
         network = network_target(model, input=input, batch=batch, keywords=constructor_keywords)
-    found = traced(str(path), network, peaks=dict(peaks or {}))
-    return Answer(found.profile, lambda: trace_report(found.profile))
+    found = [traced(each, network, peaks=dict(peaks or {})) for each in paths]
+    report = report_of(paths, found)  # what does not go together is refused here
+    if not isinstance(path, (list, tuple)):
+        return Answer(found[0].profile, lambda: report)
+    return Answer(tuple(each.profile for each in found), lambda: report)

@@ -33,7 +33,9 @@ def command(
 
     FILE is a .json or .json.gz of profile.export_chrome_trace, of PyTorch 1.9 or later and of any
     GPU. Layers are named after the modules in the file; where it has none, --model aligns the
-    operators with those of the network. -o run.json saves a profile, which compare and check take.
+    operators with those of the network. -o run.json saves a profile, which compare and check take;
+    -o x.speedscope.json a flame graph by module, -o x.perfetto.json a track per module beside the
+    kernels, for speedscope.app and ui.perfetto.dev.
 
     Two files are compared, layer by layer; files of several ranks of one job are shown together.
     """
@@ -50,7 +52,6 @@ def command(
     rates = _peaks(peaks)
     from archscope.ask.target import network_target
     from archscope.ask.trace.profile import traced
-    from archscope.study.page import with_profile_page
     from archscope.study.trace.report import report_of
 
     network = None
@@ -60,9 +61,8 @@ def command(
     found = []
     for file in files:
         with _progress_bar(file) as progress:
-            found.append(traced(file, network, peaks=rates, progress=progress).profile)
-    report = report_of(files, found, every_layer=every_layer)
-    emit(with_profile_page(report, found) if len(found) == 1 else report, outputs)
+            found.append(traced(file, network, peaks=rates, progress=progress))
+    emit(report_of(files, found, every_layer=every_layer), outputs)
 
 
 PEAKS = ("fp64", "fp32", "tf32", "fp16", "bf16", "copy")

@@ -115,6 +115,8 @@ class LayerTime:
         launches: kernels (or operators on CPU) a step.
         in_network: whether the row is a module of the network, or a graph compiled of its modules;
             a module may have any name, brackets included.
+        waiting_seconds: in which a GPU had nothing to do before the row's kernels; they are part of
+            the row of idle time, not of `seconds`.
     """
 
     name: str
@@ -123,6 +125,7 @@ class LayerTime:
     seconds: Mapping[str, float] = field(default_factory=dict)
     launches: int = 0
     in_network: bool = True
+    waiting_seconds: float = 0.0
 
     @property
     def is_cost_of_measuring(self) -> bool:

@@ -12,6 +12,7 @@ from archscope.traces import steps as steps_of
 from archscope.traces.events import ELSEWHERE, Event, Trace
 from archscope.traces.join import Credit, busy
 from archscope.traces.steps import Steps
+from archscope.traces.stretches import by_step, waits
 
 # Rows that are not a module of the network are in brackets and have `in_network` False.
 HOST_GAP = "[between operators]"
@@ -68,18 +69,22 @@ def layer_times(
             the trace when `None`.
     """
     found = list(credits)
-    lengths = steps_of.lengths(trace, steps)
+    windows = steps_of.windows(trace, steps)
+    lengths = {step: end - begin for step, (begin, end) in windows.items()}
     complete, notes = _complete_steps(found, lengths)
     warmup: tuple[str, ...] = ()
     if not steps.warmed_up:
         complete, warmup = _warm_steps(complete, lengths)
-    by_step = busy(found)
-    used = _middle_half(complete, by_step if trace.device and latency is not None else lengths)
+    busy_of = busy(found)
+    used = _middle_half(complete, busy_of if trace.device and latency is not None else lengths)
     found = [credit for credit in found if credit.step in used]
-    rows = _rows(found, _in_order(trace.host), len(used))
+    waiting: dict[Key, float] = {}
+    if trace.device and latency is None:
+        waiting = _waiting(found, {step: windows[step] for step in used})
+    rows = _rows(found, _in_order(trace.host), len(used), waiting)
     mean = statistics.fmean(lengths[step] for step in used) / 1e9
     if trace.device:
-        length = statistics.fmean(by_step.get(step, 0) for step in used) / 1e9
+        length = statistics.fmean(busy_of.get(step, 0) for step in used) / 1e9
         rows += _device_rest(rows, length, mean if latency is None else latency)
     else:
         rows += _host_rest(rows, mean)
@@ -159,28 +164,47 @@ def _in_order(host: Iterable[Event]) -> dict[Key, None]:
     }
 
 
-def _rows(credits: Sequence[Credit], calls: Mapping[Key, None], steps: int) -> list[LayerTime]:
+UNKNOWN = (UNATTRIBUTED, "", 0, False)
+
+
+def _waiting(credits: Sequence[Credit], windows: Mapping[int, tuple[int, int]]) -> dict[Key, float]:
+    """Seconds of a step that the device waits for the kernels of each row."""
+    found: dict[Key, float] = defaultdict(float)
+    for stretches in by_step(credits, windows).values():
+        for call, nanoseconds in waits(stretches).items():
+            key = UNKNOWN if call is None else call.key
+            found[key] += nanoseconds / 1e9 / len(windows)
+    return dict(found)
+
+
+def _rows(
+    credits: Sequence[Credit],
+    calls: Mapping[Key, None],
+    steps: int,
+    waiting: Mapping[Key, float],
+) -> list[LayerTime]:
     """One row a module call, then one for each thing that is no layer's.
 
     Args:
         credits: of the steps that count.
         calls: in the order of their rows.
         steps: how many.
+        waiting: seconds that the device waits for a row.
     """
-    unknown = (UNATTRIBUTED, "", 0, False)
     seconds: dict[Key, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     launches: Counter[Key] = Counter()
     for credit in credits:
         if credit.operator:
-            key = unknown if credit.call is None else credit.call.key
+            key = UNKNOWN if credit.call is None else credit.call.key
             seconds[key][credit.phase or "other"] += credit.nanoseconds / 1e9 / steps
             launches[key] += 1
-    last = [call.key for call in ELSEWHERE] + [unknown]
+    last = [call.key for call in ELSEWHERE] + [UNKNOWN]
     order = [key for key in {**calls, **seconds} if key not in last] + last
     return [
         LayerTime(
             name, kind, index, dict(seconds[name, kind, index, inside]),
             round(launches[name, kind, index, inside] / steps), inside,
+            waiting.get((name, kind, index, inside), 0.0),
         )
         for name, kind, index, inside in order
         if (name, kind, index, inside) in seconds

@@ -109,15 +109,15 @@ def _busiest_thread(host: Sequence[Event]) -> int:
     return counts.most_common(1)[0][0] if counts else 0
 
 
-def lengths(trace: Trace, steps: Steps) -> dict[int, int]:
-    """Nanoseconds of each step: on the device where there are kernels, else on the host.
+def windows(trace: Trace, steps: Steps) -> dict[int, tuple[int, int]]:
+    """When each step begins and ends: on the device where there are kernels, else on the host.
 
     The host runs ahead of the device.
     On it a step begins when both are ready for it: the host has begun it, and the device has done
     all that was launched before; it ends where the next one begins.
     """
     if not trace.device:
-        return {step.number: step.end - step.start for step in steps.steps}
+        return {step.number: (step.start, step.end) for step in steps.steps}
     done = _Done(trace)
     begins = [max(step.start, done.before(step.start)) for step in steps.steps]
     ends = [max(step.end, done.before(step.end)) for step in steps.steps]
@@ -127,7 +127,8 @@ def lengths(trace: Trace, steps: Steps) -> dict[int, int]:
         if following.start - step.end < (step.end - step.start) // 10:
             ends[index] = begins[index + 1]
     return {
-        step.number: end - begin for step, begin, end in zip(steps.steps, begins, ends, strict=True)
+        step.number: (begin, end)
+        for step, begin, end in zip(steps.steps, begins, ends, strict=True)
     }
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import archscope
 from archscope import archive
 from archscope.cli import run
+from archscope.errors import ArchscopeError
 from archscope.records import Profile
 from tests.traces.writing import File, training_step
 
@@ -190,3 +192,30 @@ def test_the_recorder_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) ->
     source = capsys.readouterr().out
     compile(source, "record.py", "exec")
     assert "import archscope" not in source and "from archscope" not in source
+
+
+def test_a_trace_is_exported_for_other_programs(tmp_path: Path) -> None:
+    path = several_steps(modules=True).write(tmp_path / "a.json")
+    flames, tracks = tmp_path / "x.speedscope.json", tmp_path / "x.perfetto.json"
+    assert run(["trace", path, "-o", str(flames), "-o", str(tracks)]) == 0
+    assert len(json.loads(flames.read_text())["profiles"]) == 3
+    assert json.loads(tracks.read_text())["traceEvents"][0]["args"] == {"name": "kernels"}
+
+
+def test_only_one_trace_is_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, flames = several_steps().write(tmp_path / "a.json"), tmp_path / "x.speedscope.json"
+    for command in (["trace", path, path], ["summary", "lenet"]):
+        assert run([*command, "-o", str(flames)]) == 2
+        assert "is of one trace" in capsys.readouterr().err
+    assert not flames.exists()
+
+
+def test_several_traces_in_python(tmp_path: Path) -> None:
+    paths = [several_steps(modules=True, distributedInfo={"rank": rank, "world_size": 2})
+             .write(tmp_path / f"{rank}.json") for rank in range(2)]  # fmt: skip
+    assert archscope.trace(paths).report.tables[0].title.startswith("2 ranks")
+    compared = archscope.trace([paths[0], Path(paths[0])])
+    assert len(compared.record) == 2
+    assert "takes 1 times as long" in " ".join(str(compared).split())
+    with pytest.raises(ArchscopeError, match="an empty list"):
+        archscope.trace([])

@@ -72,6 +72,7 @@ def _together(name: str, rows: Sequence[LayerTime], macs: Mapping[LayerKey, int]
         "stage",
         seconds=seconds,
         launches=sum(row.launches for row in rows),
+        waiting_seconds=sum(row.waiting_seconds for row in rows),
         in_network=rows[0].in_network,
         macs=sum(counted) if counted else None,
     )
@@ -111,6 +112,14 @@ OTHER = "other"
 """Column of all that is of no phase: waiting, what the profiler costs, a stage of its own."""
 
 
+WAITS = (Column("waiting_seconds", "Waits", "seconds", 2),)
+
+
+def has_waits(profile: Profile) -> bool:
+    """Whether the rows say how long the device waited for them, as those of a trace do."""
+    return any(row.waiting_seconds for row in profile.layers)
+
+
 def _phase_columns(profile: Profile) -> list[str]:
     found = {phase for row in profile.layers for phase in row.seconds}
     rest = [OTHER] if found - set(PHASES) else []
@@ -138,7 +147,7 @@ def _time_columns(first: Column, phases: Sequence[str]) -> tuple[Column, ...]:
 
 def stage_table(profile: Profile) -> Table:
     """Time and MACs by stage; the rows add up to the step."""
-    phases = _phase_columns(profile)
+    phases, waits = _phase_columns(profile), has_waits(profile)
     stages, profiled = stage_times(profile), profiled_seconds(profile)
     macs = sum(stage.macs or 0 for stage in stages)
     rows = [
@@ -150,6 +159,7 @@ def stage_table(profile: Profile) -> Table:
                 None if stage.is_cost_of_measuring else stage.total_seconds / profiled,
                 None if stage.macs is None or not macs else stage.macs / macs,
                 stage.launches or None,
+                *([stage.waiting_seconds] if waits else []),
             )
         )
         for stage in stages
@@ -157,11 +167,14 @@ def stage_table(profile: Profile) -> Table:
     sums = [sum(_by_column(stage).get(phase, 0.0) for stage in stages) for phase in phases]
     whole = sum(stage.total_seconds for stage in stages)
     launches = sum(stage.launches for stage in stages)
-    rows.append(Row(("step", *sums, whole, 1.0, 1.0 if macs else None, launches), kind="total"))
+    waiting = [sum(stage.waiting_seconds for stage in stages)] if waits else []
+    shares = (1.0, 1.0 if macs else None)
+    rows.append(Row(("step", *sums, whole, *shares, launches, *waiting), kind="total"))
     columns = (
         *_time_columns(Column("stage", "Stage", "name"), phases),
         Column("mac_share", "MACs", "percent", 1),
         Column("launches", "Launches", "exact", 3),
+        *(WAITS if waits else ()),
     )
     return Table(f"Stages of {_subject(profile)}", columns, tuple(rows), (_basis(profile),))
 
@@ -175,7 +188,7 @@ def layer_table(profile: Profile, most: int | None) -> Table:
     kept = [row for row in profile.layers if id(row) in places]
     rest = [row for row in profile.layers if id(row) not in places]
     labels = layer_labels(row.name for row in profile.layers if row.in_network)
-    whole = _Whole(phases, profiled_seconds(profile), _macs(profile))
+    whole = _Whole(phases, profile)
     rows = [
         Row(
             (
@@ -198,6 +211,7 @@ def layer_table(profile: Profile, most: int | None) -> Table:
         *times,
         Column("mac_share", "MACs", "percent", 1),
         Column("launches", "Launches", "exact", 3),
+        *(WAITS if whole.waits else ()),
     )
     title = f"Slowest layers of {_subject(profile)}" if rest else f"Layers of {_subject(profile)}"
     return Table(title, columns, tuple(rows), _layer_notes(profile))
@@ -226,18 +240,17 @@ class _Whole:
 
     Args:
         phases: the columns of seconds.
-        profiled_seconds: of the profiled step.
-        macs: forward and backward multiply-accumulates of each row that is a counted layer.
+        profile: that the rows are of.
     """
 
-    def __init__(
-        self, phases: Sequence[str], profiled_seconds: float, macs: Mapping[LayerKey, int]
-    ) -> None:
-        self.phases, self.profiled_seconds, self.macs = phases, profiled_seconds, macs
-        self.all_macs = sum(macs.values())
+    def __init__(self, phases: Sequence[str], profile: Profile) -> None:
+        self.phases = phases
+        self.profiled_seconds = profiled_seconds(profile)
+        self.macs, self.waits = _macs(profile), has_waits(profile)
+        self.all_macs = sum(self.macs.values())
 
     def cells(self, rows: Sequence[LayerTime]) -> tuple[Cell, ...]:
-        """Seconds by phase and in total, shares of time and MACs, and launches of some rows."""
+        """Seconds by phase and in total, shares of time and MACs, launches, waits of some rows."""
         columns = [_by_column(row) for row in rows]
         sums = (
             sum(column.get(phase, 0.0) for column in columns)
@@ -249,7 +262,8 @@ class _Whole:
         profiled = sum(row.total_seconds for row in rows if not row.is_cost_of_measuring)
         share = profiled / self.profiled_seconds if profiled else None
         mac_share = stage.macs / self.all_macs if stage.macs is not None and self.all_macs else None
-        return *sums, stage.total_seconds, share, mac_share, stage.launches or None
+        waits = [stage.waiting_seconds] if self.waits else []
+        return *sums, stage.total_seconds, share, mac_share, stage.launches or None, *waits
 
 
 def _basis(profile: Profile) -> str:

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from archscope.ask.trace.profile import Traced
 from archscope.errors import ArchscopeError
 from archscope.records import Profile
+from archscope.study.page import with_profile_page
 from archscope.study.trace import trace_report
 from archscope.study.trace.compare import compare_report
 from archscope.study.trace.ranks import ranks_report
 from archscope.table import Report
+from archscope.traces.perfetto import timeline
+from archscope.traces.speedscope import flame_graph
 
 
 def report_of(
-    paths: Sequence[str], profiles: Sequence[Profile], *, every_layer: bool = False
+    paths: Sequence[str], found: Sequence[Traced], *, every_layer: bool = False
 ) -> Report:
     """What to show of some files.
 
     Args:
         paths: of the files.
-        profiles: made from them, in the same order.
+        found: in them, in the same order.
         every_layer: list every layer instead of the slowest.
 
     Raises:
         ArchscopeError: more than two files that are not of different ranks.
     """
-    if len(profiles) == 1:
-        return trace_report(profiles[0], every_layer=every_layer)
+    profiles = [each.profile for each in found]
+    if len(found) == 1:
+        report = trace_report(profiles[0], every_layer=every_layer)
+        return with_profile_page(replace(report, exports=_exports(found[0])), profiles)
     ranks = [rank_of(profile) for profile in profiles]
     if None not in ranks and len(set(ranks)) == len(ranks):
         by_rank = {r: p for r, p in zip(ranks, profiles, strict=True) if r is not None}
@@ -36,6 +44,14 @@ def report_of(
         problem = "are neither two traces to compare nor of different ranks of one job"
         raise ArchscopeError(" ".join(paths), problem, "give one file, two, or one of each rank")
     return compare_report(profiles, _labels(paths, profiles), every_layer=every_layer)
+
+
+def _exports(found: Traced) -> dict[str, Callable[[], dict[str, Any]]]:
+    attribution, model = found.attribution, found.profile.model
+    return {
+        ".speedscope.json": lambda: flame_graph(attribution, model),
+        ".perfetto.json": lambda: timeline(attribution, model),
+    }
 
 
 def rank_of(profile: Profile) -> int | None:

@@ -26,13 +26,14 @@ def pages(data: Data) -> tuple[Page, ...]:
         group_count,
         growth_rate,
         normalisation,
+        resnet50_on_v100,
         signal_propagation,
         verification,
     )
 
     articles = (
-        equal_cost, group_count, family_tree, growth_rate, normalisation, signal_propagation,
-        verification, coverage, corrections,
+        equal_cost, resnet50_on_v100, group_count, family_tree, growth_rate, normalisation,
+        signal_propagation, verification, coverage, corrections,
     )  # fmt: skip
     return tuple(article.page(data) for article in articles)
 

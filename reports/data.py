@@ -91,6 +91,16 @@ class Data:
             raise ArchscopeError(f"{PREFIX}{name}.json", "is missing", "run report --count")
         return self.counted[name]
 
+    def traced(self, name: str) -> Profile:
+        """What `archscope trace` saved of a trace.
+
+        Raises:
+            ArchscopeError: it is missing.
+        """
+        if name not in self.measured:
+            raise ArchscopeError(f"{name}.json", "is missing", "save it with archscope trace -o")
+        return self.measured[name]
+
     def signal(self, name: str) -> SignalPropagation:
         """Activation and gradient statistics saved by `archscope signal`.
 

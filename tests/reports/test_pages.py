@@ -254,3 +254,21 @@ def test_normalisations_differ_in_nothing_but_their_own_parameters(data):
 def test_the_index_links_every_page(made):
     index = made["README.md"].decode()
     assert all(f"({name})" in index for name in made if name.endswith(".md") and name[0] != "R")
+
+
+# ResNet-50 on a V100
+
+
+def test_the_kinds_of_layers_of_the_trace_are_all_its_layers(pages, data):
+    profile = data.traced("traced-resnet50-v100")
+    table = next(t for t in pages["resnet50-on-v100"].blocks
+                 if isinstance(t, Table) and t.title.startswith("Time and MACs by kind"))  # fmt: skip
+    layers = sum(row.total_seconds for row in profile.layers if row.in_network)
+    both = sum(table.column("forward_seconds")) + sum(table.column("backward_seconds"))
+    assert both == pytest.approx(layers)
+    assert sum(table.column("mac_share")) == pytest.approx(1)
+
+
+def test_a_missing_trace_names_the_file():
+    with pytest.raises(ArchscopeError, match="archscope trace -o"):
+        Data({}, {}, {}).traced("traced-resnet50-v100")

@@ -14,10 +14,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from archscope.parameters import parameter
-from archscope.traces.alignment import MismatchError, NetworkOperator
 from archscope.traces.events import Event, Kernel, Trace
 from archscope.traces.families import base
 from archscope.traces.join import Launches
+from archscope.traces.network import NetworkOperator
+from archscope.traces.search import MismatchError
 
 VECTORIZED = re.compile(r"vectorized_elementwise_kernel<(\d+),")
 PER_THREAD = 4

@@ -15,8 +15,9 @@ from archscope.measure import events
 from archscope.measure.layers import CallRecorder
 from archscope.process import interruptible
 from archscope.traces import attribution
-from archscope.traces.alignment import NetworkOperator, forward_operators
 from archscope.traces.events import Call, Event
+from archscope.traces.forward import forward_operators
+from archscope.traces.network import NetworkOperator
 
 
 def network_operators(network: Target, train: bool) -> list[NetworkOperator]:

@@ -14,12 +14,12 @@ from archscope.errors import ArchscopeError
 from archscope.measure.series import median_interval
 from archscope.parameters import parameter
 from archscope.records import Analysis, Dim, Environment, InputSpec, Measurement, Profile
-from archscope.traces import alignment, attribution, chrome, sizes
-from archscope.traces.alignment import NetworkOperator
+from archscope.traces import alignment, attribution, chrome, forward, sizes
 from archscope.traces.attribution import Attribution
 from archscope.traces.events import CALL, MODULE, Event, Trace
 from archscope.traces.families import WEIGHTED, family
 from archscope.traces.nesting import is_node
+from archscope.traces.network import NetworkOperator
 from archscope.traces.rows import LayerTimes
 from archscope.units import percent, seconds
 
@@ -142,16 +142,16 @@ def _of_network(trace: Trace, network: Target) -> tuple[Attribution, Target]:
     fixed = isinstance(network.input, Tensors)
     single = call.spec if fixed else with_batch(call.spec, 1)
     called = replace(network, input=single, batch=None, found=subject)
-    forward = alignment.forward_operators(trace)
-    compiled = alignment.compiled_convolutions(trace)
+    ran = forward.forward_operators(trace)
+    compiled = forward.compiled_convolutions(trace)
     batch = network.batch
     if batch is None and not fixed:
-        seen = [*forward, *(event for events in compiled.values() for event in events)]
+        seen = [*ran, *(event for events in compiled.values() for event in events)]
         batch = _batch(trace, seen, network_operators(called, train), subject.name)
     called = _of_batch(called, batch)
     operators = network_operators(called, train)
-    remedy = _remedy(forward, operators)
-    found = alignment.align(forward, operators, subject.name, remedy, compiled)
+    remedy = _remedy(ran, operators)
+    found = alignment.align(ran, operators, subject.name, remedy, compiled)
     if network.batch is not None:
         sizes.check(sizes.sizes(trace, found.matched), subject.name, remedy)
     if any(event.name.startswith(CALL) for event in trace.host):
@@ -165,18 +165,18 @@ def _of_batch(network: Target, batch: Dim | None) -> Target:
 
 
 def _batch(
-    trace: Trace, forward: Sequence[Event], single: Sequence[NetworkOperator], model: str
+    trace: Trace, ran: Sequence[Event], single: Sequence[NetworkOperator], model: str
 ) -> int | None:
     """The batch size that the trace tells, by the shapes of weighted operators or by sizes."""
     weighted = [operator for operator in single if family(operator.name) in WEIGHTED]
-    for event in forward:
+    for event in ran:
         for operator in weighted:
             ratio = _ratio(event, operator)
             if ratio is not None:
                 return ratio
-    if any(event.shapes for event in forward):
+    if any(event.shapes for event in ran):
         return None
-    found = alignment.align(forward, single, model)
+    found = alignment.align(ran, single, model)
     return sizes.batch(sizes.sizes(trace, found.matched), model, "name the network that was traced")
 
 
@@ -195,10 +195,10 @@ def _ratio(event: Event, operator: NetworkOperator) -> int | None:
     return theirs[0] // ours[0]
 
 
-def _remedy(forward: Sequence[Event], operators: Sequence[NetworkOperator]) -> str:
+def _remedy(ran: Sequence[Event], operators: Sequence[NetworkOperator]) -> str:
     """The input that the trace tells, where the first weighted operator takes another."""
     first = next((op for op in operators if family(op.name) in WEIGHTED), None)
-    for event in forward:
+    for event in ran:
         if first is None or event.name != first.name or not event.shapes:
             continue
         if event.shapes[1:2] == first.shapes[1:2] and event.shapes[0] != first.shapes[0]:

@@ -1,0 +1,80 @@
+"""Which events of a trace are operators of the forward pass, and which graphs of the compiler."""
+
+from __future__ import annotations
+
+from archscope.traces.events import COMPILED, Event, Trace
+from archscope.traces.families import FUSED, base, family
+from archscope.traces.nesting import is_graph, is_node
+from archscope.traces.outside import named
+
+
+def forward_operators(trace: Trace) -> list[Event]:
+    """Outermost forward operators and compiled regions of the thread with most of them, by time.
+
+    Args:
+        trace: nested.
+    """
+    by_thread: dict[int, list[Event]] = {}
+    hollow = _regions_of_graphs(trace)
+    for event in trace.host:
+        if event.phase == "forward" and event not in hollow and _is_outermost(event, hollow):
+            by_thread.setdefault(event.thread, []).append(event)
+    return max(by_thread.values(), key=len, default=[])
+
+
+def _regions_of_graphs(trace: Trace) -> set[Event]:
+    """Compiled regions whose graphs have events; the rest of such a region runs as it is."""
+    found: set[Event] = set()
+    for event in trace.host:
+        above = event.parent if is_graph(event) else None
+        while above is not None:
+            if _is_region(above):
+                found.add(above)
+            above = above.parent
+    return found
+
+
+def compiled_convolutions(trace: Trace) -> dict[Event, list[Event]]:
+    """The convolutions that each compiled graph of the forward pass calls."""
+    found: dict[Event, list[Event]] = {}
+    for event in trace.host:
+        if event.phase != "forward" or family(event.name) != "convolution":
+            continue
+        above = event.parent
+        while above is not None and not _is_operator(above) and not is_graph(above):
+            above = above.parent
+        if above is not None and is_graph(above):
+            outermost = above
+            while outermost.parent is not None and is_graph(outermost.parent):
+                outermost = outermost.parent
+            found.setdefault(outermost, []).append(event)
+    return found
+
+
+def _is_outermost(event: Event, hollow: set[Event]) -> bool:
+    if not (_is_operator(event) or is_compiled(event)):
+        return False
+    above = event.parent
+    while above is not None:
+        inside_graph = is_compiled(above) and above not in hollow
+        if _is_operator(above) or inside_graph or named(above) is not None:
+            return False
+        above = above.parent
+    return named(event) is None
+
+
+def _is_operator(event: Event) -> bool:
+    return event.kind == "operator" and "::" in event.name and not is_node(event)
+
+
+def _is_region(event: Event) -> bool:
+    return event.name.startswith(COMPILED)
+
+
+def is_compiled(event: Event) -> bool:
+    return _is_region(event) or is_graph(event)
+
+
+def stands_for_many(event: Event) -> bool:
+    """Whether it does the work of several of the network's operators: compiled, or fused."""
+    return is_compiled(event) or base(event.name) in FUSED

@@ -1,0 +1,60 @@
+"""An operator of the network that was counted, and whether one of a trace is like it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from archscope.traces.events import Call, Event, Shapes
+from archscope.traces.families import base, family
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOperator:
+    """One operator of the network.
+
+    Args:
+        name: `aten::conv2d`.
+        shapes: of its inputs.
+        calls: the module calls around it, outermost first.
+        number: its place among the network's operators, from 1.
+    """
+
+    name: str
+    shapes: Shapes
+    calls: tuple[Call, ...]
+    number: int
+
+    def __str__(self) -> str:
+        place = self.calls[-1].name if self.calls else ""
+        return f"operator {self.number}" + (f" ({place})" if place else "")
+
+
+def alike(event: Event, operator: NetworkOperator) -> bool:
+    if family(event.name) != family(operator.name):
+        return False
+    comparable = base(event.name) == base(operator.name) or family(event.name) == "convolution"
+    if not event.shapes or not comparable:
+        return True
+    pairs = list(zip(event.shapes, operator.shapes, strict=False))[:2]
+    return all(theirs == ours or not theirs or not ours for theirs, ours in pairs)
+
+
+def described(event: Event | None, operator: NetworkOperator) -> tuple[str, str]:
+    """Both operators, by weight where that differs, else by input."""
+    ours = base(operator.name)
+    if event is None:
+        return "no more", ours
+    theirs = base(event.name)
+    if not event.shapes or family(theirs) != family(ours):
+        return theirs, ours
+    weight, input = (0, 1) if family(event.name).startswith("embedding") else (1, 0)
+    same = event.shapes[weight : weight + 1] == operator.shapes[weight : weight + 1]
+    place, word = (input, "on ") if same else (weight, "")
+    return (
+        f"{theirs} {word}{_text(event.shapes, place)}",
+        f"{ours} {word}{_text(operator.shapes, place)}",
+    )
+
+
+def _text(shapes: Shapes, place: int) -> str:
+    return "×".join(map(str, shapes[place])) if place < len(shapes) else ""

@@ -1,0 +1,138 @@
+"""One forward pass in a trace: the module call of every operator in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+
+from archscope.traces.events import Call, Event
+from archscope.traces.families import FREE, base, family
+from archscope.traces.forward import is_compiled
+from archscope.traces.network import NetworkOperator
+
+
+@dataclass(slots=True)
+class Alignment:
+    """What was found.
+
+    Args:
+        owners: the module call of each forward operator.
+        passes: host times at which each forward pass of the network starts and ends.
+        matched: pairs of an operator of the trace and the network's, of the first pass.
+    """
+
+    owners: dict[Event, Call] = field(default_factory=dict)
+    passes: list[tuple[int, int]] = field(default_factory=list)
+    matched: list[tuple[Event, NetworkOperator]] = field(default_factory=list)
+
+
+class Pass:
+    """One forward pass whose operators with weights are matched.
+
+    Args:
+        pairs: positions in the trace and in the network.
+    """
+
+    def __init__(
+        self,
+        forward: Sequence[Event],
+        network: Sequence[NetworkOperator],
+        pairs: Sequence[tuple[int, int]],
+    ) -> None:
+        self._forward, self._network, self._anchors = forward, network, pairs
+
+    def fill(self, found: Alignment) -> None:
+        """Match also what is before, between and behind, and note the owners."""
+        pairs = self._before() + self._between() + self._behind()
+        matched = dict(pairs)
+        for position, index in pairs:
+            calls = self._network[index].calls
+            if calls:
+                found.owners[self._forward[position]] = calls[-1]
+        self._fill_containers(pairs, found)
+        first, last = pairs[0][0], pairs[-1][0]
+        self._fill_gaps(matched, first, last, found)
+        found.passes.append((self._forward[first].start, self._forward[last].end))
+        if not found.matched:
+            found.matched = [(self._forward[p], self._network[i]) for p, i in pairs]
+
+    def _between(self) -> list[tuple[int, int]]:
+        pairs = [self._anchors[0]]
+        for (a, i), (b, j) in zip(self._anchors, self._anchors[1:], strict=False):
+            theirs = [family(event.name) for event in self._forward[a + 1 : b]]
+            ours = [family(operator.name) for operator in self._network[i + 1 : j]]
+            for block in SequenceMatcher(None, theirs, ours, autojunk=False).get_matching_blocks():
+                pairs += [(a + 1 + block.a + k, i + 1 + block.b + k) for k in range(block.size)]
+            pairs.append((b, j))
+        return pairs
+
+    def _before(self) -> list[tuple[int, int]]:
+        return self._outwards(*self._anchors[0], -1)[::-1]
+
+    def _behind(self) -> list[tuple[int, int]]:
+        return self._outwards(*self._anchors[-1], 1)
+
+    def _outwards(self, position: int, index: int, step: int) -> list[tuple[int, int]]:
+        """Operators beyond the outermost anchor, as long as they are the same."""
+        pairs = []
+        position, index = position + step, index + step
+        while 0 <= index < len(self._network) and 0 <= position < len(self._forward):
+            theirs, ours = self._forward[position].name, self._network[index].name
+            if family(theirs) == family(ours):
+                pairs.append((position, index))
+                position, index = position + step, index + step
+            elif base(ours) in FREE:
+                index += step
+            elif base(theirs) in FREE:
+                position += step
+            else:
+                break
+        return pairs
+
+    def _fill_containers(self, pairs: Sequence[tuple[int, int]], found: Alignment) -> None:
+        """Give functions in Python around operators, as checkpoints are, what these share."""
+        inside: dict[Event, list[tuple[Call, ...]]] = {}
+        for position, index in pairs:
+            above = self._forward[position].parent
+            while above is not None and above.sequence >= 0:
+                inside.setdefault(above, []).append(self._network[index].calls)
+                above = above.parent
+        for container, chains in inside.items():
+            owner = _shared(chains)
+            if owner is not None:
+                found.owners[container] = owner
+
+    def _fill_gaps(self, matched: dict[int, int], first: int, last: int, found: Alignment) -> None:
+        """Give what has no match to the module that runs all around it."""
+        before = first
+        for position in range(first, last + 1):
+            if position in matched:
+                before = position
+                continue
+            event = self._forward[position]
+            if is_compiled(event):
+                continue
+            after = next(p for p in range(position, last + 1) if p in matched)
+            owner = self._around(matched[before], matched[after])
+            if owner is not None:
+                found.owners[event] = owner
+
+    def _around(self, before: int, after: int) -> Call | None:
+        """The innermost call around what the network runs there, or else around the place."""
+        missing = [
+            operator.calls
+            for operator in self._network[before + 1 : after]
+            if operator.calls and base(operator.name) not in FREE
+        ]
+        return _shared(missing or [self._network[before].calls, self._network[after].calls])
+
+
+def _shared(chains: Sequence[tuple[Call, ...]]) -> Call | None:
+    """The innermost call that several chains of calls have in common."""
+    shared = None
+    for calls in zip(*chains, strict=False):
+        if any(call is not calls[0] for call in calls):
+            break
+        shared = calls[0]
+    return shared

@@ -1,0 +1,121 @@
+"""Where in a trace the operators with weights are the network's, and where the two first differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
+from archscope.traces.events import Event
+from archscope.traces.families import family
+from archscope.traces.forward import stands_for_many
+from archscope.traces.network import NetworkOperator, alike, described
+
+
+class MismatchError(ArchscopeError):
+    """Where trace and network first differ.
+
+    Args:
+        found: operators that agree before it.
+    """
+
+    def __init__(self, argument: str, problem: str, remedy: str, found: int) -> None:
+        super().__init__(argument, problem, remedy)
+        self.found = found
+
+
+class Search:
+    """Runs along a trace and the network together until they differ.
+
+    Args:
+        anchors, text: positions of the operators that are compared.
+        convolutions: inside compiled graphs.
+    """
+
+    def __init__(
+        self,
+        forward: Sequence[Event],
+        network: Sequence[NetworkOperator],
+        anchors: Sequence[int],
+        text: Sequence[int],
+        convolutions: Mapping[Event, Sequence[Event]],
+    ) -> None:
+        self._forward, self._network = forward, network
+        self._convolutions = convolutions
+        self._anchors, self._text = anchors, text
+        self.pairs: list[tuple[int, int]] = []
+        self._furthest: tuple[int, Event | None] | None = None
+
+    def run(self, start: int) -> int | None:
+        """The position behind a forward pass that begins at one; `None` where none does."""
+        pairs: list[tuple[int, int]] = []
+        at, i = start, 0
+        while i < len(self._anchors):
+            if at >= len(self._text):
+                self._differs(i, None)
+                return None
+            event = self._forward[self._text[at]]
+            if stands_for_many(event):
+                at += 1
+                behind = self._behind(at, i)
+                if behind is None:
+                    self._differs(i, self._forward[self._text[at]])
+                    return None
+                if not self._holds(event, i, behind):
+                    return None
+                i = behind
+                continue
+            operator = self._network[self._anchors[i]]
+            if not alike(event, operator):
+                self._differs(i, event)
+                return None
+            pairs.append((self._text[at], self._anchors[i]))
+            at, i = at + 1, i + 1
+        self.pairs = pairs
+        return max(at, start + 1)
+
+    def _behind(self, at: int, i: int) -> int | None:
+        """The network's operator at which the trace goes on behind one that stands for many."""
+        following = []
+        for position in self._text[at : at + 8]:
+            if stands_for_many(self._forward[position]):
+                break
+            following.append(self._forward[position])
+        for skipped in range(i, len(self._anchors)):
+            operators = [self._network[k] for k in self._anchors[skipped : skipped + 8]]
+            pairs = list(zip(following, operators, strict=False))
+            if pairs and all(alike(event, operator) for event, operator in pairs):
+                return skipped
+        return None if following else len(self._anchors)
+
+    def _holds(self, graph: Event, i: int, behind: int) -> bool:
+        """Whether the network has, in this order, the convolutions that a graph calls as they are.
+
+        The compiler makes other operators into kernels of its own.
+        """
+        network = [
+            k for k in range(i, behind)
+            if family(self._network[self._anchors[k]].name) == "convolution"
+        ]  # fmt: skip
+        for event in self._convolutions.get(graph, ()):
+            found = [k for k in network if alike(event, self._network[self._anchors[k]])]
+            if not found:
+                self._differs(network[0] if network else i, event)
+                return False
+            network = [k for k in network if k > found[0]]
+        return True
+
+    def _differs(self, i: int, event: Event | None) -> None:
+        if self._furthest is None or i > self._furthest[0]:
+            self._furthest = i, event
+
+    def difference(self, model: str, remedy: str) -> MismatchError:
+        """The first difference of the run that went furthest."""
+        if self._furthest is None:
+            problem = "is not in the trace: it has no forward operators like its"
+            return MismatchError(parameter("model", model), problem, remedy, 0)
+        i, event = self._furthest
+        operator = self._network[self._anchors[i]]
+        theirs, ours = described(event, operator)
+        problem = f"is not what was traced: {operator}: the trace has {theirs}, {model} has {ours}"
+        return MismatchError(parameter("model", model), problem, remedy, i)

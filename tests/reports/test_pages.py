@@ -261,8 +261,9 @@ def test_the_index_links_every_page(made):
 
 def test_the_kinds_of_layers_of_the_trace_are_all_its_layers(pages, data):
     profile = data.traced("traced-resnet50-v100")
-    table = next(t for t in pages["resnet50-on-v100"].blocks
-                 if isinstance(t, Table) and t.title.startswith("Time and MACs by kind"))  # fmt: skip
+    title = "Time and MACs by kind of layer"
+    blocks = pages["resnet50-on-v100"].blocks
+    (table,) = [each for each in blocks if isinstance(each, Table) and each.title == title]
     layers = sum(row.total_seconds for row in profile.layers if row.in_network)
     both = sum(table.column("forward_seconds")) + sum(table.column("backward_seconds"))
     assert both == pytest.approx(layers)

@@ -53,7 +53,8 @@ def align(
             position += 1
             continue
         if search.pairs:
-            Pass(forward, network, search.pairs).fill(found)
+            span = text[position], text[end - 1]
+            Pass(forward, network, search.pairs, span).fill(found)
         else:  # compiled as a whole
             around = [forward[text[at]] for at in range(position, end)]
             found.passes.append((around[0].start, around[-1].end))

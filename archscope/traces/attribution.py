@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from archscope.traces import owners
@@ -49,5 +51,28 @@ def attribute(
         passes: host times of the forward passes that an alignment found.
     """
     steps = steps_of.find(trace, passes)
-    owners.assign(trace, steps, owned)
+    owners.assign(trace, steps, _by_call(owned or {}, passes, steps))
     return Attribution(trace, steps)
+
+
+def _by_call(
+    owned: Mapping[Event, Call], passes: Sequence[tuple[int, int]], steps: Steps
+) -> Mapping[Event, Call]:
+    """Owners whose calls are counted by step, as gradients may be of several forward passes."""
+    starts = [start for start, _ in passes]
+    numbers: list[int] = []
+    for start, before in zip(starts, [None, *starts], strict=False):
+        again = before is not None and steps.at(start) == steps.at(before)
+        numbers.append(numbers[-1] + 1 if again else 0)
+    if not any(numbers):
+        return owned
+    counts: Counter[str] = Counter()
+    for call in owned.values():
+        counts[call.name] = max(counts[call.name], call.index + 1)
+    made: dict[tuple[Call, int], Call] = {}
+    found: dict[Event, Call] = {}
+    for event, call in owned.items():
+        number = numbers[max(0, bisect.bisect_right(starts, event.start) - 1)]
+        later = replace(call, index=call.index + number * counts[call.name])
+        found[event] = made.setdefault((call, number), later) if number else call
+    return found

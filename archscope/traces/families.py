@@ -51,8 +51,11 @@ WEIGHTED = frozenset({
 })  # fmt: skip
 """Families of operators that may have weights; by these two runs of a network are compared."""
 
-FUSED = frozenset({"_native_multi_head_attention", "_transformer_encoder_layer_fwd"})
-"""Operators of `nn.MultiheadAttention` and `nn.TransformerEncoderLayer` in evaluation mode."""
+FUSED = {
+    "_native_multi_head_attention": "MultiheadAttention",
+    "_transformer_encoder_layer_fwd": "TransformerEncoderLayer",
+}
+"""Operators that do all the work of a module in evaluation mode, by the class of that module."""
 
 FREE = frozenset({
     "view", "_unsafe_view", "reshape", "flatten", "unflatten", "t", "transpose", "permute",

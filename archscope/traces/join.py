@@ -62,7 +62,9 @@ def credits(trace: Trace, steps: Steps) -> list[Credit]:
         step = steps.at(event.start)
         if step is not None and event.thread in threads:
             own = event.end - event.start - event.inner
-            operator = not event.is_range
+            # A range of the user's around operators has only Python of its own.
+            is_python = event.kind == "annotation" and event.owner is None
+            operator = not event.is_range and not is_python
             found.append(
                 Credit(step, event.owner, event.phase, own, event.start, operator, event, event)
             )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
 from archscope.traces.events import Call, Event
-from archscope.traces.families import FREE, base, family
+from archscope.traces.families import FREE, FUSED, base, family
 from archscope.traces.forward import is_compiled
 from archscope.traces.network import NetworkOperator
 
@@ -32,6 +32,8 @@ class Pass:
 
     Args:
         pairs: positions in the trace and in the network.
+        span: positions in the trace of its first and last operator that does the work of one with
+            weights.
     """
 
     def __init__(
@@ -39,8 +41,10 @@ class Pass:
         forward: Sequence[Event],
         network: Sequence[NetworkOperator],
         pairs: Sequence[tuple[int, int]],
+        span: tuple[int, int],
     ) -> None:
         self._forward, self._network, self._anchors = forward, network, pairs
+        self._span = span
 
     def fill(self, found: Alignment) -> None:
         """Match also what is before, between and behind, and note the owners."""
@@ -51,7 +55,8 @@ class Pass:
             if calls:
                 found.owners[self._forward[position]] = calls[-1]
         self._fill_containers(pairs, found)
-        first, last = pairs[0][0], pairs[-1][0]
+        first = min(pairs[0][0], self._span[0])
+        last = max(pairs[-1][0], self._span[1])
         self._fill_gaps(matched, first, last, found)
         found.passes.append((self._forward[first].start, self._forward[last].end))
         if not found.matched:
@@ -105,27 +110,55 @@ class Pass:
 
     def _fill_gaps(self, matched: dict[int, int], first: int, last: int, found: Alignment) -> None:
         """Give what has no match to the module that runs all around it."""
-        before = first
+        gap: list[int] = []
+        before: int | None = None
         for position in range(first, last + 1):
-            if position in matched:
-                before = position
+            if position not in matched:
+                gap.append(position)
                 continue
-            event = self._forward[position]
-            if is_compiled(event):
-                continue
-            after = next(p for p in range(position, last + 1) if p in matched)
-            owner = self._around(matched[before], matched[after])
-            if owner is not None:
-                found.owners[event] = owner
+            self._fill_gap(gap, before, matched[position], found)
+            gap, before = [], matched[position]
+        self._fill_gap(gap, before, None, found)
 
-    def _around(self, before: int, after: int) -> Call | None:
-        """The innermost call around what the network runs there, or else around the place."""
+    def _fill_gap(
+        self, gap: Sequence[int], before: int | None, after: int | None, found: Alignment
+    ) -> None:
+        """Own operators without a match between two of the network's; `None` is its end."""
+        events = [self._forward[position] for position in gap]
+        events = [event for event in events if not is_compiled(event)]
+        if not events:
+            return
+        begin = 0 if before is None else before + 1
         missing = [
             operator.calls
-            for operator in self._network[before + 1 : after]
+            for operator in self._network[begin:after]
             if operator.calls and base(operator.name) not in FREE
         ]
-        return _shared(missing or [self._network[before].calls, self._network[after].calls])
+        around = [self._network[i].calls for i in (before, after) if i is not None]
+        owner = _shared(missing or around)
+        fused = _Fused(missing)
+        for event in events:
+            own = fused.next(event) or owner
+            if own is not None:
+                found.owners[event] = own
+
+
+class _Fused:
+    """The modules that fused operators do the work of, one after the other.
+
+    Args:
+        chains: the module calls around the operators that the trace does not have.
+    """
+
+    def __init__(self, chains: Sequence[tuple[Call, ...]]) -> None:
+        self._calls = {
+            kind: iter(dict.fromkeys(c for calls in chains for c in calls if c.kind == kind))
+            for kind in FUSED.values()
+        }
+
+    def next(self, event: Event) -> Call | None:
+        kind = FUSED.get(base(event.name))
+        return None if kind is None else next(self._calls[kind], None)
 
 
 def _shared(chains: Sequence[tuple[Call, ...]]) -> Call | None:

@@ -23,6 +23,44 @@ def test_totals_layers_and_every_collective_as_a_file(tmp_path, capsys):
     assert capsys.readouterr().out == printed.out
 
 
+NETWORK = """
+from torch import nn
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.up, self.down = nn.Linear(16, 32), nn.Linear(32, 16)
+
+    def forward(self, x):
+        return x + self.down(self.up(x).relu())
+
+def stack():
+    return nn.Sequential(Block(), Block())
+"""
+
+
+def test_every_option_reaches_the_plan(tmp_path, capsys):
+    file, record = tmp_path / "nets.py", tmp_path / "run.json"
+    file.write_text(NETWORK)
+    given = ["distribute", f"{file}:stack", "--input", "16", "--plan", "fsdp+tp", "--gpus", "8"]
+    given += ["--tp", "2", "--style", "0.up=colwise", "--style", "0.down=rowwise", "--wrap", "1"]
+    given += ["--no-reshard-after-forward", "--optimizer", "sgd", "--on", "h100"]
+    assert run([*given, "-o", str(record)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "on 8 GPUs, 2 a group" in printed
+    assert "Predicted time of a step on NVIDIA H100" in printed
+    saved = json.loads(record.read_text())
+    layers = {
+        (row["kind"], row["layer"]) for row in saved["collectives"] if row["phase"] != "start"
+    }
+    assert layers == {
+        ("all_reduce", "0.down"), ("all_gather", ""), ("all_gather", "1"),
+        ("reduce_scatter", ""), ("reduce_scatter", "1"),
+    }  # fmt: skip
+    gathered = [row["phase"] for row in saved["collectives"] if row["kind"] == "all_gather"]
+    assert gathered == ["forward", "forward"] and saved["optimizer"] == "sgd"
+
+
 @pytest.mark.parametrize(
     "given",
     [

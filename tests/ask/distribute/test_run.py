@@ -56,8 +56,13 @@ def ddp(network, gpus=64, input="1024", batch=2):
     return archscope.distribute(network, "ddp", gpus, input=input, batch=batch).record
 
 
-def test_ddp_reduces_each_gradient_once_and_broadcasts_each_buffer():
-    found = ddp(Tower())
+@pytest.fixture(scope="module")
+def tower():
+    return ddp(Tower())
+
+
+def test_ddp_reduces_each_gradient_once_and_broadcasts_each_buffer(tower):
+    found = tower
     linear, norm = 4 * (1024 * 1024 + 1024), 4 * 2 * 1024
     assert found.total("all_reduce", "backward") == 4 * (linear + norm)
     statistics, counters = 4 * 2 * 1024 * 4, 4 * 8  # running mean and variance; an int64 a layer
@@ -67,9 +72,9 @@ def test_ddp_reduces_each_gradient_once_and_broadcasts_each_buffer():
         assert form.issued_bytes == form.expected_bytes and form.reasons == ()
 
 
-def test_ddp_fills_buckets_backwards_from_the_last_layer():
+def test_ddp_fills_buckets_backwards_from_the_last_layer(tower):
     """PyTorch's first bucket closes at 1 MiB, the others at 25 MiB; a layer here is 4.02 MiB."""
-    reduces = [row for row in ddp(Tower()).step if row.kind == "all_reduce"]
+    reduces = [row for row in tower.step if row.kind == "all_reduce"]
     first = reduces[0]
     assert first.first == "10" and first.layer == "9" and first.size_bytes >= MIB
     assert reduces[-1].layer == "0"
@@ -77,8 +82,8 @@ def test_ddp_fills_buckets_backwards_from_the_last_layer():
     assert len(reduces) == 2
 
 
-def test_ddp_starts_by_sending_the_state_to_every_gpu():
-    found = ddp(Tower())
+def test_ddp_starts_by_sending_the_state_to_every_gpu(tower):
+    found = tower
     start = [row for row in found.collectives if row.phase == "start"]
     state = sum(row.size_bytes for row in start if row.content == "parameters and buffers")
     assert state == found.parameter_bytes + found.buffer_bytes
@@ -152,9 +157,8 @@ def test_a_plan_that_is_none_is_refused(kind, gpus):
         ParallelPlan(kind, gpus)
 
 
-def test_a_record_is_saved_and_read_again():
-    found = ddp(Tower(8), input="8")
-    assert archive.loads(archive.dumps(found)) == found
+def test_a_record_is_saved_and_read_again(tower):
+    assert archive.loads(archive.dumps(tower)) == tower
 
 
 class Block(nn.Module):

@@ -208,11 +208,11 @@ class _Run:
 
     def _batch(self) -> list[int]:
         """The next tasks that go together; one that may have ended a process goes alone."""
+        size = self._size()
         batch = [self.waiting.popleft()]
-        while self.waiting and len(batch) < self._size() and not self.alone & {batch[0]}:
-            if self.waiting[0] in self.alone:
-                break
-            batch.append(self.waiting.popleft())
+        if batch[0] not in self.alone:
+            while self.waiting and len(batch) < size and self.waiting[0] not in self.alone:
+                batch.append(self.waiting.popleft())
         return batch
 
     def _size(self) -> int:

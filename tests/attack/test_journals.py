@@ -143,7 +143,7 @@ def test_a_changed_helper_is_counted_again(capsys: pytest.CaptureFixture[str]) -
     assert run([*sweep, "--resume", "-o", "rows.csv"]) == 0
     told = capsys.readouterr().err
     assert told.startswith("2 of the journal's entries were counted by other sources")
-    assert told.count("\n") == 1
+    assert "sources changed" not in told
     rows = Path("rows.csv").read_text().splitlines()
     assert [row.split(",")[1] for row in rows[1:]] == ["15", "15"]  # 2·5 weights and 5 biases
 
@@ -174,12 +174,15 @@ def test_a_full_disk_costs_one_line(here: Path) -> None:
         preexec_fn=small_files, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "the journal ends early (File too large); no point is lost\n"
+    assert done.stderr.startswith(
+        "the journal ends early (File too large); no point is lost\nwrote first.csv"
+    )
     assert run([*sweep, "whole.csv"]) == 0
     lines = Path("j").read_text().splitlines(keepends=True)
     assert all(line.endswith("\n") and json.loads(line) for line in lines)
     again = [*ARCHSCOPE, *sweep, "again.csv", "--journal", "j", "--resume"]
-    assert subprocess.run(again, capture_output=True, text=True, check=True).stderr == ""
+    told = subprocess.run(again, capture_output=True, text=True, check=True).stderr
+    assert told.startswith("wrote again.csv")
     first, whole, last = (Path(f"{name}.csv").read_bytes() for name in ("first", "whole", "again"))
     assert first == whole == last
 

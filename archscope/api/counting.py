@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from archscope.ask.target import Input, Model
     from archscope.ask.verify.figures import Verification
     from archscope.records import Analysis
+    from archscope.resolve.published import Recipe
     from archscope.study.compare import Layout
     from archscope.table import Report
 
@@ -117,6 +118,7 @@ def compare(
     labels: Sequence[str] | None = None,
     layout: Layout = "stages",
     predict: str | None = None,
+    weights: Recipe = "V1",
 ) -> Answer[tuple[Contender, ...]]:
     """Networks side by side: totals with ratios, and where the differences are.
 
@@ -129,6 +131,8 @@ def compare(
         layout: `"stages"`, or `"paper"` for the architecture table of the papers.
         predict: GPUs for which the time of a step is predicted, such as `"rtx4090"` or
             `"a100:training:nhwc,h100"`.
+        weights: whose published accuracy is told: torchvision's `"V1"` or `"V2"` recipe, or the
+            `"best"` of each.
 
     Raises:
         ArchscopeError: fewer than two models, one that cannot be counted, or another number of
@@ -153,7 +157,7 @@ def compare(
     else:
         targets = side_by_side(models, input=input, batch=batch, keywords=keywords)
     places = () if predict is None else read_places(predict)
-    found = contenders(targets, places)
+    found = contenders(targets, places, weights)
     if labels is not None:
         _one_each("labels", labels, models)
         found = tuple(replace(one, label=label) for one, label in zip(found, labels, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from archscope.ask.count import analyse, analyse_both_passes
 from archscope.ask.match import Solved, meter, solve, width_keyword
@@ -14,6 +15,9 @@ from archscope.quantities import Quantity
 from archscope.records import Analysis, InputSpec, Measurement, Prediction, Profile
 from archscope.saved.record import Saved
 from archscope.wording import network_title
+
+if TYPE_CHECKING:
+    from archscope.resolve.published import Recipe
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Contender:
         training_bytes: predicted peak of a training step with plain SGD.
         training_failure: why it could not be predicted.
         predictions: times of a step on GPUs that need not be here.
+        recipe: whose accuracy it is, such as `IMAGENET1K_V1`.
     """
 
     label: str
@@ -38,6 +43,7 @@ class Contender:
     training_bytes: int | None = None
     training_failure: str = ""
     predictions: tuple[Prediction, ...] = ()
+    recipe: str = ""
 
     def measured(self, phase: str) -> Measurement | None:
         """A whole-step Measurement of the profile."""
@@ -45,7 +51,7 @@ class Contender:
 
 
 def contenders(
-    targets: Sequence[Target | Saved], places: Sequence[Place] = ()
+    targets: Sequence[Target | Saved], places: Sequence[Place] = (), weights: Recipe = "V1"
 ) -> tuple[Contender, ...]:
     """Count every network, forward and, where it can, backward; records are taken as they are.
 
@@ -53,6 +59,7 @@ def contenders(
         targets: networks with their calls, or saved records of one network each (a Profile brings
             its measured times).
         places: where the time of a step is predicted.
+        weights: whose published accuracy is told; networks trained by other recipes have none.
 
     Raises:
         ArchscopeError: fewer than two, or one cannot be counted.
@@ -68,10 +75,10 @@ def contenders(
         if isinstance(target, Target) and isinstance(target.model, str):
             asked = target.model, repr(target.question)
             if asked not in named:
-                named[asked] = _contender(target, places)
+                named[asked] = _contender(target, places, weights)
             found.append(named[asked])
         else:
-            found.append(_contender(target, places))
+            found.append(_contender(target, places, weights))
     for contender in found:
         _require_numbers(contender.analysis.input)
     labels = _distinct([network_title(c.analysis.model, c.analysis.keywords) for c in found])
@@ -80,13 +87,13 @@ def contenders(
     )
 
 
-def _contender(target: Target | Saved, places: Sequence[Place]) -> Contender:
+def _contender(target: Target | Saved, places: Sequence[Place], weights: Recipe) -> Contender:
     if isinstance(target, Saved):
         analysis, one = target.count(), target.record
         profile = one if isinstance(one, Profile) else None
         predictions = _predictions(network_target(target), places) if places else ()
-        accuracy = _accuracy(analysis)
-        return Contender("", analysis, profile, *accuracy, predictions=predictions)
+        top1, top5, recipe = _accuracy(analysis, weights)
+        return Contender("", analysis, profile, top1, top5, predictions=predictions, recipe=recipe)
     from archscope.ask.memory.prediction import predict
 
     analysis = analyse_both_passes(target)
@@ -97,7 +104,8 @@ def _contender(target: Target | Saved, places: Sequence[Place]) -> Contender:
     except ArchscopeError as error:  # what can be counted may still not be trained
         failure = error.problem
     predictions = _predictions(target, places)
-    return Contender("", analysis, None, *_accuracy(analysis), bytes_needed, failure, predictions)
+    top1, top5, recipe = _accuracy(analysis, weights)
+    return Contender("", analysis, None, top1, top5, bytes_needed, failure, predictions, recipe)
 
 
 def _predictions(target: Target, places: Sequence[Place]) -> tuple[Prediction, ...]:
@@ -117,25 +125,27 @@ def _require_numbers(given: InputSpec) -> None:
         )
 
 
-def _accuracy(analysis: Analysis) -> tuple[float | None, float | None]:
-    """Published top-1 and top-5 of torchvision's network on this input, as fractions."""
+def _accuracy(analysis: Analysis, weights: Recipe) -> tuple[float | None, float | None, str]:
+    """Published top-1 and top-5 of torchvision's network on this input, and their recipe."""
     if analysis.keywords or "torchvision" not in dict(analysis.versions):
-        return None, None
+        return None, None, ""
     from archscope.saved import answers
 
     shapes = analysis.input.sample_shapes
 
-    def accuracy() -> list[float | None]:
-        from archscope.resolve import published
+    def accuracy() -> list[Any]:
+        from archscope.resolve.published import trained_by
 
-        facts = published(analysis.model)
-        if shapes != facts["input"].sample_shapes:
-            return [None, None]
-        top1, top5 = facts["acc@1"], facts["acc@5"]
-        return [None, None] if top1 is None else [round(top1 / 100, 6), round(top5 / 100, 6)]
+        facts = trained_by(analysis.model, weights, shapes)
+        if facts is None:
+            return [None, None, ""]
+        return [
+            *(round(facts[key] / 100, 6) for key in ("acc@1", "acc@5")), facts["entry"]
+        ]  # fmt: skip
 
-    top1, top5 = answers.answer("accuracy", analysis.model, {"shapes": shapes}, accuracy)
-    return top1, top5
+    asked = {"shapes": shapes, "weights": weights}
+    top1, top5, recipe = answers.answer("accuracy of weights", analysis.model, asked, accuracy)
+    return top1, top5, recipe
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from archscope.ask.target import Target
     from archscope.measure.session import Plan
     from archscope.records import Profile
+    from archscope.resolve.published import Recipe
     from archscope.saved.record import Saved
     from archscope.study.compare import Layout
     from archscope.table import Table
@@ -51,13 +52,19 @@ if TYPE_CHECKING:
     help="Solve a keyword of the later models so that they equal the first in this.",
 )
 @click.option("--by", "keyword", metavar="KEYWORD", help="The keyword solved for: its width.")
+@click.option(
+    "--weights",
+    type=click.Choice(["V1", "V2", "best"]),
+    default="V1",
+    help="Recipe of torchvision's weights whose accuracy is told (V1).",
+)
 @timing_options
 @predict_option
 @strict_option
 @output_option
 def command(
     models: tuple[str, ...], input_text: str | None, batch: int | None, settings: tuple[str, ...],
-    layout: Layout, quantity: str | None, keyword: str | None, timed: bool,
+    layout: Layout, quantity: str | None, keyword: str | None, weights: Recipe, timed: bool,
     device: str | None, on: str, gpu: str, predicted: str | None, strict: bool,
     outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
@@ -101,7 +108,7 @@ def command(
         first = (match_table(solved),)
     if plan is not None:
         targets = [*_measured(targets, plan, on, gpu)]
-    found = contenders(targets, where)
+    found = contenders(targets, where, weights)
     report = compare_report(found, layout=layout, first=first)
     pairs = list(zip(targets, found, strict=True))
     emit(
@@ -119,7 +126,16 @@ def command(
             require_complete(contender.analysis)
 
 
-USED_WITH_FILES = ("models", "layout", "quantity", "keyword", "predicted", "strict", "outputs")
+USED_WITH_FILES = (
+    "models",
+    "layout",
+    "quantity",
+    "keyword",
+    "weights",
+    "predicted",
+    "strict",
+    "outputs",
+)
 
 
 def _measured(targets: Sequence[Target | Saved], plan: Plan, on: str, gpu: str) -> list[Saved]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
+from archscope.records import Shape
 from archscope.resolve import vision
 
 
@@ -26,6 +28,28 @@ def published(name: str) -> dict[str, Any]:
     usual = vision.default_input(name, {})
     facts = [_facts(name, entry) for entry in (weights.DEFAULT, *weights)]
     return next((fact for fact in facts if fact["input"] == usual), facts[0])
+
+
+Recipe = Literal["V1", "V2", "best"]
+"""How torchvision trained weights: the first recipe, the later one, or whichever is better."""
+
+
+def trained_by(name: str, recipe: Recipe, shapes: Sequence[Shape]) -> dict[str, Any] | None:
+    """The weights of a network that one recipe trained at one input; `None` without any.
+
+    Args:
+        name: of torchvision's.
+        recipe: `best` takes the highest top-1.
+        shapes: of the input, without its batch.
+    """
+    entries = [
+        facts
+        for facts in published_entries(name)
+        if facts["acc@1"] is not None and facts["input"].sample_shapes == tuple(shapes)
+    ]
+    if recipe == "best":
+        return max(entries, key=lambda facts: float(facts["acc@1"]), default=None)
+    return next((facts for facts in entries if facts["entry"] == f"IMAGENET1K_{recipe}"), None)
 
 
 def _facts(name: str, entry: Any) -> dict[str, Any]:

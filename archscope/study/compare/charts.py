@@ -124,7 +124,7 @@ def _scatter(
         replace(axis, log=wide),
         Axis("ImageNet top-1", "percent"),
         (Series("networks", tuple(costs), tuple(accuracies), tuple(names)),),
-        frontier=pareto_front(points),
+        frontier=pareto_front(points) if len(points) > 2 else (),
         name=f"accuracy_{name.lower().replace(' ', '_')}",
         notes=("Accuracy from the metadata of torchvision's weights.",),
     )

@@ -170,8 +170,10 @@ def _quantity_row(
     values = [read(contender) for contender in block]
     best = quantity.best(everywhere)
     differ = len(set(everywhere)) > 1
+    accuracy = compared in ACCURACIES
+    compare = _points if accuracy else _ratio
     return Row(
-        _with_ratios(quantity.title, values, [_ratio(value, values[0]) for value in values]),
+        _with_ratios(quantity.title, values, [compare(value, values[0]) for value in values]),
         best=frozenset(
             c.label for c, value in zip(block, values, strict=True) if differ and value == best
         ),
@@ -273,6 +275,11 @@ def _ratio(value: float | None, base: float | None) -> float | None:
     return None if value is None or base is None else Difference(value, base).ratio
 
 
+def _points(value: float | None, base: float | None) -> str | None:
+    """A difference of two accuracies: a ratio of theirs means nothing."""
+    return None if value is None or base is None else f"{100 * (value - base):+.1f} points"
+
+
 def _totals_title(chosen: Sequence[Contender]) -> str:
     inputs = {str(contender.analysis.input) for contender in chosen}
     names = " · ".join(contender.label for contender in chosen)
@@ -312,8 +319,17 @@ def _totals_notes(chosen: Sequence[Contender]) -> tuple[str, ...]:
     if any(c.training_bytes for c in chosen):
         notes.append("Training memory: predicted peak of a step with plain SGD in float32.")
     if any(c.top1 for c in chosen):
-        notes.append("Accuracy: metadata of torchvision's weights, not measured here.")
+        notes.append(_recipes(chosen))
     return (*filter(None, notes), CONVENTION)
+
+
+def _recipes(chosen: Sequence[Contender]) -> str:
+    """Whose accuracy it is, network by network where they differ."""
+    known = {c.label: c.recipe for c in chosen if c.top1 is not None and c.recipe}
+    alike = len(set(known.values())) == 1
+    each = next(iter(known.values())) if alike else ", ".join(f"{n} {r}" for n, r in known.items())
+    recipe = f" {each}" if known else ""
+    return f"Accuracy: metadata of torchvision's weights{recipe}, not measured here."
 
 
 def verdict(first: Contender, other: Contender) -> str:

@@ -52,8 +52,8 @@ def test_totals_are_the_published_ones_with_their_ratio(pair: tuple[Contender, .
     assert cell(table, "MACs forward", "resnext50_32x4d") == 4230479872
     first_conv = 112 * 112 * 7 * 7 * 3 * 64  # has no input gradient
     assert cell(table, "MACs with backward", "resnet50") == 3 * 4089184256 - first_conv
-    assert cell(table, "ImageNet top-1", "resnet50") == pytest.approx(0.80858)
-    assert cell(table, "ImageNet top-5", "resnext50_32x4d") == pytest.approx(0.9534)
+    assert cell(table, "ImageNet top-1", "resnet50") == pytest.approx(0.7613)
+    assert cell(table, "ImageNet top-5", "resnext50_32x4d") == pytest.approx(0.93698)
     assert best(table, "Parameters") == {"resnext50_32x4d"}
     assert best(table, "MACs forward") == {"resnet50"}
     assert best(table, "ImageNet top-1") == {"resnext50_32x4d"}
@@ -328,3 +328,17 @@ def test_the_pareto_front_keeps_what_no_other_beats() -> None:
 def test_the_layout_of_the_papers_is_one_table(pair: tuple[Contender, ...]) -> None:
     (table,) = compare_report(pair, layout="paper").tables
     assert [column.title for column in table.columns[2:]] == ["resnet50", "resnext50_32x4d"]
+
+
+def test_accuracies_are_of_one_recipe_and_differ_in_points() -> None:
+    """Published of ResNet-50: 76.13 (V1), 80.858 (V2); of ResNeXt-50: 77.618, 81.198."""
+    targets = [target("resnet50"), target("resnext50_32x4d")]
+    found = {recipe: contenders(targets, (), recipe) for recipe in ("V1", "V2")}
+    assert [c.top1 for c in found["V1"]] == pytest.approx([0.7613, 0.77618])
+    assert [c.top1 for c in found["V2"]] == pytest.approx([0.80858, 0.81198])
+    report = compare_report(found["V1"])
+    (row,) = (row for row in report.tables[0].rows if row.cells[0] == "ImageNet top-1")
+    assert row.cells[-1] == "+1.5 points"
+    assert any("IMAGENET1K_V1, not measured" in note for note in report.tables[0].notes)
+    fronts = [c.frontier for c in report.charts if c.kind == "scatter"]
+    assert fronts and not any(fronts)

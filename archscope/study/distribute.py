@@ -205,6 +205,8 @@ def _reasons(found: Distribution) -> list[str]:
     moved: dict[tuple[str, int], list[str]] = {}
     exact = []
     for form in found.closed_forms:
+        if not (form.expected_bytes or form.issued_bytes):  # a network without buffers
+            continue
         name = f"{KIND_TITLES.get(form.kind, form.kind).lower()} {form.phase}"
         formulas.setdefault(form.formula, []).append(name)
         for reason in form.reasons:

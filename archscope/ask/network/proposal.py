@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from archscope.parameters import parameter
 from archscope.records import InputSpec
 
-_IMAGES = {nn.Conv1d: ("channels", "128"), nn.Conv2d: ("channels", "224x224"),
-           nn.Conv3d: ("channels", "16x112x112")}  # fmt: skip
+if TYPE_CHECKING:
+    from torch import nn
+
+_IMAGES = {
+    "Conv1d": ("channels", "128"),
+    "Conv2d": ("channels", "224x224"),
+    "Conv3d": ("channels", "16x112x112"),
+}
+"""By class: what a convolution takes, and sides to try."""
 
 
 def proposal(module: nn.Module) -> tuple[str, str]:
@@ -35,6 +41,8 @@ def proposal(module: nn.Module) -> tuple[str, str]:
 
 def _readings(module: nn.Module) -> Iterator[tuple[str, str]]:
     """Layers that fix a side of their input, in the order of their definition."""
+    from torch import nn
+
     for name, layer in module.named_modules():
         told = f"its first layer {name} takes" if name else "it takes"
         if isinstance(layer, nn.Linear) and layer.in_features:
@@ -45,7 +53,7 @@ def _readings(module: nn.Module) -> Iterator[tuple[str, str]]:
             yield f"{told} sequences of {layer.input_size} features", f"16x{layer.input_size}"
         else:
             for kind, (noun, sides) in _IMAGES.items():
-                if isinstance(layer, kind) and layer.in_channels:
+                if isinstance(layer, getattr(nn, kind)) and layer.in_channels:
                     yield f"{told} {layer.in_channels} {noun}", f"{layer.in_channels}x{sides}"
 
 
@@ -81,9 +89,9 @@ def meant(given: InputSpec, default: InputSpec | None, error: BaseException) -> 
         return f"{_tried(_text(known))} {parameter('batch', sides[0])}"
     if known is not None and sides != known and sorted(map(str, sides)) == sorted(map(str, known)):
         return _tried(_text(known))
-    layer = getattr(getattr(error, "archscope_call", None), "module", None)
+    layer: Any = getattr(getattr(error, "archscope_call", None), "module", None)
     channels = getattr(layer, "in_channels", None)
-    if not isinstance(layer, tuple(_IMAGES)) or not isinstance(channels, int):
+    if not isinstance(channels, int) or not isinstance(getattr(layer, "kernel_size", None), tuple):
         return ""
     rank = len(layer.kernel_size)
     if len(sides) == rank + 2 and sides[1] == channels:

@@ -67,12 +67,17 @@ class _Signals:
         self.handlers = handlers
         self.open = False
         self.waiting: list[int] = []
+        self.raised: BaseException | None = None
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         raises = self.open and (frame is None or frame.f_code not in _finalisers)
         if raises or len(self.waiting) + 1 >= PATIENCE:
             before, self.open = self.open, False  # should the handler raise
-            self.handlers[number](number, frame)
+            try:
+                self.handlers[number](number, frame)
+            except BaseException as error:
+                self.raised = error
+                raise
             self.open = before
         else:
             self.waiting.append(number)
@@ -219,6 +224,10 @@ def _signals_waiting() -> Iterator[None]:
             signal.signal(number, signals.receive)
         _present.signals = signals
         yield
+    except Exception as error:
+        if signals.raised is not None:  # and PyTorch or the network made another error of it
+            raise signals.raised from error
+        raise
     finally:
         try:
             _present.signals = None

@@ -151,6 +151,18 @@ def test_an_interrupt_inside_the_network_comes_at_once(alarm):
     assert alarm(lambda: archscope.summary(net, (torch.ones(2, 8),)), 100)
 
 
+def test_an_interrupt_that_became_another_error_is_still_one(alarm):
+    class Confused(nn.Linear):
+        def forward(self, x):
+            try:
+                signal.raise_signal(signal.SIGALRM)
+            except KeyboardInterrupt:
+                raise RuntimeError("confused") from None
+
+    net = Confused(8, 8)
+    assert alarm(lambda: archscope.summary(net, (torch.ones(2, 8),)), 100)
+
+
 def test_what_a_network_changes_in_the_process_is_put_back():
     class Rude(nn.Linear):
         def forward(self, x):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
 from archscope.traces.events import Event
-from archscope.traces.families import family
+from archscope.traces.families import FUSED, base, family
 from archscope.traces.forward import stands_for_many
 from archscope.traces.network import NetworkOperator, alike, described
 
@@ -57,7 +57,7 @@ class Search:
             event = self._forward[self._text[at]]
             if stands_for_many(event):
                 at += 1
-                behind = self._behind(at, i)
+                behind = self._behind_module(event, i) or self._behind(at, i)
                 if behind is None:
                     self._differs(i, self._forward[self._text[at]])
                     return None
@@ -73,6 +73,16 @@ class Search:
             at, i = at + 1, i + 1
         self.pairs = pairs
         return max(at, start + 1)
+
+    def _behind_module(self, event: Event, i: int) -> int | None:
+        """The network's operator behind the module whose work a fused operator does."""
+        kind = FUSED.get(base(event.name))
+        own = next((c for c in self._network[self._anchors[i]].calls if c.kind == kind), None)
+        if own is None:
+            return None
+        while i < len(self._anchors) and own in self._network[self._anchors[i]].calls:
+            i += 1
+        return i
 
     def _behind(self, at: int, i: int) -> int | None:
         """The network's operator at which the trace goes on behind one that stands for many."""

@@ -168,3 +168,41 @@ def test_a_region_of_the_compiler_is_told_from_what_runs_between_its_graphs(tmp_
     rows = {row.name: round(1e6 * row.total_seconds) for row in found.profile.layers}
     assert rows["compiled region 0/0"] == 50 and rows["compiled region 1/0"] == 30
     assert rows["blocks.0.0"] == 40
+
+
+class Encoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, dropout=0.0)
+        self.encoder = nn.TransformerEncoder(layer, 2)
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.encoder(x))
+
+
+@pytest.mark.parametrize("shapes", [True, False])
+def test_layers_that_are_one_fused_operator_each_get_theirs(shapes: bool, tmp_path: Path) -> None:
+    path, network = tmp_path / "a.json", Encoder().eval()
+    with torch.inference_mode(), profile(
+        activities=[ProfilerActivity.CPU], record_shapes=shapes
+    ) as profiler:  # fmt: skip
+        for _ in range(2):
+            network(torch.ones(2, 3, 16))
+    profiler.export_chrome_trace(str(path))
+    assert path.read_text().count('"aten::_transformer_encoder_layer_fwd"') == 4
+    found = traced(str(path), network_target(Encoder, input="3x16", batch=2)).profile
+    rows = [(row.name, row.call) for row in found.layers if row.in_network]
+    assert rows == [("encoder.layers.0", 0), ("encoder.layers.1", 0), ("head", 0)]
+
+
+def test_accumulated_gradients_are_of_several_calls(tmp_path: Path) -> None:
+    path, network = tmp_path / "a.json", nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+    recorded = profile(activities=[ProfilerActivity.CPU], record_shapes=True)
+    with recorded as profiler, record_function("ProfilerStep#0"):
+        for _ in range(2):
+            network(torch.ones(2, 4)).sum().backward()
+    profiler.export_chrome_trace(str(path))
+    found = traced(str(path), network_target(network, input="4")).profile
+    rows = [(row.name, row.call) for row in found.layers if row.in_network]
+    assert rows == [("0", 0), ("1", 0), ("0", 1), ("1", 1)]

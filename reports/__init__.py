@@ -28,11 +28,13 @@ def pages(data: Data) -> tuple[Page, ...]:
         normalisation,
         resnet50_on_v100,
         signal_propagation,
+        unequal_time,
         verification,
     )
 
     articles = (
-        equal_cost, resnet50_on_v100, group_count, family_tree, growth_rate, normalisation,
+        equal_cost, resnet50_on_v100, unequal_time, group_count, family_tree, growth_rate,
+        normalisation,
         signal_propagation, verification, coverage, corrections,
     )  # fmt: skip
     return tuple(article.page(data) for article in articles)

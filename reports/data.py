@@ -23,7 +23,8 @@ FACTS = "facts.json"
 VERIFIED = "verify.json"
 VERIFIED_TIMM = "verify-timm.json"
 COVERAGE = "coverage.json"
-TEXTS = (VERIFIED, VERIFIED_TIMM, COVERAGE)
+UNEQUAL_TIME = "unequal-time.json"
+TEXTS = (VERIFIED, VERIFIED_TIMM, COVERAGE, UNEQUAL_TIME)
 """Files that hold no record."""
 
 PREFIX = "counted-"
@@ -40,7 +41,8 @@ class Data:
             which view.
         signals: activation and gradient statistics by file name without its suffix.
         texts: the files that hold no record, by name: what `archscope verify --all --save`,
-            `benchmarks/verify_timm.py` and `benchmarks/coverage.py` wrote.
+            `benchmarks/verify_timm.py`, `benchmarks/coverage.py` and
+            `benchmarks/prediction/unequal_time.py` wrote.
     """
 
     counted: Mapping[str, Analysis]
@@ -139,6 +141,17 @@ class Data:
         """
         text = self._text(COVERAGE, "save it with python benchmarks/coverage.py")
         found: dict[str, Any] = json.loads(text)
+        return found
+
+    @property
+    def unequal_time(self) -> dict[str, Any]:
+        """Published and predicted times of networks with equal MACs.
+
+        Raises:
+            ArchscopeError: they are missing.
+        """
+        remedy = "save it with python benchmarks/prediction/unequal_time.py"
+        found: dict[str, Any] = json.loads(self._text(UNEQUAL_TIME, remedy))
         return found
 
     def _text(self, name: str, remedy: str) -> str:

@@ -314,6 +314,9 @@ ANY = "*"
 FEWEST_LENT = 20
 """Measurements of networks from which another device may borrow."""
 
+MANY = 200
+"""Measurements of networks that make a table reliable for kinds of work that few networks hold."""
+
 GENERATIONS = {
     "nvidia": ("maxwell", "pascal", "volta", "turing", "ampere", "ada", "hopper", "blackwell"),
     "amd": ("gcn5", "cdna", "cdna2", "cdna3"),
@@ -331,7 +334,7 @@ def _closest(device: Device, setting: Setting, given: Fitted, layer: str) -> Mea
         return (
             row.mode == setting.mode,
             row.compiled == setting.compiled,
-            -_distance(device, row.device),
+            -_distance(device, row),
             row.dtype == setting.dtype,
         )
 
@@ -346,15 +349,18 @@ def _is_similar(device: Device, key: str) -> bool:
     return has_tensor_cores(other) == has_tensor_cores(device)
 
 
-def _distance(device: Device, key: str) -> float:
-    """How far apart two devices are: in generations, then in operations a byte."""
-    if key == device.key:
+def _distance(device: Device, row: Measured) -> float:
+    """How far a table is from a device: in generations, then in operations a byte.
+
+    A table of few networks counts as another generation: its factors are mostly those of others.
+    """
+    if row.device == device.key:
         return -1
-    other = devices()[key]
+    other = devices()[row.device]
     years = GENERATIONS[other.vendor]
     apart = abs(years.index(device.architecture) - years.index(other.architecture))
     balance = log2(_operations_a_byte(device) / _operations_a_byte(other))
-    return apart + abs(balance) / 8
+    return apart + (row.rows < MANY) + abs(balance) / 8
 
 
 def _operations_a_byte(device: Device) -> float:

@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/prediction"))
     parser.add_argument("--rows", type=int, default=450, help="at most, of one table")
     parser.add_argument("--steps", type=int, default=100, help="of the fit")
-    parser.add_argument("--only", default="", help="tables whose names hold this")
+    parser.add_argument("--only", default="", help="tables, or devices, that hold this")
     parser.add_argument("--folds", type=int, default=FOLDS, help="how many of the four to judge")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -63,7 +63,7 @@ def main() -> None:
     if given.what == "judge":
         judge(tables, given.work, given.steps, given.folds)
     elif given.what == "devices":
-        judge_devices(tables, given.work, given.steps)
+        judge_devices(tables, given.work, given.steps, given.only)
     elif given.what == "fit":
         fit_all(tables, given.work, given.steps)
     else:
@@ -205,31 +205,35 @@ def faster_lines(held: Sequence[Held]) -> None:
     print("\n| table | pairs | MACs | bytes | prediction |\n|:--|--:|--:|--:|--:|")
     for one in held:
         table = one.table
+        if table.layers:
+            continue
         amounts = (table.macs, table.bytes_moved, one.predicted)
         found = [named_faster(table, amount) for amount in amounts]
-        if not table.layers and found[0][1] >= 20:
+        if found[0][1] >= FEWEST_PAIRS:
             shares = " | ".join(f"{right / total:.1%}" for right, total in found)
             print(f"| {table.name} | {found[0][1]} | {shares} |")
 
 
-def judge_devices(tables: Sequence[Table], work: Path, steps: int) -> None:
+def judge_devices(tables: Sequence[Table], work: Path, steps: int, only: str) -> None:
     """Errors on devices held out, from their data sheets."""
     recorded = Recorded(work)
     print("| device, table | rows | median | 90 % | bias |\n|:--|--:|--:|--:|--:|")
-    keys = dict.fromkeys(table.device.key for table in tables if not table.layers)
+    keys = dict.fromkeys(
+        table.device.key for table in tables if not table.layers and only in table.device.key
+    )
     ratios = []
     for key in keys:
         _, given = fitted_without(tables, set(), steps, frozenset([key]))
         for table in tables:
             if table.device.key == key and not table.layers:
                 setting = Setting(table.mode, table.dtype, table.layout, table.compiled)
-                part = table.drawn(150)
+                part = table.drawn(60)
                 one = Held(part, at_interface(part, given, runs_of(recorded, part), setting, ""))
-                ratios.append(one.ratio)
+                ratios.append(one.ratio[np.isfinite(one.ratio)])
+                (work / "devices.pkl").write_bytes(pickle.dumps(ratios))
                 print(f"| {key}, {table.name} | {len(part.seconds)} | {np.median(one.error):.1%} | "
                       f"{np.quantile(one.error, 0.9):.1%} | {np.median(1 / one.ratio):.3f} |",
                       flush=True)  # fmt: skip
-    (work / "devices.pkl").write_bytes(pickle.dumps(ratios))
     low, high = np.quantile(np.concatenate(ratios), [0.1, 0.9])
     print(f"\n80 % of the measurements are {low:.3f} to {high:.3f} times the prediction")
 
@@ -244,6 +248,8 @@ def fit_all(tables: Sequence[Table], work: Path, steps: int) -> None:
 
 def export(tables: Sequence[Table], work: Path) -> None:
     """Write the coefficients of the last fit, with the intervals of the last judgements."""
+    fit: Fit
+    held: list[Held]
     fit, held, ratios = (
         pickle.loads((work / f"{name}.pkl").read_bytes()) for name in ("fit", "held", "devices")
     )
@@ -253,6 +259,8 @@ def export(tables: Sequence[Table], work: Path) -> None:
     )
     COEFFICIENTS.write_text(written(data), "utf-8")
 
+
+FEWEST_PAIRS = 20
 
 CALIBRATED = 0.6
 """Width of the interval after a calibration over that before, in logarithms."""

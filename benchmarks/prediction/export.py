@@ -93,8 +93,9 @@ def coefficients(
     measured.sort(key=_order)
     return {
         "shape": _shape(log, depth), "kinds": kinds, "last": last, "plain": plain,
-        "devices": devices, "measured": measured, "unmeasured": list(unmeasured),
-        "calibrated": list(calibrated),
+        "devices": devices, "measured": measured,
+        "unmeasured": [round(end, 3) for end in unmeasured],
+        "calibrated": [round(end, 3) for end in calibrated],
     }  # fmt: skip
 
 

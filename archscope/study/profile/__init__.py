@@ -97,7 +97,7 @@ def _answer(profile: Profile) -> str:
         if phase in phases:
             half = phases[phase].known_half_width
             spread = "" if half is None else f" ± {percent(half)}"
-            found.append(f"{title.lower()} {profile.throughput(phase):,.3g} samples/s{spread}")
+            found.append(f"{title.lower()} {_rate(profile.throughput(phase))} samples/s{spread}")
     if not found:
         return ""
     if "step" in phases and "backward" in phases:
@@ -110,6 +110,11 @@ def _answer(profile: Profile) -> str:
         share = slowest.total_seconds / whole
         found.append(f"slowest: {slowest.name} ({percent(share, digits=0)} of its modules' time)")
     return f"{profile.model}, batch {profile.input.batch}: {'; '.join(found)}."
+
+
+def _rate(samples: float) -> str:
+    """Three digits, or all before the point: `4.37`, `10,938`."""
+    return f"{samples:,.0f}" if samples >= 100 else f"{samples:.3g}"
 
 
 def _data(profiles: Sequence[Profile]) -> Table | None:

@@ -60,7 +60,7 @@ def test_a_cluster_counts_what_this_machine_counts_byte_for_byte(archscope, tmp_
     here = archscope(*sweep, "-o", str(tmp_path / "here.json"))
     there = archscope(*sweep, "--on", "ray", "-o", str(tmp_path / "there.json"))
     assert there.returncode == 0 and there.stdout == here.stdout
-    assert there.stderr.splitlines() == ["0/4 points, 1 node", "4/4 points, 1 node"]
+    assert there.stderr.splitlines()[:2] == ["0/4 points, 1 node", "4/4 points, 1 node"]
     assert (tmp_path / "there.json").read_bytes() == (tmp_path / "here.json").read_bytes()
 
 

@@ -43,6 +43,13 @@ DRAWS = frozenset({
 })  # fmt: skip
 """What differs from run to run: random numbers, and memory that nobody wrote."""
 
+IN_PLACE = frozenset({
+    "uniform_", "normal_", "exponential_", "cauchy_", "random_", "geometric_", "log_normal_",
+    "bernoulli_", "trunc_normal_", "kaiming_normal_", "kaiming_uniform_", "xavier_normal_",
+    "xavier_uniform_", "orthogonal_", "sparse_",
+})  # fmt: skip
+"""The same into a tensor, which is no doubt where that is a weight: `init.normal_(self.weight)`."""
+
 HOLDERS = frozenset({"Parameter", "Buffer", "register_buffer", "register_parameter"})
 """What takes a drawn tensor for a weight, whose values decide no count."""
 
@@ -159,12 +166,25 @@ def _searched(node: ast.AST) -> list[ast.expr]:
 
 def _held(node: ast.AST) -> Iterator[ast.expr]:
     """The functions whose draws become a weight at once: `nn.Parameter(torch.randn(8))`."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        call = node.value
+        if getattr(call.func, "attr", "") in IN_PLACE and _is_weight(call):
+            yield call.func
     if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in HOLDERS:
         for argument in node.args:
             while isinstance(argument, ast.BinOp):  # 0.02 * torch.randn(8)
                 argument = argument.right if isinstance(argument.right, ast.Call) else argument.left
             if isinstance(argument, ast.Call):
                 yield argument.func
+
+
+def _is_weight(call: ast.Call) -> bool:
+    """Whether a draw goes into an attribute, as of `init.normal_(m.weight)`."""
+    assert isinstance(call.func, ast.Attribute)
+    owner = call.func.value
+    if getattr(owner, "attr", getattr(owner, "id", "")) == "init":
+        return bool(call.args) and isinstance(call.args[0], ast.Attribute)
+    return isinstance(owner, ast.Attribute)
 
 
 def _is_doubtful(node: ast.Attribute, is_weight: bool) -> bool:
@@ -177,7 +197,11 @@ def _is_doubtful(node: ast.Attribute, is_weight: bool) -> bool:
         root = root.value
     own = isinstance(root, ast.Name) and root.id == "self"
     changes = not own and not isinstance(node.ctx, ast.Load)
-    return changes or name in DOUBTFUL_ATTRIBUTES | SYSTEM or (name in DRAWS and not is_weight)
+    return (
+        changes
+        or name in DOUBTFUL_ATTRIBUTES | SYSTEM
+        or (name in DRAWS | IN_PLACE and not is_weight)
+    )
 
 
 def _asks_by_text(node: ast.Call) -> bool:

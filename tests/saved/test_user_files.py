@@ -131,3 +131,19 @@ def test_a_module_that_appears_later_changes_the_answer(net: Path) -> None:
 
 def test_a_missing_file_has_no_fingerprint(tmp_path: Path) -> None:
     assert fingerprint(tmp_path / "net.py") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "kept"),
+    [
+        ("W = int(torch.zeros(1).uniform_(1, 9))", False),
+        ("w = torch.zeros(1)\nw.random_(1, 9)\nW = int(w)", False),
+        ("W = int(torch.nn.init.normal_(torch.zeros(1)))", False),
+        ("w = torch.zeros(1)\nnn.init.normal_(w)\nW = int(w)", False),
+        ("def start(m):\n    nn.init.normal_(m.weight)\n    m.bias.data.uniform_(-1, 1)", True),
+    ],
+)
+def test_a_draw_decides_unless_it_is_a_weight(code: str, kept: bool, tmp_path: Path) -> None:
+    file = tmp_path / "nets.py"
+    file.write_text(f"import torch\nfrom torch import nn\n{code}\n", encoding="utf-8")
+    assert (fingerprint(file) is not None) == kept

@@ -65,15 +65,17 @@ def coverage_note(analysis: Analysis) -> str:
     free = sum(coverage.free.values())
     device = "meta, without weights" if analysis.executed_on == "meta" else "the CPU"
     operators = plural(counted, "operator")
-    sentence = f"Coverage: {operators} counted and {free:,} free, run on {device}"
+    known = f"{operators} counted, {free:,} cost nothing"
+    if coverage.complete:
+        sentence = f"Coverage: complete ({known}), run on {device}."
+    else:
+        missing = lower_bound_note(missing_formulas(coverage))
+        sentence = f"Coverage: {known}, run on {device}; {missing}"
     assumed = attention_notes(coverage.attention_kernels)
     assumed += tuple(f"A condition needs values: {branch}." for branch in coverage.branches)
     if _has_complex_products(analysis):
         assumed = (*assumed, "A complex product counts as four real ones.")
-    known = (
-        "none is unknown." if coverage.complete else lower_bound_note(missing_formulas(coverage))
-    )
-    return " ".join((f"{sentence}; {known}", *assumed))
+    return " ".join((sentence, *assumed))
 
 
 def _has_complex_products(analysis: Analysis) -> bool:

@@ -39,7 +39,7 @@ from archscope.measure.step import (
 )
 from archscope.parameters import parameter
 from archscope.records import Environment, InputSpec, LayerTime, Measurement, Profile
-from archscope.records.measured import COST_OF_MEASURING, INTERRUPTED
+from archscope.records.measured import INTERRUPTED, PROFILER_OVERHEAD
 from archscope.traces.rows import LayerTimes
 
 Progress = Callable[[str, float], None]
@@ -361,7 +361,7 @@ def closed(table: LayerTimes, stages: Mapping[str, float], whole: float) -> Laye
         seconds[parts[0]] = median - profiled
     seconds["other"] = whole - table.step_seconds - sum(seconds.values())
     kind = "step − profiled step"
-    row = LayerTime(COST_OF_MEASURING, kind, seconds=seconds, in_network=False)
+    row = LayerTime(PROFILER_OVERHEAD, kind, seconds=seconds, in_network=False)
     return replace(table, rows=(*table.rows, row))
 
 

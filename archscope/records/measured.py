@@ -19,7 +19,7 @@ ROOF_OF = {"float64": "fp64", "float32": "fp32", "float16": "fp16", "bfloat16": 
 INTERRUPTED = "Interrupted: what is missing was not measured."
 """Note of a Profile that Ctrl-C cut short."""
 
-COST_OF_MEASURING = "[cost of measuring]"
+PROFILER_OVERHEAD = "[profiler overhead]"
 """Name of the row that leads from a host's profiled step to the step timed without profiler."""
 
 
@@ -107,7 +107,7 @@ class LayerTime:
     """Seconds of one row of the step's table, mean over the middle half of the profiled steps.
 
     Args:
-        name: the module's dotted path; `[GPU idle / launch gap]`, `[cost of measuring]` (which is
+        name: the module's dotted path; `[GPU idle / launch gap]`, `[profiler overhead]` (which is
             below zero where measuring costs time) and the like for other rows.
         kind: class name, or what the row is.
         call: index of the module call, 0 for the first.
@@ -129,7 +129,7 @@ class LayerTime:
 
     @property
     def is_cost_of_measuring(self) -> bool:
-        return not self.in_network and self.name == COST_OF_MEASURING
+        return not self.in_network and self.name == PROFILER_OVERHEAD
 
     @property
     def total_seconds(self) -> float:

@@ -113,7 +113,8 @@ def _notes(found: Formula) -> tuple[str, ...]:
         notes.insert(0, wording.lower_bound_note(wording.missing_formulas(found.coverage)))
     if strides:
         notes.append(
-            f"Stride of the network: {', '.join(strides)}; at its multiples the floors go."
+            f"Stride of the network: {', '.join(strides)}; "
+            "for multiples of the stride the ⌊ ⌋ cancel."
         )
     notes.append(_holds(found))
     notes += [

@@ -22,7 +22,7 @@ from archscope.records import Analysis, InputSpec, Layer, Node, Profile, Shape, 
 
 HEAD = "head"
 NOT_RUN = "not run"
-ELSEWHERE = "no layer"
+ELSEWHERE = "unattributed"
 """Label of measured time that belongs to no module call: gaps between kernels, the optimizer."""
 
 FLAT_LABELS = (HEAD, NOT_RUN, ELSEWHERE)

@@ -113,7 +113,7 @@ def test_layers_named_like_other_rows_are_layers(network: str, tmp_path: Path) -
     layers = [row.name for row in profile.layers if row.in_network]
     others = [row.name for row in profile.layers if not row.in_network]
     assert layers[-2:] == ["[loss]", "[optimizer]"]
-    assert {"[loss]", "[optimizer]", "[cost of measuring]"} <= set(others)
+    assert {"[loss]", "[optimizer]", "[profiler overhead]"} <= set(others)
     # Three products each, forward and for both gradients; the first layer's input needs none.
     table = layer_table(profile, None)
     shares = list(zip(table.column("name"), table.column("mac_share"), strict=True))

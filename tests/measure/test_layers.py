@@ -16,7 +16,7 @@ from archscope.measure.serialised import serialised_layers
 from archscope.measure.session import Plan, closed, run
 from archscope.measure.step import InferenceStep, Settings, TrainingStep, configured
 from archscope.records import InputSpec, LayerTime, TensorSpec
-from archscope.records.measured import COST_OF_MEASURING
+from archscope.records.measured import PROFILER_OVERHEAD
 from archscope.traces.attribution import attribute
 from archscope.traces.events import STEP
 from archscope.traces.rows import HOST_GAP, LayerTimes
@@ -228,7 +228,7 @@ def test_a_hosts_table_closes_with_what_measuring_cost():
     profiled = LayerTimes(rows)
     table = closed(profiled, {"forward": 0.007, "backward": 0.005}, 0.0125)
     assert table.rows[:-1] == rows, "no row is scaled"
-    assert table.rows[-1].name == COST_OF_MEASURING
+    assert table.rows[-1].name == PROFILER_OVERHEAD
     assert table.rows[-1].seconds == {
         "forward": pytest.approx(-0.003),
         # The backward pass adds up its gradients too.

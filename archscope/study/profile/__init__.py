@@ -140,7 +140,7 @@ def whole_step_table(profile: Profile) -> Table:
         f"{text}." for end, text in CLOCKS.items() if any(p.endswith(end) for p in profile.phases)
     ]
     convention = (
-        "±: half of the median's 95 % interval. Latency: the device is waited for. "
+        "±: half of the median's 95 % interval. Latency includes synchronising with the device. "
         "First call: with compilation and algorithm search. "
         "Warm-up: repetitions dropped before those of Runs."
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from archscope.ask.profile.roofline import work_by_call
 from archscope.records import LayerTime, Measurement, Profile
-from archscope.records.measured import COST_OF_MEASURING
+from archscope.records.measured import PROFILER_OVERHEAD
 from archscope.study.profile.roofline import roofline_note
 from archscope.table import Axis, Cell, Chart, Column, Row, Series, Table
 from archscope.wording import OWN_WORK, layer_labels
@@ -284,14 +284,14 @@ def _basis(profile: Profile) -> str:
     hint = f" {DISTURBED}" if times < FASTEST_PROFILED else ""
     return (
         f"Rows are from profiled steps, which take {times:.2f} times as long as the step timed "
-        f"without profiler; {COST_OF_MEASURING} is the difference.{hint} "
+        f"without profiler; {PROFILER_OVERHEAD} is the difference.{hint} "
         f"Time: share of the profiled step. Launches: operators. {COLUMNS_NOTE}"
     )
 
 
 def _layer_notes(profile: Profile) -> tuple[str, ...]:
     shares = ", ".join(f"{phase} {100 * s:.1f} %" for phase, s in profile.attributed.items())
-    found = (f"Time that found its layer: {shares}.",) if shares else ()
+    found = (f"Time attributed to a layer: {shares}.",) if shares else ()
     no_roofline = roofline_note(profile)
     return (_basis(profile), *found, *((no_roofline,) if no_roofline else ()))
 

@@ -34,7 +34,7 @@ def profile(groups, conv, point, relu=0.001, loss=0.0):
         LayerTime("point", "Conv2d", 0, {"forward": point}),
         LayerTime("relu", "ReLU", 0, {"forward": relu}),
         LayerTime("[loss]", "Loss", 0, {"forward": loss}, in_network=False),
-        LayerTime("[cost of measuring]", "", 0, {"forward": 9.0}, in_network=False),
+        LayerTime("[profiler overhead]", "", 0, {"forward": 9.0}, in_network=False),
     ]
     analysis = analyse(target(Net(groups), input="16x8x8"))
     return Profile(
@@ -76,7 +76,7 @@ def test_the_table_adds_up_and_parts_the_difference():
     ]
     table = kinds_table(chosen)
     assert table.column("kind") == [
-        "3×3 convolution", "1×1 convolution", "other layers", "no layer", "Total",
+        "3×3 convolution", "1×1 convolution", "other layers", "unattributed", "Total",
     ]  # fmt: skip
     chosen[1] = replace(chosen[1], label="two")
     table = kinds_table(chosen)

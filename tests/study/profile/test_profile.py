@@ -20,7 +20,7 @@ from archscope.records import (
     TensorSpec,
     Work,
 )
-from archscope.records.measured import COST_OF_MEASURING
+from archscope.records.measured import PROFILER_OVERHEAD
 from archscope.render.ticks import tick_texts
 from archscope.study.profile import profile_report, throughput_chart, whole_step_table
 from archscope.study.profile.layers import (
@@ -210,7 +210,7 @@ def on_a_host():
     """The step takes 18 ms, and 30 ms under the profiler."""
     *rows, _ = profile().layers
     seconds = {"forward": -0.004, "backward": -0.0075, "other": -0.0005}
-    cost = LayerTime(COST_OF_MEASURING, "", 0, seconds, in_network=False)
+    cost = LayerTime(PROFILER_OVERHEAD, "", 0, seconds, in_network=False)
     return replace(profile(), layers=(*rows, cost), environment=Environment("cpu"))
 
 
@@ -221,7 +221,7 @@ def test_a_hosts_table_adds_up_to_the_step_without_profiler():
         seconds_at, share_at = names.index("total_seconds"), names.index("time_share")
         assert sum(row.cells[seconds_at] for row in rows) == pytest.approx(0.018)
         assert total.cells[seconds_at] == pytest.approx(0.018)
-        cost = next(row for row in rows if row.cells[0] == COST_OF_MEASURING)
+        cost = next(row for row in rows if row.cells[0] == PROFILER_OVERHEAD)
         assert cost.cells[seconds_at] == pytest.approx(-0.012)
         # Shares are of the profiled step, so they add up without the profiler's cost.
         assert cost.cells[share_at] is None

@@ -29,7 +29,7 @@ class Contender:
         analysis: what was counted.
         profile: what was measured, when it was.
         top1, top5: published ImageNet accuracy, as fractions.
-        training_bytes: predicted peak of a training step with plain SGD.
+        training_bytes: predicted peak of what a training step with plain SGD allocates.
         training_failure: why it could not be predicted.
         predictions: times of a step on GPUs that need not be here.
         recipe: whose accuracy it is, such as `IMAGENET1K_V1`.
@@ -100,7 +100,7 @@ def _contender(target: Target | Saved, places: Sequence[Place], weights: Recipe)
     bytes_needed, failure = None, ""
     try:
         size = target.batch if isinstance(target.batch, int) else None
-        bytes_needed = predict(replace(target, batch=size)).peak_bytes
+        bytes_needed = predict(replace(target, batch=size)).peak.allocated
     except ArchscopeError as error:  # what can be counted may still not be trained
         failure = error.problem
     predictions = _predictions(target, places)

@@ -194,7 +194,9 @@ def _outcomes(budget: Budget) -> Iterator[Outcome]:
                 "is a record, which has no memory predicted",
                 "name the network itself",
             )
-        yield Outcome(budget.model, TRAINING_MEMORY, predict(network).peak_bytes, most["memory"])
+        # What it allocates: what a GPU holds besides would hide growth.
+        allocated = predict(network).peak.allocated
+        yield Outcome(budget.model, TRAINING_MEMORY, allocated, most["memory"])
     if "latency" in most:
         profile = (
             _recorded(network) if isinstance(network, Saved) else _measured(network, budget.device)

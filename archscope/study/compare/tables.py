@@ -317,7 +317,9 @@ def _totals_notes(chosen: Sequence[Contender]) -> tuple[str, ...]:
         sources = dict.fromkeys(p.fitted_on for c in chosen for p in c.predictions)
         notes.append(f"{PREDICTED} From {'; '.join(sources)}.")
     if any(c.training_bytes for c in chosen):
-        notes.append("Training memory: predicted peak of a step with plain SGD in float32.")
+        notes.append(
+            "Training memory: predicted peak of what a step with plain SGD in float32 allocates."
+        )
     if any(c.top1 for c in chosen):
         notes.append(_recipes(chosen))
     return (*filter(None, notes), CONVENTION)

@@ -12,7 +12,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from math import prod
 from pathlib import Path
 from typing import IO, Any, cast
@@ -216,7 +216,10 @@ def nanoseconds(microseconds: int | str) -> int:
     whole, _, decimals = str(microseconds).partition(".")
     if len(decimals) <= 3 and decimals.isdecimal() and whole.isdecimal():
         return _bounded(int(whole) * 1000 + int(decimals.ljust(3, "0")))
-    return _bounded(round(Decimal(microseconds) * 1000))
+    try:
+        return _bounded(round(Decimal(microseconds) * 1000))
+    except InvalidOperation:
+        raise ValueError("a time is no number") from None
 
 
 def _bounded(time: int) -> int:
@@ -331,7 +334,10 @@ class _Reader:
 
 def _times(value: Mapping[str, Any]) -> tuple[int, int]:
     """Start and length in nanoseconds."""
-    return nanoseconds(value["ts"]), nanoseconds(value.get("dur") or 0)
+    length = nanoseconds(value.get("dur") or 0)
+    if length < 0:
+        raise ValueError("a length is negative")
+    return nanoseconds(value["ts"]), length
 
 
 def _arguments(value: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     "--weights",
     type=click.Choice(["V1", "V2", "best"]),
     default="V1",
-    help="Recipe of torchvision's weights whose accuracy is told (V1).",
+    help="Recipe of torchvision's weights whose accuracy is shown (V1).",
 )
 @timing_options
 @predict_option

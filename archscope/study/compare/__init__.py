@@ -24,7 +24,8 @@ def compare_report(
     """
     from archscope.study.compare.answer import answer
     from archscope.study.compare.charts import charts
-    from archscope.study.compare.tables import divided, stage_tables, totals_tables
+    from archscope.study.compare.places import divided, stage_tables
+    from archscope.study.compare.tables import totals_tables
 
     quantities = divided(chosen)
     title = " · ".join(contender.label for contender in chosen)

@@ -11,7 +11,7 @@ from archscope.table import Axis, Chart, Series
 
 if TYPE_CHECKING:
     from archscope.ask.contenders import Contender
-    from archscope.study.compare.tables import Divided
+    from archscope.study.compare.places import Divided
 
 
 AXES = {

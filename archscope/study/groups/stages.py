@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from archscope.ask.contenders import Contender
 from archscope.records import Profile
-from archscope.study.compare.tables import PROFILED_NOTE, STRIDE_NOTE, Divided, by_stride
+from archscope.study.compare.places import STRIDE_NOTE, Divided, by_stride
+from archscope.study.compare.tables import PROFILED_NOTE
 from archscope.table import Column, Row, Table
 
 

@@ -21,8 +21,9 @@ from archscope.render.plain import csv_text
 from archscope.study.compare import compare_report
 from archscope.study.compare.charts import pareto_front
 from archscope.study.compare.match import match_table
+from archscope.study.compare.places import by_stride, stage_tables
 from archscope.study.compare.settings import settings_tables
-from archscope.study.compare.tables import NO_INTERVAL_NOTE, by_stride, stage_tables, totals_tables
+from archscope.study.compare.tables import NO_INTERVAL_NOTE, totals_tables
 from archscope.table import Table
 
 

@@ -87,7 +87,7 @@ def _inches(context: click.Context, option: click.Parameter, text: str | None) -
     except ValueError:
         width = height = 0.0
     if not (1 <= width <= 60 and 1 <= height <= 60):
-        problem = "is no width and height from 1 to 60 inches"
+        problem = "is not a width and height from 1 to 60 inches"
         raise ArchscopeError(parameter("size", text), problem, "write it like 6.8x4")
     _noted(context, option, (width, height))
 

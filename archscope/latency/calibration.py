@@ -94,7 +94,7 @@ def from_json(data: Any, path: str) -> Calibrated:
         tables = tuple(map(read_table, data["tables"]))
         return Calibrated(Device(**device), factors, tables, data["rows"])
     except (KeyError, TypeError) as error:
-        remedy = "make one with archscope predict --fit"
+        remedy = "fit one to profiles of the device with archscope predict"
         raise ArchscopeError(path, f"is not a device file ({error})", remedy) from error
 
 

@@ -219,7 +219,7 @@ def nanoseconds(microseconds: int | str) -> int:
     try:
         return _bounded(round(Decimal(microseconds) * 1000))
     except InvalidOperation:
-        raise ValueError("a time is no number") from None
+        raise ValueError("a time is not a number") from None
 
 
 def _bounded(time: int) -> int:

@@ -176,7 +176,7 @@ def test_a_packed_file_and_a_bare_list_of_events(tmp_path: Path) -> None:
         (b'{"traceEvents": 5}', "holds no operators or kernels"),
         (b'[1, "x", null, {"ph": "X"}]', "holds no operators or kernels"),
         (b'[{"ph": "X", "cat": "kernel", "ts": 1, "dur": -5}]', "a length is negative"),
-        (b'[{"ph": "X", "cat": "kernel", "ts": "now"}]', "a time is no number"),
+        (b'[{"ph": "X", "cat": "kernel", "ts": "now"}]', "a time is not a number"),
         (b'[{"ph": "X", "cat": "kernel", "ts": NaN}]', "is damaged"),
     ],
 )

@@ -133,7 +133,7 @@ def _prepare(network: nn.Module, setting: Setting) -> None:
         raise ArchscopeError(
             parameter("lora_on", setting.lora_on),
             "matches no linear layer",
-            "see archscope summary --all",
+            "list its layers with archscope summary",
         )
     freeze(network, setting.train_only)
     if setting.checkpoint is not None:
@@ -142,7 +142,7 @@ def _prepare(network: nn.Module, setting: Setting) -> None:
             raise ArchscopeError(
                 parameter("checkpoint", setting.checkpoint),
                 "matches no module",
-                "see archscope summary --all",
+                "list its layers with archscope summary",
             )
         recompute(network, names)
 

@@ -261,7 +261,7 @@ class Nodes:
         known = sorted({label for label in labels if label != "None"})
         if self.request.gpu:
             has = f"it has {', '.join(known)}" if known else "no node has a label gpu"
-            remedy = "start its nodes with --labels gpu=NAME, or ask for one that is there"
+            remedy = "start its nodes with the label gpu=NAME, or ask for one that is there"
         else:
             most = int(max((node["Resources"].get("CPU", 0) for node in alive), default=0))
             gpus = int(sum(node["Resources"].get("GPU", 0) for node in alive))

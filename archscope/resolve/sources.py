@@ -238,9 +238,19 @@ def _attributes(file: Path) -> str:
     except (SyntaxError, ValueError, OSError):
         body = []
     kinds = (ast.ClassDef, ast.FunctionDef)
-    names = [each.name for each in body if isinstance(each, kinds) and each.name[0] != "_"]
+    public = [each for each in body if isinstance(each, kinds) and each.name[0] != "_"]
+    modules = {"Module"}
+    for each in public:
+        if isinstance(each, ast.ClassDef) and modules & {_last_name(base) for base in each.bases}:
+            modules.add(each.name)
+    names = sorted((each.name for each in public), key=lambda name: name not in modules)
     first, *others = [f"{file}:{name}" for name in names] or [f"{file}:Class"]
     return f"write {first}" + (f", or one of {', '.join(names[1:])}" if others else "")
+
+
+def _last_name(node: ast.expr) -> str:
+    """`Module` of `nn.Module`."""
+    return getattr(node, "attr", getattr(node, "id", ""))
 
 
 def _from_package(place: str, attribute: str, keywords: Mapping[str, Any]) -> Recipe:

@@ -120,7 +120,7 @@ def counted(backward: bool = False, train_only: str | None = None, **named: Any)
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"model": nn.Linear(4, 4)}, "^input: is needed: Linear has no default; give one like"),
+        ({"model": nn.Linear(4, 4)}, "^input: is needed: .*; it takes 4 features; give one like"),
         ({"model": nn.Linear(4, 4), "input": "5"}, "^input='5': .* takes 4 features"),
         ({"model": "lenet", "input": "3x28x28"}, "lenet fails in conv1 .*input='1x28x28'"),
         ({"model": Fails(), "input": "3x8x8"}, "Fails fails in Fails: half-way"),

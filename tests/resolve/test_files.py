@@ -121,7 +121,7 @@ def test_two_files_of_one_name_do_not_meet(nets: str, tmp_path: Path) -> None:
     ("name", "keywords", "message"),
     [
         (":Nett", {}, "has no Nett; did you mean Net"),
-        ("", {}, "names no class in the file; write .*nets.py:Class"),
+        ("", {}, "names no class in the file; write .*nets.py:Net, or one of "),
         (":constant", {}, "constant is not a class or function"),
         (":number", {}, "makes an instance of int, not an nn.Module"),
         (":finished", {"width": 2}, "finished network and takes no width"),

@@ -34,7 +34,9 @@ def test_every_torchvision_network_has_its_published_parameters(name: str) -> No
         found = network(name, **dict(keywords))
         sizes = {e["num_params"] for e in entries if tuple(e["keywords"].items()) == keywords}
         assert {params(found.module)} == sizes
-        assert all(t.is_meta for t in (*found.module.parameters(), *found.module.buffers()))
+        tensors = (*found.module.parameters(), *found.module.buffers())
+        # Integer buffers, such as the tables of window positions, keep their values.
+        assert all(t.is_meta for t in tensors if t.is_floating_point())
         assert found.source == "torchvision"
 
 

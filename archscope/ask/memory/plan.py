@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from archscope.ask.memory.prediction import predicted
 from archscope.ask.memory.setting import OWN, Setting
-from archscope.ask.network.call import with_batch
 from archscope.errors import ArchscopeError
 from archscope.parameters import in_words, parameter
 
@@ -183,7 +182,7 @@ def _joined(before: Measure, measure: Measure) -> Measure:
 
 
 def _tried(subject: Subject, call: NetworkCall, measure: Measure) -> Tried:
-    from archscope.ask.network.call import network_call
+    from archscope.ask.network.call import network_call, with_batch
 
     batch = call.spec.batch
     if measure.divided > 1 and isinstance(batch, int):

@@ -305,8 +305,9 @@ def test_a_baseline_of_several_batches_is_read_at_the_network_s(several: Path) -
 
 
 def notes(found: tuple[Outcome, ...]) -> str:
-    (table,) = budget_report(found).tables
-    return " ".join(table.notes)
+    report = budget_report(found)
+    (table,) = report.tables
+    return " ".join((report.answer, *table.notes))
 
 
 def test_one_limit_is_spoken_of_in_the_singular() -> None:

@@ -365,6 +365,24 @@ def _set_default_device(device: tuple[Any, Any]) -> None:
         torch._GLOBAL_DEVICE_CONTEXT.device_context = device[1]
 
 
+def _autocast_depth() -> int:
+    """How many autocast blocks are open, which PyTorch tells only while it changes it."""
+    import torch
+
+    depth = torch.autocast_increment_nesting() - 1
+    torch.autocast_decrement_nesting()
+    return depth
+
+
+def _set_autocast_depth(depth: int) -> None:
+    """Close blocks that were left open; casts of weights that they cached would outlive them."""
+    import torch
+
+    for _ in range(_autocast_depth() - depth):
+        torch.autocast_decrement_nesting()
+    torch.clear_autocast_cache()
+
+
 @functools.cache
 def _flags() -> tuple[Flag, ...]:
     """How each flag of PyTorch is asked and set."""
@@ -382,6 +400,7 @@ def _flags() -> tuple[Flag, ...]:
         (torch.is_grad_enabled, torch._C._set_grad_enabled),
         (torch.get_default_dtype, torch.set_default_dtype),
         (torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled),
+        (_autocast_depth, _set_autocast_depth),
         (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
         (torch.is_anomaly_enabled, torch.set_anomaly_enabled),
         (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),

@@ -182,6 +182,24 @@ def test_what_a_network_changes_in_the_process_is_put_back():
     assert torch.ones(1).device.type == "cpu"
 
 
+def test_an_autocast_block_left_open_is_closed():
+    """A block that is entered and never left would keep casts of weights for the next one."""
+
+    class LeftOpen(nn.Linear):
+        def forward(self, x):
+            torch.autocast("cpu").__enter__()
+            return super().forward(x)
+
+    def depth():
+        torch.autocast_increment_nesting()
+        return torch.autocast_decrement_nesting()
+
+    before = depth()
+    archscope.summary(LeftOpen(4, 4), "4")
+    assert depth() == before
+    assert not torch.is_autocast_enabled("cpu")
+
+
 def test_numpy_s_generator_is_put_back():
     numpy = pytest.importorskip("numpy")
 

@@ -10,6 +10,7 @@ import dataclasses
 import io
 import itertools
 import math
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -88,7 +89,18 @@ def drawing_image(drawing: Diagram | Icicle, kind: str, size: Size | None = None
 def _saved(drawn: Figure, kind: str) -> bytes:
     stream = io.BytesIO()
     drawn.savefig(stream, format=kind, dpi="figure", metadata=_METADATA[kind])
-    return stream.getvalue()
+    return _numbered(stream.getvalue()) if kind == "svg" else stream.getvalue()
+
+
+def _numbered(svg: bytes) -> bytes:
+    """The same drawing with its definitions numbered as they are used.
+
+    Matplotlib names them by a hash of their exact sides, whose last bits depend on the order in
+    which its layout solver happens to meet its constraints: one figure, many files.
+    """
+    found = re.findall(rb"url\(#([a-z][0-9a-f]{10})\)", svg)
+    numbers = {name: b"clip%d" % n for n, name in enumerate(dict.fromkeys(found), 1)}
+    return re.sub(rb"\b[a-z][0-9a-f]{10}\b", lambda match: numbers.get(match[0], match[0]), svg)
 
 
 def figure(charts: Sequence[Chart], size: Size | None = None) -> Figure:

@@ -57,8 +57,13 @@ def processes(group: int) -> list[int]:
 def start(command: list[str], folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*ARCHSCOPE, *command], cwd=folder, start_new_session=True, text=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=hear_ctrl_c,
     )  # fmt: skip
+
+
+def hear_ctrl_c() -> None:
+    """As at a terminal: a process that a shell starts in the background ignores the signal."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def require_alone(group: int) -> None:

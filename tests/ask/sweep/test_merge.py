@@ -106,7 +106,7 @@ def test_shards_of_other_versions_sweeps_or_results_are_refused(parts, tmp_path,
 def test_what_is_no_journal_of_a_sweep_is_refused(tmp_path, capsys):
     (tmp_path / "a.jsonl").write_text("{}\n")
     (tmp_path / "b.jsonl").write_text('{"archscope": "journal", "schema": 2, "verify": []}\n')
-    for name, problem in {"a": "is no journal", "b": "is not the journal of a sweep"}.items():
+    for name, problem in {"a": "is not a journal", "b": "is not the journal of a sweep"}.items():
         assert run(["merge", str(tmp_path / f"{name}.jsonl")]) == 2
         assert problem in capsys.readouterr().err
 

@@ -12,6 +12,10 @@ from torch import nn
 import archscope
 from archscope import process
 
+# An interrupt may come while Python collects garbage, inside a callback of another library
+# (hypothesis has one), and is lost there with this warning, as Python does with any Ctrl-C.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 class Net(nn.Module):
     """Draws random numbers, changes itself, and asks for values if it is to."""

@@ -22,6 +22,9 @@ PREFIXES = (
 )
 """Environment variables that Python, PyTorch and libraries of networks read."""
 
+PLACES = ("TORCHINDUCTOR_CACHE_DIR",)
+"""Variables that say where compiled code is saved; importing torchvision sets one."""
+
 HOOKS = ("sitecustomize", "usercustomize")
 """Modules that Python runs at its start, whatever it was started for."""
 
@@ -34,7 +37,8 @@ def environment() -> str:
     """
     flags = {name: getattr(sys.flags, name) for name in dir(sys.flags) if name[0].islower()}
     flags = {name: value for name, value in flags.items() if isinstance(value, int)}
-    variables = {key: os.environ[key] for key in sorted(os.environ) if key.startswith(PREFIXES)}
+    read = [key for key in sorted(os.environ) if key.startswith(PREFIXES) and key not in PLACES]
+    variables = {key: os.environ[key] for key in read}
     hooks = [_hook(name) for name in HOOKS]
     return repr((sys.version, sorted(flags.items()), sys.warnoptions, variables, hooks))
 

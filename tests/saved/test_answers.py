@@ -307,9 +307,11 @@ def run(*arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_the_second_run_prints_the_same_without_torch() -> None:
-    first, second = run("summary", "lenet"), run("summary", "lenet")
+@pytest.mark.parametrize("name", ["lenet", "resnet18"])
+def test_the_second_run_prints_the_same_without_torch(name: str) -> None:
+    """Of the zoo, and of torchvision, whose import changes the environment."""
+    first, second = run("summary", name), run("summary", name)
     assert first[:-1] == second[:-1]
     assert "torch" in json.loads(first[-1].replace("'", '"'))
     assert second[-1] == "[]"
-    assert "torch" in run("summary", "lenet", "--no-cache")[-1]
+    assert "torch" in run("summary", name, "--no-cache")[-1]

@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -144,15 +145,9 @@ def _open(report: Report, outputs: Outputs) -> None:
 
 def _send(content: bytes, stream: TextIO) -> None:
     """Bytes of a file to a stream, whatever its encoding."""
-    try:
+    with _flushed(stream):
         stream.flush()
         stream.buffer.write(content)
-        stream.flush()
-    except BrokenPipeError:  # the reader (`| head`) has seen enough
-        _silence(stream)
-    except OSError as error:
-        _silence(stream)
-        raise unwritable(error) from None
 
 
 def write(report: Report, outputs: Sequence[str]) -> None:
@@ -227,10 +222,17 @@ def printed(report: Report, screen: Screen) -> str:
 
 def _print(report: Report, stream: TextIO) -> None:
     text = printed(report, Screen.of(stream))
-    try:
+    with _flushed(stream):
         stream.write(text)
+
+
+@contextmanager
+def _flushed(stream: TextIO) -> Iterator[None]:
+    """Flush what is written inside; a reader (`| head`) that has seen enough is no mistake."""
+    try:
+        yield
         stream.flush()
-    except BrokenPipeError:  # the reader (`| head`) has seen enough
+    except BrokenPipeError:
         _silence(stream)
     except OSError as error:
         _silence(stream)

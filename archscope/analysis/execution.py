@@ -19,6 +19,11 @@ from archscope.analysis import borrow, trace
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.counting import counting
 from archscope.analysis.eager_attention import eager_attention
+from archscope.analysis.gradients import run_backward
+from archscope.analysis.nested import tensors
+from archscope.analysis.observed import observed, uncompiled, unfused_attention
+from archscope.analysis.observer import Observer
+from archscope.analysis.operator import Operator
 from archscope.analysis.replay import Replays
 from archscope.process import interruptible, patched_here
 from archscope.records import Execution, LayerName, Operand, OperatorRun
@@ -27,7 +32,7 @@ from archscope.records.execution import Argument, Role
 CONVOLUTION = torch.ops.aten.convolution.default
 
 
-class _Recorder(trace.Observer):  # type: ignore[no-untyped-call]
+class _Recorder(Observer):  # type: ignore[no-untyped-call]
     """Takes down every operator; storages are held until the end, so that none is numbered twice.
 
     Args:
@@ -56,9 +61,7 @@ class _Recorder(trace.Observer):  # type: ignore[no-untyped-call]
             self._held.append(storage)
         return number
 
-    def _answer(
-        self, func: Any, operator: trace.Operator, args: Any, kwargs: Mapping[str, Any]
-    ) -> Any:
+    def _answer(self, func: Any, operator: Operator, args: Any, kwargs: Mapping[str, Any]) -> Any:
         """As a GPU's: its convolutions answer in the order of their input or weight.
 
         The meta kernel of convolution always answers contiguously.
@@ -74,7 +77,7 @@ class _Recorder(trace.Observer):  # type: ignore[no-untyped-call]
         return result
 
     def _observe(
-        self, operator: trace.Operator, args: Any, kwargs: Mapping[str, Any], result: Any
+        self, operator: Operator, args: Any, kwargs: Mapping[str, Any], result: Any
     ) -> None:
         if operator.is_view:
             return
@@ -200,27 +203,27 @@ def run(
     before: dict[Role, Iterable[Tensor]] = {
         "parameter": module.parameters(),
         "buffer": module.buffers(),
-        "input": trace.tensors((args, kwargs)),
+        "input": tensors((args, kwargs)),
     }
-    for role, tensors in before.items():
-        for tensor in tensors:
+    for role, owned in before.items():
+        for tensor in owned:
             recorder.assign(tensor, role)
     countable_once = on_meta and not backward
     replays = (
         Replays(log, recorder.runs, recorder.number, recorder.answers) if countable_once else None
     )
     with (
-        trace.unfused_attention(),
+        unfused_attention(),
         counting(measure=trace.on_trial(log, on_meta)) if fused else attention_written_out(),
-        trace.uncompiled(),
-        trace.observed(log, replays),
+        uncompiled(),
+        observed(log, replays),
         torch.set_grad_enabled(backward),
         recorder,
         interruptible(),
     ):
         outputs = module(*args, **kwargs)
         if backward:
-            trace.run_backward(recorder, outputs)
+            run_backward(recorder, outputs)
             del outputs
             recorder.let_graph_go()
     return _execution(module, log, recorder)

@@ -27,6 +27,10 @@ from archscope.analysis.counting import counting
 from archscope.analysis.eager_attention import EagerAttention
 from archscope.analysis.formulas import sparse
 from archscope.analysis.gpu_functions import GpuFunctions, transparent_functions
+from archscope.analysis.nested import tensors
+from archscope.analysis.observed import observed, unfused_attention
+from archscope.analysis.observer import Observer
+from archscope.analysis.operator import Operator
 from archscope.analysis.optimizers import Optimizer
 from archscope.process import finaliser, interruptible
 from archscope.records import LiveBytes, SavedBytes
@@ -95,7 +99,7 @@ class _Storage(weakref.ref):  # type: ignore[type-arg]
     saved_by: Call | None
 
 
-class _Follower(trace.Observer):  # type: ignore[no-untyped-call]
+class _Follower(Observer):  # type: ignore[no-untyped-call]
     """Sees every operator, and knows at any time which of their storages are alive."""
 
     def __init__(self, log: CallLog, on_meta: bool, manner: Manner) -> None:
@@ -108,7 +112,7 @@ class _Follower(trace.Observer):  # type: ignore[no-untyped-call]
         self.timeline: list[LiveBytes] = []
 
     def _observe(
-        self, operator: trace.Operator, args: Any, kwargs: Mapping[str, Any], result: Any
+        self, operator: Operator, args: Any, kwargs: Mapping[str, Any], result: Any
     ) -> None:
         if not operator.is_view and self._allocated(result):
             self.note()
@@ -322,16 +326,16 @@ def _follower(
     module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], manner: Manner
 ) -> _Follower:
     """A follower that knows the parameters, buffers and inputs, which are there before the step."""
-    inputs = list(trace.tensors((args, kwargs)))
+    inputs = list(tensors((args, kwargs)))
     log = CallLog(module, torch._C._autograd._get_sequence_nr)
     on_meta = all(tensor.is_meta for tensor in (*module.parameters(), *inputs))
     follower = _Follower(log, on_meta, manner)
-    for kind, tensors in (
+    for kind, owned in (
         ("parameters", module.parameters()),
         ("buffers", module.buffers()),
         ("input", inputs),
     ):
-        for tensor in tensors:
+        for tensor in owned:
             follower.follow(tensor, kind)
     return follower
 
@@ -340,9 +344,9 @@ def _follower(
 def _watched(follower: _Follower) -> Iterator[set[str]]:
     """Every module call and operator inside reaches the follower; yields attention's kernels."""
     with (
-        trace.unfused_attention(),
+        unfused_attention(),
         counting(follower.manner.device, trace.on_trial(follower.log, follower.on_meta)) as kernels,
-        trace.observed(follower.log),
+        observed(follower.log),
         follower,
     ):
         yield kernels

@@ -13,8 +13,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from archscope.analysis.calls import Call, CallLog
+from archscope.analysis.nested import tensors
 from archscope.analysis.repeats import Repeats, _Block, _Start, _State
-from archscope.analysis.trace import tensors
 from archscope.analysis.values.answers import Answers
 from archscope.records import Operand, OperatorRun
 

@@ -20,7 +20,8 @@ from torch.distributed.tensor.parallel import (
 
 from archscope.analysis.borrow import members
 from archscope.analysis.calls import CallLog
-from archscope.analysis.trace import ACCUMULATE_GRAD, observed
+from archscope.analysis.observed import observed
+from archscope.analysis.observer import ACCUMULATE_GRAD
 from archscope.collectives.recorder import Cause, Recorder
 from archscope.collectives.styles import Style
 from archscope.errors import NetworkError

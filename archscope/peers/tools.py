@@ -87,7 +87,7 @@ def flop_counter_training(network: nn.Module, arguments: Arguments) -> Counted:
     """Backward operators are credited to whichever module is open: only their sum tells."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    from archscope.analysis.trace import tensors
+    from archscope.analysis.nested import tensors
 
     with FlopCounterMode(display=False) as counter:
         output = network(*arguments[0], **arguments[1])

@@ -12,8 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from archscope.analysis import rules, trace
+from archscope.analysis import rules
 from archscope.analysis.calls import Call, CallLog
+from archscope.analysis.observed import observed, unfused_attention
+from archscope.analysis.observer import Observer
+from archscope.analysis.operator import Operator, is_pointwise
 from archscope.analysis.receptive import layout, reach
 from archscope.analysis.receptive.reach import Factor, Reach, Rule, Span
 from archscope.process import interruptible
@@ -103,9 +106,9 @@ def receptive_fields(
     viewer = _Viewer(log, on_meta)
     with (
         torch.no_grad(),
-        trace.unfused_attention(),
+        unfused_attention(),
         _seen(viewer),
-        trace.observed(log),
+        observed(log),
         viewer,
         interruptible(),
     ):
@@ -165,7 +168,7 @@ def _seen(viewer: _Viewer) -> Iterator[None]:
         handle.remove()
 
 
-class _Viewer(trace.Observer):  # type: ignore[no-untyped-call]
+class _Viewer(Observer):  # type: ignore[no-untyped-call]
     """Gives every tensor that depends on the image its `Reach`."""
 
     def __init__(self, log: CallLog, on_meta: bool) -> None:
@@ -174,7 +177,7 @@ class _Viewer(trace.Observer):  # type: ignore[no-untyped-call]
         self.unknown: dict[str, None] = {}
 
     def _observe(
-        self, operator: trace.Operator, args: Any, kwargs: Mapping[str, Any], result: Any
+        self, operator: Operator, args: Any, kwargs: Mapping[str, Any], result: Any
     ) -> None:
         tensors = (*_operands(args), *_operands(kwargs.values()))
         reaches = [_reach(tensor) for tensor in tensors]
@@ -184,12 +187,12 @@ class _Viewer(trace.Observer):  # type: ignore[no-untyped-call]
                 if isinstance(tensor, Tensor):
                     _see(tensor, rule(reaches, args, tensor.shape))
 
-    def _rule(self, operator: trace.Operator) -> Rule:
+    def _rule(self, operator: Operator) -> Rule:
         name = operator.name
         rule = RULES.get(name, RULES.get(rules.functional(name)))
         if rule is not None:
             return rule
-        if trace.is_pointwise(operator.overload):
+        if is_pointwise(operator.overload):
             return reach.pointwise
         self.unknown.setdefault(name)
         return reach.unknown

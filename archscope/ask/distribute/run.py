@@ -112,7 +112,7 @@ def _run(subject: Subject, call: NetworkCall, run: Callable[..., Ran]) -> Ran:
 
     from archscope.analysis import borrow
     from archscope.analysis.calls import CallLog
-    from archscope.analysis.trace import observed, unfused_attention
+    from archscope.analysis.observed import observed, unfused_attention
     from archscope.ask.network.failure import without_torch_s_advice
     from archscope.collectives.fake import fake_tensors
     from archscope.measure.step import Loss

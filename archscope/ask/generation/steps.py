@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 
-from archscope.analysis import borrow, trace
+from archscope.analysis import borrow
 from archscope.analysis.calls import CallLog
+from archscope.analysis.observed import uncompiled, unfused_attention
+from archscope.analysis.observer import Observer
 from archscope.ask.generation import caches
 from archscope.ask.network.call import NetworkCall, network_call
 from archscope.ask.network.failure import failure
@@ -25,7 +27,7 @@ SHORT = 2
 """Tokens of the shortest prompt that is run, to see what a cache adds for each."""
 
 
-class _Silent(trace.Observer):  # type: ignore[no-untyped-call]
+class _Silent(Observer):  # type: ignore[no-untyped-call]
     """Answers operators as a count does, and takes nothing down."""
 
     def _observe(self, operator: Any, args: Any, kwargs: Any, result: Any) -> None:
@@ -146,7 +148,7 @@ class Steps:
         with lent as (network, (args, kwargs)), torch.no_grad():
             borrow.set_training(network, False)
             log = CallLog(network, torch._C._autograd._get_sequence_nr)
-            with trace.unfused_attention(), trace.uncompiled(), _Silent(log, True), interruptible():
+            with unfused_attention(), uncompiled(), _Silent(log, True), interruptible():
                 try:
                     outputs = network(*args, **kwargs)
                 except ArchscopeError:

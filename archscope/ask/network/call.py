@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from archscope.analysis import borrow
 from archscope.analysis.calls import Arguments
+from archscope.analysis.nested import tensors
 from archscope.analysis.replica import StandIn, replica
-from archscope.analysis.trace import tensors
 from archscope.ask.network.inputs import Tensors, require_no_batch
 from archscope.ask.network.proposal import wanted
 from archscope.errors import ArchscopeError

@@ -111,7 +111,7 @@ def failure(
         default: the input that it takes by default, where one is known.
         error: what it raised; see `analysis.trace.run`.
     """
-    from archscope.analysis.trace import NoGradientError
+    from archscope.analysis.gradients import NoGradientError
 
     if isinstance(error, NoGradientError):
         return BackwardError(

@@ -170,7 +170,7 @@ def freeze(network: nn.Module, train_only: str | None) -> None:
     Raises:
         ArchscopeError: nothing matches.
     """
-    from archscope.analysis.trace import freeze_all_but
+    from archscope.analysis.gradients import freeze_all_but
 
     if train_only is not None and not freeze_all_but(network, train_only):
         names = [name for name, _ in network.named_children()]

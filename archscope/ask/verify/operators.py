@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from archscope.analysis import borrow, trace
+from archscope.analysis import borrow
 from archscope.analysis.calls import CallLog
+from archscope.analysis.observed import observed, unfused_attention
+from archscope.analysis.observer import Observer
+from archscope.analysis.operator import Operator as Overload
 from archscope.peers.reasons import Argument, Operator
 from archscope.process import interruptible
 
@@ -41,9 +44,9 @@ def _logged(network: nn.Module, arguments: Any, on_meta: bool) -> dict[str, list
     calls = CallLog(network, torch._C._autograd._get_sequence_nr)
     log = _Log(calls, on_meta)
     with (
-        trace.unfused_attention(),
+        unfused_attention(),
         torch.no_grad(),
-        trace.observed(calls),
+        observed(calls),
         log,
         interruptible(),
     ):
@@ -51,7 +54,7 @@ def _logged(network: nn.Module, arguments: Any, on_meta: bool) -> dict[str, list
     return log.found
 
 
-class _Log(trace.Observer):  # type: ignore[no-untyped-call]
+class _Log(Observer):  # type: ignore[no-untyped-call]
     """Notes every operator under the innermost open module."""
 
     def __init__(self, calls: CallLog, on_meta: bool) -> None:
@@ -59,7 +62,7 @@ class _Log(trace.Observer):  # type: ignore[no-untyped-call]
         self.found: dict[str, list[Operator]] = {}
 
     def _observe(
-        self, operator: trace.Operator, args: Any, kwargs: Mapping[str, Any], result: Any
+        self, operator: Overload, args: Any, kwargs: Mapping[str, Any], result: Any
     ) -> None:
         if not operator.is_view:
             results = result if isinstance(result, (list, tuple)) else (result,)

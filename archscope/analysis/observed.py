@@ -1,0 +1,88 @@
+"""Whose call runs: what `nn.Module.__call__` calls is wrapped for the time of a run."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from archscope.analysis.calls import Call, CallLog
+from archscope.analysis.nested import shapes_of
+from archscope.analysis.repeats import Repeats
+from archscope.analysis.values.needed import NoValueError
+from archscope.analysis.values.tensor import on_the_users_device
+from archscope.process import patched, patched_here
+
+
+@contextmanager
+def observed(log: CallLog, repeats: Repeats | None = None) -> Iterator[None]:
+    """Tell `log` when each module call of this thread begins and ends.
+
+    Args:
+        log: takes down the calls.
+        repeats: knows the blocks that need not be run again; without it every call runs.
+
+    Raises:
+        NoValueError: a value is needed that is not known.
+        BaseException: whatever else is raised inside.
+            The `archscope_call` of either names the innermost call that it came from.
+    """
+    original: Any = nn.Module._call_impl
+    thread = threading.get_ident()
+
+    def observed_call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() != thread:
+            log.out_of_sight = log.names.get(id(module), log.out_of_sight)
+            return original(module, *args, **kwargs)
+        call = log.enter(module, shapes_of(args if not kwargs else (args, kwargs)))
+        try:
+            if repeats is None or log.repeating or not module._modules:
+                result = original(module, *args, **kwargs)
+            else:
+                result = repeats.run(call, original, args, kwargs)
+            call.output_shapes = shapes_of(result)
+            return result
+        except BaseException:
+            log.failed_in = log.failed_in or call
+            raise
+        finally:
+            log.leave(call)
+
+    try:
+        with patched([(nn.Module, "_call_impl", observed_call)]), on_the_users_device():
+            yield
+    except BaseException as error:
+        if log.value_needed_in is None:
+            error.archscope_call = log.failed_in  # type: ignore[attr-defined]
+            raise
+        raise _no_value(log.value_needed_in) from error
+    if log.value_needed_in is not None:  # whatever the network made of the signal
+        raise _no_value(log.value_needed_in)
+
+
+def _no_value(call: Call) -> NoValueError:
+    error = NoValueError("the value of a tensor of which only the shape is known")
+    error.archscope_call = call  # type: ignore[attr-defined]
+    return error
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """Run what `torch.compile` would compile as it is written."""
+    if "torch._dynamo" not in sys.modules:  # then nothing is compiled; its import takes seconds
+        yield
+    else:
+        with torch.compiler.set_stance("force_eager"):
+            yield
+
+
+@contextmanager
+def unfused_attention() -> Iterator[None]:
+    """Keep `nn.MultiheadAttention` from its fused operator, which hides its products."""
+    with patched_here([(torch.backends.mha, "get_fastpath_enabled", lambda: False)]):
+        yield

@@ -1,0 +1,135 @@
+"""A dispatch mode that sees every operator below autograd, and knows whose it is.
+
+In the backward pass autograd's sequence numbers tell it: a node made while a module ran carries a
+number from that time, so no backward hook is needed (they fail on in-place activations).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from archscope.analysis import dispatch
+from archscope.analysis.calls import Call, CallLog
+from archscope.analysis.operator import Operator
+from archscope.analysis.values.answers import Answers, is_known
+from archscope.analysis.values.contents import PLAIN, TABLE, is_meta
+from archscope.analysis.values.needed import ValueNeeded
+
+LIFT = torch.ops.aten.lift_fresh.default
+"""What brings a tensor made of numbers into the run; PyTorch calls it a view."""
+
+ACCUMULATE_GRAD = 2**63
+"""Sequence numbers from here on belong to gradient accumulation, which no module made."""
+
+
+class Observer(TorchDispatchMode, ABC):  # type: ignore[no-untyped-call]
+    """Answers every operator below autograd, and knows whose it is; a subclass tells what it did.
+
+    Args:
+        log: the module calls.
+        on_meta: whether shape rules may answer for the kernels.
+    """
+
+    def __init__(self, log: CallLog, on_meta: bool) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.log = log
+        self.on_meta = on_meta
+        self.in_backward = False
+        self.operators: dict[Any, Operator] = {}
+        self.answers = Answers()
+        self._nodes: list[Any] = []
+        self.users_device = torch.device(dispatch.run.device or "cpu")
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Keep the base class from wrapping the handler, which imports the whole compiler."""
+        return False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        operator = self.operators.get(func)
+        if operator is None:
+            operator = self.operators[func] = Operator(func)
+        if operator.composite:
+            with self:
+                return func.decompose(*args, **(kwargs or {}))
+        result = self._answer(func, operator, args, kwargs or {})
+        self._observe(operator, args, kwargs or {}, result)
+        return result
+
+    def _answer(self, func: Any, operator: Operator, args: Any, kwargs: Mapping[str, Any]) -> Any:
+        """The operator's result: from its shape rule, or from the kernel."""
+        if not self.on_meta:
+            return func(*args, **kwargs)
+        if operator.shape is not None and _on_meta(args[0]) and not (TABLE and is_known(args[0])):
+            result = operator.shape(*args, **kwargs)
+            if result is not None:
+                return result
+        if operator.is_view and func is not LIFT:
+            return func(*args, **kwargs)
+        try:
+            return self.answers.of(func, args, kwargs)
+        except ValueNeeded:
+            self._missing_value()
+            raise
+
+    def read(self, tensor: Tensor) -> Tensor:
+        """A tensor with its values, never to be written to.
+
+        Raises:
+            ValueNeeded: they are not known.
+        """
+        try:
+            return self.answers.read(tensor)
+        except ValueNeeded:
+            self._missing_value()
+            raise
+
+    def _missing_value(self) -> None:
+        """Note who asked, should the network catch what is raised."""
+        self.log.value_needed_in = self.log.value_needed_in or self.log.current
+
+    @abstractmethod
+    def _observe(
+        self, operator: Operator, args: Any, kwargs: Mapping[str, Any], result: Any
+    ) -> None:
+        """Take down what an operator did."""
+
+    def _owner(self) -> tuple[Call, bool]:
+        """The module call to credit, and whether the work is part of the backward pass."""
+        log = self.log
+        if not self.in_backward:
+            return log.stack[-1], False
+        if len(log.stack) > 1:  # a checkpointed block runs its forward pass again
+            return log.current.credited, True
+        node = torch._C._current_autograd_node()
+        if node is not None:
+            self._nodes.append(node)
+            number = node._sequence_nr()
+            if number < ACCUMULATE_GRAD:
+                log.last_owner = log.made_node(number)
+        return log.last_owner, True
+
+    def let_graph_go(self) -> None:
+        """Free autograd's graph from its outputs on, which nobody may hold any more.
+
+        A node that Python has seen frees the next one inside its own end: in a graph of 50,000 that
+        is more than a stack holds.
+        """
+        self._nodes.reverse()
+        while self._nodes:
+            self._nodes.pop()
+
+
+def _on_meta(first: Any) -> bool:
+    """Whether the argument that decides an operator's device is plain and on meta, or a size."""
+    if isinstance(first, (list, tuple)):
+        return bool(first) and all(type(item) is int or _on_meta(item) for item in first)
+    return type(first) in PLAIN and is_meta(first)

@@ -43,7 +43,7 @@ def reached(value: Any) -> Iterator[Tensor]:
         if isinstance(item, Tensor):
             yield item
             continue
-        if id(item) in seen or isinstance(item, _NO_RESULTS) or callable(item):
+        if id(item) in seen or isinstance(item, _NO_TENSORS) or callable(item):
             continue
         seen[id(item)] = item
         if isinstance(item, Mapping):
@@ -58,4 +58,4 @@ def reached(value: Any) -> Iterator[Tensor]:
         pending += reversed(attributes)
 
 
-_NO_RESULTS = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device)
+_NO_TENSORS = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device)

@@ -12,7 +12,7 @@ from torch.nn.utils import parametrizations
 from torchvision.ops import StochasticDepth
 
 import archscope
-from archscope.analysis import trace
+from archscope.analysis import rules, trace
 from archscope.ask.network.runs import count
 from archscope.ask.target import network_target
 
@@ -290,7 +290,7 @@ def test_what_only_looks_repeated_is_run(
 
 
 def test_every_layer_with_an_unknown_operator_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trace.rules, "lookup", lambda name: None)
+    monkeypatch.setattr(rules, "lookup", lambda name: None)
     network = nn.Sequential(block(), block())
     assert {"0.0", "1.0"} <= set(counted(network)[1].unknown_layers)
 

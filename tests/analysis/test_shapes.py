@@ -12,6 +12,7 @@ from torch import Tensor
 
 import archscope
 from archscope.analysis import shapes
+from archscope.analysis.shapes import arrangement, elementwise, layers, products
 
 aten = torch.ops.aten
 
@@ -138,7 +139,7 @@ def test_batch_norm_on_running_statistics_saves_nothing_as_on_a_real_device(
 ) -> None:
     x, *c = torch.zeros(2, 3, 4, 5, dtype=dtype), *(torch.ones(3, dtype=dtype) for _ in range(4))
     real = aten.native_batch_norm.default(x, *c, False, 0.1, 1e-5)
-    answer = shapes.batch_norm(*(t.to("meta") for t in (x, *c)), False, 0.1, 1e-5)
+    answer = layers.batch_norm(*(t.to("meta") for t in (x, *c)), False, 0.1, 1e-5)
     assert answer is not None
     assert [tuple(t.shape) for t in answer] == [tuple(t.shape) for t in real]
     assert (answer[0].stride(), answer[0].dtype) == (real[0].stride(), real[0].dtype)
@@ -187,7 +188,7 @@ EXTRA_ARGUMENTS: dict[Any, tuple[Any, ...]] = {
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64])
 def test_activations(dtype: torch.dtype) -> None:
-    unary = [rule for rule, answer in shapes.RULES.items() if answer is shapes.same]
+    unary = [rule for rule, answer in shapes.RULES.items() if answer is elementwise.same]
     assert len(unary) > 10
     for operator, x in product(unary, EVERY):
         given = x.to(dtype)
@@ -196,7 +197,7 @@ def test_activations(dtype: torch.dtype) -> None:
 
 
 def test_activations_in_place_return_their_input() -> None:
-    in_place = [rule for rule, answer in shapes.RULES.items() if answer is shapes.in_place]
+    in_place = [rule for rule, answer in shapes.RULES.items() if answer is elementwise.in_place]
     for operator in in_place:
         x = meta(2, 3)
         assert shapes.RULES[operator](x) is x
@@ -210,7 +211,9 @@ GRADIENT_ARGUMENTS: dict[Any, tuple[Any, ...]] = {
 
 
 def test_gradients_of_activations() -> None:
-    backward = [rule for rule, answer in shapes.RULES.items() if answer is shapes.like_gradient]
+    backward = [
+        rule for rule, answer in shapes.RULES.items() if answer is elementwise.like_gradient
+    ]
     for every in (layouts(2, 3, 4, 5), one_sample(3, 4, 5), one_sample(3, 1, 1)):
         for operator, x, gradient in product(backward, every, every):
             agrees(operator, gradient, x, *GRADIENT_ARGUMENTS.get(operator, ()))
@@ -218,7 +221,7 @@ def test_gradients_of_activations() -> None:
 
 
 def test_sums_and_products_broadcast() -> None:
-    operators = [rule for rule, answer in shapes.RULES.items() if answer is shapes.broadcast]
+    operators = [rule for rule, answer in shapes.RULES.items() if answer is elementwise.broadcast]
     others = [*layouts(2, 3, 4, 5), meta(2, 3, 1, 1), meta(5), meta(1, 1, 1, 1, 1), meta(1), 2, 0.5,
               meta(), meta(2, 3, 4, 5, dtype=torch.float64), meta(3, 1, 1)]  # fmt: skip
     for operator, x, y in product(operators, layouts(2, 3, 4, 5), others):
@@ -245,9 +248,9 @@ def test_matrix_products() -> None:
         assert agrees(aten.addmm.default, meta(6), a, b)
     for a, b in product(layouts(2, 4, 5), layouts(2, 5, 6)):
         assert agrees(aten.bmm.default, a, b)
-    assert shapes.mm(meta(4, 5), meta(6, 5)) is None
-    assert shapes.bmm(meta(2, 4, 5), meta(3, 5, 6)) is None
-    assert shapes.addmm(meta(7), meta(4, 5), meta(5, 6)) is None
+    assert products.mm(meta(4, 5), meta(6, 5)) is None
+    assert products.bmm(meta(2, 4, 5), meta(3, 5, 6)) is None
+    assert products.addmm(meta(7), meta(4, 5), meta(5, 6)) is None
 
 
 def test_products_of_groups() -> None:
@@ -259,8 +262,8 @@ def test_products_of_groups() -> None:
         (meta(16, 32, **half), meta(32, 24, **half)),
     ):
         assert agrees(aten._grouped_mm.default, a, b, groups)
-    assert shapes.grouped_mm(meta(32, 8), meta(4, 16, 24), groups) is None
-    assert shapes.grouped_mm(meta(2, 3, 4), meta(2, 4, 5)) is None
+    assert products.grouped_mm(meta(32, 8), meta(4, 16, 24), groups) is None
+    assert products.grouped_mm(meta(2, 3, 4), meta(2, 4, 5)) is None
 
 
 def test_products_of_groups_in_float32_are_those_of_the_cpu() -> None:
@@ -271,7 +274,7 @@ def test_products_of_groups_in_float32_are_those_of_the_cpu() -> None:
         (torch.ones(4, 8, 16), torch.ones(16, 32)),
         (torch.ones(16, 32), torch.ones(32, 24)),
     ):
-        answer = shapes.grouped_mm(a.to("meta"), b.to("meta"), ends)
+        answer = products.grouped_mm(a.to("meta"), b.to("meta"), ends)
         assert answer is not None
         assert answer.shape == aten._grouped_mm.default(a, b, ends).shape
 
@@ -303,7 +306,7 @@ def test_concatenation() -> None:
     for first, second, dim in product(layouts(2, 3, 4, 5), layouts(2, 3, 4, 5), (0, 1, -1)):
         agrees(aten.cat.default, [first, second], dim)
     assert agrees(aten.cat.default, [meta(2, 3), meta(2, 4)], 1)
-    assert shapes.concatenate([meta(2, 3), meta(3, 4)], 1) is None
+    assert arrangement.concatenate([meta(2, 3), meta(3, 4)], 1) is None
 
 
 def test_every_rule_takes_whatever_its_operator_takes() -> None:
@@ -369,7 +372,7 @@ def test_masks() -> None:
 
 
 def test_comparisons() -> None:
-    operators = [rule for rule, answer in shapes.RULES.items() if answer is shapes.compare]
+    operators = [rule for rule, answer in shapes.RULES.items() if answer is elementwise.compare]
     for operator, x in product(operators, [*EVERY, meta(), meta(0, 2)]):
         agrees(operator, x, 1.5)
     assert agrees(aten.gt.Scalar, meta(2, 3), 0)

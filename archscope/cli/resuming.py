@@ -23,19 +23,22 @@ class LongRun:
         identity: what is run.
         key: says what decides its parts at this moment; `None` where nobody can say.
         read: reads a part back, and raises a ValueError for a damaged one.
-        parts: how many of what, such as `60 points`.
+        count: how many parts there are.
+        parts: what they are, such as `points`.
     """
 
     file_name: str
     identity: Mapping[str, Any]
     key: Callable[[], str | None]
     read: Callable[[dict[str, Any]], object]
+    count: int
     parts: str
 
     @contextmanager
     def journal(self, path: str | None, resume: bool) -> Iterator[Journal | None]:
         """The journal that the user names, or else one in the cache folder, if it can be written.
 
+        It is open until the answer is written, since Ctrl-C may come meanwhile.
         Without one the run goes on, and a line on stderr says why; other lines say which parts of
         an earlier run are not taken, and after Ctrl-C how many are kept.
 
@@ -91,9 +94,9 @@ class LongRun:
         done = len(kept.entries)
         if not done:
             return
-        offer = "--resume runs the others"
+        offer = f"--resume {'runs the others' if done < self.count else 'shows them'}"
         if not kept.resumable:
             offer = (
                 kept.failure or "--resume cannot take them, since it is unknown what decides them"
             )
-        say(f"{done} of {self.parts} are kept; {offer}")
+        say(f"{done} of {self.count} {self.parts} are kept; {offer}")

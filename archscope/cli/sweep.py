@@ -22,6 +22,7 @@ from archscope.cli.stderr import say
 if TYPE_CHECKING:
     from archscope.ask.sweep.grid import Grid, Outcome
     from archscope.ask.sweep.shard import Shard
+    from archscope.saved.journal import Journal
 
 FEW_POINTS = 8
 """Up to so many points one process is as fast as several."""
@@ -88,15 +89,29 @@ def command(
         backward,
         predicted,
     )
-    outcomes = _outcomes(grid, shard, on, jobs, journal_path, resume)
     title = sweep_title(grid) + (f", shard {shard}" if shard.count > 1 else "")
-    emit(sweep_report(title, outcomes), outputs)
+    with _long_run(grid, shard).journal(journal_path, resume) as journal:
+        outcomes = _outcomes(grid, shard, on, jobs, journal)
+        emit(sweep_report(title, outcomes), outputs)
+
+
+def _long_run(grid: Grid, shard: Shard) -> LongRun:
+    from archscope.ask.sweep.grid import Outcome
+
+    return LongRun(
+        grid.file_name(),
+        {**grid.identity, **shard.identity},
+        grid.key,
+        Outcome.from_entry,
+        len(shard.of(grid.points)),
+        "points",
+    )
 
 
 def _outcomes(
-    grid: Grid, shard: Shard, on: str, jobs: int | None, journal_path: str | None, resume: bool
+    grid: Grid, shard: Shard, on: str, jobs: int | None, journal: Journal | None
 ) -> list[Outcome]:
-    from archscope.ask.sweep.grid import Outcome, run
+    from archscope.ask.sweep.grid import run
     from archscope.ask.travel import counted
     from archscope.engines.local import NAME, usable_cores
     from archscope.engines.place import engine
@@ -104,10 +119,7 @@ def _outcomes(
     count = len(shard.of(grid.points))
     if jobs is None and on == NAME:
         jobs = 1 if count <= FEW_POINTS else usable_cores()
-    identity = {**grid.identity, **shard.identity}
-    long = LongRun(grid.file_name(), identity, grid.key, Outcome.from_entry, f"{count} points")
     with (
-        long.journal(journal_path, resume) as journal,
         engine(on, counted(grid.model), jobs=jobs, tell=say) as place,
         progress(place) as told,
     ):

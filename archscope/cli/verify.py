@@ -91,8 +91,14 @@ def _every(on: str, path: str | None, resume: bool) -> tuple[list[Verification],
     from archscope.engines.place import engine
 
     names = verify.all_names()
-    networks = f"{len(names)} networks"
-    long = LongRun("verify-all.jsonl", verify.identity(names), verify.key, verify.state, networks)
+    long = LongRun(
+        "verify-all.jsonl",
+        verify.identity(names),
+        verify.key,
+        verify.state,
+        len(names),
+        "networks",
+    )
     with (
         long.journal(path, resume) as journal,
         engine(on, verify.work(), jobs=None, tell=say) as place,

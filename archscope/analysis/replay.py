@@ -13,8 +13,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from archscope.analysis.calls import Call, CallLog
+from archscope.analysis.likeness import State
 from archscope.analysis.nested import tensors
-from archscope.analysis.repeats import Repeats, _Block, _Start, _State
+from archscope.analysis.repeats import Block, Repeats, Start
 from archscope.analysis.values.answers import Answers
 from archscope.records import Operand, OperatorRun
 
@@ -41,19 +42,19 @@ class Replays(Repeats):
         super().__init__(log, runs, {}, answers)
         self.runs = runs
         self.number = number
-        self._latest: _Start | None = None
+        self._latest: Start | None = None
         self._seen: dict[int, tuple[list[int], list[int]]] = {}
         self._fresh = -1
 
-    def _start(self, module: nn.Module, args: Any, kwargs: Any) -> _Start | None:
+    def _start(self, module: nn.Module, args: Any, kwargs: Any) -> Start | None:
         self._latest = super()._start(module, args, kwargs)
         return self._latest
 
-    def _remember(self, call: Call, start: _Start, states: list[_State], result: Any) -> None:
+    def _remember(self, call: Call, start: Start, states: list[State], result: Any) -> None:
         super()._remember(call, start, states, result)
         self._seen[id(call)] = self._numbers(start.inputs), self._numbers(result)
 
-    def _write_down(self, call: Call, block: _Block, modules: list[nn.Module]) -> Any:
+    def _write_down(self, call: Call, block: Block, modules: list[nn.Module]) -> Any:
         start = self._latest
         assert start is not None
         first_run, first_call = len(self.runs), len(self.log.calls)

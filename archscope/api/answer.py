@@ -71,10 +71,9 @@ class Answer(Generic[Record]):
         return f"<{type(self).__name__}: {self.report.title}>"
 
     def _repr_html_(self) -> str:
-        from archscope.render.html import figure_html, html_fragment
+        from archscope.render.notebook import cell_html
 
-        tables = map(html_fragment, self.report.tables)
-        return "".join([*tables, *map(figure_html, self.report.charts)])
+        return cell_html(self.report)
 
 
 class Summary(Answer[Analysis]):

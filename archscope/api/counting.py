@@ -76,6 +76,8 @@ def summary(
         61706
     """
     from archscope.ask.count import analyse
+    from archscope.ask.explored import explored
+    from archscope.study.page import with_page
     from archscope.study.summary import summary_report
 
     given = _one_input(input, input_size)
@@ -88,9 +90,13 @@ def summary(
         analysis = add_fields(analysis, network)
 
     def made() -> Report:
-        return summary_report(
-            analysis, depth=depth, unfold=unfold, columns=columns, sort=sort, top=top
-        )
+        frozen = train_only is not None and backward
+        unfrozen = analyse(network, backward=True, train=train) if frozen else None
+        report = summary_report(
+            analysis, depth=depth, unfold=unfold, columns=columns, sort=sort, top=top,
+            unfrozen=unfrozen,
+        )  # fmt: skip
+        return with_page(report, lambda: [explored(network, analysis)])
 
     return Summary(analysis, made)
 
@@ -147,6 +153,7 @@ def compare(
     from archscope.ask.contenders import contenders
     from archscope.latency.place import read_places
     from archscope.study.compare import compare_report
+    from archscope.study.page import with_comparison_page
 
     if isinstance(keywords, Sequence):
         _one_each("keywords", keywords, models)
@@ -161,7 +168,11 @@ def compare(
     if labels is not None:
         _one_each("labels", labels, models)
         found = tuple(replace(one, label=label) for one, label in zip(found, labels, strict=True))
-    return Answer(found, lambda: compare_report(found, layout=layout))
+
+    def made() -> Report:
+        return with_comparison_page(compare_report(found, layout=layout), targets, found)
+
+    return Answer(found, made)
 
 
 def _one_each(argument: str, given: Sequence[object], models: Sequence[object]) -> None:

@@ -56,6 +56,7 @@ def profile(
     from archscope.measure.session import Plan
     from archscope.measure.step import Settings
     from archscope.saved import answers
+    from archscope.study.page import with_profile_page
     from archscope.study.profile import profile_report
 
     chosen = replace(plan or Plan(), roofs=answers.roofs())
@@ -68,7 +69,9 @@ def profile(
             raise
         remedy = f"give it as plan=archscope.Plan(archscope.Settings({error.argument}=…))"
         raise ArchscopeError(error.argument, "is not a keyword of this network", remedy) from error
-    return Answer(measurement, lambda: profile_report([measurement]))
+    return Answer(
+        measurement, lambda: with_profile_page(profile_report([measurement]), [measurement])
+    )
 
 
 def predict(
@@ -108,14 +111,14 @@ def predict(
     """
     from archscope.ask.predict import predict as predicted
     from archscope.latency.setting import Setting
+    from archscope.study.page import with_prediction_page
     from archscope.study.predict import predict_report
 
-    record = predicted(
-        asked(network, model, input=input, batch=batch, keywords=constructor_keywords),
-        device,
-        Setting(mode, dtype, layout, compiled),
+    target = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
+    record = predicted(target, device, Setting(mode, dtype, layout, compiled))
+    return Predicted(
+        record, lambda: with_prediction_page(predict_report([record]), [target], [record])
     )
-    return Predicted(record, lambda: predict_report([record]))
 
 
 @overload

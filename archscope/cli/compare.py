@@ -84,13 +84,12 @@ def command(
         raise ArchscopeError(f"--on {on}", "goes with --time", "add --time")
     from archscope.ask.contenders import contenders, matched
     from archscope.ask.count import require_complete
-    from archscope.ask.explored import explored
     from archscope.ask.target import side_by_side
     from archscope.records import BatchSweep
     from archscope.resolve import parse_settings
     from archscope.saved.record import saved
     from archscope.study.compare import compare_report
-    from archscope.study.page import with_page
+    from archscope.study.page import with_comparison_page
 
     given = parse_settings(settings)
     chosen: list[Any] = [saved(name) or name for name in models]
@@ -110,17 +109,7 @@ def command(
         targets = [*_measured(targets, plan, on, gpu)]
     found = contenders(targets, where, weights)
     report = compare_report(found, layout=layout, first=first)
-    pairs = list(zip(targets, found, strict=True))
-    emit(
-        with_page(
-            report,
-            lambda: [
-                explored(target, c.analysis, label=c.label, profile=c.profile)
-                for target, c in pairs
-            ],
-        ),
-        outputs,
-    )
+    emit(with_comparison_page(report, targets, found), outputs)
     if strict:
         for contender in found:
             require_complete(contender.analysis)

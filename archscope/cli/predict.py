@@ -175,24 +175,14 @@ def _predict(
     targets: list[Target], devices: list[Device | Calibrated], setting: Setting,
     outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
-    from archscope.ask.count import analyse
-    from archscope.ask.explored import explored
     from archscope.ask.predict import predictions
     from archscope.output import emit
-    from archscope.study.page import predicted_label, with_page
+    from archscope.study.page import with_prediction_page
     from archscope.study.predict import predict_report
 
     found = predictions(targets, devices, setting)
-    pairs = list(zip([target for target in targets for _ in devices], found, strict=True))
-    report = predict_report(found)
-    page = with_page(
-        report,
-        lambda: [
-            explored(t, analyse(t), label=predicted_label(p, found), prediction=p) for t, p in pairs
-        ],
-        report.title,
-    )
-    emit(page, outputs)
+    each = [target for target in targets for _ in devices]
+    emit(with_prediction_page(predict_report(found), each, found), outputs)
 
 
 def _explain(

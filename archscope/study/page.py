@@ -6,8 +6,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from archscope.ask.contenders import Contender
+from archscope.ask.count import analyse
 from archscope.ask.explored import Explored, explored
 from archscope.ask.profile.roofline import layer_points, roofs
+from archscope.ask.target import Target
 from archscope.page import Amount, Area, Dot, LiveMemory, Network, Page, Part, Roofline
 from archscope.quantities import ACTIVATIONS, BYTES_MOVED, ELEMENTWISE, MACS, PARAMS
 from archscope.records import Layer, MemoryPrediction, Prediction, Profile
@@ -85,6 +88,45 @@ def with_page(
         return page(title, answered or answer(found), found)
 
     return replace(report, page=made)
+
+
+def with_comparison_page(
+    report: Report, targets: Sequence[Target | Saved], chosen: Sequence[Contender]
+) -> Report:
+    """The report of a comparison with a page of its networks.
+
+    Args:
+        report: of the comparison.
+        targets: what was named.
+        chosen: what was found of each.
+    """
+    return with_page(
+        report,
+        lambda: [
+            explored(target, found.analysis, label=found.label, profile=found.profile)
+            for target, found in zip(targets, chosen, strict=True)
+        ],
+    )
+
+
+def with_prediction_page(
+    report: Report, targets: Sequence[Target], found: Sequence[Prediction]
+) -> Report:
+    """The report of predictions with a page of their networks.
+
+    Args:
+        report: of the predictions; its title is the answer.
+        targets: the network of each.
+        found: the predictions.
+    """
+    return with_page(
+        report,
+        lambda: [
+            explored(target, analyse(target), label=predicted_label(one, found), prediction=one)
+            for target, one in zip(targets, found, strict=True)
+        ],
+        report.title,
+    )
 
 
 def predicted_label(prediction: Prediction, others: Sequence[Prediction]) -> str:

@@ -1,0 +1,78 @@
+"""Report → what a notebook's cell shows: its page in a frame, its tables and its figures.
+
+A notebook that is not trusted drops the frame; the tables below it stay.
+"""
+
+from __future__ import annotations
+
+from html import escape
+
+from archscope.errors import ArchscopeError
+from archscope.inert import printable
+from archscope.render import derivation
+from archscope.render.html import TABLE_STYLE, figure_html, table_html
+from archscope.table import Report
+
+LARGEST_PAGE = 1 << 20
+"""Characters of a page, or of all figures, beyond which a notebook does without them.
+
+Whatever a cell shows is saved in its file.
+"""
+
+MOST_ROWS = 2000
+"""Rows of plain data beyond which no page is made: following the tensors would take long."""
+
+
+def cell_html(report: Report) -> str:
+    """Write what a cell shows.
+
+    Args:
+        report: of any question.
+    """
+    answer = f"<p><b>{escape(printable(report.answer))}</b></p>" if report.answer else ""
+    style = TABLE_STYLE + (derivation.STYLE if report.derivations else "")
+    parts = [
+        f"<style>\n{style}</style>",
+        *map(derivation.html, report.derivations),
+        *map(table_html, report.tables),
+        *_figures(report),
+    ]
+    below = "\n".join(parts)
+    frame = _frame(report)
+    if not frame:
+        return answer + below
+    return f"{frame}\n<details><summary>The same as tables</summary>\n{answer}{below}</details>"
+
+
+def _frame(report: Report) -> str:
+    """The page, which has no access to the notebook around it; empty where there is none."""
+    rows = max((len(table.rows) for table in (report.data, *report.tables) if table), default=0)
+    if report.page is None or rows > MOST_ROWS:
+        return ""
+    from archscope.render.page import page_html
+
+    try:
+        page = page_html(report.page())
+    except ArchscopeError:  # what can be counted may still not be explored
+        return ""
+    if len(page) > LARGEST_PAGE:
+        return ""
+    return (
+        f'<iframe title="{escape(printable(report.title))}" sandbox="allow-scripts" '
+        'style="width: 100%; height: 44rem; border: 1px solid rgba(128, 128, 128, .4)" '
+        f'srcdoc="{escape(page)}"></iframe>'
+    )
+
+
+def _figures(report: Report) -> list[str]:
+    """The figures in their order, as many as a cell may hold."""
+    shown: list[str] = []
+    size = 0
+    for chart in report.charts:
+        figure = figure_html(chart)
+        size += len(figure)
+        if size > LARGEST_PAGE:
+            shown.append("<p>Further figures: save the answer as .svg, .pdf or .html.</p>")
+            break
+        shown.append(figure)
+    return shown

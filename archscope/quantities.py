@@ -101,7 +101,7 @@ INTENSITY = Quantity(
     "intensity", "flops/byte", "Flops per byte", "decimal",
     lambda total: total.intensity if total.bytes_moved else None, better="more",
 )  # fmt: skip
-"""Flops (2 × MACs) of the forward pass over the bytes it moves; elementwise work is in neither."""
+"""Flops (2 × MACs) of the forward pass over the bytes it moves; elementwise work is left out."""
 
 OPERATORS = Quantity("operators", "Operators", "Operators", "exact", lambda total: total.operators)
 TRAINING_MEMORY = Quantity(

@@ -48,7 +48,7 @@ CONVENTION = (
 )
 
 
-PREDICTED = "Predicted, not measured; the interval is meant to hold 80 % of measurements."
+PREDICTED = "Predicted, not measured; the interval should contain 80 % of measurements."
 
 
 def shape_text(shape: Shape | None) -> str | None:

@@ -328,7 +328,7 @@ def verify(
     from archscope.study.verify import verify_report
 
     if not models:
-        raise ArchscopeError("models", "there is none to verify", "name a network")
+        raise ArchscopeError("models", "nothing to verify", "name a network")
     targets = network_targets(
         models, input=input, batch=batch, keywords=constructor_keywords, beside=model
     )

@@ -74,7 +74,7 @@ def sweep(
     from archscope.study.sweep import sweep_report, sweep_title
 
     if not axes:
-        raise ArchscopeError("axes", "there is none to sweep", 'give one like {"groups": [1, 2]}')
+        raise ArchscopeError("axes", "nothing to sweep", 'give one like {"groups": [1, 2]}')
     if resume and journal is None:
         raise ArchscopeError("resume", "needs a journal", "give the journal to resume")
     if predict is not None:
@@ -121,7 +121,7 @@ def merge(*journals: str | PathLike[str]) -> Answer[tuple[Outcome, ...]]:
     from archscope.study.sweep import sweep_report, sweep_title
 
     if not journals:
-        raise ArchscopeError("journals", "there is none to merge", "name the shards' files")
+        raise ArchscopeError("journals", "nothing to merge", "name the shards' files")
     grid, outcomes = merged([str(path) for path in journals])
     report = sweep_report(sweep_title(grid), outcomes)
     return Answer(tuple(outcomes), lambda: report)

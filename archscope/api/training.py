@@ -150,7 +150,7 @@ def signal(
     from archscope.study.signal import signal_report
 
     if not models:
-        raise ArchscopeError("models", "there is none to measure", "name a network")
+        raise ArchscopeError("models", "nothing to measure", "name a network")
     found = measured(
         network_targets(
             models, input=input, batch=batch, keywords=constructor_keywords, beside=model

@@ -69,7 +69,7 @@ def sheet_of(file: str, profile: Profile) -> Device:
     try:
         return find_device(name)
     except ArchscopeError as error:
-        problem, remedy = f"there is no data sheet of {name}", f"name one with {parameter('on')}"
+        problem, remedy = f"no data sheet is known for {name}", f"name one with {parameter('on')}"
         raise ArchscopeError(file, problem, remedy) from error
 
 

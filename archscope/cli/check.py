@@ -20,7 +20,7 @@ from archscope.cli.options import output_option
     metavar="NAME",
     help="Network of a budget that is code, such as nets.py:Net; may repeat.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of the table.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
 @click.option("--github", "annotate", is_flag=True, help="Also print GitHub annotations.")
 @click.option("--junit", "junit_file", metavar="FILE", help="Also write a JUnit XML file.")
 @output_option

@@ -23,7 +23,7 @@ def of_others(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         place = f"{error.filename}: " if error.filename else ""
         remedy = "free some space" if error.errno in FULL else "check it, and try again"
-        return f"{place}the system refuses ({error.strerror}); {remedy}"
+        return f"{place}the operating system refuses ({error.strerror}); {remedy}"
     reason = f"{type(error).__name__}: {first_line(error)}"
     place = _users_line(error)
     if place:

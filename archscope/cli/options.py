@@ -115,7 +115,7 @@ def output_option(command: Decorated) -> Decorated:
         ),
         click.option(
             "--format", metavar="NAME", callback=_noted,
-            help="Print this in place of tables: csv, json, md, html, tex, svg ….", **aside,
+            help="Print this instead of tables: csv, json, md, html, tex, svg ….", **aside,
         ),
         click.option(
             "--chart", metavar="NAME", callback=_noted,

@@ -168,7 +168,7 @@ def _largest(network: Target, plan: Plan) -> None:
         f"{100 * found.bound_bytes / found.available_bytes:.0f} % of the "
         f"{binary_bytes(found.available_bytes)} available"
     )
-    runs = f"batch {found.batch} runs" if found.batch else "not even one sample runs"
+    runs = f"batch {found.batch} runs" if found.batch else "even one sample does not fit"
     peak = f", with a peak of {binary_bytes(found.peak_bytes)}" if found.batch else ""
     measured = f"{network.name}, {plan.modes[0]} on {plan.settings.device}"
     click.echo(printable(f"{measured}: {runs}{peak}; {bound}."))

@@ -40,7 +40,7 @@ FEW_POINTS = 8
 )
 @shard_option
 @click.option("--journal", "journal_path", metavar="FILE", help="Where finished points are kept.")
-@click.option("--resume", is_flag=True, help="Take up the journal of an interrupted run.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted run from its journal.")
 @predict_option
 @output_option
 def command(

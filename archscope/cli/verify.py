@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--all", "every", is_flag=True, help="Every network of torchvision and timm.")
 @on_option
 @click.option("--journal", "journal_path", metavar="FILE", help="Where finished ones are kept.")
-@click.option("--resume", is_flag=True, help="Take up the journal of an interrupted --all.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted --all from its journal.")
 @click.option("--save", metavar="FILE", help="Keep every figure as JSON for python -m reports.")
 @output_option
 def command(
@@ -49,7 +49,7 @@ def command(
 
     check_outputs(outputs)
     if save is not None and not save.endswith(".json"):
-        raise ArchscopeError(f"--save {save}", "is no JSON file", "name one like verify.json")
+        raise ArchscopeError(f"--save {save}", "is not a JSON file", "name one like verify.json")
     check_outputs(() if save is None else (save,))
     if every and models:
         raise ArchscopeError("--all", "excludes named networks", f"leave out {models[0]} or --all")

@@ -227,7 +227,7 @@ def largest_batch(
         bound: bytes that a step may take.
 
     Returns:
-        The batch and its measured peak in bytes; zeros when not even one sample runs.
+        The batch and its measured peak in bytes; zeros when even one sample does not fit.
     """
     low, high = 2, 4
     peaks = {low: peak_at(low)}

@@ -28,7 +28,7 @@ NOTES = {
     "group": f"norm_layer=group: GroupNorm with {GROUPS} groups, or the largest divisor of "
     f"{GROUPS} that divides the channels",
     "layer": "norm_layer=layer: GroupNorm with one group, over C×H×W with an affine pair a channel",
-    "none": "norm_layer=none: Identity in place of every normalisation",
+    "none": "norm_layer=none: Identity instead of every normalisation",
 }
 
 

@@ -29,14 +29,16 @@ def info_report() -> Report:
         held, folder = journal.contents(), journal.default_folder()
         rows += (Row(("journals", held.entries, held.total_bytes, None, str(folder))),)
     else:
-        note = f"Nothing is kept: install platformdirs or set {cache.FOLDER_VARIABLE}."
+        note = (
+            f"Nothing is saved between runs: install platformdirs or set {cache.FOLDER_VARIABLE}."
+        )
         return Report("Cache", (Table("Cache", INFO, (), (note,)),))
     notes = (
         "A journal holds the finished points of a sweep, or networks of verify --all, for "
         "--resume.",
         "A count is used while archscope, torch, torchvision, timm and the sources of a user's "
-        "network stay as they were.",
+        "network stay unchanged.",
         "Roofs are used while the device, its driver, torch, the thread count and the way of "
-        f"measuring stay as they were. {cache.FOLDER_VARIABLE} moves the folder.",
+        f"measuring stay unchanged. {cache.FOLDER_VARIABLE} moves the folder.",
     )
     return Report("Cache", (Table("Cache", INFO, rows, notes),))

@@ -116,7 +116,7 @@ def _kept(found: Sequence[Change], layers: int) -> str:
     renamed = sum(change.status == "renamed" for change in found)
     same = sum(change.status == "same" for change in found) + renamed
     names = f", {renamed} of them under another name" if renamed else ""
-    return f"{same} of {layers} layers are as they were{names}."
+    return f"{same} of {layers} layers are unchanged{names}."
 
 
 def _totals(old: Analysis, new: Analysis, title: str) -> Table:

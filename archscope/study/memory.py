@@ -76,8 +76,8 @@ def _answer(prediction: MemoryPrediction, budget_bytes: int | None) -> str:
     kind = max(tensors, key=lambda kind: getattr(peak, kind))
     share = getattr(peak, kind) / (sum(getattr(peak, each) for each in tensors) or 1)
     what = (
-        f"{prediction.mode.capitalize()} of {name} takes {binary_bytes(peak.total)} at its peak, "
-        f"{_place(peak)}; {percent(share, digits=0)} of its tensors there: "
+        f"{prediction.mode.capitalize()} of {name} needs {binary_bytes(peak.total)}; the peak is "
+        f"{_place(peak)}, where {percent(share, digits=0)} of the tensors' bytes are "
         f"{KIND_TITLES[kind].lower()}."
     )
     if budget_bytes is None:

@@ -78,9 +78,7 @@ def models_table(pattern: str = "") -> Table:
         known = [*zoo.names(), *vision.names()]
         rows = [_listed(name) for name in _matching(pattern, known)]
     if not rows:
-        raise ArchscopeError(
-            pattern, "no network has such a name", did_you_mean(pattern, known) or LIST_ALL
-        )
+        raise ArchscopeError(pattern, "unknown network", did_you_mean(pattern, known) or LIST_ALL)
     title = f"{len(rows)} networks" if len(rows) > 1 else "1 network"
     note = "Parameters as published; where they are missing, `archscope summary NAME` counts them."
     return Table(title, LISTING, tuple(rows), (note,))
@@ -106,7 +104,7 @@ def _architectures_table(pattern: str) -> Table:
     named = [name.removeprefix(PREFIX) for name in _matching(pattern, known)]
     if not named:
         raise ArchscopeError(
-            pattern, "no architecture of transformers has such a name", did_you_mean(pattern, known)
+            pattern, "unknown architecture of transformers", did_you_mean(pattern, known)
         )
     rows = tuple(Row((PREFIX + found.name, *_numbers(found))) for found in map(short_card, named))
     note = (

@@ -108,8 +108,9 @@ def _answer(network: NetworkFields) -> str:
     sizes = [ceil(field.size or 0) for field in last.fields if field is not None]
     strides = dict.fromkeys(f"{stride:g}" for stride in _strides(last))
     return (
-        f"{last.name}, the last layer with a local field, sees {'×'.join(map(str, sizes))} places "
-        f"of the input of {image}, {'×'.join(strides)} apart from each other."
+        f"{last.name}, the last layer with a local receptive field, sees "
+        f"{'×'.join(map(str, sizes))} pixels of the {image} input, with a stride of "
+        f"{'×'.join(strides)}."
     )
 
 

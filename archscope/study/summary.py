@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
+from math import floor, log10
 
 from archscope import quantities
 from archscope.errors import ArchscopeError
@@ -178,11 +179,18 @@ def _answer(analysis: Analysis, unfrozen: Analysis | None) -> str:
     frozen, free = total.macs_backward or 0, unfrozen.total.macs_backward or 0
     step = total.macs + free
     saved = f": a step is {percent((free - frozen) / step, digits=0)} cheaper" if step else ""
+    trained = _first_digit(total.trainable_params / total.params)
     return (
-        f"{total.trainable_params:,} of {total.params:,} parameters "
-        f"({percent(total.trainable_params / total.params)}) are trained; the backward pass takes "
-        f"{amount(frozen)} MACs in place of {amount(free)}{saved}."
+        f"{total.trainable_params:,} of {total.params:,} parameters ({trained}) are trained; "
+        "the backward pass takes "
+        f"{amount(frozen)} MACs instead of {amount(free)}{saved}."
     )
+
+
+def _first_digit(fraction: float) -> str:
+    """A share with one decimal, or as many more as the first digit that is not zero needs."""
+    digits = 1 if fraction == 0 else max(1, -floor(log10(100 * fraction)))
+    return percent(fraction, digits)
 
 
 def _reading(key: str, analysis: Analysis) -> _Reading:

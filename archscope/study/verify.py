@@ -128,7 +128,7 @@ def overview_report(found: Sequence[Verification], failures: Mapping[str, str]) 
     unknown = sum(not v.passed for v in found)
     notes = (
         f"{len(found)} networks counted, {len(failures)} not; "
-        f"{unknown} with a disagreement of no known reason.",
+        f"{unknown} with an unexplained disagreement.",
         "A signed share is the difference from archscope's count, with its reason.",
     )
     return Report("Verification", (Table("Verification", columns, tuple(rows), notes),))

@@ -29,7 +29,7 @@ EQUAL = 0.1
 HELD = 0.82
 """Share of held-out rows within an interval.
 
-It is meant to hold 80 % of measurements of another family, and holds 2 % less there than of those
+It should contain 80 % of measurements of another family, and holds 2 % less there than of those
 that it was taken from.
 """
 

@@ -60,7 +60,7 @@ OURS = str(Path(str(cli.callback and cli.callback.__code__.co_filename)))
     [
         (MemoryError(), OURS, "out of memory"),
         (OSError(errno.ENOSPC, "No space left on device", "/x"), OURS, "free some space"),
-        (OSError(errno.EIO, "Input/output error"), OURS, "the system refuses"),
+        (OSError(errno.EIO, "Input/output error"), OURS, "the operating system refuses"),
         (GeneratorExit("odd"), OURS, "the network's code fails"),
         (ValueError("theirs"), "/home/me/nets.py", "/home/me/nets.py:1: the network's code fails"),
         (ValueError("ours"), OURS, "this is archscope's fault"),

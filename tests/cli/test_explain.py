@@ -87,7 +87,7 @@ def test_a_stream_without_unicode_gets_words(
     ("arguments", "message"),
     [
         (["resnet18", "layer9"], "layer9: resnet18 has no such layer"),
-        (["resnet18", "--input", "3xHxW"], "has symbols, and explain puts numbers in place"),
+        (["resnet18", "--input", "3xHxW"], "has symbols, and explain works with numbers"),
         (["resnet5"], "resnet5"),
     ],
 )

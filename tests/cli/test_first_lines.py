@@ -43,12 +43,12 @@ FIRST_LINES = {
     # 117,600 + 240,000 + 48,000 + 10,080 + 840 MACs, by hand in tests/analysis
     "summary lenet": "lenet has 61,706 parameters and takes 416,520 MACs (833,040 FLOPs)",
     "formula lenet": "lenet takes 416520·N MACs, and has 61,706 parameters.",
-    "memory lenet": "Training of lenet takes ",
+    "memory lenet": "Training of lenet needs ",
     "diff lenet lenet": "Nothing changed.",
     "compare lenet lenet": "lenet #2 takes 1.000× the MACs",
     "sweep lenet batch=1,2": "MACs go from 417 k (batch=1) to 833 k (batch=2), 2.000× as many.",
     # conv1 of 5, pool of 2, conv2 of 5 (steps of 2), pool of 2: 5, 6, 14, 16; stride 4
-    "receptive-field lenet": "pool2, the last layer with a local field, sees 16×16 places",
+    "receptive-field lenet": "pool2, the last layer with a local receptive field, sees 16×16 ",
     "summary lenet --train-only fc3": "850 of 61,706 parameters (1.4 %) are trained",
 }
 

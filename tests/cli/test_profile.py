@@ -261,7 +261,9 @@ def test_not_even_one_sample_may_run(
         measured, "largest_batch", lambda *a, **k: measured.LargestBatch(0, 0, 4 << 30, 5 << 30)
     )
     assert run(["profile", f"{network}:Net", *SMALL, "--max-batch", "--eval"]) == 0
-    assert "inference on cpu: not even one sample runs; the bound was" in capsys.readouterr().out
+    assert (
+        "inference on cpu: even one sample does not fit; the bound was" in capsys.readouterr().out
+    )
 
 
 def test_the_largest_batch_is_predicted_tried_and_confirmed(

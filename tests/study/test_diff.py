@@ -155,14 +155,14 @@ def test_a_network_of_another_class_name_is_renamed() -> None:
     old, new = (analyse(target(network, input="4x8x8")) for network in (Old(), Renamed()))
     assert told(old, new) == [("renamed", "Old → Renamed")]
     report = diff_report(old, new)
-    assert "3 of 3 layers are as they were, 1 of them under another name." in report.tables[1].notes
+    assert "3 of 3 layers are unchanged, 1 of them under another name." in report.tables[1].notes
 
 
 def test_where_all_names_change_all_layers_are_as_they_were() -> None:
     old, new = (analyse(target(network, input="4x8x8")) for network in (Old(), Other()))
     assert {status for status, _ in told(old, new)} == {"renamed"}
     notes = diff_report(old, new).tables[1].notes
-    assert "3 of 3 layers are as they were, 3 of them under another name." in notes
+    assert "3 of 3 layers are unchanged, 3 of them under another name." in notes
 
 
 def test_a_network_of_another_class_name_and_shape_is_changed() -> None:

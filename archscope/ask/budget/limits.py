@@ -99,12 +99,12 @@ def load(path: str) -> tuple[Budget, ...]:
     """Read a file of budgets; paths in it start from its own folder.
 
     Raises:
-        ArchscopeError: it cannot be read, is no TOML, or says something unknown.
+        ArchscopeError: it cannot be read, is not valid TOML, or says something unknown.
     """
     try:
         data = tomllib.loads(read_text(path))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ArchscopeError(path, f"is no TOML ({error})", "correct that line") from None
+        raise ArchscopeError(path, f"is not valid TOML ({error})", "correct that line") from None
     return _Reader(path).budgets(data)
 
 

@@ -93,7 +93,7 @@ class ParallelPlan:
             if value is not None and not heeded:
                 raise ArchscopeError(
                     parameter(name, value),
-                    f"decides nothing under {self.kind}",
+                    f"has no effect under {self.kind}",
                     f"use it with {parameter('plan', where)}",
                 )
 

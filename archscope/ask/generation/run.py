@@ -127,7 +127,7 @@ def _cache_layer(
     if layer.bytes_at(start) != own.bytes or layer.bytes_at(before) != end.bytes:
         raise ArchscopeError(
             "cache",
-            f"layer {own.name} ({own.kind}) grows by no straight line up to a window",
+            f"layer {own.name} ({own.kind}) does not grow linearly up to a window",
             "count single calls with archscope summary",
         )
     return replace(layer, final_bytes=layer.bytes_at(last))

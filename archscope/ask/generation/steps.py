@@ -116,7 +116,7 @@ class Steps:
         def with_values() -> Any:
             raise ArchscopeError(
                 self.subject.name,
-                "chooses its way by the values of tensors, which nothing here computes",
+                "branches on the values of tensors, which are not computed here",
                 "count single calls with archscope summary",
             )
 

@@ -101,7 +101,7 @@ class Setting:
         if self.gpus > 1 and not self.zero:
             raise ArchscopeError(
                 parameter("gpus", self.gpus),
-                f"decides nothing without {parameter('zero')}",
+                f"has no effect without {parameter('zero')}",
                 f"add {parameter('zero', 2)}",
             )
         for name, value, least in (("accumulate", self.accumulate, 1), ("lora", self.lora, 0)):

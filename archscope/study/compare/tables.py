@@ -160,7 +160,7 @@ def _quantity_row(
 
 
 def _predicted_rows(block: Sequence[Contender], chosen: Sequence[Contender]) -> list[Row]:
-    """Predicted steps, each with the interval that is meant to hold 80 % of measurements."""
+    """Predicted steps, each with the interval that should contain 80 % of measurements."""
     rows = []
     for index, one in enumerate(chosen[0].predictions):
         found = [contender.predictions[index].time for contender in block]

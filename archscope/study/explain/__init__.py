@@ -52,7 +52,7 @@ def explain_report(analysis: Analysis, patterns: Sequence[str] = ()) -> Report:
     if analysis.input.symbols:
         raise ArchscopeError(
             parameter("input", analysis.input),
-            "has symbols, and explain puts numbers in place",
+            "has symbols, and explain works with numbers",
             "give numbers, or write it in symbols with archscope formula",
         )
     chosen = _chosen(analysis, patterns)

@@ -130,7 +130,7 @@ def _answer(sweep: GroupSweep, rows: Sequence[dict[str, Cell]]) -> str:
         ratio(float(last[key] or 0) / float(first[key] or 1)) for key in ("macs", "params")
     )
     return (
-        f"At {HELD[next(iter(sweep.views))]}, {last['groups']} groups in place of "
+        f"At {HELD[next(iter(sweep.views))]}, {last['groups']} groups instead of "
         f"{first['groups']} take {macs} the MACs and {params} the parameters."
     )
 
@@ -365,7 +365,7 @@ def parting_widths(sweep: GroupSweep) -> Iterator[str]:
             continue
         mine, theirs = member.analysis.total, other.analysis.total
         yield (
-            f"At {plural(member.groups, 'group')} the two part: {sweep.by} {other.width} comes "
+            f"At {plural(member.groups, 'group')} the two differ: {sweep.by} {other.width} comes "
             f"nearest in parameters ({ratio(theirs.params / base.total.params)}), but costs "
             f"{ratio(theirs.macs / base.total.macs)} the MACs, where {member.width} costs "
             f"{ratio(mine.macs / base.total.macs)}."

@@ -160,7 +160,7 @@ def test_a_device_that_is_not_there_is_told_with_file_and_key(folder: Path) -> N
     ("text", "message"),
     [
         ("", "budget: is missing; begin with [[budget]]"),
-        ("x = ", "is no TOML"),
+        ("x = ", "is not valid TOML"),
         ("budgets = 1", "budgets: unknown key; did you mean budget?"),
         ("budget = 1", "budget: is not a list of tables; write [[budget]]"),
         ("[[budget]]\nmax_macs = 1", "budget 1, model: is missing"),

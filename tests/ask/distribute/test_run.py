@@ -248,7 +248,7 @@ def test_fsdp_shards_what_a_pattern_chooses():
     }
     with pytest.raises(archscope.ArchscopeError, match="no such layer"):
         fsdp(Stack(), wrap="Convolution")
-    with pytest.raises(archscope.ArchscopeError, match="decides nothing under ddp"):
+    with pytest.raises(archscope.ArchscopeError, match="has no effect under ddp"):
         ParallelPlan("ddp", 8, wrap="Linear")
 
 
@@ -442,10 +442,10 @@ def test_styles_may_be_given():
         ({"gpus": 3}, "3 GPUs do not share the 64 out_features"),
         ({"style": {"*.up": "diagonal"}}, "'diagonal' is unknown"),
         ({"style": {"nothing": "colwise"}}, "has no linear layer nothing"),
-        ({"tp": 2}, "decides nothing under tp"),
+        ({"tp": 2}, "has no effect under tp"),
         ({"plan": "fsdp+tp"}, "is needed"),
         ({"plan": "fsdp+tp", "gpus": 8, "tp": 3}, "does not divide 8 GPUs"),
-        ({"plan": "ddp", "style": {"*.up": "colwise"}}, "decides nothing under ddp"),
+        ({"plan": "ddp", "style": {"*.up": "colwise"}}, "has no effect under ddp"),
     ],
 )
 def test_what_tensor_parallelism_cannot_divide_is_refused(how, message):

@@ -275,7 +275,7 @@ def test_zero_shares_out_stage_by_stage():
     [
         ({"zero": 4, "gpus": 2}, "zero=4: is not a stage"),
         ({"zero": 2}, "add gpus=8"),
-        ({"gpus": 8}, "decides nothing without zero"),
+        ({"gpus": 8}, "has no effect without zero"),
         ({"form": "one"}, "form='one'"),
         ({"accumulate": 0}, "accumulate=0"),
         ({"device": "tpu"}, "device='tpu'"),

@@ -265,8 +265,15 @@ def _silence(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-EXPORTS = (".speedscope.json", ".perfetto.json")
-"""Suffixes of files for other programs, which the report of a trace has."""
+EXPORTS = {
+    ".speedscope.json": "use archscope trace FILE",
+    ".perfetto.json": "use archscope trace FILE",
+    ".modelexplorer.json": "use archscope summary MODEL",
+}
+"""Suffixes of files for other programs, and the command whose report has each.
+
+A word before one chooses among several: `x.params.modelexplorer.json`.
+"""
 
 
 def _export_suffix(path: str) -> str | None:
@@ -275,11 +282,14 @@ def _export_suffix(path: str) -> str | None:
 
 def _export(report: Report, path: str, drawn: Drawn) -> bytes:
     suffix = _export_suffix(path)
-    if suffix is None or suffix not in report.exports:
+    assert suffix is not None
+    word = Path(path).name.lower().removesuffix(suffix).rpartition(".")[2]
+    write = report.exports.get(f".{word}{suffix}") or report.exports.get(suffix)
+    if write is None:
         raise ArchscopeError(
-            parameter("output", path), f"a {suffix} is of one trace", "use archscope trace FILE"
+            parameter("output", path), f"this report has no {suffix}", EXPORTS[suffix]
         )
-    return _encoded(json.dumps(report.exports[suffix](), separators=(",", ":")))
+    return _encoded(json.dumps(write(), separators=(",", ":")))
 
 
 def _format(path: str) -> Callable[[Report, str, Drawn], bytes]:

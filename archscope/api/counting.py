@@ -77,6 +77,7 @@ def summary(
     """
     from archscope.ask.count import analyse
     from archscope.ask.explored import explored
+    from archscope.study.node_data import node_data
     from archscope.study.page import with_page
     from archscope.study.summary import summary_report
 
@@ -96,6 +97,7 @@ def summary(
             analysis, depth=depth, unfold=unfold, columns=columns, sort=sort, top=top,
             unfrozen=unfrozen,
         )  # fmt: skip
+        report = replace(report, exports=node_data(network))
         return with_page(report, lambda: [explored(network, analysis)])
 
     return Summary(analysis, made)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from archscope.cli import completion
@@ -47,7 +49,11 @@ def command(
     backward: bool, train: bool, train_only: str | None, depth: int | None, unfold: bool,
     columns: str | None, sort: str, top: int | None, strict: bool, outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Shapes, parameters and multiply-accumulates of every layer of MODEL."""
+    """Shapes, parameters and multiply-accumulates of every layer of MODEL.
+
+    -o FILE.modelexplorer.json writes the MACs of every node that torch.export writes, to colour
+    its graph in Google's Model Explorer; FILE.params.modelexplorer.json its parameters.
+    """
     from archscope.output import check_outputs, emit
 
     check_outputs(outputs)
@@ -55,6 +61,7 @@ def command(
     from archscope.ask.explored import explored
     from archscope.ask.target import target
     from archscope.resolve import parse_settings
+    from archscope.study.node_data import node_data
     from archscope.study.page import with_page
     from archscope.study.summary import summary_report
 
@@ -71,6 +78,7 @@ def command(
     report = summary_report(
         analysis, depth=depth, unfold=unfold, columns=keys, sort=sort, top=top, unfrozen=unfrozen
     )
+    report = replace(report, exports=node_data(network))
     emit(with_page(report, lambda: [explored(network, analysis)]), outputs)
     if strict:
         require_complete(analysis)

@@ -206,7 +206,7 @@ def test_only_one_trace_is_exported(tmp_path: Path, capsys: pytest.CaptureFixtur
     path, flames = several_steps().write(tmp_path / "a.json"), tmp_path / "x.speedscope.json"
     for command in (["trace", path, path], ["summary", "lenet"]):
         assert run([*command, "-o", str(flames)]) == 2
-        assert "is of one trace" in capsys.readouterr().err
+        assert "archscope trace FILE" in capsys.readouterr().err
     assert not flames.exists()
 
 

@@ -66,9 +66,9 @@ def sweep(
         1814073344
     """
     from archscope.ask.sweep.grid import Grid, Outcome, run
-    from archscope.ask.sweep.shard import ALL, parse_shard
     from archscope.ask.travel import counted
     from archscope.engines.place import engine
+    from archscope.engines.shard import ALL, parse_shard
     from archscope.latency.place import read_places
     from archscope.saved.journal import Journal
     from archscope.study.sweep import sweep_report, sweep_title
@@ -118,11 +118,12 @@ def merge(*journals: str | PathLike[str]) -> Answer[tuple[Outcome, ...]]:
         [416520, 833040]
     """
     from archscope.ask.sweep.merge import merged
+    from archscope.saved.shards import read_files
     from archscope.study.sweep import sweep_report, sweep_title
 
     if not journals:
         raise ArchscopeError("journals", "nothing to merge", "name the shards' files")
-    grid, outcomes = merged([str(path) for path in journals])
+    grid, outcomes = merged(read_files([str(path) for path in journals]))
     report = sweep_report(sweep_title(grid), outcomes)
     return Answer(tuple(outcomes), lambda: report)
 

@@ -13,8 +13,8 @@ import click
 from archscope.cli.stderr import say
 
 if TYPE_CHECKING:
-    from archscope.ask.sweep.shard import Shard
     from archscope.engines.engine import Engine
+    from archscope.engines.shard import Shard
 
 BETWEEN_LINES = 30.0
 """Seconds between two lines of progress where no terminal shows a bar."""
@@ -31,7 +31,7 @@ on_option = click.option(
 
 
 def _shard(context: click.Context, option: click.Parameter, text: str | None) -> Shard:
-    from archscope.ask.sweep.shard import ALL, parse_shard
+    from archscope.engines.shard import ALL, parse_shard
 
     return ALL if text is None else parse_shard(text)
 

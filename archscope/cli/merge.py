@@ -2,32 +2,61 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from archscope.cli import completion
 from archscope.cli.help import Command
 from archscope.cli.options import output_option
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from archscope.saved.shards import ShardFile
+    from archscope.table import Report
+
 
 @click.command(cls=Command)
 @click.argument("files", nargs=-1, required=True, metavar="FILE…", shell_complete=completion.files)
 @output_option
-def command(files: tuple[str, ...], outputs: tuple[str, ...]) -> None:
-    """Join the journals of a sweep's shards to the table of the whole sweep.
+def command(files: tuple[str, ...], outputs: tuple[str, ...]) -> int:
+    """Join the journals of a run's shards to the table of the whole run.
 
     \b
     archscope sweep resnet50 batch=1,2,4,8 --shard 1/2 --journal part-1.jsonl
     archscope sweep resnet50 batch=1,2,4,8 --shard 2/2 --journal part-2.jsonl
     archscope merge part-1.jsonl part-2.jsonl -o sweep.csv
 
-    Prints and writes what one run over all points would. Files of different sweeps or versions
-    are refused, and points that no file holds are named by their shards.
+    Prints, writes and exits with what one run over all points would. Files of different runs or
+    versions are refused, and points that no file holds are named by their shards.
     """  # noqa: D301
     from archscope.output import check_outputs, emit
 
     check_outputs(outputs)
+    from archscope.saved.shards import kind_of, read_files
+
+    parts = read_files(files)
+    report, passed = REPORTS[kind_of(parts, tuple(REPORTS))](parts)
+    emit(report, outputs)
+    return 0 if passed else 1
+
+
+def _sweep(files: Sequence[ShardFile]) -> tuple[Report, bool]:
     from archscope.ask.sweep.merge import merged
     from archscope.study.sweep import sweep_report, sweep_title
 
     grid, outcomes = merged(files)
-    emit(sweep_report(sweep_title(grid), outcomes), outputs)
+    return sweep_report(sweep_title(grid), outcomes), True
+
+
+def _verification(files: Sequence[ShardFile]) -> tuple[Report, bool]:
+    from archscope.ask.verify.merge import merged
+    from archscope.study.verify import overview_report
+
+    found, failures = merged(files)
+    return overview_report(found, failures), all(one.passed for one in found)
+
+
+REPORTS = {"grid": _sweep, "verify": _verification}
+"""By what the first line of a journal calls its run."""

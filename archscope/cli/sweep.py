@@ -21,7 +21,7 @@ from archscope.cli.stderr import say
 
 if TYPE_CHECKING:
     from archscope.ask.sweep.grid import Grid, Outcome
-    from archscope.ask.sweep.shard import Shard
+    from archscope.engines.shard import Shard
     from archscope.saved.journal import Journal
 
 FEW_POINTS = 8

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archscope.cli import completion
-from archscope.cli.fleet import on_option
+from archscope.cli.fleet import check_shard, on_option, shard_option
 from archscope.cli.help import Command
 from archscope.cli.options import beside_option, network_number_options, output_option
 from archscope.cli.resuming import LongRun
@@ -15,6 +15,7 @@ from archscope.cli.stderr import say
 
 if TYPE_CHECKING:
     from archscope.ask.verify.figures import Verification
+    from archscope.engines.shard import Shard
 
 
 @click.command(cls=Command)
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
 @beside_option
 @click.option("--all", "every", is_flag=True, help="Every network of torchvision and timm.")
 @on_option
+@shard_option
 @click.option("--journal", "journal_path", metavar="FILE", help="Where finished ones are kept.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted --all from its journal.")
 @click.option("--save", metavar="FILE", help="Keep every figure as JSON for python -m reports.")
 @output_option
 def command(
     models: tuple[str, ...], input_text: str | None, batch: int | None, settings: tuple[str, ...],
-    every: bool, on: str, journal_path: str | None, resume: bool, save: str | None,
+    every: bool, on: str, shard: Shard, journal_path: str | None, resume: bool, save: str | None,
     outputs: tuple[str, ...], beside: str | None,
 ) -> int:  # fmt: skip
     """Count MODELS with several tools, and explain where they disagree.
@@ -38,7 +40,8 @@ def command(
     torchprofile where they are installed.
     Exits with 1 when a figure differs from archscope's for no known reason.
     --all keeps every network in a journal once it is done, so that after an interruption the same
-    command with --resume runs the others only.
+    command with --resume runs the others only. --shard 3/8 takes every eighth network, and
+    archscope merge joins the journals of all eight jobs.
     """
     from archscope.engines.local import NAME as LOCAL
     from archscope.engines.place import check_place
@@ -58,6 +61,9 @@ def command(
     if on != LOCAL and not every:
         raise ArchscopeError(f"--on {on}", "goes with --all", "leave it out")
     check_place(on)
+    if shard.count > 1 and not every:
+        raise ArchscopeError(f"--shard {shard}", "goes with --all", "leave it out")
+    check_shard(shard, journal_path)
     if (resume or journal_path) and not every:
         raise ArchscopeError(
             "--resume" if resume else "--journal", "goes with --all", "leave it out"
@@ -71,7 +77,7 @@ def command(
     if every:
         if input_text is not None or batch is not None or settings or beside is not None:
             raise ArchscopeError("--all", "takes every network as it comes", "name one to set it")
-        found, failures = _every(on, journal_path, resume)
+        found, failures = _every(on, shard, journal_path, resume)
         report = overview_report(found, failures)
     else:
         networks = network_targets(
@@ -86,14 +92,17 @@ def command(
     return 0 if all(verification.passed for verification in found) else 1
 
 
-def _every(on: str, path: str | None, resume: bool) -> tuple[list[Verification], dict[str, str]]:
+def _every(
+    on: str, shard: Shard, path: str | None, resume: bool
+) -> tuple[list[Verification], dict[str, str]]:
     from archscope.ask.verify import verify
     from archscope.engines.place import engine
 
-    names = verify.all_names()
+    every = verify.all_names()
+    names = list(shard.of(every))
     long = LongRun(
         "verify-all.jsonl",
-        verify.identity(names),
+        {**verify.identity(every), **shard.identity},
         verify.key,
         verify.state,
         len(names),

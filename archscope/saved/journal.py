@@ -30,6 +30,9 @@ UNFINISHED = "unfinished"
 MOST_BYTES = 2**28
 """Above every journal: what is larger is none."""
 
+VERSIONS, ADDRESS = "versions", "address"
+"""Fields of an entry: the versions that decided it, and the hash of these and of its question."""
+
 _BEGINNING = b'{"archscope": "journal", '
 
 
@@ -252,8 +255,8 @@ def address(question: Mapping[str, Any], versions: Mapping[str, str]) -> dict[st
     content = json.dumps([question, versions], sort_keys=True, default=str).encode()
     return {
         "question": question,
-        "versions": versions,
-        "address": hashlib.sha256(content).hexdigest(),
+        VERSIONS: versions,
+        ADDRESS: hashlib.sha256(content).hexdigest(),
     }
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archscope import archive, interruption
-from archscope.ask.sweep.shard import ALL, Shard
 from archscope.ask.travel import Luggage, decided_by, luggage
 from archscope.engines.engine import Engine, Lost
 from archscope.engines.local import HERE
+from archscope.engines.shard import ALL, Shard
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Dim, PredictedTime, Totals
 from archscope.saved.journal import Journal, address

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope import wording
 from archscope.ask.target import Target
+from archscope.ask.travel import Luggage, decided_by
 from archscope.ask.verify.figures import UNKNOWN, Disagreement, Figure, Verification, read
 from archscope.engines.engine import Engine, Lost
 from archscope.engines.local import HERE
@@ -22,7 +23,7 @@ from archscope.peers.reasons import Convention, Operator, Part, explained
 from archscope.peers.runs import PEERS, Peer, PeerCount
 from archscope.peers.tools import Counted
 from archscope.records import Analysis, Layer
-from archscope.saved.journal import Journal
+from archscope.saved.journal import Journal, address, versions
 from archscope.units import parse_count
 
 if TYPE_CHECKING:
@@ -96,10 +97,20 @@ def key() -> str | None:
     return answers.decisive("")  # every installed package is in it, those of the peers too
 
 
-def work() -> Work:
-    """What an engine must know: the tools' versions decide a figure as PyTorch's do."""
+def _packages() -> tuple[str, ...]:
+    """The tools' versions decide a figure as PyTorch's do."""
     peers = (peer.package for peer in PEERS)
-    return Work(packages=tuple(dict.fromkeys(("torch", "torchvision", "timm", *peers))))
+    return tuple(dict.fromkeys(("torch", "torchvision", "timm", *peers)))
+
+
+def work() -> Work:
+    """What an engine must know of verifying."""
+    return Work(packages=_packages())
+
+
+def _decided_by() -> dict[str, str]:
+    """The versions behind a figure, alike on every machine where it is the same."""
+    return {**decided_by(Luggage("")), **versions(_packages())}
 
 
 def verify_each(
@@ -125,6 +136,7 @@ def verify_each(
     for number, name in enumerate((name for name in names if name in done), 1):
         progress(f"{number}/{len(names)} {name}: {state(done[name])}")
     waiting = [name for name in names if name not in done]
+    decisive = _decided_by()
     for index, found in engine.completed(partial(_entry, one), waiting):
         name = waiting[index]
         if isinstance(found, Lost):
@@ -133,9 +145,14 @@ def verify_each(
             entry = found
         done[name] = entry
         if journal is not None:
-            (journal.note if isinstance(found, Lost) else journal.add)(entry)
+            saved = {**entry, **address({"verify": name}, decisive)}
+            (journal.note if isinstance(found, Lost) else journal.add)(saved)
         progress(f"{len(done)}/{len(names)} {name}: {state(entry)}")
-    entries = [done[name] for name in names]
+    return apart([done[name] for name in names])
+
+
+def apart(entries: Sequence[Mapping[str, Any]]) -> tuple[list[Verification], dict[str, str]]:
+    """The verifications of a journal's entries, and why the other networks cannot be counted."""
     verified = [read(entry["found"]) for entry in entries if entry["found"]]
     return verified, {entry["name"]: entry["failure"] for entry in entries if not entry["found"]}
 

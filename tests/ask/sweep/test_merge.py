@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from archscope.ask.sweep.shard import Shard, parse_shard
 from archscope.cli import run
+from archscope.engines.shard import Shard, parse_shard
 from archscope.errors import ArchscopeError
 
 SWEEP = ["sweep", "lenet", "num_classes=2,3,4", "batch=1,2"]
@@ -105,8 +105,8 @@ def test_shards_of_other_versions_sweeps_or_results_are_refused(parts, tmp_path,
 
 def test_what_is_no_journal_of_a_sweep_is_refused(tmp_path, capsys):
     (tmp_path / "a.jsonl").write_text("{}\n")
-    (tmp_path / "b.jsonl").write_text('{"archscope": "journal", "schema": 2, "verify": []}\n')
-    for name, problem in {"a": "is not a journal", "b": "is not the journal of a sweep"}.items():
+    (tmp_path / "b.jsonl").write_text('{"archscope": "journal", "schema": 2, "other": []}\n')
+    for name, problem in {"a": "is not a journal", "b": "is not the journal of a run"}.items():
         assert run(["merge", str(tmp_path / f"{name}.jsonl")]) == 2
         assert problem in capsys.readouterr().err
 

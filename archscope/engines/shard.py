@@ -1,4 +1,4 @@
-"""One of several parts of a sweep, each run as a job of its own."""
+"""One of several parts of a long run, each a job of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Part = TypeVar("Part")
 class Shard:
     """The points whose position, counted from `number`, is a multiple of `count`.
 
-    Neighbours in a grid cost about the same, so that the shards do too.
+    Neighbours in a run cost about the same, so that the shards do too.
 
     Args:
         number: from 1.

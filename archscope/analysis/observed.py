@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from archscope.analysis import forwards
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.nested import shapes_of
 from archscope.analysis.repeats import Repeats
@@ -39,12 +40,15 @@ def observed(log: CallLog, repeats: Repeats | None = None) -> Iterator[None]:
         if threading.get_ident() != thread:
             log.out_of_sight = log.names.get(id(module), log.out_of_sight)
             return original(module, *args, **kwargs)
+        return logged(module, original, args, kwargs)
+
+    def logged(module: nn.Module, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         call = log.enter(module, shapes_of(args if not kwargs else (args, kwargs)))
         try:
             if repeats is None or log.repeating or not module._modules:
-                result = original(module, *args, **kwargs)
+                result = function(module, *args, **kwargs)
             else:
-                result = repeats.run(call, original, args, kwargs)
+                result = repeats.run(call, function, args, kwargs)
             call.output_shapes = shapes_of(result)
             return result
         except BaseException:
@@ -53,8 +57,9 @@ def observed(log: CallLog, repeats: Repeats | None = None) -> Iterator[None]:
         finally:
             log.leave(call)
 
+    patches = [(nn.Module, "_call_impl", observed_call), *forwards.watching(log, logged)]
     try:
-        with patched([(nn.Module, "_call_impl", observed_call)]), on_the_users_device():
+        with patched(patches), on_the_users_device():
             yield
     except BaseException as error:
         if log.value_needed_in is None:

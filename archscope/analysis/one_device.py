@@ -13,18 +13,13 @@ _MOVES = ("cpu", "cuda", "xpu", "mps")
 
 
 class OneDevice(TorchFunctionMode):
-    """Sends every tensor that is moved or made on a device to the same one.
+    """Sends every tensor that is moved or made on a device to the CPU, or what passes for it.
 
     `x.cuda()`, `x.to("cuda:1")`, `module.to("cpu")` and `torch.zeros(3, device="cuda")` all work on
-    a machine without that device.
-
-    Args:
-        device: where tensors go, `meta` or `cpu`.
+    a machine without that device. What is made on meta stays there.
     """
 
-    def __init__(self, device: str) -> None:
-        super().__init__()
-        self.device = torch.device(device)
+    device = torch.device("cpu")
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
@@ -33,15 +28,15 @@ class OneDevice(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in _MOVES and args and isinstance(args[0], Tensor):
             return args[0].to(self.device)
-        if options.get("device") is not None:
+        if _is_elsewhere(options.get("device")):
             options["device"] = self.device
         if name == "to":
-            args = (args[0], *(self.device if _is_device(value) else value for value in args[1:]))
+            args = (args[0], *(self.device if _is_elsewhere(arg) else arg for arg in args[1:]))
         return func(*args, **options)
 
 
-def _is_device(value: Any) -> bool:
-    return isinstance(value, (torch.device, str))
+def _is_elsewhere(value: Any) -> bool:
+    return isinstance(value, (torch.device, str)) and torch.device(value).type != "meta"
 
 
 def asks_for_a_device(error: BaseException) -> bool:

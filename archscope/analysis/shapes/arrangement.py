@@ -54,8 +54,8 @@ def empty(
     size: list[int], *, dtype: Any = None, layout: Any = None, device: Any = None,
     pin_memory: Any = None, memory_format: Any = None,
 ) -> Tensor | None:  # fmt: skip
-    if device is None or device.type != "meta" or layout not in (None, torch.strided):
-        return None
+    if device is None or device.type != "meta" or layout is not torch.strided:
+        return None  # without a layout the network's own code asks for meta
     if memory_format not in (None, torch.contiguous_format):
         return None
     return torch.empty(size, dtype=dtype, device="meta")

@@ -101,11 +101,13 @@ class Answers:
         if facts is None:
             facts = self._facts[overload] = Facts(overload)
         if overload is aten.lift_fresh.default:
-            return _twin(args[0])
+            return known.make_on_meta(args[0]) if is_meta(args[0]) else _twin(args[0])
         if overload is aten._local_scalar_dense.default:
             return self.read(args[0]).item()
         if overload is aten.empty.memory_format and _is_for_indices(args[0], kwargs):
             return torch.zeros(args[0], dtype=kwargs["dtype"])
+        if facts.takes_device and _asks_for_meta(kwargs):
+            return known.make_on_meta(overload(*args, **kwargs))
         try:
             step = self._step(facts, args, kwargs)
         except _UnknownError:
@@ -207,6 +209,10 @@ class Answers:
             if is_of_meta(error):
                 raise ValueNeeded from error
             raise
+        if _all_made_on_meta(args):
+            for tensor in _tensors(result):
+                known.make_on_meta(tensor)
+            return result
         for place in facts.written:
             argument = args[place] if isinstance(place, int) else kwargs.get(place)
             for tensor in _tensors(argument):
@@ -243,6 +249,23 @@ _BY_VALUE: dict[Any, Callable[..., Any]] = {
     aten._pack_padded_sequence.default: Answers.pack,
 }
 """Operators whose shape depends on the values of some operands, which may be known."""
+
+
+def _asks_for_meta(options: Mapping[str, Any]) -> bool:
+    """Whether the network's own code asks for a tensor on meta.
+
+    It names a device without a layout; PyTorch's own, which takes both from an operand, names both.
+    """
+    device = options.get("device")
+    return device is not None and device.type == "meta" and "layout" not in options
+
+
+def _all_made_on_meta(operands: Sequence[Any]) -> bool:
+    """Whether there are tensors among the operands, and the network made all of them on meta."""
+    if not operands or not isinstance(operands[0], Tensor):
+        return False
+    tensors = (value for value in operands if isinstance(value, Tensor))
+    return all(map(known.was_made_on_meta, tensors))
 
 
 MOST_INDICES = 2**16
@@ -291,7 +314,7 @@ def is_known(value: Any) -> bool:
 def _tensors(value: Any) -> Sequence[Tensor]:
     if isinstance(value, Tensor):
         return (value,)
-    return [item for item in value if isinstance(item, Tensor)] if isinstance(value, list) else ()
+    return [x for x in value if isinstance(x, Tensor)] if isinstance(value, (list, tuple)) else ()
 
 
 def _all_on_meta(

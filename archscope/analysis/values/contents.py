@@ -214,11 +214,31 @@ def sweep() -> None:
             del TABLE[address]
 
 
+ON_META = Contents(torch.UntypedStorage(0))
+"""What is held by storages that the network itself makes on meta: nothing, as PyTorch has it."""
+
+
+def make_on_meta(tensor: Tensor) -> Tensor:
+    """Say that the network itself made a tensor on meta, where its other tensors only seem to be.
+
+    Returns:
+        the tensor.
+    """
+    know(tensor, ON_META)
+    return tensor
+
+
+def was_made_on_meta(tensor: Tensor) -> bool:
+    """Whether the network itself made a tensor on meta."""
+    held = TABLE.get(ADDRESS(tensor)) if TABLE else None
+    return held is not None and held.contents is ON_META
+
+
 def contents_of(tensor: Tensor) -> Contents | None:
     """What a plain tensor's storage holds; `None` where that is not known."""
     held = TABLE.get(ADDRESS(tensor))
     if held is not None:
-        return held.contents
+        return None if held.contents is ON_META else held.contents
     return None if is_meta(tensor) else Contents(tensor.detach().cpu().untyped_storage())
 
 

@@ -15,7 +15,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from archscope.analysis.values.contents import ADDRESS, PLAIN, is_meta
+from archscope.analysis.values.contents import (
+    ADDRESS,
+    PLAIN,
+    is_meta,
+    make_on_meta,
+    was_made_on_meta,
+)
 from archscope.process import patched
 
 _Base: Any = torch._C.TensorBase
@@ -43,8 +49,9 @@ def _reader(tensor: Tensor) -> Reader | None:
 
 def _device(tensor: Tensor) -> torch.device:
     run = _reader(tensor)
-    device: torch.device = _Base.device.__get__(tensor) if run is None else run.users_device
-    return device
+    if run is None or was_made_on_meta(tensor):
+        return _Base.device.__get__(tensor)  # type: ignore[no-any-return]
+    return run.users_device
 
 
 def _is_on(kind: str) -> Callable[[Tensor], bool]:
@@ -52,7 +59,9 @@ def _is_on(kind: str) -> Callable[[Tensor], bool]:
 
     def asked(tensor: Tensor) -> bool:
         run = _reader(tensor)
-        return base(tensor) if run is None else run.users_device.type == kind
+        if run is None or was_made_on_meta(tensor):
+            return base(tensor)
+        return run.users_device.type == kind
 
     return asked
 
@@ -84,6 +93,8 @@ def _to(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             kwargs.pop("non_blocking", None)
             if not args and not any(kwargs.values()):
                 return tensor
+        elif places and torch.device(places[0]).type == "meta":
+            return make_on_meta(torch.empty_like(tensor))
     return _Base.to(tensor, *args, **kwargs)  # type: ignore[no-any-return]
 
 
@@ -122,6 +133,16 @@ def _tolist(tensor: Tensor) -> Any:
         return run.read(tensor).tolist()
 
 
+def _repr(tensor: Tensor, *, tensor_contents: Any = None) -> str:
+    """The values in a text decide the way of a network that looks for one in it."""
+    run = _reader(tensor)
+    if run is None or was_made_on_meta(tensor):
+        return _own_repr(tensor, tensor_contents=tensor_contents)
+    with _unobserved():
+        value = run.read(tensor).clone()
+    return _own_repr(value.requires_grad_(tensor.requires_grad), tensor_contents=tensor_contents)
+
+
 def _dlpack(tensor: Tensor, **options: Any) -> Any:
     run = _reader(tensor)
     if run is None:
@@ -131,6 +152,7 @@ def _dlpack(tensor: Tensor, **options: Any) -> Any:
 
 
 _own_dlpack: Any = Tensor.__dlpack__
+_own_repr: Any = Tensor.__repr__
 
 _ANSWERS: dict[str, Any] = {
     "device": property(_device),
@@ -143,6 +165,7 @@ _ANSWERS: dict[str, Any] = {
     "numpy": _numpy,
     "tolist": _tolist,
     "__dlpack__": _dlpack,
+    "__repr__": _repr,
 }
 for _name, _answer in _ANSWERS.items():
     if not isinstance(_answer, property):

@@ -105,16 +105,16 @@ class _Way:
         from archscope.analysis import borrow
         from archscope.analysis.one_device import OneDevice
 
-        on_meta = self.device == "meta"
-        with OneDevice(self.device) if self.as_one_device else nullcontext():
-            if on_meta:
-                copies = lend(subject.module, call.original(on_meta=True), borrow.weightless)
-            else:
-                assert subject.rebuild is not None, "`after` has seen to it"
+        one_device: Callable[[], Any] = OneDevice if self.as_one_device else nullcontext
+        if self.device == "meta":
+            copies = lend(subject.module, call.original(on_meta=True), borrow.weightless)
+        else:
+            assert subject.rebuild is not None, "`after` has seen to it"
+            with one_device():
                 module, given = subject.rebuild(), call.original(on_meta=False)
-                copies = borrow.copied(module, given, borrow.with_storage)
-            with copies as lent:
-                yield lent
+            copies = borrow.copied(module, given, borrow.with_storage)
+        with copies as lent, one_device():
+            yield lent
 
     def after(self, error: Exception, subject: Subject, call: NetworkCall) -> _Way:
         """What to try when this way failed.

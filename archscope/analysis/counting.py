@@ -9,6 +9,7 @@ thread that includes the key, for the time of its run, ever calls them.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -23,6 +24,14 @@ KERNELS = {
     "scaled_dot_product_attention": attention.attention,
 }
 """What answers for which operator of PyTorch."""
+
+LATE = (flex.MODULE, "torch._dynamo")
+"""Modules that a run changes where they are imported, and that take seconds to import."""
+
+
+def imported_late() -> frozenset[str]:
+    """Which of `LATE` are imported: a network that imports one in `forward` was run without."""
+    return frozenset(name for name in LATE if name in sys.modules)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import contextlib
 import copy
 import random
 from collections.abc import Callable, Iterator
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 from archscope.errors import ArchscopeError
@@ -32,6 +31,8 @@ def weightless() -> Iterator[None]:
     from torch import nn
     from torch.utils._device import _device_constructors
 
+    from archscope.resolve import large
+
     register = nn.Module.register_parameter
 
     def registered(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
@@ -44,7 +45,7 @@ def weightless() -> Iterator[None]:
     patches += [(kind, "reset_parameters", _skip_reset) for kind in _layers_that_reset()]
     patches.append((nn.Module, "register_parameter", registered))
     _device_constructors()  # a list that PyTorch makes once, of what it finds
-    with _uninitialised(), patched_here(patches):
+    with _uninitialised(), patched_here(patches), large.on_meta():
         yield
 
 
@@ -149,6 +150,8 @@ def _move(module: nn.Module) -> None:
 
 def _decides(name: str, buffer: Tensor) -> bool:
     """Whether a buffer holds indices or flags, by which a network may choose its way."""
+    from archscope.resolve.large import LARGE
+
     whole = not (buffer.is_floating_point() or buffer.is_complex())
     return whole and name != "num_batches_tracked" and buffer.numel() < LARGE
 
@@ -177,29 +180,14 @@ def _generators_kept() -> Iterator[None]:
 
 
 def _for_layers_on_meta(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """PyTorch's layers pass `device=None` on; arithmetic in constructors gives no device.
-
-    What is too large for that, such as the weights of all experts, is a parameter in the making.
-    """
-    import torch
+    """PyTorch's layers pass `device=None` on; arithmetic in constructors gives no device."""
 
     def made(*size: Any, **options: Any) -> Tensor:
-        if options.get("device") is None and (
-            "device" in options or (torch.get_default_device().type == "cpu" and _is_large(size))
-        ):
+        if "device" in options and options["device"] is None:
             options["device"] = "meta"
         return make(*size, **options)
 
     return made
-
-
-LARGE = 2**22
-"""Elements, 16 MiB in float32: no constructor computes its sides with so many."""
-
-
-def _is_large(size: tuple[Any, ...]) -> bool:
-    sides = size[0] if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
-    return all(isinstance(side, int) for side in sides) and prod(sides) >= LARGE
 
 
 def _layers_that_reset() -> list[type[nn.Module]]:

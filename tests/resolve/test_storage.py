@@ -4,11 +4,12 @@ import gc
 import random
 import resource
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, empty, nn, zeros
 
 from archscope.resolve import network, weightless, weightless_copy
 from archscope.resolve.storage import build, build_with_storage
@@ -174,6 +175,23 @@ def test_a_network_of_more_than_a_billion_parameters_needs_no_memory() -> None:
     added_bytes = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     assert params(module) == 12 * (10_000 * 10_000 + 10_000)
     assert added_bytes < 300e6
+
+
+@pytest.mark.parametrize("make", [empty, zeros, partial(torch.full, fill_value=1.0), torch.Tensor,
+                                  lambda *size: torch.empty_strided(size, (2**20, 1, 2**10))],
+                         ids=["empty", "zeros", "full", "Tensor", "strides"])  # fmt: skip
+def test_large_memory_is_on_meta_by_whatever_name(make: Callable[..., Tensor]) -> None:
+    class Experts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            size = (256, 2**10, 2**10)
+            self.weights = make(size) if isinstance(make, partial) else make(*size)
+            self.sides = make((2, 2)) if isinstance(make, partial) else torch.ones(2, 2)
+
+    module: Any = build(Experts)
+    assert module.weights.is_meta
+    assert not module.sides.is_meta
+    assert not torch.empty(2**22).is_meta
 
 
 def test_with_storage_is_the_same_network_initialised_alike_each_time() -> None:

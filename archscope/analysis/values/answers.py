@@ -106,8 +106,8 @@ class Answers:
             return self.read(args[0]).item()
         if overload is aten.empty.memory_format and _is_for_indices(args[0], kwargs):
             return torch.zeros(args[0], dtype=kwargs["dtype"])
-        if facts.takes_device and _asks_for_meta(kwargs):
-            return known.make_on_meta(overload(*args, **kwargs))
+        if (facts.takes_device and _asks_for_meta(kwargs)) or _all_made_on_meta(args, kwargs):
+            return _made_on_meta(overload(*args, **kwargs))
         try:
             step = self._step(facts, args, kwargs)
         except _UnknownError:
@@ -209,10 +209,6 @@ class Answers:
             if is_of_meta(error):
                 raise ValueNeeded from error
             raise
-        if _all_made_on_meta(args):
-            for tensor in _tensors(result):
-                known.make_on_meta(tensor)
-            return result
         for place in facts.written:
             argument = args[place] if isinstance(place, int) else kwargs.get(place)
             for tensor in _tensors(argument):
@@ -260,12 +256,23 @@ def _asks_for_meta(options: Mapping[str, Any]) -> bool:
     return device is not None and device.type == "meta" and "layout" not in options
 
 
-def _all_made_on_meta(operands: Sequence[Any]) -> bool:
-    """Whether there are tensors among the operands, and the network made all of them on meta."""
-    if not operands or not isinstance(operands[0], Tensor):
+def _all_made_on_meta(operands: Sequence[Any], options: Mapping[str, Any]) -> bool:
+    """Whether the network made all tensors among the operands on meta, and asks for no other."""
+    if not TABLE or not operands or options.get("device") is not None:
+        return False
+    first = operands[0]
+    if isinstance(first, (list, tuple)) and first and isinstance(first[0], Tensor):
+        return all(map(known.was_made_on_meta, first))
+    if not isinstance(first, Tensor) or not known.was_made_on_meta(first):
         return False
     tensors = (value for value in operands if isinstance(value, Tensor))
     return all(map(known.was_made_on_meta, tensors))
+
+
+def _made_on_meta(result: Any) -> Any:
+    for tensor in _tensors(result):
+        known.make_on_meta(tensor)
+    return result
 
 
 MOST_INDICES = 2**16

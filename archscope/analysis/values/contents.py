@@ -214,7 +214,7 @@ def sweep() -> None:
             del TABLE[address]
 
 
-ON_META = Contents(torch.UntypedStorage(0))
+ON_META = Contents(torch.empty(0).untyped_storage())
 """What is held by storages that the network itself makes on meta: nothing, as PyTorch has it."""
 
 
@@ -230,7 +230,9 @@ def make_on_meta(tensor: Tensor) -> Tensor:
 
 def was_made_on_meta(tensor: Tensor) -> bool:
     """Whether the network itself made a tensor on meta."""
-    held = TABLE.get(ADDRESS(tensor)) if TABLE else None
+    if not TABLE or tensor.layout is not torch.strided:
+        return False
+    held = TABLE.get(ADDRESS(tensor))
     return held is not None and held.contents is ON_META
 
 

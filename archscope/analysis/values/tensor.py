@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.utils import _device
 
 from archscope.analysis.values.contents import (
     ADDRESS,
@@ -22,7 +23,7 @@ from archscope.analysis.values.contents import (
     make_on_meta,
     was_made_on_meta,
 )
-from archscope.process import patched
+from archscope.process import patched, patched_here
 
 _Base: Any = torch._C.TensorBase
 _unobserved: Any = torch._C._DisableTorchDispatch
@@ -47,7 +48,7 @@ def _reader(tensor: Tensor) -> Reader | None:
     return None
 
 
-def _device(tensor: Tensor) -> torch.device:
+def _place(tensor: Tensor) -> torch.device:
     run = _reader(tensor)
     if run is None or was_made_on_meta(tensor):
         return _Base.device.__get__(tensor)  # type: ignore[no-any-return]
@@ -98,6 +99,21 @@ def _to(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     return _Base.to(tensor, *args, **kwargs)  # type: ignore[no-any-return]
 
 
+def _type(tensor: Tensor, dtype: Any = None, *args: Any, **kwargs: Any) -> Any:
+    """The name of a tensor's type, or a move to one as `to` does."""
+    run = _reader(tensor)
+    if run is None or was_made_on_meta(tensor):
+        return _Base.type(tensor, dtype, *args, **kwargs)
+    if dtype is None:
+        with _unobserved():
+            name: str = torch.empty(0, dtype=tensor.dtype).type()
+        return name if run.users_device.type == "cpu" else name.replace(".", ".cuda.")
+    if not isinstance(dtype, torch.dtype):  # torch.FloatTensor, or its name
+        name = dtype if isinstance(dtype, str) else f"{dtype.__module__}.{dtype.__name__}"
+        dtype = getattr(torch, name.rpartition(".")[2]).dtype
+    return _Base.to(tensor, dtype)
+
+
 def _names_a_device(value: Any) -> bool:
     return isinstance(value, (str, torch.device)) or type(value) is int
 
@@ -136,11 +152,21 @@ def _tolist(tensor: Tensor) -> Any:
 def _repr(tensor: Tensor, *, tensor_contents: Any = None) -> str:
     """The values in a text decide the way of a network that looks for one in it."""
     run = _reader(tensor)
-    if run is None or was_made_on_meta(tensor):
-        return _own_repr(tensor, tensor_contents=tensor_contents)
-    with _unobserved():
-        value = run.read(tensor).clone()
-    return _own_repr(value.requires_grad_(tensor.requires_grad), tensor_contents=tensor_contents)
+    if run is not None and not was_made_on_meta(tensor):
+        with _unobserved():
+            trains, tensor = tensor.requires_grad, run.read(tensor).clone()
+        tensor.requires_grad_(trains)
+    text: str = _own_repr(tensor, tensor_contents=tensor_contents)
+    return text
+
+
+def _deepcopy(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
+    """A copy made by operators, which keep what is known; PyTorch's own asks the storage."""
+    if _reader(tensor) is None or not tensor.is_leaf:
+        return _own_deepcopy(tensor, memo)  # type: ignore[no-any-return]
+    if id(tensor) not in memo:
+        memo[id(tensor)] = tensor.detach().clone().requires_grad_(tensor.requires_grad)
+    return memo[id(tensor)]  # type: ignore[no-any-return]
 
 
 def _dlpack(tensor: Tensor, **options: Any) -> Any:
@@ -153,27 +179,54 @@ def _dlpack(tensor: Tensor, **options: Any) -> Any:
 
 _own_dlpack: Any = Tensor.__dlpack__
 _own_repr: Any = Tensor.__repr__
+_own_deepcopy: Any = Tensor.__deepcopy__
 
 _ANSWERS: dict[str, Any] = {
-    "device": property(_device),
+    "device": property(_place),
     **{f"is_{kind}": property(_is_on(kind)) for kind in ("cpu", "cuda", "meta")},
     "get_device": _get_device,
     "data_ptr": _data_ptr,
     "to": _to,
+    "type": _type,
     "cpu": _moves_to("cpu"),
     "cuda": _moves_to("cuda"),
     "numpy": _numpy,
     "tolist": _tolist,
     "__dlpack__": _dlpack,
     "__repr__": _repr,
+    "__deepcopy__": _deepcopy,
 }
 for _name, _answer in _ANSWERS.items():
     if not isinstance(_answer, property):
         _answer.__name__ = _name  # by which a mode of PyTorch's knows it
 
 
+def _from_numbers(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Of numbers PyTorch makes a tensor on meta out of the mode's sight."""
+
+    def made(*args: Any, **kwargs: Any) -> Tensor:
+        tensor = make(*args, **kwargs)
+        asked = kwargs.get("device") or _surrounding_device()
+        if torch.device(asked).type != "meta" or (args and isinstance(args[0], Tensor)):
+            return tensor
+        return make_on_meta(tensor)
+
+    return made
+
+
+def _surrounding_device() -> torch.device:
+    """Of `with torch.device(…)`: `torch.get_default_device` makes a tensor to find it."""
+    for place in reversed(range(torch._C._len_torch_function_stack())):
+        mode = torch._C._get_function_stack_at(place)
+        if isinstance(mode, _device.DeviceContext):
+            return torch.device(mode.device)
+    return torch.device("cpu")
+
+
 @contextmanager
 def on_the_users_device() -> Iterator[None]:
     """Let tensors of a run answer as on the user's device."""
-    with patched([(Tensor, name, answer) for name, answer in _ANSWERS.items()]):
+    _device._device_constructors()  # a list that PyTorch makes once, of what it finds
+    here = [(torch, name, _from_numbers(getattr(torch, name))) for name in ("tensor", "as_tensor")]
+    with patched([(Tensor, name, answer) for name, answer in _ANSWERS.items()]), patched_here(here):
         yield

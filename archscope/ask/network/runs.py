@@ -77,16 +77,19 @@ def executed(
         ArchscopeError: the network fails on this input.
     """
     from archscope.analysis import borrow
+    from archscope.analysis.counting import imported_late
 
     way = _Way("meta")
     while True:
+        imported = imported_late()
         try:
             with way.lent(subject, call, lend or borrow.copied) as lent:
                 return run(*lent, way.device == "meta"), way.device, way.notes
-        except ArchscopeError:  # noqa: PERF203 - one to three turns
+        except ArchscopeError:
             raise
         except Exception as error:
-            way = way.after(error, subject, call)
+            if imported == imported_late():
+                way = way.after(error, subject, call)
 
 
 @dataclass(frozen=True)

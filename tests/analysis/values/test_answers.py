@@ -6,6 +6,7 @@ right way is the one that PyTorch takes.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -106,6 +107,7 @@ ON_FLOATS: dict[str, Callable[..., Any]] = {
     "where it is true": lambda self, x: len(x.nonzero()) == 16,
     "a mask": lambda self, x: x[x > 0].numel() == 16,
     "a range": lambda self, x: len(range(int(x.sum()))) == 16,
+    "its text": lambda self, x: "1., 1." in repr(x),
 }  # fmt: skip
 
 
@@ -120,6 +122,11 @@ def test_a_question_about_floats_is_answered_by_a_real_run(
     summary = archscope.summary(network, X)
     assert way(summary) == DEAR
     assert summary.analysis.executed_on == "cpu"
+
+
+def on_meta(make: Callable[..., Tensor]) -> Tensor:
+    with torch.device("meta"):
+        return make([2, 3])
 
 
 LENGTHS = torch.tensor([5, 3])
@@ -156,6 +163,15 @@ ON_WHOLE_NUMBERS: dict[str, Callable[..., Any]] = {
     "split": lambda self, x, n, m: [len(p) for p in x[0].split(n.tolist())] == [5, 3],
     "numbers drawn": lambda self, x, n, m: torch.rand(9).sum() >= 0,
     "in an embedding": lambda self, x, n, m: len(self.dear.weight[n]) == n.numel(),
+    "its text": lambda self, x, n, m: f"{n}" == "tensor([5, 3])",
+    "no text of meta": lambda self, x, n, m: "meta" not in f"{x.device} {n} {m}",
+    "its type": lambda self, x, n, m: x.type() == "torch.FloatTensor",
+    "a copy": lambda self, x, n, m: copy.deepcopy(n).tolist() == [5, 3],
+    "made on meta": lambda self, x, n, m: on_meta(torch.empty).is_meta and not x.is_meta,
+    "numbers on meta": lambda self, x, n, m: on_meta(torch.tensor).device.type == "meta",
+    "made of them": lambda self, x, n, m: torch.cat([on_meta(torch.ones) * 2] * 2)[1:].is_meta,
+    "like them": lambda self, x, n, m: torch.ones_like(on_meta(torch.ones), device="cpu").all(),
+    "moved to meta": lambda self, x, n, m: x.to("meta").is_meta and not x.is_meta,
     "an own bound": lambda self, x, n, m: torch.equal(n, torch.tensor([5, 3])),
 }  # fmt: skip
 

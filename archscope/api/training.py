@@ -95,7 +95,8 @@ def memory(
 
 def generate(
     network: Model | None = None, /, prompt: int = 2048, tokens: int = 256, *, batch: int = 1,
-    model: Source | None = None, **constructor_keywords: Any,
+    on: str | None = None, fit: int | str | None = None, model: Source | None = None,
+    **constructor_keywords: Any,
 ) -> Answer[Generation]:  # fmt: skip
     """Count the prefill and decoding of a language model.
 
@@ -104,11 +105,13 @@ def generate(
         prompt: tokens of each prompt.
         tokens: to generate in each sequence.
         batch: sequences at a time.
+        on: GPUs to predict the time on: `"rtx4090"`, `"rtx4090,h100"`.
+        fit: bytes, or text such as `"80GiB"`: the tables add the largest batch and context.
         model: the network of a saved record, where its name is not one of a library.
         constructor_keywords: settings of the configuration, or keywords of the constructor.
 
     Raises:
-        ArchscopeError: the network cannot be run, or keeps no cache.
+        ArchscopeError: the network cannot be run, or keeps no cache; an unknown GPU.
 
     Example:
         >>> archscope.generate("hf:llama", 1024, 1, dtype="bfloat16").record.cache_bytes
@@ -116,11 +119,17 @@ def generate(
     """
     from archscope.ask.generation.run import generation
     from archscope.study.generation import generation_report
+    from archscope.units import parse_bytes
 
+    budget = parse_bytes(fit, "fit") if isinstance(fit, str) else fit
     found = generation(
-        asked(network, model, keywords=constructor_keywords), prompt, tokens, batch=batch
+        asked(network, model, keywords=constructor_keywords),
+        prompt,
+        tokens,
+        batch=batch,
+        devices=[name.strip() for name in on.split(",")] if on else [],
     )
-    return Answer(found, lambda: generation_report(found))
+    return Answer(found, lambda: generation_report(found, budget_bytes=budget))
 
 
 def signal(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from archscope.cli import completion
 from archscope.cli.help import Command
 from archscope.cli.options import beside_option, model_argument, output_option, set_option
 
@@ -15,12 +16,17 @@ from archscope.cli.options import beside_option, model_argument, output_option, 
 @click.option("--batch", type=int, default=1, show_default=True, help="Sequences at a time.")
 @set_option
 @click.option("--fit", metavar="BYTES", help="Largest batch and context within 80GiB.")
-@click.option("--device", metavar="NAME", help="A GPU, for the shortest possible time: h100.")
+@click.option(
+    "--on",
+    metavar="GPU,…",
+    shell_complete=completion.devices,
+    help="Predict the time on GPUs by name, such as rtx4090,h100, or device files.",
+)
 @beside_option
 @output_option
 def command(
     model: str, prompt: int, tokens: int, batch: int, settings: tuple[str, ...],
-    fit: str | None, device: str | None, outputs: tuple[str, ...], beside: str | None,
+    fit: str | None, on: str | None, outputs: tuple[str, ...], beside: str | None,
 ) -> None:  # fmt: skip
     """Prefill and decoding of MODEL side by side, with its cache by layer.
 
@@ -29,17 +35,14 @@ def command(
     from archscope.output import check_outputs, emit
 
     check_outputs(outputs)
-    from archscope.ask.generation.bound import bound
     from archscope.ask.generation.run import generation
     from archscope.ask.target import network_target
-    from archscope.latency.devices import find_device
     from archscope.resolve import parse_settings
     from archscope.study.generation import generation_report
     from archscope.units import parse_bytes
 
     budget = None if fit is None else parse_bytes(fit, "--fit")
-    on = None if device is None else find_device(device)
+    devices = [name.strip() for name in on.split(",")] if on else []
     network = network_target(model, keywords=parse_settings(settings), beside=beside)
-    found = generation(network, prompt, tokens, batch=batch)
-    least = None if on is None else bound(found, on)
-    emit(generation_report(found, budget_bytes=budget, least=least), outputs)
+    found = generation(network, prompt, tokens, batch=batch, devices=devices)
+    emit(generation_report(found, budget_bytes=budget), outputs)

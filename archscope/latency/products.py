@@ -91,6 +91,34 @@ def batched(operator: Typed) -> Iterator[Kernel]:
     )
 
 
+def grouped(operator: Typed) -> Iterator[Kernel]:
+    """`_grouped_mm`: one product a group, as of a mixture's experts.
+
+    Rows are spread at random: of E matrices for n rows, E·(1 − (1 − 1/E)ⁿ) are expected to get
+    one, and these are read. The gradient of the matrices has the groups in its inner positions.
+    """
+    a, b = operator.run.inputs[:2]
+    if len(a.shape) == len(b.shape) == 3:
+        yield from batched(operator)
+        return
+    rows, depth, columns = map(float, (*a.shape[-2:], b.shape[-1]))
+    groups = operator.run.outputs[0].shape[0] if len(b.shape) == 2 else b.shape[0]
+    met, idle = float(groups), 0.0
+    if len(a.shape) == 2 and len(b.shape) == 3:
+        met = groups * (1.0 - (1.0 - 1.0 / groups) ** rows)
+        idle = width(operator.inputs[1]) * b.elements * (1.0 - met / groups)
+        rows /= met
+    elif len(a.shape) == 2:
+        depth /= groups
+    else:
+        columns /= groups
+    yield Kernel(
+        "batched_product", operator.dtype, times=met, rows=rows, columns=columns, depth=depth,
+        read=read(operator) - idle, written=written(operator),
+        aligned=is_aligned(operator.dtype, columns, depth),
+    )  # fmt: skip
+
+
 def attention(operator: Typed) -> Iterator[Kernel]:
     """Fused attention: two products whose result in between stays on the chip (Dao et al. 2022)."""
     run = operator.run
@@ -274,6 +302,7 @@ PRODUCTS = {
     "mm": linear,
     "bmm": batched,
     "baddbmm": batched,
+    "_grouped_mm": grouped,
     "_scaled_dot_product_flash_attention_for_cpu": attention,
     "_scaled_dot_product_flash_attention": attention,
     "_scaled_dot_product_efficient_attention": attention,

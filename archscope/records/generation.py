@@ -144,18 +144,44 @@ class ExpertMacs:
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
-    """The shortest time that a device's peaks allow.
+class Duration:
+    """Seconds of a call, or of all of them.
+
+    Args:
+        seconds: predicted.
+        low, high: of the 80 % interval.
+        least: that the peaks of the device allow: flops at its rate, or weights and cache at its
+            bandwidth, whichever takes longer.
+    """
+
+    seconds: float
+    low: float
+    high: float
+    least: float
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationTime:
+    """How long a generation takes on one device.
 
     Args:
         device: its name.
-        seconds: of the prefill, the first step and the last one.
-        total_seconds: of the prefill and every step.
+        dtype: of the weights and of the arithmetic.
+        prefill: of the call that reads the prompt.
+        first, last: of the first step and the last one; `None` for one token.
+        total: of the prefill and every step.
+        fitted_on: what the prediction was fitted on.
+        notes: what makes it less sure.
     """
 
     device: str
-    seconds: tuple[float, ...]
-    total_seconds: float
+    dtype: str
+    prefill: Duration
+    first: Duration | None
+    last: Duration | None
+    total: Duration
+    fitted_on: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -180,6 +206,7 @@ class Generation:
         prefill_macs, step_macs: by what they do, of a mixture.
         textbook_cache_bytes: 2·layers·KV heads·head width·tokens, where the configuration says
             these; after the last step.
+        times: of each device that was asked about.
         keywords, versions, notes: as of an Analysis.
     """
 
@@ -199,6 +226,7 @@ class Generation:
     prefill_macs: ExpertMacs | None = None
     step_macs: ExpertMacs | None = None
     textbook_cache_bytes: int | None = None
+    times: tuple[GenerationTime, ...] = ()
     keywords: tuple[tuple[str, str], ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from archscope.records.generation import Bound, CacheLayer, ExpertMacs, Generation, Piece
+from archscope.records.generation import (
+    CacheLayer,
+    Duration,
+    ExpertMacs,
+    Generation,
+    GenerationTime,
+    Piece,
+)
 from archscope.table import Cell, Column, Report, Row, Table
-from archscope.units import binary_bytes, si
+from archscope.units import binary_bytes, seconds, si
 from archscope.wording import network_title
 
 CONVENTION = (
@@ -24,18 +31,19 @@ EXPECTED = (
 )
 
 
-def generation_report(
-    found: Generation, *, budget_bytes: int | None = None, least: Bound | None = None
-) -> Report:
+def generation_report(found: Generation, *, budget_bytes: int | None = None) -> Report:
     """The report of `archscope generate`.
 
     Args:
         found: what was counted.
         budget_bytes: of a memory, for the largest batch and context.
-        least: the shortest time that a device allows.
     """
-    costs = _costs_table(found, least)
-    tables = [costs, _forms_table(found), _cache_table(found)]
+    tables = [
+        _costs_table(found),
+        *map(_time_table, found.times),
+        _forms_table(found),
+        _cache_table(found),
+    ]
     if found.experts:
         tables.append(_mixture_table(found))
     if budget_bytes is not None:
@@ -49,9 +57,16 @@ def generation_report(
 def _answer(found: Generation) -> str:
     """What one more token costs, and how large the cache grows."""
     last = found.pieces[-1].last if found.pieces else found.prefill
-    return (
+    answer = (
         f"The last token takes {si(last.macs)} MACs and reads {binary_bytes(last.weight_bytes)} of "
-        f"weights and {binary_bytes(last.cache_bytes)} of cache."
+        f"weights and {binary_bytes(last.cache_bytes)} of cache"
+    )
+    if not found.times:
+        return f"{answer}."
+    fastest = min(found.times, key=lambda time: time.total.seconds)
+    return (
+        f"{answer}; all {found.tokens:,} take {seconds(fastest.total.seconds)} on "
+        f"{fastest.device}, predicted."
     )
 
 
@@ -73,7 +88,7 @@ QUANTITIES = (
 )
 
 
-def _costs_table(found: Generation, least: Bound | None) -> Table:
+def _costs_table(found: Generation) -> Table:
     """Prefill, first and last step, and everything together; one row a quantity."""
     calls = [("prefill", "Prefill", found.prefill)]
     if found.pieces:
@@ -89,30 +104,17 @@ def _costs_table(found: Generation, least: Bound | None) -> Table:
         cells: list[Cell] = [title]
         cells += [_shown(key, getattr(cost, key)) for _, _, cost in calls]
         rows.append(Row((*cells, _shown(key, _total(found, key)))))
-    if least is not None:
-        rows.append(Row(("Time, at least", *map(_time, least.seconds), _time(least.total_seconds))))
-    return Table(_title(found), columns, tuple(rows), _cost_notes(found, least))
+    return Table(_title(found), columns, tuple(rows), _cost_notes(found))
 
 
-def _cost_notes(found: Generation, least: Bound | None) -> tuple[str, ...]:
+def _cost_notes(found: Generation) -> tuple[str, ...]:
     made = (
         f"One prefill makes the first token, {found.steps:,} steps the others: each reads one "
         "token and the cache."
         if found.steps
         else "The prefill makes the one token."
     )
-    notes = [
-        made,
-        *found.notes,
-        CONVENTION,
-        READ,
-    ]
-    if least is not None:
-        notes.append(
-            f"Time, at least: flops at the peak of {least.device}, or weights and cache at its "
-            "bandwidth, whichever is longer; no kernel reaches it."
-        )
-    return tuple(notes)
+    return (made, *found.notes, CONVENTION, READ)
 
 
 def _shown(key: str, value: float) -> str:
@@ -128,8 +130,36 @@ def _total(found: Generation, key: str) -> float:
     return found.total(key)
 
 
-def _time(seconds: float) -> str:
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.2f} ms"
+def _time_table(time: GenerationTime) -> Table:
+    """How long a device takes, in columns like those of the costs."""
+    calls = [("prefill", "Prefill", time.prefill)]
+    if time.first is not None and time.last is not None:
+        calls += [("first", "First step", time.first), ("last", "Last step", time.last)]
+    calls.append(("total", "Total", time.total))
+    columns = (
+        Column("quantity", "Time", "text"),
+        *(Column(key, title, "text") for key, title, _ in calls),
+    )
+    rows = (
+        Row(("predicted", *(seconds(call.seconds) for _, _, call in calls))),
+        Row(("80 % interval", *(_interval(call) for _, _, call in calls))),
+        Row(("at least", *(seconds(call.least) for _, _, call in calls))),
+    )
+    return Table(f"On {time.device}, {time.dtype}", columns, rows, _time_notes(time))
+
+
+def _interval(duration: Duration) -> str:
+    return f"{seconds(duration.low)} – {seconds(duration.high)}"
+
+
+def _time_notes(time: GenerationTime) -> tuple[str, ...]:
+    return (
+        f"Predicted: the kernels of a step one after the other; fitted on {time.fitted_on}. Steps "
+        "in between take the mean of those at either end.",
+        "At least: flops at the peak, or weights and cache at the bandwidth, whichever is longer; "
+        "no kernel reaches it.",
+        *time.notes,
+    )
 
 
 # Closed forms

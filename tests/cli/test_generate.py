@@ -30,7 +30,7 @@ def test_the_answer_comes_first_and_the_record_is_saved(tmp_path, capsys):
     [
         (["--prompt", "0"], "--prompt 0: is too few"),
         (["--fit", "much"], "--fit: 'much' is not a quantity"),
-        (["--device", "h1000"], "unknown device"),
+        (["--on", "h1000"], "unknown device"),
     ],
 )
 def test_mistakes_are_one_line(capsys, options, message):

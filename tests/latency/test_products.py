@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import nn
 
 from archscope.ask.predict import executed
@@ -83,3 +84,30 @@ def test_half_precision_wants_sides_divisible_by_eight() -> None:
         for n in (12, 24)
     )
     assert (odd.aligned, even.aligned) == (False, True)
+
+
+class Experts(nn.Module):
+    """Four matrices of 16 by 24; rows go to them in equal parts. Its gradients need bfloat16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(16, 16, bias=False)
+        self.weight = nn.Parameter(torch.empty(4, 16, 24, dtype=torch.bfloat16))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        ends = torch.arange(1, 5, dtype=torch.int32, device=x.device) * (len(x) // 4)
+        rows = self.inner(x).bfloat16()
+        made: torch.Tensor = nn.functional.grouped_mm(rows, self.weight, offs=ends)
+        return made
+
+
+def test_experts_read_the_matrices_that_rows_expectedly_meet() -> None:
+    """3 rows of 4 experts meet 4·(1 − (3/4)³) = 2.3125 of them on average."""
+    experts = Experts()
+    (kernel,) = (k for k in kernels_of(experts, "16", "inference") if k.operator == "_grouped_mm")
+    assert kernel.flops == pytest.approx(2 * 3 * 16 * 24)
+    ends = 4 * 4  # int32
+    assert kernel.read == pytest.approx(4 * (3 * 16 + 2.3125 * 16 * 24) + ends)
+    found = [k for k in kernels_of(experts, "16") if k.operator == "_grouped_mm"]
+    assert [k.phase for k in found] == ["forward", "backward", "backward"]
+    assert all(k.flops == pytest.approx(2 * 3 * 16 * 24) for k in found)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 import archscope
-from archscope.ask.generation.bound import bound
 from archscope.latency.devices import find_device
 from archscope.study.generation import generation_report
 
@@ -36,16 +35,40 @@ def test_the_table_of_the_cache_adds_up():
     assert sum(report.data.column("final_bytes")) == found.cache_bytes
 
 
-def test_a_memory_and_a_device_add_what_they_allow():
-    found = archscope.generate("hf:llama", 20, 7, dtype="bfloat16", **SMALL).record
-    device = find_device("h100")
-    least = bound(found, device)
+def test_a_memory_adds_what_fits():
+    found = archscope.generate("hf:llama", 20, 7, fit=2**20, **SMALL)
+    fit = found.report.tables[-1]
+    assert fit.title == "What fits into 1.00 MiB"
+    assert str(found.record.largest_batch(2**20)) == fit.rows[1].cells[1]
+
+
+def test_a_device_adds_the_predicted_time_of_every_call():
+    answer = archscope.generate("hf:llama", 20, 7, on="h100,rtx4090", dtype="bfloat16", **SMALL)
+    found, device = answer.record, find_device("h100")
+    time = found.times[0]
+    assert time.first is not None
     read = found.weight_bytes - 96 * 32 * 2 + 20 * 32 * 2  # of the table the rows of 20 tokens
-    assert least.seconds[0] == read / device.bandwidth_bytes_per_second
-    report = generation_report(found, budget_bytes=2**20, least=least)
-    costs, fit = report.tables[0], report.tables[-1]
-    assert costs.rows[-1].cells[0] == "Time, at least"
-    assert str(found.largest_batch(2**20)) in str(fit.rows[1].cells[1]).replace(",", "")
+    assert time.prefill.least == read / device.bandwidth_bytes_per_second
+    for call in (time.prefill, time.first, time.last, time.total):
+        assert call is not None
+        assert call.least <= call.low < call.seconds < call.high
+    assert found.steps == 6
+    mean = (time.first.seconds + time.last.seconds) / 2
+    assert time.total.seconds == pytest.approx(time.prefill.seconds + 6 * mean)
+    titles = [table.title for table in answer.report.tables]
+    assert titles[1:3] == [f"On {t.device}, bfloat16" for t in found.times]
+
+
+def test_the_predicted_prefill_is_that_of_the_network_alone():
+    """`predict` of the same tokens differs by the scores: of every token, not of the last."""
+    settings = SMALL | {"vocab_size": 1}
+    asked = dict(dtype="bfloat16", **settings)
+    (time,) = archscope.generate("hf:llama", 20, 1, on="h100", **asked).record.times
+    alone = archscope.predict(
+        "hf:llama", "input_ids=1x20:int64", device="h100", dtype="bfloat16", **settings
+    )
+    assert time.total == time.prefill
+    assert time.prefill.seconds == pytest.approx(alone.seconds, rel=0.2)  # the cache's own work
 
 
 def test_a_mixture_has_a_table_of_its_own():

@@ -10,15 +10,27 @@ from typing import Any
 from archscope.ask.generation import mixture
 from archscope.ask.generation.caches import Held
 from archscope.ask.generation.steps import SHORT, Steps
+from archscope.ask.generation.times import time_on
 from archscope.ask.network.subject import Subject
+from archscope.ask.predict import rates_of
 from archscope.ask.target import Target
 from archscope.errors import ArchscopeError
+from archscope.latency.calibration import Calibrated
+from archscope.latency.devices import Device
+from archscope.latency.setting import Setting
 from archscope.parameters import parameter
 from archscope.records import InputSpec, Layer, TensorSpec, totals
 from archscope.records.generation import CacheLayer, Experts, Generation, Piece, StepCost
 
 
-def generation(target: Target, prompt: int, tokens: int, *, batch: int = 1) -> Generation:
+def generation(
+    target: Target,
+    prompt: int,
+    tokens: int,
+    *,
+    batch: int = 1,
+    devices: Sequence[str | Device | Calibrated] = (),
+) -> Generation:
     """Count what it costs to generate text, and read the cache that the network returns.
 
     Args:
@@ -26,15 +38,19 @@ def generation(target: Target, prompt: int, tokens: int, *, batch: int = 1) -> G
         prompt: tokens of each prompt, from 3.
         tokens: to generate in each sequence.
         batch: sequences.
+        devices: GPUs to predict the time on.
 
     Raises:
-        ArchscopeError: the network cannot be found or run, or keeps no cache.
+        ArchscopeError: the network cannot be found or run, or keeps no cache; an unknown device.
     """
     for name, value, least in (("prompt", prompt, SHORT + 1), ("tokens", tokens, 1),
                                ("batch", batch, 1)):  # fmt: skip
         if value < least:
             raise ArchscopeError(parameter(name, value), "is too few", f"give {least} or more")
     subject = target.subject()
+    parameters = list(subject.module.parameters())
+    dtype = _dtype(parameters)
+    places = [rates_of(device, Setting(dtype=dtype.split(",")[0])) for device in devices]
     steps = Steps(subject, _input(subject), batch, prompt)
     layers = steps.prefill()
     read = batch * (prompt if steps.start == prompt else prompt + 1)
@@ -43,14 +59,13 @@ def generation(target: Target, prompt: int, tokens: int, *, batch: int = 1) -> G
     last = steps.start + tokens - 1
     cache = _cache(steps, last)
     pieces, step = _pieces(steps, experts, cache, last)
-    parameters = list(subject.module.parameters())
-    return Generation(
+    found = Generation(
         model=subject.name,
         input=steps.input(steps.start),
         batch=batch,
         prompt=prompt,
         tokens=tokens,
-        dtype=_dtype(parameters),
+        dtype=dtype,
         params=sum(p.numel() for p in parameters),
         weight_bytes=sum(p.nbytes for p in parameters),
         prefill=prefill,
@@ -65,6 +80,7 @@ def generation(target: Target, prompt: int, tokens: int, *, batch: int = 1) -> G
         versions=subject.versions,
         notes=(*subject.notes, *_notes(subject, steps)),
     )
+    return replace(found, times=tuple(time_on(place, found, steps) for place in places))
 
 
 def _input(subject: Subject) -> InputSpec:

@@ -165,18 +165,30 @@ class Steps:
                 more["encoder_outputs"] = (hidden,)
         return name, cache, more
 
+    @property
+    def prefill_call(self) -> NetworkCall:
+        return self._call(self.input(self.start), {})
+
     def prefill(self) -> tuple[Layer, ...]:
         """Count the prefill."""
-        counted, _, _ = count(self.subject, self._call(self.input(self.start), {}))
+        counted, _, _ = count(self.subject, self.prefill_call)
         return counted[0]
 
     def prefill_of(self, length: int) -> tuple[Layer, ...]:
         """Count the prefill of a prompt of another length."""
         return replace(self, prompt=length, _seen={}).prefill()
 
-    def step(self, context: int) -> tuple[tuple[Layer, ...], list[caches.Held]]:
-        """Count the call that makes the context this long, and read the cache given to it."""
-        name, cache, more = self.prefilled(context - 1 if self.grows else SHORT)
+    def _before(self, context: int) -> tuple[str, Any, dict[str, Any]]:
+        """What the call that makes the context this long is given; see `prefilled`."""
+        return self.prefilled(context - 1 if self.grows else SHORT)
+
+    def step_call(self, context: int) -> NetworkCall:
+        """The call that makes the context this long."""
+        name, cache, more = self._before(context)
         spec = InputSpec((TensorSpec((self.batch, 1), "int64", self.decoder),))
-        counted, _, _ = count(self.subject, self._call(spec, {**more, name: cache}))
-        return counted[0], caches.layers(cache)
+        return self._call(spec, {**more, name: cache})
+
+    def step(self, context: int) -> tuple[tuple[Layer, ...], list[caches.Held]]:
+        """Count that call, and read the cache given to it."""
+        counted, _, _ = count(self.subject, self.step_call(context))
+        return counted[0], caches.layers(self._before(context)[1])

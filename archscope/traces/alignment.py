@@ -27,6 +27,7 @@ def align(
     model: str,
     remedy: str = "",
     convolutions: Mapping[Event, Sequence[Event]] | None = None,
+    boundaries: Sequence[int] = (),
 ) -> Alignment:
     """Match every forward pass of the network.
 
@@ -36,6 +37,7 @@ def align(
         model: name of the network, for messages.
         remedy: what to do where they differ.
         convolutions: inside compiled graphs, see `compiled_convolutions`.
+        boundaries: host times at which no forward pass goes on, see `boundaries`.
 
     Raises:
         MismatchError: no forward pass in the trace is this network's.
@@ -44,7 +46,7 @@ def align(
     anchors = anchors or [i for i, op in enumerate(network) if base(op.name) not in FREE]
     kinds = {family(network[i].name) for i in anchors}
     text = [i for i, e in enumerate(forward) if stands_for_many(e) or family(e.name) in kinds]
-    search = Search(forward, network, anchors, text, convolutions or {})
+    search = Search(forward, network, anchors, text, convolutions or {}, boundaries)
     found = Alignment()
     position = 0
     while position < len(text):

@@ -9,7 +9,7 @@ belongs to the call whose output is joined, whose node runs later.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from archscope.traces.events import COMMUNICATION, CRITERION, Call, Event
 from archscope.traces.nesting import ACCUMULATE, SUMS, is_engine, is_node
@@ -21,10 +21,14 @@ class Engine:
 
     Args:
         maker: the forward operator that made a node.
+        results: the operator that makes the result of each function in Python.
     """
 
-    def __init__(self, maker: Callable[[Event], Event | None]) -> None:
+    def __init__(
+        self, maker: Callable[[Event], Event | None], results: Mapping[Event, Event]
+    ) -> None:
         self._maker = maker
+        self._results = results
         self._last: dict[int, Call | None] = {}
         self._sums: dict[int, _Sums] = defaultdict(_Sums)
 
@@ -64,7 +68,8 @@ class Engine:
         self._last[node.thread] = node.owner
         if node.parent is not None and is_engine(node.parent):
             node.parent.owner = node.owner
-        sums.into_output(node)
+        made_by = maker if maker is None else self._results.get(maker, maker)
+        sums.into_output(node, node.owner if made_by is None else made_by.owner)
 
 
 def _is_beside_nodes(event: Event) -> bool:
@@ -90,21 +95,22 @@ class _Sums:
 
     def into_parameter(self, node: Event) -> None:
         """A parameter that was used several times."""
-        self._take(node)
+        self._take(node, node.owner)
 
-    def into_output(self, node: Event) -> None:
+    def into_output(self, node: Event, maker: Call | None) -> None:
+        """The result of a forward operator; `maker` is the call that it is of."""
         if not self._groups:
             return
         for group in self._groups.values():
             for sum in group:
-                self._next.setdefault(sum, node.owner)
-        self._take(node)
+                self._next.setdefault(sum, maker)
+        self._take(node, maker)
 
-    def _take(self, node: Event) -> None:
+    def _take(self, node: Event, owner: Call | None) -> None:
         for group in list(self._groups.values()):
             alike = [sum for sum in group if _is_of(sum, node)]
             for sum in alike[-1:] if node.shapes else alike:
-                sum.owner = node.owner
+                sum.owner = owner
                 group.remove(sum)
         self._groups = {key: group for key, group in self._groups.items() if group}
 

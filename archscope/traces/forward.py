@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archscope.traces.events import COMPILED, Event, Trace
+from archscope.traces.events import COMPILED, PROFILER_STEP, STEP, Event, Trace
 from archscope.traces.families import FUSED, base, family
 from archscope.traces.nesting import is_graph, is_node
 from archscope.traces.outside import named
@@ -32,6 +32,16 @@ def _regions_of_graphs(trace: Trace) -> set[Event]:
                 found.add(above)
             above = above.parent
     return found
+
+
+def boundaries(trace: Trace) -> list[int]:
+    """Times at which no forward pass of the network goes on: nodes run, or a step begins."""
+    return [
+        event.start
+        for event in trace.host
+        if event.name.startswith((STEP, PROFILER_STEP))
+        or (is_node(event) and event.phase == "backward")
+    ]
 
 
 def compiled_convolutions(trace: Trace) -> dict[Event, list[Event]]:

@@ -18,7 +18,8 @@ from archscope.traces.events import (
     Launch,
     Trace,
 )
-from archscope.traces.nesting import Timeline
+from archscope.traces.functions import in_python
+from archscope.traces.nesting import Timeline, is_node
 from archscope.traces.outside import COLLECTIVE
 from archscope.traces.steps import Steps
 
@@ -58,17 +59,24 @@ def credits(trace: Trace, steps: Steps) -> list[Credit]:
         return _Kernels(trace, steps).credits()
     found = []
     threads = {step.thread for step in steps.steps}
+    functions = in_python(trace.host)
     for event in trace.host:
         step = steps.at(event.start)
         if step is not None and event.thread in threads:
             own = event.end - event.start - event.inner
-            # A range of the user's around operators has only Python of its own.
-            is_python = event.kind == "annotation" and event.owner is None
-            operator = not event.is_range and not is_python
+            is_python = event.is_range or event in functions or _is_range_of_others(event)
+            operator = not is_python
             found.append(
                 Credit(step, event.owner, event.phase, own, event.start, operator, event, event)
             )
     return found
+
+
+def _is_range_of_others(event: Event) -> bool:
+    """Whether it is a range of the user's or the compiler's, which has only Python of its own."""
+    if event.owner is not None:
+        return False
+    return event.kind == "annotation" or ("::" not in event.name and not is_node(event))
 
 
 class Launches:

@@ -17,12 +17,15 @@ class NetworkOperator:
         shapes: of its inputs.
         calls: the module calls around it, outermost first.
         number: its place among the network's operators, from 1.
+        functions: the module call that runs each function around it, the innermost first; see
+            `functions.py`.
     """
 
     name: str
     shapes: Shapes
     calls: tuple[Call, ...]
     number: int
+    functions: tuple[Call | None, ...] = ()
 
     def __str__(self) -> str:
         place = self.calls[-1].name if self.calls else ""

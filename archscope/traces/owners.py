@@ -23,6 +23,7 @@ from archscope.traces.events import (
     Event,
     Trace,
 )
+from archscope.traces.functions import last_operators
 from archscope.traces.nesting import is_graph, is_inside_graph
 from archscope.traces.numbers import Makers
 from archscope.traces.outside import LOSSES, Stages, inside, named
@@ -158,7 +159,7 @@ def _inside_region(event: Event) -> bool:
 
 
 def _assign_backward(host: Sequence[Event], makers: Makers) -> None:
-    engine = Engine(makers.of)
+    engine = Engine(makers.of, last_operators(host))
     for event in host:
         if event.phase in ("backward", "accumulation"):
             engine.take(event)

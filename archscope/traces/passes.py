@@ -9,6 +9,7 @@ from difflib import SequenceMatcher
 from archscope.traces.events import Call, Event
 from archscope.traces.families import FREE, FUSED, base, family
 from archscope.traces.forward import is_compiled
+from archscope.traces.functions import functions_around
 from archscope.traces.network import NetworkOperator
 
 
@@ -54,7 +55,7 @@ class Pass:
             calls = self._network[index].calls
             if calls:
                 found.owners[self._forward[position]] = calls[-1]
-        self._fill_containers(pairs, found)
+        self._fill_functions(pairs, found)
         first = min(pairs[0][0], self._span[0])
         last = max(pairs[-1][0], self._span[1])
         self._fill_gaps(matched, first, last, found)
@@ -95,18 +96,37 @@ class Pass:
                 break
         return pairs
 
-    def _fill_containers(self, pairs: Sequence[tuple[int, int]], found: Alignment) -> None:
-        """Give functions in Python around operators, as checkpoints are, what these share."""
-        inside: dict[Event, list[tuple[Call, ...]]] = {}
+    def _fill_functions(self, pairs: Sequence[tuple[int, int]], found: Alignment) -> None:
+        """Give functions around operators to the module call that runs them."""
+        inside: dict[Event, list[int]] = {}
         for position, index in pairs:
-            above = self._forward[position].parent
-            while above is not None and above.sequence >= 0:
-                inside.setdefault(above, []).append(self._network[index].calls)
-                above = above.parent
-        for container, chains in inside.items():
-            owner = _shared(chains)
+            functions = list(functions_around(self._forward[position]))
+            owners = self._network[index].functions
+            if len(owners) == len(functions):
+                known = zip(functions, owners, strict=True)
+                found.owners |= {event: call for event, call in known if call is not None}
+            else:
+                for function in functions:
+                    inside.setdefault(function, []).append(index)
+        for function, indexes in inside.items():
+            owner = self._caller(indexes)
             if owner is not None:
-                found.owners[container] = owner
+                found.owners.setdefault(function, owner)
+
+    def _caller(self, indexes: Sequence[int]) -> Call | None:
+        """What runs a function that the network was counted without: what is around its operators.
+
+        A function that holds all of a module is around the module, not inside it.
+        """
+        chains = [self._network[index].calls for index in indexes]
+        shared = _shared(chains)
+        if shared is None:
+            return None
+        outside = [*self._network[: min(indexes)][-1:], *self._network[max(indexes) + 1 :][:1]]
+        above = chains[0][: chains[0].index(shared)]
+        if above and not any(shared in operator.calls for operator in outside):
+            return above[-1]
+        return shared
 
     def _fill_gaps(self, matched: dict[int, int], first: int, last: int, found: Alignment) -> None:
         """Give what has no match to the module that runs all around it."""

@@ -8,11 +8,15 @@ last operator that keeps any, so that the block ends there.
 
 from __future__ import annotations
 
+import bisect
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from archscope.traces.events import Call, Event
+from archscope.traces.functions import functions_around
 from archscope.traces.nesting import is_node
+
+PHASES = ("forward", "recompute")
 
 Signature = tuple[str, tuple[tuple[int, ...], ...]]
 
@@ -29,25 +33,29 @@ class Recomputed:
         forward: dict[int, list[Event]] = defaultdict(list)
         repeated: dict[Event, list[Event]] = defaultdict(list)
         for event in host:
-            if not _is_operator(event):
+            if event.phase not in PHASES or not _is_operator(event) or _is_operator(event.parent):
                 continue
-            if event.phase == "forward" and not _is_operator(event.parent):
-                forward[event.thread].append(event)
-            elif event.phase == "recompute" and not _is_operator(event.parent):
-                node = _node_around(event)
-                if node is not None:
-                    repeated[node].append(event)
-        self._owners: dict[Event, Call | None] = {}
+            # A checkpoint inside another first runs forward while the outer one is recomputed.
+            forward[event.thread].append(event)
+            node = _node_around(event) if event.phase == "recompute" else None
+            if node is not None:
+                repeated[node].append(event)
+        self._originals: dict[Event, Event] = {}
         for node, operators in repeated.items():
             made_by = maker(node)
             if made_by is not None:
                 originals = _originals(operators, made_by, forward[made_by.thread])
                 for operator, original in zip(operators, originals, strict=False):
-                    self._owners[operator] = original.owner
+                    self._originals[operator] = original
+                    pairs = zip(
+                        functions_around(operator), functions_around(original), strict=False
+                    )
+                    self._originals.update(pairs)
 
     def owner(self, event: Event) -> Call | None:
         """The call whose operator this one repeats; `None` where that is not certain."""
-        return self._owners.get(event)
+        original = self._originals.get(event)
+        return None if original is None else original.owner
 
 
 def _is_operator(event: Event | None) -> bool:
@@ -61,6 +69,10 @@ def _node_around(event: Event) -> Event | None:
     return above
 
 
+def _start(event: Event) -> int:
+    return event.start
+
+
 def _signature(event: Event) -> Signature:
     return event.name, event.shapes
 
@@ -72,9 +84,10 @@ def _originals(
     wanted = [_signature(operator) for operator in operators]
     if _is_operator(made_by):
         return _window(wanted, made_by, forward)
-    inside = [event for event in forward if made_by.start < event.start < made_by.end]
-    signatures = [_signature(event) for event in inside[: len(wanted)]]
-    return inside[: len(wanted)] if signatures == wanted else ()
+    first = bisect.bisect_right(forward, made_by.start, key=_start)
+    inside = forward[first : first + len(wanted)]
+    is_inside = bool(inside) and inside[-1].start < made_by.end
+    return inside if is_inside and [_signature(event) for event in inside] == wanted else ()
 
 
 def _window(
@@ -85,9 +98,9 @@ def _window(
     while _is_operator(outermost.parent):
         assert outermost.parent is not None
         outermost = outermost.parent
-    if outermost not in forward:
+    at = bisect.bisect_left(forward, outermost.start, key=_start)
+    if forward[at : at + 1] != [outermost]:
         return ()
-    at = forward.index(outermost)
     for after in range(len(wanted)):
         first = at + 1 + after - len(wanted)
         window = forward[max(0, first) : at + 1 + after]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Mapping, Sequence
 
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
 from archscope.traces.events import Event
 from archscope.traces.families import FUSED, base, family
-from archscope.traces.forward import stands_for_many
+from archscope.traces.forward import is_compiled, stands_for_many
 from archscope.traces.network import NetworkOperator, alike, described
 
 
@@ -30,6 +31,7 @@ class Search:
     Args:
         anchors, text: positions of the operators that are compared.
         convolutions: inside compiled graphs.
+        boundaries: host times at which no forward pass goes on, see `forward.boundaries`.
     """
 
     def __init__(
@@ -39,8 +41,10 @@ class Search:
         anchors: Sequence[int],
         text: Sequence[int],
         convolutions: Mapping[Event, Sequence[Event]],
+        boundaries: Sequence[int],
     ) -> None:
         self._forward, self._network = forward, network
+        self._boundaries = boundaries
         self._convolutions = convolutions
         self._anchors, self._text = anchors, text
         self.pairs: list[tuple[int, int]] = []
@@ -56,12 +60,13 @@ class Search:
                 return None
             event = self._forward[self._text[at]]
             if stands_for_many(event):
-                at += 1
+                group = self._group(at, i)
+                at += len(group)
                 behind = self._behind_module(event, i) or self._behind(at, i)
                 if behind is None:
                     self._differs(i, self._forward[self._text[at]])
                     return None
-                if not self._holds(event, i, behind):
+                if not self._holds(group, i, behind):
                     return None
                 i = behind
                 continue
@@ -73,6 +78,31 @@ class Search:
             at, i = at + 1, i + 1
         self.pairs = pairs
         return max(at, start + 1)
+
+    def _group(self, at: int, i: int) -> Sequence[Event]:
+        """Graphs that follow one another, as those of blocks that are compiled one by one do.
+
+        Which of the network's operators each of them stands for is unknown.
+        """
+        group = [self._forward[self._text[at]]]
+        for position in self._text[at + 1 :]:
+            event = self._forward[position]
+            if not (is_compiled(group[-1]) and is_compiled(event)):
+                break
+            if self._is_between(group[-1].start, event.start):
+                break
+            group.append(event)
+        if i == 0 and not self._behind(at + len(group), 1):
+            # Without operators of their own, passes begin where the first graph runs again.
+            names = [event.name for event in group]
+            again = names.index(names[0], 1) if names[0] in names[1:] else len(names)
+            return group[:again]
+        return group
+
+    def _is_between(self, start: int, end: int) -> bool:
+        """Whether a backward pass or a step begins between two times."""
+        found = bisect.bisect_right(self._boundaries, start)
+        return found < len(self._boundaries) and self._boundaries[found] < end
 
     def _behind_module(self, event: Event, i: int) -> int | None:
         """The network's operator behind the module whose work a fused operator does."""
@@ -98,8 +128,8 @@ class Search:
                 return skipped
         return None if following else len(self._anchors)
 
-    def _holds(self, graph: Event, i: int, behind: int) -> bool:
-        """Whether the network has, in this order, the convolutions that a graph calls as they are.
+    def _holds(self, group: Sequence[Event], i: int, behind: int) -> bool:
+        """Whether the network has, in this order, the convolutions that graphs call as they are.
 
         The compiler makes other operators into kernels of its own.
         """
@@ -107,7 +137,7 @@ class Search:
             k for k in range(i, behind)
             if family(self._network[self._anchors[k]].name) == "convolution"
         ]  # fmt: skip
-        for event in self._convolutions.get(graph, ()):
+        for event in (each for graph in group for each in self._convolutions.get(graph, ())):
             found = [k for k in network if alike(event, self._network[self._anchors[k]])]
             if not found:
                 self._differs(network[0] if network else i, event)

@@ -17,6 +17,7 @@ from archscope.process import interruptible
 from archscope.traces import attribution
 from archscope.traces.events import Call, Event
 from archscope.traces.forward import forward_operators
+from archscope.traces.functions import functions_around
 from archscope.traces.network import NetworkOperator
 
 
@@ -46,9 +47,13 @@ def _recorded(network: nn.Module, arguments: Any, train: bool) -> list[NetworkOp
     trace = events.read(results.events())
     attribution.attribute(trace)
     return [
-        NetworkOperator(event.name, event.shapes, _calls(event), number)
+        NetworkOperator(event.name, event.shapes, _calls(event), number, _functions(event))
         for number, event in enumerate(forward_operators(trace), start=1)
     ]
+
+
+def _functions(event: Event) -> tuple[Call | None, ...]:
+    return tuple(function.owner for function in functions_around(event))
 
 
 def _calls(event: Event) -> tuple[Call, ...]:

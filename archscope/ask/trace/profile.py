@@ -151,7 +151,9 @@ def _of_network(trace: Trace, network: Target) -> tuple[Attribution, Target]:
     called = _of_batch(called, batch)
     operators = network_operators(called, train)
     remedy = _remedy(ran, operators)
-    found = alignment.align(ran, operators, subject.name, remedy, compiled)
+    found = alignment.align(
+        ran, operators, subject.name, remedy, compiled, forward.boundaries(trace)
+    )
     if network.batch is not None:
         sizes.check(sizes.sizes(trace, found.matched), subject.name, remedy)
     if any(event.name.startswith(CALL) for event in trace.host):
@@ -176,7 +178,7 @@ def _batch(
                 return ratio
     if any(event.shapes for event in ran):
         return None
-    found = alignment.align(ran, single, model)
+    found = alignment.align(ran, single, model, boundaries=forward.boundaries(trace))
     return sizes.batch(sizes.sizes(trace, found.matched), model, "name the network that was traced")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from archscope.ask.target import network_target
 from archscope.ask.trace.profile import traced
 from archscope.measure.layers import CallRecorder
+from archscope.records import LayerTime
 from archscope.traces import chrome
 from archscope.traces.attribution import attribute
 from archscope.traces.events import CALL, Event, Trace
@@ -52,6 +54,25 @@ class Reentrant(Residual):
 
 class Repeating(Residual):
     reentrant = False
+
+
+class Pair(nn.Module):
+    """Two checkpoints, which another one holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = checkpoint(self.first, x, use_reentrant=True)
+        return checkpoint(self.second, x, use_reentrant=True)
+
+
+class Nested(Reentrant):
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Pair() for _ in range(2))
 
 
 class Attention(nn.Module):
@@ -111,12 +132,16 @@ def owners(trace: Trace) -> dict[tuple[str, int], tuple[str, int, str]]:
     }
 
 
+def times(rows: Sequence[LayerTime]) -> dict[tuple[str, int], int]:
+    """Nanoseconds of each layer."""
+    return {(row.name, row.call): round(1e9 * row.total_seconds) for row in rows if row.in_network}
+
+
 def is_layers(event: Event) -> bool:
-    """Whether a layer owns it; a checkpoint's own node is the caller's, or the block's."""
-    inside = event.owner is not None and event.owner.in_network and "::" in event.name
-    return inside and "Checkpoint" not in event.name and not event.name.endswith("detach")
+    return event.owner is not None and event.owner.in_network and "::" in event.name
 
 
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")  # a checkpoint inside
 @pytest.mark.parametrize("shapes", [True, False], ids=["shapes", "no shapes"])
 @pytest.mark.parametrize(
     ("network", "train", "amp"),
@@ -125,6 +150,7 @@ def is_layers(event: Event) -> bool:
         (Residual, True, True),
         (Residual, False, False),
         (Reentrant, True, False),
+        (Nested, True, False),
         (Repeating, True, False),
         (Repeating, True, True),
         (Attention, True, False),
@@ -137,13 +163,63 @@ def test_an_alignment_says_what_ranges_say(
     path = tmp_path / "trace.json"
     record(network(), path, train=train, amp=amp, shapes=shapes)
     truth = chrome.read(str(path))
-    attribute(truth)
+    ranges = attribute(truth).times()
     target = network_target(network, input="3x16x16", batch=None if shapes else 2)
     found = traced(without_ranges(path), target)
     assert owners(found.attribution.trace) == owners(truth)
     assert len(owners(truth)) > 50
+    assert times(found.profile.layers) == times(ranges.rows)
     assert found.profile.input.batch == 2
     assert min(found.profile.attributed.values()) > 0.99
+
+
+def test_a_checkpoint_that_the_network_was_counted_without_is_its_callers(tmp_path: Path) -> None:
+    """As where a trainer switches it on: a checkpoint around all of a module is not inside it."""
+    path = tmp_path / "trace.json"
+    record(Reentrant(), path, train=True, amp=False, shapes=True)
+    truth = chrome.read(str(path))
+    attribute(truth)
+    found = traced(without_ranges(path), network_target(Residual, input="3x16x16"))
+    assert owners(found.attribution.trace) == owners(truth)
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_blocks_that_are_compiled_one_by_one_are_one_pass(marked: bool, tmp_path: Path) -> None:
+    """Written by hand: an eager convolution, three graphs, an eager linear layer; twice."""
+    from tests.traces.writing import ENGINE, NODE, File
+
+    file = File()
+    for step in range(2):
+        at = 2000 * step
+        if marked:
+            file.host(f"ProfilerStep#{step}", at, 900, cat="user_annotation")
+        x, w = [2, 3, 16, 16], [8, 3, 3, 3]
+        op = file.op("aten::conv2d", at + 10, 5, 10 * step, dims=[x, w])
+        file.kernel(at + 1000, 30, at + 11, external=op)
+        for index in range(3):
+            begin = at + 20 + 10 * index
+            file.host("TorchDynamo Cache Lookup", begin - 1, 0.5)
+            file.op("Torch-Compiled Region: 1/0", begin, 8)
+            op = file.op("CompiledFunction", begin + 1, 5, 10 * step + 1 + index)
+            file.kernel(at + 1030 + 10 * index, 10, begin + 2, external=op)
+        op = file.op("aten::linear", at + 60, 5, 10 * step + 5, dims=[[2, 8], [10, 8]])
+        file.kernel(at + 1060, 7, at + 61, external=op)
+        for index in reversed(range(3)):
+            begin, number = at + 100 - 10 * index, 10 * step + 1 + index
+            file.op(NODE + "CompiledFunctionBackward", begin, 8, number, 1, tid=ENGINE)
+            op = file.op("CompiledFunctionBackward", begin + 1, 5, number, 1, tid=ENGINE)
+            file.kernel(at + 1100 - 10 * index, 4, begin + 2, tid=ENGINE, external=op)
+    path = file.write(tmp_path / "trace.json")
+    found = traced(path, network_target(Residual, input="3x16x16"))
+    assert len(found.attribution.steps.steps) == 2
+    rows = {
+        (row.name, row.call): round(1e6 * row.total_seconds)
+        for row in found.profile.layers
+        if row.in_network
+    }
+    region = "compiled region 1/0"
+    graphs = {(region, index): 14 for index in range(3)}
+    assert rows == {("stem", 0): 30, **graphs, ("fc", 0): 7}
 
 
 def test_a_region_of_the_compiler_is_told_from_what_runs_between_its_graphs(tmp_path: Path) -> None:

@@ -65,6 +65,12 @@ def compact(record: Record) -> str:
     return json.dumps(_tagged(record), separators=(",", ":"))
 
 
+def encoded(record: Record) -> dict[str, Any]:
+    """A record as JSON's own types, for `decoded`."""
+    found: dict[str, Any] = _plain(record)
+    return found
+
+
 def _tagged(record: Record) -> dict[str, Any]:
     kind = next(name for name, cls in KINDS.items() if isinstance(record, cls))
     return {"archscope": kind, "schema": SCHEMA, **_plain(record)}

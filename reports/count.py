@@ -52,7 +52,7 @@ def recount(folder: Path) -> list[Path]:
 
 def _analyses() -> tuple[dict[str, Analysis], dict[str, list[tuple[int, int]]]]:
     """Every count by name, and the members of each view of the group sweep."""
-    from archscope.ask.groups.views import sweep_groups
+    from archscope.ask.groups.sweep import sweep_groups
     from archscope.study.groups import file_name
 
     sweep = sweep_groups(group_count.GROUPS)

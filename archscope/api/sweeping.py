@@ -164,8 +164,8 @@ def sweep_groups(
         [64, 4]
     """
     from archscope.ask.groups.family import Family
+    from archscope.ask.groups.sweep import swept
     from archscope.ask.groups.times import predicted
-    from archscope.ask.groups.views import swept
     from archscope.latency.place import read_places
     from archscope.study.groups import group_report
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archscope.cli.options import Decorated
 from archscope.cli.stderr import say
 
 if TYPE_CHECKING:
@@ -39,6 +40,19 @@ def _shard(context: click.Context, option: click.Parameter, text: str | None) ->
 shard_option = click.option(
     "--shard", metavar="I/N", callback=_shard, help="The Ith of N parts only; see archscope merge."
 )
+
+
+journal_option = click.option(
+    "--journal", "journal_path", metavar="FILE", help="Where finished points are kept."
+)
+resume_option = click.option(
+    "--resume", is_flag=True, help="Continue an interrupted run from its journal."
+)
+
+
+def long_run_options(command: Decorated) -> Decorated:
+    """`--shard`, `--journal` and `--resume`."""
+    return shard_option(journal_option(resume_option(command)))
 
 
 def check_shard(shard: Shard, journal: str | None) -> None:

@@ -58,5 +58,13 @@ def _verification(files: Sequence[ShardFile]) -> tuple[Report, bool]:
     return overview_report(found, failures), all(one.passed for one in found)
 
 
-REPORTS = {"grid": _sweep, "verify": _verification}
+def _groups(files: Sequence[ShardFile]) -> tuple[Report, bool]:
+    from archscope.ask.groups.merge import merged
+    from archscope.study.groups import group_report
+
+    sweep, profiles = merged(files)
+    return group_report(sweep, profiles), True
+
+
+REPORTS = {"grid": _sweep, "verify": _verification, "groups": _groups}
 """By what the first line of a journal calls its run."""

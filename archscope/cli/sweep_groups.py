@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from archscope.cli.fleet import check_shard, long_run_options, progress
 from archscope.cli.help import Command
 from archscope.cli.options import (
     batch_option,
@@ -18,6 +19,7 @@ from archscope.cli.options import (
     predict_option,
     set_option,
 )
+from archscope.cli.resuming import LongRun
 from archscope.cli.stderr import say
 from archscope.cli.timing import (
     gpu_engine,
@@ -31,10 +33,13 @@ from archscope.engines.local import NAME as LOCAL
 if TYPE_CHECKING:
     from archscope.ask.groups.family import Family
     from archscope.ask.groups.times import PredictedTimes
-    from archscope.ask.groups.views import GroupSweep
+    from archscope.ask.groups.views import Equal, GroupSweep
+    from archscope.ask.profile.points import Question
+    from archscope.engines.shard import Shard
     from archscope.latency.place import Place
     from archscope.measure.session import Plan
     from archscope.records import Dim, Profile
+    from archscope.saved.journal import Journal
 
 
 @click.command(cls=Command)
@@ -52,6 +57,7 @@ if TYPE_CHECKING:
 @set_option
 @beside_option
 @timing_options
+@long_run_options
 @click.option(
     "--profile",
     "profiles",
@@ -64,22 +70,24 @@ if TYPE_CHECKING:
 def command(
     groups: str, base: str, by: str | None, equal: tuple[str, ...], input_text: str | None,
     batch: int | str | None, settings: tuple[str, ...], timed: bool, device: str | None, on: str,
-    gpu: str, profiles: tuple[str, ...], predicted: str | None, outputs: tuple[str, ...],
-    beside: str | None,
+    gpu: str, shard: Shard, journal_path: str | None, resume: bool, profiles: tuple[str, ...],
+    predicted: str | None, outputs: tuple[str, ...], beside: str | None,
 ) -> None:  # fmt: skip
     """Count a network for each number of GROUPS, such as 1,2,4,8,32.
 
     At equal width, then with the width solved again for equal MACs and for equal parameters.
     Rows are in ascending order, and a repeated count is one row.
+    Finished networks are saved in a journal at once, so that after an interruption the same command
+    with --resume runs the others only. --shard 3/8 takes every eighth network, and archscope merge
+    joins the journals of all eight jobs.
     """
     from archscope.output import check_outputs, emit
 
     check_outputs(outputs)
+    check_shard(shard, journal_path)
     from archscope.ask.groups.family import Family
-    from archscope.ask.groups.views import EQUALS, parse_groups, swept
+    from archscope.ask.groups.views import EQUALS, parse_groups
     from archscope.ask.target import network_target
-    from archscope.ask.travel import counted
-    from archscope.engines.place import engine
     from archscope.resolve import parse_settings
     from archscope.study.groups import group_report
 
@@ -92,13 +100,50 @@ def command(
     saved = [_profile(path, network.batch) for path in profiles]
     family = Family(replace(network, batch=_size(network.batch, plan)), by)
     views = [view for view in EQUALS if view in equal or not equal]
-    with engine(on, counted(family.model), jobs=None, tell=say) as place:
-        sweep = swept(family, counts, views, place)
-    notes = _unused_notes(sweep, profiles, saved)
-    now = [] if plan is None else _measured(family, sweep, plan, on, gpu)
-    times = _predicted(family, sweep, places(predicted))
-    emit(group_report(sweep, [*now, *saved], notes, times), outputs)
-    leave_if_interrupted(now)
+    with _long_run(family, counts, views, shard).journal(journal_path, resume) as journal:
+        sweep = _swept(family, counts, views, on, shard, journal)
+        notes = _unused_notes(sweep, profiles, saved)
+        now = [] if plan is None else _measured(family, sweep, plan, on, gpu, journal)
+        times = _predicted(family, sweep, places(predicted))
+        emit(group_report(sweep, [*now, *saved], notes, times), outputs)
+        leave_if_interrupted(now)
+
+
+def _long_run(
+    family: Family, counts: Sequence[int], views: Sequence[Equal], shard: Shard
+) -> LongRun:
+    from archscope.ask.groups.entries import Question
+    from archscope.ask.groups.entries import read as read_counted
+    from archscope.ask.profile.points import MEASURED, key
+    from archscope.ask.profile.points import read as read_measured
+
+    def read(entry: dict[str, Any]) -> object:
+        return read_measured(entry) if MEASURED in entry else read_counted(entry)
+
+    asked = Question.of(family, counts, views)
+    return LongRun(
+        asked.file_name,
+        {**asked.identity, **shard.identity},
+        key([family.model]),
+        read,
+        len(shard.of(asked.points)) + 2,  # with what ratios compare with
+        "networks",
+    )
+
+
+def _swept(
+    family: Family, counts: Sequence[int], views: Sequence[Equal], on: str, shard: Shard,
+    journal: Journal | None,
+) -> GroupSweep:  # fmt: skip
+    from archscope.ask.groups.sweep import swept
+    from archscope.ask.travel import counted
+    from archscope.engines.place import engine
+
+    with (
+        engine(on, counted(family.model), jobs=None, tell=say) as place,
+        progress(place) as told,
+    ):
+        return swept(family, counts, views, place, shard=shard, journal=journal, progress=told)
 
 
 def _size(batch: Dim | None, plan: Plan | None) -> Dim | None:
@@ -119,14 +164,26 @@ def _size(batch: Dim | None, plan: Plan | None) -> Dim | None:
     return batch or DEFAULT_BATCH
 
 
-def _measured(family: Family, sweep: GroupSweep, plan: Plan, on: str, gpu: str) -> list[Profile]:
-    from archscope.ask.groups.times import in_turns, measured
+def _measured(
+    family: Family, sweep: GroupSweep, plan: Plan, on: str, gpu: str, journal: Journal | None
+) -> list[Profile]:
+    """Each network once, in turns; those that the journal holds are not measured again."""
+    from archscope.ask.groups.times import distinct, in_turns, measured, questions
+    from archscope.ask.profile import points
 
-    if on != LOCAL:
-        with gpu_engine([family.model], plan, on, gpu) as place:
-            return in_turns(place, family, sweep, plan)
-    with progress_bars() as progress:
-        return measured(family, sweep, plan, progress)
+    members = distinct(sweep)
+
+    def measure(chosen: Sequence[int]) -> Iterator[tuple[int, Profile]]:
+        some = [members[index] for index in chosen]
+        if on != LOCAL:
+            with gpu_engine([family.model], plan, on, gpu) as place:
+                yield from zip(chosen, in_turns(place, family, some, plan), strict=False)
+            return
+        with progress_bars() as bars:
+            yield from zip(chosen, measured(family, some, plan, bars), strict=False)
+
+    asked: list[Question] = questions(family, members, plan, gpu)
+    return points.measured(asked, [family.model] * len(asked), measure, journal)
 
 
 def _predicted(family: Family, sweep: GroupSweep, where: Sequence[Place]) -> PredictedTimes:

@@ -20,8 +20,8 @@ from tables import Measurement, measurements
 
 import archscope
 from archscope.ask.groups.family import Family
+from archscope.ask.groups.sweep import swept
 from archscope.ask.groups.times import predicted
-from archscope.ask.groups.views import swept
 from archscope.ask.predict import predictions
 from archscope.ask.target import network_target
 from archscope.latency.place import read_places

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from archscope.ask.groups.family import GROUPS, Family
@@ -36,6 +37,10 @@ class Members:
     def __init__(self, family: Family) -> None:
         self.family = family
         self._analyses: dict[tuple[int, int], Analysis] = {}
+
+    def take(self, known: Iterable[Member]) -> None:
+        """Count no network again that an earlier run counted."""
+        self._analyses |= {(found.groups, found.width): found.analysis for found in known}
 
     def base(self) -> Member:
         """The network as it comes, with its group count and width as keywords.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from archscope.ask.groups.family import Family
+from archscope.ask.groups.family import GROUPS, Family
+from archscope.ask.groups.members import Member
 from archscope.ask.groups.views import GroupSweep
 from archscope.ask.predict import predicted_at
 from archscope.ask.profile.measured import profile
+from archscope.ask.profile.points import Question, question
 from archscope.ask.profile.there import once
 from archscope.ask.target import Target
 from archscope.ask.travel import Luggage, luggage
@@ -19,38 +21,62 @@ from archscope.measure.session import Plan, Progress, silent
 from archscope.records import PredictedTime, Profile
 
 
-def in_turns(engine: Engine, family: Family, sweep: GroupSweep, plan: Plan) -> list[Profile]:
-    """Measure each network once, all in one task on one device of another machine.
+def distinct(sweep: GroupSweep) -> list[Member]:
+    """The networks of all views, each once."""
+    counted = (member for view in sweep.views for member in sweep.counted(view))
+    return list({(member.groups, member.width): member for member in counted}.values())
+
+
+def questions(
+    family: Family, members: Sequence[Member], plan: Plan, gpu: str = ""
+) -> list[Question]:
+    """What is asked of the measurement of each network; see `points.question`."""
+    base = family.base
+    asked = []
+    for member in members:
+        keywords = {**base.keywords, GROUPS: member.groups, family.by: member.width}
+        batch = member.analysis.input.batch
+        target = Target(family.model, keywords, base.input, batch)
+        asked.append(question(target, plan, gpu))
+    return asked
+
+
+def in_turns(
+    engine: Engine, family: Family, members: Sequence[Member], plan: Plan
+) -> list[Profile]:
+    """Measure networks, all in one task on one device of another machine.
 
     Raises:
         ArchscopeError: a network fails there, or the process that measured ended.
     """
-    return list(once(engine, partial(_there, family, sweep, luggage(family.model)), plan))
+    there = partial(_there, family, tuple(members), luggage(family.model))
+    return list(once(engine, there, plan))
 
 
-def _there(family: Family, sweep: GroupSweep, sent: Luggage, plan: Plan) -> tuple[Profile, ...]:
-    return tuple(measured(family.renamed(sent.name_here()), sweep, plan, silent))
+def _there(
+    family: Family, members: Sequence[Member], sent: Luggage, plan: Plan
+) -> tuple[Profile, ...]:
+    return tuple(measured(family.renamed(sent.name_here()), members, plan, silent))
 
 
-def measured(family: Family, sweep: GroupSweep, plan: Plan, progress: Progress) -> list[Profile]:
-    """Measure each network once, at the input and batch that it was counted at.
+def measured(
+    family: Family, members: Sequence[Member], plan: Plan, progress: Progress
+) -> Iterator[Profile]:
+    """Measure networks, at the input and batch that they were counted at.
 
     An interruption keeps what was measured by then.
 
     Args:
         family: what makes the networks.
-        sweep: what was counted.
+        members: which.
         plan: device, settings and phases.
         progress: called with which network is measured, and what of it.
 
     Raises:
         ArchscopeError: a network fails, or its batch does not fit.
     """
-    counted = (member for view in sweep.views for member in sweep.counted(view))
-    members = {(member.groups, member.width): member for member in counted}
-    found = []
-    for number, member in enumerate(members.values(), 1):
-        place = f"{number}/{len(members)} groups={member.groups}, {sweep.by}={member.width}"
+    for number, member in enumerate(members, 1):
+        place = f"{number}/{len(members)} groups={member.groups}, {family.by}={member.width}"
 
         def report(label: str, share: float, place: str = place) -> None:
             progress(f"{place}: {label}", share)
@@ -60,12 +86,9 @@ def measured(family: Family, sweep: GroupSweep, plan: Plan, progress: Progress) 
         batch = analysis.input.batch
         assert isinstance(batch, int), "a measured input has a numeric batch"
         times = profile(Target(network, {}, analysis.input, batch), plan, progress=report)
-        found.append(
-            replace(times, model=analysis.model, keywords=analysis.keywords, analysis=analysis)
-        )
+        yield replace(times, model=analysis.model, keywords=analysis.keywords, analysis=analysis)
         if times.interrupted:
-            break
-    return found
+            return
 
 
 PredictedTimes = Mapping[tuple[int, int], tuple[PredictedTime, ...]]

@@ -8,7 +8,8 @@ import pytest
 
 from archscope.ask.groups import times
 from archscope.ask.groups.family import Family
-from archscope.ask.groups.views import EQUALS, parse_groups, sweep_groups, swept
+from archscope.ask.groups.sweep import sweep_groups, swept
+from archscope.ask.groups.views import EQUALS, parse_groups
 from archscope.ask.target import network_target
 from archscope.errors import ArchscopeError
 from archscope.measure.session import Plan, silent
@@ -219,7 +220,7 @@ def test_every_network_is_measured_once_as_it_was_counted(monkeypatch, base, by,
     monkeypatch.setattr(times, "profile", profile)
     family = Family(network_target(base, input="3x32x32", batch=2), by)
     sweep = swept(family, groups, ("none", "macs"))
-    found = times.measured(family, sweep, Plan(), silent)
+    found = list(times.measured(family, times.distinct(sweep), Plan(), silent))
     distinct = {(m.groups, m.width): m for view in sweep.views for m in sweep.counted(view)}
     assert len(found) == len(seen) == len(distinct) > 2
     for (network, spec, batch), measured, member in zip(
@@ -239,7 +240,7 @@ def test_an_interruption_keeps_what_was_measured(monkeypatch):
     monkeypatch.setattr(times, "profile", profile)
     family = Family(network_target("resnet50", input="3x32x32", batch=2), None)
     sweep = swept(family, (1, 32), ("none",))
-    assert len(times.measured(family, sweep, Plan(), silent)) == 1
+    assert len(list(times.measured(family, times.distinct(sweep), Plan(), silent))) == 1
 
 
 def test_plain_rows_have_numbers_in_place_of_fractions(report):

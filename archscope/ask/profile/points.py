@@ -1,0 +1,137 @@
+"""Measured points of a long run as lines of a journal, so that a later run repeats none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archscope import archive
+from archscope.ask.target import Target
+from archscope.ask.travel import decided_by, luggage
+from archscope.measure.session import Plan
+from archscope.records import Profile
+from archscope.saved.journal import Journal, address
+
+if TYPE_CHECKING:
+    from archscope.saved.shards import ShardFile
+
+MEASURED = "measured"
+"""Field of an entry that has the question of a measurement; beside it is its `profile`."""
+
+Question = dict[str, Any]
+
+
+def question(target: Target, plan: Plan, gpu: str = "") -> Question:
+    """All that is asked of one measurement; a user's file without its folder.
+
+    Args:
+        target: a network that has a name.
+        plan: how it is measured; a device that is chosen where it runs has no name.
+        gpu: the model that was asked for, as a label of a node says it.
+    """
+    place, colon, name = target.name.rpartition(":")
+    settings = {key: value for key, value in asdict(plan.settings).items() if value is not None}
+    return {
+        "network": f"{Path(place).name}{colon}{name}",
+        "keywords": {key: repr(value) for key, value in target.keywords.items()},
+        "input": target.input_text,
+        "batch": target.batch,
+        "settings": {**settings, "modes": list(plan.modes), "gpu": gpu},
+    }
+
+
+def entry(asked: Question, name: str, found: Profile) -> dict[str, Any]:
+    """A measurement as a line of a journal; the device's model is one of what decided it.
+
+    Args:
+        asked: its question.
+        name: of the network.
+        found: what was measured.
+    """
+    facts = dict(found.environment.facts)
+    device = facts.get("device name", found.environment.device)
+    decisive = {**decided_by(luggage(name)), "device": device}
+    return {MEASURED: asked, "profile": archive.encoded(found), **address(asked, decisive)}
+
+
+def read(entry: Mapping[str, Any]) -> Profile:
+    """Read a line of a journal.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    if not isinstance(entry.get(MEASURED), dict):
+        raise ValueError(f"no field {MEASURED!r}")
+    return archive.decoded(Profile, entry.get("profile"))
+
+
+def key(names: Sequence[str]) -> Callable[[], str | None]:
+    """What decides measurements of these networks besides their questions, as a journal asks it."""
+    from archscope.saved import answers
+
+    def decisive() -> str | None:
+        every = [answers.decisive(name) for name in dict.fromkeys(names)]
+        return None if None in every else " ".join(filter(None, every))
+
+    return decisive
+
+
+def measured(
+    questions: Sequence[Question],
+    names: Sequence[str],
+    measure: Callable[[Sequence[int]], Iterator[tuple[int, Profile]]],
+    journal: Journal | None,
+) -> list[Profile]:
+    """Measure what the journal does not hold yet.
+
+    Args:
+        questions: of each network, as `question` makes them.
+        names: of the networks.
+        measure: measures the networks of these positions, and yields each as it is known.
+        journal: gets each measurement that was not interrupted.
+
+    Returns:
+        a Profile each, up to one that was interrupted.
+    """
+    found = {} if journal is None else _known(questions, journal)
+    waiting = [index for index in range(len(questions)) if index not in found]
+    if waiting:
+        for index, profile in measure(waiting):
+            found[index] = profile
+            if profile.interrupted:
+                break
+            if journal is not None:
+                journal.add(entry(questions[index], names[index], profile))
+    return [found[index] for index in sorted(found)]
+
+
+def _known(questions: Sequence[Question], journal: Journal) -> dict[int, Profile]:
+    held = [e for e in journal.entries if MEASURED in e]
+    return {
+        index: read(one)
+        for index, asked in enumerate(questions)
+        for one in held
+        if one[MEASURED] == asked
+    }
+
+
+def in_files(files: Sequence[ShardFile]) -> list[Profile]:
+    """The measurements of the journals of shards, each question's first, in their order.
+
+    Raises:
+        ArchscopeError: one is damaged.
+    """
+    from archscope.errors import ArchscopeError
+
+    found: list[tuple[Question, Profile]] = []
+    for file in files:
+        for line in file.written.entries:
+            if MEASURED in line and line[MEASURED] not in [asked for asked, _ in found]:
+                try:
+                    found.append((line[MEASURED], read(line)))
+                except ValueError as error:
+                    problem = f"has a damaged entry ({error})"
+                    raise ArchscopeError(file.path, problem, "run its shard again") from None
+    return [profile for _, profile in found]

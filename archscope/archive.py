@@ -194,6 +194,8 @@ def _decoder(hint: Any) -> Decoder:
         return _union_decoder(arguments)
     if origin is tuple:
         return _tuple_decoder(arguments)
+    if hasattr(hint, "_fields"):
+        return _named_tuple_decoder(hint)
     if origin is typing.Literal:
         return _literal_decoder(arguments)
     if origin is not None and issubclass(origin, Mapping):
@@ -270,6 +272,12 @@ def _tuple_decoder(arguments: tuple[Any, ...]) -> Decoder:
         return tuple(decoder(item) for decoder, item in zip(decoders, value, strict=True))
 
     return decode_fixed
+
+
+def _named_tuple_decoder(cls: Any) -> Decoder:
+    hints = typing.get_type_hints(cls)
+    decode = _tuple_decoder(tuple(hints[name] for name in cls._fields))
+    return lambda value: cls(*decode(value))
 
 
 def _literal_decoder(options: tuple[Any, ...]) -> Decoder:

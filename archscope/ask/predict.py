@@ -100,7 +100,7 @@ def read_device(path: str) -> Calibrated:
     """
     try:
         data = json.loads(read_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArchscopeError(path, "is not a JSON file", "name a device file") from error
     return from_json(data, path)
 

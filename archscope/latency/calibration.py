@@ -7,13 +7,15 @@ prior around 0 (ridge regression; Hoerl and Kennard 1970), in a few Gauss-Newton
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import exp, log
 from typing import Any
 
+from archscope.archive import decoded
 from archscope.errors import ArchscopeError
-from archscope.latency.coefficients import ANY, Efficiency, Fitted, Measured, Rates, read_table
+from archscope.latency.coefficients import ANY, Efficiency, Fitted, Measured, Rates
 from archscope.latency.devices import Device
 from archscope.latency.kernel import Kernel
 from archscope.latency.model import kernel_seconds
@@ -27,6 +29,9 @@ KIND_SPREAD = 0.2
 
 NOISE = 0.1
 """Likewise of one layer's measured over its predicted seconds, when all factors are right."""
+
+TAG = "archscope device"
+"""Field that marks a device file, with its version."""
 
 STEPS = 6
 """Gauss-Newton steps; the logarithm of a time is nearly linear in those of the factors."""
@@ -74,7 +79,7 @@ class Calibrated:
     def to_json(self) -> dict[str, Any]:
         """As a device file holds it."""
         return {
-            "archscope device": 1,
+            TAG: 1,
             "device": asdict(self.device),
             "factors": {kind: list(factor) for kind, factor in self.factors.items()},
             "tables": [asdict(table) for table in self.tables],
@@ -86,16 +91,48 @@ def from_json(data: Any, path: str) -> Calibrated:
     """Read a device file.
 
     Raises:
-        ArchscopeError: it is none.
+        ArchscopeError: it is none, or says what no device can do.
     """
+    remedy = "fit one to profiles of the device with archscope predict"
     try:
-        device = {**data["device"], "aliases": tuple(data["device"]["aliases"])}
-        factors = {kind: Efficiency(*pair) for kind, pair in data["factors"].items()}
-        tables = tuple(map(read_table, data["tables"]))
-        return Calibrated(Device(**device), factors, tables, data["rows"])
-    except (KeyError, TypeError) as error:
-        remedy = "fit one to profiles of the device with archscope predict"
+        given = {key: value for key, value in data.items() if key != TAG}
+        found = decoded(Calibrated, given)
+    except (AttributeError, TypeError, ValueError) as error:
         raise ArchscopeError(path, f"is not a device file ({error})", remedy) from error
+    problem = next(_flaws(found), None)
+    if problem:
+        raise ArchscopeError(path, f"is a damaged device file ({problem})", remedy)
+    return found
+
+
+MOST_FACTOR = 10**6
+"""Above every factor, and its reciprocal below."""
+
+
+def _flaws(found: Calibrated) -> Iterator[str]:
+    """What no device can be, besides what the types of its numbers say."""
+    device = found.device
+    rates = {**device.peak_flops_per_second, "bandwidth": device.bandwidth_bytes_per_second}
+    sizes = {"compute_units": device.compute_units, "watts": device.watts}
+    if "float32" not in rates:
+        yield "no rate in float32"
+    for name, value in {**rates, **sizes}.items():
+        if value <= 0:
+            yield f"{name} is {value}"
+    kinds = [found.factors, *(table.kinds for table in found.tables)]
+    factors = [value for kind in kinds for pair in kind.values() for value in pair]
+    factors += [value for table in found.tables for value in (table.low, table.high)]
+    if not all(1 / MOST_FACTOR < value < MOST_FACTOR for value in factors):
+        yield "a factor is none"
+    for table in found.tables:
+        if not table.low <= table.high or max(table.launch, table.host) > MOST_FACTOR:
+            yield "an interval or a factor is none"
+        if not _PYTORCH.match(table.software):
+            yield f"software is {table.software!r:.40}"
+
+
+_PYTORCH = re.compile(r"(?!.*torch )|(?:(?!torch ).)*torch \d+(\.\d+)*(,|$)", re.DOTALL)
+"""Software with a version of PyTorch that can be read, or with none."""
 
 
 def calibrated(

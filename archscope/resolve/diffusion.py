@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archscope.errors import ArchscopeError, first_line
+from archscope.errors import ArchscopeError
 from archscope.records import InputSpec, TensorSpec
 from archscope.resolve.huggingface.configuration import quiet
 from archscope.resolve.sides import SIDES, resized
 from archscope.resolve.signatures import check_keywords, nearest
+from archscope.resolve.stored import configuration
 
 if TYPE_CHECKING:
     from torch import nn
@@ -78,10 +78,7 @@ def _from_file(path: Path) -> tuple[Any, dict[str, Any]]:
         parts = sorted(folder.parent.name for folder in path.parent.glob("*/config.json"))
         remedy = f"name one of its networks: {', '.join(parts)}"
         raise ArchscopeError(f"{PREFIX}{path.parent}", "is a pipeline of several networks", remedy)
-    try:
-        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ArchscopeError(str(path), f"cannot be read ({first_line(error)})") from error
+    stored = configuration(path)
     name = stored.get("_class_name")
     if not isinstance(name, str):
         raise ArchscopeError(
@@ -98,7 +95,10 @@ def default_input(module: nn.Module) -> InputSpec | None:
         wanted = parameter.default is parameter.empty or _is_wanted(name, config)
         if not wanted or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             continue
-        made = _tensor(name, config)
+        try:
+            made = _tensor(name, config)
+        except (TypeError, ValueError, LookupError):  # a configuration with other kinds of values
+            made = None
         if made is None:
             return None
         tensors.append(made)

@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar
 from archscope import archive, cache
 from archscope._version import __version__
 from archscope.errors import ArchscopeError
+from archscope.files import read_text
 from archscope.saved import environment, user_files
 
 Answer = TypeVar("Answer")
@@ -181,7 +182,7 @@ def _configuration(place: str, name: str) -> str | None:
     path = Path(name).expanduser()
     path = path / "config.json" if path.is_dir() else path
     if path.is_file():
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(read_text(path).encode()).hexdigest()
     return None if "/" in name else ""  # owner/name is wherever the hub's cache has it
 
 

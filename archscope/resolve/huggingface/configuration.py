@@ -6,15 +6,15 @@ import ast
 import functools
 import importlib
 import inspect
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from archscope.errors import ArchscopeError, first_line
+from archscope.errors import ArchscopeError
 from archscope.resolve.signatures import did_you_mean, nearest
+from archscope.resolve.stored import configuration
 
 INSTALL = "install it: python -m pip install transformers"
 
@@ -103,14 +103,13 @@ def _file(name: str) -> Path | None:
 
 
 def _from_file(path: Path, settings: Mapping[str, Any]) -> Any:
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ArchscopeError(str(path), f"cannot be read ({first_line(error)})") from error
-    kind = stored.get("model_type") if isinstance(stored, dict) else None
+    stored = configuration(path)
+    kind = stored.get("model_type")
     if kind not in architectures():
-        problem = f"has the model_type {kind!r}, unknown to transformers {library().__version__}"
-        if isinstance(stored, dict) and "_class_name" in stored:
+        problem = (
+            f"has the model_type {kind!r:.60}, unknown to transformers {library().__version__}"
+        )
+        if "_class_name" in stored:
             raise ArchscopeError(str(path), "is of diffusers", f"name it diffusers:{path}")
         raise ArchscopeError(str(path), problem, "give the configuration class: package:Config")
     with quiet(), _refused(str(path), settings):

@@ -99,7 +99,7 @@ def derivation_of(layer: Layer, children: Sequence[Layer], coverage: Coverage) -
         text = f"{layer.params:,} parameters that no call of this input uses."
         steps = [Step("Not run", text, "prose")]
     elif layer.kind in RULES and layer.settings:
-        steps = RULES[layer.kind](layer)
+        steps = _by_rule(layer)
     elif children:
         steps = others.container(attention.with_roles(layer), children)
     else:
@@ -109,6 +109,19 @@ def derivation_of(layer: Layer, children: Sequence[Layer], coverage: Coverage) -
         steps = [step for step in steps if step.label != "Work"]
         steps.append(Step("Lower bound", text, "prose"))
     return Derivation(_title(layer), tuple(steps)) if steps else None
+
+
+def _by_rule(layer: Layer) -> list[Step]:
+    """The steps of a layer of PyTorch's own.
+
+    Raises:
+        ArchscopeError: its settings are none of such a layer, as a changed record's may be.
+    """
+    try:
+        return RULES[layer.kind](layer)
+    except (AttributeError, TypeError, ValueError, LookupError, ArithmeticError) as error:
+        problem = f"has settings that no {layer.kind} has ({type(error).__name__}: {error})"
+        raise ArchscopeError(layer.name, problem, "save the record again") from error
 
 
 def _title(layer: Layer) -> str:

@@ -317,7 +317,7 @@ def _markdown(report: Report, path: str, drawn: Drawn) -> bytes:
 def _csv(report: Report, path: str, drawn: Drawn) -> bytes:
     from archscope.render.plain import csv_text
 
-    return _encoded(csv_text(*report.tables if report.data is None else (report.data,)))
+    return _encoded(csv_text(report.data or report.tables[0]))
 
 
 def _json(report: Report, path: str, drawn: Drawn) -> bytes:

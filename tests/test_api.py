@@ -130,8 +130,8 @@ def macs(summary: Any) -> int:
 
 def compared(*models: Any, **options: Any) -> object:
     """The MACs of the first network of a comparison."""
-    frame = archscope.compare(*models, **options).to_frame().set_index("quantity")
-    return frame.loc["MACs forward"].iloc[0]
+    frame = archscope.compare(*models, **options).to_frame().set_index("name")
+    return frame["macs"].iloc[0]
 
 
 ARGUMENTS: dict[str, tuple[Callable[[], object], object]] = {

@@ -127,6 +127,8 @@ def compare(
     layout: Layout = "stages",
     predict: str | None = None,
     weights: Recipe = "V1",
+    sort: str | None = None,
+    top: int | None = None,
 ) -> Answer[tuple[Contender, ...]]:
     """Networks side by side: totals with ratios, and where the differences are.
 
@@ -141,6 +143,9 @@ def compare(
             `"a100:training:nhwc,h100"`.
         weights: whose published accuracy is told: torchvision's `"V1"` or `"V2"` recipe, or the
             `"best"` of each.
+        sort: key of the column that orders the rows of one table, a row a network, largest first;
+            `"-macs"` for the smallest first. More than four networks have that table in any case.
+        top: print so many of the sorted networks.
 
     Raises:
         ArchscopeError: fewer than two models, one that cannot be counted, or another number of
@@ -172,7 +177,8 @@ def compare(
         found = tuple(replace(one, label=label) for one, label in zip(found, labels, strict=True))
 
     def made() -> Report:
-        return with_comparison_page(compare_report(found, layout=layout), targets, found)
+        report = compare_report(found, layout=layout, sort=sort, top=top)
+        return with_comparison_page(report, targets, found)
 
     return Answer(found, made)
 

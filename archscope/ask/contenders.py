@@ -81,7 +81,7 @@ def contenders(
             found.append(_contender(target, places, weights))
     for contender in found:
         _require_numbers(contender.analysis.input)
-    labels = _distinct([network_title(c.analysis.model, c.analysis.keywords) for c in found])
+    labels = distinct([network_title(c.analysis.model, c.analysis.keywords) for c in found])
     return tuple(
         replace(contender, label=label) for label, contender in zip(labels, found, strict=True)
     )
@@ -148,7 +148,7 @@ def _accuracy(analysis: Analysis, weights: Recipe) -> tuple[float | None, float 
     return top1, top5, recipe
 
 
-def _distinct(names: Sequence[str]) -> list[str]:
+def distinct(names: Sequence[str]) -> list[str]:
     """The names, numbered where one stands twice."""
     seen: dict[str, int] = {}
     labels = []

@@ -58,18 +58,29 @@ if TYPE_CHECKING:
     default="V1",
     help="Recipe of torchvision's weights whose accuracy is shown (V1).",
 )
+@click.option(
+    "--sort",
+    metavar="KEY",
+    shell_complete=completion.network_keys,
+    help="One row a network, the largest first; -KEY for the smallest.",
+)
+@click.option(
+    "--top", metavar="N", type=click.IntRange(min=1), help="So many of the sorted networks."
+)
 @timing_options
 @predict_option
 @strict_option
 @output_option
 def command(
     models: tuple[str, ...], input_text: str | None, batch: int | None, settings: tuple[str, ...],
-    layout: Layout, quantity: str | None, keyword: str | None, weights: Recipe, timed: bool,
+    layout: Layout, quantity: str | None, keyword: str | None, weights: Recipe, sort: str | None,
+    top: int | None, timed: bool,
     device: str | None, on: str, gpu: str, predicted: str | None, strict: bool,
     outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Networks side by side: what MODELS cost and where they differ.
 
+    A name may be a pattern, such as 'resnet*'. More than four networks are the rows of one table.
     `--input`, `--batch` and `--set` hold for every model that is named rather than saved.
     A saved Profile brings its measured times; of a file with several batches, `--batch` chooses.
     """
@@ -87,12 +98,13 @@ def command(
     from archscope.ask.target import side_by_side
     from archscope.records import BatchSweep
     from archscope.resolve import parse_settings
+    from archscope.resolve.names import expanded
     from archscope.saved.record import saved
     from archscope.study.compare import compare_report
     from archscope.study.page import with_comparison_page
 
     given = parse_settings(settings)
-    chosen: list[Any] = [saved(name) or name for name in models]
+    chosen: list[Any] = [saved(name) or name for name in expanded(models)]
     if not any(isinstance(model, str) for model in chosen):
         several = any(isinstance(model.record, BatchSweep) for model in chosen)
         used = USED_WITH_FILES + (("batch",) if several else ())
@@ -108,7 +120,7 @@ def command(
     if plan is not None:
         targets = [*_measured(targets, plan, on, gpu)]
     found = contenders(targets, where, weights)
-    report = compare_report(found, layout=layout, first=first)
+    report = compare_report(found, layout=layout, first=first, sort=sort, top=top)
     emit(with_comparison_page(report, targets, found), outputs)
     if strict:
         for contender in found:
@@ -121,6 +133,8 @@ USED_WITH_FILES = (
     "quantity",
     "keyword",
     "weights",
+    "sort",
+    "top",
     "predicted",
     "strict",
     "outputs",

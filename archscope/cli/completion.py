@@ -120,6 +120,16 @@ def sort_keys(
     return _matching(SORTABLE, incomplete)
 
 
+def network_keys(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Keys of `--sort` where the rows are networks."""
+    from archscope.study.compare.many import FACTS, NAME
+
+    keys = [NAME.key, *(fact.column.key for fact in FACTS)]
+    return _matching([*keys, *(f"-{key}" for key in keys)], incomplete)
+
+
 def optimizers(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:

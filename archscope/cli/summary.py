@@ -9,7 +9,7 @@ import click
 from archscope.cli import completion
 from archscope.cli.help import Command
 from archscope.cli.options import (
-    model_argument,
+    check_used,
     network_options,
     output_option,
     strict_option,
@@ -17,7 +17,7 @@ from archscope.cli.options import (
 
 
 @click.command(cls=Command)
-@model_argument
+@click.argument("models", nargs=-1, required=True, shell_complete=completion.networks)
 @network_options
 @click.option("--backward", is_flag=True, help="Also count the backward pass.")
 @click.option("--train", is_flag=True, help="Run in training mode (auxiliary heads, dropout).")
@@ -36,20 +36,21 @@ from archscope.cli.options import (
     "--sort",
     default="execution",
     metavar="KEY",
-    help="List layers by size, such as macs.",
+    help="List layers, or networks, by size, such as macs.",
     shell_complete=completion.sort_keys,
 )
-@click.option(
-    "--top", metavar="N", type=click.IntRange(min=1), help="List so many of the sorted layers."
-)
+@click.option("--top", metavar="N", type=click.IntRange(min=1), help="List so many of them.")
 @strict_option
 @output_option
 def command(
-    model: str, input_text: str | None, batch: int | str | None, settings: tuple[str, ...],
-    backward: bool, train: bool, train_only: str | None, depth: int | None, unfold: bool,
-    columns: str | None, sort: str, top: int | None, strict: bool, outputs: tuple[str, ...],
+    models: tuple[str, ...], input_text: str | None, batch: int | str | None,
+    settings: tuple[str, ...], backward: bool, train: bool, train_only: str | None,
+    depth: int | None, unfold: bool, columns: str | None, sort: str,
+    top: int | None, strict: bool, outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Shapes, parameters and multiply-accumulates of every layer of MODEL.
+    """Shapes, parameters and multiply-accumulates of every layer of MODELS.
+
+    Several, or a pattern such as 'resnet*', are the rows of one table, a row a network.
 
     -o FILE.modelexplorer.json writes the MACs of every node that torch.export writes, to colour
     its graph in Google's Model Explorer; FILE.params.modelexplorer.json its parameters.
@@ -59,13 +60,27 @@ def command(
     check_outputs(outputs)
     from archscope.ask.count import analyse, require_complete
     from archscope.ask.explored import explored
+    from archscope.ask.many import counted_each
     from archscope.ask.target import target
     from archscope.resolve import parse_settings
+    from archscope.resolve.names import expanded
+    from archscope.study.compare.many import many_report
     from archscope.study.node_data import node_data
     from archscope.study.page import with_page
     from archscope.study.summary import summary_report
 
-    network = target(model, input=input_text, batch=batch, keywords=parse_settings(settings))
+    named, keywords = expanded(models), parse_settings(settings)
+    if len(named) > 1:
+        check_used(USED_BY_MANY, "several networks", "name one network")
+        found = counted_each(
+            named, input=input_text, batch=batch, keywords=keywords, backward=backward, train=train
+        )
+        order = None if sort == "execution" else sort
+        emit(many_report(found.networks, sort=order, top=top, problems=found.problems), outputs)
+        for each in found.networks if strict else ():
+            require_complete(each.analysis)
+        return
+    network = target(named[0], input=input_text, batch=batch, keywords=keywords)
     analysis = analyse(
         network, backward=backward or train_only is not None, train=train, train_only=train_only
     )
@@ -82,3 +97,9 @@ def command(
     emit(with_page(report, lambda: [explored(network, analysis)]), outputs)
     if strict:
         require_complete(analysis)
+
+
+USED_BY_MANY = (
+    "models", "input_text", "batch", "settings", "backward", "train", "sort", "top", "strict",
+    "outputs",
+)  # fmt: skip

@@ -21,24 +21,15 @@ _FORMULA = re.compile(r"(\A|;)(?=\s*[=+\-@＝＋－＠﹦﹢﹣﹫⁼⁺⁻]|[\t
 _NUMBER = re.compile(r" *[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?%? *", re.ASCII)
 
 
-def csv_text(*tables: Table) -> str:
-    """Write tables as CSV under their column keys.
+def csv_text(table: Table) -> str:
+    """Write a table as CSV under its column keys.
 
     What the layout says elsewhere gets columns of its own where it occurs: `row_kind`,
     `row_depth`, `unit`, `lower_bound` and `best` (the keys of the columns concerned).
     Text that a spreadsheet would run as a formula gets an apostrophe in front, unless it is a
     number, and control characters become escapes as on a terminal: `cat` and `diff` send a file
     there as it is.
-    Of several tables, each starts with a cell `# title`, with an empty line between.
     """
-    blocks = [_csv_block(table) for table in tables]
-    if len(tables) > 1:
-        titles = [_csv_lines([[f"# {' '.join(table.title.split())}"]]) for table in tables]
-        blocks = [title + block for title, block in zip(titles, blocks, strict=True)]
-    return "\n".join(blocks)
-
-
-def _csv_block(table: Table) -> str:
     extra = _extra_columns(table)
     keys: list[Cell] = [column.key for column in table.columns]
     lines = [[*keys, *(key for key, _ in extra)]]

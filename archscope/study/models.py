@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Iterable
-
 from archscope import zoo
 from archscope.errors import ArchscopeError
-from archscope.resolve import published, published_entries, sources, vision
+from archscope.resolve import published, published_entries, vision
 from archscope.resolve.huggingface import PREFIX, architectures
 from archscope.resolve.huggingface.cards import Card, card, short_card
 from archscope.resolve.inputs import parse_input, setting_text
+from archscope.resolve.names import LIST_ALL, known, matching
 from archscope.resolve.signatures import did_you_mean
 from archscope.table import Column, Report, Row, Table
 from archscope.units import si
@@ -49,8 +47,6 @@ ENTRIES = (
     Column("top5", "Top-5", "percent", priority=2),
 )
 
-LIST_ALL = "list all names with `archscope models`"
-
 
 def models_report(pattern: str = "") -> Report:
     """The card of a network of exactly that name, or the list of those that match."""
@@ -71,14 +67,12 @@ def models_table(pattern: str = "") -> Table:
     Raises:
         ArchscopeError: no name matches (the nearest ones are suggested), or timm is missing.
     """
-    if pattern.startswith("timm:"):
-        known = [f"timm:{name}" for name in sources.timm_names()]
-        rows = [Row((name, "timm", None, None)) for name in _matching(pattern, known)]
-    else:
-        known = [*zoo.names(), *vision.names()]
-        rows = [_listed(name) for name in _matching(pattern, known)]
+    names = matching(pattern)
+    timm = pattern.startswith("timm:")
+    rows = [Row((name, "timm", None, None)) if timm else _listed(name) for name in names]
     if not rows:
-        raise ArchscopeError(pattern, "unknown network", did_you_mean(pattern, known) or LIST_ALL)
+        remedy = did_you_mean(pattern, known(pattern)) or LIST_ALL
+        raise ArchscopeError(pattern, "unknown network", remedy)
     title = f"{len(rows)} networks" if len(rows) > 1 else "1 network"
     note = "Parameters as published; where they are missing, `archscope summary NAME` counts them."
     return Table(title, LISTING, tuple(rows), (note,))
@@ -100,11 +94,10 @@ def model_card(name: str) -> Table:
 
 def _architectures_table(pattern: str) -> Table:
     """List transformers' architectures with what their default configurations say."""
-    known = [PREFIX + name for name in architectures()]
-    named = [name.removeprefix(PREFIX) for name in _matching(pattern, known)]
+    named = [name.removeprefix(PREFIX) for name in matching(pattern)]
     if not named:
         raise ArchscopeError(
-            pattern, "unknown architecture of transformers", did_you_mean(pattern, known)
+            pattern, "unknown architecture of transformers", did_you_mean(pattern, known(pattern))
         )
     rows = tuple(Row((PREFIX + found.name, *_numbers(found))) for found in map(short_card, named))
     note = (
@@ -134,13 +127,6 @@ def _architecture_card(name: str) -> Table:
     facts.append(("tasks", ", ".join(found.tasks), "keyword task"))
     note = f"Parameters and costs: archscope summary {name}."
     return Table(f"{name}, an architecture of transformers", FACTS, tuple(map(Row, facts)), (note,))
-
-
-def _matching(pattern: str, names: Iterable[str]) -> list[str]:
-    wanted = pattern.lower()
-    if any(sign in wanted for sign in "*?["):
-        return [name for name in names if fnmatch.fnmatchcase(name.lower(), wanted)]
-    return [name for name in names if wanted in name.lower()]
 
 
 def _listed(name: str) -> Row:

@@ -15,7 +15,7 @@ PHASES = {"step": "a training step", "inference": "inference"}
 def answer(chosen: Sequence[Contender]) -> str:
     """Measured times first where all networks have them."""
     told = [text for phase in PHASES if (text := _timed(chosen, phase))]
-    costs = _beside(*chosen) if len(chosen) == 2 else _least(chosen)
+    costs = _beside(*chosen) if len(chosen) == 2 else least(chosen)
     return " ".join([*told, costs])
 
 
@@ -59,7 +59,8 @@ def _beside(one: Contender, other: Contender) -> str:
     return f"{other.label} takes {listed} of {one.label}."
 
 
-def _least(chosen: Sequence[Contender]) -> str:
+def least(chosen: Sequence[Contender]) -> str:
+    """Which network takes least of what is known of some."""
     quantities: tuple[tuple[str, Callable[[Contender], float | None], Callable[[float], str]], ...]
     quantities = (
         ("fewest MACs", lambda c: c.analysis.total.macs, si),

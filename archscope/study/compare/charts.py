@@ -33,6 +33,28 @@ def charts(chosen: Sequence[Contender], quantities: Sequence[Divided]) -> tuple[
     return (*times, *bars, *accuracy_charts(chosen))
 
 
+def many_charts(chosen: Sequence[Contender]) -> tuple[Chart, ...]:
+    """Parameters against MACs, and accuracy against each cost, a named point a network."""
+    sizes = [(c.analysis.total.macs, c.analysis.total.params, c.label) for c in chosen]
+    known = [size for size in sizes if size[0] > 0 and size[1] > 0]
+    if len(known) < 2:
+        return accuracy_charts(chosen)
+    macs, params, names = zip(*known, strict=True)
+
+    def along(axis: Axis, values: Sequence[float]) -> Axis:
+        return replace(axis, log=max(values) / min(values) >= LOG_FROM)
+
+    costs = Chart(
+        f"Parameters and MACs of {_names(chosen)}",
+        "scatter",
+        along(Axis("MACs forward", "macs"), macs),
+        along(Axis("Parameters", "count"), params),
+        (Series("networks", macs, params, names),),
+        name="macs_parameters",
+    )
+    return (*accuracy_charts(chosen), costs)
+
+
 def _names(chosen: Sequence[Contender]) -> str:
     """Their names, of many how many there are: the legend has them."""
     if len(chosen) > NAMED:

@@ -296,12 +296,12 @@ def _totals_notes(chosen: Sequence[Contender]) -> tuple[str, ...]:
             "Training memory: predicted peak of what a step with plain SGD in float32 allocates."
         )
     if any(c.top1 for c in chosen):
-        notes.append(_recipes(chosen))
+        notes.append(recipes(chosen))
     return (*filter(None, notes), CONVENTION)
 
 
-def _recipes(chosen: Sequence[Contender]) -> str:
-    """Whose accuracy it is, network by network where they differ."""
+def recipes(chosen: Sequence[Contender]) -> str:
+    """The note on whose accuracy it is, network by network where they differ."""
     known = {c.label: c.recipe for c in chosen if c.top1 is not None and c.recipe}
     alike = len(set(known.values())) == 1
     each = next(iter(known.values())) if alike else ", ".join(f"{n} {r}" for n, r in known.items())

@@ -15,9 +15,11 @@ steps are profiled. The rest of the loop runs untouched again. What recording co
 
 from __future__ import annotations
 
+import functools
 import json
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -47,37 +49,47 @@ class Ranges:
         # A module registered under two names is one module: its first name stands.
         self._names: dict[nn.Module, str] = {}
         for name, module in modules.items():
-            self._names.setdefault(module, name)
-        self._mark = mark
-        self._open: list[Any] = []
+            self._names.setdefault(module, f"{mark(module)}{name}|{type(module).__name__}")
+        self._open = _OpenRanges()
         self._handles: list[Any] = []
 
     def __enter__(self) -> Ranges:
-        for module in self._names:
+        for module, name in self._names.items():
+            # DataParallel's replicas share the hooks of a module, but are none of the modules.
+            begin = functools.partial(self._enter, name)
             try:
                 # First in, last out, so that the user's own hooks lie inside the range.
-                enter = module.register_forward_pre_hook(self._enter, prepend=True)
+                enter = module.register_forward_pre_hook(begin, prepend=True)
                 leave = module.register_forward_hook(self._exit, always_call=True)
             except TypeError:  # before PyTorch 2.0
-                enter = module.register_forward_pre_hook(self._enter)
+                enter = module.register_forward_pre_hook(begin)
                 leave = module.register_forward_hook(self._exit)
             self._handles += [enter, leave]
         return self
+
+    def __deepcopy__(self, _: object) -> Ranges:
+        return self  # a network that is copied meanwhile opens the same ranges
 
     def __exit__(self, *_: object) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
 
-    def _enter(self, module: nn.Module, _: object) -> None:
-        name = f"{self._mark(module)}{self._names[module]}|{type(module).__name__}"
+    def _enter(self, name: str, *_: object) -> None:
         opened = open_range(name)
-        self._open.append(opened)
+        self._open.ranges.append(opened)
         opened.__enter__()
 
     def _exit(self, *_: object) -> None:
         # Called also when forward raises, so the call at hand is always the one opened last.
-        self._open.pop().__exit__(None, None, None)
+        self._open.ranges.pop().__exit__(None, None, None)
+
+
+class _OpenRanges(threading.local):
+    """The ranges that are open on this thread."""
+
+    def __init__(self) -> None:
+        self.ranges: list[Any] = []
 
 
 @contextmanager
@@ -89,8 +101,10 @@ def record(
     Args:
         network: whose modules become layers; of a wrapper (DistributedDataParallel) what it wraps.
         path: of the trace; with several ranks each writes its own, such as `trace.rank1.json.gz`.
-        steps: how many to record.
-        before: how many to run untouched first, which a step's own time is taken from.
+        steps: how many to record, after one that warms the profiler up.
+        before: how many to run untouched first, which a step's own time is taken from; the very
+            first one, which compiles and searches, is not counted among them. 0 records from the
+            start.
 
     Yields:
         a function to call at the end of each step.
@@ -114,26 +128,36 @@ class _Recording:
         self._seconds: list[float] = []
         self._facts: dict[str, Any] = {}
         self._profiler: Any = None
+        self._ended = False
+        if not self._untouched:
+            self._start()
         self._began = time.perf_counter()
 
     def step(self) -> None:
         """Note that a step has ended."""
-        done = len(self._seconds)
-        if done > self._before + self._steps + 1:
+        if self._ended:
             return
-        if done <= self._before or self._profiler is not None:
+        if len(self._seconds) <= self._before or self._profiler is not None:
             _synchronize()
-        now = time.perf_counter()
-        self._seconds.append(now - self._began)
-        if done == self._before:
-            self._start()
-        elif self._profiler is not None:
-            if done == self._before + self._steps + 1:
-                self._note()
-            self._profiler.step()
-            if done == self._before + self._steps + 1:
+        self._seconds.append(time.perf_counter() - self._began)
+        if self._profiler is not None:
+            if self._recorded == self._steps:
                 self.stop()
+            else:
+                self._profiler.step()
+        elif len(self._seconds) == self._untouched:
+            self._start()
         self._began = time.perf_counter()
+
+    @property
+    def _untouched(self) -> int:
+        """Steps that run before the profiler."""
+        return self._before + 1 if self._before else 0
+
+    @property
+    def _recorded(self) -> int:
+        """Steps that were recorded as a whole; one warms the profiler up."""
+        return max(0, len(self._seconds) - self._untouched - 1)
 
     def _start(self) -> None:
         activities = [ProfilerActivity.CPU]
@@ -151,15 +175,32 @@ class _Recording:
 
     def stop(self) -> None:
         """Save what was recorded, and leave the network as it was."""
-        profiler, self._profiler = self._profiler, None
-        if profiler is not None:
+        if self._ended:
+            return
+        self._ended = True
+        if self._profiler is not None:
             self._ranges.__exit__()
-            profiler.__exit__(None, None, None)
+            if self._recorded:
+                self._note()
+                self._profiler.step()
+            self._profiler.__exit__(None, None, None)
+        if not self._recorded:
+            print(f"{_of_rank(self._path)} was not written: {self._reason()}", file=sys.stderr)
+
+    def _reason(self) -> str:
+        ran = len(self._seconds)
+        if ran == 0:
+            return "no step ended; call what record yields at the end of each"
+        wanted = f"the loop ended after {ran} of the {self._untouched + 2} steps that it takes"
+        if ran == 1:
+            return f"{wanted}; run two or more"
+        steps = min(self._steps, max(1, (ran - 1) // 2))
+        return f"{wanted}; give record(..., before={max(0, ran - 2 - steps)}, steps={steps})"
 
     def _note(self) -> None:
         """Write the cost of recording into the trace, while it is still open."""
-        alone = self._seconds[1 : self._before + 1]  # the first step searches and compiles
-        recorded = self._seconds[self._before + 2 :]
+        alone = self._seconds[1 : self._untouched]  # the first step searches and compiles
+        recorded = self._seconds[self._untouched + 1 :]
         self._facts = {"torch": torch.__version__}
         if alone and recorded:
             self._facts["step seconds"] = statistics.median(alone)
@@ -168,9 +209,11 @@ class _Recording:
             self._profiler.add_metadata_json("archscope", json.dumps(self._facts))
 
     def _save(self, profiler: Any) -> None:
-        path = _of_rank(self._path)
-        profiler.export_chrome_trace(path)
-        print(f"{path}: {self._steps} steps{_cost(self._facts)}", file=sys.stderr)
+        if self._recorded:
+            path = _of_rank(self._path)
+            profiler.export_chrome_trace(path)
+            steps = "1 step" if self._recorded == 1 else f"{self._recorded} steps"
+            print(f"{path}: {steps}{_cost(self._facts)}", file=sys.stderr)
 
 
 def _cost(facts: Mapping[str, Any]) -> str:

@@ -178,7 +178,7 @@ def test_hooks_are_gone_afterwards_even_when_the_network_fails():
     with pytest.raises(ValueError, match="no"), recorder:
         network(torch.zeros(1, 3, 2, 2))
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in network)
-    assert not recorder._open
+    assert not recorder._open.ranges
 
 
 def test_a_failure_caught_inside_leaves_later_calls_in_their_place():

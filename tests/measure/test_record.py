@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import re
 import subprocess
 import sys
+import threading
 from importlib import resources
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from torch import nn
 from archscope.measure.record import record
 from archscope.traces import chrome
 from archscope.traces.attribution import attribute
+from archscope.traces.events import Trace
 
 SCRIPT = """
 import sys, torch
@@ -78,7 +82,19 @@ def test_hooks_are_gone_and_a_wrapper_has_no_place_in_a_name(
     assert str(path) in capsys.readouterr().err
 
 
-def test_a_loop_that_ends_early_or_fails_leaves_the_network_as_it_was(tmp_path: Path) -> None:
+def run_steps(network: nn.Module, path: Path, count: int, **options: int) -> None:
+    with record(network, str(path), **options) as step:
+        for _ in range(count):
+            network(torch.randn(2, 3)).sum().backward()
+            step()
+
+
+def steps_in(trace: Trace) -> int:
+    """Steps with operators; the profiler marks one more than it records."""
+    return len({credit.step for credit in attribute(trace).credits if credit.operator})
+
+
+def test_a_loop_that_fails_leaves_the_network_as_it_was(tmp_path: Path) -> None:
     network = nn.Sequential(nn.Linear(3, 4))
     with (
         pytest.raises(ValueError, match="no"),
@@ -89,6 +105,60 @@ def test_a_loop_that_ends_early_or_fails_leaves_the_network_as_it_was(tmp_path: 
             step()
         raise ValueError("no")
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in network.modules())
-    with record(network, str(tmp_path / "b.json")):
-        network(torch.randn(2, 3))
-    assert not (tmp_path / "b.json").exists()
+
+
+@pytest.mark.parametrize("count", [2, 4, 5, 7])
+def test_a_loop_that_is_too_short_says_what_records_it(
+    count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network, path = nn.Sequential(nn.Linear(3, 4)), tmp_path / "a.json"
+    run_steps(network, path, count)
+    # Six run untouched, one warms the profiler up, and one is recorded.
+    error = capsys.readouterr().err
+    assert not path.exists() and f"ended after {count} of the 8 steps" in error
+    found = re.search(r"before=(\d+), steps=(\d+)", error)
+    assert found is not None
+    run_steps(network, path, count, before=int(found[1]), steps=int(found[2]))
+    assert f"{path}: {found[2]} step" in capsys.readouterr().err
+    assert steps_in(chrome.read(str(path))) == int(found[2])
+
+
+def test_a_loop_that_ends_early_has_the_steps_that_it_ran(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.json"
+    run_steps(nn.Sequential(nn.Linear(3, 4)), path, 10)
+    assert f"{path}: 3 steps of" in capsys.readouterr().err
+    found = chrome.read(str(path))
+    assert steps_in(found) == 3 and "step seconds" in found.facts
+
+
+def test_a_loop_without_steps_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_steps(nn.Sequential(nn.Linear(3, 4)), tmp_path / "a.json", 0)
+    assert "no step ended; call what record yields" in capsys.readouterr().err
+
+
+def test_replicas_and_copies_of_a_module_open_its_range(tmp_path: Path) -> None:
+    """DataParallel runs replicas that share the hooks, each on a thread of its own."""
+    network = nn.Sequential(nn.Linear(3, 4))
+    path = tmp_path / "a.json"
+
+    def run_replica() -> None:
+        replica = network[0]._replicate_for_data_parallel()
+        replica.weight, replica.bias = network[0].weight, network[0].bias
+        for _ in range(20):
+            replica(torch.randn(2, 3))
+
+    with record(network, str(path), steps=1, before=0) as step:
+        for _ in range(2):
+            threads = [threading.Thread(target=run_replica) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            copy.deepcopy(network)(torch.randn(2, 3)).sum().backward()
+            for thread in threads:
+                thread.join()
+            step()
+    (linear,) = [r for r in attribute(chrome.read(str(path))).times().rows if r.name == "0"]
+    assert linear.kind == "Linear" and {"forward", "backward"} <= set(linear.seconds)

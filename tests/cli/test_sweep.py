@@ -183,8 +183,8 @@ def test_the_example_of_a_help_keeps_its_lines(command, capsys):
 
 
 def test_sweep_groups_measures_now_at_a_batch_of_eight(capsys, monkeypatch):
-    def at_once(family, sweep, plan, progress):
-        member = sweep.counted("none")[0]
+    def at_once(family, members, plan, progress):
+        member = members[0]
         assert plan.modes == ("training",) and plan.settings.device == "cpu"
         times = {phase: Measurement((0.25,) * 6, 0.2, 0.3) for phase in ("forward", "backward")}
         return [

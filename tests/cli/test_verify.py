@@ -46,7 +46,10 @@ def test_all_networks_in_one_table(
     from archscope.resolve import vision
 
     monkeypatch.setattr(vision, "names", lambda: ["resnet18", "quantized_resnet18", "alexnet"])
-    monkeypatch.setattr(verify.util, "find_spec", lambda name: None if name == "timm" else True)
+    find = verify.util.find_spec
+    monkeypatch.setattr(
+        verify.util, "find_spec", lambda name, *a: None if name == "timm" else find(name, *a)
+    )
     saved = tmp_path / "verify.json"
     assert run(["verify", "--all", "--save", str(saved)]) == 0
     printed = capsys.readouterr()

@@ -39,7 +39,7 @@ def parts(sweep, tmp_path, capsys):
 def test_merged_shards_are_what_one_run_writes(sweep, parts, tmp_path, capsys):
     assert run([*sweep, "-o", str(tmp_path / "one.csv"), "-o", str(tmp_path / "one.json")]) == 0
     one = capsys.readouterr().out
-    assert "3 groups do not divide 8 channels" in one
+    assert "3 groups do not" in one
     outputs = ["-o", str(tmp_path / "all.csv"), "-o", str(tmp_path / "all.json")]
     assert run(["merge", *reversed(parts), *outputs]) == 0
     assert capsys.readouterr().out == one

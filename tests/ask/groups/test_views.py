@@ -96,7 +96,7 @@ def test_no_paper_error_for_a_network_that_is_not_the_papers():
 
 def test_the_report_says_why_the_widths_differ_at_eight_groups(report):
     notes = " ".join(report.tables[1].notes)
-    assert "At 8 groups the two part: width_per_group 14" in notes
+    assert "At 8 groups the two differ: width_per_group 14" in notes
     assert "At 2 groups" not in notes
 
 

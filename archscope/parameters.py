@@ -55,7 +55,8 @@ def in_toml(text: str) -> str:
 
 def advice_in_toml(text: str) -> str:
     """A remedy for the reader of a TOML file: the key to write where it names a value."""
-    valued = next((match for match in MARK.finditer(text) if match[2] is not None), None)
+    keys = (match for match in MARK.finditer(text) if match[1] != ALLOW_MEMORY)
+    valued = next((match for match in keys if match[2] is not None), None)
     return in_toml(text) if valued is None else f"write {in_toml(valued[0])}"
 
 
@@ -82,6 +83,10 @@ SET = "set"
 """A constructor keyword with its value, which Python passes as it is."""
 
 
+ALLOW_MEMORY = "allow_memory"
+"""What the machine may spend: an option also of the command that reads a file, and no key of it."""
+
+
 def _keyword(name: str, value: object) -> str:
     if name in (OUTPUT, SET) and value is not None:
         return str(value)
@@ -94,6 +99,8 @@ def _option(name: str, value: object) -> str:
 
 
 def _key(name: str, value: object) -> str:
+    if name == ALLOW_MEMORY:
+        return _option(name, value)
     if value is None:
         return name
     if isinstance(value, bool):

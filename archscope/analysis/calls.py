@@ -90,7 +90,8 @@ class CallLog:
 
     Once `repeating` is set, calls are not listed: they run a checkpointed block a second time.
     `out_of_sight` names a module that ran in another thread, `value_needed_in` the call that asked
-    for the value of a tensor of which only the shape is known.
+    for the value of a tensor of which only the shape is known, `trains` whether a run that failed
+    recorded gradients.
     """
 
     def __init__(self, network: nn.Module, sequence_number: Callable[[], int]) -> None:
@@ -106,6 +107,7 @@ class CallLog:
         self.last_owner = outside
         self.failed_in: Call | None = None
         self.repeating = False
+        self.trains = False
         self.out_of_sight: str | None = None
         self.value_needed_in: Call | None = None
         self._switch_numbers: list[int] = []

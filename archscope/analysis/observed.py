@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -18,6 +18,8 @@ from archscope.analysis.repeats import Repeats
 from archscope.analysis.values.needed import NoValueError
 from archscope.analysis.values.tensor import on_the_users_device
 from archscope.process import patched, patched_here
+
+Error = TypeVar("Error", bound=BaseException)
 
 
 @contextmanager
@@ -31,7 +33,9 @@ def observed(log: CallLog, repeats: Repeats | None = None) -> Iterator[None]:
     Raises:
         NoValueError: a value is needed that is not known.
         BaseException: whatever else is raised inside.
-            The `archscope_call` of either names the innermost call that it came from.
+            The `archscope_call` of either names the innermost call that it came from,
+            `archscope_activations` the bytes of activations in memory by then, and
+            `archscope_trains` whether gradients were recorded.
     """
     original: Any = nn.Module._call_impl
     thread = threading.get_ident()
@@ -53,6 +57,7 @@ def observed(log: CallLog, repeats: Repeats | None = None) -> Iterator[None]:
             return result
         except BaseException:
             log.failed_in = log.failed_in or call
+            log.trains = torch.is_grad_enabled()  # at last that of the outermost call
             raise
         finally:
             log.leave(call)
@@ -63,16 +68,25 @@ def observed(log: CallLog, repeats: Repeats | None = None) -> Iterator[None]:
             yield
     except BaseException as error:
         if log.value_needed_in is None:
-            error.archscope_call = log.failed_in  # type: ignore[attr-defined]
+            _marked(error, log, log.failed_in)
             raise
-        raise _no_value(log.value_needed_in) from error
+        raise _no_value(log, log.value_needed_in) from error
     if log.value_needed_in is not None:  # whatever the network made of the signal
-        raise _no_value(log.value_needed_in)
+        raise _no_value(log, log.value_needed_in)
 
 
-def _no_value(call: Call) -> NoValueError:
+def _no_value(log: CallLog, call: Call) -> NoValueError:
     error = NoValueError("the value of a tensor of which only the shape is known")
-    error.archscope_call = call  # type: ignore[attr-defined]
+    return _marked(error, log, call)
+
+
+def _marked(error: Error, log: CallLog, call: Call | None) -> Error:
+    """Note in an error whose call it ended, and what the run had in memory by then."""
+    made = [one.activation_bytes for one in log.calls]
+    noted: Any = error
+    noted.archscope_call = call
+    noted.archscope_trains = log.trains
+    noted.archscope_activations = sum(made) if log.trains else max(made, default=0)
     return error
 
 

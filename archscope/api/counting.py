@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.api.answer import Answer, Checks, Summary
 from archscope.api.asked import asked
+from archscope.ask.network.allowance import allowing
 from archscope.ask.target import network_targets, side_by_side, target
 from archscope.errors import ArchscopeError
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from archscope.table import Report
 
 
+@allowing
 def summary(
     model: Model,
     input: Input | None = None,
@@ -43,6 +45,7 @@ def summary(
     sort: str = "execution",
     top: int | None = None,
     keywords: Mapping[str, Any] | None = None,
+    allow_memory: int | str | None = None,
     **constructor_keywords: Any,
 ) -> Summary:
     """Count what a network costs, layer by layer.
@@ -64,6 +67,8 @@ def summary(
         sort: print single layers, the largest in this key (`"macs"`) first.
         top: print so many of the sorted layers.
         keywords: passed to the constructor, where they have the name of an argument above.
+        allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
+            by default.
         constructor_keywords: passed to the constructor of a named network or a class.
 
     Raises:
@@ -118,6 +123,7 @@ def _one_input(
     return tuple(tuple(part) if isinstance(part, Sequence) else part for part in input_size)
 
 
+@allowing
 def compare(
     *models: Model,
     input: Input | None = None,
@@ -129,6 +135,7 @@ def compare(
     weights: Recipe = "V1",
     sort: str | None = None,
     top: int | None = None,
+    allow_memory: int | str | None = None,
 ) -> Answer[tuple[Contender, ...]]:
     """Networks side by side: totals with ratios, and where the differences are.
 
@@ -146,6 +153,8 @@ def compare(
         sort: key of the column that orders the rows of one table, a row a network, largest first;
             `"-macs"` for the smallest first. More than four networks have that table in any case.
         top: print so many of the sorted networks.
+        allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
+            by default.
 
     Raises:
         ArchscopeError: fewer than two models, one that cannot be counted, or another number of
@@ -189,8 +198,10 @@ def _one_each(argument: str, given: Sequence[object], models: Sequence[object]) 
         raise ArchscopeError(argument, problem, "give one a model")
 
 
+@allowing
 def explain(
     model: Model, *layers: str, input: Input | None = None, batch: int | None = None,
+    allow_memory: int | str | None = None,
     **constructor_keywords: Any,
 ) -> Answer[Analysis]:  # fmt: skip
     """The arithmetic of every layer, or of those named, with the numbers in place.
@@ -200,6 +211,8 @@ def explain(
         layers: names or patterns.
         input: as for `summary`.
         batch: as for `summary`.
+        allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
+            by default.
         constructor_keywords: passed to the constructor.
 
     Raises:
@@ -218,6 +231,7 @@ def explain(
     return Answer(analysis, lambda: report)
 
 
+@allowing
 def formula(
     network: Model | None = None,
     /,
@@ -225,6 +239,7 @@ def formula(
     batch: int | str | None = None,
     *,
     model: Source | None = None,
+    allow_memory: int | str | None = None,
     **constructor_keywords: Any,
 ) -> Answer[Formula]:
     """Totals and layers in closed form.
@@ -234,6 +249,8 @@ def formula(
         input: a specification with symbols, `"3xHxW"`; all sides that may vary when `None`.
         batch: a number or a symbol; `"N"` when `None`.
         model: the network of a saved record, where its name is not one of a library.
+        allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
+            by default.
         constructor_keywords: passed to the constructor.
 
     Raises:
@@ -253,6 +270,7 @@ def formula(
     return Answer(found, lambda: formula_report(found))
 
 
+@allowing
 def receptive_field(
     network: Model | None = None,
     /,
@@ -260,6 +278,7 @@ def receptive_field(
     *,
     model: Source | None = None,
     layers: str | None = None,
+    allow_memory: int | str | None = None,
     **constructor_keywords: Any,
 ) -> Answer[NetworkFields]:
     """Size, stride and padding, in input pixels, of every layer's receptive field.
@@ -269,6 +288,8 @@ def receptive_field(
         input: as for `summary`.
         layers: pattern of the layers to list and draw.
         model: the network of a saved record, where its name is not one of a library.
+        allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
+            by default.
         constructor_keywords: passed to the constructor.
 
     Raises:
@@ -285,8 +306,14 @@ def receptive_field(
     return Answer(found, lambda: fields_report(found, layers))
 
 
+@allowing
 def diff(
-    old: Model, new: Model, *, input: Input | None = None, batch: int | None = None
+    old: Model,
+    new: Model,
+    *,
+    input: Input | None = None,
+    batch: int | None = None,
+    allow_memory: int | str | None = None,
 ) -> Answer[tuple[Change, ...]]:
     """What changed from one network to another, layer by layer.
 
@@ -295,6 +322,8 @@ def diff(
         new: as for `summary`.
         input: for those that are counted now.
         batch: for those that are counted now; of a record of several batches the one chosen.
+        allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
+            by default.
 
     Raises:
         ArchscopeError: one cannot be counted or read.
@@ -310,9 +339,11 @@ def diff(
     return Answer(changes(*pair), lambda: diff_report(*pair))
 
 
+@allowing
 def verify(
     *models: Model, input: Input | None = None, batch: int | None = None,
-    model: Source | None = None, **constructor_keywords: Any,
+    model: Source | None = None,
+    allow_memory: int | str | None = None, **constructor_keywords: Any,
 ) -> Checks[tuple[Verification, ...]]:  # fmt: skip
     """Count networks with several tools, and explain where they differ.
 
@@ -323,6 +354,8 @@ def verify(
         input: as for `summary`, for all of them.
         batch: as for `summary`, for all of them.
         model: the network of the saved records, where its name is not one of a library.
+        allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
+            by default.
         constructor_keywords: passed to every constructor.
 
     Raises:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.api.answer import Answer
 from archscope.api.asked import asked
+from archscope.ask.network.allowance import allowing
 
 if TYPE_CHECKING:
     from archscope.ask.network.subject import Source
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from archscope.records import Distribution, ParallelKind
 
 
+@allowing
 def distribute(
     network: Model | None = None,
     /,
@@ -29,6 +31,7 @@ def distribute(
     on: str | None = None,
     model: Source | None = None,
     batch: int | None = None,
+    allow_memory: int | str | None = None,
     **constructor_keywords: Any,
 ) -> Answer[Distribution]:
     """Record the collectives of a training step on several GPUs, as PyTorch issues them.
@@ -51,6 +54,8 @@ def distribute(
         optimizer: of the predicted memory, as for `memory`.
         on: GPU whose time is predicted, such as `"h100"`.
         model: the network of a saved record, where its name is not one of a library.
+        allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
+            by default.
         constructor_keywords: passed to the constructor.
 
     Raises:

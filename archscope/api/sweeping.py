@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.api.answer import Answer, Checks
 from archscope.api.asked import asked
+from archscope.ask.network.allowance import allowing
 from archscope.errors import ArchscopeError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from archscope.records import Profile
 
 
+@allowing
 def sweep(
     network: Model | None = None,
     /,
@@ -37,6 +39,7 @@ def sweep(
     resume: bool = False,
     predict: str | None = None,
     model: str | None = None,
+    allow_memory: int | str | None = None,
     **constructor_keywords: Any,
 ) -> Answer[tuple[Outcome, ...]]:
     """Count a network for every combination of the given values.
@@ -55,6 +58,8 @@ def sweep(
         resume: count only the points that the journal does not hold.
         predict: GPUs for which the time of a step is predicted, such as `"rtx4090:nhwc"`.
         model: the network of a saved record, where its name is not one of a library.
+        allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
+            by default.
         constructor_keywords: passed to the constructor at every point.
 
     Raises:
@@ -128,6 +133,7 @@ def merge(*journals: str | PathLike[str]) -> Answer[tuple[Outcome, ...]]:
     return Answer(tuple(outcomes), lambda: report)
 
 
+@allowing
 def sweep_groups(
     groups: Sequence[int],
     base: Model = "resnet50",
@@ -139,6 +145,7 @@ def sweep_groups(
     profiles: Sequence[Profile] = (),
     predict: str | None = None,
     model: Source | None = None,
+    allow_memory: int | str | None = None,
     **constructor_keywords: Any,
 ) -> Answer[GroupSweep]:
     """Count a network for each number of groups, at equal width, MACs and parameters.
@@ -153,6 +160,8 @@ def sweep_groups(
         profiles: measured times of some of the networks, to set beside the counts.
         predict: GPUs for which the time of a step is predicted, such as `"rtx4090:nhwc"`.
         model: the network of a saved record that is the base, where its name is no library's.
+        allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
+            by default.
         constructor_keywords: passed to the constructor.
 
     Raises:
@@ -177,11 +186,16 @@ def sweep_groups(
     return Answer(found, lambda: group_report(found, list(profiles), predicted=times))
 
 
-def check(path: str | PathLike[str]) -> Checks[tuple[Verdict, ...]]:
+@allowing
+def check(
+    path: str | PathLike[str], *, allow_memory: int | str | None = None
+) -> Checks[tuple[Verdict, ...]]:
     r"""Hold networks to the limits of a budget file; the answer is true where all are kept.
 
     Args:
         path: of a TOML file; see `archscope check --help`.
+        allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
+            by default.
 
     Raises:
         ArchscopeError: the file is wrong, or a network cannot be counted.

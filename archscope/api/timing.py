@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast, overload
 
 from archscope.api.answer import Answer, Predicted
 from archscope.api.asked import asked
+from archscope.ask.network.allowance import allowing
 from archscope.ask.target import network_target
 from archscope.errors import ArchscopeError
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from archscope.records import Profile
 
 
+@allowing
 def profile(
     network: Model | None = None,
     /,
@@ -29,6 +31,7 @@ def profile(
     model: Source | None = None,
     batch: int | None = None,
     plan: Plan | None = None,
+    allow_memory: int | str | None = None,
     **constructor_keywords: Any,
 ) -> Answer[Profile]:
     """Measure forward and backward time, of the network and by layer.
@@ -40,6 +43,8 @@ def profile(
         plan: device, settings, precision (see `Plan`, `Settings`, `StoppingRule`); the usual ones
             when `None`.
         model: the network of a saved record, where its name is not one of a library.
+        allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
+            by default.
         constructor_keywords: passed to the constructor.
 
     Raises:
@@ -74,6 +79,7 @@ def profile(
     )
 
 
+@allowing
 def predict(
     network: Model | None = None,
     /,
@@ -86,6 +92,7 @@ def predict(
     layout: str = "nchw",
     mode: str = "inference",
     compiled: bool = False,
+    allow_memory: int | str | None = None,
     **constructor_keywords: Any,
 ) -> Predicted:
     """Predict how long a step takes on a GPU that need not be here.
@@ -100,6 +107,8 @@ def predict(
         mode: `"inference"` or `"training"`.
         compiled: whether `torch.compile` fuses its operators.
         model: the network of a saved record, where its name is not one of a library.
+        allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
+            by default.
         constructor_keywords: passed to the constructor.
 
     Raises:
@@ -129,6 +138,7 @@ def trace(
     *,
     batch: int | None = None,
     peaks: Mapping[str, float] | None = None,
+    allow_memory: int | str | None = None,
     **constructor_keywords: Any,
 ) -> Answer[Profile]: ...
 
@@ -141,10 +151,12 @@ def trace(
     *,
     batch: int | None = None,
     peaks: Mapping[str, float] | None = None,
+    allow_memory: int | str | None = None,
     **constructor_keywords: Any,
 ) -> Answer[tuple[Profile, ...]]: ...
 
 
+@allowing
 def trace(
     path: str | PathLike[str] | Sequence[str | PathLike[str]],
     model: Model | None = None,
@@ -152,6 +164,7 @@ def trace(
     *,
     batch: int | None = None,
     peaks: Mapping[str, float] | None = None,
+    allow_memory: int | str | None = None,
     **constructor_keywords: Any,
 ) -> Answer[Profile] | Answer[tuple[Profile, ...]]:
     """Where a step's time goes, by layer, from a trace that torch.profiler wrote on any GPU.
@@ -165,6 +178,8 @@ def trace(
         batch: that of the trace when `None`.
         peaks: roofs of the device, in flop/s by dtype (`"fp32"`, `"fp16"`, …) and in bytes/s under
             `"copy"`.
+        allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
+            by default.
         constructor_keywords: passed to the constructor.
 
     Raises:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from archscope.api.answer import Answer
 from archscope.api.asked import asked
+from archscope.ask.network.allowance import allowing
 from archscope.ask.target import network_targets
 from archscope.errors import ArchscopeError
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from archscope.records import Generation, MemoryPrediction, SignalPropagation
 
 
+@allowing
 def memory(
     network: Model | None = None,
     /,
@@ -37,6 +39,7 @@ def memory(
     device: str = "cuda",
     attention: str = "sdpa",
     fit: int | str | None = None,
+    allow_memory: int | str | None = None,
     **constructor_keywords: Any,
 ) -> Answer[MemoryPrediction]:
     """Predict what a step holds in memory, tensor by tensor, without running it.
@@ -63,6 +66,8 @@ def memory(
             choose; `"eager"`: it is written out, as before PyTorch 2.0 (fit old runs with it).
         fit: bytes, or text such as `"24GiB"`: predict for the largest batch that fits.
         model: the network of a saved record, where its name is not one of a library.
+        allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
+            by default.
         constructor_keywords: passed to the constructor.
 
     Raises:
@@ -93,9 +98,11 @@ def memory(
     return Answer(largest, lambda: memory_report(largest, budget_bytes=budget))
 
 
+@allowing
 def generate(
     network: Model | None = None, /, prompt: int = 2048, tokens: int = 256, *, batch: int = 1,
     on: str | None = None, fit: int | str | None = None, model: Source | None = None,
+    allow_memory: int | str | None = None,
     **constructor_keywords: Any,
 ) -> Answer[Generation]:  # fmt: skip
     """Count the prefill and decoding of a language model.
@@ -108,6 +115,8 @@ def generate(
         on: GPUs to predict the time on: `"rtx4090"`, `"rtx4090,h100"`.
         fit: bytes, or text such as `"80GiB"`: the tables add the largest batch and context.
         model: the network of a saved record, where its name is not one of a library.
+        allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
+            by default.
         constructor_keywords: settings of the configuration, or keywords of the constructor.
 
     Raises:
@@ -132,9 +141,11 @@ def generate(
     return Answer(found, lambda: generation_report(found, budget_bytes=budget))
 
 
+@allowing
 def signal(
     *models: Model, input: Input | None = None, batch: int | None = None,
-    layers: str | None = None, model: Source | None = None, **constructor_keywords: Any,
+    layers: str | None = None, model: Source | None = None,
+    allow_memory: int | str | None = None, **constructor_keywords: Any,
 ) -> Answer[SignalPropagation]:  # fmt: skip
     """Activation and gradient statistics by depth, at initialisation.
 
@@ -146,6 +157,8 @@ def signal(
         batch: batch size, 8 by default.
         layers: pattern of the layers to show, by name or kind.
         model: the network of the saved records, where its name is not one of a library.
+        allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
+            by default.
         constructor_keywords: passed to every constructor.
 
     Raises:

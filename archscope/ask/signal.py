@@ -47,6 +47,8 @@ def _measured(target: Target) -> NetworkSignal:
     import torch
 
     from archscope.analysis import borrow
+    from archscope.analysis.nested import tensors
+    from archscope.ask.network.allowance import require_memory
     from archscope.ask.network.call import network_call
     from archscope.ask.network.failure import one_sample, one_sample_failure, training_of
     from archscope.measure.signal import propagate
@@ -62,6 +64,9 @@ def _measured(target: Target) -> NetworkSignal:
     is_specification = not isinstance(target.input, Tensors)
     size = BATCH if target.batch is None and is_specification else target.batch
     call = network_call(subject, target.input, size)
+    require_memory(
+        subject, tensors(call.on_meta()), "its forward and backward pass", gradients=True
+    )
     loss = Loss()
     try:
         given = call.original(on_meta=False)

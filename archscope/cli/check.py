@@ -8,7 +8,7 @@ import json
 import click
 
 from archscope.cli.help import Command
-from archscope.cli.options import output_option
+from archscope.cli.options import memory_option, output_option
 
 
 @click.command(cls=Command)
@@ -23,6 +23,7 @@ from archscope.cli.options import output_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
 @click.option("--github", "annotate", is_flag=True, help="Also print GitHub annotations.")
 @click.option("--junit", "junit_file", metavar="FILE", help="Also write a JUnit XML file.")
+@memory_option
 @output_option
 def command(
     file: str, named: tuple[str, ...], as_json: bool, annotate: bool, junit_file: str | None,

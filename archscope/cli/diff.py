@@ -6,7 +6,7 @@ import click
 
 from archscope.cli import completion
 from archscope.cli.help import Command
-from archscope.cli.options import batch_option, input_option, output_option
+from archscope.cli.options import batch_option, input_option, memory_option, output_option
 
 
 @click.command(cls=Command)
@@ -15,6 +15,7 @@ from archscope.cli.options import batch_option, input_option, output_option
 @input_option
 @batch_option()
 @click.option("--exit-code", is_flag=True, help="Exit 1 when something changed, as git does.")
+@memory_option
 @output_option
 def command(
     old: str, new: str, input_text: str | None, batch: int | str | None, exit_code: bool,

@@ -80,9 +80,8 @@ EXAMPLES = {
 NETWORK = "Network"
 FILES = "Files"
 SECTIONS = {
-    **dict.fromkeys(
-        ("input_text", "batch", "batches", "settings", "task", "seq", "image", "beside"), NETWORK
-    ),
+    **dict.fromkeys(("input_text", "batch", "batches", "settings", "beside"), NETWORK),
+    **dict.fromkeys(("task", "seq", "image", "allow_memory"), NETWORK),
     **dict.fromkeys(("outputs", "chart", "size", "format", "open"), FILES),
 }
 """The heading of an option that many commands have; the others are the command's own."""

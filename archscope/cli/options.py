@@ -45,8 +45,21 @@ def _settings(
     return (*given, *context.meta.get(_SHORTHANDS, ()))
 
 
+def _allowed(context: click.Context, option: click.Parameter, text: str | None) -> None:
+    if text is not None:
+        from archscope.ask.network.allowance import allowed
+
+        context.with_resource(allowed(text))
+
+
+memory_option = click.option(
+    "--allow-memory", metavar="BYTES", callback=_allowed, expose_value=False,
+    help="What a run on the CPU may take, such as 40GiB (half of the free memory by default).",
+)  # fmt: skip
+
+
 def set_option(command: Decorated) -> Decorated:
-    """`--set`, and the settings that have an option of their own: `--task`, `--seq`, `--image`."""
+    """`--set`, the settings that have an option of their own, and what counting may take."""
     decorators = [
         click.option(
             "--set", "settings", multiple=True, metavar="KEY=VALUE", callback=_settings,
@@ -65,7 +78,7 @@ def set_option(command: Decorated) -> Decorated:
             ("image", "SIDE", "Height and width of the default input's images."),
         )
     ]  # fmt: skip
-    for decorate in reversed(decorators):
+    for decorate in reversed((*decorators, memory_option)):
         command = decorate(command)
     return command
 

@@ -11,6 +11,7 @@ from archscope.ask.groups.entries import BASE, SINGLE, Found, Question, named, r
 from archscope.ask.groups.family import PER_GROUP, Family
 from archscope.ask.groups.members import Member, Members
 from archscope.ask.groups.views import EQUALS, Equal, GroupSweep, Point, Uncounted
+from archscope.ask.network.allowance import with_allowance
 from archscope.ask.target import Target
 from archscope.ask.travel import Luggage, luggage
 from archscope.engines.engine import Engine, Lost
@@ -84,7 +85,7 @@ def swept(
     waiting = [point for point in points if point not in found]
     progress(len(found), len(points))
     seen = partial(_sought, members, base, luggage(family.model))
-    for index, one in engine.completed(seen, waiting):
+    for index, one in engine.completed(with_allowance(seen), waiting):
         interruption.check()
         point = waiting[index]
         if isinstance(one, Lost):

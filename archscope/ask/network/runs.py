@@ -125,6 +125,7 @@ class _Way:
         Raises:
             ArchscopeError: nothing else would do.
         """
+        from archscope.analysis.nested import tensors
         from archscope.analysis.one_device import asks_for_a_device
 
         if not self.as_one_device and asks_for_a_device(error):
@@ -138,7 +139,13 @@ class _Way:
                 f"{where} needs the values of tensors, and this network has none",
                 "give it with its weights",
             ) from error
-        require_memory(subject, where)
+        require_memory(
+            subject,
+            tensors(call.on_meta()),
+            f"{where} needs the values of tensors, and a run on the CPU",
+            activations=getattr(error, "archscope_activations", 0),
+            gradients=getattr(error, "archscope_trains", False),
+        )
         note = (
             f"Counted on a real CPU run: {where} needs the values of tensors, so another input "
             f"(or other weights) may cost something else."

@@ -10,6 +10,7 @@ from typing import Any
 
 from archscope import interruption
 from archscope.ask.count import analyse
+from archscope.ask.network.allowance import require_memory
 from archscope.ask.network.call import network_call, with_batch
 from archscope.ask.network.failure import one_sample, one_sample_failure
 from archscope.ask.network.subject import Subject
@@ -295,6 +296,7 @@ def _subject(target: Target) -> tuple[Subject, InputSpec]:
 def _built(subject: Subject) -> Any:
     if subject.rebuild is None:
         raise ArchscopeError(subject.name, "has no weights", "give it with storage, or by name")
+    require_memory(subject, (), "measuring it on this machine")
     return subject.rebuild()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+from archscope.ask.network.allowance import with_allowance
 from archscope.ask.profile.measured import profile
 from archscope.ask.target import Target
 from archscope.ask.travel import Luggage, libraries, luggage
@@ -65,7 +66,7 @@ def once(
     Raises:
         ArchscopeError: a network fails there, or the process that measured ended.
     """
-    for _, found in engine.completed(partial(_there, measure), [plan]):
+    for _, found in engine.completed(with_allowance(partial(_there, measure)), [plan]):
         if isinstance(found, Lost):
             raise ArchscopeError("measuring", str(found), "try a smaller batch")
         if isinstance(found, ArchscopeError):

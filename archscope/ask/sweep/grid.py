@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archscope import archive, interruption
+from archscope.ask.network.allowance import with_allowance
 from archscope.ask.travel import Luggage, decided_by, luggage
 from archscope.engines.engine import Engine, Lost
 from archscope.engines.local import HERE
@@ -313,7 +314,7 @@ def run(
     progress(len(points) - len(waiting), len(points))
     sent = luggage(grid.model)
     versions = decided_by(sent)
-    function = partial(count_there, grid, sent)
+    function = with_allowance(partial(count_there, grid, sent))
     for place, outcome in engine.completed(function, [points[index] for index in waiting]):
         interruption.check()  # a library may have taken Ctrl-C for a failure of this point
         index = waiting[place]

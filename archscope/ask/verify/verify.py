@@ -11,6 +11,7 @@ from importlib import util
 from typing import TYPE_CHECKING, Any
 
 from archscope import wording
+from archscope.ask.network.allowance import require_memory, with_allowance
 from archscope.ask.target import Target
 from archscope.ask.travel import Luggage, decided_by
 from archscope.ask.verify.figures import UNKNOWN, Disagreement, Figure, Verification, read
@@ -137,7 +138,7 @@ def verify_each(
         progress(f"{number}/{len(names)} {name}: {state(done[name])}")
     waiting = [name for name in names if name not in done]
     decisive = _decided_by()
-    for index, found in engine.completed(partial(_entry, one), waiting):
+    for index, found in engine.completed(with_allowance(partial(_entry, one)), waiting):
         name = waiting[index]
         if isinstance(found, Lost):
             entry: dict[str, Any] = {"name": name, "found": None, "failure": str(found)}
@@ -207,6 +208,11 @@ def _peer_counts(
             yield PeerCount(peer, None, "needs a network with weights")
         else:
             if real is None:
+                try:
+                    require_memory(subject, (), "counting with its weights")
+                except ArchscopeError as error:
+                    yield PeerCount(peer, None, f"{error.problem}; {error.remedy}")
+                    continue
                 real = subject.rebuild()
                 real = (copy.deepcopy(real) if real is subject.module else real).eval()
             yield peer(real, call.with_values())

@@ -17,6 +17,8 @@ from archscope.analysis.values.contents import PLAIN, Contents, know, sweep
 from archscope.errors import ArchscopeError
 from archscope.process import undisturbed
 
+META = torch.device("meta")
+
 
 def weightless(tensor: torch.Tensor) -> torch.Tensor:
     """A meta tensor of the same kind, shape, strides and dtype: no storage.
@@ -24,6 +26,14 @@ def weightless(tensor: torch.Tensor) -> torch.Tensor:
     What integers and booleans hold stays known, where they hold anything; of a sparse tensor a copy
     is made, as what it stores decides what its products cost.
     """
+    kind = type(tensor)
+    if kind in PLAIN and tensor.dtype.is_floating_point and tensor.layout is torch.strided:
+        twin = torch.empty_strided(
+            tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META
+        )  # `empty_like` would import sympy
+        if kind is nn.Parameter:
+            return nn.Parameter(twin, tensor.requires_grad)
+        return twin.requires_grad_() if tensor.requires_grad else twin
     twin = _twin(tensor)
     whole = not (tensor.is_floating_point() or tensor.is_complex() or tensor.is_quantized)
     plain = type(tensor) in PLAIN and tensor.layout is torch.strided and not tensor.is_meta
@@ -58,10 +68,8 @@ def _twin(tensor: torch.Tensor) -> torch.Tensor:
 def _empty_twin(tensor: torch.Tensor) -> torch.Tensor:
     if tensor.layout is not torch.strided or tensor.is_quantized:
         dtype = torch.float32 if tensor.is_quantized else tensor.dtype
-        return torch.empty(tensor.shape, dtype=dtype, device="meta")
-    return torch.empty_strided(
-        tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta"
-    )  # `empty_like` would import sympy
+        return torch.empty(tensor.shape, dtype=dtype, device=META)
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
 
 
 def _is_plain(tensor: torch.Tensor) -> bool:

@@ -284,7 +284,10 @@ def settings(module: nn.Module) -> tuple[tuple[str, Setting], ...]:
     """Constructor facts of a standard module: `kernel_size`, `stride`, `groups`, `ceil_mode`, …."""
     found: dict[str, Setting] = {}
     attributes: dict[str, Any] = module.__dict__
-    for key in (*getattr(module, "__constants__", ()), *EXTRA_SETTINGS):
+    keys = getattr(module, "__constants__", ())
+    if not attributes.keys().isdisjoint(EXTRA_SETTINGS):
+        keys = (*keys, *EXTRA_SETTINGS)
+    for key in keys:
         value: Any = attributes.get(key)
         if type(value) in _SCALARS:
             found[key] = value

@@ -27,15 +27,14 @@ _OWN = frozenset(key for key, item in nn.Module().__dict__.items() if isinstance
 def fill_module(copies: Replica, twin: nn.Module, value: nn.Module) -> None:
     """Set the attributes of a copied module."""
     attributes = twin.__dict__
-    for key, item in list(value.__dict__.items()):
+    attributes.update(value.__dict__)
+    for key, item in [*attributes.items()]:
         kind = type(item)
-        if kind in IMMUTABLE:
-            attributes[key] = item
+        if kind is OrderedDict and not item and key in _OWN:
+            attributes[key] = OrderedDict()
         elif kind is dict and not item and key in _OWN:
             attributes[key] = {}
-        elif kind is OrderedDict and not item and key in _OWN:
-            attributes[key] = OrderedDict()
-        else:
+        elif kind not in IMMUTABLE:
             attributes[key] = copies.twin(item)
     fill_slots(copies, twin, value)
     attributes["_compiled_call_impl"] = None  # `module.compile()`: it runs as it is written

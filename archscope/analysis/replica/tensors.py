@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
 from torch import nn
 
 from archscope.analysis.replica.graph import Replica
+
+PLAIN = (torch.Tensor, nn.Parameter)
+ADDRESS: Callable[[torch.Tensor], int] = torch._C._storage_address  # type: ignore[attr-defined]
 
 
 def copy_tensor(copies: Replica, value: torch.Tensor) -> torch.Tensor:
@@ -19,12 +23,12 @@ def copy_tensor(copies: Replica, value: torch.Tensor) -> torch.Tensor:
 
 
 def _twin(copies: Replica, value: torch.Tensor) -> torch.Tensor:
-    if type(value) not in (torch.Tensor, nn.Parameter) or value.layout is not torch.strided:
+    if type(value) not in PLAIN or value.layout is not torch.strided:
         return copies.stand_in(value)
-    address = torch._C._storage_address(value)  # type: ignore[attr-defined]
+    address = ADDRESS(value)
     shared = copies.storages.get(address)
     if shared is None:
-        if value.untyped_storage().nbytes() == value.nbytes and value.is_contiguous():
+        if value.is_contiguous() and value.untyped_storage().nbytes() == value.nbytes:
             twin = copies.storages[address] = copies.stand_in(value)
             return twin
         elements = value.untyped_storage().nbytes() // value.itemsize

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -30,14 +31,16 @@ def require_countable(name: str, network: nn.Module) -> None:
         ArchscopeError: a part is a ScriptModule or a quantized module, holds a nested tensor, or
             holds a module that it is itself a part of.
     """
-    loop = _held_by_its_part(network)
+    parts = members(network)
+    edges = sum(len(part._modules) for part in parts.values())
+    loop = None if edges < len(parts) else _held_by_its_part(network)  # else it is a tree
     if loop is not None:
         raise ArchscopeError(
             name,
             f"{loop} is a module that holds it in turn, so PyTorch's own eval() never ends",
             "keep that one where PyTorch sees no part: in a list, self.parent = [parent]",
         )
-    for path, part in members(network).items():
+    for path, part in parts.items():
         where = f"{path} is" if path else "is"
         if isinstance(part, torch.jit.ScriptModule):
             raise ArchscopeError(
@@ -45,7 +48,7 @@ def require_countable(name: str, network: nn.Module) -> None:
                 f"{where} a ScriptModule, whose layers and operators run out of sight",
                 "give the nn.Module that it was made from",
             )
-        if _runs_on_integers(type(part)):
+        if _runs_on_integers(type(part)):  # type: ignore[arg-type]  # a class is hashable
             raise ArchscopeError(
                 name,
                 f"{where} a quantized {type(part).__name__}, which runs on packed integers only",
@@ -64,6 +67,8 @@ _PLAIN = frozenset({bool, int, float, str, tuple, list, dict, set, OrderedDict, 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """The parameters, buffers and tensors kept as plain attributes of one module."""
     for attributes in (module._parameters, module._buffers, vars(module)):
+        if _PLAIN.issuperset(map(type, attributes.values())):
+            continue
         for key, value in attributes.items():
             if type(value) not in _PLAIN and isinstance(value, Tensor):
                 yield key, value
@@ -94,6 +99,7 @@ def _held_by_its_part(network: nn.Module) -> str | None:
     return None
 
 
+@cache
 def _runs_on_integers(kind: type[nn.Module]) -> bool:
     """Whether a class is one of PyTorch's quantized modules; `FloatFunctional` is not."""
     home = kind.__module__

@@ -31,9 +31,10 @@ def calibrate(runs: Sequence[Saved], device: Device | None, *, by_kind: bool) ->
         by_kind: whether each kind of work gets factors of its own.
 
     Raises:
-        ArchscopeError: a file is no profile of a GPU, its network cannot be built from its name, or
-            its device has no data sheet.
+        ArchscopeError: a file is no profile of a GPU, two are of different models of GPU, the
+            network cannot be built from its name, or its device has no data sheet.
     """
+    _require_one_device(runs)
     observations: list[Observation] = []
     sheet = device
     for run in runs:
@@ -56,6 +57,26 @@ def _profile(run: Saved) -> Profile:
             run.name, "is not a profile of a GPU", "save one with archscope profile or trace"
         )
     return record
+
+
+def _require_one_device(runs: Sequence[Saved]) -> None:
+    """Refuse to average over different models of GPU.
+
+    Raises:
+        ArchscopeError: naming the first profile of another device than the first one's.
+    """
+    names = [_device_name(_profile(run)) for run in runs]
+    for run, name in zip(runs, names, strict=True):
+        if name != names[0]:
+            raise ArchscopeError(
+                run.name, f"was measured on {name}, and {runs[0].name} on {names[0]}",
+                "give profiles of one model of GPU",
+            )  # fmt: skip
+
+
+def _device_name(profile: Profile) -> str:
+    facts = dict(profile.environment.facts)
+    return facts.get("device name") or facts.get("data sheet", "an unnamed device")
 
 
 def sheet_of(file: str, profile: Profile) -> Device:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archscope.cli import completion
+from archscope.cli.fleet import check_shard, long_run_options
 from archscope.cli.help import Command
 from archscope.cli.options import (
     batch_number_option,
@@ -18,17 +19,18 @@ from archscope.cli.options import (
     set_option,
     strict_option,
 )
-from archscope.cli.stderr import say
-from archscope.cli.timing import gpu_engine, timing_options, timing_plan
+from archscope.cli.timing import timing_options, timing_plan
 from archscope.engines.local import NAME as LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from archscope.ask.target import Target
+    from archscope.cli.resuming import LongRun
+    from archscope.engines.shard import Shard
     from archscope.measure.session import Plan
-    from archscope.records import Profile
     from archscope.resolve.published import Recipe
+    from archscope.saved.journal import Journal
     from archscope.saved.record import Saved
     from archscope.study.compare import Layout
     from archscope.table import Table
@@ -68,14 +70,15 @@ if TYPE_CHECKING:
     "--top", metavar="N", type=click.IntRange(min=1), help="So many of the sorted networks."
 )
 @timing_options
+@long_run_options
 @predict_option
 @strict_option
 @output_option
 def command(
     models: tuple[str, ...], input_text: str | None, batch: int | None, settings: tuple[str, ...],
     layout: Layout, quantity: str | None, keyword: str | None, weights: Recipe, sort: str | None,
-    top: int | None, timed: bool,
-    device: str | None, on: str, gpu: str, predicted: str | None, strict: bool,
+    top: int | None, timed: bool, device: str | None, on: str, gpu: str, shard: Shard,
+    journal_path: str | None, resume: bool, predicted: str | None, strict: bool,
     outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Networks side by side: what MODELS cost and where they differ.
@@ -83,6 +86,7 @@ def command(
     A name may be a pattern, such as 'resnet*'. More than four networks are the rows of one table.
     `--input`, `--batch` and `--set` hold for every model that is named rather than saved.
     A saved Profile brings its measured times; of a file with several batches, `--batch` chooses.
+    Each network that is measured is kept in a journal, so that --resume measures the others only.
     """
     from archscope.errors import ArchscopeError
     from archscope.output import check_outputs, emit
@@ -93,6 +97,7 @@ def command(
     plan, where = timing_plan(timed, device, on, gpu), places(predicted)
     if plan is None and on != LOCAL:
         raise ArchscopeError(f"--on {on}", "goes with --time", "add --time")
+    _check_journal(plan, shard, journal_path, resume, quantity)
     from archscope.ask.contenders import contenders, matched
     from archscope.ask.count import require_complete
     from archscope.ask.target import side_by_side
@@ -102,6 +107,7 @@ def command(
     from archscope.saved.record import saved
     from archscope.study.compare import compare_report
     from archscope.study.page import with_comparison_page
+    from archscope.units import plural
 
     given = parse_settings(settings)
     chosen: list[Any] = [saved(name) or name for name in expanded(models)]
@@ -118,7 +124,13 @@ def command(
         targets, solved = matched(targets, MATCHED[quantity], keyword)
         first = (match_table(solved),)
     if plan is not None:
-        targets = [*_measured(targets, plan, on, gpu)]
+        run = _long_run(targets, plan, gpu, shard, layout, weights, predicted)
+        with run.journal(journal_path, resume) as journal:
+            targets = _measured(targets, plan, on, gpu, shard, journal)
+    if shard.count > 1:
+        count = plural(len(targets), "network")
+        click.echo(f"{count} measured; join the shards with archscope merge.")
+        return
     found = contenders(targets, where, weights)
     report = compare_report(found, layout=layout, first=first, sort=sort, top=top)
     emit(with_comparison_page(report, targets, found), outputs)
@@ -141,24 +153,50 @@ USED_WITH_FILES = (
 )
 
 
-def _measured(targets: Sequence[Target | Saved], plan: Plan, on: str, gpu: str) -> list[Saved]:
-    """The Profile of each network, measured in turns; a saved record stays what it is."""
-    from archscope.ask.profile.measured import profile
-    from archscope.ask.profile.there import in_turns
+def _check_journal(
+    plan: Plan | None, shard: Shard, path: str | None, resume: bool, matched: str | None
+) -> None:
+    """Refuse what goes with measuring alone, and shards that lack what they are compared by."""
+    from archscope.errors import ArchscopeError
+
+    given = {"--journal": path, "--resume": resume, f"--shard {shard}": shard.count > 1}
+    wrong = next((option for option, value in given.items() if value), None)
+    if plan is None and wrong is not None:
+        raise ArchscopeError(wrong, "goes with --time", "add --time")
+    if matched is not None and shard.count > 1:
+        raise ArchscopeError(
+            f"--shard {shard}", "does not go with --match, which counts every network",
+            "leave one out",
+        )  # fmt: skip
+    check_shard(shard, path)
+
+
+def _long_run(
+    targets: Sequence[Target | Saved], plan: Plan, gpu: str, shard: Shard, layout: Layout,
+    weights: Recipe, predicted: str | None,
+) -> LongRun:  # fmt: skip
+    from archscope.cli.points import long_run
+
+    shown = {"layout": layout, "weights": weights, "predicted": predicted}
+    return long_run("compare", _named(targets), plan, gpu, shard, shown)
+
+
+def _named(targets: Sequence[Target | Saved]) -> list[Target]:
     from archscope.saved.record import Saved
 
-    def measured_here(target: Target) -> Profile:
-        say(f"measuring {target.name}")
-        return profile(target, plan)
+    return [target for target in targets if not isinstance(target, Saved)]
 
-    named = [target for target in targets if not isinstance(target, Saved)]
-    if on == LOCAL:
-        profiles = [measured_here(target) for target in named]
-    else:
-        with gpu_engine([target.name for target in named], plan, on, gpu) as place:
-            profiles = [*in_turns(place, named, plan)]
-    found = iter(profiles)
-    return [
-        target if isinstance(target, Saved) else Saved(target.name, next(found))
-        for target in targets
-    ]
+
+def _measured(
+    targets: Sequence[Target | Saved], plan: Plan, on: str, gpu: str, shard: Shard,
+    journal: Journal | None,
+) -> list[Target | Saved]:  # fmt: skip
+    """The Profile of each network of the shard, in turns; a saved record stays what it is."""
+    from archscope.cli.points import in_turns
+    from archscope.saved.record import Saved
+
+    own = list(shard.of(_named(targets)))
+    profiles = in_turns(own, plan, on, gpu, journal)
+    found = {id(target): Saved(target.name, p) for target, p in zip(own, profiles, strict=True)}
+    kept = [t for t in targets if isinstance(t, Saved) or id(t) in found]
+    return [found.get(id(target), target) for target in kept]

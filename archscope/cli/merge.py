@@ -32,12 +32,15 @@ def command(files: tuple[str, ...], outputs: tuple[str, ...]) -> int:
     versions are refused, and points that no file holds are named by their shards.
     """  # noqa: D301
     from archscope.output import check_outputs, emit
-
-    check_outputs(outputs)
     from archscope.saved.shards import kind_of, read_files
 
     parts = read_files(files)
-    report, passed = REPORTS[kind_of(parts, tuple(REPORTS))](parts)
+    kind = kind_of(parts, (*REPORTS, FIT))
+    if kind == FIT:
+        _fit(parts, outputs)
+        return 0
+    check_outputs(outputs)
+    report, passed = REPORTS[kind](parts)
     emit(report, outputs)
     return 0 if passed else 1
 
@@ -66,5 +69,31 @@ def _groups(files: Sequence[ShardFile]) -> tuple[Report, bool]:
     return group_report(sweep, profiles), True
 
 
-REPORTS = {"grid": _sweep, "verify": _verification, "groups": _groups}
+def _comparison(files: Sequence[ShardFile]) -> tuple[Report, bool]:
+    from archscope.ask.contenders import contenders
+    from archscope.ask.profile.points import merged
+    from archscope.cli.options import places
+    from archscope.saved.record import Saved
+    from archscope.study.compare import compare_report
+
+    run, profiles = merged(files, "compare")
+    targets = [Saved(profile.model, profile) for profile in profiles]
+    found = contenders(targets, places(run["predicted"]), run["weights"])
+    return compare_report(found, layout=run["layout"]), True
+
+
+REPORTS = {"grid": _sweep, "verify": _verification, "groups": _groups, "compare": _comparison}
 """By what the first line of a journal calls its run."""
+
+FIT = "fit"
+"""The run that writes a device file, not a report."""
+
+
+def _fit(files: Sequence[ShardFile], outputs: Sequence[str]) -> None:
+    from archscope.ask.profile.points import merged
+    from archscope.cli.fitting import require_file, write_device
+    from archscope.saved.record import Saved
+
+    require_file(outputs)
+    _, profiles = merged(files, FIT)
+    write_device([Saved(profile.model, profile) for profile in profiles], None, outputs[0])

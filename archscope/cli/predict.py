@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from archscope.cli import completion
+from archscope.cli.fitting import FitRun, saved_profiles
+from archscope.cli.fleet import long_run_options
 from archscope.cli.help import Command
 from archscope.cli.options import beside_option, network_number_options, output_option
 
 if TYPE_CHECKING:
     from archscope.ask.target import Target
+    from archscope.engines.shard import Shard
     from archscope.latency.calibration import Calibrated
     from archscope.latency.devices import Device
     from archscope.latency.setting import Setting
@@ -49,8 +51,14 @@ if TYPE_CHECKING:
     help="A profile measured on the GPU, to correct the prediction by; may repeat.",
 )
 @click.option(
-    "--fit", is_flag=True, help="MODELS are profiles: write the device file that they give with -o."
+    "--fit",
+    is_flag=True,
+    help="Write the device file that MODELS give with -o: profiles, or networks that are measured.",
 )
+@click.option(
+    "--gpu", default="", metavar="MODEL", help="For --fit --on ray: a GPU with this label."
+)
+@long_run_options
 @click.option(
     "--explain",
     "patterns",
@@ -63,23 +71,29 @@ if TYPE_CHECKING:
 def command(
     models: tuple[str, ...], input_text: str | None, batch: int | None, settings: tuple[str, ...],
     on: str | None, peak: float | None, bandwidth: float | None, dtype: str, layout: str,
-    mode: str, compiled: bool, runs: tuple[str, ...], fit: bool, patterns: tuple[str, ...],
+    mode: str, compiled: bool, runs: tuple[str, ...], fit: bool, gpu: str, shard: Shard,
+    journal_path: str | None, resume: bool, patterns: tuple[str, ...],
     outputs: tuple[str, ...], beside: str | None,
 ) -> None:  # fmt: skip
     """Time of a step of MODELS on GPUs that need not be here, with an 80 % interval.
 
     A GPU that nobody measured is predicted from its data sheet, less surely. --calibrate corrects
     it by a profile or two of your own; --fit makes a device file of a handful of them, which --on
-    takes.
+    takes. Networks that --fit measures itself run --on local, ray or ray://host:10001, each on a
+    GPU of its own, and are kept in a journal.
     """
     from archscope.latency.setting import Setting
     from archscope.output import check_outputs
 
-    if fit:
-        _fit(models, on, outputs)
-        return
-    check_outputs(outputs)
     setting = Setting(mode, dtype, layout, compiled)
+    run = FitRun(gpu, shard, journal_path, resume)
+    if fit:
+        from archscope.cli.fitting import fit_device
+
+        fit_device(models, _given(input_text, batch, settings), on, setting, run, outputs)
+        return
+    run.require_unused()
+    check_outputs(outputs)
     devices = _calibrated(_devices(on, peak, bandwidth, dtype), runs)
     from archscope.ask.target import network_targets
     from archscope.resolve import parse_settings
@@ -92,6 +106,12 @@ def command(
         _explain(targets, devices, setting, patterns, outputs)
     else:
         _predict(targets, devices, setting, outputs)
+
+
+def _given(input_text: str | None, batch: int | None, settings: tuple[str, ...]) -> dict[str, Any]:
+    from archscope.resolve import parse_settings
+
+    return {"input": input_text, "batch": batch, "keywords": parse_settings(settings)}
 
 
 def _devices(on: str | None, peak: float | None, bandwidth: float | None, dtype: str) -> list[Any]:
@@ -134,41 +154,7 @@ def _calibrated(devices: list[Any], runs: tuple[str, ...]) -> list[Any]:
             "corrects one GPU by name",
             f"name it alone with {parameter('on')}",
         )
-    return [calibrate(_saved(runs), devices[0], by_kind=False)]
-
-
-def _saved(paths: tuple[str, ...]) -> list[Any]:
-    from archscope.errors import ArchscopeError
-    from archscope.saved.record import saved
-
-    found = []
-    for path in paths:
-        record = saved(path)
-        if record is None:
-            raise ArchscopeError(path, "is not a saved profile", "save one with archscope profile")
-        found.append(record)
-    return found
-
-
-def _fit(paths: tuple[str, ...], on: str | None, outputs: tuple[str, ...]) -> None:
-    from archscope.ask.calibrate import calibrate
-    from archscope.errors import ArchscopeError
-    from archscope.files import replace_file
-    from archscope.latency.devices import find_device
-    from archscope.parameters import parameter
-
-    if len(outputs) != 1 or not outputs[0].endswith(".json"):
-        raise ArchscopeError(parameter("fit"), "writes one device file", "add -o mygpu.json")
-    sheet = None if on is None else find_device(on)
-    found = calibrate(_saved(paths), sheet, by_kind=True)
-    text = json.dumps(found.to_json(), indent=1, ensure_ascii=False)
-    replace_file(outputs[0], text.encode(), "-o")
-    every = found.factors["*"]
-    click.echo(
-        f"{outputs[0]}: {found.device.name} reaches {every.compute:.2f}× of the arithmetic and "
-        f"{every.memory:.2f}× of the bandwidth that was predicted for it, by "
-        f"{found.rows} layers; predict with --on {outputs[0]}"
-    )
+    return [calibrate(saved_profiles(runs), devices[0], by_kind=False)]
 
 
 def _predict(

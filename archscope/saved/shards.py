@@ -52,12 +52,14 @@ class Kind:
         point: of an entry.
         check: raises a ValueError for a damaged entry.
         repeated: whether two runs of one point may differ, as times do; the first is taken then.
+        free: versions in which points may differ, which the answer says then.
     """
 
     name: str
     point: Callable[[Entry], Hashable]
     check: Callable[[dict[str, Any]], object]
     repeated: bool = False
+    free: frozenset[str] = frozenset()
 
 
 def read_files(paths: Sequence[str]) -> list[ShardFile]:
@@ -126,7 +128,7 @@ def joined(files: Sequence[ShardFile], points: Sequence[Hashable], kind: Kind) -
         for entry in file.written.entries:
             own = _versions(entry, file.path)
             versions = versions or (own, file.path)
-            _require_same(own, file.path, *versions)
+            _require_same(own, file.path, *versions, kind.free)
             _check(entry, file.path, kind)
             _add(found, entry, file.path, kind)
     missing = [index for index, point in enumerate(points) if point not in found]
@@ -177,10 +179,11 @@ def _named(part: Any) -> str:
 
 
 def _require_same(
-    versions: Mapping[str, str], path: str, others: Mapping[str, str], other: str
-) -> None:
+    versions: Mapping[str, str], path: str, others: Mapping[str, str], other: str,
+    free: frozenset[str],
+) -> None:  # fmt: skip
     """Refuse what was decided by other versions."""
-    for name in sorted({*versions, *others}):
+    for name in sorted({*versions, *others} - free):
         mine, theirs = versions.get(name, "missing"), others.get(name, "missing")
         if mine != theirs:
             raise ArchscopeError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -115,6 +116,37 @@ def _known(questions: Sequence[Question], journal: Journal) -> dict[int, Profile
         for one in held
         if one[MEASURED] == asked
     }
+
+
+def merged(files: Sequence[ShardFile], kind: str) -> tuple[dict[str, Any], list[Profile]]:
+    """Join the measurements of shards, in the order in which their networks were named.
+
+    Args:
+        files: the journals.
+        kind: what their first lines call the run.
+
+    Returns:
+        what else the run was asked, and the profiles.
+
+    Raises:
+        ArchscopeError: a file is of another run, or measurements are missing or damaged.
+    """
+    from archscope.saved.shards import Kind, joined, require_one_run
+
+    runs = [file.run[kind] for file in files]
+    require_one_run(files, runs, "run")
+    points = [_point(asked) for asked in runs[0]["questions"]]
+    # Packages that decide one network do not decide the other; the device may be another model.
+    networks = Kind("run", lambda line: _point(line[MEASURED]), read, True, FREE)
+    return runs[0], [read(line) for line in joined(files, points, networks)]
+
+
+FREE = frozenset({"device", "file", "timm", "transformers", "diffusers"})
+"""Versions in which the measurements of one run may differ."""
+
+
+def _point(asked: Question) -> str:
+    return json.dumps(asked, sort_keys=True)
 
 
 def in_files(files: Sequence[ShardFile]) -> list[Profile]:

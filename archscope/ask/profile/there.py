@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -68,11 +68,41 @@ def once(
     """
     for _, found in engine.completed(with_allowance(partial(_there, measure)), [plan]):
         if isinstance(found, Lost):
-            raise ArchscopeError("measuring", str(found), "try a smaller batch")
+            raise _lost("measuring", found)
         if isinstance(found, ArchscopeError):
             raise found
         return found
     raise AssertionError("one task has one result")
+
+
+def each(
+    engine: Engine, targets: Sequence[Target], plan: Plan
+) -> Iterator[tuple[int, Profile | ArchscopeError]]:
+    """Measure networks that are not compared, each in a task of its own, as devices are free.
+
+    Args:
+        engine: where.
+        targets: networks that have a name.
+        plan: its device may be `ANY`.
+
+    Returns:
+        the place of each network and its Profile, or why it has none.
+    """
+    sent = [(target, luggage(target.name)) for target in targets]
+    for index, found in engine.completed(partial(_alone, plan), sent):
+        if isinstance(found, Lost):
+            yield index, _lost(targets[index].name, found)
+        else:
+            yield index, found
+
+
+def _alone(plan: Plan, sent: tuple[Target, Luggage]) -> Profile | ArchscopeError:
+    found = _there(partial(_measured, (sent,)), plan)
+    return found if isinstance(found, ArchscopeError) else found[0]
+
+
+def _lost(what: str, found: Lost) -> ArchscopeError:
+    return ArchscopeError(what, str(found), "try a smaller batch")
 
 
 def _there(

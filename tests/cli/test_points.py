@@ -1,0 +1,140 @@
+"""Measured points: kept in a journal, divided into shards, and joined, whatever measured them."""
+
+import json
+import re
+
+import pytest
+
+from archscope.ask.count import analyse
+from archscope.ask.profile import measured
+from archscope.cli import run
+from archscope.measure import device as devices
+from archscope.records import Environment, Measurement, Profile
+
+SECONDS = {"lenet": 0.1, "alexnet": 0.2, "squeezenet1_1": 0.4}
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A GPU that measures at once; what it measured, and the name by which it is known."""
+
+    class Stand:
+        name = "Tesla T4"
+        fails = ""
+
+    def profile(target, plan, *, progress=None):
+        if target.name == Stand.fails:
+            raise KeyboardInterrupt
+        Stand.seen.append(target.name)
+        times = Measurement((SECONDS[target.name],) * 6, SECONDS[target.name], SECONDS[target.name])
+        facts = (("device name", Stand.name), ("network dtype", "float32"))
+        analysis = analyse(target)
+        phases = dict.fromkeys(("forward", "inference"), times)
+        return Profile(
+            target.name, analysis.input, Environment("cuda", facts), phases, analysis=analysis
+        )
+
+    Stand.seen = []
+    monkeypatch.setattr(measured, "profile", profile)
+    monkeypatch.setattr(devices, "best", lambda: "cuda")
+    monkeypatch.setattr(devices, "find", lambda name: name)
+    monkeypatch.setattr("archscope.saved.answers.roofs", lambda: None)
+    return Stand
+
+
+def test_compared_networks_are_not_measured_again(gpu, tmp_path, capsys):
+    journal = tmp_path / "j.jsonl"
+    command = ["compare", "lenet", "alexnet", "--time", "--journal", str(journal)]
+    gpu.fails = "alexnet"
+    assert run(command) == 130
+    assert "1 of 2 networks are kept; --resume runs the others" in capsys.readouterr().err
+    gpu.fails = ""
+    assert run([*command, "--resume"]) == 0
+    assert gpu.seen == ["lenet", "alexnet"]
+    told = capsys.readouterr().out
+    assert run([*command, "--resume"]) == 0
+    assert gpu.seen == ["lenet", "alexnet"] and capsys.readouterr().out == told
+    lines = [json.loads(line) for line in journal.read_text().splitlines()[1:]]
+    assert [line["measured"]["network"] for line in lines] == ["lenet", "alexnet"]
+    assert {line["versions"]["device"] for line in lines} == {"Tesla T4"}
+    assert len({line["address"] for line in lines}) == 2
+    # Another question takes none of them.
+    assert run([*command, "--batch", "2", "--resume"]) == 2
+    assert "was written for another run" in capsys.readouterr().err
+
+
+def shards(command, tmp_path, count):
+    paths = [str(tmp_path / f"part-{number}.jsonl") for number in range(1, count + 1)]
+    for number, path in enumerate(paths, 1):
+        assert run([*command, "--shard", f"{number}/{count}", "--journal", path]) == 0
+    return paths
+
+
+def test_merged_shards_compare_as_one_run_does(gpu, tmp_path, capsys):
+    command = ["compare", "lenet", "alexnet", "--time"]
+    paths = shards(command, tmp_path, 2)
+    capsys.readouterr()
+    assert run(command) == 0
+    one = capsys.readouterr().out
+    assert run(["merge", *reversed(paths)]) == 0
+    assert capsys.readouterr().out == one
+    assert run(["merge", paths[0]]) == 2
+    assert "1 of 2 points are missing; run --shard 2/2" in capsys.readouterr().err
+
+
+def test_times_of_two_models_of_gpu_are_compared_with_a_word(gpu, tmp_path, capsys):
+    command = ["compare", "lenet", "alexnet", "--time"]
+    first, second = str(tmp_path / "1.jsonl"), str(tmp_path / "2.jsonl")
+    assert run([*command, "--shard", "1/2", "--journal", first]) == 0
+    gpu.name = "NVIDIA A100"
+    assert run([*command, "--shard", "2/2", "--journal", second]) == 0
+    capsys.readouterr()
+    assert run(["merge", first, second]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    gpu.name = "Tesla T4"
+    assert "Tesla T4" in shown and "A100" in shown
+    assert re.search(r"not on the same device|different", shown), shown
+
+
+def test_a_device_is_fitted_to_networks_that_are_measured_for_it(gpu, tmp_path, capsys):
+    command = ["predict", "lenet", "alexnet", "squeezenet1_1", "--fit", "--dtype", "float32"]
+    one, all_ = str(tmp_path / "one.json"), str(tmp_path / "all.json")
+    assert run([*command, "--on", "local", "-o", one]) == 0
+    assert "one.json: NVIDIA T4 reaches" in capsys.readouterr().out
+    paths = shards([*command, "-o", str(tmp_path / "none.json")], tmp_path, 2)
+    assert not (tmp_path / "none.json").exists()
+    assert run(["merge", *paths, "-o", all_]) == 0
+    assert (tmp_path / "all.json").read_bytes() == (tmp_path / "one.json").read_bytes()
+    gpu.seen.clear()
+    again = [*command, "-o", one, "--shard", "1/2", "--journal", paths[0], "--resume"]
+    assert run(again) == 0 and gpu.seen == []
+    capsys.readouterr()
+    assert run(["predict", "lenet", "--on", one, "--dtype", "float32"]) == 0
+
+
+def test_models_of_gpu_are_never_averaged(gpu, tmp_path, capsys):
+    command = ["predict", "lenet", "alexnet", "--fit", "-o", str(tmp_path / "d.json")]
+    first, second = str(tmp_path / "1.jsonl"), str(tmp_path / "2.jsonl")
+    assert run([*command, "--shard", "1/2", "--journal", first]) == 0
+    gpu.name = "NVIDIA A100"
+    assert run([*command, "--shard", "2/2", "--journal", second]) == 0
+    gpu.name = "Tesla T4"
+    assert run(["merge", first, second, "-o", str(tmp_path / "d.json")]) == 2
+    assert "was measured on NVIDIA A100, and lenet on Tesla T4" in capsys.readouterr().err
+    assert not (tmp_path / "d.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "lenet", "--shard", "1/2", "--journal", "p"], "--journal: goes with --time"),
+        (["compare", "lenet", "--resume"], "--resume: goes with --time"),
+        (["compare", "lenet", "--time", "--shard", "1/2"], "add --journal part-1.jsonl"),
+        (["predict", "lenet", "--on", "t4", "--resume"], "--resume: goes with --fit"),
+        (["predict", "lenet", "--fit", "-o", "d.json"], "this machine has no GPU to measure on"),
+        (["predict", "lenet", "--fit", "--gpu", "T4", "-o", "d.json"], "goes with --on ray"),
+    ],
+)
+def test_what_decides_nothing_is_refused(arguments, message, capsys):
+    assert run(arguments) == 2
+    assert message in capsys.readouterr().err

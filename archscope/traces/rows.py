@@ -79,13 +79,15 @@ def layer_times(
     used = _middle_half(complete, busy_of if trace.device and latency is not None else lengths)
     found = [credit for credit in found if credit.step in used]
     waiting: dict[Key, float] = {}
-    if trace.device and latency is None:
-        waiting = _waiting(found, {step: windows[step] for step in used})
-    rows = _rows(found, _in_order(trace.host), len(used), waiting)
     mean = statistics.fmean(lengths[step] for step in used) / 1e9
+    length = statistics.fmean(busy_of.get(step, 0) for step in used) / 1e9
+    whole = mean if latency is None else latency
+    if trace.device and length < mean:
+        share = max(0.0, whole - length) / (mean - length)
+        waiting = _waiting(found, {step: windows[step] for step in used}, share)
+    rows = _rows(found, _in_order(trace.host), len(used), waiting)
     if trace.device:
-        length = statistics.fmean(busy_of.get(step, 0) for step in used) / 1e9
-        rows += _device_rest(rows, length, mean if latency is None else latency)
+        rows += _device_rest(rows, length, whole)
     else:
         rows += _host_rest(rows, mean)
     return LayerTimes(
@@ -167,13 +169,21 @@ def _in_order(host: Iterable[Event]) -> dict[Key, None]:
 UNKNOWN = (UNATTRIBUTED, "", 0, False)
 
 
-def _waiting(credits: Sequence[Credit], windows: Mapping[int, tuple[int, int]]) -> dict[Key, float]:
-    """Seconds of a step that the device waits for the kernels of each row."""
+def _waiting(
+    credits: Sequence[Credit], windows: Mapping[int, tuple[int, int]], share: float
+) -> dict[Key, float]:
+    """Seconds of a step that the device waits for the kernels of each row.
+
+    Args:
+        credits: of the steps that count.
+        windows: when the device begins and ends each of them.
+        share: of this waiting that remains without profiler, which slows the host down.
+    """
     found: dict[Key, float] = defaultdict(float)
     for stretches in by_step(credits, windows).values():
         for call, nanoseconds in waits(stretches).items():
             key = UNKNOWN if call is None else call.key
-            found[key] += nanoseconds / 1e9 / len(windows)
+            found[key] += share * nanoseconds / 1e9 / len(windows)
     return dict(found)
 
 

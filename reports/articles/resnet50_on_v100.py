@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from archscope.ask.profile.roofline import idle_share, layer_points, roofs, work_by_call
 from archscope.records import LayerTime, Profile
+from archscope.study.profile.launches import launch_bound
 from archscope.study.profile.layers import StageTime, stage_times
-from archscope.study.trace import launch_bound, trace_report
+from archscope.study.trace import trace_report
 from archscope.table import Column, Row, Table
 from archscope.units import percent, ratio, seconds
 from reports.data import Data

@@ -146,6 +146,30 @@ def test_two_traces_are_compared_layer_by_layer(
     assert float(body[4]) == pytest.approx(313e-6)
 
 
+@pytest.mark.parametrize(
+    ("folders", "labels"),
+    [
+        (("old", "new"), ("old/trace", "new/trace")),
+        (("old/runs", "new/runs"), ("old/…/trace", "new/…/trace")),
+        (("same", "same"), ("first", "second")),
+    ],
+)
+def test_two_traces_of_one_name_are_named_by_what_differs(
+    folders: tuple[str, str], labels: tuple[str, str], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("COLUMNS", "80")
+    paths = []
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        paths.append(several_steps(modules=True).write(tmp_path / folder / "trace.json"))
+    assert run(["trace", *paths]) == 0
+    answer, *lines = capsys.readouterr().out.splitlines()
+    heading = next(line for line in lines if line.startswith("Stage"))
+    assert answer.endswith(f"{labels[1]} takes 1 times as long as {labels[0]}")
+    assert heading.split()[:4] == ["Stage", *labels, "Ratio"]
+
+
 def test_files_of_several_ranks_are_shown_together(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ Run just these with `python -m pytest -m gpu tests/measure`, with nothing else o
 import itertools
 import shutil
 import statistics
+from collections import Counter
 
 import pytest
 import torch
@@ -20,11 +21,12 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def measured():
-    """A warm ResNet-18 training step, large enough to keep the device busy, and its raw events."""
+    """A warm ResNet-18 training step, large enough to keep the device busy, and its trace."""
     from archscope.measure import events, layers
     from archscope.measure.clock import synchronizer
     from archscope.measure.step import Settings, TrainingStep, configured
     from archscope.records import InputSpec, TensorSpec
+    from archscope.traces.attribution import attribute
 
     device = torch.device("cuda", 0)
     settings = Settings(device="cuda:0")
@@ -34,9 +36,8 @@ def measured():
         for _ in range(10):
             step()
         synchronizer(device)()
-        recorder = layers.CallRecorder(step.modules)
-        raw = layers._session(step, recorder, 5)
-        yield step, recorder, raw, events.read(raw)
+        raw = layers._session(step, layers.CallRecorder(step.modules), 5)
+        yield step, attribute(events.read(raw))
 
 
 def plain_events_seconds(run, repeat=30):
@@ -51,12 +52,10 @@ def plain_events_seconds(run, repeat=30):
     return statistics.median(a.elapsed_time(b) / 1e3 for a, b in itertools.pairwise(marks))
 
 
-def spans(trace, calls):
+def spans(credits):
     """Seconds from each profiled step's first kernel to the end of its last."""
-    from archscope.measure import events
-
     found = {}
-    for credit in events.join(trace, calls):
+    for credit in credits:
         begin, end = found.get(credit.step, (credit.start, 0))
         finish = credit.start + credit.nanoseconds
         found[credit.step] = min(begin, credit.start), max(end, finish)
@@ -106,64 +105,90 @@ def test_a_profiler_that_has_gone_costs_nothing():
 
 
 def test_unclaimed_device_time_is_under_one_percent(measured):
-    from archscope.measure import layers
+    from archscope.traces.rows import UNATTRIBUTED
 
-    _, recorder, _, trace = measured
-    table = layers.times(trace, list(recorder.calls))
-    unknown = sum(row.total_seconds for row in table.rows if row.name == layers.UNKNOWN)
+    table = measured[1].times()
+    unknown = sum(row.total_seconds for row in table.rows if row.name == UNATTRIBUTED)
     assert unknown < 0.01 * table.busy_seconds
     assert min(table.attributed[phase] for phase in ("forward", "backward")) >= 0.98
 
 
 def test_every_step_launches_the_same_number_of_kernels(measured):
-    from collections import Counter
-
-    from archscope.measure import events
-
-    _, recorder, _, trace = measured
-    counts = Counter(c.step for c in events.join(trace, list(recorder.calls)))
+    counts = Counter(credit.step for credit in measured[1].credits)
     assert len(set(counts.values())) == 1, counts
 
 
 def test_kernels_sum_to_the_busy_time(measured):
-    from archscope.measure import layers
+    from archscope.traces.rows import DEVICE_GAP, OVERLAP
 
-    _, recorder, _, trace = measured
-    table = layers.times(trace, list(recorder.calls))
-    outside = (layers.DEVICE_GAP, layers.OVERLAP)
-    kernels = sum(row.total_seconds for row in table.rows if row.name not in outside)
+    table = measured[1].times()
+    kernels = sum(row.total_seconds for row in table.rows if row.name not in (DEVICE_GAP, OVERLAP))
     assert kernels == pytest.approx(table.busy_seconds, rel=0.02)
 
 
 def test_busy_time_is_near_graph_replay(measured):
-    from archscope.measure import layers
     from archscope.measure.graph import captured
 
-    step, recorder, _, trace = measured
-    busy = layers.times(trace, list(recorder.calls)).busy_seconds
-    assert busy == pytest.approx(plain_events_seconds(captured(step)), rel=0.05)
+    step, found = measured
+    replay = plain_events_seconds(captured(step))
+    assert found.times().busy_seconds == pytest.approx(replay, rel=0.05)
+
+
+def test_waiting_adds_up_to_the_idle_time_of_the_latency(measured):
+    from archscope.traces.rows import DEVICE_GAP
+
+    found = measured[1]
+    latency = 1.5 * found.times().busy_seconds
+    rows = {row.name: row for row in found.times(latency).rows}
+    idle = rows[DEVICE_GAP].seconds["idle"]
+    # What the device waits for after its last kernel is no layer's.
+    assert 0 < sum(row.waiting_seconds for row in rows.values()) <= idle * (1 + 1e-9)
 
 
 def test_backward_convolutions_have_the_weight_shape_of_their_layer(measured):
     from torch.profiler import ProfilerActivity, profile
 
     from archscope.measure import events, layers
+    from archscope.traces.attribution import attribute
 
     step = measured[0]
     recorder = layers.CallRecorder(step.modules)
     activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
     with recorder, profile(activities=activities, record_shapes=True, acc_events=True) as session:
-        layers._run_stages(step, recorder)
+        layers.run_stages(step)
         torch.cuda.synchronize()
-    raw = list(session.profiler.kineto_results.events())
-    trace = events.read(raw)
-    events.join(trace, recorder.calls)
-    owner = {(event.start, event.name): event.owner for event in trace.host}
-    convolutions = [event for event in raw if event.name() == "aten::convolution_backward"]
-    assert len(convolutions) == 20
-    for event in convolutions:
-        call = recorder.calls[owner[event.start_ns(), event.name()]]
-        assert list(event.shapes()[2]) == list(step.modules[call.name].weight.shape)
+    trace = events.read(session.profiler.kineto_results.events())
+    attribute(trace)
+    found = [event for event in trace.host if event.name == "aten::convolution_backward"]
+    assert len(found) == 20
+    for event in found:
+        assert event.shapes[2] == tuple(step.modules[event.owner.name].weight.shape)
+
+
+def test_a_trace_of_the_recorder_says_what_profile_says(tmp_path):
+    """Kernels of the same steps by layer, from a file and from a session of its own."""
+    from archscope.measure.layers import profile_layers
+    from archscope.measure.record import record
+    from archscope.measure.step import Settings, TrainingStep
+    from archscope.records import InputSpec, TensorSpec
+    from archscope.traces import chrome
+    from archscope.traces.attribution import attribute
+
+    spec = InputSpec((TensorSpec((64, 3, 224, 224)),))
+    step = TrainingStep(models.resnet18(), spec, Settings(), torch.device("cuda", 0))
+    for _ in range(10):
+        step()
+    path = tmp_path / "trace.json"
+    with record(step.network, str(path), steps=5, before=1) as ended:
+        for _ in range(8):
+            step()
+            ended()
+    written = attribute(chrome.read(str(path))).times()
+    session = profile_layers(step)
+    theirs = {row.name: row.total_seconds for row in written.rows if row.in_network}
+    ours = {row.name: row.total_seconds for row in session.rows if row.in_network}
+    assert theirs.keys() == ours.keys()
+    assert sum(theirs.values()) == pytest.approx(sum(ours.values()), rel=0.05)
 
 
 def test_whole_step_agrees_with_plain_events(measured):
@@ -176,8 +201,8 @@ def test_whole_step_agrees_with_plain_events(measured):
 
 
 def test_profiling_slows_the_step_by_less_than_a_quarter(measured):
-    step, recorder, _, trace = measured
-    profiled = statistics.median(spans(trace, list(recorder.calls)))
+    step, found = measured
+    profiled = statistics.median(spans(found.credits))
     assert profiled < 1.25 * plain_events_seconds(step)
 
 
@@ -244,7 +269,7 @@ def test_kernels_of_a_compiled_network_belong_to_its_graph():
     for _ in range(5):
         step()
     table = profile_layers(step)
-    (graph,) = [row for row in table.rows if row.name.startswith("compiled graph")]
+    (graph,) = [row for row in table.rows if row.name.startswith("compiled region")]
     assert graph.seconds["forward"] > 0 and graph.seconds["backward"] > 0
     assert table.attributed["forward"] >= 0.98
 

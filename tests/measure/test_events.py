@@ -153,6 +153,20 @@ def test_the_table_adds_up_to_the_latency_of_the_step():
     assert set(table.attributed.values()) == {1.0}
 
 
+def test_waiting_is_the_idle_time_divided_as_the_profiled_step_waits():
+    """The step ends with its last kernel at 6200, and 3690 of it are busy.
+
+    The device waits 1000 for conv's first kernel and 493 for its last but three, 87 for the sum's
+    backward kernel and 930 for the optimiser's, which is all of the 6200 − 3690 that are idle.
+    """
+    table = table_of(HOST + DEVICE)
+    waits = {row.name: 1e9 * row.waiting_seconds for row in table.rows if row.waiting_seconds}
+    share = (8000 - 3690) / (6200 - 3690)
+    expected = {"conv": 1493 * share, "": 87 * share, "[optimizer]": 930 * share}
+    assert waits == pytest.approx(expected)
+    assert sum(waits.values()) == pytest.approx(1e9 * table.rows[-1].seconds["idle"])
+
+
 def test_busy_time_is_the_union_of_kernels():
     assert busy(attribute(read(HOST + DEVICE)).credits) == {1: 3690}
 

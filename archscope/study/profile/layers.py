@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from archscope.ask.profile.roofline import work_by_call
 from archscope.records import LayerTime, Measurement, Profile
 from archscope.records.measured import PROFILER_OVERHEAD
+from archscope.study.profile.launches import launch_bound_note
 from archscope.study.profile.roofline import roofline_note
 from archscope.table import Axis, Cell, Chart, Column, Row, Series, Table
 from archscope.wording import OWN_WORK, layer_labels
@@ -23,6 +24,8 @@ COLUMNS_NOTE = (
     "Accumulation: adding gradients up; MACs: share of those forward and backward; Other: time of "
     "no phase."
 )
+
+WAITS_NOTE = "Waits: that last row, divided by layer as the profiled steps wait for each. "
 
 FASTEST_PROFILED = 0.9
 """Profiled steps that take a smaller multiple of the others were disturbed less."""
@@ -277,7 +280,7 @@ def _basis(profile: Profile) -> str:
     if profile.environment.device.startswith("cuda"):
         return (
             "Busy time of kernels; the last row leads to the latency measured without profiler. "
-            f"Launches: kernels. {COLUMNS_NOTE}"
+            f"Launches: kernels. {WAITS_NOTE if has_waits(profile) else ''}{COLUMNS_NOTE}"
         )
     whole = sum(row.total_seconds for row in profile.layers)
     times = profiled_seconds(profile) / whole
@@ -293,7 +296,8 @@ def _layer_notes(profile: Profile) -> tuple[str, ...]:
     shares = ", ".join(f"{phase} {100 * s:.1f} %" for phase, s in profile.attributed.items())
     found = (f"Time attributed to a layer: {shares}.",) if shares else ()
     no_roofline = roofline_note(profile)
-    return (_basis(profile), *found, *((no_roofline,) if no_roofline else ()))
+    bound = launch_bound_note(profile) if has_waits(profile) else ()
+    return (_basis(profile), *found, *bound, *((no_roofline,) if no_roofline else ()))
 
 
 ERRORS = "Whiskers: 95 % interval of the median."

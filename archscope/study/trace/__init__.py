@@ -9,6 +9,7 @@ from archscope.ask.profile.roofline import idle_share
 from archscope.parameters import parameter
 from archscope.records import LayerTime, Profile
 from archscope.study.profile import MOST_LAYERS, environment_table
+from archscope.study.profile.launches import launch_bound_note
 from archscope.study.profile.layers import (
     layer_table,
     share_chart,
@@ -19,7 +20,6 @@ from archscope.study.profile.layers import (
 from archscope.study.profile.roofline import roofline_chart, roofline_table
 from archscope.table import Report
 from archscope.units import seconds
-from archscope.wording import layer_labels
 
 BACKWARD = ("backward", "accumulation", "recompute")
 
@@ -102,8 +102,9 @@ def attributed(profile: Profile) -> str:
     )
     if not any(row.in_network for row in profile.layers):
         return f"Attributed: nothing, as the file names no modules; add {parameter('model')}."
+    time = "time" if profile.environment.device == "cpu" else "GPU time"
     return (
-        f"Attributed: {shares} of the GPU time that is neither optimiser, loss, communication, "
+        f"Attributed: {shares} of the {time} that is neither optimiser, loss, communication, "
         f"copies nor graph replay."
     )
 
@@ -116,35 +117,3 @@ def _percent(share: float) -> str:
 
 def _notes(profile: Profile, basis: tuple[str, ...]) -> tuple[str, ...]:
     return (attributed(profile), *launch_bound_note(profile), *basis, *profile.notes)
-
-
-LAUNCH_BOUND = 0.2
-"""A layer whose kernels the GPU waits for longer than this share of waiting and work."""
-
-MOST_NAMES = 4
-
-
-def launch_bound(profile: Profile) -> list[LayerTime]:
-    """The layers that the host launches too slowly, those waited for longest first."""
-    found = [
-        row
-        for row in profile.layers
-        if row.in_network
-        and row.waiting_seconds > LAUNCH_BOUND * (row.waiting_seconds + row.total_seconds)
-    ]
-    return sorted(found, key=lambda row: -row.waiting_seconds)
-
-
-def launch_bound_note(profile: Profile) -> tuple[str, ...]:
-    """Which layers are launch-bound, where the trace has kernels."""
-    if profile.environment.device == "cpu":
-        return ()
-    rows = launch_bound(profile)
-    meaning = f"the GPU waits for over {LAUNCH_BOUND:.0%} of the time".replace("%", " %")
-    if not rows:
-        return (f"No layer is launch-bound ({meaning}).",)
-    names = layer_labels(row.name for row in profile.layers if row.in_network)
-    first = ", ".join(names[row.name] for row in rows[:MOST_NAMES])
-    more = f" and {len(rows) - MOST_NAMES} more" if len(rows) > MOST_NAMES else ""
-    waited = seconds(sum(row.waiting_seconds for row in rows))
-    return (f"Launch-bound ({meaning}): {first}{more}; {waited} of waiting (Waits).",)

@@ -28,7 +28,10 @@ def compare_report(
     """
     stages = [{_key(stage): stage for stage in stage_times(profile)} for profile in profiles]
     by_stage = _table(_headline(profiles, labels), "Stage", labels, stages, None)
-    notes = tuple(f"{answer(profile)}. {attributed(profile)}" for profile in profiles)
+    notes = (
+        f"Ratio: {labels[1]} by {labels[0]}.",
+        *(f"{answer(profile)}. {attributed(profile)}" for profile in profiles),
+    )
     layers = [{_key(row): row for row in profile.layers} for profile in profiles]
     most = None if every_layer else MOST_LAYERS
     by_layer = _table(
@@ -80,7 +83,7 @@ def _table(
         Column("name", first, "name"),
         Column("before_seconds", labels[0], "seconds"),
         Column("after_seconds", labels[1], "seconds"),
-        Column("ratio", f"÷ {labels[0]}", "ratio", 1),
+        Column("ratio", "Ratio", "ratio"),
         Column("difference_seconds", "Difference", "seconds"),
         Column("difference_share", "Share of it", "percent", 2),
     )

@@ -61,9 +61,20 @@ def rank_of(profile: Profile) -> int | None:
 
 
 def _labels(paths: Sequence[str], profiles: Sequence[Profile]) -> list[str]:
-    """The devices where they differ, else the files' names."""
+    """The devices where they differ, else the files' names, with folders where those are equal."""
     devices = [profile.environment.fact("device name") or "" for profile in profiles]
     if len(set(devices)) == len(devices) and all(devices):
         return devices
-    names = [Path(path).name.partition(".json")[0] for path in paths]
-    return names if len(set(names)) == len(names) else [*map(str, paths)]
+    places = [Path(path).resolve().parts for path in paths]
+    if len(set(places)) < len(places):
+        return ["first", "second"]
+    differs = next(
+        k for k in range(1, 1 + max(map(len, places))) if len({p[-k:] for p in places}) > 1
+    )
+    return [_shortened(place[-differs:]) for place in places]
+
+
+def _shortened(place: Sequence[str]) -> str:
+    """`v1/…/trace` of the folders and the name of `v1/runs/trace.json.gz`."""
+    folder, between = "".join(f"{name}/" for name in place[:-1][:1]), "…/" * (len(place) > 2)
+    return folder + between + place[-1].partition(".json")[0]

@@ -109,6 +109,19 @@ def test_every_row_adds_up_across_its_columns():
                 assert across == pytest.approx(row.cells[total])
 
 
+def test_what_the_device_waits_for_is_a_column_as_in_a_trace():
+    """The head's kernels take 1 ms and are waited for half of that, more than a fifth of both."""
+    measured = profile()
+    rows = [replace(row, waiting_seconds=0.0005 * (row.name in ("head", "features.b")))
+            for row in measured.layers]  # fmt: skip
+    table = layer_table(replace(measured, layers=tuple(rows)), None)
+    assert [column.title for column in table.columns][-1] == "Waits"
+    assert table.rows[-1].cells[-1] == pytest.approx(0.001)
+    assert any("Launch-bound" in note and ": head; 500 µs" in note for note in table.notes)
+    assert any("Waits: that last row" in note for note in table.notes)
+    assert not any("Waits" in note for note in layer_table(measured, None).notes)
+
+
 def test_a_dominant_stage_is_told_by_its_children():
     names = [stage.name for stage in stage_times(profile())]
     assert names == [

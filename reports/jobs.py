@@ -18,7 +18,8 @@ from archscope.measure.session import OutOfMemoryError, Plan, Progress, silent
 from archscope.measure.step import Settings
 from archscope.records import Profile
 from archscope.saved import answers
-from archscope.study.groups import PAPER_TOP1_ERROR, file_name
+from archscope.study.groups import file_name
+from archscope.study.groups.rows import PAPER_TOP1_ERROR
 
 FOLDER = Path(__file__).parent / "data"
 

@@ -15,9 +15,9 @@ from click.shell_completion import BashComplete, CompletionItem, add_completion_
 
 
 def _timm() -> list[str]:
-    from archscope.resolve.sources import timm_names
+    from archscope.resolve import timm_models
 
-    return [f"timm:{name}" for name in timm_names()]
+    return [f"timm:{name}" for name in timm_models.names()]
 
 
 def _transformers() -> list[str]:

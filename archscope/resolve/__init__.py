@@ -22,7 +22,8 @@ from archscope.parameters import parameter
 from archscope.records import InputSpec
 from archscope.resolve.inputs import parse_batch, parse_input, parse_settings, setting_text
 from archscope.resolve.published import published, published_entries
-from archscope.resolve.sources import Recipe, described, from_configuration, recipe
+from archscope.resolve.recipe import Recipe
+from archscope.resolve.sources import from_configuration, recipe
 from archscope.resolve.storage import (
     build,
     build_unmoved,
@@ -30,6 +31,7 @@ from archscope.resolve.storage import (
     weightless,
     weightless_copy,
 )
+from archscope.resolve.user_code import described
 
 if TYPE_CHECKING:
     from torch import nn

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
-from archscope.resolve import vision
-from archscope.resolve.sources import is_timm_name
+from archscope.resolve import timm_models, vision
 
 BESIDE = f"name the network beside the file: {parameter('model', 'nets.py:Net')}"
 
@@ -75,7 +74,7 @@ def _is_of_a_library(name: str) -> bool:
         return True
     timm = _TIMM_NAME.match(name)
     if timm is not None:
-        return is_timm_name(timm[1])
+        return timm_models.has(timm[1])
     return name.isidentifier() and name in vision.names()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from archscope import zoo
 from archscope.errors import ArchscopeError
-from archscope.resolve import sources, vision
+from archscope.resolve import timm_models, vision
 from archscope.resolve.huggingface import PREFIX, architectures
 from archscope.resolve.signatures import did_you_mean
 
@@ -22,7 +22,7 @@ def known(pattern: str) -> list[str]:
         ArchscopeError: the library is missing.
     """
     if pattern.startswith("timm:"):
-        return [f"timm:{name}" for name in sources.timm_names()]
+        return [f"timm:{name}" for name in timm_models.names()]
     if pattern.startswith(PREFIX):
         return [PREFIX + name for name in architectures()]
     return [*zoo.names(), *vision.names()]

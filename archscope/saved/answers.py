@@ -215,7 +215,7 @@ def _trusted() -> bool:
     rules = sys.modules.get("archscope.analysis.rules")
     if rules is not None and rules.REGISTERED:
         return False
-    resolve = sys.modules.get("archscope.resolve.sources")
+    resolve = sys.modules.get("archscope.resolve.user_code")
     return resolve is None or not resolve.USER_CODE
 
 

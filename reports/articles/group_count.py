@@ -8,7 +8,9 @@ from dataclasses import replace
 from archscope.ask.groups.members import Member
 from archscope.ask.groups.views import GroupSweep
 from archscope.records import Analysis, Profile, totals
-from archscope.study.groups import HELD, PAPER_TOP1_ERROR, file_name, group_report, parting_widths
+from archscope.study.groups import different_widths, file_name, group_report
+from archscope.study.groups.charts import HELD
+from archscope.study.groups.rows import PAPER_TOP1_ERROR
 from archscope.table import Table
 from archscope.units import percent, ratio
 from reports.data import Data
@@ -69,7 +71,7 @@ WIDEST = 12
 
 def _without_disagreement(table: Table) -> Table:
     """Leave out the notes that the findings repeat."""
-    notes = tuple(note for note in table.notes if "the two part" not in note)
+    notes = tuple(note for note in table.notes if "the two differ" not in note)
     return replace(table, notes=notes)
 
 
@@ -84,7 +86,7 @@ def _findings(sweep: GroupSweep) -> Iterator[str]:
         f"since {percent(1 - own.params / base.total.params)} of them lie elsewhere."
     )
     yield from _equal_parameters(sweep, base)
-    yield from parting_widths(sweep)
+    yield from different_widths(sweep)
     yield from _why(sweep)
     errors = PAPER_TOP1_ERROR["resnet50"]
     members = sweep.counted("params")

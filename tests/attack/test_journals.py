@@ -156,7 +156,7 @@ def test_what_is_unknown_is_counted_again(
     sweep = ["sweep", "nets.py:net", "batch=1,2", "--input", "2", "--journal", "j"]
     assert run(sweep) == 0
     Path("w").write_text("5")
-    monkeypatch.setattr("archscope.resolve.sources._IMPORTED", {})  # as in a new process
+    monkeypatch.setattr("archscope.resolve.user_code._IMPORTED", {})  # as in a new process
     assert run([*sweep, "--resume", "-o", "rows.csv"]) == 0
     assert "cannot be trusted" in capsys.readouterr().err
     assert all(",15," in row for row in Path("rows.csv").read_text().splitlines()[1:])

@@ -14,7 +14,7 @@ from torchvision.models import get_model_weights, list_models
 from archscope import zoo
 from archscope.errors import ArchscopeError
 from archscope.records import InputSpec, TensorSpec
-from archscope.resolve import network, published, published_entries, sources, vision
+from archscope.resolve import network, published, published_entries, timm_models, vision
 
 
 def params(module: nn.Module) -> int:
@@ -245,7 +245,7 @@ def test_timm_networks_take_their_own_input_size() -> None:
     assert (found.source, found.input) == ("timm", image(3, 240, 240))
     assert params(found.module) == 15
     assert network("timm:tiny_a", img_size=64, in_chans=1).input == image(1, 64, 64)
-    assert sources.timm_names() == ["tiny_a", "tiny_b"]
+    assert timm_models.names() == ["tiny_a", "tiny_b"]
 
 
 @pytest.mark.usefixtures("timm")

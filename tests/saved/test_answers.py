@@ -17,7 +17,7 @@ from archscope import archive, cache, register_formula
 from archscope.analysis import rules
 from archscope.ask.count import analyse
 from archscope.ask.target import target
-from archscope.resolve import sources as resolve_sources
+from archscope.resolve import user_code
 from archscope.saved import answers
 
 ARGUMENTS: dict[str, Any] = {"input": None, "batch": None, "keywords": {}}
@@ -29,7 +29,7 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setattr(answers._Process, "policy", "always")
     monkeypatch.setattr(answers._Process, "put", 0)
-    monkeypatch.setattr(resolve_sources, "USER_CODE", set())
+    monkeypatch.setattr(user_code, "USER_CODE", set())
     monkeypatch.setattr(rules, "REGISTERED", {})
     answers._sources.cache_clear()
     yield
@@ -222,7 +222,7 @@ def test_a_registered_formula_is_always_applied() -> None:
 def test_after_a_users_code_has_run_nothing_is_kept_or_looked_up() -> None:
     compute = Counted()
     ask(compute)
-    resolve_sources.USER_CODE.add("net.py")
+    user_code.USER_CODE.add("net.py")
     assert [ask(compute), ask(compute)] == [2, 3]
 
 

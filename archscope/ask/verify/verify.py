@@ -78,11 +78,11 @@ def all_names() -> list[str]:
 
     Torchvision's quantizable networks have the layers of those without the prefix.
     """
-    from archscope.resolve import sources, vision
+    from archscope.resolve import timm_models, vision
 
     names = [name for name in vision.names() if not name.startswith("quantized_")]
     if util.find_spec("timm") is not None:
-        names += [f"timm:{name}" for name in sources.timm_names()]
+        names += [f"timm:{name}" for name in timm_models.names()]
     return names
 
 

@@ -16,7 +16,7 @@ from functools import cache
 
 import torch
 
-from archscope.analysis import attention, flex, higher_order, norms
+from archscope.analysis import attention, flex, higher_order, jagged, norms
 from archscope.analysis.dispatch import KEY, Measure, run
 
 KERNELS = {
@@ -25,7 +25,7 @@ KERNELS = {
 }
 """What answers for which operator of PyTorch."""
 
-LATE = (flex.MODULE, "torch._dynamo")
+LATE = (flex.MODULE, jagged.OPERATORS, "torch._dynamo")
 """Modules that a run changes where they are imported, and that take seconds to import."""
 
 
@@ -59,7 +59,12 @@ def counting(
         run.device, run.attention_kernels = device, chosen
         run.branches, run.measure, run.place = {}, measure, place
         torch._C._dispatch_tls_set_dispatch_key_excluded(KEY, False)
-        with torch._C._IncludeDispatchKeyGuard(KEY), flex.uncompiled(), higher_order.uncompiled():
+        with (
+            torch._C._IncludeDispatchKeyGuard(KEY),
+            flex.uncompiled(),
+            higher_order.uncompiled(),
+            jagged.attention_in_sequences(),
+        ):
             yield chosen
     finally:
         torch._C._dispatch_tls_set_dispatch_key_excluded(KEY, excluded)

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from archscope.analysis.jagged import is_jagged, packed_shape
+
 
 def tensors(value: Any) -> Iterator[Tensor]:
     """Every tensor in nested tuples, lists, mappings, dataclasses and plain result objects."""
@@ -31,7 +33,12 @@ def shapes_of(value: Any) -> tuple[tuple[int, ...], ...]:
         return (tuple(value.shape),)
     if type(value) is tuple and len(value) == 1 and type(value[0]) is Tensor:
         return (tuple(value[0].shape),)
-    return tuple(tuple(tensor.shape) for tensor in tensors(value))
+    return tuple(shape_of(tensor) for tensor in tensors(value))
+
+
+def shape_of(tensor: Tensor) -> tuple[int, ...]:
+    """The sides of a tensor; of a jagged one those of its packed rows."""
+    return packed_shape(tensor) if is_jagged(tensor) else tuple(tensor.shape)
 
 
 def reached(value: Any) -> Iterator[Tensor]:

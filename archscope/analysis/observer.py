@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from archscope.analysis import dispatch
+from archscope.analysis import dispatch, jagged
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.operator import Operator
 from archscope.analysis.values.answers import Answers, is_known
@@ -54,6 +54,9 @@ class Observer(TorchDispatchMode, ABC):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
+        if types and jagged.are_jagged(types):
+            with self:
+                return jagged.unpacked(func, types, args, kwargs or {})
         operator = self.operators.get(func)
         if operator is None:
             operator = self.operators[func] = Operator(func)

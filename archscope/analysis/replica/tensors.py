@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import nn
 
+from archscope.analysis.jagged import copied, is_jagged
 from archscope.analysis.replica.graph import Replica
 
 PLAIN = (torch.Tensor, nn.Parameter)
@@ -24,6 +25,8 @@ def copy_tensor(copies: Replica, value: torch.Tensor) -> torch.Tensor:
 
 def _twin(copies: Replica, value: torch.Tensor) -> torch.Tensor:
     if type(value) not in PLAIN or value.layout is not torch.strided:
+        if is_jagged(value):
+            return copied(value, copies.twin)
         return copies.stand_in(value)
     address = ADDRESS(value)
     shared = copies.storages.get(address)

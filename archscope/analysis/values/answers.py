@@ -36,8 +36,8 @@ class Facts:
     """
 
     __slots__ = (
-        "by_shape", "draws", "fills", "makes_sparse", "multiplies_sparse", "overload",
-        "takes_device", "written",
+        "by_shape", "draws", "fills", "makes_on_a_device", "makes_sparse", "multiplies_sparse",
+        "overload", "takes_device", "written",
     )  # fmt: skip
 
     def __init__(self, overload: Any) -> None:
@@ -49,6 +49,7 @@ class Facts:
             if argument.alias_info is not None and argument.alias_info.is_write
         )
         self.takes_device = any(argument.name == "device" for argument in arguments)
+        self.makes_on_a_device = self.takes_device and overload is not aten._to_copy.default
         self.makes_sparse = overload._schema.name in sparse.MADE
         self.multiplies_sparse = overload._schema.name in sparse.PRODUCTS
         self.draws = torch.Tag.nondeterministic_seeded in overload.tags
@@ -106,7 +107,7 @@ class Answers:
             return self.read(args[0]).item()
         if overload is aten.empty.memory_format and _is_for_indices(args[0], kwargs):
             return torch.zeros(args[0], dtype=kwargs["dtype"])
-        if (facts.takes_device and _asks_for_meta(kwargs)) or _all_made_on_meta(args, kwargs):
+        if (facts.makes_on_a_device and _asks_for_meta(kwargs)) or _all_made_on_meta(args, kwargs):
             return _made_on_meta(overload(*args, **kwargs))
         try:
             step = self._step(facts, args, kwargs)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nested._internal.nested_tensor import NestedTensor
 from torch.utils import _device
 
 from archscope.analysis.values.contents import (
@@ -39,17 +40,21 @@ class Reader(Protocol):
         """The tensor with its values, never to be written to."""
 
 
-def _reader(tensor: Tensor) -> Reader | None:
+def _reader(tensor: Tensor, kinds: tuple[type[Tensor], ...] = PLAIN) -> Reader | None:
     """The run of this thread that a tensor belongs to; `None` inside of PyTorch's own kernels."""
     for place in range(torch._C._len_torch_dispatch_stack()):
         mode: Any = torch._C._get_dispatch_stack_at(place)
-        if getattr(mode, "users_device", None) is not None and type(tensor) in PLAIN:
+        if getattr(mode, "users_device", None) is not None and type(tensor) in kinds:
             return mode if is_meta(tensor) else None
     return None
 
 
+_PLACED = (*PLAIN, NestedTensor)
+"""Whose device is asked: a jagged tensor is where its rows are."""
+
+
 def _place(tensor: Tensor) -> torch.device:
-    run = _reader(tensor)
+    run = _reader(tensor, _PLACED)
     if run is None or was_made_on_meta(tensor):
         return _Base.device.__get__(tensor)  # type: ignore[no-any-return]
     return run.users_device
@@ -59,7 +64,7 @@ def _is_on(kind: str) -> Callable[[Tensor], bool]:
     base: Callable[[Tensor], bool] = vars(_Base)[f"is_{kind}"].__get__
 
     def asked(tensor: Tensor) -> bool:
-        run = _reader(tensor)
+        run = _reader(tensor, _PLACED)
         if run is None or was_made_on_meta(tensor):
             return base(tensor)
         return run.users_device.type == kind
@@ -68,7 +73,7 @@ def _is_on(kind: str) -> Callable[[Tensor], bool]:
 
 
 def _get_device(tensor: Tensor) -> int:
-    run = _reader(tensor)
+    run = _reader(tensor, _PLACED)
     if run is None:
         return int(_Base.get_device(tensor))
     device = run.users_device
@@ -84,7 +89,7 @@ def _data_ptr(tensor: Tensor) -> int:
 
 def _to(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """A move to where a tensor is leaves it as it is."""
-    run = _reader(tensor)
+    run = _reader(tensor, _PLACED)
     if run is not None:
         places = [value for value in (*args[:1], kwargs.get("device")) if _names_a_device(value)]
         if places and torch.device(places[0]).type == run.users_device.type:
@@ -122,7 +127,7 @@ def _moves_to(kind: str) -> Callable[..., Tensor]:
     base = vars(_Base)[kind]
 
     def moved(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        run = _reader(tensor)
+        run = _reader(tensor, _PLACED)
         if run is not None and (kind == "cpu" or run.users_device.type == kind):
             return tensor
         result: Tensor = base(tensor, *args, **kwargs)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from archscope.analysis import borrow
 from archscope.analysis.calls import Arguments
-from archscope.analysis.nested import tensors
+from archscope.analysis.nested import shape_of, tensors
 from archscope.analysis.replica import StandIn, replica
 from archscope.ask.network.inputs import Tensors, require_no_batch
 from archscope.ask.network.proposal import wanted
@@ -191,7 +191,7 @@ def _from_tensors(given: Tensors) -> NetworkCall:
 
 def _spec(tensor: Tensor, name: str) -> TensorSpec:
     dtype = str(tensor.dtype).removeprefix("torch.")
-    return TensorSpec(tuple(tensor.shape), dtype, name, batched=tensor.dim() > 0)
+    return TensorSpec(shape_of(tensor), dtype, name, batched=tensor.dim() > 0)
 
 
 def _detached(tensor: Tensor) -> Tensor:

@@ -11,16 +11,17 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from archscope.analysis.borrow import members
+from archscope.analysis.jagged import is_jagged
 from archscope.errors import ArchscopeError
 
 
 def refuse_nested(argument: str, where: str, tensor: Tensor) -> None:
-    """Refuse a tensor whose rows differ in length."""
-    if tensor.is_nested:
+    """Refuse a nested tensor of the strided layout, whose operators cannot be seen."""
+    if tensor.is_nested and not is_jagged(tensor):
         raise ArchscopeError(
             argument,
-            f"{where}is a nested tensor, whose rows differ in length",
-            "pad it, or count one length at a time",
+            f"{where}is a nested tensor of the strided layout, whose operators run out of sight",
+            "make it with layout=torch.jagged, or pad it",
         )
 
 

@@ -128,6 +128,13 @@ def failure(
             f"{place_of(error)} makes a sparse tensor, whose work depends on the values it holds",
             "make it dense there to count the products of a dense one",
         )
+    if "NestedTensorImpl" in str(error):
+        return ArchscopeError(
+            name,
+            f"{place_of(error)} makes a nested tensor of the strided layout, whose operators run "
+            f"out of sight",
+            "make it with layout=torch.jagged, or pad it",
+        )
     if one_sample(given, error):
         return one_sample_failure(name, place_of(error))
     remedy = "check that the network takes this input"

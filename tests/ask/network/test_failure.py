@@ -27,7 +27,7 @@ def refusal(network: Any, input: Any = "4", **options: Any) -> str:
     return text
 
 
-# Sparse and nested tensors
+# Sparse tensors
 
 
 def sparse(layout: torch.layout) -> Tensor:
@@ -86,11 +86,6 @@ def test_what_a_tensor_made_sparse_on_the_way_stores_is_taken_from_a_cpu_run() -
     analysis = archscope.summary(nn.Sequential(Sparsifies()), (torch.eye(4),)).analysis
     assert analysis.executed_on == "cpu"
     assert analysis.total.macs == 4 * 4
-
-
-def test_a_nested_input_is_refused() -> None:
-    rows = torch.nested.nested_tensor([torch.zeros(n, 4) for n in (2, 3)], layout=torch.jagged)
-    assert "input 1: is a nested tensor" in refusal(nn.Linear(4, 3), rows)
 
 
 # Modules that hold themselves

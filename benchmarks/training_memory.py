@@ -1,6 +1,6 @@
 """Predicted training memory against the batches that ran on a GPU of 24 GiB.
 
-    python benchmarks/training_memory.py FOLDER [--every N] [--attention sdpa|eager]
+    python benchmarks/training_memory.py FOLDER [--every N] [--today]
 
 FOLDER holds timm's published `benchmark-train-amp-*-rtx3090.csv`
 (huggingface/pytorch-image-models, `results/`, Apache-2.0).
@@ -8,8 +8,9 @@ timm's benchmark falls from batch 512 through the sizes below until a step runs:
 below 512, the step needs at most 24 GiB at that batch and more at the next larger one, unless
 another error lowered it.
 A prediction is right where both hold.
-Printed: the share of right predictions by table, then every miss with the predicted shares of
-24 GiB at the two batches.
+Predicted is what ran then (`THEN`), or a step of today's PyTorch with `--today`.
+Printed: the share of right predictions by table, of networks with scaled dot-product attention and
+of the others, then every miss with the predicted shares of 24 GiB at the two batches.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ import archscope
 CAPACITY = 24 * 2**30
 BATCHES = (512, 384, 256, 192, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1)
 """timm's `decay_batch_step`: powers of two with one step between."""
+
+
+THEN = {"attention": "eager", "accumulate": 2}
+"""How PyTorch 1.10 to 1.12 ran timm's step: they had no scaled dot-product attention, and
+`zero_grad()` filled gradients with zeros (`set_to_none=False`), so that a pass finds them there as
+if it were a later one that one update adds up."""
 
 
 @dataclass(frozen=True)
@@ -55,45 +62,71 @@ def runs(folder: Path, every: int) -> Iterator[Run]:
         yield from found[key]
 
 
+@dataclass(frozen=True)
+class Predicted:
+    """What a step is predicted to need.
+
+    Args:
+        share: the peak over 24 GiB.
+        attends: whether it calls scaled dot-product attention.
+    """
+
+    share: float
+    attends: bool
+
+
 @cache
-def share(model: str, side: int, batch: int, attention: str) -> float:
-    """The predicted peak over 24 GiB."""
+def predicted(model: str, side: int, batch: int, today: bool) -> Predicted:
+    step = {} if today else THEN
     answer = archscope.memory(
         f"timm:{model}", f"3x{side}x{side}", batch=batch, dtype="amp", optimizer="momentum",
-        attention=attention,
+        **step,
     )  # fmt: skip
-    return answer.record.peak.total / CAPACITY
+    return Predicted(answer.record.peak.total / CAPACITY, attends(model))
+
+
+@cache
+def attends(model: str) -> bool:
+    """Whether the network has a module with timm's switch of fused attention."""
+    import timm
+    import torch
+
+    with torch.device("meta"):
+        network = timm.create_model(model)
+    return any(getattr(module, "fused_attn", False) for module in network.modules())
+
+
+def percentages(name: str, found: list[bool]) -> str:
+    return f"{name:18} {sum(found)} of {len(found)}, {sum(found) / len(found):.1%}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--every", type=int, default=1)
-    parser.add_argument("--attention", default="sdpa")
+    parser.add_argument("--today", action="store_true")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     right: dict[str, list[bool]] = defaultdict(list)
-    misses = []
+    unknown, misses = set(), []
     for run in runs(options.folder, options.every):
         larger = BATCHES[BATCHES.index(run.batch) - 1]
         try:
             ran, failed = (
-                share(run.model, run.side, batch, options.attention)
+                predicted(run.model, run.side, batch, options.today)
                 for batch in (run.batch, larger)
             )
         except archscope.ArchscopeError as error:
-            print(f"not counted: {error}", flush=True)
+            unknown.add(str(error))
             continue
-        inside = ran <= 1 < failed
-        right[run.table].append(inside)
+        inside = ran.share <= 1 < failed.share
+        for group in (run.table, "attention" if ran.attends else "no attention", "together"):
+            right[group].append(inside)
         if not inside:
-            misses.append(f"{run.table:18} {run.model:36} {run.side} "
-                          f"{run.batch}: {ran:.2f}, {larger}: {failed:.2f}")  # fmt: skip
-    for table, found in right.items():
-        print(f"{table:18} {sum(found)} of {len(found)}, {sum(found) / len(found):.1%}")
-    everything = [inside for found in right.values() for inside in found]
-    print(f"{'together':18} {sum(everything)} of {len(everything)}, "
-          f"{sum(everything) / len(everything):.1%}")  # fmt: skip
+            needs = f"{run.batch}: {ran.share:.2f}, {larger}: {failed.share:.2f}"
+            misses.append(f"{run.table:18} {run.model:36} {run.side} {needs}")
+    print(*(percentages(*group) for group in right.items()), sep="\n")
+    print(f"{len(unknown)} networks are not counted:", *sorted(unknown), sep="\n")
     print(*misses, sep="\n")
 
 

@@ -24,6 +24,7 @@ from archscope.analysis import trace
 from archscope.analysis.autocast import Autocast
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.counting import counting
+from archscope.analysis.cpu_functions import CpuFunctions
 from archscope.analysis.eager_attention import EagerAttention
 from archscope.analysis.formulas import sparse
 from archscope.analysis.gpu_functions import GpuFunctions, transparent_functions
@@ -258,15 +259,11 @@ def training_step(
     follower = _follower(module, args, kwargs, manner)
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     follower.optimizer(optimizer.state(trainable))
-    for parameter in trainable:
-        if manner.accumulates:
-            parameter.grad = torch.empty_like(parameter)
-            follower.follow(parameter.grad, "gradients")
-        parameter.register_post_accumulate_grad_hook(follower.gradient)  # type: ignore[no-untyped-call]
     with (
+        _gradients_seen(follower, trainable),
         _watched(follower) as kernels,
         torch.enable_grad(),
-        _functions(manner) as casts,
+        _functions(manner, follower.on_meta) as casts,
         interruptible(),
     ):
         with saved_tensors_hooks(follower.saves, _unchanged):
@@ -284,15 +281,34 @@ def training_step(
         follower.let_graph_go()
         follower.phase = "update"
         follower.note(optimizer.update(trainable))
-    for parameter in trainable:
-        parameter.grad = None
     return Step(tuple(follower.timeline), saved, tuple(sorted(kernels)))
 
 
 @contextmanager
-def _functions(manner: Manner) -> Iterator[Autocast | None]:
+def _gradients_seen(follower: _Follower, trainable: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Tell the follower of every complete gradient; those of a pass before are there already.
+
+    PyTorch keeps a hook where the garbage collector does not look: a parameter that kept it would
+    keep the follower, which knows the network.
+    """
+    hooks = []
+    for parameter in trainable:
+        if follower.manner.accumulates:
+            parameter.grad = torch.empty_like(parameter)
+            follower.follow(parameter.grad, "gradients")
+        hooks.append(parameter.register_post_accumulate_grad_hook(follower.gradient))  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        for hook, parameter in zip(hooks, trainable, strict=True):
+            hook.remove()
+            parameter.grad = None
+
+
+@contextmanager
+def _functions(manner: Manner, on_meta: bool) -> Iterator[Autocast | None]:
     """Functions as the device computes them, also in blocks that run again in the backward pass."""
-    kernels = GpuFunctions() if manner.device == "cuda" else nullcontext()
+    kernels = GpuFunctions() if manner.device == "cuda" else CpuFunctions(on_meta)
     half = nullcontext() if manner.half is None else Autocast(manner.half)
     attention = EagerAttention() if manner.eager_attention else nullcontext()
     with transparent_functions(), kernels, half as casts, attention:
@@ -317,7 +333,12 @@ def inference(
         Exception: whatever the module raises.
     """
     follower = _follower(module, args, kwargs, manner)
-    with _watched(follower) as kernels, torch.no_grad(), _functions(manner), interruptible():
+    with (
+        _watched(follower) as kernels,
+        torch.no_grad(),
+        _functions(manner, follower.on_meta),
+        interruptible(),
+    ):
         module(*args, **kwargs)
     return Step(tuple(follower.timeline), (), tuple(sorted(kernels)))
 

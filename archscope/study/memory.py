@@ -32,11 +32,16 @@ ON_A_GPU = (
 )
 
 RECURRENT = ("LSTM", "GRU", "RNN")
-RECURRENT_NOTE = (
-    "Recurrent layers are predicted as PyTorch's own cells keep tensors, step by step. cuDNN keeps "
-    "a reserve whose size it does not publish; oneDNN, which runs a CPU's LSTM, keeps 2 to 3 times "
-    "as much."
-)
+RECURRENT_NOTES = {
+    "cuda": (
+        "Recurrent layers are predicted as PyTorch's own cells keep tensors, step by step; cuDNN, "
+        "which runs them on a GPU, keeps a reserve whose size it does not publish."
+    ),
+    "cpu": (
+        "Recurrent layers are predicted as on a CPU: all steps projected at once, and an LSTM in "
+        "float32 with the workspace that oneDNN keeps of each layer."
+    ),
+}
 
 ADAM_ON_A_CPU = (
     "A GPU updates all weights at once, with the root of every second moment in memory; a CPU "
@@ -102,7 +107,7 @@ def _kinds_table(prediction: MemoryPrediction, budget_bytes: int | None) -> Tabl
     notes = _measure_notes(prediction)
     notes += [*prediction.notes]
     if any(row.kind in RECURRENT for row in prediction.saved):
-        notes.append(RECURRENT_NOTE)
+        notes.append(RECURRENT_NOTES[prediction.device])
     notes += [ON_A_GPU, ALLOWANCE] if prediction.device == "cuda" else [ON_A_CPU]
     if prediction.optimizer in ("adam", "adamw") and "update" not in str(prediction.measures):
         notes.append(ADAM_ON_A_CPU)

@@ -1,5 +1,7 @@
 """Live and saved tensors: against real CPU runs, and by hand on networks of two or three layers."""
 
+import gc
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,6 +9,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.checkpoint import checkpoint
 
+import archscope
 from archscope.ask.memory.prediction import predict
 from archscope.ask.memory.setting import Setting
 from archscope.ask.network.subject import find
@@ -284,3 +287,17 @@ def test_the_network_is_handed_back_as_it_was():
     assert all(parameter.grad is None for parameter in network.parameters())
     assert all(torch.equal(before[name], t) for name, t in network.state_dict().items())
     assert F.scaled_dot_product_attention.__module__ != "archscope.analysis.memory"
+
+
+def test_nothing_of_the_step_stays_in_memory():
+    """A hook that stays on a parameter would keep the network's copy for good."""
+
+    def alive() -> int:
+        gc.collect()
+        return sum(isinstance(thing, nn.Parameter) for thing in gc.get_objects())
+
+    network = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    archscope.memory(network, "4")
+    before = alive()
+    archscope.memory(network, "4")
+    assert alive() == before

@@ -118,12 +118,15 @@ def of_configuration(config: Any, keywords: Mapping[str, Any]) -> Network:
 def _network(name: str, found: Recipe, keywords: Mapping[str, Any]) -> Network:
     from torch import nn
 
+    from archscope.resolve.watch import settle
+
     if isinstance(found.construct, nn.Module):
         construct = functools.partial(copy.deepcopy, found.construct)
         module = weightless_copy(found.construct).eval()
     else:
         construct = functools.partial(_network_of, name, found.construct)
         module = _built(name, build, construct)
+    settle()
     return Network(
         name=name,
         source=found.source,

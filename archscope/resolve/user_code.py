@@ -130,7 +130,9 @@ def _from_module(
     check_keywords(argument, found, keywords)
 
     def construct() -> object:
-        with _importable(folder) if folder else contextlib.nullcontext():
+        from archscope.resolve.watch import watching
+
+        with _importable(folder) if folder else contextlib.nullcontext(), watching():
             return found(**keywords)
 
     return Recipe(source, construct, lambda network: None)
@@ -179,7 +181,9 @@ def _imported(file: Path, folder: str) -> Any:
     known = _IMPORTED.get(file)
     if known is not None and known[0] == _contents(known[0]):
         return known[1]
-    with _importable(folder) as neighbours:
+    from archscope.resolve.watch import watching
+
+    with _importable(folder) as neighbours, watching():
         module = _run(file)
     _IMPORTED[file] = _contents((file, *neighbours)), module
     return module
@@ -210,16 +214,20 @@ def _run(file: Path) -> Any:
 def _importable(folder: str) -> Iterator[list[Path]]:
     """Let a file import its neighbours, which are forgotten after, as is the way to them.
 
+    No bytecode of them is written: an edit within the same second would not be noticed.
+
     Yields:
         the neighbours' files, filled in at the end.
     """
     path, before = list(sys.path), set(sys.modules)
+    writes_none, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     neighbours: list[Path] = []
     sys.path.insert(0, folder)
     try:
         yield neighbours
     finally:
         sys.path[:] = path
+        sys.dont_write_bytecode = writes_none
         for name in set(sys.modules) - before:
             origin = getattr(sys.modules[name], "__file__", None) or ""
             if not name.startswith("_archscope_") and str(Path(origin).parent).startswith(folder):

@@ -43,6 +43,13 @@ def environment() -> str:
     return repr((sys.version, sorted(flags.items()), sys.warnoptions, variables, hooks))
 
 
+def machine() -> str:
+    """What decides how sums are rounded, which a network's file may compute its sizes from."""
+    name = os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
+    threads = {key: value for key, value in os.environ.items() if key.startswith(("OMP_", "MKL_"))}
+    return repr((name, sorted(threads.items())))
+
+
 def _hook(name: str) -> str:
     """A hook's content, empty where there is none."""
     file = getattr(sys.modules.get(name), "__file__", None)

@@ -114,7 +114,7 @@ def write_device(runs: Sequence[Saved], sheet: str | None, path: str) -> None:
     from archscope.files import replace_file
     from archscope.latency.devices import find_device
 
-    found = calibrate(runs, None if sheet is None else find_device(sheet), by_kind=True)
+    found = calibrate(runs, None if sheet is None else find_device(sheet, "on"), by_kind=True)
     text = json.dumps(found.to_json(), indent=1, ensure_ascii=False)
     replace_file(path, text.encode(), "-o")
     every = found.factors["*"]

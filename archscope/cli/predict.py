@@ -121,7 +121,9 @@ def _devices(on: str | None, peak: float | None, bandwidth: float | None, dtype:
     from archscope.parameters import parameter
 
     names = on.split(",") if on else []
-    found: list[Any] = [name if name.endswith(".json") else find_device(name) for name in names]
+    found: list[Any] = [
+        name if name.endswith(".json") else find_device(name, "on") for name in names
+    ]
     if (peak is None) != (bandwidth is None):
         missing = "bandwidth" if bandwidth is None else "peak"
         raise ArchscopeError(parameter(missing), "is needed with the other rate", "give both")

@@ -193,7 +193,7 @@ def _tables(
             found.append(
                 replace(
                     known, mode=mode, dtype=dtype, compiled=compiled, rows=len(observations),
-                    source=source, low=low, high=high,
+                    software=source, source=source, low=low, high=high,
                 )
             )  # fmt: skip
     return tuple(found)

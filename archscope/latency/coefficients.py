@@ -208,7 +208,8 @@ class Rates:
     @property
     def fused_attention(self) -> bool:
         """Whether attention is one kernel in the software that was measured: from torch 2 on."""
-        return self.table is None or not self._own or self.table.torch >= (2,)
+        known = self.table is not None and self._own and self.table.torch
+        return not known or known >= (2,)
 
     @property
     def source(self) -> str:
@@ -292,7 +293,8 @@ class Rates:
             return sustained(self.device) / sustained(other)
         theirs = self.given.devices[lent.device]
         lenders = theirs[ANY].compute * theirs.get(PRODUCT, NEUTRAL).compute
-        lenders *= lent.kinds.get(PRODUCT, NEUTRAL).compute
+        for name in (ANY, PRODUCT):
+            lenders *= lent.kinds.get(name, NEUTRAL).compute
         return own[ANY].compute * own[PRODUCT].compute / lenders
 
     def _same_chip(self, key: str) -> bool:

@@ -130,8 +130,12 @@ def devices() -> Mapping[str, Device]:
     return {row["key"]: Device(**{**row, "aliases": tuple(row["aliases"])}) for row in rows}
 
 
-def find_device(name: str) -> Device:
+def find_device(name: str, given: str = "device") -> Device:
     """The device of a name as its vendor, its driver or its users write it.
+
+    Args:
+        name: such as `rtx4090` or `NVIDIA GeForce RTX 4090`.
+        given: the parameter that held it.
 
     Raises:
         ArchscopeError: no device of that name has a data sheet here.
@@ -146,7 +150,7 @@ def find_device(name: str) -> Device:
         if near
         else f"use one of {', '.join(devices())}"
     )
-    raise ArchscopeError(parameter("device"), f"unknown device {name!r}", remedy)
+    raise ArchscopeError(parameter(given), f"unknown device {name!r}", remedy)
 
 
 @cache

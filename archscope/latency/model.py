@@ -60,8 +60,6 @@ def kernel_seconds(kernel: Kernel, rates: Rates) -> Seconds:
     peak, tensor = arithmetic_rate(kernel, device, rates.setting.dtype)
     efficiency = rates.efficiency(kernel.kind, kernel.order, tensor)
     compute = _compute_seconds(kernel, shape, device, peak, efficiency, tensor)
-    if tensor and not kernel.aligned:
-        compute *= shape.misaligned
     memory = kernel.bytes_moved / (device.bandwidth_bytes_per_second * efficiency.memory)
     memory *= 1 - cached_share(kernel, shape, device) * (1 - 1 / shape.cache_gain)
     launch = kernel.launches * rates.launch_seconds + kernel.serial * shape.serial_seconds
@@ -126,6 +124,8 @@ def _compute_seconds(
     if not kernel.times:
         return kernel.operations / (plain * efficiency.compute)
     product = tiled_flops(kernel, shape, device) / (peak * efficiency.compute)
+    if tensor_cores and not kernel.aligned:
+        product *= shape.misaligned
     if kernel.squares and not tensor_cores:
         other = _winograd_seconds(kernel, shape, device, peak * efficiency.compute)
         product = sooner(product, other)

@@ -26,16 +26,20 @@ class Place:
     setting: Setting
 
 
-def read_places(text: str) -> tuple[Place, ...]:
+def read_places(text: str, given: str = "predict") -> tuple[Place, ...]:
     """Read `rtx4090`, `rtx4090,h100` or `a100:training:nhwc`: after colons, how it runs.
+
+    Args:
+        text: of the places.
+        given: the parameter that held it.
 
     Raises:
         ArchscopeError: an unknown device, or a word that is none of a setting.
     """
-    return tuple(_place(part.strip(), text) for part in text.split(","))
+    return tuple(_place(part.strip(), parameter(given, text), given) for part in text.split(","))
 
 
-def _place(text: str, given: str) -> Place:
+def _place(text: str, named: str, given: str) -> Place:
     device, *words = text.split(":")
     setting = Setting()
     for word in words:
@@ -49,7 +53,7 @@ def _place(text: str, given: str) -> Place:
             setting = replace(setting, compiled=True)
         else:
             known = ", ".join((*MODES, *DTYPES, *LAYOUTS, COMPILED))
-            raise ArchscopeError(parameter("predict", given), f"unknown {word!r}", f"use {known}")
+            raise ArchscopeError(named, f"unknown {word!r}", f"use {known}")
     if not device.endswith(".json"):
-        device = find_device(device).key
+        device = find_device(device, given).key
     return Place(device, setting)

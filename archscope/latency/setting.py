@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from archscope.dtypes import full_name
 from archscope.errors import ArchscopeError
 from archscope.latency.precision import DTYPES
+from archscope.parameters import parameter
 
 MODES = ("inference", "training")
 LAYOUTS = ("nchw", "nhwc")
@@ -40,4 +41,5 @@ class Setting:
             ("layout", self.layout, LAYOUTS),
         ):
             if value not in known:
-                raise ArchscopeError(name, f"unknown {value!r}", f"use one of {', '.join(known)}")
+                remedy = f"use one of {', '.join(known)}"
+                raise ArchscopeError(parameter(name), f"unknown {value!r}", remedy)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -81,10 +81,11 @@ class Table:
         return np.bincount(self.row, moved * self.count, len(self.seconds))
 
     def taken(self, rows: NDArray[np.int64]) -> Table:
-        """Some rows alone."""
+        """Some rows alone, with the kinds that they hold."""
         chosen = np.zeros(len(self.seconds), bool)
         chosen[rows] = True
         of_row, renumbered = chosen[self.row], np.cumsum(chosen) - 1
+        held, kind = np.unique(self.kind[of_row], return_inverse=True)
         return replace(
             self,
             names=[name for name, wanted in zip(self.names, chosen, strict=True) if wanted],
@@ -94,7 +95,8 @@ class Table:
             sides=self.sides[chosen],
             batches=self.batches[chosen],
             row=renumbered[self.row[of_row]],
-            kind=self.kind[of_row],
+            kinds=[self.kinds[place] for place in held],
+            kind=kind,
             half=self.half[of_row],
             count=self.count[of_row],
             numbers=self.numbers[of_row],
@@ -104,6 +106,27 @@ class Table:
         """At most so many rows, drawn by a fixed seed."""
         places = np.random.default_rng(1).permutation(len(self.seconds))[:most]
         return self.taken(np.sort(places))
+
+
+def joined(parts: Sequence[Table]) -> Table:
+    """Rows of one table together again."""
+    first = [0, *np.cumsum([len(part.seconds) for part in parts])]
+    kinds = sorted({kind for part in parts for kind in part.kinds})
+    at = {kind: place for place, kind in enumerate(kinds)}
+    together = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in (
+            "families", "seconds", "macs", "sides", "batches", "half", "count", "numbers",
+        )
+    }  # fmt: skip
+    return replace(
+        parts[0],
+        names=[name for part in parts for name in part.names],
+        kinds=kinds,
+        kind=np.concatenate([np.array([at[k] for k in part.kinds])[part.kind] for part in parts]),
+        row=np.concatenate([part.row + start for part, start in zip(parts, first, strict=False)]),
+        **together,
+    )
 
 
 def network_table(measured: Iterable[Measurement], recorded: Recorded) -> Table | None:

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from math import exp
 from typing import Any
 
-from arrays import Table
-from fit import (
+from arithmetic import (
     CACHE_SHARE,
     DEPTH,
     HOST,
@@ -18,15 +17,11 @@ from fit import (
     MISALIGNED,
     OVERLAP,
     SERIAL,
-    STEP_OF_LAYER,
-    STEP_OF_NETWORK,
     TRANSFORMS,
-    USUAL_MEMORY,
-    Fit,
-    Group,
-    group,
 )
-from torch import Tensor
+from arrays import Numbers, Table
+from fit import USUAL_MEMORY, Fit
+from packed import Group, group, usual_step
 
 SMALLEST = 0.004
 """A factor closer to 1 is left out."""
@@ -83,8 +78,7 @@ def coefficients(
         ]
     devices = {}
     for place, key in enumerate(fit.devices):
-        every = [_short(exp(float(log[f"whole_{what}"][place]))) for what in _WHAT]
-        devices[key] = {"*": every, **_factors(fit, "device", place)}
+        devices[key] = {"*": _every(fit, "whole", place), **_factors(fit, "device", place)}
     measured = []
     for place, name in enumerate(fit.groups):
         of_group = [table for table in tables if group(table) == name]
@@ -102,18 +96,18 @@ def coefficients(
 _WHAT = ("compute", "memory")
 
 
-def _shape(log: Mapping[str, Tensor], depth: Mapping[str, float]) -> dict[str, Any]:
+def _shape(log: Mapping[str, Numbers], depth: Mapping[str, float]) -> dict[str, Any]:
     return {
         "overlap": OVERLAP,
         "host_overlap": HOST_OVERLAP,
         "misaligned": _short(MISALIGNED * exp(float(log["misaligned"][0]))),
-        "cache_gain": _short(1 + exp(float(log["cache"][0]))),
-        "cache_share": _short(CACHE_SHARE * exp(float(log["cache"][1]))),
+        "cache_gain": _short(1 + exp(float(log["cache_gain"][0]))),
+        "cache_share": _short(CACHE_SHARE * exp(float(log["cache_share"][0]))),
         "serial_seconds": _short(SERIAL * exp(float(log["serial"][0]))),
         "launch_seconds": LAUNCH,
         "host_seconds": HOST,
         "winograd": _short(exp(float(log["winograd"][0]))),
-        "winograd_traffic": _short(TRANSFORMS * exp(float(log["winograd"][1]))),
+        "winograd_traffic": _short(TRANSFORMS * exp(float(log["winograd_traffic"][0]))),
         "depth": depth,
     }
 
@@ -121,11 +115,8 @@ def _shape(log: Mapping[str, Tensor], depth: Mapping[str, float]) -> dict[str, A
 def _measured(
     fit: Fit, place: int, tables: Sequence[Table], low: float, high: float
 ) -> dict[str, Any]:
-    table, log = tables[0], fit.logs
-    step = 0.0
-    if fit.steps[place]:
-        usual = STEP_OF_LAYER if table.layers else STEP_OF_NETWORK
-        step = usual * exp(float(log["step"][place]))
+    table = tables[0]
+    step = usual_step(fit.groups[place]) * exp(float(fit.logs["step"][place]))
     timed = {kind for t in tables for kind in t.kinds if kind != "bias"} if table.layers else set()
     return {
         "device": table.device.key,
@@ -135,10 +126,10 @@ def _measured(
         "software": table.software,
         "rows": sum(t.published for t in tables),
         "source": "; ".join(dict.fromkeys(map(_source, tables))),
-        "launch": _short(exp(float(log["launch"][place]))),
-        "host": 1.0 if table.layers else _short(exp(float(log["host"][place]))),
+        "launch": _short(exp(fit.launch(place))),
+        "host": 1.0 if table.layers else _short(exp(fit.host(place))),
         "step_seconds": _short(step),
-        "kinds": _factors(fit, "table", place),
+        "kinds": {"*": _every(fit, "software", place), **_factors(fit, "table", place)},
         "low": round(low, 3),
         "high": round(high, 3),
         "layers": sorted(timed),
@@ -151,6 +142,11 @@ def _source(table: Table) -> str:
         known
         or f"huggingface/pytorch-image-models, results/benchmark-{table.name}.csv (Apache-2.0)"
     )
+
+
+def _every(fit: Fit, name: str, place: int) -> list[float]:
+    """The factors of all kinds of work."""
+    return [_short(exp(float(fit.logs[f"{name}_{what}"][place]))) for what in _WHAT]
 
 
 def _factors(fit: Fit, name: str, place: int) -> dict[str, list[float]]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from arrays import FIELDS, Numbers, Table, execution_of
 from export import coefficients
-from fit import Fit, Group, group, pack
+from fit import Fit
 from layers import LayerMeasurement
+from packed import Group, group, pack
 from runs import Recorded, at_batch
 from tables import Measurement
 

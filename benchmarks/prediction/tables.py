@@ -84,7 +84,7 @@ def _timm() -> Iterator[Measurement]:
         mode = "training" if words[0] == "train" else "inference"
         setting = Setting(mode, "amp", words[2], "dynamo" in words)
         torch, cuda = (word[2:] for word in words[3:5])
-        software = f"torch {_version(torch)}, CUDA {cuda[:2]}.{cuda[2:]}"
+        software = f"torch {version(torch)}, CUDA {cuda[:2]}.{cuda[2:]}"
         device = next(DEVICES[word] for word in words if word in DEVICES)
         seen = set()
         with path.open() as lines:
@@ -95,7 +95,7 @@ def _timm() -> Iterator[Measurement]:
                     yield found
 
 
-def _version(digits: str) -> str:
+def version(digits: str) -> str:
     """`110` is 1.10, `240` is 2.4.0."""
     return f"1.{digits[1:]}" if digits[0] == "1" else ".".join(digits)
 
@@ -113,26 +113,43 @@ def _timm_row(
     return Measurement(table, device, setting, software, network, side, batch, seconds, parameters)
 
 
-def _torchvision() -> Iterator[Measurement]:
-    """The tables of ryujaehun/pytorch-gpu-benchmark: the median over runs on one GPU."""
-    times = defaultdict(list)
+def torchvision_seconds() -> dict[tuple[str, str, str], dict[str, float]]:
+    """The tables of ryujaehun/pytorch-gpu-benchmark: seconds of a step on one GPU.
+
+    Returns:
+        By GPU, precision and mode, then by network: the median over runs.
+    """
+    times: dict[tuple[str, str, str], dict[str, list[float]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
     with (SHARED / "pytorch_gpu_benchmark" / "torchvision_batch12.csv").open() as lines:
         for row in csv.DictReader(lines):
-            if row["n_gpus"] == "1" and row["precision"] in ("float", "half"):
-                key = (row["gpu"], row["precision"], row["mode"], row["model"])
-                times[key].append(float(row["median_ms"]) / 1e3)
-    for (gpu, precision, mode, model), seconds in sorted(times.items()):
+            if row["n_gpus"] == "1":
+                key = (row["gpu"], row["precision"], row["mode"])
+                times[key][row["model"]].append(float(row["median_ms"]) / 1e3)
+    return {
+        key: {model: statistics.median(found) for model, found in sorted(rows.items())}
+        for key, rows in sorted(times.items())
+    }
+
+
+def _torchvision() -> Iterator[Measurement]:
+    for (gpu, precision, mode), rows in torchvision_seconds().items():
+        if precision == "double":
+            continue
         setting = Setting(
             "training" if mode == "train" else "inference",
             "float16" if precision == "half" else "float32",
         )
         device = DEVICES[gpu]
-        yield Measurement(
-            f"tv-{device}-{precision}-{mode}", device, setting, UNKNOWN, model, 224, 12,
-            statistics.median(seconds),
-        )  # fmt: skip
+        for model, seconds in rows.items():
+            yield Measurement(
+                f"tv-{device}-{precision}-{mode}", device, setting, UNKNOWN, model, 224,
+                BATCH_OF_TORCHVISION, seconds,
+            )  # fmt: skip
 
 
+BATCH_OF_TORCHVISION = 12
 UNKNOWN = "torch 1, version not published"
 
 

@@ -8,6 +8,7 @@ Of the tables it takes the times of two networks, each with its source.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import pickle
 from collections import defaultdict
@@ -16,7 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from judge import Held, named_faster
-from tables import Measurement, measurements
+from tables import (
+    BATCH_OF_TORCHVISION,
+    DEVICES,
+    SHARED,
+    UNKNOWN,
+    Measurement,
+    measurements,
+    torchvision_seconds,
+    version,
+)
 
 import archscope
 from archscope.ask.groups.family import Family
@@ -24,6 +34,7 @@ from archscope.ask.groups.sweep import swept
 from archscope.ask.groups.times import predicted
 from archscope.ask.predict import predictions
 from archscope.ask.target import network_target
+from archscope.latency.devices import devices
 from archscope.latency.place import read_places
 from archscope.latency.setting import Setting
 from archscope.records import Prediction
@@ -55,23 +66,69 @@ def published() -> Iterator[dict[str, Any]]:
     for one in measurements():
         tables[one.table][one.network.partition(":")[2] or one.network, one.side] = one
     for table, rows in tables.items():
-        pair = [rows.get((name, 224)) for name in NETWORKS]
-        first, second = pair
+        first, second = (rows.get((name, 224)) for name in NETWORKS)
         if first is None or second is None:
             continue
         yield {
             "table": table,
-            "device": first.device,
+            "device": devices()[first.device].name,
             "mode": first.setting.mode,
             "dtype": first.setting.dtype,
             "layout": first.setting.layout,
             "compiled": first.setting.compiled,
             "software": first.software,
-            "seconds_a_sample": [
-                float(f"{one.seconds / one.batch:.4g}") for one in (first, second)
-            ],
+            "seconds_a_sample": [_short(one.seconds / one.batch) for one in (first, second)],
             "batches": [first.batch, second.batch],
             "source": source(first),
+        }
+    yield from published_in_double()
+    yield from published_on_cpus()
+
+
+def published_in_double() -> Iterator[dict[str, Any]]:
+    """Those in float64, which predictions know nothing of."""
+    for (gpu, precision, mode), times in torchvision_seconds().items():
+        if precision == "double" and all(name in times for name in NETWORKS):
+            mode = "training" if mode == "train" else mode
+            samples = [_short(times[name] / BATCH_OF_TORCHVISION) for name in NETWORKS]
+            yield {
+                "table": f"tv-{DEVICES[gpu]}-double-{mode}",
+                "device": devices()[DEVICES[gpu]].name,
+                "mode": mode,
+                "dtype": "float64",
+                "layout": "nchw",
+                "compiled": False,
+                "software": UNKNOWN,
+                "seconds_a_sample": samples,
+                "batches": [BATCH_OF_TORCHVISION] * len(NETWORKS),
+                "source": "ryujaehun/pytorch-gpu-benchmark",
+            }
+
+
+CPUS = {"i9_10940x": "Intel Core i9-10940X", "i7_12700h": "Intel Core i7-12700H"}
+
+
+def published_on_cpus() -> Iterator[dict[str, Any]]:
+    """Those on CPUs: one image at a time, compiled."""
+    for path in sorted((SHARED / "timm").glob("benchmark-*-cpu-*.csv")):
+        _, _, _, _, torch, _, cpu, _ = path.stem.split("-")
+        with path.open() as lines:
+            steps = {
+                row["model"]: float(row["infer_step_time"]) / 1e3
+                for row in csv.DictReader(lines)
+                if row["infer_img_size"] == "224" and row["infer_batch_size"] == "1"
+            }
+        yield {
+            "table": path.stem.removeprefix("benchmark-"),
+            "device": CPUS[cpu],
+            "mode": "inference",
+            "dtype": "float32",
+            "layout": "nchw",
+            "compiled": True,
+            "software": f"torch {version(torch[2:])}",
+            "seconds_a_sample": [_short(steps[name]) for name in NETWORKS],
+            "batches": [1, 1],
+            "source": f"huggingface/pytorch-image-models, results/{path.name}",
         }
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from archscope.latency.devices import devices
 from archscope.table import Column, Row, Table
 from archscope.units import percent, ratio, seconds
 from reports.data import Data
 from reports.page import Page
 
 MEASURED = (
-    Column("device", "GPU", "name"),
+    Column("device", "Device", "name"),
     Column("mode", "Mode", "text"),
     Column("precision", "Precision", "text"),
     Column("resnet50", "ResNet-50", "seconds"),
@@ -64,9 +63,10 @@ def _measured(rows: list[Mapping[str, Any]]) -> Table:
         layout = ", channels last" if row["layout"] == "nhwc" else ""
         compiled = ", compiled" if row["compiled"] else ""
         first, second = row["seconds_a_sample"]
-        name = devices()[row["device"]].name
         how = f"{precision}{layout}{compiled}; {row['software']}"
-        cells.append(Row((name, row["mode"], how, first, second, _ratio(row), row["source"])))
+        cells.append(
+            Row((row["device"], row["mode"], how, first, second, _ratio(row), row["source"]))
+        )
     note = (
         "Measured by others, an image of 224×224 in seconds; the batch of a row is as large as "
         "its table has it, and may differ between the two networks where memory is short."
@@ -122,6 +122,17 @@ def _groups(rows: list[Mapping[str, Any]]) -> Table:
     return Table("ResNet-50 by group count at equal MACs", tuple(columns), tuple(body), (note,))
 
 
+def _beside_published(rows: list[Mapping[str, Any]], device: str) -> str:
+    """What was measured where the prediction is made."""
+    same = [
+        ratio(_ratio(row))
+        for row in rows
+        if (row["device"], row["mode"], row["dtype"], row["layout"], row["compiled"])
+        == (device, "inference", "amp", "nhwc", False)
+    ]
+    return f" (published: {' and '.join(dict.fromkeys(same))})" if same else " (none published)"
+
+
 PAIRS = (
     Column("table", "Table", "name"),
     Column("pairs", "Pairs", "exact"),
@@ -153,20 +164,26 @@ AMOUNTS = ("macs", "bytes", "prediction")
 
 
 def _findings(found: Mapping[str, Any]) -> Iterator[str]:
-    ratios = [_ratio(row) for row in found["published"]]
+    cpus = [_ratio(row) for row in found["published"] if "Intel" in row["device"]]
+    ratios = [_ratio(row) for row in found["published"] if "Intel" not in row["device"]]
     slower = sum(value > 1 for value in ratios)
     yield (
         f"ResNeXt-50 is slower in {slower} of {len(ratios)} published cells of GPU, precision and "
         f"mode: {ratio(min(ratios))} to {ratio(max(ratios))} the time of ResNet-50."
+    )
+    yield (
+        f"That is of GPUs: on two CPUs, one image at a time and compiled, it takes "
+        f"{ratio(min(cpus))} to {ratio(max(cpus))} of the time of ResNet-50."
     )
     times: dict[str, dict[str, Mapping[str, Any]]] = {}
     for row in found["predicted"]:
         times.setdefault(row["device"], {})[row["network"]] = row
     said = [
         f"{ratio(second['seconds'] / first['seconds'])} on {device}"
+        + _beside_published(found["published"], device)
         for device, (first, second) in ((d, tuple(pair.values())) for d, pair in times.items())
     ]
-    yield f"The model predicts {', '.join(said)}."
+    yield f"For AMP, channels last, the model predicts {', '.join(said)}."
     first, second = next(iter(times.values())).values()
     more = {
         kind: value - first["by_kind"].get(kind, 0.0) for kind, value in second["by_kind"].items()

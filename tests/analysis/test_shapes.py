@@ -130,7 +130,9 @@ def test_batch_norm_on_batch_statistics() -> None:
     for x in [*layouts(2, 3, 4, 5), *layouts(2, 3), *one_sample(3, 4, 5)]:
         agrees(aten.native_batch_norm.default, x, *c, True, 0.1, 1e-5)
         agrees(aten.native_batch_norm.default, x, None, None, *c[2:], True, 0.1, 1e-5)
-    assert agrees(aten.native_batch_norm.default, meta(2, 3, 4, 5), *c, True, 0.1, 1e-5)
+    last = meta(2, 3, 4, 5).to(memory_format=torch.channels_last)
+    for x in (meta(2, 3, 4, 5), last):
+        assert agrees(aten.native_batch_norm.default, x, *c, True, 0.1, 1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from archscope.analysis.shapes.results import like, new
+from archscope.analysis.shapes.results import like, like_dense, new
 
 
 def convolution(
@@ -64,10 +64,17 @@ def batch_norm(
 
     In evaluation mode real kernels save no statistics; the meta kernel says that they do.
     """
-    if not x.is_contiguous() or (training and x.dtype != torch.float32):
+    if training and x.dtype != torch.float32:
+        return None
+    result = like(x) if x.is_contiguous() else like_dense(x) if _images_last(x) else None
+    if result is None:
         return None
     saved = [x.shape[1]] if training else [0]
-    return like(x), new(x, saved), new(x, saved)
+    return result, new(x, saved), new(x, saved)
+
+
+def _images_last(x: Tensor) -> bool:
+    return x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
 
 
 def batch_norm_backward(

@@ -334,7 +334,7 @@ def _predicted(budget: Budget, network: Target, limit: float) -> Iterator[Outcom
     from archscope.ask.predict import predicted_at
     from archscope.latency.place import read_places
 
-    for time in (found.time for found in predicted_at(network, read_places(budget.gpu))):
+    for time in (found.time for found in predicted_at(network, read_places(budget.gpu, "gpu"))):
         interval = f"80 % interval {seconds(time.low)} to {seconds(time.high)}"
         gap = "an operator" if time.bound else ""
         said = f"{time.place}: predicted, not measured, {interval}"

@@ -17,7 +17,7 @@ from archscope import archive, cache, register_formula
 from archscope.analysis import rules
 from archscope.ask.count import analyse
 from archscope.ask.target import target
-from archscope.resolve import user_code
+from archscope.resolve import user_code, watch
 from archscope.saved import answers
 
 ARGUMENTS: dict[str, Any] = {"input": None, "batch": None, "keywords": {}}
@@ -30,6 +30,7 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(answers._Process, "policy", "always")
     monkeypatch.setattr(answers._Process, "put", 0)
     monkeypatch.setattr(user_code, "USER_CODE", set())
+    monkeypatch.setattr(watch._Process, "uncertain", False)
     monkeypatch.setattr(rules, "REGISTERED", {})
     answers._sources.cache_clear()
     yield

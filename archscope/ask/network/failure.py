@@ -75,11 +75,15 @@ def _raised_by_the_network(error: BaseException) -> bool:
     return raises and not code.co_filename.startswith(_TORCH)
 
 
+NOWHERE = "the network"
+"""Where an exception comes from that no module call raised."""
+
+
 def place_of(error: BaseException) -> str:
     """The innermost module call that an exception came from, `fc (Linear)`."""
     call = getattr(error, "archscope_call", None)
     if call is None:
-        return "the network"
+        return NOWHERE
     kind = type(call.module).__name__
     return f"{call.name} ({kind})" if call.name else kind
 
@@ -120,7 +124,7 @@ def failure(
             "count the forward pass alone, or see that it has trainable parameters and returns "
             "what they compute",
         )
-    if _in_backward(error):
+    if in_backward(error):
         return _backward_failure(name, error)
     if _makes_sparse(error):
         return ArchscopeError(
@@ -137,7 +141,7 @@ def failure(
         )
     if one_sample(given, error):
         return one_sample_failure(name, place_of(error))
-    remedy = "check that the network takes this input"
+    remedy = TAKES_INPUT
     if default is not None and default != given:
         remedy = f"its default is {parameter('input', input_text(default))}"
     if suggestion := meant(given, default, error):
@@ -147,6 +151,37 @@ def failure(
         parameter("input", input_text(given) or given),
         f"{name} fails in {place_of(error)}: {reason}",
         remedy,
+    )
+
+
+TAKES_INPUT = "check that the network takes this input"
+TRAINS = "check that it trains, or count the forward pass alone"
+
+
+def blames_the_user(refusal: ArchscopeError, error: BaseException) -> bool:
+    """Whether a failure is put on the network or its input without anything that shows it.
+
+    Args:
+        refusal: what is said of it.
+        error: what the run raised.
+    """
+    return refusal.remedy in (TAKES_INPUT, TRAINS) and not _channels_refused(error)
+
+
+def untried(refusal: ArchscopeError) -> ArchscopeError:
+    """What is said where nobody knows whether PyTorch runs the call."""
+    kind = type(refusal)
+    remedy = "give the network with its weights, so that PyTorch can be asked whether it runs"
+    return kind(refusal.argument, f"{refusal.problem} (counted without weights)", remedy)
+
+
+def limit(name: str, error: BaseException) -> ArchscopeError:
+    """What is said of a network that PyTorch runs and archscope cannot count."""
+    where = "" if place_of(error) == NOWHERE else f"in {place_of(error)}, "
+    return ArchscopeError(
+        name,
+        f"runs in PyTorch and cannot be counted: {where}{_reason(error)}",
+        "count the module inside that is of interest, or report this with its code",
     )
 
 
@@ -179,7 +214,7 @@ def _reason(error: BaseException) -> str:
     return text if kind in _SPEAKING or text == kind.__name__ else f"{kind.__name__}: {text}"
 
 
-def _in_backward(error: BaseException) -> bool:
+def in_backward(error: BaseException) -> bool:
     """Whether the backward pass raised it, and the forward pass went well."""
     import torch
 
@@ -212,7 +247,7 @@ def _backward_failure(name: str, error: BaseException) -> BackwardError:
     return BackwardError(
         name,
         f"fails in its backward pass: {_reason(error)}",
-        "check that it trains, or count the forward pass alone",
+        TRAINS,
     )
 
 

@@ -7,15 +7,20 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from archscope.ask.network import proof
 from archscope.ask.network.allowance import require_memory
 from archscope.ask.network.failure import (
+    blames_the_user,
     depends_on_values,
     failure,
+    in_backward,
+    limit,
     place_of,
+    untried,
     without_torch_s_advice,
 )
 from archscope.ask.network.subject import Subject
-from archscope.errors import ArchscopeError
+from archscope.errors import ArchscopeError, first_line
 from archscope.parameters import parameter
 from archscope.process import undisturbed
 from archscope.records import Coverage, Layer
@@ -94,11 +99,15 @@ def executed(
 
 @dataclass(frozen=True)
 class _Way:
-    """How a network is run: on which device, whether all devices pass for that one, and a note."""
+    """How a network is run: on which device, whether all devices pass for that one, and a note.
+
+    `proved` where PyTorch runs the same call, so that a failure is not the user's.
+    """
 
     device: Literal["meta", "cpu"]
     as_one_device: bool = False
     notes: tuple[str, ...] = ()
+    proved: bool = False
 
     @contextmanager
     def lent(
@@ -131,7 +140,7 @@ class _Way:
         if not self.as_one_device and asks_for_a_device(error):
             return _Way("meta", as_one_device=True, notes=(MOVES_ITSELF,))
         if self.device == "cpu" or not depends_on_values(error):
-            raise failure(subject.name, call.spec, subject.default_input, error) from error
+            return self._when_refused(error, subject, call)
         where = place_of(error)
         if subject.rebuild is None:
             raise ArchscopeError(
@@ -151,6 +160,31 @@ class _Way:
             f"(or other weights) may cost something else."
         )
         return _Way("cpu", as_one_device=True, notes=(note,))
+
+    def _when_refused(self, error: Exception, subject: Subject, call: NetworkCall) -> _Way:
+        """What to try when the network seems not to take its input: whether PyTorch runs it.
+
+        Raises:
+            ArchscopeError: it does not, or it does and cannot be counted on the CPU either.
+        """
+        refusal = failure(subject.name, call.spec, subject.default_input, error)
+        if self.proved:
+            raise limit(subject.name, error) from error
+        if not blames_the_user(refusal, error):
+            raise refusal from error
+        trains = getattr(error, "archscope_trains", False) or in_backward(error)
+        ran = proof.runs(subject, call, trains)
+        if ran is None:
+            raise untried(refusal) from error
+        if not ran:
+            raise refusal from error
+        if self.device == "cpu":
+            raise limit(subject.name, error) from error
+        note = (
+            f"Counted on a real CPU run: {place_of(error)} runs with weights only "
+            f"({first_line(error)})."
+        )
+        return _Way("cpu", as_one_device=True, notes=(note,), proved=True)
 
 
 def run_once(

@@ -364,3 +364,41 @@ def test_torch_s_advice_to_the_author_of_an_operator_is_not_repeated(
 def test_a_class_or_a_layer_called_meta_is_not_the_meta_device(text: str, needed: bool) -> None:
     """The texts of the first kind are PyTorch's own (2.14)."""
     assert depends_on_values(RuntimeError(text)) == needed
+
+
+# Whose fault it is
+
+
+class WhereItIs(nn.Linear):
+    """Takes its other way where its memory is not there, which no tensor of a count can hide."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.untyped_storage().device.type == "meta":
+            raise ValueError("no memory")
+        return super().forward(x)
+
+
+class Generates(nn.Linear):
+    def forward(self, x: Tensor) -> Any:
+        yield super().forward(x)
+
+
+class Refuses(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        raise ValueError("no such input")
+
+
+def test_the_user_is_blamed_only_where_pytorch_fails_too() -> None:
+    analysis = archscope.summary(WhereItIs(4, 4), "4").analysis
+    assert (analysis.total.macs, analysis.executed_on) == (16, "cpu")
+    assert "WhereItIs runs with weights only (no memory)" in " ".join(analysis.notes)
+    assert refusal(Generates(4, 4)).startswith(
+        "Generates: runs in PyTorch and cannot be counted: it returns a generator"
+    )
+    assert refusal(Refuses(4, 4)).endswith("no such input; check that the network takes this input")
+
+
+def test_without_weights_nobody_is_blamed() -> None:
+    text = refusal(Refuses(4, 4).to("meta"))
+    assert "takes this input" not in text
+    assert "give the network with its weights" in text

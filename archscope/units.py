@@ -57,6 +57,17 @@ def seconds(number: float, digits: int = 3) -> str:
     raise AssertionError("unreachable: the last unit takes any number")
 
 
+def duration(seconds: float) -> str:
+    """Write what a clock shows: `45 s`, `2 min 5 s`, `1 h 10 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    hours, minutes = divmod(round(whole / 60), 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
 def percent(fraction: float, digits: int = 1) -> str:
     """Write a share: 0.979 → `97.9 %`; what rounds to nothing has no sign."""
     rounded = round(100 * fraction, digits) or 0.0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from archscope.ask.count import analyse, analyse_both_passes
@@ -13,6 +13,7 @@ from archscope.errors import ArchscopeError
 from archscope.latency.place import Place
 from archscope.quantities import Quantity
 from archscope.records import Analysis, InputSpec, Measurement, Prediction, Profile
+from archscope.records.measured import PairedRatio
 from archscope.saved.record import Saved
 from archscope.wording import network_title
 
@@ -33,6 +34,8 @@ class Contender:
         training_failure: why it could not be predicted.
         predictions: times of a step on GPUs that need not be here.
         recipe: whose accuracy it is, such as `IMAGENET1K_V1`.
+        rounds: of each phase that was measured in turns with the other networks, seconds in each
+            round.
     """
 
     label: str
@@ -44,6 +47,16 @@ class Contender:
     training_failure: str = ""
     predictions: tuple[Prediction, ...] = ()
     recipe: str = ""
+    rounds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    def ratio_to(self, other: Contender, phase: str) -> PairedRatio | None:
+        """How many times as long as the other it takes, where both were measured in turns."""
+        ours, theirs = self.rounds.get(phase), other.rounds.get(phase)
+        if not ours or not theirs or len(ours) != len(theirs):
+            return None
+        from archscope.measure.turns import paired_ratio
+
+        return paired_ratio(ours, theirs)
 
     def measured(self, phase: str) -> Measurement | None:
         """A whole-step Measurement of the profile."""

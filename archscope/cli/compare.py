@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,16 +20,20 @@ from archscope.cli.options import (
     set_option,
     strict_option,
 )
-from archscope.cli.timing import timing_options, timing_plan
+from archscope.cli.plan import measuring_options, plan_of, refuse_measuring_options
+from archscope.cli.timing import check_where, time_options
 from archscope.engines.local import NAME as LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from archscope.ask.contenders import Contender
     from archscope.ask.target import Target
     from archscope.cli.resuming import LongRun
     from archscope.engines.shard import Shard
     from archscope.measure.session import Plan
+    from archscope.measure.side_by_side import SideBySide
+    from archscope.records import Profile
     from archscope.resolve.published import Recipe
     from archscope.saved.journal import Journal
     from archscope.saved.record import Saved
@@ -69,7 +74,8 @@ if TYPE_CHECKING:
 @click.option(
     "--top", metavar="N", type=click.IntRange(min=1), help="So many of the sorted networks."
 )
-@timing_options
+@time_options
+@measuring_options
 @long_run_options
 @predict_option
 @strict_option
@@ -77,16 +83,16 @@ if TYPE_CHECKING:
 def command(
     models: tuple[str, ...], input_text: str | None, batch: int | None, settings: tuple[str, ...],
     layout: Layout, quantity: str | None, keyword: str | None, weights: Recipe, sort: str | None,
-    top: int | None, timed: bool, device: str | None, on: str, gpu: str, shard: Shard,
-    journal_path: str | None, resume: bool, predicted: str | None, strict: bool,
-    outputs: tuple[str, ...],
+    top: int | None, timed: bool, on: str, gpu: str, shard: Shard, journal_path: str | None,
+    resume: bool, predicted: str | None, strict: bool, outputs: tuple[str, ...], **measuring: Any,
 ) -> None:  # fmt: skip
     """Networks side by side: what MODELS cost and where they differ.
 
     A name may be a pattern, such as 'resnet*'. More than four networks are the rows of one table.
     `--input`, `--batch` and `--set` hold for every model that is named rather than saved.
     A saved Profile brings its measured times; of a file with several batches, `--batch` chooses.
-    Each network that is measured is kept in a journal, so that --resume measures the others only.
+    --time measures up to four networks in turns. With --journal each is measured by itself and kept
+    at once, so that --resume measures the others only.
     """
     from archscope.errors import ArchscopeError
     from archscope.output import check_outputs, emit
@@ -94,9 +100,13 @@ def command(
     check_outputs(outputs)
     if keyword is not None and quantity is None:
         raise ArchscopeError("--by", "goes with --match", "add --match macs, params or activations")
-    plan, where = timing_plan(timed, device, on, gpu), places(predicted)
-    if plan is None and on != LOCAL:
+    check_where(timed, on, gpu)
+    if not timed:
+        refuse_measuring_options("add --time")
+    if not timed and on != LOCAL:
         raise ArchscopeError(f"--on {on}", "goes with --time", "add --time")
+    where = places(predicted)
+    plan = _plan(on, measuring) if timed else None
     _check_journal(plan, shard, journal_path, resume, quantity)
     from archscope.ask.contenders import contenders, matched
     from archscope.ask.count import require_complete
@@ -123,15 +133,22 @@ def command(
 
         targets, solved = matched(targets, MATCHED[quantity], keyword)
         first = (match_table(solved),)
+    together: SideBySide | None = None
     if plan is not None:
         run = _long_run(targets, plan, gpu, shard, layout, weights, predicted)
         with run.journal(journal_path, resume) as journal:
-            targets = _measured(targets, plan, on, gpu, shard, journal)
+            apart = on != LOCAL or resume or journal_path is not None
+            if apart:
+                targets = _one_by_one(targets, plan, on, gpu, shard, journal)
+            else:
+                targets, together = _in_turns(targets, plan, journal)
     if shard.count > 1:
         count = plural(len(targets), "network")
         click.echo(f"{count} measured; join the shards with archscope merge.")
         return
     found = contenders(targets, where, weights)
+    if together is not None:
+        found = tuple(_with_rounds(one, together) for one in found)
     report = compare_report(found, layout=layout, first=first, sort=sort, top=top)
     emit(with_comparison_page(report, targets, found), outputs)
     if strict:
@@ -187,16 +204,50 @@ def _named(targets: Sequence[Target | Saved]) -> list[Target]:
     return [target for target in targets if not isinstance(target, Saved)]
 
 
-def _measured(
+def _plan(on: str, measuring: dict[str, Any]) -> Plan:
+    from archscope.measure import silence_profiler
+
+    silence_profiler()
+    return plan_of(**measuring, on=on)
+
+
+def _one_by_one(
     targets: Sequence[Target | Saved], plan: Plan, on: str, gpu: str, shard: Shard,
     journal: Journal | None,
 ) -> list[Target | Saved]:  # fmt: skip
-    """The Profile of each network of the shard, in turns; a saved record stays what it is."""
-    from archscope.cli.points import in_turns
-    from archscope.saved.record import Saved
+    """The Profile of each network of the shard; a saved record stays what it is."""
+    from archscope.cli.points import one_by_one
 
     own = list(shard.of(_named(targets)))
-    profiles = in_turns(own, plan, on, gpu, journal)
+    return _in_place(targets, own, one_by_one(own, plan, on, gpu, journal))
+
+
+def _in_turns(
+    targets: Sequence[Target | Saved], plan: Plan, journal: Journal | None
+) -> tuple[list[Target | Saved], SideBySide | None]:
+    """The same of all networks, and what was measured in turns."""
+    from archscope.cli.points import in_turns
+
+    own = _named(targets)
+    profiles, together = in_turns(own, plan, journal)
+    return _in_place(targets, own, profiles), together
+
+
+def _in_place(
+    targets: Sequence[Target | Saved], own: Sequence[Target], profiles: Sequence[Profile]
+) -> list[Target | Saved]:
+    """Records as they were named, profiles where a network was, without those of other shards."""
+    from archscope.saved.record import Saved
+
     found = {id(target): Saved(target.name, p) for target, p in zip(own, profiles, strict=True)}
     kept = [t for t in targets if isinstance(t, Saved) or id(t) in found]
     return [found.get(id(target), target) for target in kept]
+
+
+def _with_rounds(found: Contender, together: SideBySide) -> Contender:
+    """A network that was measured in turns with its rounds."""
+    for place, profile in enumerate(together.profiles):
+        if found.profile is profile:
+            rounds = {phase: each[place] for phase, each in together.rounds.items()}
+            return replace(found, rounds=rounds)
+    return found

@@ -44,6 +44,7 @@ EXAMPLES = {
         "summary lenet --input 1x28x28 --columns kind,params,macs,flops",
         "summary nets.py:Net --input 3x64x64 -o page.html --open",
         "summary resnet18 --train-only fc",
+        "summary 'resnet*' vgg16 --sort macs --top 10",
     ),
     "models": ("models", "models resnet50"),
     "compare": (
@@ -68,7 +69,7 @@ EXAMPLES = {
         "profile resnet50 --batch 8 --device cpu --max-seconds 5",
         "profile resnet50 --batch 1,8,32 -o resnet50.json",
     ),
-    "trace": ("trace resnet50 trace.json",),
+    "trace": ("trace trace.json", "trace trace.json --model resnet50 -o page.html"),
     "recorder": ("recorder",),
     "predict": ("predict resnet50 --on h100 --batch 64",),
     "check": ("check budget.toml",),
@@ -78,8 +79,12 @@ EXAMPLES = {
 """Command lines that work, the shortest first."""
 
 NETWORK = "Network"
+MEASURING = "Measuring"
 FILES = "Files"
 SECTIONS = {
+    **dict.fromkeys(("timed", "on", "gpu", "device", "threads", "dtype", "amp"), MEASURING),
+    **dict.fromkeys(("channels_last", "mode", "cuda_graph", "cold_l2", "optimizer"), MEASURING),
+    **dict.fromkeys(("evaluate", "precision", "max_seconds"), MEASURING),
     **dict.fromkeys(("input_text", "batch", "batches", "settings", "beside"), NETWORK),
     **dict.fromkeys(("task", "seq", "image", "allow_memory"), NETWORK),
     **dict.fromkeys(("outputs", "chart", "size", "format", "open"), FILES),
@@ -92,15 +97,24 @@ class Command(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         _examples(EXAMPLES.get(str(ctx.info_name), ()), formatter)
-        sections: dict[str, list[tuple[str, str]]] = {"Options": [], NETWORK: [], FILES: []}
+        titles = ("Options", NETWORK, MEASURING, FILES)
+        sections: dict[str, list[tuple[str, str]]] = {title: [] for title in titles}
+        measures = any(option.name == "max_seconds" for option in ctx.command.params)
         for option in self.get_params(ctx):
             record = option.get_help_record(ctx)
             if record is not None and isinstance(option, click.Option):
-                sections[SECTIONS.get(str(option.name), "Options")].append(record)
+                title = SECTIONS.get(str(option.name), "Options")
+                measuring = measures and (title == MEASURING or option.name == "train")
+                sections[MEASURING if measuring else _own(title)].append(record)
         for title, records in sections.items():
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
+
+
+def _own(title: str) -> str:
+    """The heading in a command that only counts: an option of measuring is one of its own."""
+    return "Options" if title == MEASURING else title
 
 
 def _examples(lines: tuple[str, ...], formatter: click.HelpFormatter) -> None:

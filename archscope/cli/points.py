@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.cli.resuming import LongRun
 from archscope.cli.stderr import say
-from archscope.cli.timing import gpu_engine, leave_if_interrupted
+from archscope.cli.timing import gpu_engine, leave_if_interrupted, progress_bars
 from archscope.engines.local import NAME as LOCAL
 from archscope.errors import ArchscopeError
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from archscope.ask.target import Target
     from archscope.engines.shard import Shard
     from archscope.measure.session import Plan
+    from archscope.measure.side_by_side import SideBySide
     from archscope.records import Profile
+    from archscope.records.measured import PairedRatio
     from archscope.saved.journal import Journal
 
 
@@ -50,10 +52,40 @@ def long_run(
     return LongRun(name, {**identity, **shard.identity}, key(names), read, own, "networks")
 
 
+MOST_TOGETHER = 4
+"""Networks whose copies are on a device together; of more, one is measured after the other."""
+
+
 def in_turns(
+    targets: Sequence[Target], plan: Plan, journal: Journal | None
+) -> tuple[list[Profile], SideBySide | None]:
+    """Measure networks on the device that is here, their samples in turns where they fit together.
+
+    Returns:
+        the profiles, and those of them whose samples alternated, with their rounds.
+
+    Raises:
+        ArchscopeError: a network fails, or nothing can run here.
+        KeyboardInterrupt: one was interrupted.
+    """
+    together: list[SideBySide] = []
+
+    def measure(chosen: Sequence[int]) -> Iterator[tuple[int, Profile]]:
+        some = [targets[index] for index in chosen]
+        if 1 < len(some) <= MOST_TOGETHER:
+            together.append(_together(some, plan))
+            yield from zip(chosen, together[0].profiles, strict=True)
+        else:
+            yield from zip(chosen, _here(some, plan), strict=False)
+
+    profiles = _measured(targets, plan, "", journal, measure)
+    return profiles, next(iter(together), None)
+
+
+def one_by_one(
     targets: Sequence[Target], plan: Plan, on: str, gpu: str, journal: Journal | None
 ) -> list[Profile]:
-    """Measure networks to be compared, one after another on one device.
+    """Measure networks to be compared, one after another on one device; each is kept at once.
 
     Raises:
         ArchscopeError: a network fails, or nothing can run there.
@@ -113,6 +145,29 @@ def _here(targets: Sequence[Target], plan: Plan) -> Iterator[Profile]:
     for target in targets:
         say(f"measuring {target.name}")
         yield profile(target, plan)
+
+
+def _together(targets: Sequence[Target], plan: Plan) -> SideBySide:
+    """Measure in turns; say how long that lasts at most, and show the ratio so far."""
+    from archscope.ask.profile.turns import expected, measured_in_turns
+    from archscope.units import duration
+
+    names = [target.name for target in targets]
+    needs = expected(len(targets), plan)
+    load = "" if needs.load is None else f"; load {needs.load:.1f} on {needs.cores} cores"
+    say(
+        f"measuring {', '.join(names)} in turns on {plan.settings.device}, "
+        f"at most about {duration(needs.seconds)} of measuring{load}"
+    )
+    with progress_bars() as bars:
+
+        def show(label: str, share: float, ratio: PairedRatio | None) -> None:
+            so_far = ""
+            if ratio is not None:
+                so_far = f": {names[1]} ÷ {names[0]} {ratio.value:.3f} ± {ratio.half_width:.3f}"
+            bars(label + so_far, share)
+
+        return measured_in_turns(targets, plan, show)
 
 
 def _measured(

@@ -16,7 +16,7 @@ from archscope.cli.options import (
     output_option,
     set_option,
 )
-from archscope.cli.plan import plan_of
+from archscope.cli.plan import measuring_options, plan_of
 from archscope.cli.stderr import say
 from archscope.cli.timing import leave_if_interrupted, progress_bars
 from archscope.errors import ArchscopeError
@@ -36,43 +36,7 @@ if TYPE_CHECKING:
 @set_option
 @beside_option
 @click.option("--batch", "batches", metavar="N,N,…", help="Batch size or sizes (8).")
-@click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps; the fastest by default.")
-@click.option(
-    "--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads of one operator."
-)
-@click.option(
-    "--dtype",
-    default="default",
-    metavar="NAME",
-    help="float32, tf32, float16 or bfloat16, to convert the network; default keeps it as it is.",
-)
-@click.option("--amp", is_flag=True, help="Autocast, to bfloat16 unless --dtype float16.")
-@click.option("--channels-last", is_flag=True, help="NHWC memory format.")
-@click.option("--compile", "mode", is_flag=False, flag_value="default", metavar="[MODE]",
-              help="torch.compile, such as --compile=max-autotune.")  # fmt: skip
-@click.option("--cuda-graph", is_flag=True, help="Also replay the step as one CUDA graph.")
-@click.option("--cold-l2", is_flag=True, help="Overwrite the cache before every repetition.")
-@click.option(
-    "--optimizer",
-    type=click.Choice(["sgd", "momentum", "adam", "adamw", "none"]),
-    default="momentum",
-    help="What updates the weights (momentum: SGD with it).",
-)
-@click.option("--train", is_flag=True, help="Training only; both by default.")
-@click.option("--eval", "evaluate", is_flag=True, help="Inference only.")
-@click.option(
-    "--precision",
-    type=float,
-    default=0.5,
-    metavar="PERCENT",
-    help="Half width of the median's interval at which to stop (0.5).",
-)
-@click.option(
-    "--max-seconds",
-    type=float,
-    default=10.0,
-    help="Longest time spent on one number (10).",
-)
+@measuring_options
 @click.option(
     "--max-batch",
     is_flag=True,

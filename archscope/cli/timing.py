@@ -29,13 +29,18 @@ def timing_options(command: Decorated) -> Decorated:
     device = click.option(
         "--device", metavar="NAME", help="For --time: cpu, cuda, mps; the fastest by default."
     )
+    return device(time_options(command))
+
+
+def time_options(command: Decorated) -> Decorated:
+    """`--time`, and where: `--on` and `--gpu`."""
     timed = click.option(
         "--time", "timed", is_flag=True, help="Measure the named networks now, on a device."
     )
     gpu = click.option(
         "--gpu", default="", metavar="MODEL", help="For --on ray: a GPU with this label, as A100."
     )
-    return timed(device(on_option(gpu(command))))
+    return timed(on_option(gpu(command)))
 
 
 def timing_plan(
@@ -53,14 +58,10 @@ def timing_plan(
     Raises:
         ArchscopeError: a device without `--time`, or one that is not there.
     """
-    check_place(on)
-    if gpu and on == LOCAL:
-        raise ArchscopeError(f"--gpu {gpu}", "goes with --on ray", "use --device here")
+    check_where(timed, on, gpu)
     if not timed:
         if device is not None:
             raise ArchscopeError("--device", "goes with --time", "add --time")
-        if gpu:
-            raise ArchscopeError(f"--gpu {gpu}", "goes with --time", "add --time")
         return None
     silence_profiler()
     from archscope.measure import device as devices
@@ -75,6 +76,24 @@ def timing_plan(
     name = device or devices.best()
     devices.find(name)
     return Plan(Settings(device=name), roofs=answers.roofs(), **chosen)
+
+
+def check_where(timed: bool, on: str, gpu: str) -> None:
+    """Refuse a place or a GPU that goes with nothing.
+
+    Args:
+        timed: whether `--time` was given.
+        on: what was given as `--on`.
+        gpu: what was given as `--gpu`.
+
+    Raises:
+        ArchscopeError: no such place, or a GPU for a measurement here or for none.
+    """
+    check_place(on)
+    if gpu and on == LOCAL:
+        raise ArchscopeError(f"--gpu {gpu}", "goes with --on ray", "use --device here")
+    if gpu and not timed:
+        raise ArchscopeError(f"--gpu {gpu}", "goes with --time", "add --time")
 
 
 @contextmanager

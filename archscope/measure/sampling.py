@@ -110,7 +110,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 @dataclass
-class _Taken:
+class Taken:
     """Repetitions so far.
 
     Args:
@@ -136,19 +136,19 @@ def measure(
     Raises:
         Interrupted: on Ctrl-C behind the first repetition; holds what is known by then.
     """
-    taken = _Taken()
+    taken = Taken()
     try:
         _repeat(clock, rule, progress, taken)
     except KeyboardInterrupt:
         if not taken.first:
             raise
-        raise Interrupted(_cut_short(taken, rule)) from None
-    return _timing(taken, rule)
+        raise Interrupted(cut_short(taken, rule)) from None
+    return timing_of(taken, rule)
 
 
-def _repeat(clock: Clock, rule: StoppingRule, progress: Progress, taken: _Taken) -> None:
+def _repeat(clock: Clock, rule: StoppingRule, progress: Progress, taken: Taken) -> None:
     taken.first += clock.laps(1)
-    _warm_up(clock, rule, taken)
+    warm_up(clock, rule, taken)
     spent, planned = 0.0, rule.min_samples
     expected = statistics.median(sum(laps) for laps in taken.warmup[-5:])
     while True:
@@ -166,7 +166,8 @@ def _repeat(clock: Clock, rule: StoppingRule, progress: Progress, taken: _Taken)
             return
 
 
-def _timing(taken: _Taken, rule: StoppingRule) -> Timing:
+def timing_of(taken: Taken, rule: StoppingRule) -> Timing:
+    """What finished repetitions say."""
     first, kept = taken.first[0], taken.kept
     dropped = len(taken.warmup) + taken.cut
     series = [tuple(map(sum, kept)), *zip(*kept, strict=True)]
@@ -179,7 +180,7 @@ def _timing(taken: _Taken, rule: StoppingRule) -> Timing:
     return Timing(whole, tuple(stages))
 
 
-def _cut_short(taken: _Taken, rule: StoppingRule) -> Timing:
+def cut_short(taken: Taken, rule: StoppingRule) -> Timing:
     """What an interrupted measurement says: of its samples, else of its warm-up, else its first."""
     if taken.kept:
         where, chosen = "", taken
@@ -187,7 +188,7 @@ def _cut_short(taken: _Taken, rule: StoppingRule) -> Timing:
         where, chosen = " of the warm-up", replace(taken, warmup=[], kept=taken.warmup)
     else:
         where, chosen = ", the first call", replace(taken, kept=taken.first)
-    timing = _timing(chosen, rule)
+    timing = timing_of(chosen, rule)
 
     def explained(measurement: Measurement) -> Measurement:
         count = len(measurement.seconds)
@@ -197,7 +198,7 @@ def _cut_short(taken: _Taken, rule: StoppingRule) -> Timing:
     return Timing(explained(timing.total), tuple(map(explained, timing.stages)))
 
 
-def _warm_up(clock: Clock, rule: StoppingRule, taken: _Taken) -> None:
+def warm_up(clock: Clock, rule: StoppingRule, taken: Taken) -> None:
     """Repeat until two neighbouring pairs of windows agree, or half the time is spent."""
     limit, samples = rule.max_seconds / 2, taken.warmup
     spent, agreed, expected = 0.0, 0, sum(taken.first[0])
@@ -228,10 +229,10 @@ def _samples_needed(taken: Sequence[Laps], cut: int, rule: StoppingRule) -> int:
     totals = [sum(laps) for laps in taken]
     kept = totals[cut:]
     median = statistics.median(kept)
-    worst = _relative_half_width(kept)
+    worst = relative_half_width(kept)
     for values in zip(*taken[cut:], strict=True):
         if statistics.median(values) >= 0.1 * median:
-            worst = max(worst, _relative_half_width(values))
+            worst = max(worst, relative_half_width(values))
     if (
         worst <= rule.precision
         and sum(kept) >= rule.min_seconds
@@ -244,7 +245,8 @@ def _samples_needed(taken: Sequence[Laps], cut: int, rule: StoppingRule) -> int:
     return max(1, int(max(min(missing, len(kept) + 8), tenth_of_a_second)))
 
 
-def _relative_half_width(seconds: Sequence[float]) -> float:
+def relative_half_width(seconds: Sequence[float]) -> float:
+    """Half of the median's 95 % interval over the median."""
     low, high = median_interval(seconds)
     return (high - low) / 2 / max(statistics.median(seconds), 1e-12)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import torch
 from torch import nn
@@ -107,20 +106,24 @@ def run(
                 session.measure_mode(mode, module, input)
         except KeyboardInterrupt:
             session.notes.append(INTERRUPTED)
-        facts = session.facts(before)
-    table = session.layers
-    return Profile(
-        model=model,
-        input=input,
-        environment=Environment(str(session.device), facts),
-        phases=session.phases,
-        layers=() if table is None else table.rows,
-        attributed={} if table is None else table.attributed,
-        peak_bytes=session.peak_bytes,
-        peaks={} if session.peaks is None else session.peaks.rates,
-        keywords=keywords,
-        notes=(*session.notes, *(() if table is None else table.notes)),
-    )
+        return session.profile(input, before, keywords)
+
+
+@dataclass(frozen=True, slots=True)
+class TimedPhases:
+    """What one clock measures.
+
+    Args:
+        label: for progress.
+        clock: of the stages.
+        parts: the phase that each stage is.
+        total: the phase that all of them are together, `None` where another clock measures it.
+    """
+
+    label: str
+    clock: Clock
+    parts: tuple[str, ...]
+    total: str | None
 
 
 class Session:
@@ -141,11 +144,30 @@ class Session:
         self.progress = progress
         self.device = devices.find(plan.settings.device)
         self.dtypes: dict[str, str] = {}
+        self.firsts: dict[str, float] = {}
         self.phases: dict[str, Measurement] = {}
         self.layers: LayerTimes | None = None
         self.peak_bytes: dict[str, int] = {}
         self.peaks: devices.Peaks | None = None
         self.notes: list[str] = []
+
+    def profile(
+        self, input: InputSpec, before: Mapping[str, str], keywords: tuple[tuple[str, str], ...]
+    ) -> Profile:
+        """The record of what is known; `before` is the device's state when the session began."""
+        table = self.layers
+        return Profile(
+            model=self.model,
+            input=input,
+            environment=Environment(str(self.device), self.facts(before)),
+            phases=self.phases,
+            layers=() if table is None else table.rows,
+            attributed={} if table is None else table.attributed,
+            peak_bytes=self.peak_bytes,
+            peaks={} if self.peaks is None else self.peaks.rates,
+            keywords=keywords,
+            notes=(*self.notes, *(() if table is None else table.notes)),
+        )
 
     def facts(self, before: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         """What was measured on what; `before` is the device's state when the session began."""
@@ -174,63 +196,70 @@ class Session:
 
     def measure_mode(self, mode: Mode, module: nn.Module, input: InputSpec) -> None:
         """Time training or inference, and for the first of a plan find layers, memory and roofs."""
-        plan, device = self.plan, self.device
-        if device.type == "cuda":
-            release(device)
-        with failures(self.model, mode, input, device):
-            step = STEPS[mode](module, input, plan.settings, device)
-            self.dtypes = _dtypes(step)
-            firsts = _first_run(step, self.model, input)
-            firsts[step.whole] = sum(firsts.values())
+        with failures(self.model, mode, input, self.device):
+            step = self.begin(mode, module, input)
+            rule = within_time(step, self.plan)
             try:
-                self._time(step)
+                for timed in self.clocks(step):
+                    self._timed(rule, timed)
             finally:
-                for phase in firsts.keys() & self.phases.keys():
-                    self.phases[phase] = replace(self.phases[phase], first_seconds=firsts[phase])
-            if isinstance(step, TrainingStep):
-                self.notes.append(f"Loss: {step.loss.rule}.")
-            if mode == plan.modes[0] and plan.details:
-                self._detail(step)
-            if device.type == "cuda" and plan.settings.cuda_graph:
-                self._time_graph(step)
+                self.add_first_runs()
+            self.finish(mode, step)
 
-    def _time(self, step: Step) -> None:
-        """Time the stages, and where a device runs beside the host also the step as a whole."""
+    def begin(self, mode: Mode, module: nn.Module, input: InputSpec) -> Step:
+        """A step that has run once."""
+        if self.device.type == "cuda":
+            release(self.device)
+        step = STEPS[mode](module, input, self.plan.settings, self.device)
+        self.dtypes = _dtypes(step)
+        self.firsts = _first_run(step, self.model, input)
+        self.firsts[step.whole] = sum(self.firsts.values())
+        return step
+
+    def add_first_runs(self) -> None:
+        """Say of the phases measured so far how long their very first run took."""
+        for phase in self.firsts.keys() & self.phases.keys():
+            first = self.firsts[phase]
+            self.phases[phase] = replace(self.phases[phase], first_seconds=first)
+
+    def finish(self, mode: Mode, step: Step) -> None:
+        """What is found of a step once it is timed."""
+        if isinstance(step, TrainingStep):
+            self.notes.append(f"Loss: {step.loss.rule}.")
+        if mode == self.plan.modes[0] and self.plan.details:
+            self._detail(step)
+        if self.device.type == "cuda" and self.plan.settings.cuda_graph:
+            self._time_graph(step)
+
+    def clocks(self, step: Step) -> Iterator[TimedPhases]:
+        """Of the stages, and where a device runs beside the host also of the step as a whole."""
         device, synchronize = step.device, synchronizer(step.device)
-        before, rule = _between(step, self.plan), _within_time(step, self.plan)
+        before = _between(step, self.plan)
         names, stages = list(step.stages), list(step.stages.values())
-
-        timed = partial(self._timed, rule)
         alone = device.type == "cpu" or len(stages) == 1
         wall = OneByOne(WallClock(stages, synchronize, before))
-        timed("+".join(names), wall, names, step.whole if alone else None)
+        yield TimedPhases("+".join(names), wall, tuple(names), step.whole if alone else None)
         if not alone:
-            timed(step.whole, OneByOne(WallClock([step], synchronize, before)), (), step.whole)
-        if device.type != "cuda":
-            return
-        streams = [f"{name} stream" for name in names]
-        timed("stream", StreamClock(stages, device, before), streams, f"{step.whole} stream")
+            whole = OneByOne(WallClock([step], synchronize, before))
+            yield TimedPhases(step.whole, whole, (), step.whole)
+        if device.type == "cuda":
+            streams = tuple(f"{name} stream" for name in names)
+            clock = StreamClock(stages, device, before)
+            yield TimedPhases("stream", clock, streams, f"{step.whole} stream")
 
-    def _timed(
-        self,
-        rule: StoppingRule,
-        label: str,
-        clock: Clock,
-        parts: Sequence[str],
-        total: str | None,
-    ) -> None:
-        """Save the phases that a clock measures: its stages by name, and their total."""
+    def save(self, timed: TimedPhases, timing: Timing) -> None:
+        """Save the phases that a clock measured: its stages by name, and their total."""
+        self.phases |= dict(zip(timed.parts, timing.stages, strict=False))
+        if timed.total is not None:
+            self.phases[timed.total] = timing.total
 
-        def save(timing: Timing) -> None:
-            self.phases |= dict(zip(parts, timing.stages, strict=False))
-            if total is not None:
-                self.phases[total] = timing.total
-
+    def _timed(self, rule: StoppingRule, timed: TimedPhases) -> None:
         try:
-            save(measure(clock, rule, lambda share: self.progress(label, share)))
+            timing = measure(timed.clock, rule, lambda share: self.progress(timed.label, share))
         except Interrupted as interruption:
-            save(interruption.timing)
+            self.save(timed, interruption.timing)
             raise
+        self.save(timed, timing)
 
     def _time_graph(self, step: Step) -> None:
         """Time the replay, last of all: a capture that fails can leave the allocator with less."""
@@ -242,7 +271,8 @@ class Session:
             self.notes.append(f"No CUDA graph: capture fails ({reason}).")
             return
         clock = StreamClock([replay], step.device, _between(step, self.plan))
-        self._timed(self.plan.rule, "graph", clock, (), f"{step.whole} graph")
+        timed = TimedPhases("graph", clock, (), f"{step.whole} graph")
+        self._timed(self.plan.rule, timed)
 
     def _detail(self, step: Step) -> None:
         plan, progress = self.plan, self.progress
@@ -322,7 +352,7 @@ def _between(step: Step, plan: Plan) -> Stage:
     return cold_cache(step.device) if plan.settings.cold_l2 else nothing
 
 
-def _within_time(step: Step, plan: Plan) -> StoppingRule:
+def within_time(step: Step, plan: Plan) -> StoppingRule:
     """A plan's rule with the share of its seconds that emptying the cache leaves."""
     if not plan.settings.cold_l2:
         return plan.rule

@@ -92,6 +92,42 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
+class PairedRatio:
+    """How many times as long one thing takes as another, measured in turns.
+
+    Args:
+        value: median over the rounds.
+        low, high: its 95 % interval; of fewer rounds than `FEWEST_RUNS` the least and the largest.
+        rounds: in which both were measured.
+    """
+
+    value: float
+    low: float
+    high: float
+    rounds: int
+
+    @property
+    def half_width(self) -> float:
+        """Of the interval, never printed tighter than 0.2 %."""
+        return max(self.high - self.value, self.value - self.low, 0.002 * self.value)
+
+    @property
+    def known(self) -> bool:
+        """Whether the interval is one of 95 %."""
+        return self.rounds >= FEWEST_RUNS
+
+    @property
+    def is_one(self) -> bool:
+        """Whether both may take equally long."""
+        return abs(self.value - 1) <= self.half_width
+
+    @property
+    def inverse(self) -> PairedRatio:
+        """Of the other thing to this one."""
+        return PairedRatio(1 / self.value, 1 / self.high, 1 / self.low, self.rounds)
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """What decides a measured number besides the network: all of it text, as the tools print it."""
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from archscope.cli import run
+from archscope.measure.session import Session
 
 
 def test_names_and_saved_records_mix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,3 +75,26 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert message in captured.err
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+def test_networks_are_measured_in_turns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, "_detail", lambda *_: None)  # layers and roofs take seconds
+    quick = ["--device", "cpu", "--max-seconds", "0.05", "--eval", "--batch", "2"]
+    assert run(["compare", "lenet", "lenet_bn", "--time", *quick]) == 0
+    said = capsys.readouterr()
+    announced = said.err.splitlines()[0]
+    assert "measuring lenet, lenet_bn in turns on cpu, at most about" in announced
+    assert "load" in announced
+    answer = " ".join(said.out.split("\n\n")[0].split())
+    assert re.match(r"lenet\S* .*(equally fast|times faster than lenet\S*) in inference", answer)
+    assert "which both networks met the same load" in " ".join(said.out.split())
+
+
+def test_how_to_measure_goes_with_measuring(capsys: pytest.CaptureFixture[str]) -> None:
+    for option in (["--max-seconds", "1"], ["--amp"], ["--device", "cpu"]):
+        assert run(["compare", "lenet", "lenet5", *option]) == 2
+        assert f"{option[0]}: goes with --time; add --time" in capsys.readouterr().err
+    assert run(["compare", "lenet", "lenet5", "--time", "--precision", "0"]) == 2
+    assert "--precision 0: is out of range" in capsys.readouterr().err

@@ -161,7 +161,7 @@ def test_interruption_before_anything_is_known_leaves_files_as_they_were(
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(session.Session, "_time", stopped)
+    monkeypatch.setattr(session.Session, "clocks", stopped)
     file = tmp_path / "run.json"
     file.write_text("of last week")
     assert run(["profile", f"{network}:Net", *QUICK, "-o", str(file)]) == 130

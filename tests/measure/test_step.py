@@ -271,10 +271,10 @@ def test_emptying_the_cache_is_paid_from_the_time_for_a_number(monkeypatch):
     )  # fmt: skip
     step = InferenceStep(network(), IMAGE, Settings(), CPU)
     plan = Plan(Settings(cold_l2=True), StoppingRule(max_seconds=8.0, min_seconds=4.0))
-    rule = session._within_time(step, plan)
+    rule = session.within_time(step, plan)
     assert (rule.max_seconds, rule.min_seconds) == (2.0, 1.0)
     warm = replace(plan, settings=Settings())
-    assert session._within_time(step, warm) is warm.rule
+    assert session.within_time(step, warm) is warm.rule
 
 
 class Constant(nn.Module):

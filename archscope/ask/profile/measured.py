@@ -50,13 +50,28 @@ def profile(
         ArchscopeError: no such network or device, or the network fails.
         OutOfMemoryError: the batch does not fit.
     """
-    subject, spec = _subject(target)
+    subject, spec = subject_of(target)
     try:
-        found = session.run(subject.name, _built(subject), spec, plan, progress, subject.keywords)
+        found = session.run(subject.name, built(subject), spec, plan, progress, subject.keywords)
     except ArchscopeError as error:
         if error.__cause__ is not None and one_sample(spec, error.__cause__):
             raise one_sample_failure(subject.name, "a layer") from error
         raise
+    return completed(target, spec, plan, found, progress)
+
+
+def completed(
+    target: Target, spec: InputSpec, plan: Plan, found: Profile, progress: Progress
+) -> Profile:
+    """Add to what was measured its count, the predicted memory, and roofs that hold it.
+
+    Args:
+        target: the network with its call.
+        spec: what it was called with.
+        plan: what was measured; without details nothing is added.
+        found: what was measured.
+        progress: called with what is being found.
+    """
     if not plan.details:
         return found
     progress("count of its operators", 1.0)
@@ -161,7 +176,7 @@ def largest_batch(
     Raises:
         ArchscopeError: no such device, the network fails, or nobody knows how much memory is free.
     """
-    subject, spec = _subject(replace(target, batch=1))
+    subject, spec = subject_of(replace(target, batch=1))
     device = devices.find(plan.settings.device)
     available = available_bytes or memory.available_bytes(device)
     bound = memory.bound_bytes(device, available)
@@ -170,7 +185,7 @@ def largest_batch(
     # ask for somewhat more.
     limit = (bound + available) // 2
     again = replace(target, found=None)
-    attempts = _Attempts(again, subject.name, _built(subject), spec, plan, limit, progress)
+    attempts = _Attempts(again, subject.name, built(subject), spec, plan, limit, progress)
     batch, peak = memory.largest_batch(attempts.predicted, attempts.confirmed, bound)
     return LargestBatch(batch, peak, bound, available)
 
@@ -254,7 +269,7 @@ def _trial(target: Target, plan: Plan, spec: InputSpec, limit: int) -> int | Non
 def _try(target: Target, plan: Plan, spec: InputSpec, limit: int, answer: Connection) -> None:
     """Send the bytes that two steps take; exits with `NO_MEMORY` when memory runs out."""
     device = devices.find(plan.settings.device)
-    module = _built(target.subject())
+    module = built(target.subject())
     if device.type == "cpu":
         memory.forbid_growth(limit)
     taken = memory.growth(device)
@@ -275,7 +290,7 @@ def _step(plan: Plan, module: Any, spec: InputSpec) -> Step:
     return kind(module, spec, plan.settings, devices.find(plan.settings.device))
 
 
-def _subject(target: Target) -> tuple[Subject, InputSpec]:
+def subject_of(target: Target) -> tuple[Subject, InputSpec]:
     """The network, and its input in numbers.
 
     Raises:
@@ -293,7 +308,7 @@ def _subject(target: Target) -> tuple[Subject, InputSpec]:
     return subject, spec
 
 
-def _built(subject: Subject) -> Any:
+def built(subject: Subject) -> Any:
     if subject.rebuild is None:
         raise ArchscopeError(subject.name, "has no weights", "give it with storage, or by name")
     require_memory(subject, (), "measuring it on this machine")

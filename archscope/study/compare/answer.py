@@ -7,6 +7,7 @@ from math import hypot
 
 from archscope.ask.contenders import Contender
 from archscope.records import Measurement
+from archscope.records.measured import PairedRatio
 from archscope.units import binary_bytes, ratio, si
 
 PHASES = {"step": "a training step", "inference": "inference"}
@@ -26,6 +27,9 @@ def _timed(chosen: Sequence[Contender], phase: str) -> str:
     order = sorted(zip(times, chosen, strict=True), key=lambda pair: pair[0].median)
     (fast, first), (slow, second) = order[:2]
     what = PHASES[phase]
+    paired = second.ratio_to(first, phase)
+    if paired is not None:
+        return _paired(first.label, second.label, paired, what)
     overlap = fast.overlaps(slow)
     if overlap is None:
         return f"Which is faster in {what} is unknown: too few runs for an interval."
@@ -33,6 +37,23 @@ def _timed(chosen: Sequence[Contender], phase: str) -> str:
         return f"{first.label} and {second.label} are equally fast in {what}, within their spread."
     ratio = _times_faster(fast, slow)
     return f"{first.label} is {ratio} times faster than {second.label} in {what}."
+
+
+def _paired(first: str, second: str, ratio: PairedRatio, what: str) -> str:
+    """Measured in turns: the ratio of each round, so that what drifts cancels."""
+    if ratio.value < 1:
+        first, second, ratio = second, first, ratio.inverse
+    if not ratio.known:
+        return (
+            f"{first} is {ratio.value:.2f} times faster than {second} in {what}, by "
+            f"{ratio.rounds} rounds ({ratio.low:.2f} to {ratio.high:.2f}): too few for an interval."
+        )
+    times = f"{ratio.value:.2f} ± {max(ratio.half_width, 0.01):.2f}"
+    if ratio.is_one:
+        return (
+            f"{first} and {second} are equally fast in {what}, within their spread ({times} times)."
+        )
+    return f"{first} is {times} times faster than {second} in {what}."
 
 
 def _times_faster(fast: Measurement, slow: Measurement) -> str:

@@ -51,7 +51,15 @@ NONE = "none"
 EQUAL_COST = 0.05
 """Totals within this share of each other count as equal in the sentence below the totals."""
 
-NONE_NOTE = f"{NONE}: the 95 % intervals of the two medians overlap, so no difference is shown."
+NONE_NOTE = (
+    f"{NONE}: the 95 % intervals of the two medians overlap, or that of their ratio holds 1, so no "
+    "difference is shown."
+)
+
+PAIRED_NOTE = (
+    "Measured in turns: ratios of inference and of a training step are medians over rounds, in "
+    "which both networks met the same load."
+)
 
 NO_INTERVAL_NOTE = (
     f"–: a median of fewer than {FEWEST_RUNS} runs has no known interval, so no ratio is shown."
@@ -196,7 +204,7 @@ def _measured_rows(
     fastest = min(everywhere, key=lambda m: m.median)
     found = [c.measured(phase) for c in block]
     medians = [None if m is None else m.median for m in found]
-    ratios = [time_ratio(m, found[0]) for m in found]
+    ratios = [_ratio_of(c, block[0], phase) for c in block]
     known = all(m.known_half_width is not None for m in everywhere)
     alone = known and not any(m is not fastest and m.overlaps(fastest) for m in everywhere)
     best = frozenset(
@@ -218,6 +226,16 @@ def _measured_rows(
             Row(_with_ratios("Samples a second", rates, rate_ratios), depth=1, unit="decimal")
         )
     return rows
+
+
+def _ratio_of(own: Contender, base: Contender, phase: str) -> float | str | None:
+    """Of the times of a phase: from the rounds where both were measured in turns."""
+    paired = own.ratio_to(base, phase)
+    if paired is None or own is base:
+        return time_ratio(own.measured(phase), base.measured(phase))
+    if not paired.known:
+        return None
+    return NONE if paired.is_one else paired.value
 
 
 def time_ratio(own: Measurement | None, base: Measurement | None) -> float | str | None:
@@ -286,6 +304,8 @@ def _totals_notes(chosen: Sequence[Contender]) -> tuple[str, ...]:
         for c in chosen
         if c.training_failure
     ]
+    if any(c.rounds for c in chosen):
+        notes.append(PAIRED_NOTE)
     if len({c.analysis.total.operators for c in chosen}) > 1:
         notes.append("Operators: all that run forward; views are left out.")
     if chosen[0].predictions:

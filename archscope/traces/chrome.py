@@ -41,7 +41,7 @@ RUNTIME = re.compile(r"(.*_)?(runtime|driver)")
 LAUNCHING = re.compile("Launch|Mem(cpy|set)|Graph")
 """Calls of the driver's that give the device something to do; the others wait, ask and record."""
 
-LONGEST_TEXT = 1 << 20
+FURTHEST = 1 << 20
 """Characters behind a mistake from which it is one, not the end of what was read so far."""
 
 Progress = Callable[[float], None]
@@ -141,9 +141,11 @@ class _Text:
             try:
                 value, end = self._decode(self._text, self._at)
             except json.JSONDecodeError as error:
-                if len(self._text) - error.pos > LONGEST_TEXT:
+                is_open = error.msg.startswith("Unterminated string")
+                if len(self._text) - error.pos > FURTHEST and not is_open:
                     raise
-                if not self._more():
+                # As much again as there is, so that all attempts together read a value twice.
+                if not self._more(len(self._text) - self._at):
                     self.ended_early = True
                     raise
                 continue
@@ -153,8 +155,8 @@ class _Text:
                 self._at = end
                 return value
 
-    def _more(self) -> bool:
-        data = self._stream.read(CHUNK)
+    def _more(self, least: int = CHUNK) -> bool:
+        data = self._stream.read(max(CHUNK, least))
         if not data:
             return False
         data = self._bytes + data

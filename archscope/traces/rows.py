@@ -120,16 +120,28 @@ def _complete_steps(
     launches = Counter(credit.step for credit in credits if credit.operator)
     # The profiler marks one step more than it records.
     lengths = {step: length for step, length in lengths.items() if launches[step]} or lengths
-    counts = [launches[step] for step in lengths]
-    usual, times_seen = Counter(counts).most_common(1)[0]
-    if times_seen == 1 and len(counts) > 1:
-        return tuple(lengths), ("launch counts differ in every step: some events may be lost",)
-    kept = tuple(step for step in lengths if launches[step] == usual)
-    dropped = len(counts) - len(kept)
+    seen = Counter(launches[step] for step in lengths)
+    usual = max(seen, key=lambda count: (seen[count], count))
+    differ: tuple[str, ...] = ()
+    if seen[usual] > 1:
+        kept = tuple(step for step in lengths if launches[step] == usual)
+    else:
+        kept = tuple(step for step in lengths if launches[step] >= CUT_OFF * usual)
+        differ = (DIFFER,) if len(kept) > 1 else ()
+    dropped = len(lengths) - len(kept)
     if dropped == 0:
-        return kept, ()
-    return kept, (f"{dropped} of {len(counts)} profiled steps lost events and were discarded",)
+        return kept, differ
+    return kept, (f"left out: {dropped} of {len(lengths)} steps, {WHY_LEFT_OUT}", *differ)
 
+
+WHY_LEFT_OUT = (
+    "with other launches than the rest (cut off, of another kind, or the profiler lost events)"
+)
+
+CUT_OFF = 0.9
+"""Steps with fewer than this share of another one's launches are cut off, or of another kind."""
+
+DIFFER = "launch counts differ in every step: some events may be lost"
 
 WARMUP = 3
 """A first step that takes more than this multiple of the later ones is a warm-up."""

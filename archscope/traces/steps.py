@@ -6,11 +6,16 @@ import bisect
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from archscope.traces.events import CALL, MODULE, PROFILER_STEP, STEP, Event, Trace
 
 WHOLE = "no steps are marked, so all of it counts as one"
 """Note where nothing says when a step begins."""
+
+
+UPDATE = "Optimizer.step"
+"""What PyTorch's ranges around an update begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +71,26 @@ def find(trace: Trace, passes: Sequence[tuple[int, int]] = ()) -> Steps:
     if not passes:
         first = min((event.start for event in trace.host), default=0)
         return Steps([Step(0, first, last, thread)], WHOLE)
-    starts = [start for start, _ in passes]
+    starts, rule = _beginnings(trace.host, [start for start, _ in passes])
     ends = [start - 1 for start in starts[1:]] + [last]
     steps = [Step(i, a, b, thread) for i, (a, b) in enumerate(zip(starts, ends, strict=True))]
-    return Steps(steps, "from one forward pass of the network to the next")
+    return Steps(steps, rule)
+
+
+def _beginnings(host: Iterable[Event], passes: Sequence[int]) -> tuple[Sequence[int], str]:
+    """The forward passes that begin a step: in training the first one after each update.
+
+    Gradients may be of several passes, and a pass may be of evaluation, as a teacher's is.
+    """
+    updates = [event.start for event in host if event.name.startswith(UPDATE)]
+    if not updates:
+        return passes, "from one forward pass of the network to the next"
+    found = [passes[0]]
+    for before, start in pairwise(passes):
+        index = bisect.bisect_right(updates, before)
+        if index < len(updates) and updates[index] < start:
+            found.append(start)
+    return found, "from one forward pass after an update to the next"
 
 
 def _marked(event: Event, mark: str) -> Step:

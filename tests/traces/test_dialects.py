@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -195,3 +196,31 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         chrome.read(str(tmp_path / "nothing.json"))
     with pytest.raises(ArchscopeError, match="cannot be read"):
         chrome.read(str(tmp_path))
+
+
+@pytest.mark.parametrize("huge", [[[1, 2, 3]] * 100_000, "x" * 3_000_000], ids=["list", "text"])
+def test_an_event_of_many_chunks_is_read_about_twice(
+    huge: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = training_step()
+    file.events[3]["args"]["note"] = huge
+    path = file.write(tmp_path / "trace.json")
+    read: list[int] = []
+
+    class Decoder(json.JSONDecoder):
+        def raw_decode(self, s: str, idx: int = 0) -> tuple[Any, int]:
+            read.append(len(s) - idx)
+            return super().raw_decode(s, idx)
+
+    monkeypatch.setattr(chrome, "CHUNK", 1 << 12)
+    monkeypatch.setattr(json, "JSONDecoder", Decoder)
+    assert len(chrome.read(path).host) > 10
+    # Each attempt at the event sees twice as much as the one before; the others are small.
+    assert sum(length for length in read if length > 1 << 16) < 8 * Path(path).stat().st_size
+
+
+def test_a_text_without_an_end_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    path.write_text('{"traceEvents": [{"name": "' + 3_000_000 * "x")
+    with pytest.raises(ArchscopeError, match="is cut off"):
+        chrome.read(str(path))

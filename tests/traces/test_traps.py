@@ -235,5 +235,37 @@ def test_without_marks_a_step_goes_from_one_pass_to_the_next(tmp_path: Path) -> 
     for step in range(3):
         training_step(at=5000 * step, seq=10 * step, file=file, step=None)
     found = read(file, tmp_path)
-    assert found.steps.rule == "from one forward pass of the network to the next"
+    assert found.steps.rule == "from one forward pass after an update to the next"
     assert found.times().steps[:2] == (5_000_000, 5_000_000)
+
+
+def test_without_marks_a_step_has_all_passes_up_to_an_update(tmp_path: Path) -> None:
+    """A teacher's pass goes before each step, and the file ends behind one of a fourth step."""
+    file = File()
+    for step in range(4):
+        at = 5000 * (step + 1)
+        file.host("nn.Module: Net_0", at - 200, 50, cat="python_function")
+        file.host("nn.Module: Conv2d_0", at - 190, 30, cat="python_function")
+        op = file.op("aten::conv2d", at - 180, 10)
+        file.kernel(at - 100, 40, at - 179, external=op)
+        if step < 3:
+            training_step(at=at, seq=10 * step, file=file, step=None)
+    found = read(file, tmp_path)
+    assert len(found.steps.steps) == 4
+    table = found.times()
+    assert table.steps[:2] == (5_000_000, 5_000_000) and len(table.steps) == 3
+    assert table.notes == (
+        "left out: 1 of 4 steps, with other launches than the rest (cut off, of another kind, or "
+        "the profiler lost events)",
+    )
+    forward = {row.call: round(1e6 * row.seconds["forward"]) for row in table.rows
+               if row.name == "Conv2d_0"}  # fmt: skip
+    assert forward == {0: 40, 1: 70}
+
+
+def test_of_two_steps_the_one_that_is_cut_off_is_left_out(tmp_path: Path) -> None:
+    file = training_step(at=0, seq=0, step=0)
+    file.host("ProfilerStep#1", 5000, 100, cat="user_annotation")
+    op = file.op("aten::conv2d", 5010, 10)
+    file.kernel(6000, 70, 5011, external=op)
+    assert len(read(file, tmp_path).times().steps) == 1

@@ -29,6 +29,9 @@ def distribute(
     style: Mapping[str, str] | None = None,
     optimizer: str = "adamw",
     on: str | None = None,
+    replicas: int | None = None,
+    dtype: str | None = None,
+    reduce_dtype: str | None = None,
     model: Source | None = None,
     batch: int | None = None,
     allow_memory: int | str | None = None,
@@ -40,8 +43,8 @@ def distribute(
 
     Args:
         network: as for `summary`; a module is copied and left as it is.
-        plan: `"ddp"` for `DistributedDataParallel`, `"fsdp"` for `fully_shard`, `"tp"` for
-            `parallelize_module`, `"fsdp+tp"` for both.
+        plan: `"ddp"` for `DistributedDataParallel`, `"fsdp"` for `fully_shard`, `"hsdp"` for the
+            same with replicas, `"tp"` for `parallelize_module`, `"fsdp+tp"` for both.
         gpus: in the job.
         input: as for `summary`, of one GPU.
         batch: batch size of one GPU, 1 by default.
@@ -53,6 +56,10 @@ def distribute(
             configuration says, or the names of its layers.
         optimizer: of the predicted memory, as for `memory`.
         on: GPU whose time is predicted, such as `"h100"`.
+        replicas: groups of GPUs under `"hsdp"`, each of which holds all parameters once.
+        dtype: in which `fully_shard` gathers parameters and computes, such as `"bfloat16"`; their
+            own when `None`.
+        reduce_dtype: in which it reduces gradients; as `dtype` when `None`.
         model: the network of a saved record, where its name is not one of a library.
         allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
             by default.
@@ -71,7 +78,10 @@ def distribute(
     from archscope.study.distribute import distribute_report
 
     styles = tuple((style or {}).items())
-    chosen = ParallelPlan(plan, gpus, wrap, reshard_after_forward, tp, styles, optimizer, on)
+    chosen = ParallelPlan(
+        plan, gpus, wrap, reshard_after_forward, tp, styles, optimizer, on, replicas, dtype,
+        reduce_dtype,
+    )  # fmt: skip
     target = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
     found = distributed(target, chosen)
     return Answer(found, lambda: distribute_report(found))

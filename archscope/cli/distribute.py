@@ -22,7 +22,7 @@ from archscope.cli.options import (
 @network_number_options
 @beside_option
 @click.option(
-    "--plan", "kind", default="ddp", metavar="NAME", help="ddp (default), fsdp, tp or fsdp+tp."
+    "--plan", "kind", default="ddp", metavar="NAME", help="ddp (default), fsdp, hsdp, tp, fsdp+tp."
 )
 @click.option("--gpus", default=8, metavar="N", type=int, help="GPUs of the job (8 by default).")
 @click.option(
@@ -35,6 +35,15 @@ from archscope.cli.options import (
     help="Whether fsdp drops gathered parameters until the backward pass.",
 )
 @click.option("--tp", metavar="N", type=int, help="GPUs that divide a layer under fsdp+tp.")
+@click.option(
+    "--replicas", metavar="N", type=int, help="Groups under hsdp that each hold all parameters."
+)
+@click.option(
+    "--dtype", metavar="NAME", help="In which fsdp gathers and computes, as bfloat16 (their own)."
+)
+@click.option(
+    "--reduce-dtype", metavar="NAME", help="In which fsdp reduces gradients (as --dtype)."
+)
 @click.option(
     "--style",
     "styles",
@@ -56,7 +65,8 @@ from archscope.cli.options import (
 def command(
     model: str, input_text: str | None, batch: int | None, settings: tuple[str, ...],
     beside: str | None, kind: Any, gpus: int, wrap: str | None, reshard: bool,
-    tp: int | None, styles: tuple[str, ...], optimizer: str, on: str | None,
+    tp: int | None, replicas: int | None, dtype: str | None, reduce_dtype: str | None,
+    styles: tuple[str, ...], optimizer: str, on: str | None,
     outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """What a training step of MODEL moves between GPUs, as PyTorch issues it.
@@ -81,7 +91,10 @@ def command(
         check_used(("model", "outputs"), shown, "name the network itself")
         emit(distribute_report(record.record), outputs)
         return
-    chosen = ParallelPlan(kind, gpus, wrap, reshard, tp, tuple(map(_style, styles)), optimizer, on)
+    chosen = ParallelPlan(
+        kind, gpus, wrap, reshard, tp, tuple(map(_style, styles)), optimizer, on, replicas, dtype,
+        reduce_dtype,
+    )  # fmt: skip
     target = network_target(
         record or model,
         input=input_text,

@@ -189,4 +189,5 @@ def _plan(setting: Setting, on: str) -> Plan:
         compile="default" if setting.compiled else None,
     )
     mode: Any = setting.mode
-    return Plan(settings, modes=(mode,), roofs=None if on != LOCAL else answers.roofs())
+    roofs = None if on != LOCAL else answers.roofs()
+    return Plan(settings, modes=(mode,), roofs=roofs, chosen=False)

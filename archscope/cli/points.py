@@ -124,7 +124,8 @@ def apart(
         if on == LOCAL:
             yield from zip(chosen, _here(some, plan), strict=False)
             return
-        with gpu_engine([target.name for target in some], plan, on, gpu) as place:
+        names = [target.name for target in some]
+        with gpu_engine(names, plan, on, gpu, "each by itself on") as place:
             for index, found in there.each(place, some, plan):
                 if isinstance(found, ArchscopeError):
                     failures.append(found)

@@ -72,10 +72,10 @@ def timing_plan(
     if on != LOCAL:
         from archscope.ask.profile.there import ANY
 
-        return Plan(Settings(device=device or ANY), **chosen)
+        return Plan(Settings(device=device or ANY), chosen=device is not None, **chosen)
     name = device or devices.best()
     devices.find(name)
-    return Plan(Settings(device=name), roofs=answers.roofs(), **chosen)
+    return Plan(Settings(device=name), roofs=answers.roofs(), chosen=device is not None, **chosen)
 
 
 def check_where(timed: bool, on: str, gpu: str) -> None:
@@ -97,7 +97,9 @@ def check_where(timed: bool, on: str, gpu: str) -> None:
 
 
 @contextmanager
-def gpu_engine(names: Sequence[str], plan: Plan, on: str, gpu: str) -> Iterator[Engine]:
+def gpu_engine(
+    names: Sequence[str], plan: Plan, on: str, gpu: str, how: str = "in turns on one of"
+) -> Iterator[Engine]:
     """An engine whose tasks have a GPU and a process of their own, for networks of these names.
 
     Raises:
@@ -107,7 +109,7 @@ def gpu_engine(names: Sequence[str], plan: Plan, on: str, gpu: str) -> Iterator[
     from archscope.engines.place import engine
 
     with engine(on, work(names, plan, gpu), jobs=None, tell=say) as place:
-        say(f"measuring {', '.join(names)} in turns on one of {place.place}")
+        say(f"measuring {', '.join(names)} {how} {place.place}")
         yield place
 
 

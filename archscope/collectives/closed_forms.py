@@ -58,27 +58,29 @@ class Sharded:
     Args:
         name: dotted path.
         shape: of the full parameter.
-        itemsize: bytes of an element.
+        itemsize: bytes of an element when it is gathered.
+        reduced: bytes of an element of its gradient when that is reduced.
         trained: whether it gets a gradient.
     """
 
     name: str
     shape: tuple[int, ...]
     itemsize: int
+    reduced: int
     trained: bool
 
-    @property
-    def bytes(self) -> int:
-        """Of the full parameter."""
-        return prod(self.shape) * self.itemsize
+    def bytes(self, gradient: bool = False) -> int:
+        """Of the full parameter, or of its gradient."""
+        return prod(self.shape) * (self.reduced if gradient else self.itemsize)
 
     def rows(self, gpus: int) -> int:
         """First side, rounded up to a multiple of the GPUs."""
         return -(-self.shape[0] // gpus) * gpus
 
-    def padded(self, gpus: int) -> int:
+    def padded(self, gpus: int, gradient: bool = False) -> int:
         """Bytes with that many rows."""
-        return self.rows(gpus) * prod(self.shape[1:]) * self.itemsize
+        size = self.reduced if gradient else self.itemsize
+        return self.rows(gpus) * prod(self.shape[1:]) * size
 
 
 @dataclass(frozen=True)
@@ -94,12 +96,12 @@ class Unit:
     parameters: tuple[Sharded, ...]
 
     def bytes(self, trained: bool = False) -> int:
-        """Of its parameters, or of the trained ones alone."""
-        return sum(p.bytes for p in self.parameters if p.trained or not trained)
+        """Of its parameters, or of the gradients of the trained ones."""
+        return sum(p.bytes(trained) for p in self.parameters if p.trained or not trained)
 
     def padded(self, gpus: int, trained: bool = False) -> int:
         """The same with the first side of every parameter rounded up to a multiple of the GPUs."""
-        return sum(p.padded(gpus) for p in self.parameters if p.trained or not trained)
+        return sum(p.padded(gpus, trained) for p in self.parameters if p.trained or not trained)
 
 
 ROOT = (
@@ -113,7 +115,7 @@ IDLE = "modules that never run gather nothing: {names}"
 def _padding(units: Sequence[Unit], gpus: int) -> str:
     """Why shards are larger than parameters, with the parameter that makes the most of it."""
     every = [parameter for unit in units for parameter in unit.parameters]
-    most = max(every, key=lambda p: p.padded(gpus) - p.bytes, default=None)
+    most = max(every, key=lambda p: p.padded(gpus) - p.bytes(), default=None)
     example = f", {most.name} from {most.shape[0]:,} to {most.rows(gpus):,}" if most else ""
     return (
         f"each GPU gets equally many rows of a parameter, so those that {gpus:,} GPUs cannot share "
@@ -163,6 +165,33 @@ SEPARATE = (
 )
 AGAIN = "checkpointed layers run their forward pass again"
 UNWANTED = "nothing that is trained comes before {names}, so no gradient of its input is wanted"
+
+
+def of_replicas(
+    issued: Sequence[Collective], units: Sequence[Unit], sharing: int
+) -> tuple[ClosedForm, ...]:
+    """Hybrid sharding all-reduces each GPU's shard of the gradients among the replicas.
+
+    Zhao et al. 2023, section 3.2.2.
+
+    Args:
+        issued: the collectives of a step.
+        units: what is gathered together.
+        sharing: GPUs that share one replica.
+    """
+    whole = sum(unit.bytes(True) for unit in units)
+    padded = sum(unit.padded(sharing, True) for unit in units)
+    ran = {row.layer for row in issued}
+    idle = [unit for unit in units if unit.name not in ran and unit.parameters]
+    names = ", ".join(unit.name or "the network itself" for unit in idle)
+    formula = f"1/{sharing} of the gradients' bytes, what one GPU has of them"
+    expected = whole // sharing
+    reasons = [
+        (_padding(units, sharing), padded // sharing - expected),
+        (IDLE.format(names=names), -_padded(idle, sharing, True) // sharing),
+    ]
+    reduced = total(issued, "all_reduce", "backward")
+    return (_form("all_reduce", "backward", formula, expected, reduced, reasons),)
 
 
 def of_tp(

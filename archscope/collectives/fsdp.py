@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp._fully_shard import _fsdp_param
 from torch.distributed.fsdp._fully_shard._fsdp_collectives import (
     DefaultAllGather,
     DefaultReduceScatter,
@@ -19,6 +21,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from archscope.analysis.borrow import members
 from archscope.collectives.fake import DEVICE, RealIntegers
 from archscope.collectives.recorder import Cause, Recorder
+from archscope.process import patched_here
 
 
 def mesh_of(sharded: int, divided: int) -> tuple[DeviceMesh, DeviceMesh]:
@@ -31,35 +34,73 @@ def mesh_of(sharded: int, divided: int) -> tuple[DeviceMesh, DeviceMesh]:
         return both["dp"], both["tp"]
 
 
-def shard(
-    network: nn.Module,
-    mesh: DeviceMesh,
-    blocks: Sequence[str],
-    reshard_after_forward: bool,
-    recorder: Recorder,
-) -> None:
-    """Shard each block by itself and the network around them.
+def replicated_mesh(replicas: int, sharing: int) -> DeviceMesh:
+    """Groups whose GPUs share the parameters, each with a replica of them: hybrid sharding."""
+    with _disable_current_modes():
+        names = ("replicate", "shard")
+        return init_device_mesh(DEVICE, (replicas, sharing), mesh_dim_names=names)
+
+
+@dataclass(frozen=True)
+class Sharding:
+    """How `fully_shard` is called.
 
     Args:
-        network: of fake tensors, which changes.
-        mesh: the group that shares the parameters.
+        mesh: of one side, the group that shares the parameters; of two, the replicas and that.
         blocks: names of the modules that are sharded each by itself.
         reshard_after_forward: whether blocks drop gathered parameters until the backward pass
             (ZeRO stage 3); else they stay (as in stage 2).
-        recorder: learns whose parameters and gradients the collectives carry.
-
-    Raises:
-        Exception: whatever PyTorch raises.
+        policy: in which dtypes it gathers and reduces.
     """
-    modules = members(network)
-    keep = None if reshard_after_forward else False  # None: all but the root, PyTorch's default
-    sizes = {name: len(own_parameters(modules, name, blocks)) for name in (*blocks, "")}
-    divided = any(isinstance(parameter, DTensor) for parameter in network.parameters())
-    # PyTorch joins the meshes of divided parameters by their values; else the mode takes time.
-    with RealIntegers() if divided else nullcontext():  # type: ignore[no-untyped-call]
-        for name, tensors in sizes.items():
-            sharded = fully_shard(modules[name], mesh=mesh, reshard_after_forward=keep)
-            _record(sharded, recorder, name, tensors)
+
+    mesh: DeviceMesh
+    blocks: Sequence[str]
+    reshard_after_forward: bool
+    policy: MixedPrecisionPolicy
+
+    def apply(self, network: nn.Module, recorder: Recorder) -> None:
+        """Shard each block by itself and the network around them.
+
+        Args:
+            network: of fake tensors, which changes.
+            recorder: learns whose parameters and gradients the collectives carry.
+
+        Raises:
+            Exception: whatever PyTorch raises.
+        """
+        modules = members(network)
+        keep = None if self.reshard_after_forward else False  # None: PyTorch's, all but the root
+        names = (*self.blocks, "")
+        sizes = {name: len(own_parameters(modules, name, self.blocks)) for name in names}
+        divided = any(isinstance(parameter, DTensor) for parameter in network.parameters())
+        # PyTorch joins the meshes of divided parameters by their values; else the mode takes time.
+        integers = RealIntegers() if divided else nullcontext()  # type: ignore[no-untyped-call]
+        with integers, patched_here([(_fsdp_param, "_chunk_with_empty", Chunks)]):
+            for name, tensors in sizes.items():
+                sharded = fully_shard(
+                    modules[name], mesh=self.mesh, reshard_after_forward=keep, mp_policy=self.policy
+                )
+                _record(sharded, recorder, Cause(name, "parameters", tensors), self.mesh.ndim > 1)
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """The shards of a tensor, as `torch.chunk` makes them, each when it is asked for.
+
+    PyTorch makes those of all GPUs and uses two, which takes most of the time among 512.
+    """
+
+    tensor: Tensor
+    count: int
+    dim: int
+
+    def __getitem__(self, index: int) -> Tensor:
+        length = self.tensor.size(self.dim)
+        size = -(-length // self.count)
+        start = index * size
+        if start >= length and index:
+            return self.tensor.new_empty(0)
+        return self.tensor.narrow(self.dim, start, min(size, length - start))
 
 
 def own_parameters(
@@ -75,17 +116,20 @@ def own_parameters(
     return [p for p in modules[name].parameters() if name or id(p) not in elsewhere]
 
 
-def _record(module: FSDPModule, recorder: Recorder, name: str, tensors: int) -> None:
+def _record(module: FSDPModule, recorder: Recorder, gathers: Cause, replicated: bool) -> None:
     """Tell the recorder whose parameters and gradients a module's collectives carry."""
+    gradients = gathers._replace(content="gradients")
 
     class AllGather(DefaultAllGather):
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
-            with recorder.because(Cause(name, "parameters", tensors)):
+            with recorder.because(gathers):
                 return super().__call__(*args, **kwargs)
 
     class ReduceScatter(DefaultReduceScatter):
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
-            with recorder.because(Cause(name, "gradients", tensors)):
+            if replicated:  # PyTorch all-reduces next what this leaves
+                recorder.shard = gradients
+            with recorder.because(gradients):
                 return super().__call__(*args, **kwargs)
 
     module.set_custom_all_gather(AllGather())

@@ -76,6 +76,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.issued: list[Collective] = []
         self.phase: CollectivePhase | None = "start"
         self._cause = cause
+        self.shard: Cause | None = None
+        """What was reduced to a shard last, which replicas all-reduce next."""
         self._named: Cause | None = None
 
     @contextmanager
@@ -97,13 +99,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if name in WAITING or self.phase is None:
             return
         tensors = [x for x in tree_leaves((args, result)) if isinstance(x, Tensor)]
-        cause = self._named or self._cause(self, tensors)
+        kind = KINDS.get(name, name)
+        cause = self._named or (self.shard if kind == "all_reduce" else None)
+        cause = cause or self._cause(self, tensors)
         size = max((tensor.nbytes for tensor in tensors), default=0)
         if name in LISTS:
             size = sum(tensor.nbytes for tensor in tree_leaves(args[LISTS[name]]))
         self.issued.append(
             Collective(
-                kind=KINDS.get(name, name),
+                kind=kind,
                 phase=self.phase,
                 layer=cause.layer,
                 content=cause.content,

@@ -59,6 +59,7 @@ class Plan:
         steps: how many steps to profile for the layers; `None` for as many as fill a fifth of a
             second, 5 to 40.
         roofs: where the device's roofs are kept; `None` measures them again.
+        chosen: whether the user chose the device, or it is the fastest there.
     """
 
     settings: Settings = field(default_factory=Settings)
@@ -67,6 +68,7 @@ class Plan:
     details: bool = True
     steps: int | None = None
     roofs: cache.Store | None = None
+    chosen: bool = True
 
 
 def silent(label: str, share: float) -> None:

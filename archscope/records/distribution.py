@@ -7,7 +7,7 @@ from typing import Literal
 
 from archscope.records.network import InputSpec
 
-ParallelKind = Literal["ddp", "fsdp", "tp", "fsdp+tp"]
+ParallelKind = Literal["ddp", "fsdp", "hsdp", "tp", "fsdp+tp"]
 CollectivePhase = Literal["start", "forward", "backward"]
 
 
@@ -136,7 +136,7 @@ class Distribution:
     """Collectives of one step of training on several GPUs, as PyTorch issues them.
 
     Args:
-        plan: `ddp`, `fsdp`, `tp` or `fsdp+tp`.
+        plan: `ddp`, `fsdp`, `hsdp`, `tp` or `fsdp+tp`.
         gpus: in the job.
         parameter_bytes: of all parameters, each once.
         trainable_bytes: of those that are trained.
@@ -145,6 +145,8 @@ class Distribution:
         closed_forms: totals beside their formulas.
         dtype: of the parameters.
         divided: GPUs that divide each layer.
+        computed_in: dtype of gathered parameters and of the work, where it is not `dtype`.
+        replicas: groups that each hold the parameters once, under `hsdp`.
         optimizer: of the predicted memory.
         memory: what a GPU holds, in each way to share it out.
         time: of a step, where a GPU was named.
@@ -161,6 +163,8 @@ class Distribution:
     closed_forms: tuple[ClosedForm, ...] = ()
     dtype: str = "float32"
     divided: int = 1
+    replicas: int = 1
+    computed_in: str = ""
     optimizer: str = ""
     memory: tuple[HeldMemory, ...] = ()
     time: StepTime | None = None

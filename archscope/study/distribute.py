@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from archscope.records import Collective, Distribution, StepTime
-from archscope.table import Cell, Column, Report, Row, Table
+from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
 from archscope.units import binary_bytes, percent, plural
 from archscope.wording import network_title
 
@@ -21,6 +21,7 @@ KIND_TITLES = {
 PLAN_TITLES = {
     "ddp": "DistributedDataParallel",
     "fsdp": "fully_shard (FSDP2)",
+    "hsdp": "fully_shard with replicas (HSDP)",
     "tp": "parallelize_module",
     "fsdp+tp": "fully_shard and parallelize_module",
 }
@@ -48,6 +49,7 @@ def distribute_report(found: Distribution) -> Report:
     return Report(
         f"What training moves between GPUs: {_name(found)}",
         tuple(_tables(found)),
+        charts=tuple(_charts(found)),
         record=found,
         data=_collectives_table(found),
     )
@@ -124,17 +126,30 @@ def _memory_table(found: Distribution) -> Table:
             Column("peak_bytes", "Peak", "bytes"),
         ),
         tuple(rows),
-        (MEMORY, ZERO) if found.gpus > found.divided else (MEMORY,),
+        tuple(_memory_notes(found)),
     )
 
 
+def _memory_notes(found: Distribution) -> Iterator[str]:
+    yield MEMORY
+    if found.computed_in:
+        yield MIXED.format(own=found.dtype, computed=found.computed_in)
+    if found.gpus > found.divided:
+        yield ZERO
+
+
+MIXED = (
+    "Parameters, gradients and optimiser state are {own}, gathered parameters and activations "
+    "{computed}."
+)
 MEMORY = (
     "The largest of each over a step, as archscope memory predicts it; the peak adds what is "
     "temporary."
 )
 ZERO = (
     "ZeRO stage 0 is what DistributedDataParallel holds; 1 shares out the optimiser's state, 2 "
-    "gradients too, 3 parameters too, as fully_shard does, whose gathered blocks are temporary."
+    "gradients too, 3 parameters too, as fully_shard does: with the rows that it fills up, and "
+    "gathered blocks that are temporary."
 )
 
 
@@ -145,6 +160,8 @@ def _name(found: Distribution) -> str:
 def _title(found: Distribution) -> str:
     step = found.step
     groups = f", {found.divided:,} a group" if found.divided not in (1, found.gpus) else ""
+    if found.replicas > 1:
+        groups = f", {found.replicas:,} replicas of {found.gpus // found.replicas:,}"
     each = "GPU" if found.divided == 1 else "group"
     return (
         f"{_name(found)} under {PLAN_TITLES[found.plan]} on {found.gpus:,} GPUs{groups}: "
@@ -247,6 +264,57 @@ def _layers_table(found: Distribution) -> Table:
         rows = [*rows[:MOST_ROWS], Row((label, *_cells(hidden, kinds)), "note")]
     rows.append(Row(("Total", *_cells(step, kinds)), "total"))
     return Table("By layer, in the order of issue", columns, tuple(rows))
+
+
+def _charts(found: Distribution) -> Iterator[Chart]:
+    """Where in the network a step communicates, and what a GPU holds of it."""
+    step = found.step
+    layers = list(dict.fromkeys(_layer(row) for row in step))
+    if step:
+        kinds = dict.fromkeys((row.kind, row.phase) for row in step)
+        yield Chart(
+            _title(found),
+            "stacked",
+            Axis("layer, in the order of issue"),
+            Axis("bytes of the collectives", "bytes"),
+            tuple(_series(step, layers, kind) for kind in kinds),
+            name="by_layer",
+        )
+    if found.memory:
+        parts = ("parameters", "gradients", "optimizer", "activations")
+        sharing = tuple(held.sharing for held in found.memory)
+        yield Chart(
+            f"Memory of a GPU: {_name(found)}, {found.dtype} with {found.optimizer}",
+            "stacked",
+            Axis("shared out"),
+            Axis("bytes, the largest of each", "bytes"),
+            tuple(
+                Series(PART_TITLES[part], sharing, tuple(getattr(h, part) for h in found.memory))
+                for part in parts
+            ),
+            name="memory",
+        )
+
+
+PART_TITLES = {
+    "parameters": "Parameters",
+    "gradients": "Gradients",
+    "optimizer": "Optimiser",
+    "activations": "Activations",
+}
+
+
+def _series(step: Sequence[Collective], layers: Sequence[str], kind: tuple[str, str]) -> Series:
+    """One kind of collective and pass, over runs of neighbouring layers where there are many."""
+    of_kind = [row for row in step if (row.kind, row.phase) == kind]
+    size = -(-len(layers) // MOST_BARS)
+    bars = [layers[start : start + size] for start in range(0, len(layers), size)]
+    names = tuple(bar[0] if len(bar) == 1 else f"{bar[0]} …" for bar in bars)
+    amounts = tuple(_bytes([row for row in of_kind if _layer(row) in bar]) for bar in bars)
+    return Series(f"{KIND_TITLES.get(kind[0], kind[0])}, {kind[1]}", names, amounts)
+
+
+MOST_BARS = 24
 
 
 def _cells(rows: Sequence[Collective], kinds: Sequence[tuple[str, str]]) -> list[Cell]:

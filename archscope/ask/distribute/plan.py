@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from archscope.ask.memory.setting import OPTIMIZERS
+from archscope.dtypes import full_name
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
 from archscope.records import ParallelKind
@@ -12,12 +13,24 @@ from archscope.records import ParallelKind
 PLANS: dict[ParallelKind, str] = {
     "ddp": "DistributedDataParallel",
     "fsdp": "fully_shard",
+    "hsdp": "fully_shard with replicas",
     "tp": "parallelize_module",
     "fsdp+tp": "fully_shard and parallelize_module",
 }
 """Each plan, and PyTorch's name for what runs it."""
 
 STYLES = ("colwise", "rowwise")
+
+UNFOLLOWED = {
+    ("pp", "pipeline"): "a pipeline's stage waits for tensors of other ranks, which a fake process "
+    "group never sends",
+    ("ep", "moe"): "which expert gets a token depends on values, which fake tensors do not have",
+    ("sp", "cp", "sequence", "context"): "PyTorch divides a sequence by layouts that depend on the "
+    "network's code, and has no plan of them for any network",
+}
+"""Kinds of parallel training that no plan follows, and why."""
+
+DTYPES = ("float32", "bfloat16", "float16")
 
 MOST_GPUS = 2**16
 
@@ -36,6 +49,9 @@ class ParallelPlan:
         tp: GPUs that divide each layer under `fsdp+tp`; under `tp` all of them do.
         optimizer: of the predicted memory, as for `archscope memory`.
         on: GPU whose time is predicted; none when `None`.
+        replicas: groups under `hsdp` that each hold the parameters once.
+        dtype: in which `fully_shard` gathers parameters and computes; their own when `None`.
+        reduce_dtype: in which it reduces gradients; as `dtype` when `None`.
         styles: patterns of linear layers and how each is divided, one of `STYLES`; those that the
             network is known by when empty.
 
@@ -52,12 +68,12 @@ class ParallelPlan:
     styles: tuple[tuple[str, str], ...] = ()
     optimizer: str = "adamw"
     on: str | None = None
+    replicas: int | None = None
+    dtype: str | None = None
+    reduce_dtype: str | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in PLANS:
-            raise ArchscopeError(
-                parameter("plan", self.kind), "is unknown", f"use one of {', '.join(PLANS)}"
-            )
+        self._check_kind()
         if not 2 <= self.gpus <= MOST_GPUS:
             raise ArchscopeError(
                 parameter("gpus", self.gpus),
@@ -66,7 +82,10 @@ class ParallelPlan:
             )
         self._check_heeded()
         if self.kind == "fsdp+tp":
-            self._check_groups()
+            self._check_groups("tp", self.tp, "how many GPUs divide a layer?")
+        if self.kind == "hsdp":
+            self._check_groups("replicas", self.replicas, "how many groups hold the parameters?")
+        self._check_dtypes()
         if self.optimizer not in OPTIMIZERS:
             raise ArchscopeError(
                 parameter("optimizer", self.optimizer),
@@ -81,13 +100,40 @@ class ParallelPlan:
                     f"use {' or '.join(STYLES)}",
                 )
 
+    def _check_kind(self) -> None:
+        if self.kind in PLANS:
+            return
+        for names, why in UNFOLLOWED.items():
+            if self.kind in names:
+                raise ArchscopeError(
+                    parameter("plan", self.kind), f"cannot be run on fake tensors: {why}",
+                    f"use one of {', '.join(PLANS)}",
+                )  # fmt: skip
+        raise ArchscopeError(
+            parameter("plan", self.kind), "is unknown", f"use one of {', '.join(PLANS)}"
+        )
+
+    def _check_dtypes(self) -> None:
+        for name in ("dtype", "reduce_dtype"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            object.__setattr__(self, name, full_name(value))
+            if getattr(self, name) not in DTYPES:
+                raise ArchscopeError(
+                    parameter(name, value), "is unknown", f"use one of {', '.join(DTYPES)}"
+                )
+
     def _check_heeded(self) -> None:
-        sharded, divided = "fsdp" in self.kind, "tp" in self.kind
+        sharded, divided = "sdp" in self.kind, "tp" in self.kind
         for name, value, heeded, where in (
             ("wrap", self.wrap, sharded, "fsdp"),
             ("reshard_after_forward", None if self.reshard_after_forward else False, sharded,
              "fsdp"),
             ("tp", self.tp, self.kind == "fsdp+tp", "fsdp+tp"),
+            ("replicas", self.replicas, self.kind == "hsdp", "hsdp"),
+            ("dtype", self.dtype, sharded, "fsdp"),
+            ("reduce_dtype", self.reduce_dtype, sharded, "fsdp"),
             ("style", "=".join(self.styles[0]) if self.styles else None, divided, "tp"),
         ):  # fmt: skip
             if value is not None and not heeded:
@@ -97,15 +143,14 @@ class ParallelPlan:
                     f"use it with {parameter('plan', where)}",
                 )
 
-    def _check_groups(self) -> None:
-        if self.tp is None:
+    def _check_groups(self, name: str, groups: int | None, question: str) -> None:
+        if groups is None:
             raise ArchscopeError(
-                parameter("tp"), "is needed: how many GPUs divide a layer?",
-                f"give the GPUs of a node, as {parameter('tp', 8)}",
-            )  # fmt: skip
-        if self.tp < 2 or self.gpus % self.tp or self.gpus == self.tp:
+                parameter(name), f"is needed: {question}", f"give it, as {parameter(name, 8)}"
+            )
+        if groups < 2 or self.gpus % groups or self.gpus == groups:
             raise ArchscopeError(
-                parameter("tp", self.tp),
+                parameter(name, groups),
                 f"does not divide {self.gpus:,} GPUs into groups",
                 "give a proper divisor of them from 2",
             )
@@ -119,3 +164,8 @@ class ParallelPlan:
     def sharded(self) -> int:
         """GPUs that work on samples of their own."""
         return self.gpus // self.divided
+
+    @property
+    def sharing(self) -> int:
+        """GPUs that share the parameters of one replica."""
+        return self.sharded // (self.replicas or 1)

@@ -49,6 +49,7 @@ def distribute(target: Target, plan: ParallelPlan) -> Distribution:
     subject, call = target.called()
     module = subject.module
     found = _ran(subject, call, plan)
+    dtype = str(floating_dtype(module)).removeprefix("torch.")
     part = part_of(subject, found.styles, plan.divided) if found.styles else subject
     return Distribution(
         model=subject.name,
@@ -60,8 +61,10 @@ def distribute(target: Target, plan: ParallelPlan) -> Distribution:
         buffer_bytes=sum(b.nbytes for b in module.buffers()),
         collectives=found.issued,
         closed_forms=found.closed_forms,
-        dtype=str(floating_dtype(module)).removeprefix("torch."),
+        dtype=dtype,
+        computed_in="" if plan.dtype in (None, dtype) else plan.dtype,
         divided=plan.divided,
+        replicas=plan.replicas or 1,
         optimizer=plan.optimizer,
         memory=held_memory(subject, part, call, plan),
         time=step_time(part, call, plan, found.issued),

@@ -14,10 +14,12 @@ from archscope.records import ClosedForm, Collective, ParallelKind
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch.distributed.device_mesh import DeviceMesh
 
     from archscope.analysis.calls import Arguments
     from archscope.ask.distribute.plan import ParallelPlan
-    from archscope.collectives.closed_forms import Unit
+    from archscope.collectives.closed_forms import Sharded, Unit
+    from archscope.collectives.fsdp import Sharding
     from archscope.collectives.styles import Style, Styles
 
 
@@ -84,15 +86,33 @@ def _fsdp(lend: Lend, plan: ParallelPlan) -> Found:
 
     def run(network: nn.Module, arguments: Arguments, loss: Callable[[Any], Tensor]) -> Found:
         blocks = _blocks(network, plan)
-        units = _units(network, blocks)
+        units = _units(network, blocks, plan)
         recorder = Recorder(lambda recorder, tensors: Cause("", "parameters"))
-        mesh = fsdp.mesh_of(plan.gpus, 1)[0]
-        fsdp.shard(network, mesh, blocks, plan.reshard_after_forward, recorder)
+        if plan.replicas is None:
+            mesh = fsdp.mesh_of(plan.gpus, 1)[0]
+        else:
+            mesh = fsdp.replicated_mesh(plan.replicas, plan.sharing)
+        _sharding(mesh, blocks, plan).apply(network, recorder)
         issued = record_step(recorder, network, arguments, loss)
-        forms = closed_forms.of_fsdp(issued, units, plan.gpus, plan.reshard_after_forward)
+        forms = closed_forms.of_fsdp(issued, units, plan.sharing, plan.reshard_after_forward)
+        if plan.replicas is not None:
+            forms += closed_forms.of_replicas(issued, units, plan.sharing)
         return Found(issued, forms, () if blocks else (NO_BLOCKS,))
 
     return lend(run)
+
+
+def _sharding(mesh: DeviceMesh, blocks: list[str], plan: ParallelPlan) -> Sharding:
+    import torch
+    from torch.distributed.fsdp import MixedPrecisionPolicy
+
+    from archscope.collectives.fsdp import Sharding
+
+    gathered, reduced = (
+        None if name is None else getattr(torch, name) for name in (plan.dtype, plan.reduce_dtype)
+    )
+    policy = MixedPrecisionPolicy(param_dtype=gathered, reduce_dtype=reduced)
+    return Sharding(mesh, blocks, plan.reshard_after_forward, policy)
 
 
 def _blocks(network: nn.Module, plan: ParallelPlan) -> list[str]:
@@ -115,25 +135,35 @@ def _blocks(network: nn.Module, plan: ParallelPlan) -> list[str]:
     return found
 
 
-def _units(network: nn.Module, blocks: list[str]) -> list[Unit]:
+def _units(network: nn.Module, blocks: list[str], plan: ParallelPlan) -> list[Unit]:
     """What is gathered together, the root last; of a divided network, this GPU's part."""
     from archscope.analysis.borrow import members
-    from archscope.collectives.closed_forms import Sharded, Unit
+    from archscope.collectives.closed_forms import Unit
     from archscope.collectives.fsdp import own_parameters
-    from archscope.collectives.tensor_parallel import local
 
     modules = members(network)
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     return [
         Unit(
             name,
-            tuple(
-                Sharded(names[id(p)], tuple(local(p).shape), p.itemsize, p.requires_grad)
-                for p in own_parameters(modules, name, blocks)
-            ),
+            tuple(_sharded(names[id(p)], p, plan) for p in own_parameters(modules, name, blocks)),
         )
         for name in (*blocks, "")
     ]
+
+
+def _sharded(name: str, parameter: nn.Parameter, plan: ParallelPlan) -> Sharded:
+    """A parameter in the dtypes in which it is gathered and its gradient is reduced."""
+    import torch
+
+    from archscope.collectives.closed_forms import Sharded
+    from archscope.collectives.tensor_parallel import local
+
+    own = parameter.itemsize
+    gathered = own if plan.dtype is None else getattr(torch, plan.dtype).itemsize
+    reduced = gathered if plan.reduce_dtype is None else getattr(torch, plan.reduce_dtype).itemsize
+    shape = tuple(local(parameter).shape)
+    return Sharded(name, shape, gathered, reduced, parameter.requires_grad)
 
 
 # parallelize_module
@@ -191,8 +221,8 @@ def _divided(
     notes, units = chosen.notes, []
     if plan.sharded > 1:
         sharded = _blocks(network, plan)
-        units = _units(network, sharded)
-        fsdp.shard(network, outer, sharded, plan.reshard_after_forward, recorder)
+        units = _units(network, sharded, plan)
+        _sharding(outer, sharded, plan).apply(network, recorder)
         notes = (*notes, *(() if sharded else (NO_BLOCKS,)))
     with owners.watching():
         issued = record_step(recorder, network, arguments, owners.until(loss))
@@ -207,6 +237,7 @@ def _divided(
 RUNS: Mapping[ParallelKind, Callable[[Lend, ParallelPlan], Found]] = {
     "ddp": _ddp,
     "fsdp": _fsdp,
+    "hsdp": _fsdp,
     "tp": _tp,
     "fsdp+tp": _tp,
 }

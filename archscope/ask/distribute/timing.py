@@ -42,7 +42,7 @@ def step_time(
 
     device, links = connected(plan.on)
     dtype = str(floating_dtype(part.module)).removeprefix("torch.")
-    rates = rates_of(device, Setting("training", AUTOCAST.get(dtype, dtype)))
+    rates = rates_of(device, Setting("training", plan.dtype or AUTOCAST.get(dtype, dtype)))
     own = predicted(executed(part, call, rates.setting, rates.fused_attention), rates)
     step = [row for row in issued if row.phase != "start"]
     for row in step:
@@ -89,7 +89,13 @@ def connected(name: str) -> tuple[Device, Links]:
 
 
 def _on_a_node(row: Collective, plan: ParallelPlan, links: Links) -> int:
-    """GPUs of a collective's group on each node: those that divide a layer are neighbours."""
-    strided = plan.divided > 1 and row.kind in ("all_gather", "reduce_scatter")
-    places = links.gpus_per_node // plan.divided if strided else links.gpus_per_node
-    return min(row.group, max(1, places))
+    """GPUs of a collective's group on each node.
+
+    Those that divide a layer are neighbours, and those that share the parameters of one replica.
+    """
+    apart = 1
+    if plan.divided > 1 and row.kind in ("all_gather", "reduce_scatter"):
+        apart = plan.divided
+    elif plan.replicas is not None and row.kind == "all_reduce":
+        apart = plan.sharing
+    return min(row.group, max(1, links.gpus_per_node // apart))

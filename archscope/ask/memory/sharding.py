@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from fractions import Fraction
+from math import ceil
 from typing import TYPE_CHECKING
 
 from archscope.records import LiveBytes
@@ -43,6 +45,7 @@ def shared_out(
     gpus: int,
     gathered: Mapping[str, int],
     manner: Manner,
+    padded: Fraction = Fraction(1),
 ) -> tuple[LiveBytes, ...]:
     """The timeline of one GPU among several.
 
@@ -52,10 +55,12 @@ def shared_out(
         gpus: how many share.
         gathered: bytes of the weights of each block, held in full while it runs (stage 3).
         manner: of the device, for what must be allowed.
+        padded: how many times as large what is shared is, where parameters are filled up until
+            all GPUs get as much.
     """
 
     def share(size: int) -> int:
-        return -(-size // gpus)
+        return ceil(size * padded / gpus)
 
     found = []
     for moment in timeline:

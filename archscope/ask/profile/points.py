@@ -29,17 +29,20 @@ def question(target: Target, plan: Plan, gpu: str = "") -> Question:
 
     Args:
         target: a network that has a name.
-        plan: how it is measured; a device that is chosen where it runs has no name.
+        plan: how it is measured; a device that nobody chose is no part of the question, since it
+            is the fastest wherever it runs.
         gpu: the model that was asked for, as a label of a node says it.
     """
     place, colon, name = target.name.rpartition(":")
     settings = {key: value for key, value in asdict(plan.settings).items() if value is not None}
+    if not plan.chosen:
+        settings["device"] = ""
     return {
         "network": f"{Path(place).name}{colon}{name}",
         "keywords": {key: repr(value) for key, value in target.keywords.items()},
         "input": target.input_text,
         "batch": target.batch,
-        "settings": {**settings, "modes": list(plan.modes), "gpu": gpu},
+        "settings": {**settings, "modes": list(plan.modes), "gpu": gpu.lower()},
     }
 
 

@@ -123,6 +123,7 @@ def plan_of(
     if amp and full_name(dtype) in ("float32", "tf32"):
         problem = "contradict each other: autocast is to bfloat16 or float16"
         raise ArchscopeError(f"--amp --dtype {dtype}", problem, "leave out one of them")
+    chosen = device is not None
     if device is None:
         device = devices.best() if on == LOCAL else ANY
     if on == LOCAL:
@@ -140,7 +141,8 @@ def plan_of(
     )
     rule = StoppingRule(precision=precision / 100, max_seconds=max_seconds)
     modes: Any = (*(("training",) if not evaluate else ()), *(("inference",) if not train else ()))
-    return Plan(settings, rule, modes, roofs=answers.roofs() if on == LOCAL else None)
+    roofs = answers.roofs() if on == LOCAL else None
+    return Plan(settings, rule, modes, roofs=roofs, chosen=chosen)
 
 
 def _check_mode(mode: str) -> None:

@@ -52,10 +52,6 @@ def long_run(
     return LongRun(name, {**identity, **shard.identity}, key(names), read, own, "networks")
 
 
-MOST_TOGETHER = 4
-"""Networks whose copies are on a device together; of more, one is measured after the other."""
-
-
 def in_turns(
     targets: Sequence[Target], plan: Plan, journal: Journal | None
 ) -> tuple[list[Profile], SideBySide | None]:
@@ -68,6 +64,8 @@ def in_turns(
         ArchscopeError: a network fails, or nothing can run here.
         KeyboardInterrupt: one was interrupted.
     """
+    from archscope.ask.profile.turns import MOST_TOGETHER
+
     together: list[SideBySide] = []
 
     def measure(chosen: Sequence[int]) -> Iterator[tuple[int, Profile]]:

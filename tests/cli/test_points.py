@@ -8,8 +8,14 @@ import torch
 
 from archscope.ask.count import analyse
 from archscope.ask.profile import measured
+from archscope.ask.profile.points import question
+from archscope.ask.profile.there import ANY
+from archscope.ask.target import Target
 from archscope.cli import run
 from archscope.measure import device as devices
+from archscope.measure.sampling import StoppingRule
+from archscope.measure.session import Plan
+from archscope.measure.step import Settings
 from archscope.records import Environment, Measurement, Profile
 
 SECONDS = {"lenet": 0.1, "alexnet": 0.2, "squeezenet1_1": 0.4}
@@ -62,6 +68,17 @@ def test_compared_networks_are_not_measured_again(gpu, tmp_path, capsys):
     # Another question takes none of them.
     assert run([*command, "--batch", "2", "--resume"]) == 2
     assert "was written for another run" in capsys.readouterr().err
+
+
+def test_a_question_is_the_same_under_another_engine_unless_a_device_is_chosen():
+    here = Plan(Settings(device="cuda"), chosen=False)
+    there = Plan(Settings(device=ANY), chosen=False)
+    lenet = Target("lenet")
+    assert question(lenet, here) == question(lenet, there)
+    assert question(lenet, here, "A100") == question(lenet, there, "a100")
+    assert question(lenet, Plan(Settings(device="cuda"))) != question(lenet, there)
+    longer = Plan(Settings(device="cuda"), StoppingRule(max_seconds=1.0), chosen=False)
+    assert question(lenet, longer) != question(lenet, here)
 
 
 def shards(command, tmp_path, count):

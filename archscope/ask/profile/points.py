@@ -37,12 +37,13 @@ def question(target: Target, plan: Plan, gpu: str = "") -> Question:
     settings = {key: value for key, value in asdict(plan.settings).items() if value is not None}
     if not plan.chosen:
         settings["device"] = ""
+    rule = {"precision": plan.rule.precision, "max_seconds": plan.rule.max_seconds}
     return {
         "network": f"{Path(place).name}{colon}{name}",
         "keywords": {key: repr(value) for key, value in target.keywords.items()},
         "input": target.input_text,
         "batch": target.batch,
-        "settings": {**settings, "modes": list(plan.modes), "gpu": gpu.lower()},
+        "settings": {**settings, **rule, "modes": list(plan.modes), "gpu": gpu.lower()},
     }
 
 

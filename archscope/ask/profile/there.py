@@ -9,6 +9,7 @@ from functools import partial
 
 from archscope.ask.network.allowance import with_allowance
 from archscope.ask.profile.measured import profile
+from archscope.ask.profile.turns import MOST_TOGETHER, measured_in_turns
 from archscope.ask.target import Target
 from archscope.ask.travel import Luggage, libraries, luggage
 from archscope.engines.engine import Engine, Lost
@@ -129,14 +130,41 @@ def _with_node(found: Profile, notes: tuple[str, ...]) -> Profile:
 
 
 def _measured(sent: Sequence[tuple[Target, Luggage]], plan: Plan) -> tuple[Profile, ...]:
-    return tuple(_one(target, names, plan) for target, names in sent)
+    """The samples of a few networks alternate; of more, one is measured after the other."""
+    if not 1 < len(sent) <= MOST_TOGETHER:
+        return tuple(found for each in sent for found in _named([each], plan, _one))
+    return _named(sent, plan, _in_turns)
 
 
-def _one(target: Target, names: Luggage, plan: Plan) -> Profile:
+def _one(targets: Sequence[Target], plan: Plan) -> tuple[Profile, ...]:
+    return (profile(targets[0], plan),)
+
+
+def _in_turns(targets: Sequence[Target], plan: Plan) -> tuple[Profile, ...]:
+    return measured_in_turns(targets, plan, lambda label, share, ratio: None).profiles
+
+
+def _named(
+    sent: Sequence[tuple[Target, Luggage]],
+    plan: Plan,
+    measure: Callable[[Sequence[Target], Plan], tuple[Profile, ...]],
+) -> tuple[Profile, ...]:
+    """Measure networks where a user's file has another path, and call them as the user does.
+
+    Raises:
+        ArchscopeError: one fails.
+    """
+    here = [replace(target, model=names.name_here()) for target, names in sent]
     try:
-        found = profile(replace(target, model=names.name_here()), plan)
+        found = measure(here, plan)
     except ArchscopeError as error:
-        problem, remedy = names.worded(error.problem), names.worded(error.remedy)
-        raise ArchscopeError(names.worded(error.argument), problem, remedy) from error
-    analysis = found.analysis and replace(found.analysis, model=names.name)
-    return replace(found, model=names.name, analysis=analysis)
+        parts = [error.argument, error.problem, error.remedy]
+        for _, names in sent:
+            parts = [names.worded(part) for part in parts]
+        raise ArchscopeError(*parts) from error
+    return tuple(
+        replace(
+            one, model=names.name, analysis=one.analysis and replace(one.analysis, model=names.name)
+        )
+        for one, (_, names) in zip(found, sent, strict=True)
+    )

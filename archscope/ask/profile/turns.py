@@ -50,6 +50,9 @@ def expected(networks: int, plan: Plan) -> Expected:
     return Expected(networks * (timed + layers), load, usable_cores())
 
 
+MOST_TOGETHER = 4
+"""Networks whose copies are on a device together; of more, one is measured after the other."""
+
 WITH_WARM_UP = 1.5
 """Half of the time for a number at most is spent before it."""
 

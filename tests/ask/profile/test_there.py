@@ -12,6 +12,7 @@ from archscope.engines.engine import EngineError, Lost
 from archscope.engines.local import HERE
 from archscope.errors import ArchscopeError, NetworkError
 from archscope.measure.session import Plan
+from archscope.measure.side_by_side import SideBySide
 from archscope.measure.step import Settings
 from archscope.records import Environment, Profile
 from archscope.resolve.inputs import parse_input
@@ -31,7 +32,11 @@ def measured(monkeypatch):
         environment = Environment(plan.settings.device, (("device name", "a device"),))
         return Profile(target.model, parse_input("8"), environment, {})
 
+    def in_turns(targets, plan, progress):
+        return SideBySide(tuple(profile(target, plan) for target in targets))
+
     monkeypatch.setattr(there, "profile", profile)
+    monkeypatch.setattr(there, "measured_in_turns", in_turns)
     monkeypatch.setattr(there.devices, "best", lambda: "cpu")
     return seen
 
@@ -41,6 +46,14 @@ def test_networks_are_measured_in_turns_on_the_device_that_is_there(measured):
     assert measured == [("lenet", "cpu"), ("alexnet", "cpu")]
     assert [profile.environment.fact("node") for profile in found] == [platform.node()] * 2
     assert found[0].notes == (NO_GPU,)
+
+
+def test_the_samples_of_a_few_alternate_and_of_more_do_not(measured, monkeypatch):
+    networks = [Target(name) for name in ("lenet", "alexnet", "nin", "vgg16", "vgg11")]
+    monkeypatch.setattr(there, "measured_in_turns", None)  # which the call would show
+    assert len(in_turns(HERE, networks, PLAN)) == len(measured) == 5
+    with pytest.raises(TypeError):
+        in_turns(HERE, networks[:4], PLAN)
 
 
 def test_an_error_of_the_network_comes_back_as_one(measured):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from archscope.records import COMPLEX, Analysis, Coverage, Shape
-from archscope.units import plural
+from archscope.units import percent, plural
 
 
 def network_title(model: str, keywords: Sequence[tuple[str, str]]) -> str:
@@ -72,6 +72,7 @@ def coverage_note(analysis: Analysis) -> str:
         missing = lower_bound_note(missing_formulas(coverage))
         sentence = f"Coverage: {known}, run on {device}; {missing}"
     assumed = attention_notes(coverage.attention_kernels)
+    assumed += mask_notes(coverage.attention_scores)
     assumed += tuple(f"A condition needs values: {branch}." for branch in coverage.branches)
     if _has_complex_products(analysis):
         assumed = (*assumed, "A complex product counts as four real ones.")
@@ -105,6 +106,23 @@ def attention_notes(kernels: Iterable[str]) -> tuple[str, ...]:
     """
     names = " and ".join(_KERNELS.get(kernel, kernel) for kernel in kernels)
     return (f"Attention is counted as {names}.",) if names else ()
+
+
+def mask_notes(scores: Iterable[tuple[int, int]]) -> tuple[str, ...]:
+    """What masks leave of attention, which is counted as it is computed.
+
+    Args:
+        scores: as `Coverage.attention_scores` has them.
+    """
+    parts = [
+        f"{needed:,} of {computed:,} ({percent(needed / computed)})" for computed, needed in scores
+    ]
+    if not parts:
+        return ()
+    return (
+        "Attention is counted as it is computed, every query with every key; behind causal or "
+        f"other masks a head needs {' or '.join(parts)} of these scores.",
+    )
 
 
 OWN_WORK = "[own ops]"

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from archscope.analysis.dispatch import run
-from archscope.analysis.values.contents import is_meta
+from archscope.analysis.values.contents import is_meta, value_of
+from archscope.analysis.values.needed import ValueNeeded
 
 aten = torch.ops.aten
 
@@ -39,6 +40,7 @@ def attention(
     choose = _choice_of_a_gpu if device == "cuda" else _choice_of_a_cpu
     kernel = choose(*operands, dropout_p, is_causal, enable_gqa)
     run.attention_kernels.add(f"{kernel} on {device}")
+    _note_mask(query, key, attn_mask, is_causal)
     single = query.dim() == key.dim() == value.dim() == 3
     if single:  # kernels take a batch
         query, key, value = query.unsqueeze(0), key.unsqueeze(0), value.unsqueeze(0)
@@ -50,6 +52,29 @@ def attention(
     else:
         result = _fused(kernel, device, *batched, dropout_p, is_causal, scale)
     return result.squeeze(0) if single else result
+
+
+LARGEST_MASK = 2**24
+"""Elements up to which a mask is looked at: 4,096 positions square."""
+
+
+def _note_mask(query: Tensor, key: Tensor, mask: Tensor | None, causal: bool) -> None:
+    """Note how many scores of a head are computed, and how many of them a mask lets through."""
+    queries, keys = query.shape[-2], key.shape[-2]
+    if causal:  # query i sees the keys up to its own place
+        seen = min(queries, keys)
+        needed = seen * (seen + 1) // 2 + (queries - seen) * keys
+    elif mask is not None and mask.dtype is torch.bool and mask.numel() <= LARGEST_MASK:
+        try:
+            with torch._C._DisableTorchDispatch():
+                shown = value_of(mask)
+                passed = int(shown.sum()) * queries * keys
+                needed = passed // max(1, shown.numel())
+        except ValueNeeded:
+            return
+    else:
+        return
+    run.scores[queries * keys, needed] = None
 
 
 def _composite(*args: object, **options: object) -> Tensor:

@@ -52,12 +52,13 @@ def counting(
         the kernels that attention has chosen so far, such as `flash on cpu`.
     """
     _register()
-    before = run.device, run.attention_kernels, run.branches, run.measure, run.place
+    before = dict(vars(run))
     excluded = torch._C._dispatch_tls_is_dispatch_key_excluded(KEY)
     chosen: set[str] = set()
     try:
         run.device, run.attention_kernels = device, chosen
-        run.branches, run.measure, run.place = {}, measure, place
+        run.branches, run.scores = {}, {}
+        run.measure, run.place = measure, place
         torch._C._dispatch_tls_set_dispatch_key_excluded(KEY, False)
         with (
             torch._C._IncludeDispatchKeyGuard(KEY),
@@ -68,7 +69,8 @@ def counting(
             yield chosen
     finally:
         torch._C._dispatch_tls_set_dispatch_key_excluded(KEY, excluded)
-        run.device, run.attention_kernels, run.branches, run.measure, run.place = before
+        vars(run).clear()
+        vars(run).update(before)
 
 
 @cache

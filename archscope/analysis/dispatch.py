@@ -23,6 +23,7 @@ class Run(threading.local):
         device: on which attention chooses its kernel; that of its query when `None`.
         attention_kernels: those that were chosen; `None` while the thread counts nothing.
         branches: what each branch would cost of which the larger was taken, in words.
+        scores: of heads whose queries do not see every key: how many are computed, and needed.
         measure: MACs and elementwise operations of a function, of which nothing else stays.
         place: the name of the module that runs.
     """
@@ -30,11 +31,13 @@ class Run(threading.local):
     device: str | None = None
     attention_kernels: set[str] | None = None
     branches: dict[str, None]
+    scores: dict[tuple[int, int], None]
     measure: Measure | None = None
     place: Callable[[], str] | None = None
 
     def __init__(self) -> None:
         self.branches = {}
+        self.scores = {}
 
 
 run = Run()

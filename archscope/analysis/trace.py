@@ -68,13 +68,17 @@ class Recorder(Observer):  # type: ignore[no-untyped-call]
             work.products.extend(tally.cost.products)
 
     def coverage(
-        self, attention_kernels: Iterable[str] = (), branches: tuple[str, ...] = ()
+        self,
+        attention_kernels: Iterable[str] = (),
+        branches: tuple[str, ...] = (),
+        scores: Iterable[tuple[int, int]] = (),
     ) -> Coverage:
         """How often each operator ran, by the column that it counts in.
 
         Args:
             attention_kernels: what scaled dot-product attention ran as.
             branches: of which conditions the larger was taken.
+            scores: of attention behind masks, computed and needed.
         """
         by_kind: dict[str, dict[str, int]] = {
             kind: {} for kind in ("counted", "elementwise", "free", "unknown")
@@ -87,6 +91,7 @@ class Recorder(Observer):  # type: ignore[no-untyped-call]
             unknown_layers=tuple(self.unknown_calls),
             attention_kernels=tuple(sorted(attention_kernels)),
             branches=branches,
+            attention_scores=tuple(sorted(scores)),
         )
 
 
@@ -198,5 +203,5 @@ def run(
             run_backward(recorder, outputs)
             del outputs
             recorder.let_graph_go()
-        branches = tuple(dispatch.run.branches)
-    return log, recorder.coverage(kernels, branches)
+        branches, scores = tuple(dispatch.run.branches), tuple(dispatch.run.scores)
+    return log, recorder.coverage(kernels, branches, scores)

@@ -165,6 +165,8 @@ class Coverage:
         unknown_layers: names of the layers where unknown operators ran.
         attention_kernels: what scaled dot-product attention was counted as, `flash on cpu`.
         branches: conditions that need values, what each branch costs, and which was counted.
+        attention_scores: of one head of each attention that masks some: how many scores of a query
+            and a key are computed and counted, and how many of them the mask lets through.
     """
 
     counted: Mapping[str, int] = field(default_factory=dict)
@@ -174,6 +176,7 @@ class Coverage:
     unknown_layers: tuple[str, ...] = ()
     attention_kernels: tuple[str, ...] = ()
     branches: tuple[str, ...] = ()
+    attention_scores: tuple[tuple[int, int], ...] = ()
 
     @property
     def complete(self) -> bool:

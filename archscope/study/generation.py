@@ -13,7 +13,7 @@ from archscope.records.generation import (
     Piece,
 )
 from archscope.table import Cell, Column, Report, Row, Table
-from archscope.units import binary_bytes, seconds, si
+from archscope.units import binary_bytes, percent, seconds, si
 from archscope.wording import network_title
 
 CONVENTION = (
@@ -114,7 +114,27 @@ def _cost_notes(found: Generation) -> tuple[str, ...]:
         if found.steps
         else "The prefill makes the one token."
     )
-    return (made, *found.notes, CONVENTION, READ)
+    return (made, *found.notes, CONVENTION, *_needed(found), READ)
+
+
+def _needed(found: Generation) -> tuple[str, ...]:
+    """What a causal prefill needs of the scores that it computes: i of the i-th query, or those
+    of its window.
+    """
+    read = found.prefill.context
+    ends = {layer.window for layer in found.cache if layer.token_bytes}
+    if not ends or read < 2:
+        return ()
+    parts = []
+    for end in sorted(ends, key=lambda end: (end is not None, end)):
+        seen = read if end is None else min(read, end + 1)
+        needed = seen * (seen + 1) // 2 + (read - seen) * seen
+        where = "" if end is None else f" in layers with a window of {end + 1:,}"
+        parts.append(f"{needed:,} ({percent(needed / read**2)}){where}")
+    return (
+        f"Of the {read:,}² = {read**2:,} scores of a head in the prefill, causal attention needs "
+        f"{' and '.join(parts)}.",
+    )
 
 
 def _shown(key: str, value: float) -> str:

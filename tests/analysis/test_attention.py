@@ -162,3 +162,47 @@ def test_inference_mode_hides_nothing():
     with torch.inference_mode():
         summary = archscope.summary(Attention(F.scaled_dot_product_attention), (x,))
     assert summary.total.macs == 2 * 3 * 2 * 16 * 16 * 8
+
+
+class Masked(nn.Module):
+    """One attention over itself, causal by its flag or by a mask of a window."""
+
+    def __init__(self, window=None):
+        super().__init__()
+        self.window = window
+
+    def forward(self, x):
+        heads = x.unflatten(-1, (2, -1)).transpose(1, 2)
+        mask = None
+        if self.window is not None:
+            places = torch.arange(x.shape[1], device=x.device)
+            ahead = places[:, None] - places
+            mask = (ahead >= 0) & (ahead < self.window)
+        causal = self.window is None
+        return F.scaled_dot_product_attention(heads, heads, heads, mask, is_causal=causal)
+
+
+@pytest.mark.parametrize(
+    ("window", "needed"),
+    [(None, 10 * 11 // 2), (3, 1 + 2 + 8 * 3), (1, 10)],
+    ids=["causal", "window", "itself"],
+)
+def test_the_count_says_how_many_scores_a_mask_leaves(window, needed):
+    """Ten queries and ten keys: the i-th query sees i keys, or those of its window."""
+    answer = archscope.summary(Masked(window), "10x16")
+    assert answer.record.coverage.attention_scores == ((100, needed),)
+    assert answer.record.total.macs == 2 * 100 * 16  # as it is computed
+    assert f"{needed} of 100" in str(answer)
+
+
+def test_a_mask_that_nobody_knows_is_not_reported():
+    class Learned(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mask = nn.Parameter(torch.randn(10, 10))
+
+        def forward(self, x):
+            return F.scaled_dot_product_attention(x, x, x, self.mask > 0)
+
+    answer = archscope.summary(Learned(), "2x10x16")
+    assert answer.record.coverage.attention_scores == ()

@@ -149,6 +149,8 @@ def _totals(analysis: Analysis) -> Derivation:
         text = wording.lower_bound_note(wording.missing_formulas(analysis.coverage))
         steps.append(Step("Lower bound", text, "prose"))
     steps.append(Step("Convention", CONVENTION, "prose"))
+    notes = wording.mask_notes(analysis.coverage.attention_scores)
+    steps += [Step("Masks", note, "prose") for note in notes]
     return Derivation(f"Totals of {analysis.model} on {analysis.input}", tuple(steps))
 
 

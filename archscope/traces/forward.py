@@ -14,12 +14,21 @@ def forward_operators(trace: Trace) -> list[Event]:
     Args:
         trace: nested.
     """
-    by_thread: dict[int, list[Event]] = {}
+    return next(iter(by_thread(trace)), [])
+
+
+def by_thread(trace: Trace) -> list[list[Event]]:
+    """The same of every thread, the one with most of them first.
+
+    Args:
+        trace: nested.
+    """
+    found: dict[int, list[Event]] = {}
     hollow = _regions_of_graphs(trace)
     for event in trace.host:
         if event.phase == "forward" and event not in hollow and _is_outermost(event, hollow):
-            by_thread.setdefault(event.thread, []).append(event)
-    return max(by_thread.values(), key=len, default=[])
+            found.setdefault(event.thread, []).append(event)
+    return sorted(found.values(), key=len, reverse=True)
 
 
 def _regions_of_graphs(trace: Trace) -> set[Event]:

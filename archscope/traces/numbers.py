@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 
 from archscope.traces.events import NODE, Event, Trace
@@ -53,7 +53,14 @@ class Makers:
         if thread in candidates:
             return candidates[thread]
         linked = self._linked.get((node.thread, node.start))
-        return linked or self._by_order.get(node)
+        return linked or _of_replicas(candidates.values()) or self._by_order.get(node)
+
+
+def _of_replicas(candidates: Iterable[Event]) -> Event | None:
+    """Any of several operators that are one call's: replicas count alike, each on its thread."""
+    found = list(candidates)
+    owners = {None if event.owner is None else event.owner.key for event in found}
+    return found[0] if len(owners) == 1 and None not in owners else None
 
 
 def _in_reverse_order(host: Sequence[Event]) -> Iterator[tuple[Event, Event]]:

@@ -103,7 +103,7 @@ class _Calls:
     def __init__(self, trace: Trace, steps: Steps) -> None:
         self._steps = steps
         self._step: int | None = None
-        self._counts: Counter[tuple[str, str]] = Counter()
+        self._counts: Counter[tuple[str, str, int]] = Counter()
         self._regions = 0
         self._has_ranges = any(event.name.startswith(CALL) for event in trace.host)
         self._root = next((event.name for event in roots(trace.host)), "")
@@ -143,7 +143,7 @@ class _Calls:
         if step != self._step:
             self._step = step
             self._counts.clear()
-        key = path, event.phase
+        key = path, event.phase, event.thread  # replicas of DataParallel have one each
         index = self._counts[key]
         self._counts[key] += 1
         return Call(path, kind, index)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from archscope.ask.network.call import with_batch
@@ -20,7 +21,9 @@ from archscope.traces.events import CALL, MODULE, Event, Trace
 from archscope.traces.families import WEIGHTED, family
 from archscope.traces.nesting import is_node
 from archscope.traces.network import NetworkOperator
+from archscope.traces.passes import Alignment
 from archscope.traces.rows import LayerTimes
+from archscope.traces.search import MismatchError
 from archscope.units import percent, seconds
 
 UNKNOWN_MODEL = "the traced network"
@@ -57,10 +60,17 @@ def traced(
     if network is None:
         found = attribution.attribute(trace)
         return Traced(found, _profile(path, found, _root(trace), InputSpec(()), peaks))
-    found, called = _of_network(trace, network)
+    aligned = _of_network(trace, network)
+    found, called = aligned.attribution, aligned.network
     assert called.found is not None and isinstance(called.input, InputSpec)
     profile = _profile(path, found, called.found.name, called.input, peaks)
-    profile = replace(profile, keywords=called.found.keywords, analysis=_count(trace, called))
+    profile = replace(
+        profile,
+        keywords=called.found.keywords,
+        analysis=_count(trace, called),
+        notes=(*profile.notes, *aligned.notes),
+        environment=replace(profile.environment, facts=profile.environment.facts + aligned.facts),
+    )
     return Traced(found, profile)
 
 
@@ -133,8 +143,17 @@ def _count(trace: Trace, network: Target) -> Analysis | None:
         return None
 
 
-def _of_network(trace: Trace, network: Target) -> tuple[Attribution, Target]:
-    """Align a trace with its network; the network with the input that was traced."""
+@dataclass(frozen=True)
+class _Aligned:
+    """A trace with the owners that its network gives, and the network with its input."""
+
+    attribution: Attribution
+    network: Target
+    notes: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+def _of_network(trace: Trace, network: Target) -> _Aligned:
     from archscope.ask.trace.operators import network_operators
 
     subject, call = network.called()
@@ -142,7 +161,7 @@ def _of_network(trace: Trace, network: Target) -> tuple[Attribution, Target]:
     fixed = isinstance(network.input, Tensors)
     single = call.spec if fixed else with_batch(call.spec, 1)
     called = replace(network, input=single, batch=None, found=subject)
-    ran = forward.forward_operators(trace)
+    ran, *beside = forward.by_thread(trace) or [[]]
     compiled = forward.compiled_convolutions(trace)
     batch = network.batch
     if batch is None and not fixed:
@@ -151,14 +170,53 @@ def _of_network(trace: Trace, network: Target) -> tuple[Attribution, Target]:
     called = _of_batch(called, batch)
     operators = network_operators(called, train)
     remedy = _remedy(ran, operators)
-    found = alignment.align(
-        ran, operators, subject.name, remedy, compiled, forward.boundaries(trace)
+    align = partial(
+        alignment.align,
+        network=operators,
+        model=subject.name,
+        remedy=remedy,
+        convolutions=compiled,
+        boundaries=forward.boundaries(trace),
     )
+    found = align(ran)
     if network.batch is not None:
         sizes.check(sizes.sizes(trace, found.matched), subject.name, remedy)
-    if any(event.name.startswith(CALL) for event in trace.host):
-        return attribution.attribute(trace), called
-    return attribution.attribute(trace, found.owners, found.passes), called
+    replicas = [each for operators in beside if (each := _replica(align, operators)) is not None]
+    owners = {event: call for each in (found, *replicas) for event, call in each.owners.items()}
+    has_ranges = any(event.name.startswith(CALL) for event in trace.host)
+    attributed = (
+        attribution.attribute(trace)
+        if has_ranges
+        else attribution.attribute(trace, owners, found.passes)
+    )
+    is_unknown = batch is None and not fixed
+    return _Aligned(
+        attributed,
+        called,
+        (
+            *([REPLICAS.format(1 + len(replicas))] if replicas else []),
+            *([UNKNOWN_BATCH] if is_unknown else []),
+        ),
+        (("batch", "unknown"),) if is_unknown else (),
+    )
+
+
+UNKNOWN_BATCH = "The file does not tell the batch: MACs and roofs are of one sample."
+
+REPLICAS = (
+    "{} threads run the network at once, as DataParallel's do: rows add them up, and the batch is "
+    "that of one."
+)
+
+
+def _replica(
+    align: Callable[[Sequence[Event]], Alignment], operators: Sequence[Event]
+) -> Alignment | None:
+    """The network in the operators of one more thread, which may do something else."""
+    try:
+        return align(operators)
+    except MismatchError:
+        return None
 
 
 def _of_batch(network: Target, batch: Dim | None) -> Target:

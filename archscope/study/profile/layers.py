@@ -221,9 +221,14 @@ def layer_table(profile: Profile, most: int | None) -> Table:
 
 
 def _subject(profile: Profile) -> str:
-    if not profile.input.tensors:
+    if not knows_batch(profile):
         return profile.model
     return f"{profile.model}, batch {profile.input.batch}"
+
+
+def knows_batch(profile: Profile) -> bool:
+    """Whether it says of how many samples a step is; a trace may not."""
+    return bool(profile.input.tensors) and profile.environment.fact("batch") != "unknown"
 
 
 def _macs(profile: Profile) -> dict[LayerKey, int]:

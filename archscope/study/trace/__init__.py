@@ -11,6 +11,7 @@ from archscope.records import LayerTime, Profile
 from archscope.study.profile import MOST_LAYERS, environment_table
 from archscope.study.profile.launches import launch_bound_note
 from archscope.study.profile.layers import (
+    knows_batch,
     layer_table,
     share_chart,
     stage_chart,
@@ -68,7 +69,7 @@ def step_seconds(profile: Profile) -> float:
 
 def _samples(profile: Profile) -> str:
     tensors = profile.input.tensors
-    if not tensors:
+    if not knows_batch(profile):
         return ""
     word = "images" if len(tensors) == 1 and len(tensors[0].shape) == 4 else "samples"
     return f", {profile.input.batch} {word}"

@@ -17,6 +17,7 @@ from archscope.ask.target import network_target
 from archscope.ask.trace.profile import traced
 from archscope.measure.layers import CallRecorder
 from archscope.records import LayerTime
+from archscope.study.trace import answer
 from archscope.traces import chrome
 from archscope.traces.attribution import attribute
 from archscope.traces.events import CALL, Event, Trace
@@ -282,3 +283,46 @@ def test_accumulated_gradients_are_of_several_calls(tmp_path: Path) -> None:
     found = traced(str(path), network_target(network, input="4")).profile
     rows = [(row.name, row.call) for row in found.layers if row.in_network]
     assert rows == [("0", 0), ("1", 0), ("0", 1), ("1", 1)]
+
+
+def test_replicas_on_several_threads_are_one_network(tmp_path: Path) -> None:
+    """As DataParallel runs them, a thread and a device each; a further thread does something else.
+
+    Every replica takes 30 + 10 µs forward and 40 µs backward on a device of its own.
+    """
+    from tests.traces.writing import NODE, File
+
+    file = File()
+    file.host("ProfilerStep#0", 0, 900, cat="user_annotation")
+    other = file.op("aten::relu", 5, 2, tid=77)
+    file.kernel(950, 3, 6, tid=77, external=other)
+    for replica in range(2):
+        thread, engine, at = 30 + replica, 60 + replica, 10 + replica
+        device = {"stream": 7 + replica}
+        op = file.op("aten::linear", at, 20, 0, dims=[[2, 4], [4, 4]], tid=thread)
+        file.kernel(1000, 30, at + 1, tid=thread, external=op, **device)
+        op = file.op("aten::relu", at + 30, 5, 1, tid=thread)
+        file.kernel(1030, 10, at + 31, tid=thread, external=op, **device)
+        file.op(NODE + "AddmmBackward0", at + 100, 20, 0, 1 + replica, tid=engine)
+        op = file.op("AddmmBackward0", at + 101, 10, 0, 1 + replica, tid=engine)
+        file.kernel(1100, 40, at + 102, tid=engine, external=op, **device)
+    path = file.write(tmp_path / "trace.json")
+    network = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+    found = traced(path, network_target(network, input="4")).profile
+    rows = {row.name: {key: round(1e6 * value) for key, value in row.seconds.items()}
+            for row in found.layers if row.in_network}  # fmt: skip
+    assert rows == {"0": {"forward": 60, "backward": 80}, "1": {"forward": 20}}
+    assert found.input.batch == 2
+    assert any(note.startswith("2 threads run the network at once") for note in found.notes)
+
+
+def test_a_batch_that_the_file_does_not_tell_is_not_made_up(tmp_path: Path) -> None:
+    path, network = tmp_path / "a.json", nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        network(torch.ones(3, 4)).sum().backward()
+    profiler.export_chrome_trace(str(path))
+    found = traced(str(path), network_target(network, input="4")).profile
+    assert any("does not tell the batch" in note for note in found.notes)
+    assert "samples" not in answer(found)
+    told = traced(str(path), network_target(network, input="4", batch=3)).profile
+    assert "3 samples" in answer(told) and told.notes == ()

@@ -44,6 +44,9 @@ LAUNCHING = re.compile("Launch|Mem(cpy|set)|Graph")
 FURTHEST = 1 << 20
 """Characters behind a mistake from which it is one, not the end of what was read so far."""
 
+LONGEST_VALUE = 1 << 24
+"""Bytes of an event or member above which a file is no trace; none that is written comes near."""
+
 Progress = Callable[[float], None]
 """Called with the share of the file that was read."""
 
@@ -135,7 +138,12 @@ class _Text:
         self._at += 1
 
     def value(self) -> Any:
-        """The next value, numbers with a point as text."""
+        """The next value, numbers with a point as text.
+
+        Raises:
+            json.JSONDecodeError: there is none.
+            _EventError: it is longer than all that a profiler writes.
+        """
         self.peek()
         while True:
             try:
@@ -144,6 +152,8 @@ class _Text:
                 is_open = error.msg.startswith("Unterminated string")
                 if len(self._text) - error.pos > FURTHEST and not is_open:
                     raise
+                if len(self._text) - self._at > LONGEST_VALUE:
+                    raise _EventError("a value is longer than any that is written") from None
                 # As much again as there is, so that all attempts together read a value twice.
                 if not self._more(len(self._text) - self._at):
                     self.ended_early = True

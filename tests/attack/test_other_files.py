@@ -130,3 +130,13 @@ def test_a_configuration_without_end_is_refused(here: Path) -> None:
     (here / "config.json").symlink_to("/dev/zero")
     with pytest.raises(ArchscopeError, match="is larger than"):
         configuration(here / "config.json")
+
+
+def test_an_event_without_end_is_refused(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from archscope.traces import chrome
+
+    monkeypatch.setattr(chrome, "LONGEST_VALUE", 4096)
+    (here / "t.json").write_text('{"traceEvents": [{"args": [' + "1," * 10_000)
+    assert "a value is longer than" in refused(["trace", "t.json"], capsys)

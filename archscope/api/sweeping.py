@@ -123,13 +123,15 @@ def merge(*journals: str | PathLike[str]) -> Answer[tuple[Outcome, ...]]:
         [416520, 833040]
     """
     from archscope.ask.sweep.merge import merged
-    from archscope.saved.shards import read_files
+    from archscope.saved.shards import read_files, refusing_damage
     from archscope.study.sweep import sweep_report, sweep_title
 
     if not journals:
         raise ArchscopeError("journals", "nothing to merge", "name the shards' files")
-    grid, outcomes = merged(read_files([str(path) for path in journals]))
-    report = sweep_report(sweep_title(grid), outcomes)
+    files = read_files([str(path) for path in journals])
+    with refusing_damage(files):
+        grid, outcomes = merged(files)
+        report = sweep_report(sweep_title(grid), outcomes)
     return Answer(tuple(outcomes), lambda: report)
 
 

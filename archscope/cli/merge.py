@@ -32,15 +32,17 @@ def command(files: tuple[str, ...], outputs: tuple[str, ...]) -> int:
     versions are refused, and points that no file holds are named by their shards.
     """  # noqa: D301
     from archscope.output import check_outputs, emit
-    from archscope.saved.shards import kind_of, read_files
+    from archscope.saved.shards import kind_of, read_files, refusing_damage
 
     parts = read_files(files)
     kind = kind_of(parts, (*REPORTS, FIT))
     if kind == FIT:
-        _fit(parts, outputs)
+        with refusing_damage(parts):
+            _fit(parts, outputs)
         return 0
     check_outputs(outputs)
-    report, passed = REPORTS[kind](parts)
+    with refusing_damage(parts):
+        report, passed = REPORTS[kind](parts)
     emit(report, outputs)
     return 0 if passed else 1
 

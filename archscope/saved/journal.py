@@ -239,7 +239,11 @@ def read(path: str | Path) -> Written:
     """
     lines = read_text(path).split("\n")[:-1]  # what a kill cut short has no end of line
     header = _entry(lines[0].encode()) if lines else None
-    if header is None or header.pop("archscope", "") != "journal" or header.pop("schema") != SCHEMA:
+    if (
+        header is None
+        or header.pop("archscope", "") != "journal"
+        or header.pop("schema", 0) != SCHEMA
+    ):
         raise ArchscopeError(str(path), "is not a journal of this version of archscope", "name one")
     entries = [_entry(line.encode()) for line in lines[1:]]
     return Written(header, tuple(entry for entry in entries if entry is not None))

@@ -5,7 +5,8 @@ It knows what an entry was decided by, and nothing of what was counted or measur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,22 @@ def read_files(paths: Sequence[str]) -> list[ShardFile]:
         ArchscopeError: a file cannot be read, or is no journal.
     """
     return [ShardFile(path, read(path)) for path in paths]
+
+
+@contextmanager
+def refusing_damage(files: Sequence[ShardFile]) -> Iterator[None]:
+    """Refuse journals that hold what archscope never writes, in any of their fields.
+
+    Raises:
+        ArchscopeError: naming the files.
+    """
+    try:
+        yield
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError,
+            ValueError) as error:  # fmt: skip
+        paths = ", ".join(file.path for file in files)
+        problem = f"hold what no journal does ({type(error).__name__}: {error})"
+        raise ArchscopeError(paths, problem, "run their shards again") from error
 
 
 def kind_of(files: Sequence[ShardFile], kinds: Sequence[str]) -> str:

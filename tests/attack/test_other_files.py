@@ -140,3 +140,25 @@ def test_an_event_without_end_is_refused(
     monkeypatch.setattr(chrome, "LONGEST_VALUE", 4096)
     (here / "t.json").write_text('{"traceEvents": [{"args": [' + "1," * 10_000)
     assert "a value is longer than" in refused(["trace", "t.json"], capsys)
+
+
+def test_a_damaged_shard_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for shard in ("1", "2"):
+        command = ["sweep", "lenet", "batch=1,2,3,4", "--shard", f"{shard}/2", "--journal", shard]
+        assert run(command) == 0
+    capsys.readouterr()
+    lines, dice = Path("1").read_text(encoding="utf-8").splitlines(), random.Random(SEED)
+    for _ in range(20 * FACTOR):
+        changed = [json.loads(line) for line in lines]
+        container, key = dice.choice(places(changed))
+        container[key] = dice.choice(VALUES)
+        text = "".join(json.dumps(line) + "\n" for line in changed)
+        Path("bad").write_text(text, encoding="utf-8")
+        refused(["merge", "bad", "2"], capsys)
+
+
+def test_a_sweep_that_no_machine_can_list_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    axes = [[f"axis{number}", list(range(1000))] for number in range(5)]
+    header = {"archscope": "journal", "schema": 2, "grid": {"model": "lenet", "axes": axes}}
+    Path("j").write_text(json.dumps(header) + "\n", encoding="utf-8")
+    assert "is not the journal of a sweep" in refused(["merge", "j"], capsys)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -30,6 +31,10 @@ INPUTS = "write it like input=3x160x160,3x224x224; parentheses hold one input of
 
 Point = tuple[tuple[str, Any], ...]
 """One value for each swept key."""
+
+
+MOST_POINTS = 10**6
+"""Above every sweep; a journal's first line can name axes of any length."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +74,15 @@ class Grid:
         """Read it back.
 
         Raises:
-            KeyError, TypeError: it is of something else.
+            KeyError, TypeError, ValueError, AttributeError: it is of something else.
         """
-        return cls(**{key: _without_lists(value) for key, value in identity["grid"].items()})
+        grid = cls(**{key: _without_lists(value) for key, value in identity["grid"].items()})
+        texts = (grid.model, grid.input or "", grid.predict or "", *dict(grid.axes))
+        if not all(isinstance(text, str) for text in (*texts, *dict(grid.keywords))):
+            raise TypeError("a name is not text")
+        if math.prod(len(values) for _, values in grid.axes) > MOST_POINTS:
+            raise ValueError("it has more points than a sweep")
+        return grid
 
     def question(self, outcome: Outcome) -> dict[str, Any]:
         """All that was asked at one point; a user's file without its folder."""

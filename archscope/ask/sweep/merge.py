@@ -37,7 +37,7 @@ def _grid(file: ShardFile) -> Grid:
     """With the file's name alone where a user's file holds the network: folders differ."""
     try:
         grid = Grid.from_identity(file.written.identity)
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise ArchscopeError(file.path, "is not the journal of a sweep", "name one") from None
     place, colon, name = grid.model.rpartition(":")
     return replace(grid, model=f"{place.rpartition('/')[2]}{colon}{name}")

@@ -1,4 +1,9 @@
-"""Derivations → terminal, Markdown with LaTeX formulas, HTML, LaTeX."""
+"""Derivations → terminal, Markdown with LaTeX formulas, HTML, LaTeX.
+
+A formula is written once, in the notation of terminal, CSV and JSON: `C_out`, `·`, `⌊(…)/s⌋`.
+LaTeX and HTML translate that notation sign by sign. A tree of terms in its place would have to be
+written out for the other four, and a formula would be a constructor where it now reads as itself.
+"""
 
 from __future__ import annotations
 

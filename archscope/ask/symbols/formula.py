@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,10 +11,11 @@ from archscope.analysis.closed_form import fitting
 from archscope.analysis.closed_form.polynomial import Polynomial, product, total
 from archscope.ask.symbols import domains as symbols_of
 from archscope.ask.symbols.domains import Domain, Fixed, Limits
-from archscope.ask.symbols.trial import Trial, TrialError, at, factors, numbers
+from archscope.ask.symbols.places import filled, taken
+from archscope.ask.symbols.trial import Trial, TrialError, at
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
-from archscope.records import Coverage, Dim, InputSpec, Layer, Shape
+from archscope.records import Coverage, Dim, InputSpec, Layer
 
 if TYPE_CHECKING:
     from archscope.ask.network.subject import Subject
@@ -267,7 +268,7 @@ class _Search:
             )
             for d in self.domains
         ]
-        needed = factors(self.layers)
+        needed = [place.multiplies for layer in self.layers for place in taken(layer)]
         try:
             found = fitting.fit(self._numbers, ranges, lambda index: not needed[index])
         except fitting.NoClosedFormError as error:
@@ -300,7 +301,7 @@ class _Search:
 
     def _layer_of(self, index: int) -> str:
         for layer in self.layers:
-            index -= len(numbers((layer,)))
+            index -= len(taken(layer))
             if index < 0:
                 break
         return f"{layer.name} ({layer.kind})" if layer.name else layer.kind
@@ -323,20 +324,18 @@ class _Search:
         return tuple(checks)
 
 
-def _layer_forms(layers: Sequence[Layer], forms: Any) -> tuple[LayerForm, ...]:
-    """Read the forms back in the order of `trial.numbers`."""
-
-    def shapes(given: Sequence[Shape]) -> tuple[Shape, ...]:
-        return tuple(tuple(_side(next(forms)) for _ in shape) for shape in given)
-
+def _layer_forms(layers: Sequence[Layer], forms: Iterator[Any]) -> tuple[LayerForm, ...]:
+    """Each layer with the closed form of every number."""
     found = []
     for layer in layers:
-        inputs, outputs = shapes(layer.input_shapes), shapes(layer.output_shapes)
-        products = [
-            product(next(forms) for _ in item.factors) for item in layer.forward.cost.products
-        ]
-        symbolic = replace(layer, input_shapes=inputs, output_shapes=outputs)
-        found.append(LayerForm(symbolic, total(products), next(forms)))
+        at = filled(layer, forms)
+        symbolic = replace(
+            layer,
+            input_shapes=tuple(tuple(map(_side, shape)) for shape in at.input_shapes),
+            output_shapes=tuple(tuple(map(_side, shape)) for shape in at.output_shapes),
+        )
+        macs = total(map(product, at.products))
+        found.append(LayerForm(symbolic, macs, at.activation_bytes))
     return tuple(found)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from archscope.ask.symbols.places import taken
 from archscope.errors import first_line
 from archscope.records import Cost, Coverage, Dim, Factor, InputSpec, Layer, Product, totals
 
@@ -37,9 +38,9 @@ class Observation:
     """What one count says, as whole numbers in an order that is the same at every size.
 
     Args:
-        structure: a number for all that must be equal at every size for one formula to hold:
+        structure: the number of all that must be equal at every size for one formula to hold:
             calls, ranks of shapes, products and the names of their factors.
-        numbers: of each call its shapes, the factors of its products and its activation bytes.
+        numbers: of each call what stands at its places; see `taken`.
         macs, activation_bytes: the totals, summed by the plain count.
     """
 
@@ -60,6 +61,8 @@ class Trial:
         train: whether it runs in training mode.
         gathered: whether equal products of a layer are one with their number, as in a recurrent
             layer, which runs the same ones at every step.
+        seen: what it found, by input.
+        structures: the number of each structure, in the order in which they came.
     """
 
     subject: Subject
@@ -68,6 +71,7 @@ class Trial:
     train: bool = False
     gathered: bool = False
     seen: dict[InputSpec, Observation | TrialError] = field(default_factory=dict)
+    structures: dict[object, int] = field(default_factory=dict)
 
     def of(self, spec: InputSpec) -> Trial:
         """The same network with another input."""
@@ -85,8 +89,8 @@ class Trial:
                 layers = self.layers(values)
                 total = totals(layers)
                 self.seen[numeric] = Observation(
-                    hash(_structure(layers)),
-                    tuple(numbers(layers)),
+                    self.structures.setdefault(_structure(layers), len(self.structures)),
+                    tuple(place.value for layer in layers for place in taken(layer)),
                     total.macs,
                     total.activation_bytes,
                 )
@@ -169,25 +173,3 @@ def _structure(layers: Sequence[Layer]) -> tuple[object, ...]:
         )
         for layer in layers
     )
-
-
-def numbers(layers: Sequence[Layer]) -> list[int]:
-    """Shapes, factors and activation bytes of every layer, one after the other."""
-    found: list[Any] = []
-    for layer in layers:
-        for shape in (*layer.input_shapes, *layer.output_shapes):
-            found.extend(shape)
-        for item in layer.forward.cost.products:
-            found.extend(factor.value for factor in item.factors)
-        found.append(layer.activation_bytes)
-    return found
-
-
-def factors(layers: Sequence[Layer]) -> list[bool]:
-    """Which of `numbers` are factors of products."""
-    flags: list[bool] = []
-    for layer in layers:
-        flags += [False] * sum(map(len, (*layer.input_shapes, *layer.output_shapes)))
-        flags += [True] * sum(len(item.factors) for item in layer.forward.cost.products)
-        flags.append(False)
-    return flags

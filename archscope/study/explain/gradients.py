@@ -1,5 +1,9 @@
 """Which gradient a product of the backward pass is, by its shape and its turn.
 
+The trace cannot say it: below autograd both gradients are an `mm` like any other, made in C++ by a
+node that names neither. Shapes and the order in which a node makes them do, and where two operands
+have equal shapes their gradients cost the same.
+
 A product of a left operand (rows × D_in) and a right one (D_in × D_out) has two gradients: the left
 one's sums over D_out, the right one's over the rows.
 """

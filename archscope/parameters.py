@@ -95,7 +95,9 @@ def _keyword(name: str, value: object) -> str:
 
 def _option(name: str, value: object) -> str:
     option = "-o" if name == OUTPUT else f"--{name.replace('_', '-')}"
-    return option if value is None or value is True else f"{option} {value}"
+    if value is None or value is True:
+        return option
+    return f"{option} {value:g}" if isinstance(value, float) else f"{option} {value}"
 
 
 def _key(name: str, value: object) -> str:

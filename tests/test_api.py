@@ -207,9 +207,16 @@ def test_every_argument_of_a_profile_decides_what_is_measured() -> None:
     assert asked.keywords == (("bias", "True"),)
 
 
-def test_a_setting_of_the_measurement_is_no_keyword_of_the_network() -> None:
-    with pytest.raises(archscope.ArchscopeError, match=r"archscope.Settings\(device=…\)"):
-        archscope.profile("lenet", device="cuda")
+def test_settings_of_a_profile_are_checked_together() -> None:
+    for settings, message in (
+        ({"train": True, "eval": True}, "train=True eval=True: exclude each other"),
+        ({"eval": True, "optimizer": "adam"}, "optimizer: updates nothing with eval=True"),
+        ({"optimizer": "lion"}, "optimizer='lion': unknown optimizer"),
+        ({"cuda_graph": True, "device": "cpu"}, "cuda_graph=True: needs device='cuda'"),
+        ({"precision": 500}, "precision=500: is out of range"),
+    ):
+        with pytest.raises(archscope.ArchscopeError, match=message):
+            archscope.profile("lenet", **settings)  # type: ignore[arg-type]
     with pytest.raises(archscope.ArchscopeError, match="width: lenet takes no such keyword"):
         archscope.profile("lenet", width=2)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from os import fspath
 from typing import TYPE_CHECKING, Any, cast, overload
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from archscope.ask.network.subject import Source
     from archscope.ask.target import Input, Model
     from archscope.measure.session import Plan
+    from archscope.measure.step import Optimizer
     from archscope.records import Profile
 
 
@@ -30,6 +31,20 @@ def profile(
     *,
     model: Source | None = None,
     batch: int | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    dtype: str = "default",
+    amp: bool = False,
+    channels_last: bool = False,
+    compile: str | None = None,
+    cuda_graph: bool = False,
+    cold_l2: bool = False,
+    optimizer: Optimizer | None = None,
+    train: bool = False,
+    eval: bool = False,
+    precision: float = 0.5,
+    max_seconds: float = 10.0,
+    every_layer: bool = False,
     plan: Plan | None = None,
     allow_memory: int | str | None = None,
     **constructor_keywords: Any,
@@ -40,42 +55,58 @@ def profile(
         network: as for `summary`.
         input: a specification.
         batch: batch size, 8 by default.
-        plan: device, settings, precision (see `Plan`, `Settings`, `StoppingRule`); the usual ones
-            when `None`.
+        device: `cpu`, `cuda`, `cuda:1`, `mps`; the fastest when `None`.
+        threads: CPU threads of one operator; PyTorch's when `None`.
+        dtype: `float32`, `tf32`, `float16` or `bfloat16`, to convert the network.
+        amp: autocast, to bfloat16 unless `dtype` is `float16`.
+        channels_last: NHWC memory format.
+        compile: mode of `torch.compile`, such as `default`; eager when `None`.
+        cuda_graph: also replay the step as one CUDA graph.
+        cold_l2: overwrite the second-level cache before every repetition.
+        optimizer: `sgd`, `momentum`, `adam`, `adamw` or `none`; `momentum` when `None`.
+        train: measure training alone.
+        eval: measure inference alone.
+        precision: half width of the median's interval at which to stop, in percent.
+        max_seconds: longest time spent on one number, in seconds.
+        every_layer: list every layer, not the slowest.
+        plan: all of these settings as one object (see `Plan`, `Settings`, `StoppingRule`), in place
+            of them.
         model: the network of a saved record, where its name is not one of a library.
         allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
             by default.
         constructor_keywords: passed to the constructor.
 
     Raises:
-        ArchscopeError: no such device, or the network fails on it.
+        ArchscopeError: no such device, settings that contradict each other, or the network fails
+            on it.
 
     Example:
-        >>> plan = archscope.Plan(archscope.Settings(device="cpu"), modes=("inference",))
-        >>> archscope.profile("lenet", batch=8, plan=plan)  # doctest: +SKIP
+        >>> archscope.profile("lenet", batch=8, device="cpu", eval=True)  # doctest: +SKIP
     """
     from archscope.measure import silence_profiler
 
     silence_profiler()
     from archscope.ask.profile import measured
-    from archscope.measure.session import Plan
-    from archscope.measure.step import Settings
+    from archscope.ask.profile.plan import plan_of
     from archscope.saved import answers
     from archscope.study.page import with_profile_page
     from archscope.study.profile import profile_report
 
-    chosen = replace(plan or Plan(), roofs=answers.roofs())
-    try:
-        measurement = measured.profile(
-            asked(network, model, input=input, batch=batch, keywords=constructor_keywords), chosen
-        )
-    except ArchscopeError as error:
-        if error.argument not in {setting.name for setting in fields(Settings)}:
-            raise
-        remedy = f"give it as plan=archscope.Plan(archscope.Settings({error.argument}=…))"
-        raise ArchscopeError(error.argument, "is not a keyword of this network", remedy) from error
+    target = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
+    if plan is None:
+        chosen = plan_of(
+            device=device, threads=threads, dtype=dtype, amp=amp, channels_last=channels_last,
+            compile=compile, cuda_graph=cuda_graph, cold_l2=cold_l2, optimizer=optimizer,
+            train=train, eval=eval, precision=precision, max_seconds=max_seconds,
+        )  # fmt: skip
+    else:
+        chosen = replace(plan, roofs=answers.roofs())
+    measurement = measured.profile(target, chosen)
     return Answer(
-        measurement, lambda: with_profile_page(profile_report([measurement]), [measurement])
+        measurement,
+        lambda: with_profile_page(
+            profile_report([measurement], every_layer=every_layer), [measurement]
+        ),
     )
 
 

@@ -20,7 +20,7 @@ from archscope.cli.options import (
     set_option,
     strict_option,
 )
-from archscope.cli.plan import measuring_options, plan_of, refuse_measuring_options
+from archscope.cli.plan import measuring_options, refuse_measuring_options
 from archscope.cli.timing import check_where, time_options
 from archscope.engines.local import NAME as LOCAL
 
@@ -208,6 +208,8 @@ def _plan(on: str, measuring: dict[str, Any]) -> Plan:
     from archscope.measure import silence_profiler
 
     silence_profiler()
+    from archscope.ask.profile.plan import plan_of
+
     return plan_of(**measuring, on=on)
 
 

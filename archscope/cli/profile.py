@@ -16,7 +16,7 @@ from archscope.cli.options import (
     output_option,
     set_option,
 )
-from archscope.cli.plan import measuring_options, plan_of
+from archscope.cli.plan import measuring_options
 from archscope.cli.stderr import say
 from archscope.cli.timing import leave_if_interrupted, progress_bars
 from archscope.errors import ArchscopeError
@@ -55,7 +55,7 @@ def command(
     """
     silence_profiler()
     if model is None:
-        raise _no_model(chosen["mode"])
+        raise _no_model(chosen["compile"])
     from archscope.output import check_outputs, emit
     from archscope.resolve import parse_settings
 
@@ -73,6 +73,8 @@ def command(
         check_used(USED_WITH_A_FILE, shown, "name the network to measure it again")
         emit(_report(record.chosen(sizes), every_layer), outputs)
         return
+    from archscope.ask.profile.plan import plan_of
+
     plan = plan_of(**chosen)
     network = network_target(
         record or model, input=input_text, keywords=parse_settings(settings), beside=beside

@@ -8,7 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,9 @@ LOSS = "[loss]"
 """Name of the loss among the modules of a training step, unless the network has such a module."""
 
 
+Optimizer = Literal["sgd", "momentum", "adam", "adamw", "none"]
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What decides a measured number besides network and input.
@@ -59,7 +62,7 @@ class Settings:
     amp: bool = False
     channels_last: bool = False
     compile: str | None = None
-    optimizer: Literal["sgd", "momentum", "adam", "adamw", "none"] = "momentum"
+    optimizer: Optimizer = "momentum"
     threads: int | None = None
     cuda_graph: bool = False
     cold_l2: bool = False
@@ -70,6 +73,9 @@ class Settings:
             raise ArchscopeError(
                 parameter("dtype", self.dtype), "unknown dtype", f"use one of {', '.join(DTYPES)}"
             )
+        if self.optimizer not in get_args(Optimizer):
+            known = f"use one of {', '.join(get_args(Optimizer))}"
+            raise ArchscopeError(parameter("optimizer", self.optimizer), "unknown optimizer", known)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -13,6 +13,7 @@ from archscope.analysis.borrow import members
 from archscope.errors import NetworkError
 from archscope.parameters import parameter
 from archscope.patterns import matching
+from archscope.units import percent, plural
 
 Style = Literal["colwise", "rowwise"]
 
@@ -72,20 +73,55 @@ def styles_of(network: nn.Module, given: Sequence[tuple[str, str]]) -> Styles:
         NetworkError: nothing can be divided, or a pattern chooses no linear layer.
     """
     if given:
-        return Styles(_given(network, given), chosen=True)
+        chosen = _given(network, given)
+        return Styles(chosen, chosen=True, notes=tuple(_notes(network, chosen)))
     planned = _configured(network)
     if planned is not None:
         return planned
     pairs = dict(_pairs(network))
     if not pairs:
+        others = undivided(network, {})
+        because = f": parallelize_module divides nn.Linear, and this has {others}" if others else ""
         raise NetworkError(
-            "has no pair of linear layers that tensor parallelism is known to divide",
+            f"has no pair of linear layers that tensor parallelism is known to divide{because}",
             f"name them, as {parameter('style', '*.up=colwise')} and "
             f"{parameter('style', '*.down=rowwise')}",
         )
-    whole = sum(isinstance(module, nn.MultiheadAttention) for module in members(network).values())
-    notes = (MULTIHEAD,) if whole else ()
-    return Styles(pairs, notes=notes)
+    return Styles(pairs, notes=tuple(_notes(network, pairs)))
+
+
+def _notes(network: nn.Module, by_layer: Mapping[str, Style]) -> Iterator[str]:
+    """What every GPU computes all of."""
+    if any(isinstance(module, nn.MultiheadAttention) for module in members(network).values()):
+        yield MULTIHEAD
+    others = undivided(network, by_layer)
+    if others:
+        yield f"Every GPU holds and computes all of {others}."
+
+
+LEAST_SHARE = 0.01
+"""Of all parameters, below which undivided layers are not worth a word."""
+
+
+def undivided(network: nn.Module, by_layer: Mapping[str, Style]) -> str:
+    """The layers that keep a large part of the parameters, by class: `Conv1D (4 layers, 31 %)`."""
+    sizes: dict[str, list[int]] = {}
+    seen: set[int] = set()
+    modules = members(network)
+    for name, module in modules.items():
+        parent = modules.get(name.rpartition(".")[0])
+        owner = parent if isinstance(parent, nn.MultiheadAttention) else module
+        own = [p for p in module.parameters(recurse=False) if id(p) not in seen]
+        seen |= {id(p) for p in own}
+        if own and name not in by_layer:
+            sizes.setdefault(type(owner).__name__, []).append(sum(p.numel() for p in own))
+    every = sum(p.numel() for p in network.parameters()) or 1
+    large = {kind: held for kind, held in sizes.items() if sum(held) >= LEAST_SHARE * every}
+    ordered = sorted(large.items(), key=lambda item: -sum(item[1]))
+    return ", ".join(
+        f"{kind} ({plural(len(held), 'layer')}, {percent(sum(held) / every)} of the parameters)"
+        for kind, held in ordered
+    )
 
 
 MULTIHEAD = (
@@ -124,7 +160,7 @@ def _configured(network: nn.Module) -> Styles | None:
              "head, which it leaves out, are computed on every GPU."]  # fmt: skip
     if others:
         notes.append(f"Undivided, as parallelize_module has no such style: {', '.join(others)}.")
-    return Styles(found, notes=tuple(notes)) if found else None
+    return Styles(found, notes=(*notes, *_notes(network, found))) if found else None
 
 
 def _pairs(network: nn.Module) -> Iterator[tuple[str, Style]]:

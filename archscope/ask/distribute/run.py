@@ -157,12 +157,31 @@ def _refusal(
                 f"{place_of(own)} needs the values of tensors, which fake tensors do not have",
                 "no plan of parallel training can be followed",
             )
+        if _can_be_counted(subject, call):
+            return ArchscopeError(
+                subject.name,
+                f"PyTorch cannot run it on fake tensors: {place_of(own)} raises "
+                f"{type(own).__name__}: {first_line(own)}",
+                "no plan of parallel training can be followed",
+            )
         return failure(subject.name, call.spec, subject.default_input, own)
     return ArchscopeError(
         parameter("plan", plan.kind),
         f"PyTorch cannot run {subject.name} under {PLANS[plan.kind]} on fake tensors: "
         f"{place_of(error)} raises {type(error).__name__}: {first_line(error)}",
     )
+
+
+def _can_be_counted(subject: Subject, call: NetworkCall) -> bool:
+    """Whether the network runs where archscope answers for its operators, backward included."""
+    from archscope.ask.count import analyse
+    from archscope.ask.target import Target
+
+    try:
+        analyse(Target(subject.module, {}, call.spec), backward=True, train=True)
+    except ArchscopeError:
+        return False
+    return True
 
 
 def _named(subject: Subject, error: NetworkError) -> ArchscopeError:

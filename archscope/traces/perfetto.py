@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from archscope.traces.attribution import Attribution
-from archscope.traces.events import Call, Kernel
+from archscope.traces.events import Call, Event, Kernel
 from archscope.traces.join import Credit
 from archscope.traces.rows import UNATTRIBUTED
 
@@ -36,8 +36,8 @@ def timeline(found: Attribution, model: str) -> Json:
     tracks = _Tracks(model)
     events: list[Json] = []
     for credit in credits:
-        where = (DEVICE, tracks.stream(credit.source))
         source = credit.source
+        where = (DEVICE, tracks.stream(source))
         end = credit.start + credit.nanoseconds if source is None else source.end
         name = "" if source is None else source.name
         call = credit.call or UNKNOWN
@@ -87,12 +87,21 @@ class _Tracks:
 
     def __init__(self, model: str) -> None:
         self._model = model
-        self._streams: dict[object, int] = {}
+        self._streams: dict[tuple[object, int], int] = {}
+        self._done: dict[tuple[object, int], int] = {}
         self._groups: dict[str, int] = {}
         self._modules: dict[tuple[int, str], int] = {}
 
-    def stream(self, source: object) -> int:
-        key = source.stream if isinstance(source, Kernel) else getattr(source, "thread", 0)
+    def stream(self, source: Event | Kernel | None) -> int:
+        """The track of an operator or kernel; slices of a track may hold one another, no more."""
+        if not isinstance(source, Kernel):
+            thread = 0 if source is None else source.thread
+            return self._streams.setdefault((thread, 0), len(self._streams) + 1)
+        lane = 0
+        while self._done.get((source.stream, lane), source.start) > source.start:
+            lane += 1
+        key = source.stream, lane
+        self._done[key] = source.end
         return self._streams.setdefault(key, len(self._streams) + 1)
 
     def module(self, call: Call) -> tuple[int, int]:
@@ -105,9 +114,9 @@ class _Tracks:
     def names(self) -> Iterator[Json]:
         """The events that name and order them."""
         yield _named("process", DEVICE, 0, "kernels")
-        for key, thread in self._streams.items():
+        for (key, lane), thread in self._streams.items():
             device = f"GPU {key[0]}, stream {key[1]}" if isinstance(key, tuple) else f"thread {key}"
-            yield _named("thread", DEVICE, thread, device)
+            yield _named("thread", DEVICE, thread, f"{device} ({lane + 1})" if lane else device)
         for group, process in self._groups.items():
             yield _named("process", process, 0, group)
             yield {"ph": "M", "name": "process_sort_index", "pid": process, "tid": 0,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +34,60 @@ def test_a_flame_graph_is_in_the_documented_format(tmp_path: Path) -> None:
     assert used == set(range(len(found["shared"]["frames"])))
     # 1000 µs of waiting come before the first kernel, and 636 µs of kernels follow.
     assert profile["endValue"] - profile["startValue"] == sum(profile["weights"]) == 1_636_000
+
+
+def check_flame_graph(found: dict[str, Any]) -> None:
+    """What https://www.speedscope.app/file-format-schema.json requires, and its importer."""
+    assert found.keys() >= {"$schema", "profiles", "shared"}
+    frames = found["shared"]["frames"]
+    assert all(frame.keys() == {"name"} and isinstance(frame["name"], str) for frame in frames)
+    assert 0 <= found["activeProfileIndex"] < len(found["profiles"])
+    for profile in found["profiles"]:
+        required = {"endValue", "name", "samples", "startValue", "type", "unit", "weights"}
+        assert profile.keys() == required and profile["type"] == "sampled"
+        assert len(profile["samples"]) == len(profile["weights"])
+        assert all(0 <= i < len(frames) for sample in profile["samples"] for i in sample)
+        assert all(type(weight) is int and weight >= 0 for weight in profile["weights"])
+        assert profile["endValue"] - profile["startValue"] == sum(profile["weights"])
+
+
+def check_timeline(events: Sequence[dict[str, Any]]) -> None:
+    """What ui.perfetto.dev wants of Chrome's format: named tracks whose slices hold or follow."""
+    named = {(e["pid"], e["tid"]) for e in events if e["name"] == "thread_name"}
+    groups = {e["pid"] for e in events if e["name"] == "process_name"}
+    tracks: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for event in events:
+        assert event["ph"] in ("X", "M")
+        if event["ph"] == "X":
+            assert event["ts"] >= 0 and event["dur"] >= 0
+            start = round(1000 * event["ts"])
+            slices = tracks.setdefault((event["pid"], event["tid"]), [])
+            slices.append((start, start + round(1000 * event["dur"])))
+    assert tracks.keys() == named and {process for process, _ in named} == groups
+    for slices in tracks.values():
+        opened: list[int] = []
+        for start, end in sorted(slices, key=lambda slice: (slice[0], -slice[1])):
+            while opened and opened[-1] <= start:
+                opened.pop()
+            assert not opened or end <= opened[-1]
+            opened.append(end)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_exports_keep_the_rules_of_their_formats_whatever_overlaps(
+    seed: int, tmp_path: Path
+) -> None:
+    """Kernels of a stream overlap where times are rounded; a host's operators hold one another."""
+    random_ = random.Random(seed)
+    file = training_step()
+    for _ in range(30):
+        start, length = random_.randrange(1000, 1600), random_.randrange(1, 90)
+        file.kernel(start, length, random_.randrange(15, 110), stream=random_.choice([7, 8]))
+    on_device = attributed(file, tmp_path)
+    file.events = [event for event in file.events if event["cat"] != "kernel"]
+    for found in (on_device, attributed(file, tmp_path)):
+        check_flame_graph(flame_graph(found, "net"))
+        check_timeline(timeline(found, "net")["traceEvents"])
 
 
 def test_a_flame_graph_has_the_time_of_each_layer(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from archscope.analysis.borrow import members
+from archscope.analysis.quantized import logical_elements, packed
 from archscope.records import FREE, IDLE, Cost, Layer, Product, Setting, Shape, Work
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -230,7 +231,7 @@ class _Census:
             for parameter in part._parameters.values():
                 if parameter is None or _is_lazy(parameter):
                     continue
-                elements = parameter.numel()
+                elements = logical_elements(part, parameter)
                 if id(parameter) in counted:
                     shared += elements
                     continue
@@ -241,7 +242,13 @@ class _Census:
             for buffer in part._buffers.values():
                 if buffer is not None and id(buffer) not in counted and not _is_lazy(buffer):
                     counted.add(id(buffer))
-                    buffers += buffer.numel()
+                    elements = logical_elements(part, buffer)
+                    params += elements
+                    buffers += 0 if elements else buffer.numel()
+            for key, elements in packed(part):
+                if key not in counted:
+                    counted.add(key)
+                    params += elements
         return params, trainable, shared, buffers
 
     def _own_parts(self, module: nn.Module) -> Iterable[nn.Module]:

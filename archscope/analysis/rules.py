@@ -99,6 +99,21 @@ _PACKED: Mapping[str, Rule] = {
     "bitsandbytes::int8_linear_matmul": packed.by_result,
     "bitsandbytes::int8_mixed_scaled_mm": packed.by_result,
     "bitsandbytes::int8_scaled_mm": packed.by_result,
+    "quantized::conv1d": packed.convolution,
+    "quantized::conv1d_dynamic": packed.convolution,
+    "quantized::conv1d_relu": packed.convolution,
+    "quantized::conv2d": packed.convolution,
+    "quantized::conv2d_add": packed.convolution,
+    "quantized::conv2d_add_relu": packed.convolution,
+    "quantized::conv2d_dynamic": packed.convolution,
+    "quantized::conv2d_relu": packed.convolution,
+    "quantized::conv3d": packed.convolution,
+    "quantized::conv3d_dynamic": packed.convolution,
+    "quantized::conv3d_relu": packed.convolution,
+    "quantized::conv_transpose1d": packed.transposed_convolution,
+    "quantized::conv_transpose2d": packed.transposed_convolution,
+    "quantized::conv_transpose2d_dynamic": packed.transposed_convolution,
+    "quantized::conv_transpose3d": packed.transposed_convolution,
     "quantized::int4mm_packed_weight_cpu": packed.by_result,
     "quantized::linear": packed.by_result,
     "quantized::linear_dynamic": packed.by_result,
@@ -106,6 +121,12 @@ _PACKED: Mapping[str, Rule] = {
     "quantized::linear_relu": packed.by_result,
     "quantized::linear_relu_dynamic": packed.by_result,
 }
+
+_QUANTIZED_ELEMENTWISE = (
+    "add", "add_relu", "add_scalar", "batch_norm2d", "batch_norm2d_relu", "batch_norm3d", "celu",
+    "elu", "group_norm", "hardswish", "instance_norm", "layer_norm", "leaky_relu", "mul",
+    "mul_relu", "mul_scalar", "prelu", "sigmoid", "softmax",
+)  # fmt: skip
 
 _LINALG: Mapping[str, Rule] = {
     "aten::_cholesky_solve_helper": linalg.solve_factored,
@@ -208,6 +229,7 @@ ELEMENTWISE: Mapping[str, Rule] = {
     "bitsandbytes::int8_vectorwise_quant": ops.elements_read,
     "bitsandbytes::quantize_4bit": ops.elements_read,
     "bitsandbytes::quantize_blockwise": ops.elements_read,
+    **{f"quantized::{name}": ops.elements_written for name in _QUANTIZED_ELEMENTWISE},
     "torch_scatter::scatter_max": ops.elements_read,
     "torch_scatter::scatter_mean": ops.elements_read,
     "torch_scatter::scatter_min": ops.elements_read,

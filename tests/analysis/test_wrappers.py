@@ -55,17 +55,9 @@ def scripted() -> nn.Module:
         return module
 
 
-def quantized() -> nn.Module:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        module: nn.Module = torch.ao.quantization.quantize_dynamic(mlp())
-        return module
-
-
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "script": (scripted, "ScriptModule"),
     "part of script": (lambda: nn.Sequential(scripted()), "0 is a ScriptModule"),
-    "quantized": (quantized, "0 is a quantized Linear"),
 }
 
 

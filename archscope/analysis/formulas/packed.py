@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from archscope.analysis.ops import Sized, Tally, grouped_mm, product
+from archscope.analysis.ops import (
+    Sized,
+    Tally,
+    direct_convolution,
+    direct_transposed_convolution,
+    grouped_mm,
+    product,
+)
 from archscope.records import Cost
 
 
@@ -51,3 +58,13 @@ def two_of_four_compressed(
 ) -> Tally:
     """As `two_of_four`, of a weight in a library's own order: half of D_in is stored."""
     return Tally(Cost((product(results=out.numel(), stored=dense.shape[0] // 2),)))
+
+
+def convolution(x: Sized, weight: Any, *rest: Any, out: Sized, **options: Any) -> Tally:
+    """A convolution of `torch.ao` by a weight packed for its kernel, which knows its shape."""
+    return direct_convolution(x, weight.unpack()[0], out=out)
+
+
+def transposed_convolution(x: Sized, weight: Any, *rest: Any, out: Sized, **options: Any) -> Tally:
+    """As `convolution`, the kernel spread from input positions."""
+    return direct_transposed_convolution(x, weight.unpack()[0], out=out)

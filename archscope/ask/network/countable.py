@@ -29,7 +29,7 @@ def require_countable(name: str, network: nn.Module) -> None:
     """Refuse networks whose operators or module calls cannot be seen.
 
     Raises:
-        ArchscopeError: a part is a ScriptModule or a quantized module, holds a nested tensor, or
+        ArchscopeError: a part is a ScriptModule, holds a nested tensor, or
             holds a module that it is itself a part of.
     """
     parts = members(network)
@@ -48,12 +48,6 @@ def require_countable(name: str, network: nn.Module) -> None:
                 name,
                 f"{where} a ScriptModule, whose layers and operators run out of sight",
                 "give the nn.Module that it was made from",
-            )
-        if _runs_on_integers(type(part)):  # type: ignore[arg-type]  # a class is hashable
-            raise ArchscopeError(
-                name,
-                f"{where} a quantized {type(part).__name__}, which runs on packed integers only",
-                "count the network as it was before its conversion",
             )
         for key, tensor in _tensors(part):
             if tensor.is_nested and not is_lazy(tensor):
@@ -101,12 +95,6 @@ def _held_by_its_part(network: nn.Module) -> str | None:
 
 
 @cache
-def _runs_on_integers(kind: type[nn.Module]) -> bool:
-    """Whether a class is one of PyTorch's quantized modules; `FloatFunctional` is not."""
-    home = kind.__module__
-    return home.startswith("torch.") and ".quantized" in home and kind.__name__ != "FloatFunctional"
-
-
 def unwrapped(module: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
     """The network inside wrappers that cannot run on meta, and a note for each.
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from archscope.ask.network.subject import Source
     from archscope.ask.sweep.grid import Outcome
     from archscope.ask.target import Input, Model
+    from archscope.ask.verify.figures import Verification
     from archscope.records import Profile
+    from archscope.saved.shards import ShardFile
 
 
 @allowing
@@ -105,14 +107,19 @@ def sweep(
     return Answer(outcomes, lambda: report)
 
 
-def merge(*journals: str | PathLike[str]) -> Answer[tuple[Outcome, ...]]:
-    """Join the journals of a sweep's shards to what one run over all points would be.
+def merge(*journals: str | PathLike[str]) -> Answer[Any]:
+    """Join the journals of a run's shards to what one run over all of it would be.
 
     Args:
-        journals: of the shards, in any order.
+        journals: of the shards of a sweep, a sweep over group counts or a verification of every
+            network, in any order.
+
+    Returns:
+        of a sweep its outcomes, of group counts a `GroupSweep`, of a verification those of the
+        networks.
 
     Raises:
-        ArchscopeError: a file is not the journal of a sweep, two are of different sweeps or
+        ArchscopeError: a file is not the journal of such a run, two are of different runs or
             versions, or points are missing.
 
     Example:
@@ -122,20 +129,42 @@ def merge(*journals: str | PathLike[str]) -> Answer[tuple[Outcome, ...]]:
         >>> [one.total.macs for one in archscope.merge("part-1.jsonl", "part-2.jsonl").record]
         [416520, 833040]
     """
-    from archscope.ask.sweep.merge import merged
-    from archscope.saved.shards import read_files, refusing_damage
-    from archscope.study.sweep import sweep_report, sweep_title
+    from archscope.saved.shards import kind_of, read_files
 
     if not journals:
         raise ArchscopeError("journals", "nothing to merge", "name the shards' files")
     files = read_files([str(path) for path in journals])
-    with refusing_damage(files):
-        grid, outcomes = merged(files)
-        report = sweep_report(sweep_title(grid), outcomes)
-    return Answer(tuple(outcomes), lambda: report)
+    return _MERGED[kind_of(files, tuple(_MERGED))](files)
 
 
-@allowing
+def _merged_sweep(files: Sequence[ShardFile]) -> Answer[tuple[Outcome, ...]]:
+    from archscope.ask.sweep.merge import merged
+    from archscope.study.sweep import sweep_report, sweep_title
+
+    grid, outcomes = merged(files)
+    return Answer(tuple(outcomes), lambda: sweep_report(sweep_title(grid), outcomes))
+
+
+def _merged_groups(files: Sequence[ShardFile]) -> Answer[GroupSweep]:
+    from archscope.ask.groups.merge import merged
+    from archscope.study.groups import group_report
+
+    found, profiles = merged(files)
+    return Answer(found, lambda: group_report(found, profiles))
+
+
+def _merged_verification(files: Sequence[ShardFile]) -> Answer[tuple[Verification, ...]]:
+    from archscope.ask.verify.merge import merged
+    from archscope.study.verify import overview_report
+
+    found, failures = merged(files)
+    return Answer(tuple(found), lambda: overview_report(found, failures))
+
+
+_MERGED = {"grid": _merged_sweep, "groups": _merged_groups, "verify": _merged_verification}
+"""By what the first line of a journal calls its run."""
+
+
 def sweep_groups(
     groups: Sequence[int],
     base: Model = "resnet50",
@@ -145,6 +174,10 @@ def sweep_groups(
     input: Input | None = None,
     batch: int | None = None,
     profiles: Sequence[Profile] = (),
+    on: str = "local",
+    shard: str | None = None,
+    journal: str | PathLike[str] | None = None,
+    resume: bool = False,
     predict: str | None = None,
     model: Source | None = None,
     allow_memory: int | str | None = None,
@@ -160,6 +193,10 @@ def sweep_groups(
         input: as for `summary`.
         batch: as for `summary`.
         profiles: measured times of some of the networks, to set beside the counts.
+        on: where networks are counted: `"local"`, `"ray"`, or `"ray://host:10001"`.
+        shard: `"3/8"` counts every eighth network, beginning with the third; see `merge`.
+        journal: file that holds every network as soon as it is counted.
+        resume: count only the networks that the journal does not hold.
         predict: GPUs for which the time of a step is predicted, such as `"rtx4090:nhwc"`.
         model: the network of a saved record that is the base, where its name is no library's.
         allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
@@ -174,16 +211,31 @@ def sweep_groups(
         >>> [member.width for member in sweep.counted("macs")]  # ResNeXt-50 is 32x4d
         [64, 4]
     """
+    from archscope.ask.groups.entries import Question, read
     from archscope.ask.groups.family import Family
     from archscope.ask.groups.sweep import swept
     from archscope.ask.groups.times import predicted
+    from archscope.ask.profile.points import key
+    from archscope.ask.travel import counted
+    from archscope.engines.place import engine
+    from archscope.engines.shard import ALL, parse_shard
     from archscope.latency.place import read_places
+    from archscope.saved.journal import Journal
     from archscope.study.groups import group_report
 
     network = asked(base, model, input=input, batch=batch, keywords=constructor_keywords)
     places = () if predict is None else read_places(predict)
     family = Family(network, by)
-    found = swept(family, tuple(sorted(set(groups))), equal)
+    counts, part = tuple(sorted(set(groups))), ALL if shard is None else parse_shard(shard)
+    if resume and journal is None:
+        raise ArchscopeError("resume", "needs a journal", "give the journal to resume")
+    held = None
+    if journal is not None:
+        identity = {**Question.of(family, counts, equal).identity, **part.identity}
+        held = Journal(Path(journal), identity, resume=resume, key=key([family.model]))
+        held.keep(read)
+    with held or nullcontext(), engine(on, counted(family.model), jobs=None) as place:
+        found = swept(family, counts, equal, place, shard=part, journal=held)
     times = predicted(family, found, places)
     return Answer(found, lambda: group_report(found, list(profiles), predicted=times))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -25,7 +26,7 @@ from archscope.peers.runs import PEERS, Peer, PeerCount
 from archscope.peers.tools import Counted
 from archscope.records import Analysis, Layer
 from archscope.saved.journal import Journal, address, versions
-from archscope.units import parse_count
+from archscope.units import parse_count, seconds
 
 if TYPE_CHECKING:
     from archscope.ask.network.call import NetworkCall
@@ -126,7 +127,8 @@ def verify_each(
     Args:
         names: of the networks.
         one: verifies a network, or raises an ArchscopeError that says why not.
-        progress: called with one line a network when it is done.
+        progress: called with one line a network when it is done; on a cluster it says how many
+            nodes serve, and how long the others take at this pace.
         journal: gets each network as it is done; those that it holds already are not run again.
         engine: where they are verified.
 
@@ -137,7 +139,7 @@ def verify_each(
     for number, name in enumerate((name for name in names if name in done), 1):
         progress(f"{number}/{len(names)} {name}: {state(done[name])}")
     waiting = [name for name in names if name not in done]
-    decisive = _decided_by()
+    decisive, began = _decided_by(), time.monotonic()
     for index, found in engine.completed(with_allowance(partial(_entry, one)), waiting):
         name = waiting[index]
         if isinstance(found, Lost):
@@ -148,7 +150,10 @@ def verify_each(
         if journal is not None:
             saved = {**entry, **address({"verify": name}, decisive)}
             (journal.note if isinstance(found, Lost) else journal.add)(saved)
-        progress(f"{len(done)}/{len(names)} {name}: {state(entry)}")
+        pace = (time.monotonic() - began) / (len(done) - len(names) + len(waiting))
+        left = f", {engine.place}, {seconds(pace * (len(names) - len(done)))} left"
+        place = left if engine.place and len(done) < len(names) else ""
+        progress(f"{len(done)}/{len(names)} {name}: {state(entry)}{place}")
     return apart([done[name] for name in names])
 
 

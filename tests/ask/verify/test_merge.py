@@ -1,9 +1,12 @@
 """Shards of `verify --all`, and what joins them."""
 
+import re
+
 import pytest
 
 from archscope.ask.verify import verify
 from archscope.cli import run
+from archscope.engines.local import Local
 
 NAMES = ["lenet", "alexnet", "squeezenet1_1", "no_such_network"]
 
@@ -58,3 +61,13 @@ def test_a_verification_and_a_sweep_do_not_merge(parts, tmp_path, capsys):
     capsys.readouterr()
     assert run(["merge", parts[0], sweep]) == 2
     assert "is of another kind of run than" in capsys.readouterr().err
+
+
+def test_a_cluster_s_nodes_and_the_time_left_are_told(few):
+    class Cluster(Local):
+        place = "3 nodes"
+
+    told = []
+    verify.verify_each(NAMES[:2], verify.verify_named, told.append, engine=Cluster())
+    assert re.fullmatch(r"1/2 lenet: explained, 3 nodes, .* left", told[0])
+    assert told[1] == "2/2 alexnet: explained"

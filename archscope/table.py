@@ -59,6 +59,7 @@ class Row:
         lower_bound: column keys whose value is a lower bound and prints with `≥`.
         best: column keys whose value is the best of its comparison.
         unit: of its cells under `decimal` columns, where every row is another quantity.
+        times: of how many equal things its cells are the sums.
     """
 
     cells: tuple[Cell, ...]
@@ -67,6 +68,7 @@ class Row:
     lower_bound: frozenset[str] = frozenset()
     best: frozenset[str] = frozenset()
     unit: Unit | None = None
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)

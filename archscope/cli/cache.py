@@ -7,15 +7,18 @@ import click
 from archscope.cli.options import output_option
 
 
-@click.group(no_args_is_help=False)
-def command() -> None:
-    """The counts, roofs and journals kept from earlier runs."""
+@click.group(invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """The counts, roofs and journals saved by earlier runs; info when nothing else is asked."""
+    if context.invoked_subcommand is None:
+        context.invoke(info, outputs=())
 
 
 @command.command()
 @output_option
 def info(outputs: tuple[str, ...]) -> None:
-    """Where they lie and how much they take."""
+    """Where they are saved and how much they take."""
     from archscope.output import check_outputs, emit
     from archscope.study.cache import info_report
 

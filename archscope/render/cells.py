@@ -94,8 +94,16 @@ def row_cell(row: Row, column: Column, value: Cell, first: bool) -> str:
     if value is None and row.kind in ("group", "total") and column.unit in ("text", "name"):
         return ""
     unit = row.unit if row.unit and column.unit == "decimal" else column.unit
-    text = marked(row, column, cell_text(value, unit))
+    text = marked(row, column, _sum_text(row, value, unit) or cell_text(value, unit))
     return text + BEST if row.kind == "best" and first else text
+
+
+def _sum_text(row: Row, value: Cell, unit: Unit) -> str:
+    """A sum of equal numbers as `12 × 2,362,368`; empty where it is none."""
+    if row.times == 1 or unit not in ("exact", "macs") or not isinstance(value, int) or not value:
+        return ""
+    one, rest = divmod(value, row.times)
+    return "" if rest else f"{row.times} × {cell_text(one, unit)}"
 
 
 def row_texts(table: Table) -> list[list[str]]:

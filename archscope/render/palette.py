@@ -39,7 +39,9 @@ BYTES = {
     "Input": Color("#59a14f", "#59a14f"),
     "Gradients": Color("#d5732a", "#d5732a"),
     "Saved activations": Color("#d9a514", "#d9a514"),
-    "Temporary": Color("#c9cdd3", "#6b717b"),
+    "Temporary": Color("#b3b9c2", "#6b717b"),
+    "Rounding of each tensor": Color("#7d6b57", "#a8937c"),
+    "Allowance": Color("#e6e8ec", "#2f343c"),
 }
 """By kind of what is alive in memory."""
 

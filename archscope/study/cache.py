@@ -5,12 +5,13 @@ from __future__ import annotations
 from archscope import cache
 from archscope.saved import journal
 from archscope.saved.answers import stores
-from archscope.table import Column, Report, Row, Table
+from archscope.table import Cell, Column, Report, Row, Table
+from archscope.units import binary_bytes
 
 # What is kept
 
 INFO = (
-    Column("kind", "Kept", "name"),
+    Column("kind", "Saved", "name"),
     Column("entries", "Entries", "exact"),
     Column("total_bytes", "Size", "bytes"),
     Column("most_bytes", "At most", "bytes"),
@@ -41,4 +42,10 @@ def info_report() -> Report:
         "Roofs are used while the device, its driver, torch, the thread count and the way of "
         f"measuring stay unchanged. {cache.FOLDER_VARIABLE} moves the folder.",
     )
-    return Report("Cache", (Table("Cache", INFO, rows, notes),))
+    entries, size = (sum(_whole(row.cells[place]) for row in rows) for place in (1, 2))
+    answer = f"{entries:,} answers and journals of earlier runs take {binary_bytes(size)}."
+    return Report("Cache", (Table("Cache", INFO, rows, notes),), answer=answer)
+
+
+def _whole(cell: Cell) -> int:
+    return cell if isinstance(cell, int) else 0

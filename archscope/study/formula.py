@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from archscope import wording
-from archscope.analysis.closed_form.polynomial import Polynomial
+from archscope.analysis.closed_form.polynomial import Polynomial, total
 from archscope.ask.symbols.domains import Limits
 from archscope.ask.symbols.formula import Formula, LayerForm, Verified, sizes_text
 from archscope.quantities import ACTIVATIONS, MACS, PARAMS
@@ -17,8 +17,16 @@ from archscope.wording import CONVENTION, call_title, network_title, shape_text
 _POWERS = {1: "linear", 2: "quadratic", 3: "cubic"}
 
 
-def formula_report(found: Formula) -> Report:
-    """The report of `archscope formula`: totals first, then every layer that computes."""
+def formula_report(
+    found: Formula, *, every_layer: bool = False, depth: int | None = None
+) -> Report:
+    """The report of `archscope formula`: totals first, then every layer that computes.
+
+    Args:
+        found: the closed forms.
+        every_layer: list equal blocks one by one.
+        depth: list modules of so many levels, with the sums of their layers.
+    """
     title = f"{network_title(found.model, found.keywords)} on {found.input}"
     totals = Table(title, _TOTAL_COLUMNS, _total_rows(found), _notes(found))
     open_layers = frozenset(found.coverage.unknown_layers)
@@ -26,7 +34,7 @@ def formula_report(found: Formula) -> Report:
     layers = tuple(_layer_row(form, form.layer.name, open_layers) for form in forms)
     return Report(
         f"{found.model} in closed form",
-        (totals, _layers_table(forms, open_layers)),
+        (totals, _layers_table(forms, open_layers, every_layer, depth)),
         data=Table(title, _LAYER_COLUMNS, layers),
         answer=_answer(found),
     )
@@ -44,16 +52,40 @@ def _answer(found: Formula) -> str:
     return f"{name} takes {least}{macs} MACs{at}, and has {found.params:,} parameters."
 
 
-def _layers_table(forms: Sequence[LayerForm], open_layers: frozenset[str]) -> Table:
-    """The layers, equal blocks once."""
+def _layers_table(
+    forms: Sequence[LayerForm], open_layers: frozenset[str], every_layer: bool, depth: int | None
+) -> Table:
+    """The layers, equal blocks once unless every layer is asked for, or sums over modules."""
+    if depth is not None:
+        return _modules_table(forms, open_layers, depth)
     rows = folded(forms)
-    if len(rows) == len(forms):
+    if every_layer or len(rows) == len(forms):
         plain = tuple(_layer_row(form, form.layer.name, open_layers) for form in forms)
         return Table("Layers", _LAYER_COLUMNS, plain)
     name, *others = _LAYER_COLUMNS
     shown = (_layer_row(row.form, row.name, open_layers, (row.times,)) for row in rows)
     times = Column("times", "Times", "exact")
     return Table("Layers", (name, times, *others), tuple(shown), (FOLDED_NOTE,))
+
+
+def _modules_table(forms: Sequence[LayerForm], open_layers: frozenset[str], depth: int) -> Table:
+    """The layers of each module together, in execution order."""
+    modules: dict[str, list[LayerForm]] = {}
+    for form in forms:
+        modules.setdefault(".".join(form.layer.name.split(".")[:depth]), []).append(form)
+    rows = []
+    for name, inside in modules.items():
+        bounded = any(form.layer.name in open_layers for form in inside)
+        created = [form.activation_bytes for form in inside]
+        known = [form for form in created if form is not None]
+        activations = str(total(known)) if len(known) == len(created) else None
+        cells = (
+            name or "(the network itself)", sum(form.layer.params for form in inside),
+            str(total(form.macs for form in inside)), activations,
+        )  # fmt: skip
+        rows.append(Row(cells, lower_bound=frozenset({"macs"} if bounded else ())))
+    columns = tuple(c for c in _LAYER_COLUMNS if c.key not in ("kind", "output_shape"))
+    return Table(f"Modules to depth {depth}", columns, tuple(rows))
 
 
 FOLDED_NOTE = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from archscope import zoo
 from archscope.errors import ArchscopeError
 from archscope.resolve import published, published_entries, vision
@@ -56,7 +58,21 @@ def models_report(pattern: str = "") -> Report:
         table = _architecture_card(pattern) if exact else _architectures_table(pattern)
     else:
         table = model_card(pattern) if exact else models_table(pattern)
-    return Report(table.title, (table,))
+    if pattern.startswith(PREFIX) or exact:
+        return Report(table.title, (table,))
+    return Report(table.title, (table,), answer=_answer(table))
+
+
+def _answer(table: Table) -> str:
+    """How many networks there are, from where, and from the smallest to the largest."""
+    sources = Counter(str(cell) for cell in table.column("source"))
+    where = ", ".join(f"{count} of {source}" for source, count in sources.items())
+    sizes = [(cell, name) for cell, name in zip(table.column("params"), table.column("name"),
+             strict=True) if isinstance(cell, int)]  # fmt: skip
+    if len(sizes) < 2:
+        return f"{table.title}: {where}."
+    (least, small), (most, large) = min(sizes), max(sizes)
+    return f"{table.title}: {where}; from {si(least)} parameters ({small}) to {si(most)} ({large})."
 
 
 def models_table(pattern: str = "") -> Table:

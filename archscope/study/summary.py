@@ -229,8 +229,13 @@ def _tree_table(
     notes = [*_notes(analysis)]
     if depth < deepest:
         notes.insert(0, f"Depth {depth} of {deepest}; {parameter('depth', deepest)} shows more.")
+    if any(row.times > 1 for row in rows):
+        notes.insert(0, SUMS_NOTE)
     columns = (Column("name", "Layer", "name"), *(reading.column for reading in readings))
     return Table(_title(analysis), columns, tuple(rows), tuple(notes))
+
+
+SUMS_NOTE = "×N: N equal blocks; every number of their rows is the sum over all of them."
 
 
 def _height(group: Group) -> int:
@@ -250,8 +255,11 @@ def _comfortable_depth(forest: tuple[Group, ...], deepest: int) -> int:
 
 
 def _rows(
-    group: Group, readings: Sequence[_Reading], whole: Totals, depth: int, level: int
-) -> Iterable[Row]:
+    group: Group, readings: Sequence[_Reading], whole: Totals, depth: int, level: int,
+    around: int = 1,
+) -> Iterable[Row]:  # fmt: skip
+    """The row of a group and those below it; `around` equal ones are summed in each."""
+    times = around * group.times
     opened = bool(group.children) and level < depth
     kind: RowKind = "group" if opened else "row"
     own = group.total
@@ -263,10 +271,10 @@ def _rows(
             None if reading.column.key in hidden else cell
             for reading, cell in zip(readings, cells, strict=True)
         ]
-    yield Row((group.label, *cells), kind, level, bound)
+    yield Row((group.label, *cells), kind, level, bound, times=times)
     if opened:
         for child in group.children:
-            yield from _rows(child, readings, whole, depth, level + 1)
+            yield from _rows(child, readings, whole, depth, level + 1, times)
 
 
 def _total_row(analysis: Analysis, readings: Sequence[_Reading]) -> Row:

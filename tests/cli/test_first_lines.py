@@ -107,3 +107,31 @@ def test_a_difference_sets_the_exit_code(capsys: pytest.CaptureFixture[str]) -> 
     capsys.readouterr()
     assert run(["diff", "resnet18", "resnet34", "--exit-code"]) == 1
     assert capsys.readouterr().out.splitlines()[0].startswith("+10.1 M Parameters (+86.5 %)")
+
+
+@pytest.mark.parametrize(
+    ("argv", "first"),
+    [
+        (["explain", "lenet", "conv1"], "conv1 of lenet takes 117,600 MACs, 28.2 % of all, with "),
+        (["explain", "lenet"], "lenet on 1×1×28×28 takes 416,520 MACs with 61,706 parameters."),
+        (["graph", "lenet"], "lenet on 1×1×28×28: 8 nodes and 7 edges; the costliest node is 5×5 "),
+        (["models", "lenet5*"], "2 networks: 2 of archscope zoo; from 60.0 k parameters (lenet5_"),
+    ],
+)
+def test_the_answer_of_what_explains_and_lists(
+    argv: list[str], first: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    assert run(argv) == 0
+    assert capsys.readouterr().out.startswith(first)
+
+
+def test_a_formula_by_module_or_by_layer(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["formula", "vit_b_16", "--depth", "2"]) == 0
+    # A layer of ViT-B/16: attention's products and projections, and an MLP of 4 × 768.
+    tokens, width = 197, 768
+    layer = 12 * tokens * width**2 + 2 * tokens**2 * width
+    text = capsys.readouterr().out
+    assert f"encoder.layers        85,054,464  {12 * layer}·N" in text
+    assert run(["formula", "lenet", "--layers", "--depth", "1"]) == 2
+    assert "--layers: does not go with --depth" in capsys.readouterr().err

@@ -108,7 +108,7 @@ def test_a_later_call_of_a_module_says_so() -> None:
 def test_depth_is_chosen_to_read_comfortably_and_said(resnet: Analysis) -> None:
     tree = table(resnet)
     assert len(tree.rows) <= 61
-    assert tree.notes[0] == f"Depth 2 of 4; {parameter('depth', 4)} shows more."
+    assert tree.notes[1] == f"Depth 2 of 4; {parameter('depth', 4)} shows more."
     assert not any("Depth" in note for note in table(resnet, unfold=True).notes)
 
 

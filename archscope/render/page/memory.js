@@ -1,6 +1,7 @@
 // Live memory over one training step, by kind.
 
-const KINDS = ["Parameters", "Buffers", "Optimiser state", "Input", "Gradients", "Saved activations", "Temporary"];
+const KINDS = ["Parameters", "Buffers", "Optimiser state", "Input", "Gradients", "Saved activations", "Temporary",
+  "Rounding of each tensor", "Allowance"];
 const kindClass = (title) => `k-${KINDS.indexOf(title)}`;
 
 class MemoryView {

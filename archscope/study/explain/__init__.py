@@ -11,9 +11,10 @@ from archscope import wording
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
 from archscope.patterns import matching, unmatched
-from archscope.records import Analysis, Coverage, Layer
+from archscope.records import Analysis, Coverage, Layer, totals
 from archscope.study.explain import attention, dense, others, windows
 from archscope.table import Column, Derivation, Report, Row, Step, Table
+from archscope.units import percent, plural
 from archscope.wording import CONVENTION, call_title, network_title, shape_text
 
 RULES: dict[str, Callable[[Layer], list[Step]]] = {
@@ -70,7 +71,29 @@ def explain_report(analysis: Analysis, patterns: Sequence[str] = ()) -> Report:
         record=analysis,
         data=_rows(title, derivations),
         derivations=tuple(derivations),
+        answer=_answer(analysis, [layer for layer in analysis.calls if id(layer) in chosen]),
     )
+
+
+def _answer(analysis: Analysis, chosen: Sequence[Layer]) -> str:
+    """What the layers that are explained cost together; of all, what the network does."""
+    name = network_title(analysis.model, analysis.keywords)
+    own = totals(chosen)
+    every = len(chosen) == len(analysis.calls)
+    called = [call_title(layer.name, layer.kind, layer.call) for layer in chosen if layer.computes]
+    if every:
+        subject = f"{name} on {analysis.input}"
+    elif len(called) == 1:
+        subject = f"{called[0]} of {name}"
+    else:
+        subject = f"{plural(len(called), 'layer')} of {name}"
+    verb = "takes" if every or len(called) == 1 else "take"
+    least = "" if analysis.coverage.complete else "at least "
+    macs, params = f"{least}{own.macs:,} MACs", f"{own.params:,} parameters"
+    if every or not analysis.total.macs:
+        return f"{subject} {verb} {macs} with {params}."
+    share = percent(own.macs / analysis.total.macs)
+    return f"{subject} {verb} {macs}, {share} of all, with {params}."
 
 
 def _chosen(analysis: Analysis, patterns: Sequence[str]) -> set[int]:

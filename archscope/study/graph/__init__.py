@@ -12,6 +12,7 @@ from archscope.study.graph.folding import Folding
 from archscope.study.graph.nodes import Drawing
 from archscope.study.tree import Group, grouped
 from archscope.table import Column, Report, Row, Table
+from archscope.units import percent, plural
 from archscope.wording import network_title
 
 MOST_NODES = 90
@@ -74,7 +75,22 @@ def graph_report(graph: NetworkGraph, *, depth: int | None = None, pattern: str 
         for place, node in enumerate(made.nodes)
     )  # fmt: skip
     table = Table(made.title, COLUMNS, rows, (REPEATS, "The drawing: -o FILE.svg or -o FILE.html."))
-    return Report(made.title, (table,), record=graph.analysis, drawing=lambda: made)
+    return Report(
+        made.title, (table,), record=graph.analysis, drawing=lambda: made, answer=_answer(made)
+    )
+
+
+def _answer(made: Diagram) -> str:
+    """How large the drawing is, what it folds, and where the work is."""
+    largest = max(made.nodes, key=lambda node: node.share)
+    folded = max((cluster.times for cluster in made.clusters), default=1)
+    repeats = f", equal blocks folded up to ×{folded}" if folded > 1 else ""
+    text = f"{made.title}: {plural(len(made.nodes), 'node')} and {plural(len(made.edges), 'edge')}"
+    if not largest.share:
+        return f"{text}{repeats}."
+    share = percent(largest.share)
+    where = f"{largest.title} ({largest.detail})" if largest.detail else largest.title
+    return f"{text}{repeats}; the costliest node is {where} with {share} of the MACs."
 
 
 REPEATS = (

@@ -1,6 +1,6 @@
 """archscope tells what a PyTorch network costs, and why.
 
-Every command has a function of the same name: `summary`, `compare`, `explain`, `formula`,
+Every command has a function of the same name: `summary`, `compare`, `explain`, `formula`, `graph`,
 `receptive_field`, `diff`, `verify`, `models`, `load`, `memory`, `generate`, `signal`, `profile`,
 `predict`, `trace`, `distribute`, `sweep`, `merge`, `sweep_groups` and `check`.
 Each returns an `Answer`, which prints as tables and holds the record behind them.
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         diff,
         explain,
         formula,
+        graph,
         load,
         models,
         receptive_field,
@@ -48,8 +49,8 @@ _NAMES = {
     "archscope.analysis.rules": ("register_formula",),
     "archscope.api.answer": ("Answer", "Checks", "Predicted", "Summary"),
     "archscope.api.counting": (
-        "compare", "diff", "explain", "formula", "load", "models", "receptive_field", "summary",
-        "verify",
+        "compare", "diff", "explain", "formula", "graph", "load", "models", "receptive_field",
+        "summary", "verify",
     ),
     "archscope.api.distributing": ("distribute",),
     "archscope.api.sweeping": ("check", "merge", "sweep", "sweep_groups"),
@@ -68,9 +69,9 @@ _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = [
     "Analysis", "Answer", "ArchscopeError", "Checks", "Cost", "Factor", "Layer", "Plan",
     "Predicted", "Product", "Profile", "Settings", "StoppingRule", "Summary", "Tally", "check",
-    "compare", "diff", "distribute", "explain", "formula", "generate", "load", "memory", "merge",
-    "models", "predict", "profile", "receptive_field", "register_formula", "signal", "summary",
-    "sweep", "sweep_groups", "trace", "verify",
+    "compare", "diff", "distribute", "explain", "formula", "generate", "graph", "load", "memory",
+    "merge", "models", "predict", "profile", "receptive_field", "register_formula", "signal",
+    "summary", "sweep", "sweep_groups", "trace", "verify",
 ]  # fmt: skip
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import doctest
+import inspect
 import pathlib
 import re
 import subprocess
@@ -12,6 +14,7 @@ from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import torch
 from torch import Tensor, nn
@@ -331,3 +334,41 @@ def test_a_sweep_from_python_resumes(tmp_path: Path) -> None:
     assert first == again
     with pytest.raises(archscope.ArchscopeError, match="resume: needs a journal"):
         archscope.sweep("lenet", axes, resume=True)
+
+
+def test_every_command_has_a_function_with_its_arguments() -> None:
+    """The command line writes files and takes lists of networks by names; Python has values."""
+    context = click.Context(cli.cli)
+    differently = {
+        "help", "output", "format", "chart", "size", "open",  # `save` of the answer
+        "set", "task", "seq", "image",  # keywords of the constructor
+        "journal", "resume", "shard", "save",  # a run of a command, to be taken up by another
+    }  # fmt: skip
+    for name in cli.cli.list_commands(context):
+        if name in ("cache", "recorder"):  # of this machine, and a file to copy
+            continue
+        function = getattr(archscope, name.replace("-", "_"))
+        taken = {*inspect.signature(function).parameters, *SPELT[name]}
+        options = {
+            max(option.opts, key=len).lstrip("-").replace("-", "_")
+            for option in cli.cli.get_command(context, name).params
+            if isinstance(option, click.Option)
+        }
+        assert options - differently <= taken, name
+
+
+SPELT: dict[str, tuple[str, ...]] = collections.defaultdict(
+    tuple,
+    {
+        "summary": ("all",),  # unfold
+        "compare": ("time", "on", "gpu", *inspect.signature(archscope.profile).parameters),
+        "sweep-groups": ("time", "on", "gpu", "profile", "device"),  # profiles
+        "profile": ("max_batch", "batches"),
+        "trace": ("every_layer",),
+        "predict": ("on", "peak", "bandwidth", "calibrate", "fit", "gpu", "explain"),  # device
+        "check": ("model", "json", "github", "junit"),
+        "diff": ("exit_code",),
+        "verify": ("all", "on"),
+    },
+)
+"""What a function names differently (beside it), or leaves to the command line."""

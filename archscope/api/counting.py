@@ -11,6 +11,7 @@ from archscope.api.asked import asked
 from archscope.ask.network.allowance import allowing
 from archscope.ask.target import network_targets, side_by_side, target
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from archscope.archive import Record
     from archscope.ask.contenders import Contender
     from archscope.ask.diff import Change
+    from archscope.ask.graph import NetworkGraph
     from archscope.ask.network.subject import Source
     from archscope.ask.receptive_field import NetworkFields
     from archscope.ask.symbols.formula import Formula
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from archscope.records import Analysis
     from archscope.resolve.published import Recipe
     from archscope.study.compare import Layout
-    from archscope.table import Report
+    from archscope.table import Report, Table
 
 
 @allowing
@@ -44,6 +46,7 @@ def summary(
     columns: Sequence[str] | None = None,
     sort: str = "execution",
     top: int | None = None,
+    strict: bool = False,
     keywords: Mapping[str, Any] | None = None,
     allow_memory: int | str | None = None,
     **constructor_keywords: Any,
@@ -66,13 +69,15 @@ def summary(
         columns: keys of the printed columns, such as `["params", "macs"]`.
         sort: print single layers, the largest in this key (`"macs"`) first.
         top: print so many of the sorted layers.
+        strict: raise where an operator has no formula and the count is a lower bound.
         keywords: passed to the constructor, where they have the name of an argument above.
         allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
             by default.
         constructor_keywords: passed to the constructor of a named network or a class.
 
     Raises:
-        ArchscopeError: the network cannot be found, built, or run on this input; an unknown column.
+        ArchscopeError: the network cannot be found, built, or run on this input; an unknown column;
+            an operator without a formula, if `strict`.
 
     Example:
         >>> archscope.summary("resnet50").total.macs
@@ -80,7 +85,7 @@ def summary(
         >>> archscope.summary("lenet", "1x28x28").total.params
         61706
     """
-    from archscope.ask.count import analyse
+    from archscope.ask.count import analyse, require_complete
     from archscope.ask.explored import explored
     from archscope.study.node_data import node_data
     from archscope.study.page import with_page
@@ -90,6 +95,8 @@ def summary(
     named = {**(keywords or {}), **constructor_keywords}
     network = target(model, input=given, batch=batch, keywords=named)
     analysis = analyse(network, backward=backward, train=train, train_only=train_only)
+    if strict:
+        require_complete(analysis)
     if columns and "receptive_field" in columns:
         from archscope.study.receptive_field import add_fields
 
@@ -130,11 +137,14 @@ def compare(
     batch: int | None = None,
     keywords: Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None = None,
     labels: Sequence[str] | None = None,
+    match: str | None = None,
+    by: str | None = None,
     layout: Layout = "stages",
     predict: str | None = None,
     weights: Recipe = "V1",
     sort: str | None = None,
     top: int | None = None,
+    strict: bool = False,
     allow_memory: int | str | None = None,
 ) -> Answer[tuple[Contender, ...]]:
     """Networks side by side: totals with ratios, and where the differences are.
@@ -145,6 +155,9 @@ def compare(
         batch: batch size of all that are counted now.
         keywords: passed to every constructor, or one mapping (or `None`) a model.
         labels: names to print, one a model.
+        match: `"macs"`, `"params"` or `"activations"`: solve a keyword of the later models so that
+            they equal the first in this.
+        by: the keyword solved for; each network's width when `None`.
         layout: `"stages"`, or `"paper"` for the architecture table of the papers.
         predict: GPUs for which the time of a step is predicted, such as `"rtx4090"` or
             `"a100:training:nhwc,h100"`.
@@ -153,12 +166,14 @@ def compare(
         sort: key of the column that orders the rows of one table, a row a network, largest first;
             `"-macs"` for the smallest first. More than four networks have that table in any case.
         top: print so many of the sorted networks.
+        strict: raise where an operator has no formula and a count is a lower bound.
         allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
             by default.
 
     Raises:
         ArchscopeError: fewer than two models, one that cannot be counted, or another number of
-            labels or keywords than of models.
+            labels or keywords than of models; nothing to solve for `match`; an operator without a
+            formula, if `strict`.
 
     Example:
         >>> wide = [None, {"width_per_group": 128}]
@@ -166,7 +181,8 @@ def compare(
         >>> [contender.label for contender in pair.record]
         ['a', 'b']
     """
-    from archscope.ask.contenders import contenders
+    from archscope.ask.contenders import contenders, matched
+    from archscope.ask.count import require_complete
     from archscope.latency.place import read_places
     from archscope.study.compare import compare_report
     from archscope.study.page import with_comparison_page
@@ -179,17 +195,80 @@ def compare(
         ]
     else:
         targets = side_by_side(models, input=input, batch=batch, keywords=keywords)
+    first: tuple[Table, ...] = ()
+    if match is not None:
+        from archscope.quantities import MATCHED
+        from archscope.study.compare.match import match_table
+
+        if match not in MATCHED:
+            known = f"use one of {', '.join(MATCHED)}"
+            raise ArchscopeError(parameter("match", match), "cannot be matched", known)
+        targets, solved = matched(targets, MATCHED[match], by)
+        first = (match_table(solved),)
+    elif by is not None:
+        raise ArchscopeError(parameter("by"), "goes with match", "give match as well")
     places = () if predict is None else read_places(predict)
     found = contenders(targets, places, weights)
     if labels is not None:
         _one_each("labels", labels, models)
         found = tuple(replace(one, label=label) for one, label in zip(found, labels, strict=True))
 
+    if strict:
+        for one in found:
+            require_complete(one.analysis)
+
     def made() -> Report:
-        report = compare_report(found, layout=layout, sort=sort, top=top)
+        report = compare_report(found, layout=layout, first=first, sort=sort, top=top)
         return with_comparison_page(report, targets, found)
 
     return Answer(found, made)
+
+
+@allowing
+def graph(
+    network: Model | None = None,
+    /,
+    pattern: str = "",
+    input: Input | None = None,
+    *,
+    model: Source | None = None,
+    batch: int | None = None,
+    depth: int | None = None,
+    allow_memory: int | str | None = None,
+    **constructor_keywords: Any,
+) -> Answer[NetworkGraph]:
+    """Draw a network: modules, and the tensors between them.
+
+    Args:
+        network: as for `summary`.
+        pattern: draw the modules that it chooses alone.
+        input: as for `summary`.
+        model: the network of a saved record, where its name is not one of a library.
+        batch: batch size of a specification, 1 by default.
+        depth: levels of modules that are opened; as many as read comfortably by default.
+        allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
+            by default.
+        constructor_keywords: passed to the constructor.
+
+    Raises:
+        ArchscopeError: the network cannot be run on this input, or no module matches.
+
+    Example:
+        >>> archscope.graph("lenet").save("lenet.svg")
+    """
+    from archscope.ask.explored import explored
+    from archscope.ask.graph import network_graph
+    from archscope.study.graph import graph_report
+    from archscope.study.page import with_page
+
+    chosen = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
+    followed = network_graph(chosen)
+
+    def made() -> Report:
+        report = graph_report(followed, depth=depth, pattern=pattern)
+        return with_page(report, lambda: [explored(chosen, followed.analysis)])
+
+    return Answer(followed, made)
 
 
 def _one_each(argument: str, given: Sequence[object], models: Sequence[object]) -> None:

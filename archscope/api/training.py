@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from archscope.api.answer import Answer
 from archscope.api.asked import asked
@@ -24,7 +24,7 @@ def memory(
     *,
     model: Source | None = None,
     batch: int | None = None,
-    mode: Literal["training", "inference"] = "training",
+    inference: bool = False,
     optimizer: str = "sgd",
     dtype: str = "own",
     master_weights: bool = False,
@@ -39,6 +39,7 @@ def memory(
     device: str = "cuda",
     attention: str = "sdpa",
     fit: int | str | None = None,
+    plan: int | str | None = None,
     allow_memory: int | str | None = None,
     **constructor_keywords: Any,
 ) -> Answer[MemoryPrediction]:
@@ -48,7 +49,8 @@ def memory(
         network: as for `summary`.
         input: as for `summary`.
         batch: batch size of a specification, 1 by default.
-        mode: `"training"`, or `"inference"`, which keeps nothing for a backward pass.
+        inference: a forward pass, which keeps nothing for a backward pass, in place of a step of
+            training.
         optimizer: `"sgd"`, `"momentum"`, `"adam"`, `"adamw"`, `"adam8bit"` or `"adamw8bit"`.
         dtype: of parameters and activations: `"own"`, the network's, `"float32"`, `"bfloat16"` or
             `"float16"`; `"amp"` or `"amp-bfloat16"` for float32 parameters under autocast.
@@ -65,6 +67,8 @@ def memory(
         attention: `"sdpa"`: scaled dot-product attention takes the kernel that the device would
             choose; `"eager"`: it is written out, as before PyTorch 2.0 (fit old runs with it).
         fit: bytes, or text such as `"24GiB"`: predict for the largest batch that fits.
+        plan: bytes, or text: print the cheapest measures that make the step fit; the record is the
+            prediction with them.
         model: the network of a saved record, where its name is not one of a library.
         allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
             by default.
@@ -78,16 +82,23 @@ def memory(
         246824
     """
     from archscope.ask.memory.fit import largest_batch
+    from archscope.ask.memory.plan import plan_to_fit
     from archscope.ask.memory.prediction import predict
     from archscope.ask.memory.setting import Setting
-    from archscope.study.memory import memory_report
+    from archscope.study.memory import memory_report, plan_report
     from archscope.units import parse_bytes
 
     setting = Setting(
-        mode, optimizer, dtype, master_weights, train_only, form, accumulate, checkpoint, lora,
-        lora_on, zero, gpus, device, attention,
+        "inference" if inference else "training", optimizer, dtype, master_weights, train_only,
+        form, accumulate, checkpoint, lora, lora_on, zero, gpus, device, attention,
     )  # fmt: skip
     chosen = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
+    if plan is not None:
+        if fit is not None:
+            raise ArchscopeError("plan", "takes the batch that fit looks for", "give one")
+        available = plan if isinstance(plan, int) else parse_bytes(plan, "plan")
+        tried = plan_to_fit(chosen, available, setting)
+        return Answer(tried.together[-1].prediction, lambda: plan_report(tried))
     if fit is None:
         predicted = predict(chosen, setting)
         return Answer(predicted, lambda: memory_report(predicted))

@@ -10,6 +10,7 @@ from archscope.ask.memory.prediction import predicted
 from archscope.ask.memory.setting import OWN, Setting
 from archscope.errors import ArchscopeError
 from archscope.parameters import in_words, parameter
+from archscope.records import MemoryPrediction
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,13 +48,20 @@ class Tried:
 
     Args:
         measure: the last one taken.
-        peak_bytes: of the step.
-        recomputed_macs: that checkpointing repeats.
+        prediction: of one pass, whose peak is that of the step.
     """
 
     measure: Measure
-    peak_bytes: int
-    recomputed_macs: int = 0
+    prediction: MemoryPrediction
+
+    @property
+    def peak_bytes(self) -> int:
+        return self.prediction.peak_bytes
+
+    @property
+    def recomputed_macs(self) -> int:
+        """Multiply-accumulates of a step that checkpointing repeats."""
+        return self.prediction.recomputed_macs * self.measure.divided
 
 
 @dataclass(frozen=True)
@@ -188,7 +196,7 @@ def _tried(subject: Subject, call: NetworkCall, measure: Measure) -> Tried:
     if measure.divided > 1 and isinstance(batch, int):
         call = network_call(subject, with_batch(call.spec, batch // measure.divided), None)
     found = predicted(subject, call, measure.setting)
-    return Tried(measure, found.peak_bytes, found.recomputed_macs * measure.divided)
+    return Tried(measure, found)
 
 
 def blocks_pattern(network: nn.Module) -> str:

@@ -157,6 +157,12 @@ def _measured(named: Sequence[Target], on: str, setting: Setting, run: FitRun) -
     own = run.shard.of(named)
     with kept.journal(run.journal_path, run.resume) as journal:
         profiles = apart(own, plan, on, run.gpu, journal)
+    for profile in profiles:
+        if profile.environment.device.startswith("cpu"):
+            raise ArchscopeError(
+                f"--on {on}", f"PyTorch saw no GPU where {profile.model} was measured",
+                "use nodes whose GPUs PyTorch can use",
+            )  # fmt: skip
     return [Saved(profile.model, profile) for profile in profiles]
 
 

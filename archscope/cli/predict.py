@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     "on",
     metavar="GPU,…",
     shell_complete=completion.devices,
-    help="GPUs by name, such as rtx4090,a100,h200, or device files.",
+    help="GPUs by name, such as rtx4090,a100,h200, or device files; for --fit also where to "
+    "measure: local, ray, ray://host:10001.",
 )
 @click.option(
     "--peak",

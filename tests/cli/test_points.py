@@ -28,6 +28,7 @@ def gpu(monkeypatch):
     class Stand:
         name = "Tesla T4"
         fails = ""
+        device = "cuda"
 
     def profile(target, plan, *, progress=None):
         if target.name == Stand.fails:
@@ -38,7 +39,7 @@ def gpu(monkeypatch):
         analysis = analyse(target)
         phases = dict.fromkeys(("forward", "inference"), times)
         return Profile(
-            target.name, analysis.input, Environment("cuda", facts), phases, analysis=analysis
+            target.name, analysis.input, Environment(Stand.device, facts), phases, analysis=analysis
         )
 
     Stand.seen = []
@@ -128,6 +129,12 @@ def test_a_device_is_fitted_to_networks_that_are_measured_for_it(gpu, tmp_path, 
     assert run(again) == 0 and gpu.seen == []
     capsys.readouterr()
     assert run(["predict", "lenet", "--on", one, "--dtype", "float32"]) == 0
+
+
+def test_a_node_without_a_gpu_fits_nothing(gpu, tmp_path, capsys):
+    gpu.device = "cpu"
+    assert run(["predict", "lenet", "--fit", "-o", str(tmp_path / "d.json")]) == 2
+    assert "--on local: PyTorch saw no GPU where lenet was" in capsys.readouterr().err
 
 
 def test_models_of_gpu_are_never_averaged(gpu, tmp_path, capsys):

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from archscope.analysis.ops import Tally
     from archscope.analysis.rules import register_formula
     from archscope.api.answer import Answer, Checks, Predicted, Summary
+    from archscope.api.comparing import compare, diff, verify
     from archscope.api.counting import (
-        compare,
-        diff,
         explain,
         formula,
         graph,
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
         models,
         receptive_field,
         summary,
-        verify,
     )
     from archscope.api.distributing import distribute
     from archscope.api.sweeping import check, merge, sweep, sweep_groups
@@ -48,9 +46,9 @@ _NAMES = {
     "archscope.analysis.ops": ("Tally",),
     "archscope.analysis.rules": ("register_formula",),
     "archscope.api.answer": ("Answer", "Checks", "Predicted", "Summary"),
+    "archscope.api.comparing": ("compare", "diff", "verify"),
     "archscope.api.counting": (
-        "compare", "diff", "explain", "formula", "graph", "load", "models", "receptive_field",
-        "summary", "verify",
+        "explain", "formula", "graph", "load", "models", "receptive_field", "summary",
     ),
     "archscope.api.distributing": ("distribute",),
     "archscope.api.sweeping": ("check", "merge", "sweep", "sweep_groups"),

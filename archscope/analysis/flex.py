@@ -13,6 +13,7 @@ from torch import Tensor
 
 from archscope.analysis.dispatch import run
 from archscope.analysis.formulas.fused import PAIRS
+from archscope.analysis.own_operators import defined
 from archscope.analysis.values.contents import is_meta
 from archscope.process import patched
 
@@ -27,12 +28,7 @@ BACKWARD = (
 
 @cache
 def _library() -> torch.library.Library:
-    library = torch.library.Library("archscope", "FRAGMENT")  # type: ignore[no-untyped-call]
-    for schema, kernel in ((FORWARD, _forward), (BACKWARD, _backward)):
-        library.define(schema)  # type: ignore[no-untyped-call]
-        name = schema.partition("(")[0]
-        library.impl(name, kernel, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
-    return library
+    return defined({FORWARD: _forward, BACKWARD: _backward})
 
 
 def flex_attention(

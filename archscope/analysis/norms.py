@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from archscope.analysis.dispatch import run
+from archscope.analysis.own_operators import defined
 
 FORWARD = "rms_norm(Tensor x, int[] shape, Tensor? weight, float? eps) -> (Tensor, Tensor)"
 BACKWARD = (
@@ -22,12 +23,7 @@ BACKWARD = (
 
 @cache
 def _library() -> torch.library.Library:
-    library = torch.library.Library("archscope", "FRAGMENT")  # type: ignore[no-untyped-call]
-    for schema, kernel in ((FORWARD, _forward), (BACKWARD, _backward)):
-        library.define(schema)  # type: ignore[no-untyped-call]
-        name = schema.partition("(")[0]
-        library.impl(name, kernel, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
-    return library
+    return defined({FORWARD: _forward, BACKWARD: _backward})
 
 
 def rms_norm(

@@ -72,7 +72,7 @@ def contenders(
         targets: networks with their calls, or saved records of one network each (a Profile brings
             its measured times).
         places: where the time of a step is predicted.
-        weights: whose published accuracy is told; networks trained by other recipes have none.
+        weights: whose published accuracy is shown; networks trained by other recipes have none.
 
     Raises:
         ArchscopeError: fewer than two, or one cannot be counted.

@@ -100,7 +100,7 @@ class _Lines:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.began = self.told = time.monotonic()
+        self.began = self.reported = time.monotonic()
         self.first: int | None = None
 
     def __call__(self, done: int, total: int) -> None:
@@ -108,9 +108,9 @@ class _Lines:
         begins = self.first is None
         if self.first is None:
             self.first = done
-        if not (begins or done == total or now - self.told >= BETWEEN_LINES):
+        if not (begins or done == total or now - self.reported >= BETWEEN_LINES):
             return
-        self.told = now
+        self.reported = now
         say(f"{done}/{total} points, {self.engine.place}{self._left(done, total, now)}")
 
     def _left(self, done: int, total: int, now: float) -> str:

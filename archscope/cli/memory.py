@@ -97,8 +97,8 @@ def command(
     from archscope.units import parse_bytes
 
     record = saved(model)
-    anew = input_text or batch or settings or step["train_only"] or fit or plan
-    if record is not None and isinstance(record.record, MemoryPrediction) and not anew:
+    changed = input_text or batch or settings or step["train_only"] or fit or plan
+    if record is not None and isinstance(record.record, MemoryPrediction) and not changed:
         shown = f"{model}, a prediction that is shown as it was made"
         check_used(("model", "outputs"), shown, "name the network to predict it again")
         emit(memory_report(record.record), outputs)

@@ -121,6 +121,6 @@ def _outcomes(
         jobs = 1 if count <= FEW_POINTS else usable_cores()
     with (
         engine(on, counted(grid.model), jobs=jobs, tell=say) as place,
-        progress(place) as told,
+        progress(place) as report,
     ):
-        return run(grid, engine=place, shard=shard, journal=journal, progress=told)
+        return run(grid, engine=place, shard=shard, journal=journal, progress=report)

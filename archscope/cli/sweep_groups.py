@@ -141,9 +141,9 @@ def _swept(
 
     with (
         engine(on, counted(family.model), jobs=None, tell=say) as place,
-        progress(place) as told,
+        progress(place) as report,
     ):
-        return swept(family, counts, views, place, shard=shard, journal=journal, progress=told)
+        return swept(family, counts, views, place, shard=shard, journal=journal, progress=report)
 
 
 def _size(batch: Dim | None, plan: Plan | None) -> Dim | None:

@@ -44,7 +44,7 @@ Laps = tuple[float, ...]
 """Seconds of each stage of one repetition, in order."""
 
 Progress = Callable[[float], None]
-"""Told the share of the time limit that is spent, between 0 and 1."""
+"""Called with the share of the time limit that is spent, between 0 and 1."""
 
 
 class Clock(Protocol):

@@ -44,17 +44,17 @@ def _readings(module: nn.Module) -> Iterator[tuple[str, str]]:
     from torch import nn
 
     for name, layer in module.named_modules():
-        told = f"its first layer {name} takes" if name else "it takes"
+        takes = f"its first layer {name} takes" if name else "it takes"
         if isinstance(layer, nn.Linear) and layer.in_features:
-            yield f"{told} {layer.in_features} features", str(layer.in_features)
+            yield f"{takes} {layer.in_features} features", str(layer.in_features)
         elif isinstance(layer, nn.Embedding):
-            yield f"{told} indices below {layer.num_embeddings:,}", "128:int64"
+            yield f"{takes} indices below {layer.num_embeddings:,}", "128:int64"
         elif isinstance(layer, nn.RNNBase):
-            yield f"{told} sequences of {layer.input_size} features", f"16x{layer.input_size}"
+            yield f"{takes} sequences of {layer.input_size} features", f"16x{layer.input_size}"
         else:
             for kind, (noun, sides) in _IMAGES.items():
                 if isinstance(layer, getattr(nn, kind)) and layer.in_channels:
-                    yield f"{told} {layer.in_channels} {noun}", f"{layer.in_channels}x{sides}"
+                    yield f"{takes} {layer.in_channels} {noun}", f"{layer.in_channels}x{sides}"
 
 
 def _parameters(module: nn.Module) -> list[str]:

@@ -57,8 +57,8 @@ def find(model: Source, keywords: Mapping[str, Any]) -> Subject:
     require_countable(found.name, module)
     if not notes:
         return found
-    anew = found.rebuild
-    rebuild = None if anew is None else lambda: unwrapped(anew())[0]
+    wrapped = found.rebuild
+    rebuild = None if wrapped is None else lambda: unwrapped(wrapped())[0]
     return replace(found, module=module, rebuild=rebuild, notes=(*found.notes, *notes))
 
 

@@ -15,9 +15,9 @@ PHASES = {"step": "a training step", "inference": "inference"}
 
 def answer(chosen: Sequence[Contender]) -> str:
     """Measured times first where all networks have them."""
-    told = [text for phase in PHASES if (text := _timed(chosen, phase))]
+    sentences = [text for phase in PHASES if (text := _timed(chosen, phase))]
     costs = _beside(*chosen) if len(chosen) == 2 else least(chosen)
-    return " ".join([*told, costs])
+    return " ".join([*sentences, costs])
 
 
 def _timed(chosen: Sequence[Contender], phase: str) -> str:

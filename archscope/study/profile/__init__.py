@@ -183,7 +183,7 @@ def memory_table(profile: Profile) -> Table:
     predicted = profile.predicted_bytes
     if predicted:
         columns.append(Column("predicted_bytes", "Predicted", "bytes"))
-        notes.append(FORESEEN)
+        notes.append(PREDICTED_PEAKS)
     rows = tuple(
         Row((kind, size, predicted.get(kind))[: len(columns)])
         for kind, size in profile.peak_bytes.items()
@@ -192,7 +192,7 @@ def memory_table(profile: Profile) -> Table:
     return Table(title, tuple(columns), rows, tuple(notes))
 
 
-FORESEEN = (
+PREDICTED_PEAKS = (
     "Predicted: tensor by tensor on a GPU, as archscope memory does, without what libraries take."
 )
 

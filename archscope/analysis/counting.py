@@ -43,7 +43,7 @@ def counting(
     """Let the kernels answer in this thread.
 
     Args:
-        device: `cpu` or `cuda`; that of each query when `None`, and `cpu` for one on meta.
+        device: `cpu` or `cuda`; the user's when `None`, else that of each query, `cpu` on meta.
         measure: what a function costs, of which nothing else stays; without it the first branch of
             an unknown condition runs.
         place: the name of the module that runs.
@@ -56,7 +56,7 @@ def counting(
     excluded = torch._C._dispatch_tls_is_dispatch_key_excluded(KEY)
     chosen: set[str] = set()
     try:
-        run.device, run.attention_kernels = device, chosen
+        run.device, run.attention_kernels = device or run.users, chosen
         run.branches, run.scores = {}, {}
         run.measure, run.place = measure, place
         torch._C._dispatch_tls_set_dispatch_key_excluded(KEY, False)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ class Run(threading.local):
 
     Args:
         device: on which attention chooses its kernel; that of its query when `None`.
+        users: the device that the user asks about, where a run says no other.
         attention_kernels: those that were chosen; `None` while the thread counts nothing.
         branches: what each branch would cost of which the larger was taken, in words.
         scores: of heads whose queries do not see every key: how many are computed, and needed.
@@ -29,6 +31,7 @@ class Run(threading.local):
     """
 
     device: str | None = None
+    users: str | None = None
     attention_kernels: set[str] | None = None
     branches: dict[str, None]
     scores: dict[tuple[int, int], None]
@@ -41,6 +44,18 @@ class Run(threading.local):
 
 
 run = Run()
+
+
+@contextmanager
+def asking_about(device: str | None) -> Iterator[None]:
+    """Let runs of this thread go as on a device; what holds outside when `None`."""
+    before = run.users
+    try:
+        run.users = device or before
+        yield
+    finally:
+        run.users = before
+
 
 watch(lambda: dict(vars(run)), lambda before: vars(run).update(before))
 watch(

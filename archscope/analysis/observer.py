@@ -44,7 +44,12 @@ class Observer(TorchDispatchMode, ABC):  # type: ignore[no-untyped-call]
         self.operators: dict[Any, Operator] = {}
         self.answers = Answers()
         self._nodes: list[Any] = []
-        self.users_device = torch.device(dispatch.run.device or "cpu")
+
+    @property
+    def users_device(self) -> torch.device:
+        """Where tensors of the run say that they are."""
+        kind = dispatch.run.device or dispatch.run.users or "cpu"
+        return torch.device(kind) if kind == "cpu" else torch.device(kind, 0)
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:

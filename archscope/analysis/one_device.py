@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from archscope.analysis.values.contents import is_meta
+
 _MOVES = ("cpu", "cuda", "xpu", "mps")
 
 
@@ -26,13 +28,23 @@ class OneDevice(TorchFunctionMode):
     ) -> Any:
         options = dict(kwargs or {})
         name = getattr(func, "__name__", "")
-        if name in _MOVES and args and isinstance(args[0], Tensor):
-            return args[0].to(self.device)
+        if args and isinstance(args[0], Tensor) and (name in _MOVES or name == "to"):
+            return self._moved(args[0], () if name in _MOVES else args[1:], options)
         if _is_elsewhere(options.get("device")):
             options["device"] = self.device
-        if name == "to":
-            args = (args[0], *(self.device if _is_elsewhere(arg) else arg for arg in args[1:]))
         return func(*args, **options)
+
+    def _moved(self, tensor: Tensor, args: Any, options: dict[str, Any]) -> Tensor:
+        """A tensor that is there already, in another dtype where that is asked for."""
+        if not is_meta(tensor):
+            tensor = tensor.to(self.device)
+        args = [arg for arg in args if not _is_elsewhere(arg)]
+        if _is_elsewhere(options.get("device")):
+            del options["device"]
+        if not any(isinstance(arg, (torch.dtype, torch.device, str, Tensor)) for arg in args):
+            args = []
+        options.pop("non_blocking", None)
+        return tensor.to(*args, **options) if args or options else tensor
 
 
 def _is_elsewhere(value: Any) -> bool:

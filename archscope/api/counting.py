@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from archscope.api.answer import Answer, Summary
 from archscope.api.asked import asked
@@ -35,6 +35,7 @@ def summary(
     batch: int | None = None,
     train: bool = False,
     train_only: str | None = None,
+    device: Literal["cpu", "cuda"] | None = None,
     depth: int | None = None,
     unfold: bool = False,
     columns: Sequence[str] | None = None,
@@ -58,6 +59,8 @@ def summary(
         batch: batch size of a specification, 1 by default.
         train: run in training mode instead of evaluation mode.
         train_only: pattern of the parameter or module names that stay trainable.
+        device: where tensors say that they are, and whose attention kernel is assumed; that of the
+            input when `None`.
         depth: levels of the printed tree; as many as read comfortably by default.
         unfold: print every one of several equal blocks.
         columns: keys of the printed columns, such as `["params", "macs"]`.
@@ -88,7 +91,9 @@ def summary(
     given = _one_input(input, input_size)
     named = {**(keywords or {}), **constructor_keywords}
     network = target(model, input=given, batch=batch, keywords=named)
-    analysis = analyse(network, backward=backward, train=train, train_only=train_only)
+    analysis = analyse(
+        network, backward=backward, train=train, train_only=train_only, device=device
+    )
     if strict:
         require_complete(analysis)
     if columns and "receptive_field" in columns:

@@ -21,6 +21,7 @@ def analyse(
     backward: bool = False,
     train: bool = False,
     train_only: str | None = None,
+    device: str | None = None,
 ) -> Analysis:
     """Count one network on one input.
 
@@ -29,21 +30,27 @@ def analyse(
         backward: also count the backward pass.
         train: run in training mode (auxiliary heads, dropout) instead of evaluation mode.
         train_only: glob of parameter or module names that stay trainable; the rest is frozen.
+        device: `cpu` or `cuda`, where its tensors say that they are, and whose attention kernel is
+            assumed; that of the input when `None`.
 
     Raises:
         ArchscopeError: the network cannot be found, built, or run on this input, or a record is
             to be counted in another way.
     """
     if isinstance(target, Saved):
-        if train or train_only:
+        if train or train_only or device:
             raise counted_already(target)
         return target.count(backward=backward)
     from archscope.saved import answers
 
-    how: dict[str, object] = {"backward": backward, "train": train, "train_only": train_only}
+    how: dict[str, object] = {
+        "backward": backward, "train": train, "train_only": train_only, "device": device
+    }  # fmt: skip
 
     def compute() -> Analysis:
-        with collector_paused():
+        from archscope.analysis.dispatch import asking_about
+
+        with collector_paused(), asking_about(device):
             return _analysed(target, backward, train, train_only)
 
     return answers.record("analysis", target.model, {**target.question, **how}, compute)

@@ -24,6 +24,10 @@ from archscope.cli.options import (
 @click.option(
     "--train-only", metavar="PATTERN", help="Freeze all layers but these: fc, 'layer4.*', Linear."
 )
+@click.option(
+    "--device", type=click.Choice(("cpu", "cuda")),
+    help="Where its tensors say that they are (cpu by default); need not be here.",
+)  # fmt: skip
 @click.option("--depth", metavar="N", type=click.IntRange(min=0), help="Levels of the tree.")
 @click.option("--all", "unfold", is_flag=True, help="Every level, and equal blocks one by one.")
 @click.option(
@@ -45,6 +49,7 @@ from archscope.cli.options import (
 def command(
     models: tuple[str, ...], input_text: str | None, batch: int | str | None,
     settings: tuple[str, ...], backward: bool, train: bool, train_only: str | None,
+    device: str | None,
     depth: int | None, unfold: bool, columns: str | None, sort: str,
     top: int | None, strict: bool, outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
@@ -82,14 +87,17 @@ def command(
         return
     network = target(named[0], input=input_text, batch=batch, keywords=keywords)
     analysis = analyse(
-        network, backward=backward or train_only is not None, train=train, train_only=train_only
-    )
+        network, backward=backward or train_only is not None, train=train, train_only=train_only,
+        device=device,
+    )  # fmt: skip
     keys = None if columns is None else [key.strip() for key in columns.split(",")]
     if keys and "receptive_field" in keys:
         from archscope.study.receptive_field import add_fields
 
         analysis = add_fields(analysis, network)
-    unfrozen = None if train_only is None else analyse(network, backward=True, train=train)
+    unfrozen = (
+        None if train_only is None else analyse(network, backward=True, train=train, device=device)
+    )
     report = summary_report(
         analysis, depth=depth, unfold=unfold, columns=keys, sort=sort, top=top, unfrozen=unfrozen
     )

@@ -34,7 +34,9 @@ _unobserved: Any = torch._C._DisableTorchDispatch
 class Reader(Protocol):
     """The mode of a run, of which a tensor's value can be asked."""
 
-    users_device: torch.device
+    @property
+    def users_device(self) -> torch.device:
+        """Where the user's tensors are."""
 
     def read(self, tensor: Tensor) -> Tensor:
         """The tensor with its values, never to be written to."""

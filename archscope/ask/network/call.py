@@ -44,6 +44,11 @@ class NetworkCall:
     with_values: Callable[[], Arguments]
     given: Arguments | None = None
 
+    @property
+    def device(self) -> str | None:
+        """`cuda` where a tensor of the user's is there, else `None`."""
+        return "cuda" if any(tensor.is_cuda for tensor in tensors(self.given)) else None
+
     def original(self, on_meta: bool) -> Arguments:
         """What a run makes its own copy of: what the user gave, or tensors as specified."""
         if self.given is not None:

@@ -83,12 +83,17 @@ def executed(
     """
     from archscope.analysis import borrow
     from archscope.analysis.counting import imported_late
+    from archscope.analysis.dispatch import asking_about
+    from archscope.analysis.dispatch import run as asked
 
     way = _Way("meta")
     while True:
         imported = imported_late()
         try:
-            with way.lent(subject, call, lend or borrow.copied) as lent:
+            with (
+                asking_about(asked.users or call.device),
+                way.lent(subject, call, lend or borrow.copied) as lent,
+            ):
                 return run(*lent, way.device == "meta"), way.device, way.notes
         except ArchscopeError:
             raise

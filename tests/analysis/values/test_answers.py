@@ -249,3 +249,35 @@ def test_nothing_stays_behind_in_the_table() -> None:
 def test_a_value_of_a_shape_alone_is_refused() -> None:
     with pytest.raises(ValueNeeded):
         contents.value_of(weightless(X))
+
+
+class Placed(nn.Module):
+    """Takes the dear way on a GPU, where it also makes tensors and moves them to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cheap, self.dear = nn.Linear(8, 1, bias=False), nn.Linear(8, 1000, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not x.is_cuda:
+            return self.cheap(x)  # type: ignore[no-any-return]
+        there = torch.ones(2, 8, device=x.device) + torch.arange(8, device=x.device)
+        known = torch.tensor([1, 2]).to(x.device, torch.float32).sum() == 3
+        moved = x.to("cuda").double().cuda().float() + there.to(x.device, non_blocking=True)
+        there_too = str(x.device) == "cuda:0" and moved.device == x.device
+        return self.dear(moved) if known and there_too else moved
+
+
+@pytest.mark.parametrize(("device", "macs"), [(None, CHEAP), ("cpu", CHEAP), ("cuda", DEAR)])
+def test_a_branch_on_the_device_is_that_of_the_device_asked_about(device: Any, macs: int) -> None:
+    counted = archscope.summary(Placed(), X, device=device)
+    assert (way(counted), counted.analysis.executed_on) == (macs, "meta")
+
+
+def test_the_kernel_of_attention_is_that_of_the_device_asked_about() -> None:
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    for device in ("cpu", "cuda"):
+        (kernel,) = archscope.summary(
+            layer, torch.ones(1, 4, 8), device=device
+        ).coverage.attention_kernels
+        assert kernel.endswith(device)

@@ -74,12 +74,14 @@ class LiveMemory:
         areas: stacked, each with one value a moment.
         phases: name and first moment of each, in order.
         layers: name of the layer whose operator ran, one a moment.
+        note: what the areas leave out.
     """
 
     title: str
     areas: tuple[Area, ...]
     phases: tuple[tuple[str, int], ...]
     layers: tuple[str, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

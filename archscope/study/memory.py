@@ -20,6 +20,9 @@ KIND_TITLES = {
     "allowance": "Allowance",
 }
 
+TENSOR_TITLES = {k: t for k, t in KIND_TITLES.items() if k not in ("rounding", "allowance")}
+"""What a figure stacks: the allowance of a GPU would flatten the tensors of a small network."""
+
 ALLOWANCE = (
     "Allowance: 1 GiB for the driver, the GPU's context and libraries, and a twelfth of the "
     "tensors for workspaces and fragmentation; not measured here. Rounding: to 512 bytes."
@@ -191,30 +194,45 @@ def _saved_table(prediction: MemoryPrediction) -> Table:
     return Table(memory_title(prediction), SAVED_COLUMNS, tuple(rows))
 
 
+def tensor_bytes(moment: LiveBytes) -> int:
+    """What the tensors alone take, without rounding and allowance."""
+    return sum(getattr(moment, kind) for kind in TENSOR_TITLES)
+
+
+def beside_tensors(prediction: MemoryPrediction) -> str:
+    """How much the step needs with what a figure of its tensors leaves out; empty for nothing."""
+    peak = prediction.peak
+    if peak.total == tensor_bytes(peak):
+        return ""
+    return f"With rounding and the allowance for a GPU the step needs {binary_bytes(peak.total)}."
+
+
 def timeline_chart(prediction: MemoryPrediction) -> Chart:
-    """Live bytes over the operators of the step, one area a kind."""
+    """Live bytes of tensors over the operators of the step, one area a kind."""
     moments = prediction.timeline
     places = tuple(range(1, len(moments) + 1))
     series = tuple(
         Series(title, places, tuple(getattr(moment, kind) for moment in moments))
-        for kind, title in KIND_TITLES.items()
+        for kind, title in TENSOR_TITLES.items()
         if any(getattr(moment, kind) for moment in moments)
     )
-    peak = prediction.peak
+    peak = max(moments, key=tensor_bytes)
     starts: dict[str, int] = {}
     for place, moment in zip(places, moments, strict=True):
         starts.setdefault(moment.phase, place)
-    named = f"peak {binary_bytes(peak.total)}, {peak.layer or peak.phase}"
+    highest, note = tensor_bytes(peak), beside_tensors(prediction)
+    named = f"peak {binary_bytes(highest)}, {peak.layer or peak.phase}"
     return Chart(
         memory_title(prediction),
         "area",
         Axis("operators that allocate, in order", "count"),
-        Axis("live bytes", "bytes"),
+        Axis("live bytes of tensors", "bytes"),
         series,
         name="memory",
+        notes=(note,) if note else (),
         marks=(
             *(Mark(phase, place) for phase, place in starts.items()),
-            Mark(named, moments.index(peak) + 1, peak.total),
+            Mark(named, moments.index(peak) + 1, highest),
         ),
     )
 

@@ -18,7 +18,7 @@ from archscope.saved.record import Saved
 from archscope.study.explain import derivation_of, with_children
 from archscope.study.families import family_of
 from archscope.study.graph import diagram
-from archscope.study.memory import KIND_TITLES, memory_title
+from archscope.study.memory import TENSOR_TITLES, beside_tensors, memory_title
 from archscope.study.profile.layers import heading, stage_times
 from archscope.study.profile.roofline import used_rates
 from archscope.study.stages import labels
@@ -307,7 +307,7 @@ def _memory(prediction: MemoryPrediction) -> LiveMemory:
     moments = prediction.timeline
     areas = tuple(
         Area(title, tuple(getattr(moment, kind) for moment in moments))
-        for kind, title in KIND_TITLES.items()
+        for kind, title in TENSOR_TITLES.items()
         if any(getattr(moment, kind) for moment in moments)
     )
     starts: dict[str, int] = {}
@@ -318,6 +318,7 @@ def _memory(prediction: MemoryPrediction) -> LiveMemory:
         areas,
         tuple(starts.items()),
         tuple(moment.layer for moment in moments),
+        beside_tensors(prediction),
     )
 
 

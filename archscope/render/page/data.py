@@ -100,6 +100,7 @@ def _graph(diagram: Diagram, texts: _Texts) -> dict[str, Any]:
 def _memory(memory: LiveMemory, texts: _Texts) -> dict[str, Any]:
     return {
         "title": printable(memory.title),
+        "note": printable(memory.note),
         "areas": [[printable(area.title), *_changes(area)] for area in memory.areas],
         "phases": [[printable(name), start] for name, start in memory.phases],
         "layers": [texts.place(layer) for layer in memory.layers],

@@ -1,7 +1,6 @@
 // Live memory over one training step, by kind.
 
-const KINDS = ["Parameters", "Buffers", "Optimiser state", "Input", "Gradients", "Saved activations", "Temporary",
-  "Rounding of each tensor", "Allowance"];
+const KINDS = ["Parameters", "Buffers", "Optimiser state", "Input", "Gradients", "Saved activations", "Temporary"];
 const kindClass = (title) => `k-${KINDS.indexOf(title)}`;
 
 class MemoryView {
@@ -37,7 +36,8 @@ class MemoryPanel {
     this.status = element("p", { class: "hidden", "aria-live": "polite" });
     this.root = element("div", { class: "panel" },
       element("p", { class: "panel-title" }, element("strong", {}, network.label),
-        ` · peak ${bytes(this.peak)} ${this.where(this.at)}`), this.plot.root, this.status);
+        ` · tensors take ${bytes(this.peak)} at most, ${this.where(this.at)}. ${memory.note}`),
+      this.plot.root, this.status);
     this.plot.svg.addEventListener("pointermove", (event) => this.hover(event));
     this.plot.svg.addEventListener("pointerleave", () => { tip.hide(); this.cursor?.remove(); });
     this.plot.svg.addEventListener("click", (event) => this.choose(this.momentAt(event)));

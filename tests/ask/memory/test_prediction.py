@@ -141,12 +141,13 @@ def test_the_update_of_adam_is_that_of_its_form():
         assert ADAM_ON_A_CPU not in memory_report(predict(target, setting)).tables[0].notes
 
 
-def test_the_timeline_stacks_to_the_live_bytes():
+def test_the_timeline_stacks_to_the_live_bytes_of_tensors():
     prediction = predict(network_target("resnet18", input=SMALL, batch=2))
     chart = timeline_chart(prediction)
     heights = [sum(column) for column in zip(*(s.y for s in chart.series), strict=True)]
     assert chart.kind == "area"
-    assert heights == [moment.total for moment in prediction.timeline]
+    assert heights == [m.total - m.rounding - m.allowance for m in prediction.timeline]
+    assert "GiB" in chart.notes[0]  # the allowance is said, not drawn
 
 
 def test_buffers_are_not_parameters():

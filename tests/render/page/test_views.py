@@ -42,6 +42,17 @@ def test_widths_are_shares_of_the_macs(lenet: Path, opened: Any) -> None:
     assert "act1" not in widths  # without MACs it has no width
 
 
+def test_blocks_have_the_colour_of_their_family(lenet: Path, opened: Any) -> None:
+    page = opened(lenet)
+    colours = page.evaluate(
+        """() => Object.fromEntries([...document.querySelectorAll('.block')].map((block) =>
+             [block.getAttribute('aria-label').split(', ')[0],
+              getComputedStyle(block).backgroundColor]))"""
+    )
+    assert colours["conv1"] == colours["conv2"] != colours["fc1"] == colours["fc2"]
+    assert colours["LeNet"] not in (colours["conv1"], colours["fc1"])
+
+
 def test_another_quantity_gives_other_widths(lenet: Path, opened: Any) -> None:
     page = opened(lenet)
     page.select_option("#amount", "params")

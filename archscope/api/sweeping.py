@@ -78,6 +78,7 @@ def sweep(
     from archscope.engines.shard import ALL, parse_shard
     from archscope.latency.place import read_places
     from archscope.saved.journal import Journal
+    from archscope.study.page import with_sweep_page
     from archscope.study.sweep import sweep_report, sweep_title
 
     if not axes:
@@ -103,7 +104,7 @@ def sweep(
         held.keep(Outcome.from_entry)
     with held or nullcontext(), engine(on, counted(grid.model), jobs=jobs) as place:
         outcomes = tuple(run(grid, engine=place, shard=part, journal=held))
-    report = sweep_report(sweep_title(grid), outcomes)
+    report = with_sweep_page(sweep_report(sweep_title(grid), outcomes), grid, outcomes)
     return Answer(outcomes, lambda: report)
 
 
@@ -139,10 +140,12 @@ def merge(*journals: str | PathLike[str]) -> Answer[Any]:
 
 def _merged_sweep(files: Sequence[ShardFile]) -> Answer[tuple[Outcome, ...]]:
     from archscope.ask.sweep.merge import merged
+    from archscope.study.page import with_sweep_page
     from archscope.study.sweep import sweep_report, sweep_title
 
     grid, outcomes = merged(files)
-    return Answer(tuple(outcomes), lambda: sweep_report(sweep_title(grid), outcomes))
+    report = with_sweep_page(sweep_report(sweep_title(grid), outcomes), grid, outcomes)
+    return Answer(tuple(outcomes), lambda: report)
 
 
 def _merged_groups(files: Sequence[ShardFile]) -> Answer[GroupSweep]:

@@ -49,10 +49,12 @@ def command(files: tuple[str, ...], outputs: tuple[str, ...]) -> int:
 
 def _sweep(files: Sequence[ShardFile]) -> tuple[Report, bool]:
     from archscope.ask.sweep.merge import merged
+    from archscope.study.page import with_sweep_page
     from archscope.study.sweep import sweep_report, sweep_title
 
     grid, outcomes = merged(files)
-    return sweep_report(sweep_title(grid), outcomes), True
+    report = sweep_report(sweep_title(grid), outcomes)
+    return with_sweep_page(report, grid, outcomes), True
 
 
 def _verification(files: Sequence[ShardFile]) -> tuple[Report, bool]:

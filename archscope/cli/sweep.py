@@ -75,6 +75,7 @@ def command(
     from archscope.ask.sweep.grid import Grid, parse_axes
     from archscope.ask.target import network_target
     from archscope.resolve import parse_settings
+    from archscope.study.page import with_sweep_page
     from archscope.study.sweep import sweep_report, sweep_title
 
     network = network_target(
@@ -92,7 +93,7 @@ def command(
     title = sweep_title(grid) + (f", shard {shard}" if shard.count > 1 else "")
     with _long_run(grid, shard).journal(journal_path, resume) as journal:
         outcomes = _outcomes(grid, shard, on, jobs, journal)
-        emit(sweep_report(title, outcomes), outputs)
+        emit(with_sweep_page(sweep_report(title, outcomes), grid, outcomes), outputs)
 
 
 def _long_run(grid: Grid, shard: Shard) -> LongRun:

@@ -10,6 +10,7 @@ from archscope.ask.contenders import Contender
 from archscope.ask.count import analyse
 from archscope.ask.explored import Explored, explored
 from archscope.ask.profile.roofline import layer_points, roofs
+from archscope.ask.sweep.grid import Grid, Outcome, Point, as_text, target_at
 from archscope.ask.target import Target
 from archscope.page import Amount, Area, Dot, LiveMemory, Network, Page, Part, Roofline
 from archscope.quantities import ACTIVATIONS, BYTES_MOVED, ELEMENTWISE, MACS, PARAMS
@@ -107,6 +108,48 @@ def with_comparison_page(
             for target, found in zip(targets, chosen, strict=True)
         ],
     )
+
+
+MOST_POINTS = 4
+"""Points of a sweep whose networks a page holds, all of which it draws."""
+
+
+def with_sweep_page(report: Report, grid: Grid, outcomes: Sequence[Outcome]) -> Report:
+    """The report of a sweep with a page of its networks.
+
+    Of more than four points the page has the first, the last and two between them; its tables have
+    all.
+
+    Args:
+        report: of the sweep.
+        grid: what was swept.
+        outcomes: of its points.
+    """
+    counted = {outcome.point for outcome in outcomes if outcome.total is not None}
+    points = [point for point in grid.points if as_text(point) in counted]
+    chosen = _spread(points, MOST_POINTS)
+
+    def made() -> Page:
+        found = []
+        for point in chosen:
+            target = target_at(grid, point)
+            label = ", ".join(f"{key}={text}" for key, text in as_text(point))
+            analysis = analyse(target, backward=grid.backward)
+            found.append(explored(target, analysis, label=label))
+        drawn = page(report.title, report.answer, found)
+        if len(chosen) == len(points):
+            return drawn
+        note = f"Drawn are {len(chosen)} of {len(points)} points; the table below has all."
+        return replace(drawn, notes=(note, *drawn.notes))
+
+    return replace(report, page=made)
+
+
+def _spread(points: Sequence[Point], most: int) -> list[Point]:
+    """The first, the last and others at equal distances, each once."""
+    if len(points) <= most:
+        return [*points]
+    return [points[round(place * (len(points) - 1) / (most - 1))] for place in range(most)]
 
 
 def with_prediction_page(

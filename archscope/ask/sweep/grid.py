@@ -250,17 +250,27 @@ def _input(text: str, argument: str) -> str:
     return text
 
 
-def count_point(grid: Grid, point: Point) -> Outcome:
-    """Count one point; a failure of the network is reported in its row, not raised."""
-    from archscope.ask.count import analyse
+def target_at(grid: Grid, point: Point) -> Target:
+    """The network of one point with its call.
+
+    Raises:
+        ArchscopeError: there is none.
+    """
     from archscope.ask.target import network_target
 
     keywords = {**dict(grid.keywords), **dict(point)}
     input = keywords.pop(INPUT, grid.input)
     batch = keywords.pop(BATCH, grid.batch)
+    return network_target(grid.model, input=input, batch=batch, keywords=keywords)
+
+
+def count_point(grid: Grid, point: Point) -> Outcome:
+    """Count one point; a failure of the network is reported in its row, not raised."""
+    from archscope.ask.count import analyse
+
     named = as_text(point)
     try:
-        target = network_target(grid.model, input=input, batch=batch, keywords=keywords)
+        target = target_at(grid, point)
         analysis = analyse(target, backward=grid.backward)
         predicted = _predicted(target, grid.predict)
     except ArchscopeError as error:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from archscope import units
+from archscope.cli import run
 from archscope.page import Amount, Network, Page, Part
 from archscope.render.page import page_html
 
@@ -97,3 +98,13 @@ def test_numbers_read_as_in_every_other_format(
     shown = page.evaluate(f"(numbers) => {{ {script} return numbers.map({writer}); }}", numbers)
     assert shown == [expected(number) for number in numbers]
     page.close()
+
+
+def test_a_sweep_has_a_page_of_its_points(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.html"
+    assert run(["sweep", "lenet", "batch=1,2,3,4,5,6,7", "-o", str(path)]) == 0
+    text = path.read_text()
+    data = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    assert [n["label"] for n in data["networks"]] == ["batch=1", "batch=3", "batch=5", "batch=7"]
+    assert "Drawn are 4 of 7 points; the table below has all." in text
+    assert text.count("<tr") > 7

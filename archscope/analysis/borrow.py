@@ -132,6 +132,12 @@ def owned(network: nn.Module, arguments: Any, stand_in: StandIn) -> Iterator[tup
 
 def set_training(network: nn.Module, training: bool) -> None:
     """Put a network into training or evaluation mode; an exported one keeps the one it has."""
+    parts = members(network).values()
+    if all(type(part).train is nn.Module.train and "train" not in vars(part) for part in parts):
+        for part in parts:  # as PyTorch's own, which calls itself for each and sets each
+            if part.training is not training:
+                part.training = training
+        return
     with suppress(NotImplementedError):
         network.train(training)
 

@@ -24,6 +24,7 @@ from archscope.analysis.observed import observed, uncompiled, unfused_attention
 from archscope.analysis.observer import Observer
 from archscope.analysis.operator import Operator
 from archscope.analysis.repeats import Repeats
+from archscope.analysis.values.contents import PLAIN
 from archscope.process import interruptible
 from archscope.records import Coverage
 
@@ -106,11 +107,12 @@ def _bytes(args: Any, kwargs: Mapping[str, Any], result: Any) -> tuple[int, int,
     inputs = set()
     read = 0
     for value in (*args, *kwargs.values()) if kwargs else args:
-        if isinstance(value, Tensor):
+        kind = type(value)
+        if kind in PLAIN or isinstance(value, Tensor):
             if id(value) not in inputs:
                 inputs.add(id(value))
                 read += _size(value)
-        elif isinstance(value, (list, tuple)):
+        elif (kind is list or kind is tuple) and value and type(value[0]) is not int:
             for tensor in value:
                 if isinstance(tensor, Tensor) and id(tensor) not in inputs:
                     inputs.add(id(tensor))

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from archscope.analysis import borrow, trace
+from archscope.analysis import images, trace
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.counting import counting
 from archscope.analysis.eager_attention import eager_attention
@@ -28,8 +28,6 @@ from archscope.analysis.replay import Replays
 from archscope.process import interruptible, patched_here
 from archscope.records import Execution, LayerName, Operand, OperatorRun
 from archscope.records.execution import Argument, Role
-
-CONVOLUTION = torch.ops.aten.convolution.default
 
 
 class _Recorder(Observer):  # type: ignore[no-untyped-call]
@@ -67,14 +65,7 @@ class _Recorder(Observer):  # type: ignore[no-untyped-call]
         The meta kernel of convolution always answers contiguously.
         """
         result = super()._answer(func, operator, args, kwargs)
-        if func is CONVOLUTION and result.dim() == 4 and self.on_meta:
-            x, weight = args[0], args[1]
-            if _is_channels_last(x) or _is_channels_last(weight):
-                return torch.empty(
-                    result.shape, dtype=result.dtype, device="meta",
-                    memory_format=torch.channels_last,
-                )  # fmt: skip
-        return result
+        return images.ordered(func, args, result) if self.on_meta else result
 
     def _observe(
         self, operator: Operator, args: Any, kwargs: Mapping[str, Any], result: Any
@@ -136,36 +127,8 @@ def _ordered(shape: Sequence[int], strides: Sequence[int]) -> tuple[int, tuple[i
     return elements, () if list(axes) == real else axes, row
 
 
-def _is_channels_last(tensor: Tensor) -> bool:
-    return (
-        tensor.dim() == 4
-        and not tensor.is_contiguous()
-        and tensor.is_contiguous(memory_format=torch.channels_last)
-    )
-
-
 def _plain(value: Any) -> Any:
     return value if isinstance(value, (int, float, bool, str)) else None
-
-
-def channels_last(tensor: Tensor) -> Tensor:
-    """A stand-in as `borrow.weightless`, of which images and kernels are ordered channels last."""
-    twin = borrow.weightless(tensor)
-    if twin.dim() != 4 or not twin.is_floating_point():
-        return twin
-    ordered = torch.empty(
-        twin.shape, dtype=twin.dtype, device="meta", memory_format=torch.channels_last
-    )
-    if isinstance(twin, nn.Parameter):
-        return nn.Parameter(ordered, twin.requires_grad)
-    return ordered.requires_grad_(twin.requires_grad)
-
-
-def images_last(value: Any) -> Any:
-    """An argument of a call, a batch of images ordered channels last."""
-    if isinstance(value, Tensor) and value.dim() == 4:
-        return value.contiguous(memory_format=torch.channels_last)
-    return value
 
 
 @contextmanager

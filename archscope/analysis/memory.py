@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from archscope.analysis import trace
+from archscope.analysis import images, trace
 from archscope.analysis.autocast import Autocast
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.counting import counting
@@ -111,6 +111,10 @@ class _Follower(Observer):  # type: ignore[no-untyped-call]
         self.alive: dict[int, _Storage] = {}
         self.live = dict.fromkeys(KINDS, 0)
         self.timeline: list[LiveBytes] = []
+
+    def _answer(self, func: Any, operator: Operator, args: Any, kwargs: Mapping[str, Any]) -> Any:
+        result = super()._answer(func, operator, args, kwargs)
+        return images.ordered(func, args, result) if self.on_meta else result
 
     def _observe(
         self, operator: Operator, args: Any, kwargs: Mapping[str, Any], result: Any

@@ -38,6 +38,7 @@ def memory(
     gpus: int = 1,
     device: str = "cuda",
     attention: str = "sdpa",
+    layout: str = "nchw",
     fit: int | str | None = None,
     plan: int | str | None = None,
     allow_memory: int | str | None = None,
@@ -66,6 +67,7 @@ def memory(
         device: `"cuda"` or `"cpu"`: whose kernels and allocator are meant.
         attention: `"sdpa"`: scaled dot-product attention takes the kernel that the device would
             choose; `"eager"`: it is written out, as before PyTorch 2.0 (fit old runs with it).
+        layout: `"nchw"` or `"nhwc"`: images and kernels channels last.
         fit: bytes, or text such as `"24GiB"`: predict for the largest batch that fits.
         plan: bytes, or text: print the cheapest measures that make the step fit; the record is the
             prediction with them.
@@ -91,6 +93,7 @@ def memory(
     setting = Setting(
         "inference" if inference else "training", optimizer, dtype, master_weights, train_only,
         form, accumulate, checkpoint, lora, lora_on, zero, gpus, device, attention,
+        layout,
     )  # fmt: skip
     chosen = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
     if plan is not None:

@@ -177,7 +177,7 @@ def _execution(
 ) -> tuple[Execution, tuple[str, ...]]:
     import torch
 
-    from archscope.analysis import borrow, execution
+    from archscope.analysis import borrow, execution, images
     from archscope.ask.network.runs import executed as run_on_meta
 
     training = setting.mode == "training"
@@ -185,7 +185,7 @@ def _execution(
 
     def lend(module: nn.Module, arguments: Any, stand_in: StandIn) -> Any:
         on_meta = stand_in is borrow.weightless
-        made = execution.channels_last if last and on_meta else stand_in
+        made = images.channels_last if last and on_meta else stand_in
         return borrow.copied(module, arguments, made)
 
     def run(network: nn.Module, arguments: Any, on_meta: bool) -> Execution:
@@ -193,7 +193,7 @@ def _execution(
         torch.default_generator.manual_seed(0)
         args, kwargs = arguments
         if last:
-            args = tuple(map(execution.images_last, args))
+            args = tuple(map(images.images_last, args))
         return execution.run(
             network, args, kwargs, backward=training, on_meta=on_meta, fused=fused_attention
         )

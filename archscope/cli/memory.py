@@ -56,6 +56,9 @@ STEP_OPTIONS = (
         help="sdpa (default), or eager: written out, as before PyTorch 2.0.",
     ),
     click.option(
+        "--layout", default="nchw", metavar="NAME", help="nchw (default), or nhwc: channels last."
+    ),
+    click.option(
         "--device", default="cuda", metavar="NAME", help="Kernels and allocator: cuda or cpu."
     ),
 )

@@ -79,7 +79,7 @@ def _followed(
     """Follow one step on meta; on the CPU where values decide the way."""
     import torch
 
-    from archscope.analysis import borrow, memory
+    from archscope.analysis import borrow, images, memory
     from archscope.ask.memory import sharding
     from archscope.ask.network.call import floating_dtype
     from archscope.ask.network.failure import training_of
@@ -87,8 +87,11 @@ def _followed(
     from archscope.measure.step import Loss
 
     dtype, own = setting.weights, floating_dtype(subject.module)
+    last = setting.layout == "nhwc"
 
     def lend(module: nn.Module, arguments: Arguments, stand_in: StandIn) -> Any:
+        if last and stand_in is borrow.weightless:
+            stand_in = images.channels_last
         if dtype is None:
             return borrow.copied(module, arguments, stand_in)
         # An input of another dtype than the weights is the network's own affair.
@@ -96,6 +99,8 @@ def _followed(
 
     def run(network: nn.Module, arguments: Arguments, on_meta: bool) -> Step:
         args, kwargs = arguments
+        if last:
+            args = tuple(map(images.images_last, args))
         borrow.set_training(network, setting.mode == "training")
         torch.manual_seed(0)
         if setting.mode == "inference":

@@ -26,6 +26,7 @@ OWN = "own"
 
 DTYPES = (OWN, *WEIGHTS, *AUTOCAST)
 DEVICES = ("cuda", "cpu")
+LAYOUTS = ("nchw", "nhwc")
 ATTENTION = ("sdpa", "eager")
 """PyTorch's kernels of scaled dot-product attention, or two products and a softmax."""
 
@@ -53,6 +54,7 @@ class Setting:
         device: `cuda` or `cpu`: whose kernels and allocator are meant.
         attention: one of `ATTENTION`: `sdpa` takes the kernel that the device would choose,
             `eager` writes every attention out, as before PyTorch 2.0.
+        layout: one of `LAYOUTS`: `nhwc` orders images and kernels channels last.
     """
 
     mode: Mode = "training"
@@ -69,12 +71,13 @@ class Setting:
     gpus: int = 1
     device: str = "cuda"
     attention: str = "sdpa"
+    layout: str = "nchw"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", full_name(self.dtype))
         for name, known in (
             ("optimizer", OPTIMIZERS), ("dtype", DTYPES), ("form", FORMS), ("device", DEVICES),
-            ("attention", ATTENTION),
+            ("attention", ATTENTION), ("layout", LAYOUTS),
         ):  # fmt: skip
             value = getattr(self, name)
             if value not in known:
@@ -150,6 +153,8 @@ class Setting:
             found.append(f"{self.form} update")
         if self.attention == "eager":
             found.append("eager attention")
+        if self.layout == "nhwc":
+            found.append("channels last")
         if self.accumulate > 1:
             found.append(f"{self.accumulate} passes an update")
         if self.checkpoint is not None:

@@ -1,0 +1,56 @@
+"""Images and kernels whose channels are last in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archscope.analysis import borrow
+
+CONVOLUTION = torch.ops.aten.convolution.default
+
+
+def channels_last(tensor: Tensor) -> Tensor:
+    """A stand-in as `borrow.weightless`, of which images and kernels are ordered channels last."""
+    twin = borrow.weightless(tensor)
+    if twin.dim() != 4 or not twin.is_floating_point():
+        return twin
+    ordered = torch.empty(
+        twin.shape, dtype=twin.dtype, device="meta", memory_format=torch.channels_last
+    )
+    if isinstance(twin, nn.Parameter):
+        return nn.Parameter(ordered, twin.requires_grad)
+    return ordered.requires_grad_(twin.requires_grad)
+
+
+def images_last(value: Any) -> Any:
+    """An argument of a call, a batch of images ordered channels last."""
+    if isinstance(value, Tensor) and value.dim() == 4:
+        return value.contiguous(memory_format=torch.channels_last)
+    return value
+
+
+def ordered(function: Any, args: Sequence[Any], result: Any) -> Any:
+    """The result of an operator on meta, ordered as a GPU's.
+
+    Its convolutions answer in the order of their input or weight; the meta kernel of convolution
+    always answers contiguously.
+    """
+    if function is not CONVOLUTION or result.dim() != 4:
+        return result
+    if not any(map(_is_channels_last, args[:2])):
+        return result
+    return torch.empty(
+        result.shape, dtype=result.dtype, device="meta", memory_format=torch.channels_last
+    )
+
+
+def _is_channels_last(tensor: Tensor) -> bool:
+    return (
+        tensor.dim() == 4
+        and not tensor.is_contiguous()
+        and tensor.is_contiguous(memory_format=torch.channels_last)
+    )

@@ -48,6 +48,7 @@ def analyse(
     }  # fmt: skip
 
     def compute() -> Analysis:
+        # Imports torch here, which takes seconds; Ctrl-C would have to wait for it below.
         from archscope.analysis.dispatch import asking_about
 
         with collector_paused(), asking_about(device):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from archscope._version import __version__
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
+from archscope.process import interruptible
 from archscope.records import InputSpec
 from archscope.resolve.inputs import parse_batch, parse_input, parse_settings, setting_text
 from archscope.resolve.published import published, published_entries
@@ -98,7 +99,9 @@ def network(name: str, /, **keywords: Any) -> Network:
         ArchscopeError: an unknown name or keyword, a file that cannot be imported, or a
             constructor that raises.
     """
-    return _network(name, recipe(name, keywords), keywords)
+    with interruptible():  # imports a library, or a user's file
+        found = recipe(name, keywords)
+    return _network(name, found, keywords)
 
 
 def of_configuration(config: Any, keywords: Mapping[str, Any]) -> Network:

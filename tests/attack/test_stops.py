@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import archscope
 from tests.attack.figures import FACTOR, noted
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no process groups")
@@ -155,3 +156,15 @@ def test_a_second_ctrl_c_is_no_traceback_either(tmp_path: Path) -> None:
             continue
         noted("interrupts", pressed, tracebacks="Traceback" in told)
         assert process.returncode in (130, 0) and "Traceback" not in told
+
+
+def test_ctrl_c_does_not_wait_for_an_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a library or a user's file, within a count that holds signals back elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    file = "import signal\nsignal.raise_signal(signal.SIGINT)\nopen('after', 'w').close()\n"
+    Path("nets.py").write_text(file, encoding="utf-8")
+    with pytest.raises(KeyboardInterrupt):
+        archscope.summary("nets.py:Net", input="2")
+    assert not Path("after").exists()

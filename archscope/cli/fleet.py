@@ -43,7 +43,7 @@ shard_option = click.option(
 
 
 journal_option = click.option(
-    "--journal", "journal_path", metavar="FILE", help="Where finished points are kept."
+    "--journal", "journal_path", metavar="FILE", help="Where finished points are saved."
 )
 resume_option = click.option(
     "--resume", is_flag=True, help="Continue an interrupted run from its journal."

@@ -99,4 +99,4 @@ class LongRun:
             offer = (
                 kept.failure or "--resume cannot take them, since it is unknown what decides them"
             )
-        say(f"{done} of {self.count} {self.parts} are kept; {offer}")
+        say(f"{done} of {self.count} {self.parts} are saved; {offer}")

@@ -39,7 +39,7 @@ FEW_POINTS = 8
     "--jobs", metavar="N", type=click.IntRange(min=1), help="Processes; by default the cores."
 )
 @shard_option
-@click.option("--journal", "journal_path", metavar="FILE", help="Where finished points are kept.")
+@click.option("--journal", "journal_path", metavar="FILE", help="Where finished points are saved.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run from its journal.")
 @predict_option
 @output_option

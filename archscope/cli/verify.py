@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--all", "every", is_flag=True, help="Every network of torchvision and timm.")
 @on_option
 @shard_option
-@click.option("--journal", "journal_path", metavar="FILE", help="Where finished ones are kept.")
+@click.option("--journal", "journal_path", metavar="FILE", help="Where finished ones are saved.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted --all from its journal.")
 @click.option("--save", metavar="FILE", help="Keep every figure as JSON for python -m reports.")
 @output_option

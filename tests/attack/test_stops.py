@@ -117,7 +117,7 @@ def test_ctrl_c_ends_a_command_cleanly(name: str, tmp_path: Path) -> None:
         assert not lost
         kept |= set(points(tmp_path))
         if in_time and kept and not resume:
-            assert f"{len(kept)} of {len(POINTS)} points are kept; --resume runs the" in told
+            assert f"{len(kept)} of {len(POINTS)} points are saved; --resume runs the" in told
         assert [file.name for file in tmp_path.iterdir() if file.name.endswith(".part")] == []
 
 

@@ -55,7 +55,7 @@ def test_compared_networks_are_not_measured_again(gpu, tmp_path, capsys):
     command = ["compare", "lenet", "alexnet", "--time", "--journal", str(journal)]
     gpu.fails = "alexnet"
     assert run(command) == 130
-    assert "1 of 2 networks are kept; --resume runs the others" in capsys.readouterr().err
+    assert "1 of 2 networks are saved; --resume runs the others" in capsys.readouterr().err
     gpu.fails = ""
     assert run([*command, "--resume"]) == 0
     assert gpu.seen == ["lenet", "alexnet"]

@@ -72,7 +72,7 @@ def test_an_interrupted_run_resumes(
     command = ["verify", "--all", "--journal", str(tmp_path / "journal")]
     monkeypatch.setattr(verify, "verify_named", interrupted)
     assert run(command) == 130
-    assert "1 of 2 networks are kept; --resume runs the others" in capsys.readouterr().err
+    assert "1 of 2 networks are saved; --resume runs the others" in capsys.readouterr().err
     asked = list[str]()
     monkeypatch.setattr(verify, "verify_named", lambda name: asked.append(name) or whole(name))
     assert run([*command, "--resume"]) == 0

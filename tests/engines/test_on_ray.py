@@ -128,7 +128,7 @@ def test_a_run_goes_on_under_the_other_engine(
         running.send_signal(blow)
         _, told = running.communicate(timeout=60)
     if blow == signal.SIGINT:
-        assert running.returncode == 130 and "of 6 points are kept; " in told
+        assert running.returncode == 130 and "of 6 points are saved; " in told
     before = widths_in(journal)
     assert 2 <= len(before) < 6
     after = archscope(*sweep, "--on", then, "--resume", "-o", str(tmp_path / "rows.csv"))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from archscope.records import LayerTime
 from archscope.traces import steps as steps_of
+from archscope.traces.durations import BACKWARD
 from archscope.traces.events import ELSEWHERE, Event, Trace
 from archscope.traces.join import Credit, busy
 from archscope.traces.steps import Steps
@@ -24,9 +25,6 @@ UNATTRIBUTED = "[unattributed]"
 Key = tuple[str, str, int, bool]
 """Of a row, see `Call.key`."""
 
-BACKWARD = ("backward", "accumulation", "recompute")
-"""Phases that are parts of the backward pass."""
-
 
 @dataclass(frozen=True, slots=True)
 class LayerTimes:
@@ -38,12 +36,14 @@ class LayerTimes:
             time that is neither optimiser's, loss's nor the like.
         notes: what a reader must know (steps discarded, overlapping kernels).
         steps: nanoseconds of each step that the rows are the mean of.
+        numbers: of these steps.
     """
 
     rows: tuple[LayerTime, ...] = ()
     attributed: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     steps: tuple[int, ...] = ()
+    numbers: tuple[int, ...] = ()
 
     @property
     def step_seconds(self) -> float:
@@ -91,7 +91,11 @@ def layer_times(
     else:
         rows += _host_rest(rows, mean)
     return LayerTimes(
-        tuple(rows), _attributed(found), notes + warmup, tuple(lengths[step] for step in complete)
+        tuple(rows),
+        _attributed(found),
+        notes + warmup,
+        tuple(lengths[step] for step in complete),
+        complete,
     )
 
 

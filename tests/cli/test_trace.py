@@ -76,11 +76,28 @@ def test_a_saved_trace_is_a_profile_that_other_commands_take(
     assert rows["stem"].seconds["accumulation"] == pytest.approx(8e-6)
     assert rows[""].seconds == {"forward": pytest.approx(10e-6)}
     assert record.peaks["copy"] == 900e9 and record.input.batch == 2
+    # From the stem's kernel at 1000 to the loss's backward one at 1235, and to the last at 1616.
+    assert record.phases["forward"].median == pytest.approx(235e-6)
+    assert record.phases["backward"].median == pytest.approx(381e-6)
     capsys.readouterr()
     assert run(["compare", saved, saved]) == 0
     assert run(["profile", saved]) == 0
     assert run(["summary", saved]) == 0
     assert "Conv2d" in capsys.readouterr().out
+
+
+def test_passes_that_alternate_in_a_step_have_no_time_of_their_own(
+    network: str, tmp_path: Path
+) -> None:
+    """Two forward and backward passes whose gradients are accumulated."""
+    file = File()
+    training_step(False, file=file, step=None)
+    training_step(False, at=5000, seq=10, file=file, step=None)
+    file.host("ProfilerStep#0", 0, 6000, cat="user_annotation")
+    path, saved = file.write(tmp_path / "a.json"), str(tmp_path / "run.json")
+    assert run(["trace", path, "--model", network, "--input", "4x8x8", "-o", saved]) == 0
+    record = archive.load(saved)
+    assert isinstance(record, Profile) and list(record.phases) == ["step"]
 
 
 @pytest.mark.parametrize(

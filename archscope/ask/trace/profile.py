@@ -15,7 +15,7 @@ from archscope.errors import ArchscopeError
 from archscope.measure.series import median_interval
 from archscope.parameters import parameter
 from archscope.records import Analysis, Dim, Environment, InputSpec, Measurement, Profile
-from archscope.traces import alignment, attribution, chrome, forward, sizes
+from archscope.traces import alignment, attribution, chrome, durations, forward, sizes
 from archscope.traces.attribution import Attribution
 from archscope.traces.events import CALL, MODULE, Event, Trace
 from archscope.traces.families import WEIGHTED, family
@@ -89,7 +89,7 @@ def _profile(
         model=model,
         input=input,
         environment=Environment("cuda" if trace.device else "cpu", tuple(facts.items())),
-        phases=_phases(trace, table),
+        phases=_phases(found, table),
         layers=table.rows,
         attributed=table.attributed,
         peaks=rates,
@@ -110,12 +110,21 @@ def _cost_of_recording(trace: Trace) -> tuple[str, ...]:
     return (f"A step took {seconds(alone)} without recording, and {more} longer with it.",)
 
 
-def _phases(trace: Trace, table: LayerTimes) -> dict[str, Measurement]:
-    """The steps as samples of one phase."""
-    samples = tuple(length / 1e9 for length in table.steps)
+def _phases(found: Attribution, table: LayerTimes) -> dict[str, Measurement]:
+    """The steps as samples, and in training the passes that they consist of."""
+    if not _trains(found.trace):
+        return {"inference": _samples(table.steps)}
+    passes = durations.of_passes(found.credits, table.numbers)
+    return {
+        **{phase: _samples(lengths) for phase, lengths in passes.items()},
+        "step": _samples(table.steps),
+    }
+
+
+def _samples(nanoseconds: Sequence[int]) -> Measurement:
+    samples = tuple(length / 1e9 for length in nanoseconds)
     low, high = median_interval(samples)
-    phase = "step" if _trains(trace) else "inference"
-    return {phase: Measurement(samples, low, high)}
+    return Measurement(samples, low, high)
 
 
 def _trains(trace: Trace) -> bool:

@@ -46,6 +46,17 @@ CLOCKS = {
 }
 
 
+TIMED = (
+    "±: half of the median's 95 % interval. Latency includes synchronising with the device. "
+    "First call: with compilation and algorithm search. "
+    "Warm-up: repetitions dropped before those of Runs."
+)
+
+TRACED = (
+    "±: half of the median's 95 % interval. Runs are steps of a trace, as the device runs them: "
+    "forward from the network's first kernel, backward to the end of its last, waiting included."
+)
+
 DISTURBED = 0.25
 """Half width of an interval from which other programs must be suspected."""
 
@@ -139,11 +150,7 @@ def whole_step_table(profile: Profile) -> Table:
     clocks = [
         f"{text}." for end, text in CLOCKS.items() if any(p.endswith(end) for p in profile.phases)
     ]
-    convention = (
-        "±: half of the median's 95 % interval. Latency includes synchronising with the device. "
-        "First call: with compilation and algorithm search. "
-        "Warm-up: repetitions dropped before those of Runs."
-    )
+    convention = TRACED if profile.environment.fact("trace") else TIMED
     hint = (QUIETER,) if _disturbed(profile) else ()
     notes = (convention, *clocks, *merged_warnings(profile.phases), *hint, *profile.notes)
     return Table(f"Whole step: {heading(profile)}", WHOLE_STEP, rows, notes)

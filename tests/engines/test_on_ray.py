@@ -2,10 +2,12 @@
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 
 import pytest
 
@@ -93,6 +95,57 @@ def test_group_counts_on_a_cluster_are_those_counted_here(archscope, tmp_path):
     assert there.returncode == 0 and there.stdout == here.stdout
 
 
+@pytest.fixture
+def invented(cluster):
+    """A node with a GPU that is not there, by its label."""
+    added = cluster.add_node(
+        num_cpus=1, num_gpus=1, labels={"gpu": "A100"}, object_store_memory=2**27
+    )
+    yield added
+    cluster.remove_node(added)
+
+
+def test_measurements_go_to_a_labelled_gpu_and_on_under_the_other_engine(
+    archscope, invented, tmp_path
+):
+    journal = str(tmp_path / "j.jsonl")
+    compare = ["compare", "lenet", "lenet5_1998", "--time", "--batch", "1", "--eval"]
+    compare += ["--max-seconds", "0.01", "--journal", journal]
+    there = archscope(*compare, "--on", "ray")
+    assert there.returncode == 0, there.stderr
+    assert "in turns on one of 1 node" in there.stderr
+    here = archscope(*compare, "--resume")
+    assert here.stdout == there.stdout and "measuring" not in here.stderr
+    refused = archscope(*compare[:-2], "--on", "ray", "--gpu", "H100")
+    assert refused.returncode == 2
+    assert "no node has H100 GPU (it has A100)" in refused.stderr
+
+
+def test_a_node_with_another_torch_is_named_and_not_used(archscope, cluster, tmp_path):
+    other = tmp_path / "torch-2.11.0.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 2.11.0\n")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    added = cluster.add_node(num_cpus=2, object_store_memory=2**27, env_vars={"PYTHONPATH": path})
+    try:
+        ran = archscope("sweep", "lenet", "num_classes=2,3", "--on", "ray")
+    finally:
+        cluster.remove_node(added)
+    assert ran.returncode == 0 and "2/2 points, 1 node" in ran.stderr
+    here = metadata.version("torch")
+    assert f"is not used: it has torch 2.11.0, here {here}" in ran.stderr
+
+
+def test_group_counts_and_verification_go_on_under_the_other_engine(archscope, tmp_path):
+    journal = str(tmp_path / "j.jsonl")
+    sweep = ["sweep-groups", "1,2", "--base", "densenet", "--by", "growth_rate"]
+    sweep += ["--input", "3x32x32", "--journal", journal]
+    there = archscope(*sweep, "--on", "ray")
+    assert there.returncode == 0 and "6/6 points, 1 node" in there.stderr
+    here = archscope(*sweep, "--resume")
+    assert here.stdout == there.stdout and here.stderr == ""
+
+
 def test_a_node_that_dies_leaves_its_points_to_the_others(
     archscope, cluster, slow, environment, tmp_path
 ):
@@ -154,3 +207,34 @@ def widths_in(journal):
     """The points that were finished, in their order, each line one."""
     lines = journal.read_bytes().split(b"\n")[1:-1]
     return [json.loads(line)["point"]["width"] for line in lines]
+
+
+def test_a_head_that_dies_leaves_what_was_counted(slow, tmp_path):
+    """On a cluster of its own, which it ends."""
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": 2**27}
+    made = Cluster(initialize_head=True, head_node_args=head)
+    made.add_node(num_cpus=1, object_store_memory=2**27)
+    environment = {
+        **os.environ, "RAY_ADDRESS": made.address, "ARCHSCOPE_CACHE_DIR": str(tmp_path / "cache"),
+    }  # fmt: skip
+    journal = tmp_path / "j.jsonl"
+    command = [sys.executable, "-m", "archscope", "sweep", slow]
+    widths = [str(width) for width in range(1, 61)]  # half a minute, a head is silent for 20 s
+    command += [f"width={','.join(widths)}", "--input", "3x8x8", "--journal", str(journal)]
+    try:
+        with subprocess.Popen(
+            [*command, "--on", "ray"], env=environment, stderr=subprocess.PIPE, text=True
+        ) as running:
+            wait_for_entries(journal, 2)
+            made.head_node.kill_gcs_server()
+            _, told = running.communicate(timeout=120)
+    finally:
+        made.shutdown()
+    assert running.returncode == 2 and "head does not answer any more" in told
+    before = widths_in(journal)
+    assert 2 <= len(before) < len(widths)
+    subprocess.run([*command, "--resume"], env=environment, check=True)
+    taken = widths_in(journal)
+    assert taken[: len(before)] == before and sorted(taken) == sorted(widths)

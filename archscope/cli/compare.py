@@ -94,45 +94,26 @@ def command(
     --time measures up to four networks in turns. With --journal each is measured by itself and kept
     at once, so that --resume measures the others only.
     """
-    from archscope.errors import ArchscopeError
     from archscope.output import check_outputs, emit
 
     check_outputs(outputs)
-    if keyword is not None and quantity is None:
-        raise ArchscopeError("--by", "goes with --match", "add --match macs, params or activations")
-    check_where(timed, on, gpu)
-    if not timed:
-        refuse_measuring_options("add --time")
-    if not timed and on != LOCAL:
-        raise ArchscopeError(f"--on {on}", "goes with --time", "add --time")
+    _check_options(quantity, keyword, timed, on, gpu)
     where = places(predicted)
     plan = _plan(on, measuring) if timed else None
     _check_journal(plan, shard, journal_path, resume, quantity)
-    from archscope.ask.contenders import contenders, matched
+    from archscope.ask.contenders import contenders
     from archscope.ask.count import require_complete
     from archscope.ask.target import side_by_side
-    from archscope.records import BatchSweep
     from archscope.resolve import parse_settings
-    from archscope.resolve.names import expanded
-    from archscope.saved.record import saved
     from archscope.study.compare import compare_report
     from archscope.study.page import with_comparison_page
     from archscope.units import plural
 
     given = parse_settings(settings)
-    chosen: list[Any] = [saved(name) or name for name in expanded(models)]
-    if not any(isinstance(model, str) for model in chosen):
-        several = any(isinstance(model.record, BatchSweep) for model in chosen)
-        used = USED_WITH_FILES + (("batch",) if several else ())
-        check_used(used, "saved records alone", "name a network to count or measure it")
-    targets = side_by_side(chosen, input=input_text, batch=batch, keywords=given)
+    targets = side_by_side(_read(models), input=input_text, batch=batch, keywords=given)
     first: tuple[Table, ...] = ()
     if quantity is not None:
-        from archscope.quantities import MATCHED
-        from archscope.study.compare.match import match_table
-
-        targets, solved = matched(targets, MATCHED[quantity], keyword)
-        first = (match_table(solved),)
+        targets, first = _solved(targets, quantity, keyword)
     together: SideBySide | None = None
     if plan is not None:
         run = _long_run(targets, plan, gpu, shard, layout, weights, predicted)
@@ -154,6 +135,47 @@ def command(
     if strict:
         for contender in found:
             require_complete(contender.analysis)
+
+
+def _check_options(
+    quantity: str | None, keyword: str | None, timed: bool, on: str, gpu: str
+) -> None:
+    """Refuse options of a match and of measuring where there is neither."""
+    from archscope.errors import ArchscopeError
+
+    if keyword is not None and quantity is None:
+        raise ArchscopeError("--by", "goes with --match", "add --match macs, params or activations")
+    check_where(timed, on, gpu)
+    if not timed:
+        refuse_measuring_options("add --time")
+        if on != LOCAL:
+            raise ArchscopeError(f"--on {on}", "goes with --time", "add --time")
+
+
+def _read(models: Sequence[str]) -> list[Any]:
+    """Saved records in the place of their files, other names as they are."""
+    from archscope.records import BatchSweep
+    from archscope.resolve.names import expanded
+    from archscope.saved.record import saved
+
+    chosen: list[Any] = [saved(name) or name for name in expanded(models)]
+    if not any(isinstance(model, str) for model in chosen):
+        several = any(isinstance(model.record, BatchSweep) for model in chosen)
+        used = USED_WITH_FILES + (("batch",) if several else ())
+        check_used(used, "saved records alone", "name a network to count or measure it")
+    return chosen
+
+
+def _solved(
+    targets: Sequence[Target | Saved], quantity: str, keyword: str | None
+) -> tuple[list[Target | Saved], tuple[Table, ...]]:
+    """The networks with a keyword solved for, and the table that shows the solution."""
+    from archscope.ask.contenders import matched
+    from archscope.quantities import MATCHED
+    from archscope.study.compare.match import match_table
+
+    complete, solved = matched(targets, MATCHED[quantity], keyword)
+    return complete, (match_table(solved),)
 
 
 USED_WITH_FILES = (

@@ -66,7 +66,7 @@ class InputSpec:
     def __str__(self) -> str:
         return ", ".join(
             (f"{t.name}=" if t.name else "")
-            + "×".join(map(str, t.shape))
+            + ("×".join(map(str, t.shape)) or "[]")
             + ("" if t.dtype == "float32" else f":{t.dtype}")
             for t in self.tensors
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from archscope.dtypes import full_name
@@ -23,6 +24,7 @@ _TENSOR = re.compile(
     r"(?:(?P<name>[^=:]*)=)?(?P<whole>\[)?(?P<shape>[^=:\[\]]*)(?(whole)\])"
     r"(?::(?P<dtype>[^=:]*))?\Z"
 )
+_DECIMAL = re.compile(r"-?[0-9]*\.[0-9]+|-?[0-9]+\.|-?[0-9.]+e-?[0-9]+")
 _WORDS = {"true": True, "false": False}
 
 
@@ -30,7 +32,8 @@ def parse_input(text: str | Sequence[str], batch: Dim = 1) -> InputSpec:
     """Read an input specification: per tensor `[name=]AxBxC[:dtype]`, several by commas.
 
     Sides are numbers or symbols (`3xHxW`) and leave out the batch, which comes in front; a shape in
-    brackets, `edge_index=[2x1000]:int64`, gets none, and `[]` is a scalar.
+    brackets, `mask=[2x1000]:bool`, gets none, and beside `edge_index=2x1000` nothing does. A scalar
+    is `[]:int64`, `:int64`, or a number such as `3.0`.
 
     Args:
         text: one specification, or several that follow each other.
@@ -50,7 +53,18 @@ def parse_input(text: str | Sequence[str], batch: Dim = 1) -> InputSpec:
         if tensor.name and tensor.name in {earlier.name for earlier in tensors}:
             raise _bad(part, f"repeats the input {tensor.name!r}", "name each input once")
         tensors.append(tensor)
+    if any(tensor.name == EDGES for tensor in tensors):
+        tensors = [*map(_without_batch, tensors)]
     return InputSpec(tuple(tensors))
+
+
+EDGES = "edge_index"
+"""What PyTorch Geometric's layers call the edges of a graph: integers, and no input has a batch."""
+
+
+def _without_batch(tensor: TensorSpec) -> TensorSpec:
+    shape = tensor.shape[1:] if tensor.batched else tensor.shape
+    return replace(tensor, shape=shape, batched=False)
 
 
 def parse_batch(batch: Dim) -> Dim:
@@ -111,22 +125,24 @@ def _tensor_text(tensor: TensorSpec) -> str:
 
 def _tensor(text: str, batch: Dim) -> TensorSpec:
     match = _TENSOR.match(text)
-    if match is None or not (match["shape"] or match["whole"]):
+    if match is None or not (match["shape"] or match["whole"] or match["dtype"]):
         raise _bad(text, "is not an input", EXAMPLES)
     name, dtype = match["name"], match["dtype"]
+    scalar = not match["shape"] or _DECIMAL.fullmatch(match["shape"]) is not None
     if name is not None and not name.isidentifier():
         raise _bad(text, f"{name!r} is not an argument name", EXAMPLES)
-    dtype = "float32" if dtype is None else full_name(dtype)
+    usual = "int64" if name == EDGES else "float32"
+    dtype = usual if dtype is None else full_name(dtype)
     if dtype not in DTYPES:
         raise _bad(text, f"unknown dtype {dtype!r}", f"use one of {', '.join(DTYPES)}")
     sides: list[Dim] = []
-    for piece in re.split("[x×]", match["shape"]) if match["shape"] else ():
+    for piece in re.split("[x×]", match["shape"]) if not scalar else ():
         side = _side(piece)
         if side is None:
             problem = f"{piece!r} is not a size" if piece else "a side is missing"
             raise _bad(text, problem, EXAMPLES)
         sides.append(side)
-    batched = not match["whole"]
+    batched = not (match["whole"] or scalar)
     shape = (batch, *sides) if batched else tuple(sides)
     return TensorSpec(shape, dtype, name or "", batched)
 

@@ -71,7 +71,7 @@ def test_a_remedy_is_a_command_that_works(
 @pytest.mark.parametrize(
     ("network", "given", "batched"),
     [
-        ("Timed", "x=8,timestep=[]:int64", "x=4×8, timestep=:int64"),
+        ("Timed", "x=8,timestep=[]:int64", "x=4×8, timestep=[]:int64"),
         ("Graph", "x=8,edges=[2x10]:int64", "x=4×8, edges=2×10:int64"),
     ],
 )

@@ -115,3 +115,23 @@ def test_a_malformed_pair_is_refused(pair: str) -> None:
 def test_a_keyword_comes_once() -> None:
     with pytest.raises(ArchscopeError, match="groups a second time"):
         parse_settings(["groups=2", "groups=4"])
+
+
+@pytest.mark.parametrize("text", ["t=:int64", "t=[]:int64"])
+def test_a_scalar_is_read_as_it_is_printed(text: str) -> None:
+    (tensor,) = parse_input(text, 8).tensors
+    assert (tensor.shape, tensor.dtype, tensor.batched) == ((), "int64", False)
+    assert str(parse_input(text)) == "t=[]:int64"
+
+
+@pytest.mark.parametrize("number", ["3.0", ".5", "1e-3", "-2.5"])
+def test_a_number_with_a_point_is_a_scalar(number: str) -> None:
+    (tensor,) = parse_input(f"t={number}").tensors
+    assert (tensor.shape, tensor.dtype) == ((), "float32")
+    assert parse_input("t=3").tensors[0].shape == (1, 3)  # a whole number is a size
+
+
+def test_nothing_beside_edges_has_a_batch() -> None:
+    x, edges = parse_input("x=20x8,edge_index=2x1000").tensors
+    assert (x.shape, x.batched) == ((20, 8), False)
+    assert (edges.shape, edges.dtype, edges.batched) == ((2, 1000), "int64", False)

@@ -326,7 +326,7 @@ def _cells(layer: Layer, readings: Sequence[_Reading], whole: Totals) -> list[Ce
 
 def _full_name(layer: Layer) -> str:
     name = call_title(layer.name, layer.kind, layer.call)
-    return name if layer.called else f"{name} (not run)"
+    return name if layer.called else f"{name} (not called)"
 
 
 def layers_table(analysis: Analysis) -> Table:

@@ -108,5 +108,5 @@ def _summed(groups: Sequence[Group]) -> Totals:
 
 def _label(layer: Layer) -> str:
     if not layer.called:
-        return f"{layer.name} (not run)"
+        return f"{layer.name} (not called)"
     return call_title(layer.name.rpartition(".")[2], layer.kind, layer.call)

@@ -44,9 +44,11 @@ def default_input(module: nn.Module, kind: Any) -> InputSpec | None:
 
 
 def _pairs_text_with_images(config: Any, parameters: Any) -> bool:
-    """Whether a network compares texts with images, as CLIP does, and needs both."""
+    """Whether a network needs texts and images: it compares them, as CLIP does, or joins them."""
     towers = hasattr(config, "text_config") and hasattr(config, "vision_config")
     both = "input_ids" in parameters and "pixel_values" in parameters
+    if both and hasattr(config, "modality_type_vocab_size"):  # one encoder reads them as one
+        return True
     return towers and both and ("return_loss" in parameters or hasattr(config, "projection_dim"))
 
 
@@ -65,11 +67,14 @@ def _image(name: str, config: Any) -> TensorSpec:
     vision = getattr(config, "vision_config", None) or config
     channels = getattr(vision, "num_channels", getattr(vision, "in_channels", 3))
     frames = (getattr(vision, "num_frames", 0),) if _is_video(vision) else ()
-    return TensorSpec((1, *frames, channels, *_sides(vision)), "float32", name)
+    prompted = getattr(config, "prompt_encoder_config", None)  # as SAM 2, whose images it knows
+    sized = vision if getattr(vision, "image_size", None) or prompted is None else prompted
+    return TensorSpec((1, *frames, channels, *_sides(sized)), "float32", name)
 
 
 def _is_video(vision: Any) -> bool:
-    return isinstance(getattr(vision, "num_frames", None), int) and hasattr(vision, "tubelet_size")
+    frames = isinstance(getattr(vision, "num_frames", None), int)
+    return frames and (hasattr(vision, "tubelet_size") or hasattr(vision, "attention_type"))
 
 
 def _sides(vision: Any) -> tuple[int, int]:
@@ -87,7 +92,9 @@ def _audio(name: str, config: Any) -> TensorSpec:
     frames, bins = getattr(config, "max_length", None), getattr(config, "num_mel_bins", None)
     if bins is not None and isinstance(frames, int) and hasattr(config, "patch_size"):
         return TensorSpec((1, frames, bins), "float32", name)
-    return TensorSpec((1, SECOND), "float32", name)
+    channels = getattr(config, "audio_channels", None)  # of codecs, which take them apart
+    samples = (SECOND,) if channels is None else (channels, SECOND)
+    return TensorSpec((1, *samples), "float32", name)
 
 
 def _features(name: str, config: Any) -> TensorSpec:

@@ -80,7 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     answers.use("never" if "--no-cache" in given else "always")
     with interruption.raised():
         code = run(given)
-    sys.exit(interruption.EXIT_CODE if interruption.happened() else code)
+    if interruption.happened() and code != interruption.EXIT_CODE:
+        say("archscope: interrupted")  # a library kept it to itself
+        code = interruption.EXIT_CODE
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:

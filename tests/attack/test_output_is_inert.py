@@ -182,13 +182,6 @@ def test_a_spreadsheet_gets_no_formula(text: str) -> None:
     line = csv_text(table(text)).splitlines()[1]
     assert line == text.replace("\t", r"'\t").replace("\r", r"'\r") or "'" in line
     check_csv(line)
-    titled = Table(text, (Column("n", "N"),), ())
-    check_csv(csv_text(titled, titled))
-
-
-def test_a_title_is_one_cell() -> None:
-    titled = Table('a, "b"\n=1', (Column("n", "N"),), ())
-    assert next(csv.reader([csv_text(titled, titled).splitlines()[0]])) == ['# a, "b" =1']
 
 
 @pytest.mark.parametrize(

@@ -67,26 +67,26 @@ def hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def require_alone(group: int) -> None:
-    """Wait for what the processes of a group leave behind: nothing."""
+def children(group: int) -> int:
+    """How many processes of a group are left, once they had the time to end."""
     end = time.monotonic() + 20
     while processes(group) and time.monotonic() < end:
         time.sleep(0.02)
-    assert processes(group) == [], "a child is left"
+    return len(processes(group))
 
 
-def stopped(command: list[str], moment: float, folder: Path) -> tuple[int, str, bool]:
-    """Exit code after Ctrl-C, what was said on stderr, and whether it came in time."""
+def stopped(command: list[str], moment: float, folder: Path) -> tuple[int, str, bool, int]:
+    """Exit code after Ctrl-C, what was said, whether it came in time, and children left."""
     process = start(command, folder)
     time.sleep(moment)
     in_time = process.poll() is None
     if in_time:
         os.killpg(process.pid, signal.SIGINT)
     _, told = process.communicate(timeout=120)
-    require_alone(process.pid)
+    left = children(process.pid)
     if in_time and is_python_s_own(process.returncode, told):
         return stopped(command, moment + 0.1, folder)
-    return process.returncode, told, in_time
+    return process.returncode, told, in_time, left
 
 
 def is_python_s_own(code: int, told: str) -> bool:
@@ -109,9 +109,16 @@ def test_ctrl_c_ends_a_command_cleanly(name: str, tmp_path: Path) -> None:
     for _ in range(2 * FACTOR if command[0] == "sweep" else FACTOR):
         resume = ["--resume"] if kept else []
         moment = random.uniform(first(), longest)
-        code, told, in_time = stopped([*command, *resume], moment, tmp_path)
+        code, told, in_time, left = stopped([*command, *resume], moment, tmp_path)
         lost = kept - set(points(tmp_path))
-        noted("interrupts", int(in_time), points_lost=len(lost), tracebacks="Traceback" in told)
+        noted(
+            "interrupts",
+            int(in_time),
+            points_lost=len(lost),
+            tracebacks="Traceback" in told,
+            children_left=left,
+        )
+        assert not left
         assert (code == 130) if in_time else (code == 0), (moment, code, told)
         assert "Traceback" not in told and told.count("archscope: interrupted") == int(in_time)
         assert not lost
@@ -131,9 +138,11 @@ def test_a_kill_leaves_no_child_and_loses_no_point(tmp_path: Path) -> None:
         # This process alone: its workers must notice.
         process.send_signal(signal.SIGKILL if number % 2 else signal.SIGTERM)
         _, told = process.communicate(timeout=120)
-        require_alone(process.pid)
+        left = children(process.pid)
         lost = kept - set(points(tmp_path))
-        noted("kills", 1, points_lost=len(lost), tracebacks="Traceback" in told)
+        told_trace = "Traceback" in told
+        noted("kills", 1, points_lost=len(lost), tracebacks=told_trace, children_left=left)
+        assert not left
         assert not lost and "Traceback" not in told
         kept |= set(points(tmp_path))
     process = start([*command, *(["--resume"] if kept else [])], tmp_path)
@@ -151,10 +160,11 @@ def test_a_second_ctrl_c_is_no_traceback_either(tmp_path: Path) -> None:
             pressed += 1
             time.sleep(random.uniform(0, 0.02))
         _, told = process.communicate()
-        require_alone(process.pid)
+        left = children(process.pid)
         if is_python_s_own(process.returncode, told):
             continue
-        noted("interrupts", pressed, tracebacks="Traceback" in told)
+        noted("interrupts", pressed, tracebacks="Traceback" in told, children_left=left)
+        assert not left
         assert process.returncode in (130, 0) and "Traceback" not in told
 
 

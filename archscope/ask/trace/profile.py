@@ -270,9 +270,14 @@ def _remedy(ran: Sequence[Event], operators: Sequence[NetworkOperator]) -> str:
     for event in ran:
         if first is None or event.name != first.name or not event.shapes:
             continue
-        if event.shapes[1:2] == first.shapes[1:2] and event.shapes[0] != first.shapes[0]:
-            batch, *sides = event.shapes[0]
-            input = "x".join(map(str, sides))
+        is_lookup = family(event.name).startswith("embedding")
+        input_at, weight_at = (1, 0) if is_lookup else (0, 1)
+        theirs, ours = event.shapes, first.shapes
+        if min(len(theirs), len(ours)) < 2 or not theirs[input_at]:
+            break
+        if theirs[weight_at] == ours[weight_at] and theirs[input_at] != ours[input_at]:
+            batch, *sides = theirs[input_at]
+            input = "x".join(map(str, sides)) + ":int64" * is_lookup
             return f"the trace has {parameter('input', input)} and {parameter('batch', batch)}"
         break
     return "name the network that was traced"

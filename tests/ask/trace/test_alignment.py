@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from archscope.ask.target import network_target
 from archscope.ask.trace.profile import traced
+from archscope.errors import ArchscopeError
 from archscope.measure.layers import CallRecorder
 from archscope.records import LayerTime
 from archscope.study.trace import answer
@@ -326,3 +327,14 @@ def test_a_batch_that_the_file_does_not_tell_is_not_made_up(tmp_path: Path) -> N
     assert "samples" not in answer(found)
     told = traced(str(path), network_target(network, input="4", batch=3)).profile
     assert "3 samples" in answer(told) and told.notes == ()
+
+
+def test_another_length_of_text_is_refused_with_the_one_that_was_traced(tmp_path: Path) -> None:
+    path, network = tmp_path / "a.json", nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 4))
+    recorded = profile(activities=[ProfilerActivity.CPU], record_shapes=True)
+    with torch.no_grad(), recorded as profiler:
+        network(torch.ones(2, 5, dtype=torch.int64))
+    profiler.export_chrome_trace(str(path))
+    with pytest.raises(ArchscopeError, match=r"the trace has .*5:int64.* and .*2"):
+        traced(str(path), network_target(network, input="7:int64"))
+    assert traced(str(path), network_target(network, input="5:int64")).profile.input.batch == 2

@@ -56,6 +56,8 @@ class Shape:
         winograd: arithmetic of Winograd's algorithm over that of a product of its size.
         winograd_traffic: bytes of its transforms over those of a product of its size.
         depth: elements of the sum by which a product's start and end are longer, by kind.
+        idle: how much longer a product takes that has fewer tiles than the device has units, by
+            kind: units ÷ tiles to this power, from 0 (the sum is split among all) to 1 (they wait).
     """
 
     overlap: float
@@ -69,6 +71,7 @@ class Shape:
     winograd: float
     winograd_traffic: float
     depth: Mapping[str, float]
+    idle: Mapping[str, float]
 
 
 @dataclass(frozen=True)

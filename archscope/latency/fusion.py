@@ -46,10 +46,6 @@ def _channels_last_factor(weight: Operand, grouped: bool) -> float:
     return WIDENING if few * 2 <= out and out > 2 else USUAL
 
 
-MOST_READ = 4
-"""Tensors that an operator may read so that what follows is computed in the same kernel."""
-
-
 class Value(NamedTuple):
     """What a tensor's memory holds between two writes, in one dtype."""
 
@@ -85,8 +81,7 @@ class Node:
     @property
     def ends(self) -> bool:
         """Whether nothing can follow in the same kernel: its result has another size."""
-        reduced = self.rows and max(self.writes.values()) < self.size
-        return reduced or len(self.reads) > MOST_READ
+        return self.rows and max(self.writes.values()) < self.size
 
 
 @dataclass

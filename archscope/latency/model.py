@@ -22,7 +22,7 @@ TILE = 64
 
 WAVE_TILE = 128
 MOST_WASTE = 1.25
-"""What a last wave of tiles that leaves units idle costs at most: libraries split the sum then."""
+"""What a last wave of tiles that leaves units idle costs at most."""
 
 FUNCTION_RATE = 0.1
 """Rate of operations beside a product, such as exponentials, over the peak in float32."""
@@ -96,15 +96,22 @@ def tiled_flops(kernel: Kernel, shape: Shape, device: Device) -> float:
     rows, columns = _whole(kernel.rows), _whole(kernel.columns)
     depth = kernel.depth + shape.depth.get(kernel.kind, 0)
     flops = 2 * kernel.times * rows * columns * depth
-    return flops * wave_waste(kernel, device)
+    return flops * idle_waste(kernel, shape, device)
 
 
-def wave_waste(kernel: Kernel, device: Device) -> float:
-    """Waves of tiles over those that would do if the last one left no unit idle."""
+def idle_waste(kernel: Kernel, shape: Shape, device: Device) -> float:
+    """Factor of the time by which units without a tile make a product longer.
+
+    Of several waves the last one leaves some idle. Of less than one, smaller tiles or parts of the
+    sum keep them busy as far as the library has such kernels for the kind.
+    """
     tiles = kernel.times * ceil(kernel.rows / WAVE_TILE) * ceil(kernel.columns / WAVE_TILE)
     waves = tiles / device.compute_units
     if not waves:  # an empty tensor
         return 1
+    if waves < 1:
+        waste: float = waves ** -shape.idle.get(kernel.kind, 0)
+        return waste
     return min(MOST_WASTE, ceil(waves) / waves)
 
 

@@ -96,8 +96,10 @@ def _numbered(svg: bytes) -> bytes:
     """The same drawing with its definitions numbered as they are used.
 
     Matplotlib names them by a hash of their exact sides, whose last bits depend on the order in
-    which its layout solver happens to meet its constraints: one figure, many files.
+    which its layout solver happens to meet its constraints: one figure, many files. So does the
+    sign of a 0.
     """
+    svg = re.sub(rb"(?<=[ ,(])-0(?=[ ,)\n])", b"0", svg)
     found = re.findall(rb"url\(#([a-z][0-9a-f]{10})\)", svg)
     numbers = {name: b"clip%d" % n for n, name in enumerate(dict.fromkeys(found), 1)}
     return re.sub(rb"\b[a-z][0-9a-f]{10}\b", lambda match: numbers.get(match[0], match[0]), svg)

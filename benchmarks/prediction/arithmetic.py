@@ -26,6 +26,7 @@ LAUNCH = 2.5e-6
 HOST = 1.5e-5
 SERIAL = 0.35e-6
 DEPTH = 80.0
+IDLE = 0.3
 MISALIGNED = float(np.exp(0.7))
 CACHE_SHARE = 0.25
 TRANSFORMS = 0.4
@@ -64,7 +65,7 @@ def _product(packed: Packed, logs: Logs) -> Tensor:
     given = packed.fields
     depth = given["depth"] + DEPTH * torch.exp(logs["depth"])
     sides = _in_tiles(given["rows"]) * _in_tiles(given["columns"])
-    flops = 2 * given["times"] * sides * depth * _waste(packed)
+    flops = 2 * given["times"] * sides * depth * _waste(packed, logs)
     aligned = (given["aligned"] > 0) | (packed.plain > 0)
     slow = torch.where(aligned, 1.0, MISALIGNED * torch.exp(logs["misaligned"]))
     product = flops * slow / packed.peak * torch.exp(-logs["compute"])
@@ -74,12 +75,13 @@ def _product(packed: Packed, logs: Logs) -> Tensor:
     return product.index_put((places,), direct * (1 + ratio**CHOICE) ** (-1 / CHOICE))
 
 
-def _waste(packed: Packed) -> Tensor:
+def _waste(packed: Packed, logs: Logs) -> Tensor:
     given = packed.fields
     tiles = given["times"] * torch.ceil(given["rows"] / WAVE_TILE)
     waves = tiles * torch.ceil(given["columns"] / WAVE_TILE) / packed.units
-    waste = torch.ceil(waves) / torch.clamp(waves, min=1e-9)
-    return torch.clamp(waste, max=MOST_WASTE)
+    last = torch.clamp(torch.ceil(waves) / torch.clamp(waves, min=1), max=MOST_WASTE)
+    idle = torch.clamp(waves, min=1e-6, max=1) ** (-IDLE * torch.exp(logs["idle"]))
+    return torch.where(waves < 1, idle, last)
 
 
 def _winograd(packed: Packed, logs: Logs, places: Tensor) -> Tensor:

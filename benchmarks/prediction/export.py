@@ -13,6 +13,7 @@ from arithmetic import (
     DEPTH,
     HOST,
     HOST_OVERLAP,
+    IDLE,
     LAUNCH,
     MISALIGNED,
     OVERLAP,
@@ -58,7 +59,7 @@ def coefficients(
         calibrated: likewise, with one network measured there.
     """
     log = fit.logs
-    kinds, last, plain, depth = {}, {}, {}, {}
+    kinds, last, plain, depth, idle = {}, {}, {}, {}, {}
     for place, name in enumerate(fit.plain_kinds):
         own = fit.kinds.index(name) if name in fit.kinds else None
         order = [float(log[f"order_{what}"][own]) if own is not None else 0.0 for what in _WHAT]
@@ -68,6 +69,7 @@ def coefficients(
             _short(USUAL_MEMORY * exp(float(log["kind_memory"][place]) + order[1])),
         ]
         depth[name] = _short(DEPTH * exp(float(log["depth"][place])))
+        idle[name] = _short(IDLE * exp(float(log["idle"][place])))
         if f"{name} nhwc" in fit.kinds:
             at = fit.kinds.index(f"{name} nhwc")
             pairs = zip(_WHAT, order, strict=True)
@@ -86,7 +88,7 @@ def coefficients(
         measured.append(_measured(fit, place, of_group, low, high))
     measured.sort(key=_order)
     return {
-        "shape": _shape(log, depth), "kinds": kinds, "last": last, "plain": plain,
+        "shape": _shape(log, depth, idle), "kinds": kinds, "last": last, "plain": plain,
         "devices": devices, "measured": measured,
         "unmeasured": [round(end, 3) for end in unmeasured],
         "calibrated": [round(end, 3) for end in calibrated],
@@ -96,7 +98,9 @@ def coefficients(
 _WHAT = ("compute", "memory")
 
 
-def _shape(log: Mapping[str, Numbers], depth: Mapping[str, float]) -> dict[str, Any]:
+def _shape(
+    log: Mapping[str, Numbers], depth: Mapping[str, float], idle: Mapping[str, float]
+) -> dict[str, Any]:
     return {
         "overlap": OVERLAP,
         "host_overlap": HOST_OVERLAP,
@@ -109,6 +113,7 @@ def _shape(log: Mapping[str, Numbers], depth: Mapping[str, float]) -> dict[str, 
         "winograd": _short(exp(float(log["winograd"][0]))),
         "winograd_traffic": _short(TRANSFORMS * exp(float(log["winograd_traffic"][0]))),
         "depth": depth,
+        "idle": idle,
     }
 
 

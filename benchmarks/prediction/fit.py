@@ -32,9 +32,9 @@ EFFICIENCIES = {
     "software_compute": 0.1, "software_memory": 0.1,
 }  # fmt: skip
 PRIORS = EFFICIENCIES | {
-    "plain": 0.3, "depth": 0.7, "device_launch": 0.4, "launch": 0.3, "device_host": 0.8,
-    "host": 0.4, "step": 1.5, "misaligned": 0.5, "serial": 1.0, "cache_gain": 0.5,
-    "cache_share": 0.5, "winograd": 0.5, "winograd_traffic": 0.5,
+    "plain": 0.3, "depth": 0.7, "idle": 0.5, "device_launch": 0.4, "launch": 0.3,
+    "device_host": 0.8, "host": 0.4, "step": 1.5, "misaligned": 0.5, "serial": 1.0,
+    "cache_gain": 0.5, "cache_share": 0.5, "winograd": 0.5, "winograd_traffic": 0.5,
 }  # fmt: skip
 """Standard deviation of each parameter's logarithm around its start.
 
@@ -73,7 +73,7 @@ class Fit:
             "whole": (devices,), "table": (groups, kinds), "software": (groups,),
         }  # fmt: skip
         others = {
-            "depth": (plain,), "device_launch": (devices,), "launch": (groups,),
+            "depth": (plain,), "idle": (plain,), "device_launch": (devices,), "launch": (groups,),
             "device_host": (devices,), "host": (groups,), "step": (groups,),
         }  # fmt: skip
         return {
@@ -180,6 +180,7 @@ class Fit:
             "compute": [*efficiency("compute"), ("plain", none, outside)],
             "memory": efficiency("memory"),
             "depth": [("depth", plain_kind, None)],
+            "idle": [("idle", plain_kind, None)],
             "launch": [("launch", table, None), ("device_launch", device, None)],
             "host": [("host", of_row, None), ("device_host", self.of_group[of_row], None)],
             "step": [("step", of_row, None)],

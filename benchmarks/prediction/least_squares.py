@@ -18,7 +18,7 @@ Numbers = NDArray[np.float64]
 Residuals = Callable[[Numbers], Numbers]
 Slopes = Callable[[Numbers], tuple[Numbers, sparse.csr_matrix]]
 
-ENOUGH = 5e-4
+ENOUGH = 1e-3
 """Share of the loss that a step must still win."""
 
 MOST_TRIES = 8

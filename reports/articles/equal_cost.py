@@ -11,6 +11,7 @@ from archscope.study.compare import compare_report
 from archscope.study.compare.tables import verdict
 from archscope.table import Column, Row, Table
 from archscope.units import percent, ratio, si
+from reports.articles.unequal_time import published_ratios
 from reports.data import Data, device_of
 from reports.page import Figure, Page
 from reports.times import by_kind, comparison, gap, measured_on
@@ -118,6 +119,13 @@ def _findings(data: Data, first: Contender, second: Contender) -> Iterator[str]:
     )
     yield from _accuracy(data)
     yield from _times(first, second)
+    ratios = published_ratios(data.unequal_time["published"], on_gpus=True)
+    slower = sum(value > 1 for value in ratios)
+    yield (
+        f"On GPUs ResNeXt-50 is slower in {slower} of {len(ratios)} published times, by "
+        f"{ratio(min(ratios))} to {ratio(max(ratios))}: the page on equal MACs and unequal time "
+        "has them."
+    )
 
 
 def _accuracy(data: Data) -> Iterator[str]:

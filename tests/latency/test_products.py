@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from archscope.ask.predict import executed
 from archscope.ask.target import network_target
+from archscope.latency.coefficients import Rates, fitted
+from archscope.latency.devices import find_device
 from archscope.latency.kernel import Kernel
 from archscope.latency.kernels import kernels
+from archscope.latency.model import idle_waste, kernel_seconds
 from archscope.latency.products import in_bounds
 from archscope.latency.setting import Setting
 from archscope.records import Operand
@@ -111,3 +116,31 @@ def test_experts_read_the_matrices_that_rows_expectedly_meet() -> None:
     found = [k for k in kernels_of(experts, "16") if k.operator == "_grouped_mm"]
     assert [k.phase for k in found] == ["forward", "backward", "backward"]
     assert all(k.flops == pytest.approx(2 * 3 * 16 * 24) for k in found)
+
+
+@pytest.mark.parametrize(("idle", "expected"), [(0.0, 1), (0.5, 2), (1.0, 4)])
+def test_units_without_a_tile_wait_as_far_as_the_library_lets_them(
+    idle: float, expected: float
+) -> None:
+    """An A100 has 108 units; 27 tiles of 128 by 128 are a quarter of a wave."""
+    shape = replace(fitted().shape, idle={"linear": idle})
+    kernel = Kernel("linear", "float16", times=1, rows=27 * 128, columns=128, depth=64)
+    assert idle_waste(kernel, shape, find_device("a100")) == expected
+
+
+def test_a_last_wave_of_all_tiles_wastes_nothing() -> None:
+    kernel = Kernel("linear", "float16", times=1, rows=2 * 108 * 128, columns=128, depth=64)
+    assert idle_waste(kernel, fitted().shape, find_device("a100")) == 1
+
+
+def test_misaligned_channels_slow_products_down_alone() -> None:
+    """A depthwise convolution runs outside of tensor cores, which load by eights."""
+    rates = Rates(find_device("rtx3090"), Setting(), fitted())
+    misaligned = fitted().shape.misaligned
+    for kind, work, factor in (
+        ("pointwise", {"times": 1, "rows": 1e4, "columns": 64, "depth": 1e4}, misaligned),
+        ("depthwise_3", {"operations": 1e9}, 1.0),
+    ):
+        kernel = Kernel(kind, "float16", "nchw", **work)
+        slow = kernel_seconds(kernel._replace(aligned=False), rates).compute
+        assert slow == pytest.approx(factor * kernel_seconds(kernel, rates).compute)

@@ -10,8 +10,8 @@ from archscope.latency.model import (
     Seconds,
     arithmetic_rate,
     cached_share,
+    idle_waste,
     tiled_flops,
-    wave_waste,
 )
 from archscope.table import Derivation, Step
 from archscope.units import percent, seconds, si
@@ -77,8 +77,8 @@ def _arithmetic(item: TimedKernel, rates: Rates) -> list[Step]:
     steps.append(
         Step(
             "In whole tiles",
-            f"depth + {longer:.3g} for a tile's start and end, last wave × "
-            f"{wave_waste(kernel, device):.3g} = {si(tiled)}FLOP",
+            f"depth + {longer:.3g} for a tile's start and end, idle units × "
+            f"{idle_waste(kernel, shape, device):.3g} = {si(tiled)}FLOP",
         )
     )
     peak, tensor = arithmetic_rate(kernel, device, rates.setting.dtype)

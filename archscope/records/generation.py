@@ -38,7 +38,7 @@ class StepCost:
         return self.weight_bytes + self.cache_bytes
 
     @property
-    def intensity(self) -> float:
+    def flops_per_byte_read(self) -> float:
         """Flops per byte of weights and cache."""
         return self.flops / self.least_bytes if self.least_bytes else 0.0
 

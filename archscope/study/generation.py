@@ -84,7 +84,7 @@ QUANTITIES = (
     ("weight_bytes", "Weights read"),
     ("cache_bytes", "Cache read"),
     ("bytes_moved", "Bytes moved"),
-    ("intensity", "Flops per byte read"),
+    ("flops_per_byte_read", "Flops per byte read"),
 )
 
 
@@ -138,13 +138,13 @@ def _needed(found: Generation) -> tuple[str, ...]:
 
 
 def _shown(key: str, value: float) -> str:
-    if key == "intensity":
+    if key == "flops_per_byte_read":
         return f"{value:,.1f}"
     return si(value) if key == "macs" else binary_bytes(int(value))
 
 
 def _total(found: Generation, key: str) -> float:
-    if key == "intensity":
+    if key == "flops_per_byte_read":
         read = found.total("weight_bytes") + found.total("cache_bytes")
         return 2 * found.macs / read if read else 0.0
     return found.total(key)

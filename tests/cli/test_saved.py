@@ -93,7 +93,7 @@ def test_a_record_whose_values_contradict_each_other_is_no_fault_of_archscope_s(
     capsys.readouterr()
     assert run(["explain", str(saved)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"{saved}: cannot be shown" in line and "save it again" in line
+    assert "conv1: has settings that no Conv2d has" in line and "save the record again" in line
 
 
 def test_a_record_of_a_network_without_a_name_is_refused(

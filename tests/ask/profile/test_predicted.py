@@ -13,7 +13,7 @@ from archscope.measure.memory import peak_bytes
 from archscope.measure.session import Plan
 from archscope.measure.step import STEPS, Settings, configured
 from archscope.records import Environment, InputSpec, Profile, TensorSpec
-from archscope.study.profile import FORESEEN, memory_table
+from archscope.study.profile import PREDICTED_PEAKS, memory_table
 
 CPU = torch.device("cpu")
 SPEC = InputSpec((TensorSpec((4, 16)),))
@@ -69,7 +69,7 @@ def test_the_table_has_both_and_a_file_keeps_them():
     )  # fmt: skip
     table = memory_table(profile)
     assert table.column("predicted_bytes") == [8, None]
-    assert FORESEEN in table.notes
+    assert PREDICTED_PEAKS in table.notes
     assert archive.loads(archive.dumps(profile)) == profile
     bare = memory_table(replace(profile, predicted_bytes={}))
     assert [column.key for column in bare.columns] == ["kind", "bytes"]

@@ -163,7 +163,7 @@ class Loss(nn.Module):
     def _labels(self, scores: Tensor) -> Tensor:
         labels: Tensor | None = getattr(self, "labels", None)
         if labels is None or len(labels) != len(scores):
-            labels = torch.randint(0, scores.shape[1], (len(scores),), device=scores.device)
+            labels = scores.new_empty(len(scores), dtype=torch.int64).random_(0, scores.shape[1])
             self.register_buffer("labels", labels)
         return labels
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import functools
 import importlib
@@ -12,14 +11,15 @@ import itertools
 import sys
 import sysconfig
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from archscope.errors import ArchscopeError
 from archscope.resolve import huggingface
+from archscope.resolve.declared import networks
 from archscope.resolve.recipe import Recipe, of_transformers
-from archscope.resolve.signatures import check_keywords, nearest
+from archscope.resolve.signatures import check_keywords, did_you_mean, nearest
 
 NETWORKS = "name an nn.Module class, or a function that makes one"
 
@@ -39,33 +39,17 @@ def from_file(path: str, attribute: str, keywords: Mapping[str, Any]) -> Recipe:
     if not file.is_file():
         raise ArchscopeError(path, "there is no such file", "give path/to/file.py:Class")
     if not attribute:
-        raise ArchscopeError(path, "names no class in the file", _attributes(file))
+        raise ArchscopeError(path, "names no class in the file", _choices(file, networks(file)))
     folder = str(file.resolve().parent)
     USER_CODE.add(path)
     module = _imported(file.resolve(), folder)
     return _from_module(f"{path}:{attribute}", module, attribute, keywords, "file path", folder)
 
 
-def _attributes(file: Path) -> str:
-    """The classes and functions of a file, read without running it."""
-    try:
-        body = ast.parse(file.read_bytes()).body
-    except (SyntaxError, ValueError, OSError):
-        body = []
-    kinds = (ast.ClassDef, ast.FunctionDef)
-    public = [each for each in body if isinstance(each, kinds) and each.name[0] != "_"]
-    modules = {"Module"}
-    for each in public:
-        if isinstance(each, ast.ClassDef) and modules & {_last_name(base) for base in each.bases}:
-            modules.add(each.name)
-    names = sorted((each.name for each in public), key=lambda name: name not in modules)
-    first, *others = [f"{file}:{name}" for name in names] or [f"{file}:Class"]
-    return f"write {first}" + (f", or one of {', '.join(names[1:])}" if others else "")
-
-
-def _last_name(node: ast.expr) -> str:
-    """`Module` of `nn.Module`."""
-    return getattr(node, "attr", getattr(node, "id", ""))
+def _choices(file: str | Path, names: Sequence[str]) -> str:
+    """Ask for one of the networks of a file, each as it is to be written."""
+    *others, last = [f"{file}:{name}" for name in names] or [f"{file}:Class"]
+    return f"write {', '.join(others)} or {last}" if others else f"write {last}"
 
 
 def from_package(place: str, attribute: str, keywords: Mapping[str, Any]) -> Recipe:
@@ -116,13 +100,8 @@ def _from_module(
             )  # fmt: skip
         return Recipe(source, found, lambda network: None)
     if not callable(found):
-        own = [
-            key for key, value in vars(module).items()
-            if isinstance(value, nn.Module)
-            or (isinstance(value, type) and issubclass(value, nn.Module))
-        ]  # fmt: skip
         problem = f"{attribute} is not a class or function" if found else f"has no {attribute}"
-        raise ArchscopeError(argument, problem, nearest(attribute, own, "it has"))
+        raise ArchscopeError(argument, problem, _instead(argument, module, attribute))
     if not makes_networks(found):
         raise ArchscopeError(
             argument, f"{attribute} is neither an nn.Module class nor a function of yours", NETWORKS
@@ -136,6 +115,24 @@ def _from_module(
             return found(**keywords)
 
     return Recipe(source, construct, lambda network: None)
+
+
+def _instead(argument: str, module: Any, attribute: str) -> str:
+    """The networks near a name that a module lacks, or all of them."""
+    from torch import nn
+
+    place = argument.rpartition(":")[0]
+    own = [
+        key for key, value in vars(module).items()
+        if isinstance(value, nn.Module)
+        or (isinstance(value, type) and issubclass(value, nn.Module))
+    ]  # fmt: skip
+    if place.endswith(".py"):
+        declared = networks(Path(place))
+        instances = [key for key in own if isinstance(vars(module)[key], nn.Module)]
+        own = [*dict.fromkeys((*declared, *instances))]
+        return did_you_mean(attribute, own) or _choices(place, own)
+    return nearest(attribute, own, "it has")
 
 
 def makes_networks(found: object) -> bool:

@@ -121,7 +121,7 @@ def test_two_files_of_one_name_do_not_meet(nets: str, tmp_path: Path) -> None:
     ("name", "keywords", "message"),
     [
         (":Nett", {}, "has no Nett; did you mean Net"),
-        ("", {}, "names no class in the file; write .*nets.py:Net, or one of "),
+        ("", {}, "names no class in the file; write .*nets.py:Net, "),
         (":constant", {}, "constant is not a class or function"),
         (":number", {}, "makes an instance of int, not an nn.Module"),
         (":finished", {"width": 2}, "finished network and takes no width"),
@@ -138,6 +138,40 @@ def test_mistakes_are_told_in_one_line(
     with pytest.raises(ArchscopeError, match=message) as error:
         network(nets + name, **keywords)
     assert "\n" not in str(error.value)
+
+
+SEVERAL = """
+import dataclasses, torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import Dataset
+from torchvision.models import ResNet
+class Base(nn.Module): pass
+class Child(Base): pass
+class Borrowed(ResNet): pass
+class _Private(nn.Module): pass
+class Settings: pass
+class Pictures(Dataset): pass
+class TooBig(ValueError): pass
+def make(width=8): return Base()
+def widened(network): return network
+def main(): print(make())
+finished = make()
+"""
+
+
+def test_all_networks_of_a_file_are_listed_as_they_are_written(tmp_path: Path) -> None:
+    file = tmp_path / "several.py"
+    file.write_text(SEVERAL)
+    classes = f"{file}:Base, {file}:Child, {file}:Borrowed"
+    with pytest.raises(ArchscopeError) as unnamed:
+        network(f"{file}:")
+    assert str(unnamed.value).endswith(f"; write {classes} or {file}:make")
+    with pytest.raises(ArchscopeError) as misnamed:
+        network(f"{file}:Zzz")
+    assert str(misnamed.value).endswith(
+        f"has no Zzz; write {classes}, {file}:make or {file}:finished"
+    )
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -7,13 +7,22 @@ from dataclasses import replace
 import click
 
 from archscope.cli.help import Command
-from archscope.cli.options import beside_option, model_argument, network_options, output_option
+from archscope.cli.options import (
+    batch_symbol_option,
+    beside_option,
+    input_option,
+    model_argument,
+    output_option,
+    set_option,
+)
 from archscope.errors import ArchscopeError
 
 
 @click.command(cls=Command)
 @model_argument
-@network_options
+@input_option
+@batch_symbol_option
+@set_option
 @beside_option
 @click.option("--layers", "every_layer", is_flag=True, help="Every layer, equal blocks one by one.")
 @click.option(

@@ -195,9 +195,29 @@ def _number(context: click.Context, option: click.Parameter, text: str | None) -
     return size
 
 
+def _letter(context: click.Context, option: click.Parameter, text: str | None) -> Dim | None:
+    """A number, or the one letter of a symbol: a word is a number written out, or a slip."""
+    size = _size(context, option, text)
+    if isinstance(size, str) and len(size) > 1:
+        from archscope.errors import ArchscopeError
+
+        raise ArchscopeError(
+            f"--batch {size}",
+            "is not a batch size",
+            "give a whole number from 1, or a symbol of one letter such as N",
+        )
+    return size
+
+
 def batch_option(default: str = "1 by default") -> Callable[[Decorated], Decorated]:
-    """`--batch`: a number, or a symbol where a formula is asked for."""
-    return click.option("--batch", metavar="N", callback=_size, help=f"Batch size ({default}).")
+    """`--batch`: a number, or a symbol of one letter that shapes are written with."""
+    return click.option("--batch", metavar="N", callback=_letter, help=f"Batch size ({default}).")
+
+
+batch_symbol_option = click.option(
+    "--batch", metavar="N", callback=_size, help="Batch size, or a symbol for it."
+)
+"""`--batch` of a command that answers in symbols, which may be words."""
 
 
 def batch_number_option(default: str = "1 by default") -> Callable[[Decorated], Decorated]:

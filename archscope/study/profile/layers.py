@@ -114,6 +114,9 @@ def _stage_names(rows: Sequence[LayerTime]) -> dict[str, str]:
 OTHER = "other"
 """Column of all that is of no phase: waiting, what the profiler costs, a stage of its own."""
 
+MINOR = frozenset({"accumulation", "optimizer"})
+"""Phases whose columns a narrow terminal leaves out; the total holds them."""
+
 
 WAITS = (Column("waiting_seconds", "Waits", "seconds", 2),)
 
@@ -140,7 +143,7 @@ def _time_columns(first: Column, phases: Sequence[str]) -> tuple[Column, ...]:
     return (
         first,
         *(
-            Column(f"{phase}_seconds", phase.capitalize(), "seconds", int(phase == "accumulation"))
+            Column(f"{phase}_seconds", phase.capitalize(), "seconds", int(phase in MINOR))
             for phase in phases
         ),
         Column("total_seconds", "Total", "seconds"),

@@ -65,6 +65,12 @@ PARAMS = Quantity(
     "params", "Params", "Parameters", "exact", lambda total: total.params,
     option="params", word="parameters", overview="count",
 )  # fmt: skip
+PARAM_BYTES = Quantity(
+    "param_bytes", "Param bytes", "Parameter bytes", "bytes",
+    lambda total: None if total.params and not total.param_bytes else total.param_bytes,
+)  # fmt: skip
+"""What the parameters are stored in; unknown to records that were saved without it."""
+
 TRAINABLE = Quantity(
     "trainable_params", "Trainable", "Trainable parameters", "exact",
     lambda total: total.trainable_params,
@@ -120,8 +126,8 @@ TOP1 = Quantity("top1", "Top-1", "ImageNet top-1", "percent", better="more")
 TOP5 = Quantity("top5", "Top-5", "ImageNet top-5", "percent", better="more")
 
 COUNTED = (
-    PARAMS, TRAINABLE, BUFFERS, MACS, MACS_BACKWARD, MACS_TRAINING, ELEMENTWISE, ACTIVATIONS,
-    BYTES_READ, BYTES_WRITTEN, BYTES_MOVED, INTENSITY, OPERATORS,
+    PARAMS, PARAM_BYTES, TRAINABLE, BUFFERS, MACS, MACS_BACKWARD, MACS_TRAINING, ELEMENTWISE,
+    ACTIVATIONS, BYTES_READ, BYTES_WRITTEN, BYTES_MOVED, INTENSITY, OPERATORS,
 )  # fmt: skip
 """What sums over layers hold."""
 

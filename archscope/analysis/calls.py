@@ -188,7 +188,7 @@ def _layer(
     *,
     backward: bool,
 ) -> Layer:
-    params, trainable, shared, buffers = census.take(call.module)
+    params, trainable, shared, buffers, stored = census.take(call.module)
     return Layer(
         name=call.name,
         kind=type(call.module).__name__,
@@ -204,6 +204,7 @@ def _layer(
         forward=forward,
         backward=call.backward.frozen() if backward else None,
         activation_bytes=call.activation_bytes,
+        param_bytes=stored,
         settings=settings,
     )
 
@@ -223,9 +224,9 @@ class _Census:
         self.log = log
         self.counted: set[int] = set()
 
-    def take(self, module: nn.Module) -> tuple[int, int, int, int]:
-        """Parameters, trainable ones, those counted before, and buffers of a call's module."""
-        params = trainable = shared = buffers = 0
+    def take(self, module: nn.Module) -> tuple[int, int, int, int, int]:
+        """Parameters, trainable ones, those counted before, buffers, and bytes of parameters."""
+        params = trainable = shared = buffers = stored = 0
         counted = self.counted
         for part in self._own_parts(module):
             for parameter in part._parameters.values():
@@ -237,6 +238,7 @@ class _Census:
                     continue
                 counted.add(id(parameter))
                 params += elements
+                stored += parameter.nbytes
                 if parameter.requires_grad:
                     trainable += elements
             for buffer in part._buffers.values():
@@ -244,12 +246,14 @@ class _Census:
                     counted.add(id(buffer))
                     elements = logical_elements(part, buffer)
                     params += elements
+                    stored += buffer.nbytes if elements else 0
                     buffers += 0 if elements else buffer.numel()
-            for key, elements in packed(part):
+            for key, elements, size in packed(part):
                 if key not in counted:
                     counted.add(key)
                     params += elements
-        return params, trainable, shared, buffers
+                    stored += size
+        return params, trainable, shared, buffers, stored
 
     def _own_parts(self, module: nn.Module) -> Iterable[nn.Module]:
         """The module, and the holders of parameters that it uses without calling them.
@@ -270,7 +274,7 @@ class _Census:
         for name, module in self.log.members.items():
             if id(module) in self.log.first_calls:
                 continue
-            params, trainable, _, buffers = self.take(module)
+            params, trainable, _, buffers, stored = self.take(module)
             if params or buffers:
                 yield Layer(
                     name=name,
@@ -280,6 +284,7 @@ class _Census:
                     params=params,
                     trainable_params=trainable,
                     buffers=buffers,
+                    param_bytes=stored,
                     settings=settings(module),
                 )
 

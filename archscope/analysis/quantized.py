@@ -44,8 +44,8 @@ def _is_dense(weight: Tensor, elements: int) -> bool:
     return weight.is_floating_point() and weight.numel() == elements
 
 
-def packed(module: nn.Module) -> Iterator[tuple[int, int]]:
-    """Identity and elements of the weights that a module of `torch.ao` packed for its kernel."""
+def packed(module: nn.Module) -> Iterator[tuple[int, int, int]]:
+    """Identity, elements and bytes of the weights that a module of `torch.ao` packed."""
     home = type(module).__module__
     if not home.startswith("torch.") or ".quantized" not in home:
         return
@@ -54,4 +54,5 @@ def packed(module: nn.Module) -> Iterator[tuple[int, int]]:
     if weights is None or held is None:
         return
     inner = getattr(held, "_packed_params", held)
-    yield id(inner), sum(part.numel() for part in weights() if part is not None)
+    parts = [part for part in weights() if part is not None]
+    yield id(inner), sum(p.numel() for p in parts), sum(p.numel() * p.itemsize for p in parts)

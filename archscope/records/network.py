@@ -93,6 +93,7 @@ class Layer:
         backward: work of the backward pass; `None` when no backward pass was traced.
         activation_bytes: bytes of the tensors that its operators create; views and in-place
             results create none.
+        param_bytes: bytes that `params` are stored in.
         settings: constructor facts of PyTorch's standard modules (`kernel_size`, `groups`, …).
         receptive_field: pixels of the input that one output position depends on, along each
             spatial axis, `None` for an axis that it depends on as a whole; `None` where it was
@@ -114,6 +115,7 @@ class Layer:
     forward: Work = IDLE
     backward: Work | None = None
     activation_bytes: int = 0
+    param_bytes: int = 0
     settings: tuple[tuple[str, Setting], ...] = ()
     receptive_field: tuple[int | None, ...] | None = None
 
@@ -198,6 +200,7 @@ class Totals:
     bytes_moved_backward: int | None
     activation_bytes: int
     operators: int
+    param_bytes: int = 0
 
     @property
     def flops(self) -> int:
@@ -221,6 +224,7 @@ class Totals:
             _sum(self.bytes_moved_backward, other.bytes_moved_backward),
             self.activation_bytes + other.activation_bytes,
             self.operators + other.operators,
+            self.param_bytes + other.param_bytes,
         )
 
     @property
@@ -317,12 +321,13 @@ class Analysis:
 def totals(layers: Iterable[Layer]) -> Totals:
     """Sum any selection of layers."""
     params = trainable = buffers = macs = elementwise = 0
-    bytes_read = bytes_written = activation_bytes = operators = 0
+    bytes_read = bytes_written = activation_bytes = operators = param_bytes = 0
     macs_backward = moved_backward = None
     for layer in layers:
         forward, backward = layer.forward, layer.backward
         params += layer.params
         trainable += layer.trainable_params
+        param_bytes += layer.param_bytes
         buffers += layer.buffers
         macs += forward.macs
         elementwise += forward.elementwise
@@ -334,4 +339,5 @@ def totals(layers: Iterable[Layer]) -> Totals:
             macs_backward = (macs_backward or 0) + backward.macs
             moved_backward = (moved_backward or 0) + backward.bytes_moved
     return Totals(params, trainable, buffers, macs, macs_backward, elementwise, bytes_read,
-                  bytes_written, moved_backward, activation_bytes, operators)  # fmt: skip
+                  bytes_written, moved_backward, activation_bytes, operators,
+                  param_bytes)  # fmt: skip

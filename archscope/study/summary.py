@@ -84,6 +84,7 @@ COLUMNS: dict[str, _Reading] = {
             lambda layer, t, w: _shapes_text(layer.output_shapes),
         ),
         _counted(quantities.PARAMS),
+        _counted(quantities.PARAM_BYTES, 9),
         _counted(quantities.TRAINABLE, 1),
         _Reading(
             Column("shared_params", "Shared", "exact", 9),

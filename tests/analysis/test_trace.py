@@ -185,6 +185,25 @@ def test_a_frozen_layer_needs_no_weight_gradient_and_nothing_before_it_any() -> 
     assert [layer.trainable_params for layer in layers] == [0, 20, 0]
 
 
+def test_parameters_are_stored_in_the_bytes_of_their_type_once() -> None:
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.single = nn.Linear(8, 4)  # 36 of 4 bytes
+            self.tied = nn.Linear(8, 4, bias=False)
+            self.tied.weight = self.single.weight
+            self.short = nn.Linear(4, 2, dtype=torch.float16)  # 10 of 2 bytes
+            self.idle = nn.Linear(3, 3, dtype=torch.float64)  # 12 of 8 bytes, not called
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.short((self.single(x) + self.tied(x)).half())
+
+    summary = archscope.summary(Mixed(), "8")
+    stored = {layer.name: layer.param_bytes for layer in summary.layers if layer.name}
+    assert stored == {"single": 36 * 4, "tied": 0, "short": 10 * 2, "idle": 12 * 8}
+    assert summary.total.param_bytes == 36 * 4 + 10 * 2 + 12 * 8
+
+
 def test_the_first_layer_needs_no_input_gradient() -> None:
     network = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     assert [layer.macs_backward for layer in counted(network, "4").layers] == [16, 32]

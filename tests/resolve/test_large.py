@@ -1,5 +1,9 @@
 """Constructors that make more than a machine holds."""
 
+import subprocess
+import sys
+
+import pytest
 import torch
 from torch import nn
 
@@ -53,3 +57,48 @@ def test_indices_in_buffers_are_known_without_weights():
     summary = archscope.summary(Indexed, "8")
     assert summary.total.macs == 64
     assert summary.analysis.executed_on == "meta"
+
+
+RESIDENT = """
+import gc, resource, sys, torch
+from torch import nn
+from archscope.resolve import storage
+
+class Router(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(256, 2048))  # 2 MiB, filled and then on meta
+        self.names = [object() for _ in range(2000)]  # splits what the heap got back
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+storage.build(Router)
+before = peak()
+module = storage.build(lambda: nn.Sequential(*(Router() for _ in range(200))))
+assert all(param.is_meta for param in module.parameters())
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss is Linux's")
+def test_parameters_that_were_filled_do_not_stay_resident():
+    done = subprocess.run(
+        [sys.executable, "-c", RESIDENT], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 100  # 200 of 2 MiB are 400 MiB
+
+
+def test_a_constructor_may_compute_with_large_tensors():
+    class Table(nn.Module):
+        def __init__(self):
+            super().__init__()
+            table = torch.zeros(2**10, 2**9)
+            table[:, 0::2] = torch.ones(2**10, 1)
+            self.fc = nn.Linear(8, int(table.sum()) >> 14, bias=False)
+
+        def forward(self, x):
+            return self.fc(x)
+
+    # Half of 2^19 elements are 1, and 2^18 >> 14 = 16.
+    assert archscope.summary(Table, "8").total.macs == 8 * 16

@@ -47,12 +47,17 @@ class RooflinePanel {
       const start = Math.max(left, bottom / wide);
       plot.add("polyline", { class: "roof",
         points: [[start, start * wide], [rate / wide, rate], [right, rate]].map(([a, b]) => `${x(a)},${y(b)}`).join(" ") });
-      plot.text(x1 - 4, y(rate) - 6, `${si(rate)}op/s in ${name}`, "tick", "end");
     }
-    const half = Math.sqrt(Math.max(left, bottom / wide) * (fastest / wide));
-    plot.text(x(half) - 6, y(half * wide) - 8, `${si(wide)}B/s`, "tick", "end");
     const longest = this.dots[0].time;
     for (const dot of this.dots) this.dot(dot, x(dot.intensity), y(dot.rate), 2.5 + 11 * Math.sqrt(dot.time / longest));
+    // Names of roofs come last, so that no dot covers one, and left of the ridge, where none can be.
+    for (const [name, rate] of this.roofs) {
+      const ridge = x(rate / wide);
+      const end = ridge - x0 > 130 ? ridge - 14 : x1 - 4;
+      plot.text(end, y(rate) - (end < ridge ? 3 : 6), `${si(rate)}op/s in ${name}`, "tick roof-name", "end");
+    }
+    const half = Math.sqrt(Math.max(left, bottom / wide) * (fastest / wide));
+    plot.text(x(half) - 6, y(half * wide) - 8, `${si(wide)}B/s`, "tick roof-name", "end");
     this.mark();
   }
 

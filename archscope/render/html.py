@@ -45,7 +45,8 @@ body { margin: 1.5em auto; padding: 0 1em; max-width: 80em; background: #fff; co
   font: 15px/1.45 system-ui, sans-serif; }
 h1 { font-size: 1.35em; }
 .answer { font-size: 1.1em; max-width: 45em; }
-figure { margin: 1.5em 0; }
+figure { display: inline-block; margin: 1.5em 1em 0 0; max-width: 100%; vertical-align: top; }
+@media print, (min-width: 60em) { figure:not(:only-of-type) { width: calc(50% - 1.5em); } }
 figure img { max-width: 100%; height: auto; }
 .archscope { margin: 1.5em 0; }
 @media (prefers-color-scheme: dark) { body { background: #14161a; color: #e4e4e4; }

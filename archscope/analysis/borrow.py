@@ -27,7 +27,8 @@ def weightless(tensor: torch.Tensor) -> torch.Tensor:
     is made, as what it stores decides what its products cost.
     """
     kind = type(tensor)
-    if kind in PLAIN and tensor.dtype.is_floating_point and tensor.layout is torch.strided:
+    known_by_shape = tensor.dtype.is_floating_point or (tensor.is_meta and not tensor.is_quantized)
+    if kind in PLAIN and known_by_shape and tensor.layout is torch.strided:
         twin = torch.empty_strided(
             tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META
         )  # `empty_like` would import sympy
@@ -156,6 +157,8 @@ def members(network: nn.Module) -> dict[str, nn.Module]:
             continue
         seen.add(id(module))
         found[name] = module
+        if not module._modules:
+            continue
         prefix = f"{name}." if name else ""
         pending += [
             (prefix + key, child)

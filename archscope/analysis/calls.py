@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -102,7 +102,7 @@ class CallLog:
         self.names = {id(module): name for name, module in self.members.items()}
         self.calls: list[Call] = []
         self.first_calls: dict[int, Call] = {}
-        self.times_called: Counter[int] = Counter()
+        self.times_called: defaultdict[int, int] = defaultdict(int)
         outside = Call(network, "", 0, -1, ())
         self.stack = [outside]
         self.last_owner = outside
@@ -290,6 +290,7 @@ class _Census:
 
 
 _SCALARS = (bool, int, float, str)
+_SIDES = frozenset({int})
 
 
 def settings(module: nn.Module) -> tuple[tuple[str, Setting], ...]:
@@ -303,7 +304,7 @@ def settings(module: nn.Module) -> tuple[tuple[str, Setting], ...]:
         value: Any = attributes.get(key)
         if type(value) in _SCALARS:
             found[key] = value
-        elif type(value) in (tuple, list) and all(type(item) is int for item in value):
+        elif type(value) in (tuple, list) and _SIDES.issuperset(map(type, value)):
             found[key] = tuple(value)
     found.pop("bias", None)
     if "bias" in module._parameters:

@@ -27,12 +27,18 @@ def tensors(value: Any) -> Iterator[Tensor]:
             yield from tensors(getattr(value, field.name))
 
 
+_PLAIN = frozenset({Tensor})
+
+
 def shapes_of(value: Any) -> tuple[tuple[int, ...], ...]:
     """The shape of each tensor that `tensors` finds."""
     if type(value) is Tensor:
         return (tuple(value.shape),)
-    if type(value) is tuple and len(value) == 1 and type(value[0]) is Tensor:
-        return (tuple(value[0].shape),)
+    if type(value) in (tuple, list):
+        if len(value) == 1:
+            return shapes_of(value[0])
+        if _PLAIN.issuperset(map(type, value)):
+            return tuple([tuple(tensor.shape) for tensor in value])
     return tuple(shape_of(tensor) for tensor in tensors(value))
 
 

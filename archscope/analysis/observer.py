@@ -136,8 +136,11 @@ class Observer(TorchDispatchMode, ABC):  # type: ignore[no-untyped-call]
             self._nodes.pop()
 
 
+_SIZES = frozenset({int})
+
+
 def _on_meta(first: Any) -> bool:
     """Whether the argument that decides an operator's device is plain and on meta, or a size."""
     if isinstance(first, (list, tuple)):
-        return bool(first) and all(type(item) is int or _on_meta(item) for item in first)
+        return bool(first) and (_SIZES.issuperset(map(type, first)) or all(map(_on_meta, first)))
     return type(first) in PLAIN and is_meta(first)

@@ -21,14 +21,14 @@ def logical_elements(module: nn.Module, tensor: Tensor) -> int:
 
     bitsandbytes notes the shape of a 4-bit weight beside it. Elsewhere whole numbers that have as
     many bits as a linear layer of the module's sides in 1 to 8 bits are its weight (GPTQ, AWQ, and
-    layers written by hand).
+    layers written by hand). A counter, which has no axis, is none.
     """
     shape = getattr(getattr(tensor, "quant_state", None), "shape", None)
     if shape is not None:
         return prod(shape)
-    is_parameter = isinstance(tensor, nn.Parameter)
+    is_parameter = type(tensor) is nn.Parameter or isinstance(tensor, nn.Parameter)
     elements = tensor.numel() if is_parameter else 0
-    if tensor.is_floating_point() or tensor.is_complex():
+    if tensor.is_floating_point() or tensor.is_complex() or not tensor.dim():
         return elements
     inputs, outputs = getattr(module, "in_features", None), getattr(module, "out_features", None)
     if not (isinstance(inputs, int) and isinstance(outputs, int)):

@@ -29,6 +29,7 @@ from archscope.process import interruptible
 from archscope.records import Coverage
 
 _DENSE = torch.strided
+_SCALARS = frozenset({bool, int, float, type(None)})
 
 
 class Recorder(Observer):  # type: ignore[no-untyped-call]
@@ -104,19 +105,16 @@ def _asked_for() -> list[bool]:
 
 def _bytes(args: Any, kwargs: Mapping[str, Any], result: Any) -> tuple[int, int, int]:
     """Bytes read, written, and newly allocated: each distinct tensor once."""
-    inputs = set()
-    read = 0
+    inputs: dict[int, Tensor] = {}
     for value in (*args, *kwargs.values()) if kwargs else args:
         kind = type(value)
+        if kind in _SCALARS:
+            continue
         if kind in PLAIN or isinstance(value, Tensor):
-            if id(value) not in inputs:
-                inputs.add(id(value))
-                read += _size(value)
+            inputs[id(value)] = value
         elif (kind is list or kind is tuple) and value and type(value[0]) is not int:
-            for tensor in value:
-                if isinstance(tensor, Tensor) and id(tensor) not in inputs:
-                    inputs.add(id(tensor))
-                    read += _size(tensor)
+            inputs.update({id(item): item for item in value if isinstance(item, Tensor)})
+    read = sum(map(_size, inputs.values()))
     if isinstance(result, Tensor):
         size = _size(result)
         return read, size, 0 if id(result) in inputs else size

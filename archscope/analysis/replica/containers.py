@@ -28,13 +28,13 @@ def copy_defaultdict(copies: Replica, value: defaultdict[Any, Any]) -> Any:
 
 def fill_dict(copies: Replica, twin: dict[Any, Any], original: dict[Any, Any]) -> None:
     """Fill a dictionary below whatever a subclass makes of that."""
-    put = dict.__setitem__
-    for key, item in list(dict.items(original)):
-        put(
-            twin,
-            key if type(key) in IMMUTABLE else copies.ready(key),
-            item if type(item) in IMMUTABLE else copies.twin(item),
+    twins = {
+        key if type(key) in IMMUTABLE else copies.ready(key): (
+            item if type(item) in IMMUTABLE else copies.twin(item)
         )
+        for key, item in list(dict.items(original))
+    }
+    dict.update(twin, twins)
 
 
 def fill_ordered_dict(
@@ -82,6 +82,8 @@ def copy_frozenset(copies: Replica, value: frozenset[Any]) -> Any:
 
 
 def copy_tuple(copies: Replica, value: tuple[Any, ...]) -> Any:
+    if IMMUTABLE.issuperset(map(type, value)):
+        return value
     return copies.add(value, copies.twins(value))
 
 

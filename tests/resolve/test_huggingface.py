@@ -156,6 +156,9 @@ def test_the_attention_that_is_asked_for_is_built():
         ("hf:timesformer", {"num_hidden_layers": 1}, "pixel_values=1×8×3×224×224"),
         ("hf:encodec", {}, "input_values=1×1×16000"),
         ("hf:vilt", {"num_hidden_layers": 1}, "input_ids=1×40:int64, pixel_values=1×3×384×384"),
+        # MusicGen has four codebooks (Copet et al. 2023, section 2.1).
+        ("hf:musicgen", {"decoder.num_hidden_layers": 1, "decoder.hidden_size": 64,
+                         "decoder.ffn_dim": 64}, "input_ids=4×128:int64"),
         ("timm:vit_tiny_patch16_224", {"image": 384}, "1×3×384×384"),
         ("timm:resnet18", {"image": 288}, "1×3×288×288"),
         ("vit_b_16", {"image": 384}, "1×3×384×384"),

@@ -60,7 +60,15 @@ def _tensor(name: str, config: Any) -> TensorSpec | None:
 def _tokens(name: str, config: Any) -> TensorSpec:
     longest = getattr(text_of(config), "max_position_embeddings", None)
     length = min(LENGTH, longest) if isinstance(longest, int) and longest > 0 else LENGTH
-    return TensorSpec((1, length), "int64", name)
+    books = _codebooks(name, config)
+    return TensorSpec((books, length), "int64", name, batched=books == 1)
+
+
+def _codebooks(name: str, config: Any) -> int:
+    """Rows of one sequence: MusicGen's decoder takes those of its codebooks one below another."""
+    part = getattr(config, "decoder", None) if name == "decoder_input_ids" else config
+    rows: int = getattr(part, "num_codebooks", 1)
+    return rows if getattr(part, "model_type", "").startswith("musicgen") else 1
 
 
 def _image(name: str, config: Any) -> TensorSpec:

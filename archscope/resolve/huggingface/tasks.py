@@ -129,11 +129,14 @@ def _by_name(name: str) -> Any:
 
 
 def configuration_for(kind: Any, config: Any) -> Any:
-    """The part of a configuration that a class takes: some take that of the text alone."""
+    """The part of a configuration that a class takes: some take that of the text or decoder."""
     wanted = getattr(kind, "config_class", None)
-    part = getattr(config, "sub_configs", {}).get("text_config")
-    if part is not None and wanted is part:
-        return config.get_text_config()
+    parts = getattr(config, "sub_configs", {})
+    if wanted is None or isinstance(config, wanted):
+        return config
+    for name, part in parts.items():
+        if part is wanted and getattr(config, name, None) is not None:
+            return config.get_text_config() if name == "text_config" else getattr(config, name)
     return config
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from archscope.analysis import borrow
+from archscope.analysis.replica import StandIn
+from archscope.analysis.values.contents import PLAIN
 
 CONVOLUTION = torch.ops.aten.convolution.default
 
@@ -24,6 +27,34 @@ def channels_last(tensor: Tensor) -> Tensor:
     if isinstance(twin, nn.Parameter):
         return nn.Parameter(ordered, twin.requires_grad)
     return ordered.requires_grad_(twin.requires_grad)
+
+
+@contextmanager
+def owned_last(
+    network: nn.Module, arguments: Any, stand_in: StandIn
+) -> Iterator[tuple[nn.Module, Any]]:
+    """As `borrow.owned`; the kernels and images of a network are channels last while it is lent.
+
+    They alone are exchanged: a copy of the network takes half as long as its run.
+    """
+    given: list[tuple[dict[str, Any], str, Tensor]] = []
+    twins: dict[int, Tensor] = {}
+    with borrow.owned(network, arguments, stand_in) as lent:
+        try:
+            for module in borrow.members(network).values():
+                held: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
+                for tensors in held:
+                    for name, tensor in tensors.items():
+                        if type(tensor) in PLAIN and tensor.dim() == 4:
+                            given.append((tensors, name, tensor))
+                            twin = twins.get(id(tensor))
+                            twins[id(tensor)] = channels_last(tensor) if twin is None else twin
+            for tensors, name, tensor in given:
+                tensors[name] = twins[id(tensor)]
+            yield lent
+        finally:
+            for tensors, name, tensor in given:
+                tensors[name] = tensor
 
 
 def images_last(value: Any) -> Any:

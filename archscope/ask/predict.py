@@ -13,7 +13,7 @@ from archscope.latency.calibration import Calibrated, from_json
 from archscope.latency.coefficients import Rates, fitted
 from archscope.latency.devices import Device, find_device
 from archscope.latency.doubts import doubts, interval_of, require_rate
-from archscope.latency.fusion import image_order
+from archscope.latency.fusion import image_order, likely_order
 from archscope.latency.kernel import Kernel
 from archscope.latency.kernels import kernels
 from archscope.latency.model import Seconds, kernel_seconds, step_seconds
@@ -160,16 +160,34 @@ class Run:
 def executed(subject: Subject, call: NetworkCall, setting: Setting, fused_attention: bool) -> Run:
     """Run a network once in a setting and take down its operators.
 
-    A compiled network runs in the order of images that its compiler chooses.
+    A compiled network runs in the order of images that its compiler chooses: first in the likely
+    one, and again where its convolutions turn out to weigh otherwise.
     """
-    execution, notes = _execution(subject, call, setting, fused_attention)
-    if setting.compiled and setting.layout == "nchw" and image_order(execution.runs) == "nhwc":
-        last = replace(setting, layout="nhwc")
-        execution, notes = _execution(subject, call, last, fused_attention)
+    likely = setting
+    if setting.compiled and setting.layout == "nchw":
+        likely = replace(setting, layout=likely_order(_kernels(subject)))
+    execution, notes = _execution(subject, call, likely, fused_attention)
+    if setting.compiled and setting.layout == "nchw":
+        order = image_order(execution.runs)
+        if order != likely.layout:
+            execution, notes = _execution(
+                subject, call, replace(setting, layout=order), fused_attention
+            )
     return Run(
         subject.name, call.spec, execution, subject.keywords, subject.versions,
         (*subject.notes, *notes),
     )  # fmt: skip
+
+
+def _kernels(subject: Subject) -> list[tuple[tuple[int, ...], bool]]:
+    """The shapes of the convolutions' kernels, and whether each is grouped."""
+    from torch.nn import Conv2d
+
+    return [
+        (tuple(module.weight.shape), module.groups != 1)
+        for module in subject.module.modules()
+        if type(module) is Conv2d
+    ]
 
 
 def _execution(
@@ -178,12 +196,13 @@ def _execution(
     import torch
 
     from archscope.analysis import borrow, execution, images
+    from archscope.ask.network.runs import Lend
     from archscope.ask.network.runs import executed as run_on_meta
 
     training = setting.mode == "training"
     last = setting.layout == "nhwc"
 
-    def lend(module: nn.Module, arguments: Any, stand_in: StandIn) -> Any:
+    def copied(module: nn.Module, arguments: Any, stand_in: StandIn) -> Any:
         on_meta = stand_in is borrow.weightless
         made = images.channels_last if last and on_meta else stand_in
         return borrow.copied(module, arguments, made)
@@ -198,8 +217,10 @@ def _execution(
             network, args, kwargs, backward=training, on_meta=on_meta, fused=fused_attention
         )
 
-    own = subject.private and not training and not last
-    ran, _, notes = run_on_meta(subject, call, run, borrow.owned if own else lend)
+    lend: Lend = copied
+    if subject.private and not training:
+        lend = images.owned_last if last else borrow.owned
+    ran, _, notes = run_on_meta(subject, call, run, lend)
     return ran, notes
 
 

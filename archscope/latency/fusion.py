@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from math import prod
 from typing import NamedTuple
 
 from archscope.latency.kernel import Kernel, width
@@ -33,12 +34,25 @@ def image_order(runs: Iterable[OperatorRun]) -> str:
         if run.name == "convolution":
             weight, groups = run.inputs[1], run.arguments[-1]
             contiguous += run.macs
-            last += run.macs * _channels_last_factor(weight, groups != 1)
+            last += run.macs * _channels_last_factor(weight.shape, groups != 1)
     return "nhwc" if contiguous and last <= contiguous else "nchw"
 
 
-def _channels_last_factor(weight: Operand, grouped: bool) -> float:
-    out, few = weight.shape[:2]
+def likely_order(kernels: Iterable[tuple[tuple[int, ...], bool]]) -> str:
+    """As `image_order` before a run, as if every convolution answered equally large images.
+
+    Args:
+        kernels: the shape of each convolution's kernel, and whether it is grouped.
+    """
+    contiguous = last = 0.0
+    for shape, grouped in kernels:
+        contiguous += prod(shape)
+        last += prod(shape) * _channels_last_factor(shape, grouped)
+    return "nhwc" if contiguous and last <= contiguous else "nchw"
+
+
+def _channels_last_factor(shape: tuple[int, ...], grouped: bool) -> float:
+    out, few = shape[:2]
     if grouped and few > 1:
         return GROUPED
     if few <= 64 and out <= 64:

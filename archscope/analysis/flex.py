@@ -42,7 +42,7 @@ def flex_attention(
     if not is_meta(query):
         values = _values(query, key, value, score_mod, block_mask, scale, kernel_options, *buffers)
     result, sums = _Flex.apply(query, key, value, pairs, values)
-    return result, sums, torch.empty(0, dtype=sums.dtype, device=sums.device)
+    return result, sums, sums.new_empty(0)
 
 
 def computed_pairs(query: Tensor, key: Tensor, block_mask: Any) -> int:

@@ -22,7 +22,7 @@ def test_a_drawing_is_written(suffix: str, tmp_path: Path) -> None:
 def test_the_terminal_lists_the_nodes(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["graph", "lenet"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "lenet on 1×1×28×28"
+    assert lines[0].startswith("lenet on 1×1×28×28: 8 nodes and 7 edges")
     assert any("5×5 conv 16" in line and "conv2 · Sigmoid" in line for line in lines)
 
 

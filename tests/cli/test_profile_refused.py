@@ -49,7 +49,7 @@ QUICK = (*SMALL, "--max-seconds", "0.02")
         (("Net", "--precision", "1e9"), "--precision 1e+09: is out of range; give a number"),
         (("Net", "--device", ""), "--device '': unknown device"),
         (("Net", "--eval", "--optimizer", "adam"), "--optimizer: updates nothing with --eval"),
-        (("Net", "--compile=fast"), "--compile=fast: is not a mode of torch.compile; use one of"),
+        (("Net", "--compile=fast"), "--compile fast: is not a mode of torch.compile; use one of"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -90,7 +90,6 @@ def test_an_interrupted_run_resumes(
         ["verify", "--all", "--batch", "2"],
         ["verify", "lenet", "--save", "figures.csv"],
         ["verify", "nothing_like_it"],
-        ["cache"],
         ["cache", "burn"],
     ],
 )

@@ -272,6 +272,8 @@ def test_a_network_whose_process_ends_is_a_failure_that_a_resumed_run_asks_again
     tmp_path: Path,
 ) -> None:
     class Dying:
+        place = ""
+
         def completed(self, function: Any, tasks: Sequence[str]) -> Iterator[tuple[int, Any]]:
             yield 1, Lost("its process ended on its node")
             yield 0, function(tasks[0])

@@ -71,8 +71,8 @@ def compare(
     Example:
         >>> wide = [None, {"width_per_group": 128}]
         >>> pair = archscope.compare("resnet18", "resnet50", keywords=wide, labels=["a", "b"])
-        >>> [contender.label for contender in pair.record]
-        ['a', 'b']
+        >>> pair.record[1].label
+        'b'
     """
     from archscope.ask.contenders import contenders, matched
     from archscope.ask.count import require_complete

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from archscope.analysis.borrow import members
+from archscope.analysis.formulas.sparse import stored_bytes
 from archscope.analysis.quantized import logical_elements, packed
 from archscope.records import FREE, IDLE, Cost, Layer, Product, Setting, Shape, Work
 
@@ -238,7 +239,7 @@ class _Census:
                     continue
                 counted.add(id(parameter))
                 params += elements
-                stored += parameter.nbytes
+                stored += stored_bytes(parameter)
                 if parameter.requires_grad:
                     trainable += elements
             for buffer in part._buffers.values():
@@ -246,7 +247,7 @@ class _Census:
                     counted.add(id(buffer))
                     elements = logical_elements(part, buffer)
                     params += elements
-                    stored += buffer.nbytes if elements else 0
+                    stored += stored_bytes(buffer) if elements else 0
                     buffers += 0 if elements else buffer.numel()
             for key, elements, size in packed(part):
                 if key not in counted:

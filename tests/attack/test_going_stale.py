@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from archscope import cache
+from archscope.analysis import rules
 from archscope.cli import run
 from archscope.resolve import user_code, watch
 from archscope.saved import answers
@@ -130,6 +131,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(answers._Process, "put", 0)
     monkeypatch.setattr(user_code, "USER_CODE", set())
     monkeypatch.setattr(watch._Process, "uncertain", False)
+    monkeypatch.setattr(rules, "REGISTERED", {})
     answers._sources.cache_clear()
     yield tmp_path
     answers._sources.cache_clear()

@@ -48,7 +48,10 @@ def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("nets.py", "write nets.py:Flat, or one of Image, Timed, Graph, make"),
+        (
+            "nets.py",
+            "write nets.py:Flat, nets.py:Image, nets.py:Timed, nets.py:Graph or nets.py:make",
+        ),
         ("nets.py:make", "its first layer fc takes 8 features; give one like --input 8\n"),
         ("nets.py:Image", "conv takes 3 channels; give one like --input 3x224x224\n"),
         ("nets.py:Timed", "forward takes x and timestep, and its first layer fc takes 8 features"),

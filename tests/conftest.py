@@ -21,3 +21,21 @@ def _own_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(cache.FOLDER_VARIABLE, str(folder))
         yield folder
+
+
+@pytest.fixture
+def certain_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A cache of its own, and a process that saves answers as that of the command line does."""
+    from archscope.analysis import rules
+    from archscope.resolve import user_code, watch
+    from archscope.saved import answers
+
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setattr(answers._Process, "policy", "always")
+    monkeypatch.setattr(answers._Process, "put", 0)
+    monkeypatch.setattr(user_code, "USER_CODE", set())
+    monkeypatch.setattr(watch._Process, "uncertain", False)
+    monkeypatch.setattr(rules, "REGISTERED", {})
+    answers._sources.cache_clear()
+    yield
+    answers._sources.cache_clear()

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
 
-from archscope import cache
-from archscope.analysis import rules
 from archscope.cli import run
-from archscope.resolve import user_code, watch
+from archscope.resolve import user_code
 from archscope.saved import answers
 from tests.attack.figures import noted
 
@@ -122,19 +119,13 @@ BUILT = (
 """What chance decides only the weights of."""
 
 
+pytestmark = pytest.mark.usefixtures("certain_process")
+
+
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A cache of its own, and a process like that of the command line."""
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setattr(answers._Process, "policy", "always")
-    monkeypatch.setattr(answers._Process, "put", 0)
-    monkeypatch.setattr(user_code, "USER_CODE", set())
-    monkeypatch.setattr(watch._Process, "uncertain", False)
-    monkeypatch.setattr(rules, "REGISTERED", {})
-    answers._sources.cache_clear()
-    yield tmp_path
-    answers._sources.cache_clear()
+    return tmp_path
 
 
 def kept(width: str, more: str = "pass") -> bool:

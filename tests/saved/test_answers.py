@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +17,13 @@ from archscope import archive, cache, register_formula
 from archscope.analysis import rules
 from archscope.ask.count import analyse
 from archscope.ask.target import target
-from archscope.resolve import user_code, watch
+from archscope.resolve import user_code
 from archscope.saved import answers
 
 ARGUMENTS: dict[str, Any] = {"input": None, "batch": None, "keywords": {}}
 
 
-@pytest.fixture(autouse=True)
-def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A cache of its own and a process like that of the command line."""
-    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setattr(answers._Process, "policy", "always")
-    monkeypatch.setattr(answers._Process, "put", 0)
-    monkeypatch.setattr(user_code, "USER_CODE", set())
-    monkeypatch.setattr(watch._Process, "uncertain", False)
-    monkeypatch.setattr(rules, "REGISTERED", {})
-    answers._sources.cache_clear()
-    yield
-    answers._sources.cache_clear()
+pytestmark = pytest.mark.usefixtures("certain_process")
 
 
 class Counted:

@@ -217,6 +217,10 @@ def test_settings_of_a_profile_are_checked_together() -> None:
         ({"optimizer": "lion"}, "optimizer='lion': unknown optimizer"),
         ({"cuda_graph": True, "device": "cpu"}, "cuda_graph=True: needs device='cuda'"),
         ({"precision": 500}, "precision=500: is out of range"),
+        (
+            {"plan": Plan(modes=("inference",), details=False), "threads": 1},
+            "threads=1: is a setting of the plan",
+        ),
     ):
         with pytest.raises(archscope.ArchscopeError, match=message):
             archscope.profile("lenet", **settings)  # type: ignore[arg-type]

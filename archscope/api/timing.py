@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from inspect import signature
 from os import fspath
 from typing import TYPE_CHECKING, Any, cast, overload
 
@@ -12,6 +13,7 @@ from archscope.api.asked import asked
 from archscope.ask.network.allowance import allowing
 from archscope.ask.target import network_target
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -77,8 +79,8 @@ def profile(
         constructor_keywords: passed to the constructor.
 
     Raises:
-        ArchscopeError: no such device, settings that contradict each other, or the network fails
-            on it.
+        ArchscopeError: no such device, settings that contradict each other or stand beside a plan,
+            or the network fails on it.
 
     Example:
         >>> archscope.profile("lenet", batch=8, device="cpu", eval=True)  # doctest: +SKIP
@@ -93,13 +95,20 @@ def profile(
     from archscope.study.profile import profile_report
 
     target = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
+    settings = {
+        "device": device, "threads": threads, "dtype": dtype, "amp": amp,
+        "channels_last": channels_last, "compile": compile, "cuda_graph": cuda_graph,
+        "cold_l2": cold_l2, "optimizer": optimizer, "train": train, "eval": eval,
+        "precision": precision, "max_seconds": max_seconds,
+    }  # fmt: skip
     if plan is None:
-        chosen = plan_of(
-            device=device, threads=threads, dtype=dtype, amp=amp, channels_last=channels_last,
-            compile=compile, cuda_graph=cuda_graph, cold_l2=cold_l2, optimizer=optimizer,
-            train=train, eval=eval, precision=precision, max_seconds=max_seconds,
-        )  # fmt: skip
+        chosen = plan_of(**cast(Any, settings))
     else:
+        for name, default in signature(plan_of).parameters.items():
+            if name in settings and settings[name] != default.default:
+                raise ArchscopeError(
+                    parameter(name, settings[name]), "is a setting of the plan", "leave out one"
+                )
         chosen = replace(plan, roofs=answers.roofs())
     measurement = measured.profile(target, chosen)
     return Answer(

@@ -43,7 +43,6 @@ def command(
     command with --resume runs the others only. --shard 3/8 takes every eighth network, and
     archscope merge joins the journals of all eight jobs.
     """
-    from archscope.engines.local import NAME as LOCAL
     from archscope.engines.place import check_place
     from archscope.errors import ArchscopeError
     from archscope.files import replace_file
@@ -58,16 +57,10 @@ def command(
         raise ArchscopeError("--all", "excludes named networks", f"leave out {models[0]} or --all")
     if not (every or models):
         raise ArchscopeError("verify", "needs networks or --all", "name networks, or give --all")
-    if on != LOCAL and not every:
-        raise ArchscopeError(f"--on {on}", "goes with --all", "leave it out")
+    if not every:
+        _check_named(on, shard, journal_path, resume)
     check_place(on)
-    if shard.count > 1 and not every:
-        raise ArchscopeError(f"--shard {shard}", "goes with --all", "leave it out")
     check_shard(shard, journal_path)
-    if (resume or journal_path) and not every:
-        raise ArchscopeError(
-            "--resume" if resume else "--journal", "goes with --all", "leave it out"
-        )
     from archscope.ask.target import network_targets
     from archscope.ask.verify import verify
     from archscope.ask.verify.figures import dumps
@@ -90,6 +83,22 @@ def command(
         replace_file(save, dumps(found, failures).encode(), parameter("save", save))
     emit(report, outputs)
     return 0 if all(verification.passed for verification in found) else 1
+
+
+def _check_named(on: str, shard: Shard, journal_path: str | None, resume: bool) -> None:
+    """Refuse the options of --all beside networks that are named."""
+    from archscope.engines.local import NAME as LOCAL
+    from archscope.errors import ArchscopeError
+
+    of_all = {
+        f"--on {on}": on != LOCAL,
+        f"--shard {shard}": shard.count > 1,
+        "--resume": resume,
+        "--journal": journal_path,
+    }
+    for option, given in of_all.items():
+        if given:
+            raise ArchscopeError(option, "goes with --all", "leave it out")
 
 
 def _every(

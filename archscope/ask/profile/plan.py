@@ -58,12 +58,7 @@ def plan_of(
         _check_mode(compile)
         # It warns of a CUDA compiler without a CUDA device, which is no news to the user.
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    if train and eval:
-        both = f"{parameter('train', True)} {parameter('eval', True)}"
-        raise ArchscopeError(both, "exclude each other", "leave out both to measure both")
-    if eval and optimizer is not None:
-        problem = f"updates nothing with {parameter('eval', True)}"
-        raise ArchscopeError(parameter("optimizer"), problem, "leave out one")
+    _check_phases(train, eval, optimizer)
     _check_range("precision", precision, 0.2, 100)
     _check_range("max_seconds", max_seconds, 0.001, 86400)
     if amp and full_name(dtype) in ("float32", "tf32"):
@@ -91,6 +86,16 @@ def plan_of(
     inference: tuple[Mode, ...] = () if train else ("inference",)
     roofs = answers.roofs() if on == LOCAL else None
     return Plan(settings, rule, (*training, *inference), roofs=roofs, chosen=chosen)
+
+
+def _check_phases(train: bool, eval: bool, optimizer: Optimizer | None) -> None:
+    """Refuse two phases that are each asked for alone, and an update where none runs."""
+    if train and eval:
+        both = f"{parameter('train', True)} {parameter('eval', True)}"
+        raise ArchscopeError(both, "exclude each other", "leave out both to measure both")
+    if eval and optimizer is not None:
+        problem = f"updates nothing with {parameter('eval', True)}"
+        raise ArchscopeError(parameter("optimizer"), problem, "leave out one")
 
 
 def _check_mode(mode: str) -> None:

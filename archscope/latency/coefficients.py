@@ -324,7 +324,7 @@ MANY = 200
 
 GENERATIONS = {
     "nvidia": ("maxwell", "pascal", "volta", "turing", "ampere", "ada", "hopper", "blackwell"),
-    "amd": ("gcn5", "cdna", "cdna2", "cdna3"),
+    "amd": ("gcn5", "cdna", "cdna2", "cdna3", "cdna4"),
 }
 """Architectures in the order of their years."""
 

@@ -59,7 +59,7 @@ class Device:
 
 
 TENSOR_CORES = frozenset(
-    ("volta", "turing", "ampere", "ada", "hopper", "blackwell", "cdna", "cdna2", "cdna3")
+    ("volta", "turing", "ampere", "ada", "hopper", "blackwell", "cdna", "cdna2", "cdna3", "cdna4")
 )
 """Architectures with units for matrix products in half precision."""
 

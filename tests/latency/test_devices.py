@@ -43,6 +43,29 @@ def test_a_data_sheet_agrees_with_itself(key: str) -> None:
     assert device.source
 
 
+FLOAT64_UNITS = {
+    "maxwell": (4, 128), "pascal": (4, 128), "volta": (32, 64), "turing": (2, 64),
+    "ampere": (2, 128), "ada": (2, 128), "hopper": (64, 128), "blackwell": (2, 128),
+}  # fmt: skip
+"""float64 and float32 results a cycle of a multiprocessor: CUDA C++ Programming Guide, table of
+arithmetic throughput, compute capabilities 5.2, 6.1, 7.0, 7.5, 8.6, 8.9, 9.0 and 12.0."""
+
+OF_ONE_CHIP = {
+    "p100-pcie": (32, 64), "p100-sxm": (32, 64),  # 6.0
+    "a100-sxm-40gb": (32, 64), "a100-sxm-80gb": (32, 64), "a100-pcie-40gb": (32, 64),  # 8.0
+    "a100-pcie-80gb": (32, 64), "a30": (32, 64),
+    "b200": (64, 128), "gb200": (64, 128),  # 10.0
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", [key for key, d in devices().items() if d.vendor == "nvidia"])
+def test_float64_has_the_share_of_its_units(key: str) -> None:
+    """Data sheets round both rates, by up to 2 %."""
+    rates = devices()[key].peak_flops_per_second
+    double, single = OF_ONE_CHIP.get(key, FLOAT64_UNITS[devices()[key].architecture])
+    assert rates["float64"] / rates["float32"] == pytest.approx(double / single, rel=0.03)
+
+
 def test_the_rates_of_half_precision_are_those_of_tensor_cores() -> None:
     """H100 SXM: 989 TFLOP/s dense; H200 differs from it in memory alone."""
     h100, h200 = find_device("h100"), find_device("h200")

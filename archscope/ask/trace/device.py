@@ -23,14 +23,21 @@ UNNAMED = "AMD Radeon Graphics"
 """What a driver calls an accelerator whose name it does not know."""
 
 
-def device_facts(trace: Trace, credits: Sequence[Credit]) -> dict[str, str]:
-    """What decides the numbers: device, dtypes, ranks."""
+def device_facts(
+    trace: Trace, credits: Sequence[Credit], sheets: Sequence[Device]
+) -> dict[str, str]:
+    """What decides the numbers: device, dtypes, ranks.
+
+    Args:
+        trace: with what its file says of its device.
+        credits: of its kernels, whose names tell where float32 is rounded.
+        sheets: the data sheets that may be the device's.
+    """
     facts: dict[str, str] = {}
     if name := trace.facts.get("device name"):
         facts["device name"] = name
-    sheet = data_sheet(trace)
-    if sheet is not None:
-        facts["data sheet"] = sheet.name
+    if sheets:
+        facts["data sheet"] = " or ".join(sheet.name for sheet in sheets)
     if torch := trace.facts.get("torch"):
         facts["torch"] = torch
     weights, computed = _dtypes(trace.host)
@@ -46,11 +53,15 @@ def device_facts(trace: Trace, credits: Sequence[Credit]) -> dict[str, str]:
     return facts
 
 
-def data_sheet(trace: Trace) -> Device | None:
-    """The data sheet of the trace's device: by its name, else by part of it and its size."""
+def data_sheets(trace: Trace) -> list[Device]:
+    """The data sheets that may be the device's: by its name, else by part of it and its size.
+
+    Where several are left, as MI210 and a die of MI250 are, their rates are the same within 5 %;
+    where they are not, none is named.
+    """
     name = trace.facts.get("device name", "")
     try:
-        return find_device(name)
+        return [find_device(name)]
     except ArchscopeError:
         pass
     vendor = "amd" if name.startswith("AMD") else "nvidia"
@@ -60,7 +71,7 @@ def data_sheet(trace: Trace) -> Device | None:
         if device.vendor == vendor and _has_size(device, trace) and _shares_name(device, name)
     ]
     rates = [device.peak_flops_per_second["float32"] for device in alike]
-    return alike[0] if rates and max(rates) <= 1.05 * min(rates) else None
+    return alike if rates and max(rates) <= 1.05 * min(rates) else []
 
 
 def _has_size(device: Device, trace: Trace) -> bool:
@@ -123,16 +134,18 @@ def _kind(event: Event) -> str:
     return ""
 
 
-def peaks_of(facts: dict[str, str], given: Mapping[str, float]) -> dict[str, float]:
+def peaks_of(
+    facts: dict[str, str], sheets: Sequence[Device], given: Mapping[str, float]
+) -> dict[str, float]:
     """Rates by the keys of a Profile; what is given goes before the data sheet.
 
     Args:
         facts: of the device; gets the source of the rates.
+        sheets: data sheets of equal rates, of which the first one is taken.
         given: flop/s by dtype (`fp32`, `tf32`, `fp16`, `bf16`, `fp64`) and bytes/s under `copy`.
     """
     found: dict[str, float] = {}
-    if (name := facts.get("data sheet")) is not None:
-        sheet = find_device(name)
+    for sheet in sheets[:1]:
         keys = {**ROOF_OF, "tf32": "tf32"}
         found = {
             keys[dtype]: float(rate)
@@ -143,5 +156,5 @@ def peaks_of(facts: dict[str, str], given: Mapping[str, float]) -> dict[str, flo
         facts["roofs"] = f"data sheet: {sheet.source}"
     if given:
         found |= given
-        facts["roofs"] = "as given" if name is None else f"{facts['roofs']}, and as given"
+        facts["roofs"] = f"{facts['roofs']}, and as given" if sheets else "as given"
     return found

@@ -10,7 +10,7 @@ from pathlib import Path
 from archscope.ask.network.call import with_batch
 from archscope.ask.network.inputs import Tensors
 from archscope.ask.target import Target
-from archscope.ask.trace.device import device_facts, peaks_of
+from archscope.ask.trace.device import data_sheets, device_facts, peaks_of
 from archscope.errors import ArchscopeError
 from archscope.measure.series import median_interval
 from archscope.parameters import parameter
@@ -82,8 +82,9 @@ def _profile(
     peaks: Mapping[str, float] | None,
 ) -> Profile:
     trace, table = found.trace, found.times()
-    facts = device_facts(trace, found.credits)
-    rates = peaks_of(facts, peaks or {})
+    sheets = data_sheets(trace)
+    facts = device_facts(trace, found.credits, sheets)
+    rates = peaks_of(facts, sheets, peaks or {})
     facts |= {"trace": Path(path).name, "steps": found.steps.rule}
     return Profile(
         model=model,

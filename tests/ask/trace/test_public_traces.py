@@ -127,3 +127,10 @@ def test_another_network_or_batch_is_refused_with_the_place(
 ) -> None:
     with pytest.raises(ArchscopeError, match=place):
         traced(path_of(name), network_target(model, **options))
+
+
+def test_a_device_without_a_name_may_have_either_of_two_data_sheets() -> None:
+    """Of 104 units and 64 GiB AMD made MI210 and a die of MI250, with the same rates."""
+    environment = traced(path_of("minitoy-train-mi250")).profile.environment
+    sheet = environment.fact("data sheet")
+    assert sheet == "AMD Instinct MI210 or AMD Instinct MI250 (one of its two dies)"

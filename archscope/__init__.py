@@ -2,8 +2,8 @@
 
 Every command has a function of the same name: `summary`, `compare`, `explain`, `formula`, `graph`,
 `receptive_field`, `diff`, `verify`, `models`, `load`, `memory`, `generate`, `signal`, `profile`,
-`predict`, `trace`, `distribute`, `sweep`, `merge`, `sweep_groups` and `check`.
-Each returns an `Answer`, which prints as tables and holds the record behind them.
+`predict`, `trace`, `distribute`, `sweep`, `merge`, `sweep_groups`, `check`, `cache` and `recorder`.
+All but the last return an `Answer`, which prints as tables and holds the record behind them.
 
 Example:
     >>> import archscope
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
         summary,
     )
     from archscope.api.distributing import distribute
+    from archscope.api.machine import cache, recorder
+    from archscope.api.predicting import predict
     from archscope.api.sweeping import check, merge, sweep, sweep_groups
-    from archscope.api.timing import predict, profile, trace
+    from archscope.api.timing import profile, trace
     from archscope.api.training import generate, memory, signal
     from archscope.errors import ArchscopeError
     from archscope.measure.sampling import StoppingRule
@@ -52,7 +54,9 @@ _NAMES = {
     ),
     "archscope.api.distributing": ("distribute",),
     "archscope.api.sweeping": ("check", "merge", "sweep", "sweep_groups"),
-    "archscope.api.timing": ("predict", "profile", "trace"),
+    "archscope.api.machine": ("cache", "recorder"),
+    "archscope.api.predicting": ("predict",),
+    "archscope.api.timing": ("profile", "trace"),
     "archscope.api.training": ("generate", "memory", "signal"),
     "archscope.errors": ("ArchscopeError",),
     "archscope.measure.sampling": ("StoppingRule",),
@@ -66,10 +70,10 @@ _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "Analysis", "Answer", "ArchscopeError", "Checks", "Cost", "Factor", "Layer", "Plan",
-    "Predicted", "Product", "Profile", "Settings", "StoppingRule", "Summary", "Tally", "check",
-    "compare", "diff", "distribute", "explain", "formula", "generate", "graph", "load", "memory",
-    "merge", "models", "predict", "profile", "receptive_field", "register_formula", "signal",
-    "summary", "sweep", "sweep_groups", "trace", "verify",
+    "Predicted", "Product", "Profile", "Settings", "StoppingRule", "Summary", "Tally", "cache",
+    "check", "compare", "diff", "distribute", "explain", "formula", "generate", "graph", "load",
+    "memory", "merge", "models", "predict", "profile", "receptive_field", "recorder",
+    "register_formula", "signal", "summary", "sweep", "sweep_groups", "trace", "verify",
 ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from archscope import cache
+from archscope.saved import cache
 
 # Read when torch is imported: the networks here are so small that two threads wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

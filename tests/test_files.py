@@ -10,11 +10,11 @@ import pytest
 
 import reports
 from archscope import archive
-from archscope.cache import Store
 from archscope.errors import ArchscopeError
 from archscope.files import read_text, replace_file
 from archscope.parameters import parameter
 from archscope.records import Analysis, InputSpec
+from archscope.saved.cache import Store
 from reports import count
 from reports.data import Data
 

@@ -20,7 +20,7 @@ def room_of(path: Path) -> str:
 
 
 LIBRARIES: dict[str, set[str]] = {
-    "cache": {"platformdirs"},
+    "saved": {"platformdirs"},
     "process": {"torch"},
     "zoo": {"torch"},
     "resolve": {

@@ -1,4 +1,4 @@
-"""How long it takes: measured here, read from a trace, predicted for a GPU that is not here."""
+"""How long it takes: measured here, or read from a trace."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from inspect import signature
 from os import fspath
 from typing import TYPE_CHECKING, Any, cast, overload
 
-from archscope.api.answer import Answer, Predicted
+from archscope.api.answer import Answer
 from archscope.api.asked import asked
 from archscope.ask.network.allowance import allowing
 from archscope.ask.target import network_target
@@ -119,57 +119,6 @@ def profile(
     )
 
 
-@allowing
-def predict(
-    network: Model | None = None,
-    /,
-    input: Input | None = None,
-    *,
-    model: Source | None = None,
-    device: str,
-    batch: int | None = None,
-    dtype: str = "amp",
-    layout: str = "nchw",
-    mode: str = "inference",
-    compiled: bool = False,
-    allow_memory: int | str | None = None,
-    **constructor_keywords: Any,
-) -> Predicted:
-    """Predict how long a step takes on a GPU that need not be here.
-
-    Args:
-        network: as for `summary`.
-        input: as for `summary`.
-        device: its name, such as `"rtx4090"`.
-        batch: batch size of a specification, 1 by default.
-        dtype: `"amp"` (autocast to float16), `"float32"`, `"float16"` or `"bfloat16"`.
-        layout: `"nchw"` or `"nhwc"` (channels last).
-        mode: `"inference"` or `"training"`.
-        compiled: whether `torch.compile` fuses its operators.
-        model: the network of a saved record, where its name is not one of a library.
-        allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
-            by default.
-        constructor_keywords: passed to the constructor.
-
-    Raises:
-        ArchscopeError: the network cannot be run, or the device is unknown.
-
-    Example:
-        >>> predicted = archscope.predict("resnet50", device="rtx4090", batch=256, layout="nhwc")
-        >>> predicted.seconds, predicted.interval  # doctest: +SKIP
-    """
-    from archscope.ask.predict import predict as predicted
-    from archscope.latency.setting import Setting
-    from archscope.study.page import with_prediction_page
-    from archscope.study.predict import predict_report
-
-    target = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
-    record = predicted(target, device, Setting(mode, dtype, layout, compiled))
-    return Predicted(
-        record, lambda: with_prediction_page(predict_report([record]), [target], [record])
-    )
-
-
 @overload
 def trace(
     path: str | PathLike[str],
@@ -178,6 +127,7 @@ def trace(
     *,
     batch: int | None = None,
     peaks: Mapping[str, float] | None = None,
+    every_layer: bool = False,
     allow_memory: int | str | None = None,
     **constructor_keywords: Any,
 ) -> Answer[Profile]: ...
@@ -191,6 +141,7 @@ def trace(
     *,
     batch: int | None = None,
     peaks: Mapping[str, float] | None = None,
+    every_layer: bool = False,
     allow_memory: int | str | None = None,
     **constructor_keywords: Any,
 ) -> Answer[tuple[Profile, ...]]: ...
@@ -204,6 +155,7 @@ def trace(
     *,
     batch: int | None = None,
     peaks: Mapping[str, float] | None = None,
+    every_layer: bool = False,
     allow_memory: int | str | None = None,
     **constructor_keywords: Any,
 ) -> Answer[Profile] | Answer[tuple[Profile, ...]]:
@@ -218,6 +170,7 @@ def trace(
         batch: that of the trace when `None`.
         peaks: roofs of the device, in flop/s by dtype (`"fp32"`, `"fp16"`, …) and in bytes/s under
             `"copy"`.
+        every_layer: list every layer, not the slowest.
         allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
             by default.
         constructor_keywords: passed to the constructor.
@@ -241,7 +194,9 @@ def trace(
     if model is not None:
         network = network_target(model, input=input, batch=batch, keywords=constructor_keywords)
     found = [traced(each, network, peaks=dict(peaks or {})) for each in paths]
-    report = report_of(paths, found)  # what does not go together is refused here
+    report = report_of(
+        paths, found, every_layer=every_layer
+    )  # what does not go together is refused here
     if not isinstance(path, (list, tuple)):
         return Answer(found[0].profile, lambda: report)
     return Answer(tuple(each.profile for each in found), lambda: report)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from os import PathLike, fspath
 
 from archscope.ask.predict import executed
 from archscope.ask.target import network_target
@@ -16,7 +17,7 @@ from archscope.latency.kernels import kernels
 from archscope.latency.setting import Setting
 from archscope.parameters import parameter
 from archscope.records import Profile
-from archscope.saved.record import Saved
+from archscope.saved.record import Saved, saved
 
 SHORTEST_SHARE = 1e-3
 """Layers that take less of the step are left out."""
@@ -48,6 +49,23 @@ def calibrate(runs: Sequence[Saved], device: Device | None, *, by_kind: bool) ->
     return calibrated(
         observations, sheet, fitted(), by_kind=by_kind, source=f"own measurements of {named}"
     )
+
+
+def profiles_of(runs: Sequence[str | PathLike[str] | Profile]) -> list[Saved]:
+    """Measured profiles, read from their files where they are named by them.
+
+    Raises:
+        ArchscopeError: a file is not a saved record.
+    """
+    found = []
+    for run in runs:
+        record = saved(run if isinstance(run, Profile) else fspath(run))
+        if record is None:
+            raise ArchscopeError(
+                str(run), "is not a saved profile", "save one with archscope profile"
+            )
+        found.append(record)
+    return found
 
 
 def _profile(run: Saved) -> Profile:

@@ -113,19 +113,40 @@ class TimedKernel(NamedTuple):
     seconds: Seconds
 
 
-def timed_kernels(target: Target, rates: Rates, patterns: Sequence[str]) -> list[TimedKernel]:
-    """The kernels of some layers, with their times.
+class Explained(NamedTuple):
+    """What the arithmetic of some layers is written from.
+
+    Args:
+        prediction: of the network.
+        kernels: of these layers.
+        rates: with which they are timed.
+    """
+
+    prediction: Prediction
+    kernels: list[TimedKernel]
+    rates: Rates
+
+
+def explained(
+    targets: Sequence[Target], devices: Sequence[str | Device | Calibrated], setting: Setting,
+    patterns: Sequence[str],
+) -> Explained:  # fmt: skip
+    """The kernels of some layers of one network on one device, with their times.
 
     Raises:
-        ArchscopeError: a pattern that chooses no layer, and as `predict`.
+        ArchscopeError: several networks or devices, a pattern that chooses no layer, and as
+            `predict`.
     """
-    run = executed(*target.called(), rates.setting, rates.fused_attention)
+    if len(targets) != 1 or len(devices) != 1:
+        raise ArchscopeError(parameter("explain"), "takes one network and one GPU", "name one each")
+    rates = rates_of(devices[0], setting)
+    run = executed(*targets[0].called(), setting, rates.fused_attention)
     layers = run.execution.layers
     for pattern in patterns:
         if not any(matching(pattern, layer.name, layer.kind) for layer in layers):
             names = [layer.name for layer in layers]
             raise unmatched(parameter("explain", pattern), pattern, run.model, names)
-    return [
+    chosen = [
         TimedKernel(layers[kernel.layer], kernel, seconds)
         for kernel, seconds in _timed(run, rates)
         if any(
@@ -133,6 +154,7 @@ def timed_kernels(target: Target, rates: Rates, patterns: Sequence[str]) -> list
             for pattern in patterns
         )
     ]
+    return Explained(predicted(run, rates), chosen, rates)
 
 
 def _timed(run: Run, rates: Rates) -> list[tuple[Kernel, Seconds]]:

@@ -20,25 +20,25 @@ def command(context: click.Context) -> None:
 def info(outputs: tuple[str, ...]) -> None:
     """Where they are saved and how much they take."""
     from archscope.output import check_outputs, emit
+    from archscope.saved.overview import held
     from archscope.study.cache import info_report
 
     check_outputs(outputs)
-    emit(info_report(), outputs)
+    emit(info_report(held()), outputs)
 
 
 @command.command()
 def clear() -> None:
     """Remove every saved count, roof and journal."""
-    from archscope.saved import journal
-    from archscope.saved.answers import stores
-    from archscope.units import binary_bytes
+    from archscope.saved import overview
+    from archscope.units import binary_bytes, plural
 
-    removed = [store.clear() for store in stores().values()]
-    answers, journals = sum(contents.entries for contents in removed), journal.clear()
-    counts = {"answer": answers, "journal": journals.entries}
-    parts = [f"{n} {what}{'s' * (n > 1)}" for what, n in counts.items() if n]
+    removed = overview.clear()
+    journals = sum(one.entries for one in removed if one.most_bytes is None)
+    answers = sum(one.entries for one in removed) - journals
+    parts = [plural(n, what) for n, what in ((answers, "answer"), (journals, "journal")) if n]
     if not parts:
         click.echo("Nothing was saved.")
     else:
-        size = sum(contents.total_bytes for contents in (*removed, journals))
+        size = sum(one.total_bytes for one in removed)
         click.echo(f"Removed {' and '.join(parts)}, {binary_bytes(size)}.")

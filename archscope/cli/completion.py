@@ -57,7 +57,7 @@ def networks(
 
 def _stored(library: str, listed: Callable[[], list[str]]) -> list[str]:
     """The names that a library lists, from the cache folder where they are stored."""
-    from archscope import cache
+    from archscope.saved import cache
 
     try:
         version = importlib.metadata.version(library)

@@ -75,6 +75,7 @@ def fit_device(
         ArchscopeError: there is no GPU, a measurement fails, or nothing can be fitted.
     """
     require_file(outputs)
+    from archscope.ask.calibrate import profiles_of
     from archscope.ask.target import network_target
     from archscope.saved.record import is_record
     from archscope.units import plural
@@ -83,7 +84,7 @@ def fit_device(
     named = [network_target(name, **given) for name in models if not is_record(name)]
     if not named:
         run.require_unused()
-    runs = saved_profiles([name for name in models if is_record(name)])
+    runs = profiles_of([name for name in models if is_record(name)])
     runs += _measured(named, place or LOCAL, setting, run) if named else []
     if run.shard.count > 1:
         count = plural(len(runs), "network")
@@ -123,23 +124,6 @@ def write_device(runs: Sequence[Saved], sheet: str | None, path: str) -> None:
         f"{every.memory:.2f}× of the bandwidth that was predicted for it, by "
         f"{found.rows} layers; predict with --on {path}"
     )
-
-
-def saved_profiles(paths: Sequence[str]) -> list[Saved]:
-    """The records of files.
-
-    Raises:
-        ArchscopeError: one is none.
-    """
-    from archscope.saved.record import saved
-
-    found = []
-    for path in paths:
-        record = saved(path)
-        if record is None:
-            raise ArchscopeError(path, "is not a saved profile", "save one with archscope profile")
-        found.append(record)
-    return found
 
 
 def _measured(named: Sequence[Target], on: str, setting: Setting, run: FitRun) -> list[Saved]:

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archscope.cli import completion
-from archscope.cli.fitting import FitRun, saved_profiles
+from archscope.cli.fitting import FitRun
 from archscope.cli.fleet import long_run_options
 from archscope.cli.help import Command
 from archscope.cli.options import beside_option, network_number_options, output_option
 
 if TYPE_CHECKING:
+    from archscope.ask.gpus import GPU
     from archscope.ask.target import Target
     from archscope.engines.shard import Shard
-    from archscope.latency.calibration import Calibrated
-    from archscope.latency.devices import Device
     from archscope.latency.setting import Setting
 
 
@@ -95,10 +94,14 @@ def command(
         return
     run.require_unused()
     check_outputs(outputs)
-    devices = _calibrated(_devices(on, peak, bandwidth, dtype), runs)
+    from archscope.ask.gpus import gpus
     from archscope.ask.target import network_targets
     from archscope.resolve import parse_settings
 
+    devices = gpus(
+        on.split(",") if on else (), peak=peak, bandwidth=bandwidth, dtype=dtype, calibrate=runs,
+        given="on",
+    )  # fmt: skip
     keywords = parse_settings(settings)
     targets = network_targets(
         models, input=input_text, batch=batch, keywords=keywords, beside=beside
@@ -115,55 +118,9 @@ def _given(input_text: str | None, batch: int | None, settings: tuple[str, ...])
     return {"input": input_text, "batch": batch, "keywords": parse_settings(settings)}
 
 
-def _devices(on: str | None, peak: float | None, bandwidth: float | None, dtype: str) -> list[Any]:
-    """The devices that are named, by name, file or rates."""
-    from archscope.errors import ArchscopeError
-    from archscope.latency.devices import find_device, from_rates
-    from archscope.parameters import parameter
-
-    names = on.split(",") if on else []
-    found: list[Any] = [
-        name if name.endswith(".json") else find_device(name, "on") for name in names
-    ]
-    if (peak is None) != (bandwidth is None):
-        missing = "bandwidth" if bandwidth is None else "peak"
-        raise ArchscopeError(parameter(missing), "is needed with the other rate", "give both")
-    if peak is not None and bandwidth is not None:
-        for name, rate in (("peak", peak), ("bandwidth", bandwidth)):
-            if not rate > 0:
-                raise ArchscopeError(parameter(name, rate), "is not above 0", "give a rate")
-        found.append(from_rates(peak, bandwidth, dtype))
-    if not found:
-        raise ArchscopeError(
-            parameter("on"),
-            "is needed: which GPU?",
-            f"name one such as {parameter('on', 'rtx4090')}",
-        )
-    return found
-
-
-def _calibrated(devices: list[Any], runs: tuple[str, ...]) -> list[Any]:
-    """The devices with the factors that profiles of one of them give."""
-    if not runs:
-        return devices
-    from archscope.ask.calibrate import calibrate
-    from archscope.errors import ArchscopeError
-    from archscope.latency.devices import Device
-    from archscope.parameters import parameter
-
-    if len(devices) != 1 or not isinstance(devices[0], Device):
-        raise ArchscopeError(
-            parameter("calibrate"),
-            "corrects one GPU by name",
-            f"name it alone with {parameter('on')}",
-        )
-    return [calibrate(saved_profiles(runs), devices[0], by_kind=False)]
-
-
 def _predict(
-    targets: list[Target], devices: list[Device | Calibrated], setting: Setting,
-    outputs: tuple[str, ...],
-) -> None:  # fmt: skip
+    targets: list[Target], devices: list[GPU], setting: Setting, outputs: tuple[str, ...]
+) -> None:
     from archscope.ask.predict import predictions
     from archscope.output import emit
     from archscope.study.page import with_prediction_page
@@ -175,17 +132,11 @@ def _predict(
 
 
 def _explain(
-    targets: list[Target], devices: list[Device | Calibrated], setting: Setting,
-    patterns: tuple[str, ...], outputs: tuple[str, ...],
+    targets: list[Target], devices: list[GPU], setting: Setting, patterns: tuple[str, ...],
+    outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
-    from archscope.ask.predict import predict, rates_of, timed_kernels
-    from archscope.errors import ArchscopeError
+    from archscope.ask.predict import explained
     from archscope.output import emit
-    from archscope.parameters import parameter
     from archscope.study.predict import arithmetic_report
 
-    if len(targets) != 1 or len(devices) != 1:
-        raise ArchscopeError(parameter("explain"), "takes one network and one GPU", "name one each")
-    rates = rates_of(devices[0], setting)
-    timed = timed_kernels(targets[0], rates, patterns)
-    emit(arithmetic_report(timed, rates, predict(targets[0], devices[0], setting)), outputs)
+    emit(arithmetic_report(explained(targets, devices, setting, patterns)), outputs)

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import torch
 
-from archscope import cache
 from archscope.errors import ArchscopeError
 from archscope.measure.clock import Stage, StreamClock, WallClock, synchronizer
 from archscope.parameters import parameter
 from archscope.records import Environment
 from archscope.records.measured import COPY
+from archscope.saved import cache
 
 DATA_SHEET: dict[str, dict[str, float]] = {
     # Dense rates of NVIDIA's data sheets, without sparsity.

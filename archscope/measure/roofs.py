@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import torch
 
-from archscope import cache
 from archscope.measure import device as devices
 from archscope.records.measured import ROOF_OF
+from archscope.saved import cache
 
 
 def roofs(

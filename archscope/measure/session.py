@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import nn
 
-from archscope import cache
 from archscope.errors import ArchscopeError, NetworkError, first_line
 from archscope.measure import device as devices
 from archscope.measure.clock import Stage, StreamClock, WallClock, cold_cache, nothing, synchronizer
@@ -39,6 +38,7 @@ from archscope.measure.step import (
 from archscope.parameters import parameter
 from archscope.records import Environment, InputSpec, LayerTime, Measurement, Profile
 from archscope.records.measured import INTERRUPTED, PROFILER_OVERHEAD
+from archscope.saved import cache
 from archscope.traces.rows import LayerTimes
 
 Progress = Callable[[str, float], None]

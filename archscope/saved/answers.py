@@ -17,11 +17,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from archscope import archive, cache
+from archscope import archive
 from archscope._version import __version__
 from archscope.errors import ArchscopeError
 from archscope.files import read_text
-from archscope.saved import environment, user_files
+from archscope.saved import cache, environment, user_files
 
 Answer = TypeVar("Answer")
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from archscope import cache
 from archscope.errors import ArchscopeError
 from archscope.files import open_own, read_text, require_regular
 from archscope.parameters import marked, parameter
+from archscope.saved import cache
 
 SCHEMA = 2
 

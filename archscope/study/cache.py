@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from archscope import cache
-from archscope.saved import journal
-from archscope.saved.answers import stores
-from archscope.table import Cell, Column, Report, Row, Table
-from archscope.units import binary_bytes
+from collections.abc import Sequence
 
-# What is kept
+from archscope.saved import cache
+from archscope.saved.overview import Held
+from archscope.table import Column, Report, Row, Table
+from archscope.units import binary_bytes
 
 INFO = (
     Column("kind", "Saved", "name"),
@@ -19,21 +18,21 @@ INFO = (
 )
 
 
-def info_report() -> Report:
-    """The report of `archscope cache info`."""
-    rows = tuple(
-        Row((kind, held.entries, held.total_bytes, shelf.most_bytes, str(shelf.folder)))
-        for kind, shelf in stores().items()
-        for held in [shelf.contents()]
-    )
-    if rows:
-        held, folder = journal.contents(), journal.default_folder()
-        rows += (Row(("journals", held.entries, held.total_bytes, None, str(folder))),)
-    else:
+def info_report(held: Sequence[Held]) -> Report:
+    """The report of `archscope cache info`.
+
+    Args:
+        held: what is saved, by kind.
+    """
+    if not held:
         note = (
             f"Nothing is saved between runs: install platformdirs or set {cache.FOLDER_VARIABLE}."
         )
         return Report("Cache", (Table("Cache", INFO, (), (note,)),))
+    rows = tuple(
+        Row((one.kind, one.entries, one.total_bytes, one.most_bytes, str(one.folder)))
+        for one in held
+    )
     notes = (
         "A journal holds the finished points of a sweep, or networks of verify --all, for "
         "--resume.",
@@ -42,10 +41,6 @@ def info_report() -> Report:
         "Roofs are used while the device, its driver, torch, the thread count and the way of "
         f"measuring stay unchanged. {cache.FOLDER_VARIABLE} moves the folder.",
     )
-    entries, size = (sum(_whole(row.cells[place]) for row in rows) for place in (1, 2))
+    entries, size = sum(one.entries for one in held), sum(one.total_bytes for one in held)
     answer = f"{entries:,} answers and journals of earlier runs take {binary_bytes(size)}."
     return Report("Cache", (Table("Cache", INFO, rows, notes),), answer=answer)
-
-
-def _whole(cell: Cell) -> int:
-    return cell if isinstance(cell, int) else 0

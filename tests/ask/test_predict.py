@@ -36,3 +36,35 @@ def test_resnext_is_predicted_slower_than_resnet_at_equal_macs() -> None:
 def test_an_unknown_device_is_one_line() -> None:
     with pytest.raises(ArchscopeError, match="unknown device 'rtx4091'; did you mean rtx4090"):
         archscope.predict("resnet18", device="rtx4091")
+
+
+def test_lists_are_predicted_network_by_network() -> None:
+    found = archscope.predict(["lenet", "lenet5"], device=["t4", "h100"], batch=64).record
+    assert [one.model for one in found] == ["lenet", "lenet", "lenet5", "lenet5"]
+    assert found[0] == archscope.predict("lenet", device="t4", batch=64).record
+
+
+def test_a_gpu_of_two_rates_reaches_no_more_than_they_allow() -> None:
+    """416,520 multiply-accumulates an image of LeNet, two operations each."""
+    found = archscope.predict("lenet", peak=1e12, bandwidth=1e15, dtype="float32", batch=4096)
+    assert found.seconds > 2 * 416_520 * 4096 / 1e12
+    with pytest.raises(ArchscopeError, match="bandwidth: is needed with the other rate"):
+        archscope.predict("lenet", peak=1e12)
+    with pytest.raises(ArchscopeError, match=r"device='t4': is another GPU .* device=\['t4'\]"):
+        archscope.predict("lenet", device="t4", peak=1e12, bandwidth=1e15)
+
+
+def test_the_arithmetic_of_layers_is_printed_beside_the_prediction() -> None:
+    """2·(64 images·28·28 positions)·6 filters·(5·5) = 15.1 MFLOP."""
+    found = archscope.predict("lenet", device="a100", batch=64, explain="conv1")
+    assert "2·1·50,176·6·25 = 15.1 MFLOP" in str(found)
+    assert found.seconds == archscope.predict("lenet", device="a100", batch=64).seconds
+    with pytest.raises(ArchscopeError, match="explain: takes one network and one GPU"):
+        archscope.predict("lenet", device=["a100", "t4"], explain="conv1")
+
+
+def test_a_calibration_needs_one_gpu_and_profiles() -> None:
+    with pytest.raises(ArchscopeError, match="calibrate: corrects one GPU by name"):
+        archscope.predict("lenet", device=["a100", "t4"], calibrate=["run.json"])
+    with pytest.raises(ArchscopeError, match=r"run\.txt: is not a saved profile"):
+        archscope.predict("lenet", device="a100", calibrate=["run.txt"])

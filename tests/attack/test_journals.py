@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from archscope import cache
 from archscope.cli import run
+from archscope.saved import cache
 
 ARCHSCOPE = [sys.executable, "-m", "archscope"]
 SWEEP = ["sweep", "lenet", "batch=1,2,3"]
@@ -213,7 +213,7 @@ def test_an_empty_home_leads_nowhere(here: Path) -> None:
         file.write_text("precious")
     empty = {**os.environ, "HOME": "", "XDG_CACHE_HOME": ""}
     del empty[cache.FOLDER_VARIABLE]
-    asked = "from archscope import cache; print(cache.folder())"
+    asked = "from archscope.saved import cache; print(cache.folder())"
     for environment in (empty, {**empty, "HOME": "."}, {**empty, "XDG_CACHE_HOME": "."}):
         done = subprocess.run(
             [sys.executable, "-c", asked],

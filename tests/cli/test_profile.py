@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from archscope import archive, cache
+from archscope import archive
 from archscope.ask.profile import measured
 from archscope.ask.target import network_target
 from archscope.cli import main, run
@@ -19,7 +19,7 @@ from archscope.records import (
     BatchSweep,
     Profile,
 )
-from archscope.saved import answers
+from archscope.saved import answers, cache
 from archscope.study.profile.layers import layer_table
 from reports import jobs
 

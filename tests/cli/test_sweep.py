@@ -8,13 +8,14 @@ import time
 
 import pytest
 
-from archscope import archive, cache
+from archscope import archive
 from archscope.ask.count import analyse
 from archscope.ask.groups import times
 from archscope.ask.target import target
 from archscope.cli import run
 from archscope.records import Environment, Measurement, Profile
 from archscope.records.measured import INTERRUPTED
+from archscope.saved import cache
 
 SWEEP = [sys.executable, "-m", "archscope", "sweep", "lenet"]
 

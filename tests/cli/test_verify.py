@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from archscope import cache
 from archscope.ask.verify import figures, verify
 from archscope.cli import run
 from archscope.peers import runs
 from archscope.peers.runs import Peer
 from archscope.peers.tools import Counted
+from archscope.saved import cache
 
 
 @pytest.fixture(autouse=True)

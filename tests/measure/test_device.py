@@ -5,8 +5,8 @@ import time
 import pytest
 import torch
 
-from archscope.cache import Store
 from archscope.measure import device as devices
+from archscope.saved.cache import Store
 
 CPU = torch.device("cpu")
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 import archscope
-from archscope import archive, cache, register_formula
+from archscope import archive, register_formula
 from archscope.analysis import rules
 from archscope.ask.count import analyse
 from archscope.ask.target import target
 from archscope.resolve import user_code
-from archscope.saved import answers
+from archscope.saved import answers, cache
 
 ARGUMENTS: dict[str, Any] = {"input": None, "batch": None, "keywords": {}}
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from archscope.ask.predict import TimedKernel
-from archscope.latency.coefficients import Rates
+from archscope.ask.predict import Explained
 from archscope.records import Prediction
 from archscope.study.predict.answer import answer
 from archscope.study.predict.arithmetic import derivations
@@ -37,14 +36,13 @@ def predict_report(predictions: Sequence[Prediction]) -> Report:
     return Report(title, (table, kinds_table(predictions)), data=table)
 
 
-def arithmetic_report(timed: Sequence[TimedKernel], rates: Rates, prediction: Prediction) -> Report:
+def arithmetic_report(found: Explained) -> Report:
     """The arithmetic of some layers, below the answer.
 
     Args:
-        timed: their kernels.
-        rates: with which they were timed.
-        prediction: of the network.
+        found: their kernels, with the prediction of the network.
     """
-    title = answer([prediction])
-    table = comparison_table(title, [prediction])
-    return Report(title, (table,), derivations=derivations(timed, rates), record=prediction)
+    title = answer([found.prediction])
+    table = comparison_table(title, [found.prediction])
+    steps = derivations(found.kernels, found.rates)
+    return Report(title, (table,), derivations=steps, record=found.prediction)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from archscope import cache
-from archscope.cache import Contents, Store
+from archscope.saved import cache
+from archscope.saved.cache import Contents, Store
 
 
 @pytest.fixture

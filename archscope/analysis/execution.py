@@ -44,6 +44,7 @@ class _Recorder(Observer):  # type: ignore[no-untyped-call]
         self._numbers: dict[int, int] = {}
         self._roles: dict[int, Role] = {}
         self._held: list[Any] = []
+        self._arranged: dict[Any, tuple[tuple[int, ...], str, int, tuple[int, ...], int]] = {}
 
     def assign(self, tensor: Tensor, role: Role) -> None:
         """Say what the memory of a tensor holds before the run."""
@@ -106,16 +107,20 @@ class _Recorder(Observer):  # type: ignore[no-untyped-call]
     def _operand(self, tensor: Tensor) -> Operand:
         number = self.number(tensor)
         role = self._roles.get(number, "activation")
-        dtype = str(tensor.dtype)[6:]
-        shape = tuple(tensor.shape)
-        if tensor.is_contiguous():
-            elements = tensor.numel()
-            return Operand(number, shape, dtype, role, elements, (), elements)
-        return Operand(number, shape, dtype, role, *_ordered(shape, tensor.stride()))
+        key = tensor.shape, tensor.stride(), tensor.dtype
+        found = self._arranged.get(key)
+        if found is None:
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            ordered = _ordered(tensor.shape, tensor.stride())
+            found = self._arranged[key] = (tuple(tensor.shape), dtype, *ordered)
+        shape, dtype, elements, axes, row = found
+        return Operand(number, shape, dtype, role, elements, axes, row)
 
 
 def _ordered(shape: Sequence[int], strides: Sequence[int]) -> tuple[int, tuple[int, ...], int]:
     """Distinct elements, axes by their order in memory, and elements in a row; see `Operand`."""
+    if 0 in shape:
+        return 0, (), 0
     real = [axis for axis, side in enumerate(shape) if side > 1 and strides[axis]]
     elements = prod(shape[axis] for axis in real)
     axes = tuple(sorted(real, key=lambda axis: -strides[axis]))
@@ -163,8 +168,9 @@ def run(
     """
     log = CallLog(module, torch._C._autograd._get_sequence_nr)
     recorder = _Recorder(log, on_meta)
+    parameters = list(module.parameters())
     before: dict[Role, Iterable[Tensor]] = {
-        "parameter": module.parameters(),
+        "parameter": parameters,
         "buffer": module.buffers(),
         "input": tensors((args, kwargs)),
     }
@@ -189,15 +195,17 @@ def run(
             run_backward(recorder, outputs)
             del outputs
             recorder.let_graph_go()
-    return _execution(module, log, recorder)
+    return _execution(parameters, log, recorder)
 
 
-def _execution(module: nn.Module, log: CallLog, recorder: _Recorder) -> Execution:
+def _execution(parameters: Sequence[nn.Parameter], log: CallLog, recorder: _Recorder) -> Execution:
     places = {id(call): place for place, call in enumerate(log.calls)}
     layers = tuple(
         LayerName(call.name, type(call.module).__name__, call.index) for call in log.calls
     )
-    runs = tuple(run._replace(layer=places.get(id(call), 0)) for call, run in recorder.runs)
-    trained = [p.numel() for p in module.parameters() if p.requires_grad]
-    frozen = sum(p.numel() for p in module.parameters() if not p.requires_grad)
+    runs = tuple(
+        [OperatorRun(run.name, places.get(id(call), 0), *run[2:]) for call, run in recorder.runs]
+    )
+    trained = [p.numel() for p in parameters if p.requires_grad]
+    frozen = sum(p.numel() for p in parameters if not p.requires_grad)
     return Execution(runs, layers, tuple(trained), frozen)

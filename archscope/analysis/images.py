@@ -18,15 +18,16 @@ CONVOLUTION = torch.ops.aten.convolution.default
 
 def channels_last(tensor: Tensor) -> Tensor:
     """A stand-in as `borrow.weightless`, of which images and kernels are ordered channels last."""
-    twin = borrow.weightless(tensor)
-    if twin.dim() != 4 or not twin.is_floating_point():
-        return twin
+    kind = type(tensor)
+    dense = kind in PLAIN and tensor.layout is torch.strided
+    if not dense or tensor.dim() != 4 or not tensor.is_floating_point():
+        return borrow.weightless(tensor)
     ordered = torch.empty(
-        twin.shape, dtype=twin.dtype, device="meta", memory_format=torch.channels_last
+        tensor.shape, dtype=tensor.dtype, device="meta", memory_format=torch.channels_last
     )
-    if isinstance(twin, nn.Parameter):
-        return nn.Parameter(ordered, twin.requires_grad)
-    return ordered.requires_grad_(twin.requires_grad)
+    if kind is nn.Parameter:
+        return nn.Parameter(ordered, tensor.requires_grad)
+    return ordered.requires_grad_(tensor.requires_grad)
 
 
 @contextmanager

@@ -77,11 +77,12 @@ class Replays(Repeats):
         for call, run in runs:
             inputs = tuple([self._renumbered(operand, numbers) for operand in run.inputs])
             outputs = tuple([self._renumbered(operand, numbers) for operand in run.outputs])
-            yield calls[id(call)], run._replace(inputs=inputs, outputs=outputs)
+            moved = OperatorRun(run.name, run.layer, run.phase, inputs, outputs, *run[5:])
+            yield calls[id(call)], moved
 
     def _renumbered(self, operand: Operand, numbers: dict[int, int]) -> Operand:
         number = numbers.get(operand.storage)
         if number is None:
             number = numbers[operand.storage] = self._fresh
             self._fresh -= 1
-        return operand._replace(storage=number)
+        return Operand(number, *operand[1:])

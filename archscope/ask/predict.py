@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +21,7 @@ from archscope.latency.place import Place
 from archscope.latency.setting import Setting
 from archscope.parameters import parameter
 from archscope.patterns import matching, unmatched
+from archscope.process import collector_paused
 from archscope.records import Execution, InputSpec, LayerName, LayerPrediction, Pass, Prediction
 
 if TYPE_CHECKING:
@@ -56,16 +57,18 @@ def predictions(
         ArchscopeError: as `predict`.
     """
     given = [rates_of(device, setting) for device in devices]
-    found = []
-    for target in targets:
-        called = target.called()
-        runs: dict[bool, Run] = {}
-        for rates in given:
-            fused = rates.fused_attention
-            if fused not in runs:
-                runs[fused] = executed(*called, setting, fused)
-            found.append(predicted(runs[fused], rates))
-    return found
+    with collector_paused():
+        return [found for target in targets for found in _on_each(target, given)]
+
+
+def _on_each(target: Target, given: Sequence[Rates]) -> Iterator[Prediction]:
+    called = target.called()
+    runs: dict[bool, Run] = {}
+    for rates in given:
+        fused = rates.fused_attention
+        if fused not in runs:
+            runs[fused] = executed(*called, rates.setting, fused)
+        yield predicted(runs[fused], rates)
 
 
 def predicted_at(target: Target, places: Sequence[Place]) -> tuple[Prediction, ...]:
@@ -205,9 +208,11 @@ def _kernels(subject: Subject) -> list[tuple[tuple[int, ...], bool]]:
     """The shapes of the convolutions' kernels, and whether each is grouped."""
     from torch.nn import Conv2d
 
+    from archscope.analysis.borrow import members
+
     return [
         (tuple(module.weight.shape), module.groups != 1)
-        for module in subject.module.modules()
+        for module in members(subject.module).values()
         if type(module) is Conv2d
     ]
 

@@ -15,6 +15,9 @@ NOTHING_LAUNCHED = frozenset(
     ("as_strided_", "empty", "empty_like", "empty_strided", "lift_fresh", "new_empty")
 )
 
+OWNED = Kernel._fields.index("layer")
+"""Place from which on a kernel's fields say whose it is; `_replace` is slow."""
+
 RECURRENT = frozenset(("GRU", "LSTM", "RNN"))
 
 FUSED_CELL = 3
@@ -74,7 +77,7 @@ def update(execution: Execution, precision: str) -> Iterator[Kernel]:
 def _eager(operator: Typed, recurrent: bool) -> Iterator[Kernel]:
     run = operator.run
     for cast in _casts(operator):
-        yield cast._replace(layer=run.layer, phase=run.phase, operator="_to_copy")
+        yield Kernel._make((*cast[:OWNED], run.layer, run.phase, "_to_copy"))
     yield from _launched(operator, recurrent)
 
 
@@ -83,7 +86,7 @@ def _launched(operator: Typed, recurrent: bool) -> Iterator[Kernel]:
     if run.name in NOTHING_LAUNCHED or _is_tiny(run):
         return
     for kernel in PRODUCTS.get(run.name, stream)(operator):
-        made = kernel._replace(layer=run.layer, phase=run.phase, operator=run.name)
+        made = Kernel._make((*kernel[:OWNED], run.layer, run.phase, run.name))
         yield _in_cell(made) if recurrent else made
 
 

@@ -21,8 +21,8 @@ def convolution(
         or not len(stride) == len(padding) == len(dilation) == len(output_padding) == spatial
         or shape[1] != (kernel[0] if transposed else kernel[1] * groups)
         or x.dtype != weight.dtype
-        or not x.is_contiguous()
-        or not weight.is_contiguous()
+        or not (x.is_contiguous() or _images_last(x))
+        or not (weight.is_contiguous() or _images_last(weight))
         or (bias is not None and bias.dtype != x.dtype)
     ):
         return None

@@ -26,7 +26,7 @@ LAYERS = (
     Column("kind", "Kind", "text", 2),
     Column("count", "Number", "exact", 3),
     Column("difference", "Difference", "exact"),
-    Column("reason", "It …", "text"),
+    Column("reason", "Why it differs: it", "text"),
 )
 
 DATA = (

@@ -34,7 +34,7 @@ BY_KIND = (
     Column("forward_seconds", "Forward", "seconds"),
     Column("backward_seconds", "Backward", "seconds"),
     Column("time_share", "Time of layers", "percent"),
-    Column("mac_share", "MACs", "percent"),
+    Column("macs_share", "MACs", "percent"),
 )
 
 BACKWARD = ("backward", "accumulation")

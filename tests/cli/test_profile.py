@@ -116,7 +116,7 @@ def test_layers_named_like_other_rows_are_layers(network: str, tmp_path: Path) -
     assert {"[loss]", "[optimizer]", "[profiler overhead]"} <= set(others)
     # Three products each, forward and for both gradients; the first layer's input needs none.
     table = layer_table(profile, None)
-    shares = list(zip(table.column("name"), table.column("mac_share"), strict=True))
+    shares = list(zip(table.column("name"), table.column("macs_share"), strict=True))
     assert ("[loss]", 2 / 5) in shares and ("[optimizer]", 3 / 5) in shares
     assert ("[loss]", None) in shares and ("[optimizer]", None) in shares
 

@@ -269,7 +269,7 @@ def test_the_kinds_of_layers_of_the_trace_are_all_its_layers(pages, data):
     layers = sum(row.total_seconds for row in profile.layers if row.in_network)
     both = sum(table.column("forward_seconds")) + sum(table.column("backward_seconds"))
     assert both == pytest.approx(layers)
-    assert sum(table.column("mac_share")) == pytest.approx(1)
+    assert sum(table.column("macs_share")) == pytest.approx(1)
 
 
 def test_a_missing_trace_names_the_file():

@@ -79,7 +79,7 @@ def stages_table(prediction: Prediction) -> Table:
     columns = (
         Column("stage", "Stage", "name"),
         Column("predicted_seconds", "Predicted", "seconds"),
-        Column("share", "of time", "bar"),
+        Column("time_share", "of time", "bar"),
         Column("bound", "Bound", "text"),
     )
     notes = [BOUND]
@@ -121,7 +121,7 @@ LAYER_COLUMNS = (
     Column("kind", "Kind", "text", 3),
     Column("phase", "Pass", "text", 2),
     Column("predicted_seconds", "Predicted", "seconds"),
-    Column("share", "Share", "percent", 1),
+    Column("time_share", "Share", "percent", 1),
     Column("bound", "Bound", "text"),
     Column("flops_per_second", "Flop/s", "flops_per_second", 1),
     Column("bytes_per_second", "Bytes/s", "bytes_per_second", 1),
@@ -183,6 +183,6 @@ def passes_table(prediction: Prediction) -> Table:
     columns = (
         Column("pass", "Pass", "name"),
         Column("predicted_seconds", "Predicted", "seconds"),
-        Column("share", "of time", "bar"),
+        Column("time_share", "of time", "bar"),
     )
     return Table("By pass", columns, rows)

@@ -178,7 +178,7 @@ def stage_table(profile: Profile) -> Table:
     rows.append(Row(("step", *sums, whole, *shares, launches, *waiting), kind="total"))
     columns = (
         *_time_columns(Column("stage", "Stage", "name"), phases),
-        Column("mac_share", "MACs", "percent", 1),
+        Column("macs_share", "MACs", "percent", 1),
         Column("launches", "Launches", "exact", 3),
         *(WAITS if waits else ()),
     )
@@ -215,7 +215,7 @@ def layer_table(profile: Profile, most: int | None) -> Table:
         Column("kind", "Kind", "text", 2),
         Column("call", "Call", "exact", 5),
         *times,
-        Column("mac_share", "MACs", "percent", 1),
+        Column("macs_share", "MACs", "percent", 1),
         Column("launches", "Launches", "exact", 3),
         *(WAITS if whole.waits else ()),
     )
@@ -272,9 +272,11 @@ class _Whole:
         stage = _together("", rows, self.macs)
         profiled = sum(row.total_seconds for row in rows if not row.is_cost_of_measuring)
         share = profiled / self.profiled_seconds if profiled else None
-        mac_share = stage.macs / self.all_macs if stage.macs is not None and self.all_macs else None
+        macs_share = (
+            stage.macs / self.all_macs if stage.macs is not None and self.all_macs else None
+        )
         waits = [stage.waiting_seconds] if self.waits else []
-        return *sums, stage.total_seconds, share, mac_share, stage.launches or None, *waits
+        return *sums, stage.total_seconds, share, macs_share, stage.launches or None, *waits
 
 
 def _basis(profile: Profile) -> str:

@@ -136,7 +136,7 @@ def test_stages_carry_forward_and_backward_macs():
     assert macs["features.b"] == 3 * 100
     assert macs["[loss]"] is None
     shares = dict(zip(stage_table(profile()).column("stage"),
-                      stage_table(profile()).column("mac_share"), strict=True))  # fmt: skip
+                      stage_table(profile()).column("macs_share"), strict=True))  # fmt: skip
     assert shares["features.a"] == 0.8
     assert shares["[GPU idle / launch gap]"] is None
 
@@ -204,7 +204,7 @@ def test_a_profile_without_layers_or_counts_still_reports():
         "Whole step", "Measured with",
     ]  # fmt: skip
     uncounted = replace(profile(), analysis=None)
-    assert set(stage_table(uncounted).column("mac_share")) == {None}
+    assert set(stage_table(uncounted).column("macs_share")) == {None}
 
 
 def test_warnings_of_one_kind_are_one_line():
@@ -265,7 +265,7 @@ def test_layers_that_are_their_own_stages_are_told_once():
 
 def test_layers_carry_their_share_of_the_macs():
     table = layer_table(profile(), None)
-    shares = dict(zip(table.column("name"), table.column("mac_share"), strict=True))
+    shares = dict(zip(table.column("name"), table.column("macs_share"), strict=True))
     assert shares["features.a.1"] == 900 / 1500 and shares["head"] is None
     assert shares["step"] == 1
 
@@ -285,7 +285,7 @@ def test_a_layer_whose_name_stands_in_brackets_keeps_its_share_of_the_macs():
     for table in (layer_table, stage_table):
         arguments = (None,) if table is layer_table else ()
         before, after = table(plain, *arguments), table(named, *arguments)
-        assert after.column("mac_share") == before.column("mac_share")
+        assert after.column("macs_share") == before.column("macs_share")
         assert after.column("total_seconds") == before.column("total_seconds")
 
 

@@ -14,7 +14,7 @@ COLUMNS = (
     Column("step_seconds", "Step", "seconds"),
     Column("layers_seconds", "Layers", "seconds"),
     Column("communication_seconds", "Communication", "seconds"),
-    Column("optimizer_seconds", "Optimiser", "seconds", 1),
+    Column("optimizer_seconds", "Optimizer", "seconds", 1),
     Column("overlap_seconds", "Overlap", "seconds", 2),
     Column("idle_seconds", "Idle", "seconds"),
     Column("idle_share", "Idle share", "percent", 1),

@@ -37,6 +37,21 @@ def test_settings_change_the_configuration_before_it_derives_anything():
     assert params("hf:llama", **SMALL) == 2 * 1000 * 64 + 2 * layer + 64
 
 
+def test_a_setting_that_the_network_alone_reads_is_taken():
+    """Qwen3-MoE's configuration has no field of the heads' width; the published 235B sets it.
+
+    In one layer q and o of 4 heads and k and v of 2 grow with that width, and so do the two
+    normalisations of a head.
+    """
+    settings = SMALL | {"num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 2}
+    settings |= {"num_experts": 2, "moe_intermediate_size": 16}
+    hidden = settings["hidden_size"]
+    grown = params("hf:qwen3_moe", **settings, head_dim=24) - params(
+        "hf:qwen3_moe", **settings, head_dim=16
+    )
+    assert grown == 8 * (hidden * (2 * 4 + 2 * 2) + 2)
+
+
 def test_a_network_is_the_one_that_transformers_builds():
     config = transformers.Qwen3Config(**SMALL, head_dim=16)
     with torch.device("meta"):

@@ -7,6 +7,7 @@ import functools
 import importlib
 import inspect
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -150,10 +151,13 @@ def _place(name: str, plain: Any, values: dict[str, Any], key: str, value: Any) 
         return
     text = text_of(plain)
     holder = next((part for part in parts if getattr(plain, part, None) is text), None)
-    if holder is not None and _has(text, key):
+    if holder is not None and (_has(text, key) or _is_read(text, key)):
         inner = dict(values.get(holder) or {})
         _place(name, text, inner, key, value)
         values[holder] = inner
+        return
+    if _is_read(plain, key):
+        values[key] = value
         return
     known = [*plain.to_dict(), *getattr(plain, "attribute_map", {})]
     raise ArchscopeError(key, f"{name} has no such setting", nearest(key, known, "it has")[:300])
@@ -164,6 +168,22 @@ def _has(config: Any, key: str) -> bool:
     fields = {*inspect.signature(type(config).__init__).parameters} - {"self", "kwargs"}
     known = fields | {*config.to_dict()} | {*getattr(config, "attribute_map", {})}
     return key in known or isinstance(getattr(type(config), key, None), property)
+
+
+def _is_read(config: Any, key: str) -> bool:
+    """Whether the network's code reads a value that its configuration does not declare.
+
+    So Qwen3-MoE reads `head_dim`: a `config.json` sets it, and the class has no field for it.
+    """
+    if not key.isidentifier():
+        return False
+    read = re.compile(rf"""config\.{key}\b|getattr\((?:self\.)?config,\s*["']{key}["']""")
+    try:
+        folder = Path(inspect.getfile(type(config))).parent
+    except (TypeError, OSError):
+        return False
+    codes = (path.read_text("utf-8", "replace") for path in folder.glob("modeling_*.py"))
+    return any(map(read.search, codes))
 
 
 def _like(old: Any, value: Any) -> Any:

@@ -9,15 +9,17 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from torch import nn
 
 from archscope.analysis import borrow
-from archscope.analysis.calls import CallLog
-from archscope.analysis.observed import uncompiled, unfused_attention
+from archscope.analysis.calls import Arguments, CallLog
+from archscope.analysis.counting import counting
+from archscope.analysis.observed import observed, uncompiled, unfused_attention
 from archscope.analysis.observer import Observer
+from archscope.analysis.trace import on_trial
 from archscope.ask.generation import caches
 from archscope.ask.network.call import NetworkCall, network_call
-from archscope.ask.network.failure import failure
-from archscope.ask.network.runs import count
+from archscope.ask.network.runs import count, executed
 from archscope.ask.network.subject import Subject
 from archscope.errors import ArchscopeError
 from archscope.process import interruptible
@@ -32,6 +34,23 @@ class _Silent(Observer):  # type: ignore[no-untyped-call]
 
     def _observe(self, operator: Any, args: Any, kwargs: Any, result: Any) -> None:
         """Leave the operator uncounted."""
+
+
+def _outputs(network: nn.Module, arguments: Arguments, on_meta: bool) -> Any:
+    """What a borrowed network returns, run as a count runs it."""
+    args, kwargs = arguments
+    borrow.set_training(network, False)
+    log = CallLog(network, torch._C._autograd._get_sequence_nr)
+    with (
+        unfused_attention(),
+        counting(measure=on_trial(log, on_meta), place=lambda: log.current.name),
+        uncompiled(),
+        observed(log),
+        torch.no_grad(),
+        _Silent(log, on_meta),
+        interruptible(),
+    ):
+        return network(*args, **kwargs)
 
 
 @dataclass(frozen=True)
@@ -144,19 +163,7 @@ class Steps:
 
     def _prefilled(self, length: int) -> tuple[str, Any, dict[str, Any]]:
         call = self._call(self.input(length), {})
-        lent = borrow.copied(self.subject.module, call.on_meta(), borrow.weightless)
-        with lent as (network, (args, kwargs)), torch.no_grad():
-            borrow.set_training(network, False)
-            log = CallLog(network, torch._C._autograd._get_sequence_nr)
-            with unfused_attention(), uncompiled(), _Silent(log, True), interruptible():
-                try:
-                    outputs = network(*args, **kwargs)
-                except ArchscopeError:
-                    raise
-                except Exception as error:
-                    raise failure(
-                        self.subject.name, call.spec, self.subject.default_input, error
-                    ) from error
+        outputs, _, _ = executed(self.subject, call, _outputs)
         name, cache = caches.find(self.subject.name, outputs, self.parameters)
         more: dict[str, Any] = {}
         if "encoder_outputs" in self.parameters:

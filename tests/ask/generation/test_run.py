@@ -39,11 +39,16 @@ JAMBA = SMALL | {
     "attn_layer_offset": 1, "expert_layer_period": 2, "num_experts": 4, "mamba_d_state": 4,
     "mamba_dt_rank": 4, "use_mamba_kernels": False,
 }  # fmt: skip
+BART = {
+    "d_model": 32, "encoder_layers": 1, "decoder_layers": 2, "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "vocab_size": 96,
+}  # fmt: skip
 T5 = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4, "vocab_size": 96}
 
 NETWORKS: list[tuple[str, dict[str, Any]]] = [
     ("llama", LLAMA), ("gemma3_text", GEMMA3), ("gpt_oss", GPT_OSS), ("deepseek_v3", DEEPSEEK),
     ("mamba2", MAMBA2), ("jamba", JAMBA), ("t5", T5),
+    ("bart", BART),  # asks whether its mask of ones is all ones
 ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -99,6 +99,15 @@ class Observer(TorchDispatchMode, ABC):  # type: ignore[no-untyped-call]
         except ValueNeeded:
             self._missing_value()
             raise
+
+    def need_value(self) -> NoReturn:
+        """Stop the run, which goes on with values.
+
+        Raises:
+            ValueNeeded: always.
+        """
+        self._missing_value()
+        raise ValueNeeded
 
     def _missing_value(self) -> None:
         """Note who asked, should the network catch what is raised."""

@@ -307,6 +307,8 @@ def _operand(value: Any) -> Any:
             raise _UnknownError
     elif isinstance(value, (tuple, list)):
         return type(value)(map(_operand, value))
+    elif isinstance(value, torch.UntypedStorage):
+        raise _UnknownError
     return value
 
 
@@ -377,6 +379,8 @@ def _twin(real: Tensor) -> Tensor:
     """A tensor on meta whose contents are those of one in memory."""
     if real.layout is not torch.strided:
         return real
+    if not known.owns_its_memory(real):
+        return known.borrow(real)
     if not _covers(real):
         real = real.contiguous() if real.storage_offset() == 0 else real.clone().contiguous()
     if not _covers(real):
@@ -395,7 +399,7 @@ def _on_meta(result: Any) -> Any:
 
 
 _SIGNS = (
-    "meta tensor", "'meta'", "Meta", "data-dependent", "meta device", "device meta",
+    "meta tensor", "'meta'", '"meta"', "Meta", "data-dependent", "meta device", "device meta",
     "meta backend", "on meta", "no fake impl",
 )  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 A storage that is written to has new contents, made of the earlier ones; no contents ever change.
 So the user's tensors serve as they are, and are only read.
+Memory that NumPy or a raw address shares changes without an operator: each operator takes a copy of
+what it holds, and what is written to it needs a run with values.
 """
 
 from __future__ import annotations
@@ -83,13 +85,25 @@ class Step:
 
 
 class Contents:
-    """What a storage holds: bytes in memory, or the step that makes them."""
+    """What a storage holds: bytes in memory, or the step that makes them.
 
-    __slots__ = ("__weakref__", "step", "storage")
+    `borrowers` tell whether others than tensors still see the bytes, and may change them.
+    """
+
+    __slots__ = ("__weakref__", "borrowers", "step", "storage")
 
     def __init__(self, source: Step | torch.UntypedStorage) -> None:
         self.step = source if isinstance(source, Step) else None
         self.storage = None if isinstance(source, Step) else source
+        self.borrowers: list[Callable[[], object]] = []
+
+    @property
+    def is_shared(self) -> bool:
+        return any(borrowed() is not None for borrowed in self.borrowers)
+
+    def now(self) -> Contents:
+        """What does not change: these, or a copy of what others may write to."""
+        return Contents(_copy(self.bytes())) if self.is_shared else self
 
     def settle(self, storage: torch.UntypedStorage) -> None:
         self.storage, self.step = storage, None
@@ -195,9 +209,14 @@ def _gone(held: _Held) -> None:
 
 
 def know(tensor: Tensor, contents: Contents | None) -> None:
-    """Say what the storage of a tensor holds from now on; `None` for what nobody knows."""
+    """Say what the storage of a tensor holds from now on; `None` for what nobody knows.
+
+    Raises:
+        ValueNeeded: others than tensors see what it held so far, and would not see this.
+    """
     address = ADDRESS(tensor)
     held = TABLE.get(address)
+    _require_alone(tensor, held)
     if held is None:
         held = _Held(tensor.untyped_storage(), _gone)
         held.address = address
@@ -205,6 +224,65 @@ def know(tensor: Tensor, contents: Contents | None) -> None:
         TABLE[address] = held
     else:
         held.contents = contents
+
+
+def _require_alone(tensor: Tensor, held: _Held | None) -> None:
+    if held is None:
+        shared = not is_meta(tensor) and not owns_its_memory(tensor)
+    else:
+        shared = held.contents is not None and held.contents.is_shared
+    if shared:
+        raise ValueNeeded
+
+
+def owns_its_memory(tensor: Tensor) -> bool:
+    """Whether PyTorch allocated a tensor's memory and never lent it to NumPy.
+
+    It marks what it lends or borrows as not to be resized.
+    """
+    owns: bool = tensor.untyped_storage().resizable()
+    return owns
+
+
+def lend(tensor: Tensor) -> tuple[Tensor, Contents]:
+    """A known tensor in memory of its own, for others than tensors to look into; see `Contents`.
+
+    Returns:
+        the tensor, and the contents that are to know who borrows them.
+    """
+    held = TABLE.get(ADDRESS(tensor))
+    assert held is not None and held.contents is not None
+    contents = held.contents
+    if not contents.is_shared:  # bytes of the user's, or of other contents
+        contents = Contents(_copy(contents.bytes()))
+        know(tensor, contents)
+    return View(tensor, contents).real(), contents
+
+
+def borrow(real: Tensor) -> Tensor:
+    """The twin on meta of a tensor over the memory of an array or a buffer, which may change."""
+    twin = torch.empty_strided(real.shape, real.stride(), dtype=real.dtype, device="meta")
+    contents = Contents(real.untyped_storage())
+    contents.borrowers.append(forever)
+    know(twin, contents)
+    return twin
+
+
+def forever() -> object:
+    """Who may borrow memory for as long as the run lasts."""
+    return forever
+
+
+def ask_whether_lent(tensor: Tensor, lender: Callable[[], object]) -> None:
+    """Let a lender tell whether anybody else still looks into the memory of a tensor on meta.
+
+    Args:
+        tensor: made by `borrow`.
+        lender: returns `None` once nobody does.
+    """
+    held = TABLE.get(ADDRESS(tensor))
+    if held is not None and held.contents is not None:
+        held.contents.borrowers = [lender]
 
 
 def sweep() -> None:
@@ -240,15 +318,24 @@ def contents_of(tensor: Tensor) -> Contents | None:
     """What a plain tensor's storage holds; `None` where that is not known."""
     held = TABLE.get(ADDRESS(tensor))
     if held is not None:
-        return None if held.contents is ON_META else held.contents
-    return None if is_meta(tensor) else Contents(tensor.detach().cpu().untyped_storage())
+        found = held.contents
+        return None if found is None or found is ON_META else found.now()
+    if is_meta(tensor):
+        return None
+    values = tensor.detach().cpu().untyped_storage()
+    return Contents(values if owns_its_memory(tensor) else _copy(values))
 
 
 def forget(tensor: Tensor) -> None:
-    """Something unknown was written to a tensor: its storage is known by shape alone."""
+    """Something unknown was written to a tensor: its storage is known by shape alone.
+
+    Raises:
+        ValueNeeded: as `know`.
+    """
     if not is_meta(tensor):
         know(tensor, None)
     else:
+        _require_alone(tensor, TABLE.get(ADDRESS(tensor)))
         TABLE.pop(ADDRESS(tensor), None)
 
 

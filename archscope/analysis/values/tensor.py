@@ -8,19 +8,29 @@ the kernels of PyTorch itself, are answered as ever.
 
 from __future__ import annotations
 
+import sys
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Protocol
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn, Protocol, cast
 
 import torch
-from torch import Tensor
+import torch.utils.dlpack
+from torch import Tensor, nn
 from torch.nested._internal.nested_tensor import NestedTensor
 from torch.utils import _device
 
+from archscope.analysis.values import storage
 from archscope.analysis.values.contents import (
     ADDRESS,
     PLAIN,
+    Contents,
+    ask_whether_lent,
+    forever,
     is_meta,
+    lend,
     make_on_meta,
     was_made_on_meta,
 )
@@ -41,14 +51,26 @@ class Reader(Protocol):
     def read(self, tensor: Tensor) -> Tensor:
         """The tensor with its values, never to be written to."""
 
+    def need_value(self) -> NoReturn:
+        """Stop the run, which goes on with values.
 
-def _reader(tensor: Tensor, kinds: tuple[type[Tensor], ...] = PLAIN) -> Reader | None:
-    """The run of this thread that a tensor belongs to; `None` inside of PyTorch's own kernels."""
+        Raises:
+            ValueNeeded: always.
+        """
+
+
+def running() -> Reader | None:
+    """The run of this thread; `None` inside of PyTorch's own kernels."""
     for place in range(torch._C._len_torch_dispatch_stack()):
         mode: Any = torch._C._get_dispatch_stack_at(place)
-        if getattr(mode, "users_device", None) is not None and type(tensor) in kinds:
-            return mode if is_meta(tensor) else None
+        if getattr(mode, "users_device", None) is not None:
+            return cast(Reader, mode)
     return None
+
+
+def _reader(tensor: Tensor, kinds: tuple[type[Tensor], ...] = PLAIN) -> Reader | None:
+    """The run of this thread that a tensor on meta belongs to."""
+    return running() if type(tensor) in kinds and is_meta(tensor) else None
 
 
 _PLACED = (*PLAIN, NestedTensor)
@@ -82,11 +104,43 @@ def _get_device(tensor: Tensor) -> int:
     return int(device.index or 0) if device.type == "cuda" else -1
 
 
-def _data_ptr(tensor: Tensor) -> int:
-    """An address that two tensors share if they share memory."""
-    if _reader(tensor) is None:
-        return int(_Base.data_ptr(tensor))
-    return ADDRESS(tensor) + int(tensor.storage_offset()) * tensor.itemsize
+def _address(asked: str) -> Callable[[Tensor], int]:
+    base = vars(_Base)[asked]
+
+    def data_ptr(tensor: Tensor) -> int:
+        """An address of a tensor's values, which whoever has it may read and write.
+
+        PyTorch's own layers only compare them.
+        """
+        run = _reader(tensor)
+        if run is None:
+            return int(base(tensor))
+        if _called_by_torch() or was_made_on_meta(tensor):
+            return ADDRESS(tensor) + int(tensor.storage_offset()) * tensor.itemsize
+        real, contents = _lent(run, tensor)
+        contents.borrowers.append(forever)
+        return int(base(real))
+
+    return data_ptr
+
+
+_TORCH = str(Path(torch.__file__).parent)
+
+
+def _called_by_torch() -> bool:
+    """Whether code of PyTorch's called the function that asks."""
+    return sys._getframe(2).f_code.co_filename.startswith(_TORCH)
+
+
+def _lent(run: Reader, tensor: Tensor) -> tuple[Tensor, Contents]:
+    """The values in memory, for others than tensors to read and to write.
+
+    Raises:
+        ValueNeeded: they are not known.
+    """
+    with _unobserved(), torch.no_grad():
+        run.read(tensor)
+        return lend(tensor)
 
 
 def _to(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -144,8 +198,11 @@ def _numpy(tensor: Tensor, *, force: bool = False) -> Any:
         return _Base.numpy(tensor, force=force)
     if tensor.requires_grad and not force:
         return torch.zeros(0, requires_grad=True).numpy()  # raises as a tensor in memory does
+    real, contents = _lent(run, tensor)
     with _unobserved():
-        return run.read(tensor).clone().numpy()
+        array = _Base.numpy(real)
+    contents.borrowers.append(weakref.ref(array))
+    return array
 
 
 def _tolist(tensor: Tensor) -> Any:
@@ -180,8 +237,58 @@ def _dlpack(tensor: Tensor, **options: Any) -> Any:
     run = _reader(tensor)
     if run is None:
         return _own_dlpack(tensor, **options)
+    real, contents = _lent(run, tensor)
+    contents.borrowers.append(forever)
     with _unobserved():
-        return _own_dlpack(run.read(tensor).clone(), **options)
+        return _own_dlpack(real, **options)
+
+
+def _reduce(own: Callable[[Tensor, int], Any]) -> Callable[[Tensor, int], Any]:
+    def reduced(tensor: Tensor, protocol: int) -> Any:
+        """What is pickled: the values; PyTorch's own reads the storage, which has none."""
+        run = _reader(tensor)
+        if run is None or was_made_on_meta(tensor):
+            return own(tensor, protocol)
+        with _unobserved():
+            real = run.read(tensor).clone()
+            if type(tensor) is nn.Parameter:
+                real = nn.Parameter(real, tensor.requires_grad)
+            else:
+                real.requires_grad_(tensor.requires_grad)
+        return own(real, protocol)
+
+    return reduced
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    """`copy.copy`: another tensor over the same memory, which PyTorch makes by way of pickling."""
+    if _reader(tensor) is None:
+        return _own_copy(tensor)
+    twin = tensor.detach()
+    if type(tensor) is nn.Parameter:
+        return nn.Parameter(twin, tensor.requires_grad)
+    return twin.requires_grad_(tensor.requires_grad)
+
+
+def _own_copy(tensor: Tensor) -> Tensor:
+    """As the module `copy` has it for objects without `__copy__`."""
+    make, arguments, *_ = tensor.__reduce_ex__(4)  # type: ignore[no-untyped-call]
+    made: Tensor = make(*arguments)
+    return made
+
+
+def _by_element(name: str) -> Callable[..., Tensor]:
+    base = vars(_Base)[name]
+
+    def applied(tensor: Tensor, *args: Any) -> Tensor:
+        """A function of Python's of every element, which PyTorch leaves out on meta."""
+        run = _reader(tensor)
+        if run is not None:
+            run.need_value()
+        result: Tensor = base(tensor, *args)
+        return result
+
+    return applied
 
 
 _own_dlpack: Any = Tensor.__dlpack__
@@ -192,7 +299,7 @@ _ANSWERS: dict[str, Any] = {
     "device": property(_place),
     **{f"is_{kind}": property(_is_on(kind)) for kind in ("cpu", "cuda", "meta")},
     "get_device": _get_device,
-    "data_ptr": _data_ptr,
+    **{name: _address(name) for name in ("data_ptr", "const_data_ptr")},
     "to": _to,
     "type": _type,
     "cpu": _moves_to("cpu"),
@@ -202,6 +309,9 @@ _ANSWERS: dict[str, Any] = {
     "__dlpack__": _dlpack,
     "__repr__": _repr,
     "__deepcopy__": _deepcopy,
+    "__copy__": _copy,
+    "__reduce_ex__": _reduce(Tensor.__reduce_ex__),
+    **{name: _by_element(name) for name in ("apply_", "map_", "map2_")},
 }
 for _name, _answer in _ANSWERS.items():
     if not isinstance(_answer, property):
@@ -221,6 +331,43 @@ def _from_numbers(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return made
 
 
+def _of_array(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Of an array PyTorch makes a tensor over its memory; nobody else may have the array."""
+
+    def made(array: Any, *args: Any, **kwargs: Any) -> Tensor:
+        tensor = make(array, *args, **kwargs)
+        if running() is not None and is_meta(tensor) and getattr(array, "base", tensor) is None:
+            with suppress(TypeError):  # of what has no weak references
+                ask_whether_lent(tensor, partial(_referenced, weakref.ref(array)))
+        return tensor
+
+    return made
+
+
+def _as_tensor(
+    numbers: Callable[..., Tensor], array: Callable[..., Tensor]
+) -> Callable[..., Tensor]:
+    """`torch.as_tensor`, which under a mode copies an array that it shares otherwise."""
+
+    def made(data: Any, dtype: torch.dtype | None = None, device: Any = None) -> Tensor:
+        numpy: Any = sys.modules.get("numpy")
+        if numpy is None or type(data) is not numpy.ndarray or running() is None:
+            return numbers(data, dtype=dtype, device=device)
+        return array(data).to(device=device or _surrounding_device(), dtype=dtype)
+
+    return made
+
+
+def _referenced(reference: weakref.ref[Any]) -> object:
+    """An array; `None` where only the tensor over its memory still has it."""
+    array = reference()
+    return array if sys.getrefcount(array) > OWN_REFERENCES else None
+
+
+OWN_REFERENCES = 3
+"""Of an array: the tensor's, and two of whoever counts them."""
+
+
 def _surrounding_device() -> torch.device:
     """Of `with torch.device(…)`: `torch.get_default_device` makes a tensor to find it."""
     for place in reversed(range(torch._C._len_torch_function_stack())):
@@ -234,6 +381,16 @@ def _surrounding_device() -> torch.device:
 def on_the_users_device() -> Iterator[None]:
     """Let tensors of a run answer as on the user's device."""
     _device._device_constructors()  # a list that PyTorch makes once, of what it finds
-    here = [(torch, name, _from_numbers(getattr(torch, name))) for name in ("tensor", "as_tensor")]
-    with patched([(Tensor, name, answer) for name, answer in _ANSWERS.items()]), patched_here(here):
+    array = _of_array(torch.from_numpy)
+    here: list[tuple[Any, str, Any]] = [
+        (torch, "tensor", _from_numbers(torch.tensor)),
+        (torch, "from_numpy", array),
+        (torch, "as_tensor", _as_tensor(_from_numbers(torch.as_tensor), array)),
+    ]
+    here += [(owner, "to_dlpack", _dlpack) for owner in (torch, torch.utils.dlpack)]
+    answers: list[tuple[Any, str, Any]] = [
+        (Tensor, name, answer) for name, answer in _ANSWERS.items()
+    ]
+    answers.append((nn.Parameter, "__reduce_ex__", _reduce(nn.Parameter.__reduce_ex__)))
+    with patched([*answers, *storage.answers(running)]), patched_here(here):
         yield

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -53,3 +54,24 @@ def test_no_gpu_that_predict_knows_is_called_like_a_place_to_run():
     devices = json.loads(sheets.read_text())
     names = {name for device in devices for name in (device["key"], *device["aliases"])}
     assert len(names) > 20 and not any(name.startswith(("local", "ray")) for name in names)
+
+
+@pytest.mark.parametrize(
+    "said, shown",
+    [
+        ("ray client connection timeout", "(ray client connection timeout)"),
+        ("Initialization failure from server:\n no room\nTraceback", "from server: no room)"),
+    ],
+)
+def test_a_cluster_that_cannot_be_joined_is_reported_in_its_words(monkeypatch, capsys, said, shown):
+    def init(*args, **kwargs):
+        raise ConnectionError(said)
+
+    worker = SimpleNamespace(_worker_logs_enabled=True)
+    ray = SimpleNamespace(
+        is_initialized=lambda: False, init=init, _private=SimpleNamespace(worker=worker)
+    )
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    assert run(["sweep", "lenet", "batch=1", "--on", "ray://head:10001"]) == 2
+    error = capsys.readouterr().err
+    assert shown in error and "RAY_AUTH_TOKEN" in error and error.count("\n") == 1

@@ -31,6 +31,12 @@ PACKAGE = Path(__file__).parents[2]
 TRAVELS = ("TORCH", "PYTORCH", "ATEN", "TIMM", "TRANSFORMERS", "DIFFUSERS")
 """Environment variables that decide counts, and that mean the same on every machine."""
 
+REMEDY = (
+    "check the address and, where the cluster wants a token, set RAY_AUTH_MODE=token and "
+    "RAY_AUTH_TOKEN"
+)
+"""Ray 2.60 starts clusters with a token by default, and drops a client that sends none."""
+
 TRIES = 4
 """How many nodes may die under one task before it is taken for the cause."""
 
@@ -129,9 +135,8 @@ class OnRay:
                 warnings.simplefilter("ignore")  # what they say is in the error too
                 self._join(ray, job)
         except Exception as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise EngineError(
-                self.address, f"no cluster answers there ({reason})", "check the address"
+                self.address, f"no cluster answers there ({_reason(error)})", REMEDY
             ) from error
         started.callback(_leave, ray)
 
@@ -178,6 +183,12 @@ def _pack(folder: Path, files: Mapping[str, Path]) -> None:
             shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
         else:
             shutil.copyfile(source, target)
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what Ray says, with the second where the first only leads to it."""
+    first, *rest = str(error).strip().splitlines() or [type(error).__name__]
+    return " ".join([first, *(line.strip() for line in rest[:1] if first.endswith(":"))])
 
 
 def _leave(ray: Any) -> None:

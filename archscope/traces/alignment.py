@@ -4,6 +4,7 @@ Operators with weights decide: they must be the same, one after the other, with 
 where the trace has shapes.
 What is between two of them is matched by name, and what then has no match belongs to the
 innermost module that runs all around it.
+Passes on inputs of other sizes, as of evaluation or of single tokens, are known by their weights.
 A graph that torch.compile made stands for any number of operators, and so does attention's fused
 operator.
 """
@@ -11,12 +12,13 @@ operator.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from archscope.parameters import parameter
 from archscope.traces.events import Event
 from archscope.traces.families import FREE, WEIGHTED, base, family
 from archscope.traces.forward import is_compiled, stands_for_many
-from archscope.traces.network import NetworkOperator
+from archscope.traces.network import NetworkOperator, has_weights_of
 from archscope.traces.passes import Alignment, Pass
 from archscope.traces.search import MismatchError, Search
 
@@ -46,12 +48,36 @@ def align(
     anchors = anchors or [i for i, op in enumerate(network) if base(op.name) not in FREE]
     kinds = {family(network[i].name) for i in anchors}
     text = [i for i, e in enumerate(forward) if stands_for_many(e) or family(e.name) in kinds]
-    search = Search(forward, network, anchors, text, convolutions or {}, boundaries)
+    run = partial(Search, forward, network, anchors, convolutions=convolutions or {},
+                  boundaries=boundaries)  # fmt: skip
+    search = run(text=text)
     found = Alignment()
+    rest = _passes(search, text, forward, network, found)
+    if not found.passes:
+        raise search.difference(model, remedy)
+    _check_rest(forward, text, found, model, remedy)
+    others = Alignment(matched=found.matched)
+    for part in rest:
+        _passes(run(text=part, alike=has_weights_of), part, forward, network, others)
+    found.owners |= others.owners
+    found.others = others.passes
+    return found
+
+
+def _passes(
+    search: Search,
+    text: Sequence[int],
+    forward: Sequence[Event],
+    network: Sequence[NetworkOperator],
+    found: Alignment,
+) -> list[list[int]]:
+    """Note every forward pass; the result are the positions before, between and behind them."""
+    rest: list[list[int]] = [[]]
     position = 0
     while position < len(text):
         end = search.run(position)
         if end is None:
+            rest[-1].append(text[position])
             position += 1
             continue
         if search.pairs:
@@ -60,11 +86,9 @@ def align(
         else:  # compiled as a whole
             around = [forward[text[at]] for at in range(position, end)]
             found.passes.append((around[0].start, around[-1].end))
+        rest.append([])
         position = end
-    if not found.passes:
-        raise search.difference(model, remedy)
-    _check_rest(forward, text, found, model, remedy)
-    return found
+    return rest
 
 
 def _check_rest(

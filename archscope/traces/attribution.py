@@ -42,6 +42,7 @@ def attribute(
     trace: Trace,
     owned: Mapping[Event, Call] | None = None,
     passes: Sequence[tuple[int, int]] = (),
+    others: Sequence[tuple[int, int]] = (),
 ) -> Attribution:
     """Find steps and owners.
 
@@ -49,9 +50,10 @@ def attribute(
         trace: as read; its events get owners.
         owned: owners of forward operators, where an alignment found them.
         passes: host times of the forward passes that an alignment found.
+        others: the same of passes on inputs of other sizes, which begin no step.
     """
     steps = steps_of.find(trace, passes)
-    owners.assign(trace, steps, _by_call(owned or {}, passes, steps))
+    owners.assign(trace, steps, _by_call(owned or {}, sorted([*passes, *others]), steps))
     return Attribution(trace, steps)
 
 

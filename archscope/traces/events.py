@@ -60,6 +60,8 @@ OUTSIDE = Call("[outside the network]", "before it, or after it in inference", i
 REPLAY = Call("[CUDA graph replay]", "kernels without operators", in_network=False)
 EARLIER = Call("[launched before the trace]", "kernels without operators", in_network=False)
 
+FOREIGN = Call("[another network]", "weights that no layer has", in_network=False)
+
 ELSEWHERE = (OPTIMIZER, CRITERION, COMMUNICATION, COPIES, OUTSIDE, REPLAY, EARLIER)
 """Rows of work that is no layer's; what belongs to none of them should find its layer."""
 

@@ -42,6 +42,30 @@ def alike(event: Event, operator: NetworkOperator) -> bool:
     return all(theirs == ours or not theirs or not ours for theirs, ours in pairs)
 
 
+def has_weights_of(event: Event, operator: NetworkOperator) -> bool:
+    """Whether both work with weights of the same shape, on inputs of whatever size.
+
+    Forward passes of another batch or of another number of tokens do.
+    """
+    if family(event.name) != family(operator.name) or base(event.name) != base(operator.name):
+        return False
+    at = weight_at(event.name)
+    theirs, ours = event.shapes[at : at + 1], operator.shapes[at : at + 1]
+    return bool(theirs) and theirs == ours
+
+
+def weight_at(name: str) -> int:
+    """Which input of an operator is its weight."""
+    return WEIGHT_AT.get(base(name), 1)
+
+
+WEIGHT_AT = {
+    "embedding": 0, "embedding_bag": 0, "_embedding_bag": 0, "layer_norm": 2, "group_norm": 2,
+    "rms_norm": 2, "addmm": 2,
+}  # fmt: skip
+"""Where it is not the second one."""
+
+
 def described(event: Event | None, operator: NetworkOperator) -> tuple[str, str]:
     """Both operators, by weight where that differs, else by input."""
     ours = base(operator.name)

@@ -14,6 +14,7 @@ from archscope.traces.events import (
     COMMUNICATION,
     COPIES,
     CRITERION,
+    FOREIGN,
     LOSS,
     MODULE,
     OPTIMIZER,
@@ -27,7 +28,8 @@ from archscope.traces.steps import Steps, inside_module, is_loss
 
 COLLECTIVE = re.compile(
     r"nccl|rccl|gloo|c10d::|_c10d_functional::|record_param_comms|distributed.*reducer"
-    r"|all_?reduce|all_?gather|reduce_?scatter|all_?to_?all|fsdp::|flatten_dense_tensors",
+    r"|all_?reduce|all_?gather|reduce_?scatter|all_?to_?all|fsdp::|flatten_dense_tensors"
+    r"|RegisterPostBackwardFunction",
     re.IGNORECASE,
 )
 """Operators and kernels of torch.distributed, and of the buckets that it fills and empties."""
@@ -113,7 +115,7 @@ def _is_outermost(event: Event) -> bool:
 
 
 def _is_network(owner: Call | None) -> bool:
-    return owner is not None and owner.in_network
+    return owner is not None and (owner.in_network or owner is FOREIGN)
 
 
 def inside(event: Event | None, name: str) -> bool:

@@ -23,6 +23,7 @@ from archscope.traces.events import (
     Event,
     Trace,
 )
+from archscope.traces.foreign import assign_foreign
 from archscope.traces.functions import last_operators
 from archscope.traces.nesting import is_graph, is_inside_graph
 from archscope.traces.numbers import Makers
@@ -57,6 +58,8 @@ def assign(trace: Trace, steps: Steps, aligned: Mapping[Event, Call] | None = No
             event.owner = owner
         if event.owner is OPTIMIZER:
             event.phase = "optimizer"
+    if any(event.owner is not None and event.owner.in_network for event in trace.host):
+        assign_foreign(trace.host)
     _assign_by_place(trace.host, steps)
     if not any(event.owner is not None and event.owner.in_network for event in trace.host):
         _assign_to_operators(trace.host)

@@ -20,11 +20,13 @@ class Alignment:
     Args:
         owners: the module call of each forward operator.
         passes: host times at which each forward pass of the network starts and ends.
+        others: the same of passes on inputs of other sizes.
         matched: pairs of an operator of the trace and the network's, of the first pass.
     """
 
     owners: dict[Event, Call] = field(default_factory=dict)
     passes: list[tuple[int, int]] = field(default_factory=list)
+    others: list[tuple[int, int]] = field(default_factory=list)
     matched: list[tuple[Event, NetworkOperator]] = field(default_factory=list)
 
 
@@ -161,6 +163,8 @@ class Pass:
             own = fused.next(event) or owner
             if own is not None:
                 found.owners[event] = own
+                for function in functions_around(event):
+                    found.owners.setdefault(function, own)
 
 
 class _Fused:

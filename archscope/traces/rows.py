@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from archscope.records import LayerTime
 from archscope.traces import steps as steps_of
 from archscope.traces.durations import BACKWARD
-from archscope.traces.events import ELSEWHERE, Event, Trace
+from archscope.traces.events import ELSEWHERE, FOREIGN, Event, Trace
 from archscope.traces.join import Credit, busy
 from archscope.traces.steps import Steps
 from archscope.traces.stretches import by_step, waits
@@ -224,7 +224,7 @@ def _rows(
             key = UNKNOWN if credit.call is None else credit.call.key
             seconds[key][credit.phase or "other"] += credit.nanoseconds / 1e9 / steps
             launches[key] += 1
-    last = [call.key for call in ELSEWHERE] + [UNKNOWN]
+    last = [call.key for call in (FOREIGN, *ELSEWHERE)] + [UNKNOWN]
     order = [key for key in {**calls, **seconds} if key not in last] + last
     return [
         LayerTime(

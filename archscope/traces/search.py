@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
@@ -32,6 +32,7 @@ class Search:
         anchors, text: positions of the operators that are compared.
         convolutions: inside compiled graphs.
         boundaries: host times at which no forward pass goes on, see `forward.boundaries`.
+        alike: whether an operator of the trace may be one of the network's.
     """
 
     def __init__(
@@ -42,7 +43,9 @@ class Search:
         text: Sequence[int],
         convolutions: Mapping[Event, Sequence[Event]],
         boundaries: Sequence[int],
+        alike: Callable[[Event, NetworkOperator], bool] = alike,
     ) -> None:
+        self._alike = alike
         self._forward, self._network = forward, network
         self._boundaries = boundaries
         self._convolutions = convolutions
@@ -71,7 +74,7 @@ class Search:
                 i = behind
                 continue
             operator = self._network[self._anchors[i]]
-            if not alike(event, operator):
+            if not self._alike(event, operator):
                 self._differs(i, event)
                 return None
             pairs.append((self._text[at], self._anchors[i]))
@@ -124,7 +127,7 @@ class Search:
         for skipped in range(i, len(self._anchors)):
             operators = [self._network[k] for k in self._anchors[skipped : skipped + 8]]
             pairs = list(zip(following, operators, strict=False))
-            if pairs and all(alike(event, operator) for event, operator in pairs):
+            if pairs and all(self._alike(event, operator) for event, operator in pairs):
                 return skipped
         return None if following else len(self._anchors)
 
@@ -138,7 +141,7 @@ class Search:
             if family(self._network[self._anchors[k]].name) == "convolution"
         ]  # fmt: skip
         for event in (each for graph in group for each in self._convolutions.get(graph, ())):
-            found = [k for k in network if alike(event, self._network[self._anchors[k]])]
+            found = [k for k in network if self._alike(event, self._network[self._anchors[k]])]
             if not found:
                 self._differs(network[0] if network else i, event)
                 return False

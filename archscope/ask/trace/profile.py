@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,10 +18,10 @@ from archscope.parameters import parameter
 from archscope.records import Analysis, Dim, Environment, InputSpec, Measurement, Profile
 from archscope.traces import alignment, attribution, chrome, durations, forward, sizes
 from archscope.traces.attribution import Attribution
-from archscope.traces.events import CALL, MODULE, Event, Trace
-from archscope.traces.families import WEIGHTED, family
+from archscope.traces.events import CALL, FOREIGN, MODULE, Event, Trace
+from archscope.traces.families import WEIGHTED, base, family
 from archscope.traces.nesting import is_node
-from archscope.traces.network import NetworkOperator
+from archscope.traces.network import NetworkOperator, weight_at
 from archscope.traces.passes import Alignment
 from archscope.traces.rows import LayerTimes
 from archscope.traces.search import MismatchError
@@ -96,6 +97,7 @@ def _profile(
         peaks=rates,
         notes=(
             *(f"{note[0].upper()}{note[1:]}." for note in table.notes),
+            *_another_network(trace),
             *_cost_of_recording(trace),
         ),
     )
@@ -197,14 +199,17 @@ def _of_network(trace: Trace, network: Target) -> _Aligned:
     attributed = (
         attribution.attribute(trace)
         if has_ranges
-        else attribution.attribute(trace, owners, found.passes)
+        else attribution.attribute(trace, owners, found.passes, found.others)
     )
     is_unknown = batch is None and not fixed
+    if replicas and isinstance(batch, int):
+        called = _of_batch(called, batch * (1 + len(replicas)))
     return _Aligned(
         attributed,
         called,
         (
             *([REPLICAS.format(1 + len(replicas))] if replicas else []),
+            *_several_passes(attributed, found),
             *([UNKNOWN_BATCH] if is_unknown else []),
         ),
         (("batch", "unknown"),) if is_unknown else (),
@@ -214,9 +219,38 @@ def _of_network(trace: Trace, network: Target) -> _Aligned:
 UNKNOWN_BATCH = "The file does not tell the batch: MACs and roofs are of one sample."
 
 REPLICAS = (
-    "{} threads run the network at once, as DataParallel's do: rows add them up, and the batch is "
-    "that of one."
+    "{} threads run the network at once, as DataParallel's do: rows and the batch add them up."
 )
+
+
+def _several_passes(found: Attribution, aligned: Alignment) -> tuple[str, ...]:
+    """How many forward passes the usual step has, where it has several."""
+    counts: list[int] = []
+    for passes in ([*aligned.passes, *aligned.others], aligned.others):
+        by_step = Counter(found.steps.at(start) for start, _ in passes)
+        by_step.pop(None, None)
+        counts.append(max(by_step.values(), default=0))
+    number, others = counts
+    if number < 2:
+        return ()
+    of_others = OTHER_SIZES.format(others) if others else ""
+    return (f"A step runs the network {number} times (Call tells them apart){of_others}.",)
+
+
+OTHER_SIZES = ", {} of them on inputs of other sizes, for which MACs and roofs are left out"
+
+
+def _another_network(trace: Trace) -> tuple[str, ...]:
+    """What else has weights in the trace."""
+    event = next((e for e in trace.host if e.owner is FOREIGN and family(e.name) in WEIGHTED), None)
+    if event is None:
+        return ()
+    weight = event.shapes[weight_at(event.name)] if len(event.shapes) > 1 else ()
+    first = f"{base(event.name)} {'×'.join(map(str, weight))}".strip()
+    return (
+        f"{FOREIGN.name} has weights that no layer of this one has, such as {first}; name it with "
+        f"{parameter('model')} to see its layers.",
+    )
 
 
 def _replica(
@@ -237,9 +271,12 @@ def _of_batch(network: Target, batch: Dim | None) -> Target:
 def _batch(
     trace: Trace, ran: Sequence[Event], single: Sequence[NetworkOperator], model: str
 ) -> int | None:
-    """The batch size that the trace tells, by the shapes of weighted operators or by sizes."""
+    """The batch size that the trace tells, by the shapes of weighted operators or by sizes.
+
+    Where an evaluation has another one, it is that of training, whose operators have numbers.
+    """
     weighted = [operator for operator in single if family(operator.name) in WEIGHTED]
-    for event in ran:
+    for event in sorted(ran, key=lambda event: event.sequence < 0):
         for operator in weighted:
             ratio = _ratio(event, operator)
             if ratio is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.checkpoint import checkpoint
 
 from archscope.ask.target import network_target
-from archscope.ask.trace.profile import traced
+from archscope.ask.trace.profile import Traced, traced
 from archscope.errors import ArchscopeError
 from archscope.measure.layers import CallRecorder
 from archscope.records import LayerTime
@@ -313,8 +314,89 @@ def test_replicas_on_several_threads_are_one_network(tmp_path: Path) -> None:
     rows = {row.name: {key: round(1e6 * value) for key, value in row.seconds.items()}
             for row in found.layers if row.in_network}  # fmt: skip
     assert rows == {"0": {"forward": 60, "backward": 80}, "1": {"forward": 20}}
-    assert found.input.batch == 2
+    assert found.input.batch == 2 * 2
     assert any(note.startswith("2 threads run the network at once") for note in found.notes)
+
+
+def recorded(path: Path, step: Callable[[], object], **options: bool) -> str:
+    """A trace of one step, with shapes and without module calls."""
+    options = {"record_shapes": True, **options}
+    profiled = profile(activities=[ProfilerActivity.CPU], **options)
+    with profiled as profiler, record_function("ProfilerStep#0"):
+        step()
+    profiler.export_chrome_trace(str(path))
+    return str(path)
+
+
+def credited(found: Traced, node: str) -> set[str]:
+    """The rows of operators by their name."""
+    return {
+        credit.call.name if credit.call is not None else "nothing"
+        for credit in found.attribution.credits
+        if isinstance(credit.source, Event) and credit.source.name == node
+    }
+
+
+def test_another_network_in_the_step_has_a_row_of_its_own(tmp_path: Path) -> None:
+    """As a discriminator has, whose second pass comes between two backward passes."""
+    generator = nn.Sequential(nn.Linear(4, 4), nn.Sigmoid())
+    discriminator = nn.Sequential(nn.Conv1d(1, 3, 3), nn.ReLU(), nn.Conv1d(3, 2, 2))
+
+    def step() -> None:
+        made = generator(torch.ones(2, 4))
+        discriminator(made.detach()[:, None]).exp().mean().backward()
+        discriminator(made[:, None]).exp().mean().backward()
+
+    path = recorded(tmp_path / "gan.json", step)
+    found = traced(path, network_target(generator, input="4"))
+    other = {"[another network]"}
+    assert credited(found, "ConvolutionBackward0") == credited(found, "aten::relu") == other
+    assert credited(found, "AddmmBackward0") == {"0"}
+    assert credited(found, "aten::exp") == {"[loss]"}
+    assert found.profile.attributed["forward"] < 1
+    assert any("such as conv1d 3×1×3; name it with" in note for note in found.profile.notes)
+    # The other one's view of the same file: two passes, and no row for the loss has layers in it.
+    found = traced(path, network_target(discriminator, input="1x4"))
+    assert credited(found, "ConvolutionBackward0") == {"0", "2"}
+    assert credited(found, "aten::linear") == other
+    calls = {(row.name, row.call) for row in found.profile.layers if row.in_network}
+    assert calls >= {("0", 0), ("0", 1), ("2", 0), ("2", 1)}
+
+
+def test_passes_on_other_sizes_are_of_the_network_too(tmp_path: Path) -> None:
+    """An evaluation on five images before a step on two: the batch is the step's."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
+    five, two = torch.ones(5, 3, 4, 4), torch.ones(2, 3, 4, 4)
+
+    def step() -> None:
+        with torch.no_grad():
+            network(five)
+        network(two).sum().backward()
+
+    path = recorded(tmp_path / "evaluated.json", step)
+    found = traced(path, network_target(network, input="3x4x4"))
+    assert found.profile.input.batch == 2
+    assert credited(found, "aten::conv2d") == {"0"}
+    assert found.profile.attributed == {"forward": 1.0, "backward": 1.0}
+    assert any("2 times (Call tells them apart), 1 of them" in n for n in found.profile.notes)
+
+
+def test_a_function_that_the_network_does_not_have_is_where_it_runs(tmp_path: Path) -> None:
+    class Triple(torch.autograd.Function):
+        @staticmethod
+        def forward(context: Any, x: torch.Tensor) -> torch.Tensor:
+            return x.mul(3)
+
+        @staticmethod
+        def backward(context: Any, gradient: torch.Tensor) -> torch.Tensor:
+            return gradient.mul(3)
+
+    network = nn.Sequential(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), nn.Linear(4, 4))
+    hooked = copy.deepcopy(network)
+    hooked[0][0].register_forward_hook(lambda module, args, output: Triple.apply(output))
+    path = recorded(tmp_path / "hooked.json", lambda: hooked(torch.ones(2, 4)).sum().backward())
+    found = traced(path, network_target(network, input="4"))
+    assert credited(found, "TripleBackward") == credited(found, "aten::mul") == {"0"}
 
 
 def test_a_batch_that_the_file_does_not_tell_is_not_made_up(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ class Outputs(tuple[str, ...]):
         """
         made = cls(path for path in paths if path != STANDARD_OUTPUT)
         if len(made) < len(paths) and format is None:
-            known = ", ".join(suffix[1:] for suffix in _FORMATS)
+            known = ", ".join(suffix[1:] for suffix in FORMATS)
             remedy = f"add {parameter('format', 'csv')}, or another of {known}"
             raise ArchscopeError(parameter("output", STANDARD_OUTPUT), "needs a format", remedy)
         made.piped = "" if format is None else f"{STANDARD_OUTPUT}.{format}"
@@ -68,7 +68,7 @@ class Outputs(tuple[str, ...]):
             _format(made.piped)
         made.drawn, made.opened = drawn, opened
         written = (*made, made.piped)
-        figures = any(_FORMATS.get(Path(path).suffix.lower()) is _image for path in written)
+        figures = any(FORMATS.get(Path(path).suffix.lower()) is _image for path in written)
         if drawn != Drawn() and not figures:
             option = "size" if drawn.chart is None else "chart"
             remedy = "add -o FILE.png, .svg or .pdf"
@@ -296,11 +296,11 @@ def _format(path: str) -> Callable[[Report, str, Drawn], bytes]:
     if _export_suffix(path) is not None:
         return _export
     suffix = Path(path).suffix.lower()
-    if suffix not in _FORMATS:
-        known = " ".join(_FORMATS)
+    if suffix not in FORMATS:
+        known = " ".join(FORMATS)
         problem = f"unknown suffix {suffix!r}" if suffix else "has no suffix"
         raise ArchscopeError(parameter("output", path), problem, f"use one of {known}")
-    return _FORMATS[suffix]
+    return FORMATS[suffix]
 
 
 def _markdown(report: Report, path: str, drawn: Drawn) -> bytes:
@@ -353,7 +353,7 @@ def _latex(report: Report, path: str, drawn: Drawn) -> bytes:
 def _image(report: Report, path: str, drawn: Drawn) -> bytes:
     kind = Path(path).suffix.lower().removeprefix(".")
     if not report.charts and report.drawing is None:
-        suffixes = " ".join(suffix for suffix, write in _FORMATS.items() if write is not _image)
+        suffixes = " ".join(suffix for suffix, write in FORMATS.items() if write is not _image)
         raise ArchscopeError(
             parameter("output", path), "this report has no figure", f"use one of {suffixes}"
         )
@@ -380,7 +380,7 @@ def _chosen(charts: Sequence[Chart], name: str | None) -> Sequence[Chart]:
     return chosen
 
 
-_FORMATS: dict[str, Callable[[Report, str, Drawn], bytes]] = {
+FORMATS: dict[str, Callable[[Report, str, Drawn], bytes]] = {
     ".md": _markdown,
     ".csv": _csv,
     ".json": _json,

@@ -71,9 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     0 is success, 1 a failed check, 2 a mistake of the user, 130 an interruption.
     """
     if COMPLETION in os.environ:
-        from archscope.cli import completion
+        from archscope.cli import shells
 
-        completion.answer(cli, COMPLETION)
+        shells.answer(cli, COMPLETION)
     from archscope.saved import answers
 
     given = list(sys.argv[1:] if arguments is None else arguments)

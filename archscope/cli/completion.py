@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import os
 from collections.abc import Callable, Iterable
 
 import click
-from click.shell_completion import BashComplete, CompletionItem, add_completion_class
+from click.shell_completion import CompletionItem
 
 
 def _timm() -> list[str]:
@@ -48,15 +47,21 @@ def networks(
 
     names: list[str] = list(zoo.names())
     for library, (prefix, listed) in LIBRARIES.items():
-        if not prefix or incomplete.startswith(prefix):
+        if incomplete.startswith(prefix) and (prefix or ":" not in incomplete):
             names = [*names, *_stored(library, listed)]
     prefixes = [prefix for prefix, _ in LIBRARIES.values() if prefix]
     found = _matching([*names, *prefixes], incomplete)
     return found or files(context, parameter, incomplete)
 
 
-def _stored(library: str, listed: Callable[[], list[str]]) -> list[str]:
-    """The names that a library lists, from the cache folder where they are stored."""
+def _stored(library: str, listed: Callable[[], Iterable[str]], of: str = "") -> list[str]:
+    """The names that a library lists, from the cache folder where they are stored.
+
+    Args:
+        library: the distribution, whose version decides whether a stored list still holds.
+        listed: makes the list, which may take seconds.
+        of: what the names belong to, where they are not networks.
+    """
     from archscope.saved import cache
 
     try:
@@ -64,11 +69,12 @@ def _stored(library: str, listed: Callable[[], list[str]]) -> list[str]:
     except importlib.metadata.PackageNotFoundError:
         return []
     store = cache.store("names")
-    text = None if store is None else store.get(f"{library} {version}")
+    key = f"{library} {version} {of}".rstrip()
+    text = None if store is None else store.get(key)
     if text is None:
         text = "\n".join(listed())
         if store is not None:
-            store.put(f"{library} {version}", text)
+            store.put(key, text)
     return text.split("\n")
 
 
@@ -81,7 +87,6 @@ def settings(
 ) -> list[CompletionItem]:
     """Keywords of the constructor of the network that the command line names so far."""
     from archscope import zoo
-    from archscope.resolve import vision
     from archscope.resolve.signatures import accepted_keywords
 
     if "=" in incomplete:
@@ -93,12 +98,20 @@ def settings(
     if name in zoo.names():
         card = zoo.card(name)
         family = importlib.import_module(f"archscope.zoo.{card.family}")
-        keys = accepted_keywords(getattr(family, card.constructor))
+        keys = sorted(accepted_keywords(getattr(family, card.constructor)) or ())
     elif name in _stored("torchvision", _torchvision):
-        keys = (accepted_keywords(vision.builder(name)) or frozenset()) - {"weights", "progress"}
+        keys = _stored("torchvision", lambda: _torchvision_keywords(name), of=name)
     else:  # a Tab imports no file of the user's
         return []
-    return _matching([f"{key}=" for key in sorted(keys or ())], incomplete)
+    return _matching([f"{key}=" for key in keys], incomplete)
+
+
+def _torchvision_keywords(name: str) -> list[str]:
+    from archscope.resolve import vision
+    from archscope.resolve.signatures import accepted_keywords
+
+    keys = accepted_keywords(vision.builder(name)) or frozenset()
+    return sorted(keys - {"weights", "progress"})
 
 
 def columns(
@@ -139,6 +152,15 @@ def optimizers(
     return _matching(OPTIMIZERS, incomplete)
 
 
+def formats(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Names of `--format`."""
+    from archscope.output import FORMATS
+
+    return _matching([suffix[1:] for suffix in FORMATS], incomplete)
+
+
 def devices(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
@@ -158,39 +180,3 @@ def files(
 
 def _matching(known: Iterable[str], incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(name) for name in known if name.startswith(incomplete)]
-
-
-class WholeWords(BashComplete):
-    """Bash, which splits words at `:` and `=` and replaces only what follows them."""
-
-    name = "bash"
-
-    def get_completion_args(self) -> tuple[list[str], str]:
-        """Join what Bash has split: `timm`, `:`, `res` is one word here."""
-        words = os.environ["COMP_WORDS"].split()
-        at = int(os.environ["COMP_CWORD"])
-        words = words[: at + 1] + [""] * (at + 1 - len(words))
-        joined: list[str] = []
-        for place, word in enumerate(words):
-            behind = place > 0 and (word[:1] in (":", "=") or words[place - 1] in (":", "="))
-            if joined and behind and place > 1:
-                joined[-1] += word
-            else:
-                joined.append(word)
-        return joined[1:-1], joined[-1]
-
-    def complete(self) -> str:
-        """As Bash takes them: without what it keeps of the word."""
-        args, incomplete = self.get_completion_args()
-        kept = max(incomplete.rfind(":"), incomplete.rfind("=")) + 1
-        lines = []
-        for item in self.get_completions(args, incomplete):
-            value = incomplete if item.type == "file" else str(item.value)
-            lines.append(f"{item.type},{value[kept:]}")
-        return "\n".join(lines)
-
-
-def answer(group: click.Group, variable: str) -> None:
-    """Answer the shell, which asks by an environment variable, and leave."""
-    add_completion_class(WholeWords)
-    group.main(prog_name="archscope", complete_var=variable)

@@ -128,7 +128,8 @@ def output_option(command: Decorated) -> Decorated:
         ),
         click.option(
             "--format", metavar="NAME", callback=_noted,
-            help="Print this instead of tables: csv, json, md, html, tex, svg ….", **aside,
+            help="Print this instead of tables: csv, json, md, html, tex, svg ….",
+            shell_complete=completion.formats, **aside,
         ),
         click.option(
             "--chart", metavar="NAME", callback=_noted,

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import pty
+import re
+import select
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
 import pytest
 
-from archscope.cli import cli, completion
+from archscope.cli import cli, shells
 from archscope.latency.devices import devices
 
 TAB = """
@@ -49,8 +54,64 @@ def press_tab(line: str) -> list[str]:
 @pytest.mark.usefixtures("archscope_command")
 def test_tab_in_a_real_bash() -> None:
     assert {"resnet50_v1", "resnet50"} <= set(press_tab("archscope summary resnet50"))
-    assert press_tab("archscope summary resnet50 --set group") == ["groups="]
+    assert press_tab("archscope summary lenet --set num_c") == ["num_classes="]
     assert press_tab("archscope summary lenet --columns params,buf") == ["params,buffers"]
+
+
+LINES = {
+    "archscope summary lenet --columns params,buf": "params,buffers",
+    "archscope predict lenet --on=rtx409": "--on=rtx4090",
+    "archscope summary lenet --format cs": "csv",
+}
+"""What is typed before a Tab, and how the last word then reads."""
+
+
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.usefixtures("archscope_command")
+def test_tab_in_a_real_fish(line: str) -> None:
+    fish = shutil.which("fish")
+    if fish is None:
+        pytest.skip("there is no fish")
+    script = f"_ARCHSCOPE_COMPLETE=fish_source archscope | source; complete -C '{line}'"
+    result = subprocess.run([fish, "--no-config", "-c", script], capture_output=True, text=True)
+    assert (result.stdout.split(), result.stderr) == ([LINES[line]], "")
+
+
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.usefixtures("archscope_command")
+def test_tab_in_a_real_zsh(line: str) -> None:
+    """The line is typed into a terminal; Ctrl-A and `print` in front show what Tab made of it."""
+    zsh = shutil.which("zsh")
+    if zsh is None:
+        pytest.skip("there is no zsh")
+    setup = (
+        "autoload -Uz compinit && compinit -u -D; unsetopt zle_bracketed_paste; "
+        'eval "$(_ARCHSCOPE_COMPLETE=zsh_source archscope)"; echo be""gin\n'
+    )
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(zsh, [zsh, "-f", "-i"])
+    try:
+        os.write(terminal, setup.encode())
+        _read_until(terminal, "begin\r\n")
+        os.write(terminal, f"{line}\t\x01print -r -- '<\x05>'\n".encode())
+        shown = _read_until(terminal, ">\r\n")
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(terminal)
+    assert re.findall(r"(\S+)\s*>\r\n", shown)[-1] == LINES[line]
+
+
+def _read_until(terminal: int, end: str) -> str:
+    """What the terminal shows, up to `end`, for at most a minute."""
+    shown = ""
+    until = time.monotonic() + 60
+    while end not in shown and time.monotonic() < until:
+        if select.select([terminal], [], [], 1)[0]:
+            shown += os.read(terminal, 65536).decode(errors="replace")
+    assert end in shown, shown
+    return shown
 
 
 @pytest.mark.usefixtures("archscope_command")
@@ -61,7 +122,7 @@ def test_tab_behind_a_colon() -> None:
 
 
 def complete(words: str, incomplete: str) -> list[str]:
-    asked = completion.WholeWords(cli, {}, "archscope", "")
+    asked = shells.Bash(cli, {}, "archscope", "")
     return [str(item.value) for item in asked.get_completions(words.split(), incomplete)]
 
 
@@ -76,9 +137,7 @@ def test_names_keys_and_devices() -> None:
 
 def test_files_where_no_network_has_the_name() -> None:
     for words in ("summary", "summary lenet -o"):
-        items = completion.WholeWords(cli, {}, "archscope", "").get_completions(
-            words.split(), "nets"
-        )
+        items = shells.Bash(cli, {}, "archscope", "").get_completions(words.split(), "nets")
         assert [item.type for item in items] == ["file"]
 
 

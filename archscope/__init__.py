@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         summary,
     )
     from archscope.api.distributing import distribute
+    from archscope.api.fitted import Fitted
     from archscope.api.machine import cache, recorder
     from archscope.api.predicting import predict
     from archscope.api.sweeping import check, merge, sweep, sweep_groups
@@ -54,6 +55,7 @@ _NAMES = {
     ),
     "archscope.api.distributing": ("distribute",),
     "archscope.api.sweeping": ("check", "merge", "sweep", "sweep_groups"),
+    "archscope.api.fitted": ("Fitted",),
     "archscope.api.machine": ("cache", "recorder"),
     "archscope.api.predicting": ("predict",),
     "archscope.api.timing": ("profile", "trace"),
@@ -69,7 +71,7 @@ _NAMES = {
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
-    "Analysis", "Answer", "ArchscopeError", "Checks", "Cost", "Factor", "Layer", "Plan",
+    "Analysis", "Answer", "ArchscopeError", "Checks", "Cost", "Factor", "Fitted", "Layer", "Plan",
     "Predicted", "Product", "Profile", "Settings", "StoppingRule", "Summary", "Tally", "cache",
     "check", "compare", "diff", "distribute", "explain", "formula", "generate", "graph", "load",
     "memory", "merge", "models", "predict", "profile", "receptive_field", "recorder",

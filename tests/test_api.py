@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import collections
 import doctest
 import inspect
 import pathlib
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from inspect import isfunction
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,12 @@ from torch import Tensor, nn
 import archscope
 from archscope import cli
 from archscope.api.answer import Answer
+from archscope.ask.groups import times
+from archscope.ask.profile import measured
+from archscope.ask.profile.plan import PlanSettings
 from archscope.measure.sampling import StoppingRule
 from archscope.measure.session import Plan
+from archscope.records import Environment, Measurement
 
 
 def test_every_public_name_is_there() -> None:
@@ -210,6 +213,46 @@ def test_every_argument_of_a_profile_decides_what_is_measured() -> None:
     assert asked.keywords == (("bias", "True"),)
 
 
+def test_a_list_of_batches_is_measured_batch_by_batch() -> None:
+    plan = Plan(rule=StoppingRule(max_seconds=0.01), modes=("inference",), details=False)
+    found = archscope.profile("lenet", batch=[2, 1], plan=plan).record
+    assert [one.input.batch for one in found] == [1, 2]
+    with pytest.raises(archscope.ArchscopeError, match="batch: an empty list"):
+        archscope.profile("lenet", batch=[], plan=plan)
+    with pytest.raises(archscope.ArchscopeError, match="max_batch: finds the batch itself"):
+        archscope.profile("lenet", batch=8, max_batch=True)  # type: ignore[call-overload]
+
+
+def test_the_largest_batch_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = measured.LargestBatch(96, 3 * 2**30, 9 * 2**30, 10 * 2**30)
+    monkeypatch.setattr(measured, "largest_batch", lambda target, plan: found)
+    answer = archscope.profile("lenet", max_batch=True, device="cpu", eval=True)
+    assert answer.record.batch == 96
+    told = "inference on cpu: batch 96 runs, with a peak of 3.00 GiB; the bound was 9.00 GiB, 90 %"
+    assert told in " ".join(str(answer).split())
+
+
+def test_group_counts_are_measured_beside_their_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(
+        family: Any, members: Sequence[Any], plan: Plan, progress: Any
+    ) -> Iterator[archscope.Profile]:
+        assert plan.modes == ("training",)
+        for member in members:
+            seconds = {name: Measurement((member.groups,) * 6, 1, 1) for name in ("forward",)}
+            analysis, here = member.analysis, Environment("cpu", ())
+            yield archscope.Profile("resnet50", analysis.input, here, seconds, analysis=analysis)
+
+    monkeypatch.setattr(times, "measured", measure)
+    found = archscope.sweep_groups([1, 2], equal=["none"], time=True, device="cpu")
+    assert found.record.base.analysis.input.batch == 8
+    (table, *_) = found.report.tables
+    keys = [column.key for column in table.columns]
+    seconds = [row.cells[keys.index("forward_seconds")] for row in table.rows]
+    assert seconds == [1, 2], keys
+    with pytest.raises(archscope.ArchscopeError, match="device='cpu': goes with time=True"):
+        archscope.sweep_groups([1, 2], device="cpu")
+
+
 def test_settings_of_a_profile_are_checked_together() -> None:
     for settings, message in (
         ({"train": True, "eval": True}, "train=True eval=True: exclude each other"),
@@ -336,36 +379,54 @@ def test_a_sweep_from_python_resumes(tmp_path: Path) -> None:
         archscope.sweep("lenet", axes, resume=True)
 
 
-def test_every_command_has_a_function_with_its_arguments() -> None:
-    """The command line writes files and takes lists of networks by names; Python has values."""
-    context = click.Context(cli.cli)
-    differently = {
-        "help", "output", "format", "chart", "size", "open",  # `save` of the answer
-        "set", "task", "seq", "image",  # keywords of the constructor
-        "journal", "resume", "shard", "save",  # a run of a command, to be taken up by another
-    }  # fmt: skip
-    for name in cli.cli.list_commands(context):
-        function = getattr(archscope, name.replace("-", "_"))
-        taken = {*inspect.signature(function).parameters, *SPELT[name]}
-        options = {
-            max(option.opts, key=len).lstrip("-").replace("-", "_")
-            for option in cli.cli.get_command(context, name).params
-            if isinstance(option, click.Option)
-        }
-        assert options - differently <= taken, name
+FILES = {"output", "format", "chart", "size", "open"}
+"""Where an answer goes: `save`, `print` and a notebook do it in Python."""
+
+KEYWORDS = {"task", "seq", "image"}
+"""Settings of the constructor, which Python passes by their names, as `--set` does."""
+
+TERMINAL = {
+    "verify": {"save"},  # figures for this project's own reports
+    "check": {"json", "github", "junit"},  # where the verdicts are printed, and for whom
+    "diff": {"exit-code"},
+}
+"""What only a command has."""
+
+SPELT: dict[str, dict[str, str]] = {
+    "summary": {"all": "unfold"},
+    "sweep-groups": {"profile": "profiles"},
+    "predict": {"on": "device"},
+    "check": {"model": "models"},
+}
+"""What a function calls otherwise: `predict --on` says where a prediction holds, or a fit is
+measured, which are two arguments; options that repeat are lists, with the name of one."""
 
 
-SPELT: dict[str, tuple[str, ...]] = collections.defaultdict(
-    tuple,
-    {
-        "summary": ("all",),  # unfold
-        "compare": ("time", "on", "gpu", *inspect.signature(archscope.profile).parameters),
-        "sweep-groups": ("time", "on", "gpu", "profile", "device"),  # profiles
-        "profile": ("max_batch", "batches"),
-        "predict": ("on", "fit", "gpu"),  # device
-        "check": ("model", "json", "github", "junit"),
-        "diff": ("exit_code",),
-        "verify": ("all", "on"),
-    },
-)
-"""What a function names differently (beside it), or leaves to the command line."""
+def options(name: str) -> set[str]:
+    command = cli.cli.get_command(click.Context(cli.cli), name)
+    assert command is not None
+    return {
+        max(option.opts, key=len).lstrip("-")
+        for option in command.params
+        if isinstance(option, click.Option)
+    }
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_has_a_function_with_its_arguments(name: str) -> None:
+    function = getattr(archscope, name.replace("-", "_"))
+    taken = {*inspect.signature(function).parameters}
+    if "measuring" in taken:
+        taken |= PlanSettings.__annotations__.keys()
+    if taken & {"constructor_keywords", "keywords"}:
+        taken.add("set")
+    wanted = options(name) - {"help"} - FILES - KEYWORDS - TERMINAL.get(name, set())
+    spelt = SPELT.get(name, {})
+    assert {spelt.get(option, option.replace("-", "_")) for option in wanted} <= taken
+
+
+def test_what_python_leaves_to_commands_is_there() -> None:
+    """An exemption is of an option that exists."""
+    for exempt in (TERMINAL, SPELT):
+        for name, some in exempt.items():
+            assert set(some) <= options(name), name

@@ -14,6 +14,7 @@ from archscope.table import Report
 if TYPE_CHECKING:
     import pandas
 
+
 Record = TypeVar("Record", covariant=True)
 
 

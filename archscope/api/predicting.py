@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast, overload
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from archscope.api.answer import Answer, Predicted
 from archscope.api.asked import asked
+from archscope.api.fitted import Fitted
 from archscope.ask.network.allowance import allowing
 from archscope.ask.target import network_targets
 from archscope.errors import ArchscopeError
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from archscope.ask.gpus import Measured
     from archscope.ask.network.subject import Source
     from archscope.ask.target import Input, Model, Target
+    from archscope.engines.shard import Shard
+    from archscope.latency.setting import Setting
     from archscope.records import Prediction
 
 
@@ -62,6 +66,30 @@ def predict(
 ) -> Answer[tuple[Prediction, ...]]: ...
 
 
+@overload
+def predict(
+    network: Model | Sequence[Model] | None = None,
+    /,
+    input: Input | None = None,
+    *,
+    fit: Literal[True],
+    model: Source | None = None,
+    device: str | None = None,
+    batch: int | None = None,
+    dtype: str = "amp",
+    layout: str = "nchw",
+    mode: str = "inference",
+    compiled: bool = False,
+    on: str = "local",
+    gpu: str = "",
+    shard: str | None = None,
+    journal: str | PathLike[str] | None = None,
+    resume: bool = False,
+    allow_memory: int | str | None = None,
+    **constructor_keywords: Any,
+) -> Fitted: ...
+
+
 @allowing
 def predict(
     network: Model | Sequence[Model] | None = None,
@@ -79,9 +107,15 @@ def predict(
     compiled: bool = False,
     calibrate: Sequence[Measured] = (),
     explain: str | Sequence[str] = (),
+    fit: bool = False,
+    on: str = "local",
+    gpu: str = "",
+    shard: str | None = None,
+    journal: str | PathLike[str] | None = None,
+    resume: bool = False,
     allow_memory: int | str | None = None,
     **constructor_keywords: Any,
-) -> Predicted | Answer[tuple[Prediction, ...]]:
+) -> Predicted | Answer[tuple[Prediction, ...]] | Fitted:
     """Predict how long a step takes on a GPU that need not be here.
 
     Args:
@@ -97,13 +131,21 @@ def predict(
         compiled: whether `torch.compile` fuses its operators.
         calibrate: profiles measured on the GPU, or their files, to correct the prediction by.
         explain: patterns of the layers whose arithmetic is printed.
+        fit: make a device of the networks, which are saved profiles of it or are measured now: its
+            answer, saved as `mygpu.json`, is a device file.
+        on: for `fit`, where networks are measured: `"local"`, `"ray"`, or `"ray://host:10001"`.
+        gpu: for `fit` on Ray, a GPU with this label, such as `"A100"`.
+        shard: for `fit`, `"3/8"` measures every eighth network; see `merge`.
+        journal: for `fit`, a file that holds every network as soon as it is measured.
+        resume: for `fit`, measure only the networks that the journal does not hold.
         model: the network of a saved record, where its name is not one of a library.
         allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
             by default.
         constructor_keywords: passed to the constructor.
 
     Returns:
-        the prediction; for a list of networks or of devices all of them, network by network.
+        the prediction; for a list of networks or of devices all of them, network by network; for
+        `fit` the device.
 
     Raises:
         ArchscopeError: the network cannot be run, the device is unknown, or profiles are of
@@ -118,11 +160,20 @@ def predict(
     """
     from archscope.ask.gpus import gpus
     from archscope.ask.predict import explained, predictions
+    from archscope.ask.profile.refused import check_not_fitted
+    from archscope.engines.shard import ALL, parse_shard
     from archscope.latency.setting import Setting
     from archscope.study.page import with_prediction_page
     from archscope.study.predict import arithmetic_report, predict_report
 
     setting = Setting(mode, dtype, layout, compiled)
+    question = {"input": input, "batch": batch, "keywords": constructor_keywords}
+    part = ALL if shard is None else parse_shard(shard)
+    if fit:
+        given = cast("Sequence[Model]", network if _is_list(network) else [network or model])
+        sheet = _sheet(device, peak=peak, bandwidth=bandwidth, calibrate=calibrate, explain=explain)
+        return _fitted(given, question, sheet, setting, on, gpu, part, journal, resume)
+    check_not_fitted(gpu, part, journal, resume)
     names = [device] if isinstance(device, str) else list(device or ())
     if isinstance(device, str) and not (peak is None and bandwidth is None):
         raise ArchscopeError(
@@ -130,13 +181,13 @@ def predict(
             f"leave one out, or write {parameter('device')}=[{device!r}] for both",
         )  # fmt: skip
     found = gpus(names, peak=peak, bandwidth=bandwidth, dtype=dtype, calibrate=calibrate)
-    targets = _asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
+    targets = _asked(network, model, **question)
     if explain:
         patterns = [explain] if isinstance(explain, str) else explain
         steps = explained(targets, found, setting, patterns)
         return Predicted(steps.prediction, lambda: arithmetic_report(steps))
     records = predictions(targets, found, setting)
-    if isinstance(network, (list, tuple)) or not (device is None or isinstance(device, str)):
+    if _is_list(network) or not (device is None or isinstance(device, str)):
         each = [target for target in targets for _ in found]
         return Answer(
             tuple(records), lambda: with_prediction_page(predict_report(records), each, records)
@@ -153,3 +204,47 @@ def _asked(
     if isinstance(network, (list, tuple)):
         return network_targets(network, **question, beside=model)
     return [asked(cast("Model | None", network), model, **question)]
+
+
+def _is_list(network: object) -> bool:
+    return isinstance(network, (list, tuple))
+
+
+def _sheet(device: str | Sequence[str] | None, **others: object) -> str | None:
+    """The device whose data sheet a fit starts from.
+
+    Raises:
+        ArchscopeError: several, or what decides predictions alone.
+    """
+    for name, value in others.items():
+        if value not in (None, ()):
+            raise ArchscopeError(name, f"does not go with {parameter('fit', True)}", "leave it out")
+    if device is None or isinstance(device, str):
+        return device
+    raise ArchscopeError("device", "a fit is of one device", "name it alone")
+
+
+def _fitted(
+    given: Sequence[Model], question: dict[str, Any], sheet: str | None, setting: Setting,
+    on: str, gpu: str, shard: Shard, journal: str | PathLike[str] | None, resume: bool,
+) -> Fitted:  # fmt: skip
+    """The device that profiles give, those of networks measured now among them."""
+    from archscope.ask import fit
+    from archscope.ask.profile.refused import check_not_fitted, check_shard
+    from archscope.ask.target import network_target
+    from archscope.measure import silence_profiler
+    from archscope.saved.record import saved
+    from archscope.study.predict.fitted import fit_report
+
+    runs = [record for record in map(saved, given) if record is not None]
+    networks = [network_target(one, **question) for one in given if saved(one) is None]
+    if networks:
+        silence_profiler()
+        check_shard(shard, journal)
+        how = fit.measuring(setting, on, gpu)
+        with fit.long_run(networks, how, shard).named_journal(journal, resume) as kept:
+            runs += fit.measured(networks, how, shard, kept)
+    else:
+        check_not_fitted(gpu, shard, journal, resume)
+    found = fit.fitted(runs, sheet)
+    return Fitted(found, lambda: fit_report(found))

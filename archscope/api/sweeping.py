@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.answer import Answer, Checks
 from archscope.api.asked import asked
 from archscope.ask.network.allowance import allowing
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
+from archscope.records import Profile
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from archscope.ask.budget.check import Outcome as Verdict
+    from archscope.ask.contenders import Contender
     from archscope.ask.groups.views import Equal, GroupSweep
     from archscope.ask.network.subject import Source
+    from archscope.ask.profile.measuring import Measuring
     from archscope.ask.sweep.grid import Outcome
     from archscope.ask.target import Input, Model
     from archscope.ask.verify.figures import Verification
-    from archscope.records import Profile
     from archscope.saved.shards import ShardFile
 
 
@@ -72,19 +74,16 @@ def sweep(
         >>> sides.record[1].total.macs
         1814073344
     """
-    from archscope.ask.sweep.grid import Grid, Outcome, run
+    from archscope.ask.sweep.grid import Grid, long_run, run
     from archscope.ask.travel import counted
     from archscope.engines.place import engine
     from archscope.engines.shard import ALL, parse_shard
     from archscope.latency.place import read_places
-    from archscope.saved.journal import Journal
     from archscope.study.page import with_sweep_page
     from archscope.study.sweep import sweep_report, sweep_title
 
     if not axes:
         raise ArchscopeError("axes", "nothing to sweep", 'give one like {"groups": [1, 2]}')
-    if resume and journal is None:
-        raise ArchscopeError("resume", "needs a journal", "give the journal to resume")
     if predict is not None:
         read_places(predict)
     chosen = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
@@ -97,12 +96,11 @@ def sweep(
         backward,
         predict,
     )
-    held, part = None, ALL if shard is None else parse_shard(shard)
-    if journal is not None:
-        identity = {**grid.identity, **part.identity}
-        held = Journal(Path(journal), identity, resume=resume, key=grid.key)
-        held.keep(Outcome.from_entry)
-    with held or nullcontext(), engine(on, counted(grid.model), jobs=jobs) as place:
+    part = ALL if shard is None else parse_shard(shard)
+    with (
+        long_run(grid, part).named_journal(journal, resume) as held,
+        engine(on, counted(grid.model), jobs=jobs) as place,
+    ):
         outcomes = tuple(run(grid, engine=place, shard=part, journal=held))
     report = with_sweep_page(sweep_report(sweep_title(grid), outcomes), grid, outcomes)
     return Answer(outcomes, lambda: report)
@@ -112,12 +110,12 @@ def merge(*journals: str | PathLike[str]) -> Answer[Any]:
     """Join the journals of a run's shards to what one run over all of it would be.
 
     Args:
-        journals: of the shards of a sweep, a sweep over group counts or a verification of every
-            network, in any order.
+        journals: of the shards of a sweep, a sweep over group counts, a measured comparison or a
+            verification of every network, in any order.
 
     Returns:
-        of a sweep its outcomes, of group counts a `GroupSweep`, of a verification those of the
-        networks.
+        of a sweep its outcomes, of group counts a `GroupSweep`, of a comparison its networks, of a
+        verification those of the networks.
 
     Raises:
         ArchscopeError: a file is not the journal of such a run, two are of different runs or
@@ -164,7 +162,26 @@ def _merged_verification(files: Sequence[ShardFile]) -> Answer[tuple[Verificatio
     return Answer(tuple(found), lambda: overview_report(found, failures))
 
 
-_MERGED = {"grid": _merged_sweep, "groups": _merged_groups, "verify": _merged_verification}
+def _merged_comparison(files: Sequence[ShardFile]) -> Answer[tuple[Contender, ...]]:
+    from archscope.ask.contenders import contenders
+    from archscope.ask.profile.points import merged
+    from archscope.latency.place import read_places
+    from archscope.saved.record import Saved
+    from archscope.study.compare import compare_report
+
+    run, profiles = merged(files, "compare")
+    places = () if run["predicted"] is None else read_places(run["predicted"])
+    targets = [Saved(profile.model, profile) for profile in profiles]
+    found = contenders(targets, places, run["weights"])
+    return Answer(found, lambda: compare_report(found, layout=run["layout"]))
+
+
+_MERGED = {
+    "grid": _merged_sweep,
+    "groups": _merged_groups,
+    "verify": _merged_verification,
+    "compare": _merged_comparison,
+}
 """By what the first line of a journal calls its run."""
 
 
@@ -176,8 +193,11 @@ def sweep_groups(
     equal: Sequence[Equal] = ("none", "macs", "params"),
     input: Input | None = None,
     batch: int | None = None,
-    profiles: Sequence[Profile] = (),
+    profiles: Sequence[str | PathLike[str] | Profile] = (),
+    time: bool = False,
+    device: str | None = None,
     on: str = "local",
+    gpu: str = "",
     shard: str | None = None,
     journal: str | PathLike[str] | None = None,
     resume: bool = False,
@@ -195,8 +215,11 @@ def sweep_groups(
         equal: what is held equal: `"none"` (the width), `"macs"`, `"params"`.
         input: as for `summary`.
         batch: as for `summary`.
-        profiles: measured times of some of the networks, to set beside the counts.
-        on: where networks are counted: `"local"`, `"ray"`, or `"ray://host:10001"`.
+        profiles: measured times of some of the networks, or their files, to set beside the counts.
+        time: measure a training step of every network now; the batch is 8 by default.
+        device: where they are measured: `cpu`, `cuda`, `mps`; the fastest when `None`.
+        on: where networks are counted and measured: `"local"`, `"ray"`, or `"ray://host:10001"`.
+        gpu: on Ray, a GPU with this label, such as `"A100"`, to measure on.
         shard: `"3/8"` counts every eighth network, beginning with the third; see `merge`.
         journal: file that holds every network as soon as it is counted.
         resume: count only the networks that the journal does not hold.
@@ -214,43 +237,65 @@ def sweep_groups(
         >>> [member.width for member in sweep.counted("macs")]  # ResNeXt-50 is 32x4d
         [64, 4]
     """
-    from archscope.ask.groups.entries import Question, read
+    from archscope.ask.groups import times
+    from archscope.ask.groups.entries import long_run
     from archscope.ask.groups.family import Family
     from archscope.ask.groups.sweep import swept
-    from archscope.ask.groups.times import predicted
-    from archscope.ask.profile.points import key
+    from archscope.ask.profile.points import require_finished
     from archscope.ask.travel import counted
     from archscope.engines.place import engine
     from archscope.engines.shard import ALL, parse_shard
     from archscope.latency.place import read_places
-    from archscope.saved.journal import Journal
-    from archscope.study.groups import group_report
+    from archscope.study.groups import group_report, unused_notes
 
+    how = _measuring(time, device, on, gpu)
     network = asked(base, model, input=input, batch=batch, keywords=constructor_keywords)
+    saved = [times.measured_before(profile, network.batch) for profile in profiles]
+    if how is not None:
+        network = replace(network, batch=times.batch_measured(network.batch))
     places = () if predict is None else read_places(predict)
     family = Family(network, by)
     counts, part = tuple(sorted(set(groups))), ALL if shard is None else parse_shard(shard)
-    if resume and journal is None:
-        raise ArchscopeError("resume", "needs a journal", "give the journal to resume")
-    held = None
-    if journal is not None:
-        identity = {**Question.of(family, counts, equal).identity, **part.identity}
-        held = Journal(Path(journal), identity, resume=resume, key=key([family.model]))
-        held.keep(read)
-    with held or nullcontext(), engine(on, counted(family.model), jobs=None) as place:
-        found = swept(family, counts, equal, place, shard=part, journal=held)
-    times = predicted(family, found, places)
-    return Answer(found, lambda: group_report(found, list(profiles), predicted=times))
+    with long_run(family, counts, equal, part).named_journal(journal, resume) as held:
+        with engine(on, counted(family.model), jobs=None) as place:
+            found = swept(family, counts, equal, place, shard=part, journal=held)
+        now = [] if how is None else times.timed(family, found, how, held)
+    require_finished(now)
+    names = [
+        profile.model if isinstance(profile, Profile) else str(profile) for profile in profiles
+    ]
+    notes = unused_notes(found, names, saved)
+    steps = times.predicted(family, found, places)
+    return Answer(found, lambda: group_report(found, [*now, *saved], notes, steps))
+
+
+def _measuring(time: bool, device: str | None, on: str, gpu: str) -> Measuring | None:
+    """How networks are measured; `None` where nobody asked to."""
+    from archscope.ask.profile.refused import TIME, check_where
+
+    check_where(time, on, gpu)
+    if not time:
+        if device is not None:
+            raise ArchscopeError(parameter("device", device), f"goes with {TIME}", f"add {TIME}")
+        return None
+    from archscope.ask.profile.measuring import Measuring
+    from archscope.ask.profile.plan import plan_of
+    from archscope.measure import silence_profiler
+
+    silence_profiler()
+    return Measuring(plan_of(device=device, on=on, train=True), on, gpu)
 
 
 @allowing
 def check(
-    path: str | PathLike[str], *, allow_memory: int | str | None = None
+    path: str | PathLike[str], *, models: Sequence[str] = (), allow_memory: int | str | None = None
 ) -> Checks[tuple[Verdict, ...]]:
     r"""Hold networks to the limits of a budget file; the answer is true where all are kept.
 
     Args:
         path: of a TOML file; see `archscope check --help`.
+        models: networks of a budget that are code, such as `"nets.py:Net"`: a file runs none that
+            is not named here.
         allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
             by default.
 
@@ -267,5 +312,5 @@ def check(
     from archscope.ask.budget.limits import load
     from archscope.study.budget import budget_report
 
-    found = budgets.check(load(str(path)))
+    found = budgets.check(load(str(path)), models)
     return Checks(found, lambda: budget_report(found), all(one.passed for one in found))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
 from os import fspath
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from archscope.api.answer import Answer
 from archscope.api.asked import asked
@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from archscope.ask.network.subject import Source
+    from archscope.ask.profile.measured import LargestBatch
+    from archscope.ask.profile.plan import PlanSettings
     from archscope.ask.target import Input, Model
     from archscope.measure.session import Plan
     from archscope.measure.step import Optimizer
     from archscope.records import Profile
+    from archscope.table import Report
 
 
-@allowing
+@overload
 def profile(
     network: Model | None = None,
     /,
@@ -47,16 +50,98 @@ def profile(
     precision: float = 0.5,
     max_seconds: float = 10.0,
     every_layer: bool = False,
+    max_batch: Literal[False] = False,
     plan: Plan | None = None,
     allow_memory: int | str | None = None,
     **constructor_keywords: Any,
-) -> Answer[Profile]:
+) -> Answer[Profile]: ...
+
+
+@overload
+def profile(
+    network: Model | None = None,
+    /,
+    input: Input | None = None,
+    *,
+    batch: Sequence[int],
+    model: Source | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    dtype: str = "default",
+    amp: bool = False,
+    channels_last: bool = False,
+    compile: str | None = None,
+    cuda_graph: bool = False,
+    cold_l2: bool = False,
+    optimizer: Optimizer | None = None,
+    train: bool = False,
+    eval: bool = False,
+    precision: float = 0.5,
+    max_seconds: float = 10.0,
+    every_layer: bool = False,
+    max_batch: Literal[False] = False,
+    plan: Plan | None = None,
+    allow_memory: int | str | None = None,
+    **constructor_keywords: Any,
+) -> Answer[tuple[Profile, ...]]: ...
+
+
+@overload
+def profile(
+    network: Model | None = None,
+    /,
+    input: Input | None = None,
+    *,
+    max_batch: Literal[True],
+    model: Source | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    dtype: str = "default",
+    amp: bool = False,
+    channels_last: bool = False,
+    compile: str | None = None,
+    optimizer: Optimizer | None = None,
+    train: bool = False,
+    eval: bool = False,
+    plan: Plan | None = None,
+    allow_memory: int | str | None = None,
+    **constructor_keywords: Any,
+) -> Answer[LargestBatch]: ...
+
+
+@allowing
+def profile(
+    network: Model | None = None,
+    /,
+    input: Input | None = None,
+    *,
+    model: Source | None = None,
+    batch: int | Sequence[int] | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    dtype: str = "default",
+    amp: bool = False,
+    channels_last: bool = False,
+    compile: str | None = None,
+    cuda_graph: bool = False,
+    cold_l2: bool = False,
+    optimizer: Optimizer | None = None,
+    train: bool = False,
+    eval: bool = False,
+    precision: float = 0.5,
+    max_seconds: float = 10.0,
+    every_layer: bool = False,
+    max_batch: bool = False,
+    plan: Plan | None = None,
+    allow_memory: int | str | None = None,
+    **constructor_keywords: Any,
+) -> Answer[Profile] | Answer[tuple[Profile, ...]] | Answer[LargestBatch]:
     """Measure forward and backward time, of the network and by layer.
 
     Args:
         network: as for `summary`.
         input: a specification.
-        batch: batch size, 8 by default.
+        batch: batch size, 8 by default; a list measures each, up to the first that does not fit.
         device: `cpu`, `cuda`, `cuda:1`, `mps`; the fastest when `None`.
         threads: CPU threads of one operator; PyTorch's when `None`.
         dtype: `float32`, `tf32`, `float16` or `bfloat16`, to convert the network.
@@ -71,12 +156,17 @@ def profile(
         precision: half width of the median's interval at which to stop, in percent.
         max_seconds: longest time spent on one number, in seconds.
         every_layer: list every layer, not the slowest.
+        max_batch: find the largest batch that fits, in place of timing; on a CPU this takes
+            minutes.
         plan: all of these settings as one object (see `Plan`, `Settings`, `StoppingRule`), in place
             of them.
         model: the network of a saved record, where its name is not one of a library.
         allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
             by default.
         constructor_keywords: passed to the constructor.
+
+    Returns:
+        the profile; of a list of batches all of them; of `max_batch` a `LargestBatch`.
 
     Raises:
         ArchscopeError: no such device, settings that contradict each other or stand beside a plan,
@@ -89,34 +179,56 @@ def profile(
 
     silence_profiler()
     from archscope.ask.profile import measured
-    from archscope.ask.profile.plan import plan_of
-    from archscope.saved import answers
+    from archscope.resolve import parse_batch
     from archscope.study.page import with_profile_page
     from archscope.study.profile import profile_report
+    from archscope.study.profile.largest import largest_report
 
-    target = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
-    settings = {
+    settings: PlanSettings = {
         "device": device, "threads": threads, "dtype": dtype, "amp": amp,
         "channels_last": channels_last, "compile": compile, "cuda_graph": cuda_graph,
         "cold_l2": cold_l2, "optimizer": optimizer, "train": train, "eval": eval,
         "precision": precision, "max_seconds": max_seconds,
     }  # fmt: skip
+    sizes = None
+    if isinstance(batch, (list, tuple)):
+        sizes = [cast(int, parse_batch(size)) for size in batch]
+    one = None if isinstance(batch, (list, tuple)) else batch
+    target = asked(network, model, input=input, batch=one, keywords=constructor_keywords)
+    chosen = _plan(plan, settings)
+    if max_batch:
+        if batch is not None:
+            raise ArchscopeError("max_batch", "finds the batch itself", "leave out one")
+        largest = measured.largest_batch(target, chosen)
+        return Answer(largest, lambda: largest_report(target.name, chosen, largest))
+    if sizes == []:
+        raise ArchscopeError("batch", "an empty list", "give a batch size")
+    found = measured.sweep(target, chosen, sizes)
+
+    def made() -> Report:
+        return with_profile_page(profile_report(found, every_layer=every_layer), found)
+
+    return Answer(found[0], made) if sizes is None else Answer(found, made)
+
+
+def _plan(plan: Plan | None, settings: PlanSettings) -> Plan:
+    """The plan that is given, or one of single settings.
+
+    Raises:
+        ArchscopeError: settings that contradict each other, or stand beside a plan.
+    """
+    from archscope.ask.profile.plan import plan_of
+    from archscope.saved import answers
+
     if plan is None:
-        chosen = plan_of(**cast(Any, settings))
-    else:
-        for name, default in signature(plan_of).parameters.items():
-            if name in settings and settings[name] != default.default:
-                raise ArchscopeError(
-                    parameter(name, settings[name]), "is a setting of the plan", "leave out one"
-                )
-        chosen = replace(plan, roofs=answers.roofs())
-    measurement = measured.profile(target, chosen)
-    return Answer(
-        measurement,
-        lambda: with_profile_page(
-            profile_report([measurement], every_layer=every_layer), [measurement]
-        ),
-    )
+        return plan_of(**settings)
+    for name, default in signature(plan_of).parameters.items():
+        if name in settings and settings[name] != default.default:  # type: ignore[literal-required]
+            raise ArchscopeError(
+                parameter(name, settings[name]),  # type: ignore[literal-required]
+                "is a setting of the plan", "leave out one",
+            )  # fmt: skip
+    return replace(plan, roofs=answers.roofs())
 
 
 @overload

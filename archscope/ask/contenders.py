@@ -11,7 +11,8 @@ from archscope.ask.match import Solved, meter, solve, width_keyword
 from archscope.ask.target import Target, network_target
 from archscope.errors import ArchscopeError
 from archscope.latency.place import Place
-from archscope.quantities import Quantity
+from archscope.parameters import parameter
+from archscope.quantities import MATCHED
 from archscope.records import Analysis, InputSpec, Measurement, Prediction, Profile
 from archscope.records.measured import PairedRatio
 from archscope.saved.record import Saved
@@ -79,6 +80,17 @@ def contenders(
     """
     if len(targets) < 2:
         raise ArchscopeError("compare", "needs at least two models", "name another one")
+    return those_of_a_shard(targets, places, weights)
+
+
+def those_of_a_shard(
+    targets: Sequence[Target | Saved], places: Sequence[Place] = (), weights: Recipe = "V1"
+) -> tuple[Contender, ...]:
+    """The same of a part of them, which may be one.
+
+    Raises:
+        ArchscopeError: one cannot be counted.
+    """
     for target in targets:
         if isinstance(target, Target) and isinstance(target.input, InputSpec):
             _require_numbers(target.input)
@@ -172,21 +184,32 @@ def distinct(names: Sequence[str]) -> list[str]:
 
 
 def matched(
-    targets: Sequence[Target | Saved], quantity: Quantity, keyword: str | None
-) -> tuple[list[Target | Saved], Solved]:
+    targets: Sequence[Target | Saved], match: str | None, keyword: str | None
+) -> tuple[list[Target | Saved], Solved | None]:
     """Solve a keyword of every later network for the first one's total.
 
     Args:
         targets: networks with their calls or, the first, a saved record.
-        quantity: what is to be equal.
+        match: the quantity that is to be equal, `macs`, `params` or `activations`; when `None` the
+            networks stay as they are.
         keyword: constructor keyword; each network's width when `None`.
 
     Returns:
         the networks with the solution among their keywords, and what was solved for.
 
     Raises:
-        ArchscopeError: a later one is a saved record, or has no such keyword.
+        ArchscopeError: another quantity, a keyword without one, a later one is a saved record, or
+            has no such keyword.
     """
+    if match is None:
+        if keyword is not None:
+            goes_with = f"goes with {parameter('match')}"
+            raise ArchscopeError(parameter("by"), goes_with, f"add {parameter('match', 'macs')}")
+        return list(targets), None
+    if match not in MATCHED:
+        known = f"use one of {', '.join(MATCHED)}"
+        raise ArchscopeError(parameter("match", match), "cannot be matched", known)
+    quantity = MATCHED[match]
     first, *others = targets
     analysis = analyse(first)
     wanted = round(quantity.total(analysis.total))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from archscope.ask.profile.refused import check_not_timed, check_shard, check_where
 from archscope.cli import completion
-from archscope.cli.fleet import check_shard, long_run_options
+from archscope.cli.fleet import long_run_options
 from archscope.cli.help import Command
 from archscope.cli.options import (
     batch_number_option,
@@ -21,24 +21,17 @@ from archscope.cli.options import (
     strict_option,
 )
 from archscope.cli.plan import measuring_options, refuse_measuring_options
-from archscope.cli.timing import check_where, time_options
-from archscope.engines.local import NAME as LOCAL
+from archscope.cli.stderr import say
+from archscope.cli.timing import feedback, time_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from archscope.ask.contenders import Contender
-    from archscope.ask.target import Target
-    from archscope.cli.resuming import LongRun
+    from archscope.ask.profile.compared import Timed
+    from archscope.ask.profile.measuring import Measuring
     from archscope.engines.shard import Shard
-    from archscope.measure.session import Plan
-    from archscope.measure.side_by_side import SideBySide
-    from archscope.records import Profile
     from archscope.resolve.published import Recipe
-    from archscope.saved.journal import Journal
-    from archscope.saved.record import Saved
     from archscope.study.compare import Layout
-    from archscope.table import Table
 
 
 @click.command(cls=Command)
@@ -97,39 +90,39 @@ def command(
     from archscope.output import check_outputs, emit
 
     check_outputs(outputs)
-    _check_options(quantity, keyword, timed, on, gpu)
+    _check_options(timed, on, gpu, shard, journal_path, resume)
+    check_shard(shard, journal_path, quantity)
     where = places(predicted)
-    plan = _plan(on, measuring) if timed else None
-    _check_journal(plan, shard, journal_path, resume, quantity)
-    from archscope.ask.contenders import contenders
+    how = _measuring(on, gpu, measuring) if timed else None
+    from archscope.ask.contenders import contenders, matched
     from archscope.ask.count import require_complete
     from archscope.ask.target import side_by_side
     from archscope.resolve import parse_settings
     from archscope.study.compare import compare_report
+    from archscope.study.compare.match import match_tables
+    from archscope.study.compare.shard import shard_report
     from archscope.study.page import with_comparison_page
-    from archscope.units import plural
 
     given = parse_settings(settings)
     targets = side_by_side(_read(models), input=input_text, batch=batch, keywords=given)
-    first: tuple[Table, ...] = ()
-    if quantity is not None:
-        targets, first = _solved(targets, quantity, keyword)
-    together: SideBySide | None = None
-    if plan is not None:
-        run = _long_run(targets, plan, gpu, shard, layout, weights, predicted)
-        with run.journal(journal_path, resume) as journal:
-            apart = on != LOCAL or resume or journal_path is not None
-            if apart:
-                targets = _one_by_one(targets, plan, on, gpu, shard, journal)
-            else:
-                targets, together = _in_turns(targets, plan, journal)
+    targets, solved = matched(targets, quantity, keyword)
+    measured: Timed | None = None
+    if how is not None:
+        from archscope.ask.profile import compared
+
+        shown = {"layout": layout, "weights": weights, "predicted": predicted}
+        run = compared.long_run("compare", compared.named(targets), how, shard, shown)
+        alone = resume or journal_path is not None
+        with run.journal(journal_path, resume, say) as journal:
+            measured = compared.timed(targets, how, shard, journal, alone=alone)
+        targets = list(measured.targets)
     if shard.count > 1:
-        count = plural(len(targets), "network")
-        click.echo(f"{count} measured; join the shards with archscope merge.")
+        emit(shard_report(len(targets)), outputs)
         return
     found = contenders(targets, where, weights)
-    if together is not None:
-        found = tuple(_with_rounds(one, together) for one in found)
+    if measured is not None:
+        found = tuple(map(measured.with_rounds, found))
+    first = match_tables(solved)
     report = compare_report(found, layout=layout, first=first, sort=sort, top=top)
     emit(with_comparison_page(report, targets, found), outputs)
     if strict:
@@ -138,18 +131,13 @@ def command(
 
 
 def _check_options(
-    quantity: str | None, keyword: str | None, timed: bool, on: str, gpu: str
+    timed: bool, on: str, gpu: str, shard: Shard, path: str | None, resume: bool
 ) -> None:
-    """Refuse options of a match and of measuring where there is neither."""
-    from archscope.errors import ArchscopeError
-
-    if keyword is not None and quantity is None:
-        raise ArchscopeError("--by", "goes with --match", "add --match macs, params or activations")
+    """Refuse options of measuring where nothing is."""
     check_where(timed, on, gpu)
     if not timed:
         refuse_measuring_options("add --time")
-        if on != LOCAL:
-            raise ArchscopeError(f"--on {on}", "goes with --time", "add --time")
+        check_not_timed(on, shard, path, resume)
 
 
 def _read(models: Sequence[str]) -> list[Any]:
@@ -166,18 +154,6 @@ def _read(models: Sequence[str]) -> list[Any]:
     return chosen
 
 
-def _solved(
-    targets: Sequence[Target | Saved], quantity: str, keyword: str | None
-) -> tuple[list[Target | Saved], tuple[Table, ...]]:
-    """The networks with a keyword solved for, and the table that shows the solution."""
-    from archscope.ask.contenders import matched
-    from archscope.quantities import MATCHED
-    from archscope.study.compare.match import match_table
-
-    complete, solved = matched(targets, MATCHED[quantity], keyword)
-    return complete, (match_table(solved),)
-
-
 USED_WITH_FILES = (
     "models",
     "layout",
@@ -192,86 +168,11 @@ USED_WITH_FILES = (
 )
 
 
-def _check_journal(
-    plan: Plan | None, shard: Shard, path: str | None, resume: bool, matched: str | None
-) -> None:
-    """Refuse what goes with measuring alone, and shards that lack what they are compared by."""
-    from archscope.errors import ArchscopeError
-
-    given = {"--journal": path, "--resume": resume, f"--shard {shard}": shard.count > 1}
-    wrong = next((option for option, value in given.items() if value), None)
-    if plan is None and wrong is not None:
-        raise ArchscopeError(wrong, "goes with --time", "add --time")
-    if matched is not None and shard.count > 1:
-        raise ArchscopeError(
-            f"--shard {shard}", "does not go with --match, which counts every network",
-            "leave one out",
-        )  # fmt: skip
-    check_shard(shard, path)
-
-
-def _long_run(
-    targets: Sequence[Target | Saved], plan: Plan, gpu: str, shard: Shard, layout: Layout,
-    weights: Recipe, predicted: str | None,
-) -> LongRun:  # fmt: skip
-    from archscope.cli.points import long_run
-
-    shown = {"layout": layout, "weights": weights, "predicted": predicted}
-    return long_run("compare", _named(targets), plan, gpu, shard, shown)
-
-
-def _named(targets: Sequence[Target | Saved]) -> list[Target]:
-    from archscope.saved.record import Saved
-
-    return [target for target in targets if not isinstance(target, Saved)]
-
-
-def _plan(on: str, measuring: dict[str, Any]) -> Plan:
+def _measuring(on: str, gpu: str, settings: dict[str, Any]) -> Measuring:
     from archscope.measure import silence_profiler
 
     silence_profiler()
+    from archscope.ask.profile.measuring import Measuring
     from archscope.ask.profile.plan import plan_of
 
-    return plan_of(**measuring, on=on)
-
-
-def _one_by_one(
-    targets: Sequence[Target | Saved], plan: Plan, on: str, gpu: str, shard: Shard,
-    journal: Journal | None,
-) -> list[Target | Saved]:  # fmt: skip
-    """The Profile of each network of the shard; a saved record stays what it is."""
-    from archscope.cli.points import one_by_one
-
-    own = list(shard.of(_named(targets)))
-    return _in_place(targets, own, one_by_one(own, plan, on, gpu, journal))
-
-
-def _in_turns(
-    targets: Sequence[Target | Saved], plan: Plan, journal: Journal | None
-) -> tuple[list[Target | Saved], SideBySide | None]:
-    """The same of all networks, and what was measured in turns."""
-    from archscope.cli.points import in_turns
-
-    own = _named(targets)
-    profiles, together = in_turns(own, plan, journal)
-    return _in_place(targets, own, profiles), together
-
-
-def _in_place(
-    targets: Sequence[Target | Saved], own: Sequence[Target], profiles: Sequence[Profile]
-) -> list[Target | Saved]:
-    """Records as they were named, profiles where a network was, without those of other shards."""
-    from archscope.saved.record import Saved
-
-    found = {id(target): Saved(target.name, p) for target, p in zip(own, profiles, strict=True)}
-    kept = [t for t in targets if isinstance(t, Saved) or id(t) in found]
-    return [found.get(id(target), target) for target in kept]
-
-
-def _with_rounds(found: Contender, together: SideBySide) -> Contender:
-    """A network that was measured in turns with its rounds."""
-    for place, profile in enumerate(together.profiles):
-        if found.profile is profile:
-            rounds = {phase: each[place] for phase, each in together.rounds.items()}
-            return replace(found, rounds=rounds)
-    return found
+    return Measuring(plan_of(**settings, on=on), on, gpu, feedback())

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from archscope.ask.profile.refused import check_not_fitted, check_shard
 from archscope.engines.local import NAME as LOCAL
-from archscope.engines.place import CLIENT, RAY, check_place
+from archscope.engines.place import CLIENT, RAY
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
 
 if TYPE_CHECKING:
     from archscope.ask.target import Target
     from archscope.engines.shard import Shard
+    from archscope.latency.calibration import Calibrated
     from archscope.latency.setting import Setting
-    from archscope.measure.session import Plan
     from archscope.saved.record import Saved
 
 
@@ -39,22 +39,8 @@ class FitRun:
     resume: bool
 
     def require_unused(self) -> None:
-        """Refuse options that decide nothing without a measurement.
-
-        Raises:
-            ArchscopeError: naming the first of them.
-        """
-        given = {
-            f"--gpu {self.gpu}": self.gpu,
-            f"--shard {self.shard}": self.shard.count > 1,
-            f"--journal {self.journal_path}": self.journal_path,
-            "--resume": self.resume,
-        }
-        for option, value in given.items():
-            if value:
-                raise ArchscopeError(
-                    option, "goes with --fit and networks to measure", "leave it out"
-                )
+        """Refuse options that decide nothing without a measurement."""
+        check_not_fitted(self.gpu, self.shard, self.journal_path, self.resume)
 
 
 def fit_device(
@@ -76,6 +62,7 @@ def fit_device(
     """
     require_file(outputs)
     from archscope.ask.calibrate import profiles_of
+    from archscope.ask.fit import fitted
     from archscope.ask.target import network_target
     from archscope.saved.record import is_record
     from archscope.units import plural
@@ -90,7 +77,7 @@ def fit_device(
         count = plural(len(runs), "network")
         click.echo(f"{count} measured; join the shards with archscope merge -o {outputs[0]}.")
         return
-    write_device(runs, None if place else on, outputs[0])
+    write_device(fitted(runs, None if place else on, "on"), outputs[0])
 
 
 def require_file(outputs: Sequence[str]) -> None:
@@ -103,81 +90,29 @@ def require_file(outputs: Sequence[str]) -> None:
         raise ArchscopeError(parameter("fit"), "writes one device file", "add -o mygpu.json")
 
 
-def write_device(runs: Sequence[Saved], sheet: str | None, path: str) -> None:
-    """Fit a device to profiles, write its file, and say how it differs from its prediction.
+def write_device(found: Calibrated, path: str) -> None:
+    """Write a device file, and say how the device differs from its prediction.
 
     Args:
-        runs: profiles of one model of GPU.
-        sheet: the device whose data sheet holds; that of the profiles when `None`.
+        found: the device.
         path: of the file.
     """
-    from archscope.ask.calibrate import calibrate
     from archscope.files import replace_file
-    from archscope.latency.devices import find_device
+    from archscope.study.predict.fitted import sentence
 
-    found = calibrate(runs, None if sheet is None else find_device(sheet, "on"), by_kind=True)
-    text = json.dumps(found.to_json(), indent=1, ensure_ascii=False)
-    replace_file(path, text.encode(), "-o")
-    every = found.factors["*"]
-    click.echo(
-        f"{path}: {found.device.name} reaches {every.compute:.2f}× of the arithmetic and "
-        f"{every.memory:.2f}× of the bandwidth that was predicted for it, by "
-        f"{found.rows} layers; predict with --on {path}"
-    )
+    replace_file(path, found.text().encode(), "-o")
+    click.echo(f"{path}: {sentence(found)}; predict with --on {path}")
 
 
-def _measured(named: Sequence[Target], on: str, setting: Setting, run: FitRun) -> list[Saved]:
-    """The profiles of the shard's networks, each measured on a GPU of its own."""
-    from archscope.cli.fleet import check_shard
-    from archscope.cli.points import apart, long_run
-    from archscope.saved.record import Saved
-
-    check_place(on)
-    check_shard(run.shard, run.journal_path)
-    if run.gpu and on == LOCAL:
-        raise ArchscopeError(f"--gpu {run.gpu}", "goes with --on ray", "leave it out")
-    plan = _plan(setting, on)
-    kept = long_run("fit", named, plan, run.gpu, run.shard, {})
-    own = run.shard.of(named)
-    with kept.journal(run.journal_path, run.resume) as journal:
-        profiles = apart(own, plan, on, run.gpu, journal)
-    for profile in profiles:
-        if profile.environment.device.startswith("cpu"):
-            raise ArchscopeError(
-                f"--on {on}", f"PyTorch saw no GPU where {profile.model} was measured",
-                "use nodes whose GPUs PyTorch can use",
-            )  # fmt: skip
-    return [Saved(profile.model, profile) for profile in profiles]
-
-
-def _plan(setting: Setting, on: str) -> Plan:
-    """Measure as the device file is to predict.
-
-    Raises:
-        ArchscopeError: this machine has no GPU.
-    """
-    from archscope.ask.profile.there import ANY
-    from archscope.measure import device as devices
+def _measured(networks: Sequence[Target], on: str, setting: Setting, run: FitRun) -> list[Saved]:
+    """The profiles of the shard's networks, with what the user sees of them."""
+    from archscope.ask import fit
+    from archscope.cli.stderr import say
+    from archscope.cli.timing import feedback
     from archscope.measure import silence_profiler
-    from archscope.measure.session import Plan
-    from archscope.measure.step import Settings
-    from archscope.saved import answers
 
     silence_profiler()
-    device = ANY if on != LOCAL else devices.best()
-    if device == "cpu":
-        raise ArchscopeError(
-            parameter("fit"), "this machine has no GPU to measure on",
-            f"give profiles, or measure with {parameter('on', RAY)}",
-        )  # fmt: skip
-    amp = setting.dtype == "amp"
-    settings = Settings(
-        device=device,
-        dtype="float16" if amp else setting.dtype,
-        amp=amp,
-        channels_last=setting.layout == "nhwc",
-        compile="default" if setting.compiled else None,
-    )
-    mode: Any = setting.mode
-    roofs = None if on != LOCAL else answers.roofs()
-    return Plan(settings, modes=(mode,), roofs=roofs, chosen=False)
+    check_shard(run.shard, run.journal_path)
+    how = fit.measuring(setting, on, run.gpu, feedback())
+    with fit.long_run(networks, how, run.shard).journal(run.journal_path, run.resume, say) as kept:
+        return fit.measured(networks, how, run.shard, kept)

@@ -55,21 +55,6 @@ def long_run_options(command: Decorated) -> Decorated:
     return shard_option(journal_option(resume_option(command)))
 
 
-def check_shard(shard: Shard, journal: str | None) -> None:
-    """Refuse one part of a run whose results nobody could find again.
-
-    Raises:
-        ArchscopeError: it has no journal.
-    """
-    from archscope.errors import ArchscopeError
-
-    if shard.count > 1 and journal is None:
-        raise ArchscopeError(
-            f"--shard {shard}", "its points need a file for archscope merge",
-            f"add --journal part-{shard.number}.jsonl",
-        )  # fmt: skip
-
-
 @contextmanager
 def progress(engine: Engine) -> Iterator[Progress]:
     """Points done, nodes and the time left: a bar on a terminal; elsewhere lines for a cluster."""

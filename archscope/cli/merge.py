@@ -94,10 +94,11 @@ FIT = "fit"
 
 
 def _fit(files: Sequence[ShardFile], outputs: Sequence[str]) -> None:
+    from archscope.ask.fit import fitted
     from archscope.ask.profile.points import merged
     from archscope.cli.fitting import require_file, write_device
     from archscope.saved.record import Saved
 
     require_file(outputs)
     _, profiles = merged(files, FIT)
-    write_device([Saved(profile.model, profile) for profile in profiles], None, outputs[0])
+    write_device(fitted([Saved(one.model, one) for one in profiles], None), outputs[0])

@@ -18,9 +18,8 @@ from archscope.cli.options import (
 )
 from archscope.cli.plan import measuring_options
 from archscope.cli.stderr import say
-from archscope.cli.timing import leave_if_interrupted, progress_bars
+from archscope.cli.timing import progress_bars
 from archscope.errors import ArchscopeError
-from archscope.inert import printable
 from archscope.measure import silence_profiler
 
 if TYPE_CHECKING:
@@ -81,16 +80,17 @@ def command(
     )
     network = replace(network, batch=None)
     if max_batch:
-        _largest(network, plan)
+        _largest(network, plan, outputs)
         return
     from archscope.ask.profile.measured import sweep
+    from archscope.ask.profile.points import require_finished
 
     with progress_bars() as progress:
         profiles = sweep(network, plan, sizes, progress=progress)
     if not any(profile.phases for profile in profiles):
         raise KeyboardInterrupt
     emit(_report(profiles, every_layer), outputs)
-    leave_if_interrupted(profiles)
+    require_finished(profiles)
 
 
 def _report(profiles: Sequence[Profile], every_layer: bool) -> Report:
@@ -110,7 +110,7 @@ def _no_model(mode: str | None) -> ArchscopeError:
 
 USED_WITH_A_FILE = ("model", "batches", "every_layer", "outputs")
 UNUSED_BY_MAX_BATCH = (
-    "batches", "cuda_graph", "cold_l2", "precision", "max_seconds", "every_layer", "outputs",
+    "batches", "cuda_graph", "cold_l2", "precision", "max_seconds", "every_layer",
 )  # fmt: skip
 
 
@@ -123,23 +123,16 @@ def _sizes(text: str | None) -> list[int] | None:
     return [int(part) for part in parts]
 
 
-def _largest(network: Target, plan: Plan) -> None:
+def _largest(network: Target, plan: Plan, outputs: tuple[str, ...]) -> None:
     from archscope.ask.profile.measured import largest_batch
-    from archscope.units import binary_bytes
+    from archscope.output import emit
+    from archscope.study.profile.largest import largest_report
 
-    with progress_bars(_tell) as progress:
+    with progress_bars(_say) as progress:
         found = largest_batch(network, plan, progress=progress)
-    bound = (
-        f"the bound was {binary_bytes(found.bound_bytes)}, "
-        f"{100 * found.bound_bytes / found.available_bytes:.0f} % of the "
-        f"{binary_bytes(found.available_bytes)} available"
-    )
-    runs = f"batch {found.batch} runs" if found.batch else "even one sample does not fit"
-    peak = f", with a peak of {binary_bytes(found.peak_bytes)}" if found.batch else ""
-    measured = f"{network.name}, {plan.modes[0]} on {plan.settings.device}"
-    click.echo(printable(f"{measured}: {runs}{peak}; {bound}."))
+    emit(largest_report(network.name, plan, found), outputs)
 
 
-def _tell(label: str, share: float) -> None:
+def _say(label: str, share: float) -> None:
     """A line of progress, for what takes minutes and shows nothing until its end."""
     say(f"measuring {label}")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archscope.cli.fleet import check_shard, on_option, progress, shard_option
+from archscope.ask.profile.refused import check_shard
+from archscope.cli.fleet import on_option, progress, shard_option
 from archscope.cli.help import Command
 from archscope.cli.options import (
     beside_option,
@@ -16,7 +17,6 @@ from archscope.cli.options import (
     places,
     predict_option,
 )
-from archscope.cli.resuming import LongRun
 from archscope.cli.stderr import say
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def command(
 
     check_place(on)
     places(predicted)
-    from archscope.ask.sweep.grid import Grid, parse_axes
+    from archscope.ask.sweep.grid import Grid, long_run, parse_axes
     from archscope.ask.target import network_target
     from archscope.resolve import parse_settings
     from archscope.study.page import with_sweep_page
@@ -91,22 +91,9 @@ def command(
         predicted,
     )
     title = sweep_title(grid) + (f", shard {shard}" if shard.count > 1 else "")
-    with _long_run(grid, shard).journal(journal_path, resume) as journal:
+    with long_run(grid, shard).journal(journal_path, resume, say) as journal:
         outcomes = _outcomes(grid, shard, on, jobs, journal)
         emit(with_sweep_page(sweep_report(title, outcomes), grid, outcomes), outputs)
-
-
-def _long_run(grid: Grid, shard: Shard) -> LongRun:
-    from archscope.ask.sweep.grid import Outcome
-
-    return LongRun(
-        grid.file_name(),
-        {**grid.identity, **shard.identity},
-        grid.key,
-        Outcome.from_entry,
-        len(shard.of(grid.points)),
-        "points",
-    )
 
 
 def _outcomes(

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archscope.ask.profile.refused import check_shard
 from archscope.cli import completion
-from archscope.cli.fleet import check_shard, on_option, shard_option
+from archscope.cli.fleet import on_option, shard_option
 from archscope.cli.help import Command
 from archscope.cli.options import beside_option, network_number_options, output_option
-from archscope.cli.resuming import LongRun
 from archscope.cli.stderr import say
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def command(
     command with --resume runs the others only. --shard 3/8 takes every eighth network, and
     archscope merge joins the journals of all eight jobs.
     """
+    from archscope.ask.verify import asked
     from archscope.engines.place import check_place
     from archscope.errors import ArchscopeError
     from archscope.files import replace_file
@@ -53,12 +54,9 @@ def command(
     if save is not None and not save.endswith(".json"):
         raise ArchscopeError(f"--save {save}", "is not a JSON file", "name one like verify.json")
     check_outputs(() if save is None else (save,))
-    if every and models:
-        raise ArchscopeError("--all", "excludes named networks", f"leave out {models[0]} or --all")
-    if not (every or models):
-        raise ArchscopeError("verify", "needs networks or --all", "name networks, or give --all")
+    asked.require_named_or_all(models, every)
     if not every:
-        _check_named(on, shard, journal_path, resume)
+        asked.check_named(on, shard, journal_path, resume)
     check_place(on)
     check_shard(shard, journal_path)
     from archscope.ask.target import network_targets
@@ -68,8 +66,7 @@ def command(
     from archscope.study.verify import overview_report, verify_report
 
     if every:
-        if input_text is not None or batch is not None or settings or beside is not None:
-            raise ArchscopeError("--all", "takes every network as it comes", "name one to set it")
+        asked.check_all(input_text, batch, parse_settings(settings), beside)
         found, failures = _every(on, shard, journal_path, resume)
         report = overview_report(found, failures)
     else:
@@ -82,23 +79,7 @@ def command(
     if save is not None:
         replace_file(save, dumps(found, failures).encode(), parameter("save", save))
     emit(report, outputs)
-    return 0 if all(verification.passed for verification in found) else 1
-
-
-def _check_named(on: str, shard: Shard, journal_path: str | None, resume: bool) -> None:
-    """Refuse the options of --all beside networks that are named."""
-    from archscope.engines.local import NAME as LOCAL
-    from archscope.errors import ArchscopeError
-
-    of_all = {
-        f"--on {on}": on != LOCAL,
-        f"--shard {shard}": shard.count > 1,
-        "--resume": resume,
-        "--journal": journal_path,
-    }
-    for option, given in of_all.items():
-        if given:
-            raise ArchscopeError(option, "goes with --all", "leave it out")
+    return 0 if asked.passed(found) else 1
 
 
 def _every(
@@ -107,18 +88,9 @@ def _every(
     from archscope.ask.verify import verify
     from archscope.engines.place import engine
 
-    every = verify.all_names()
-    names = list(shard.of(every))
-    long = LongRun(
-        "verify-all.jsonl",
-        {**verify.identity(every), **shard.identity},
-        verify.key,
-        verify.state,
-        len(names),
-        "networks",
-    )
+    run = verify.long_run(shard)
     with (
-        long.journal(path, resume) as journal,
+        run.journal(path, resume, say) as journal,
         engine(on, verify.work(), jobs=None, tell=say) as place,
     ):
-        return verify.verify_each(names, verify.verify_named, say, journal, place)
+        return verify.verify_each(verify.names_of(shard), verify.verify_named, say, journal, place)

@@ -7,6 +7,7 @@ prior around 0 (ridge regression; Hoerl and Kennard 1970), in a few Gauss-Newton
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -85,6 +86,10 @@ class Calibrated:
             "tables": [asdict(table) for table in self.tables],
             "rows": self.rows,
         }
+
+    def text(self) -> str:
+        """A device file."""
+        return json.dumps(self.to_json(), indent=1, ensure_ascii=False)
 
 
 def from_json(data: Any, path: str) -> Calibrated:

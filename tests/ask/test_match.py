@@ -11,7 +11,7 @@ from archscope.ask.match import Solved, meter, solve, width_keyword
 from archscope.ask.target import network_target
 from archscope.errors import ArchscopeError
 from archscope.quantities import MACS, PARAMS
-from archscope.study.compare.match import match_table
+from archscope.study.compare.match import match_tables
 
 REFERENCES = Path(__file__).parents[1] / "references"
 
@@ -99,7 +99,7 @@ def test_a_network_of_one_width_alone_says_so():
     assert solution.value == 64
     assert "base_width=64" in solution.refusal
     solved = Solved("resnet50", MACS, (("resnet18", "width_per_group", solution),))
-    (note,) = match_table(solved).notes
+    (note,) = match_tables(solved)[0].notes
     assert note.startswith("resnet18 can be built with no other width_per_group near it: ")
     assert solve(64, lambda value: value).refusal == ""
 

@@ -104,7 +104,6 @@ def test_a_saved_profile_takes_no_options_of_measuring(
 @pytest.mark.parametrize(
     ("arguments", "unheard"),
     [
-        (("Net", "--max-batch"), ("-o", "run.json")),
         (("Net", "--max-batch"), ("--batch", "4")),
         (("Net", "--max-batch"), ("--precision", "1")),
         (("Net", "--max-batch"), ("--every-layer",)),

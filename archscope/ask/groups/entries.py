@@ -13,10 +13,13 @@ from archscope import archive
 from archscope.ask.groups.family import Family
 from archscope.ask.groups.members import Member
 from archscope.ask.groups.views import EQUALS, Equal, Point, Uncounted
+from archscope.ask.profile import points
 from archscope.ask.travel import decided_by, luggage
+from archscope.engines.shard import Shard
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis
 from archscope.saved.journal import address
+from archscope.saved.long_run import LongRun
 
 Found = Member | Uncounted
 
@@ -149,3 +152,22 @@ def read(entry: Mapping[str, Any]) -> tuple[Point, Found]:
     if analysis is None or type(width) is not int:
         raise ValueError("it has no width")
     return (view, asked), Member(groups, width, analysis)
+
+
+def long_run(
+    family: Family, groups: Sequence[int], views: Sequence[Equal], shard: Shard
+) -> LongRun:
+    """A part of a sweep over group counts as a run that a journal holds, with its times."""
+    asked = Question.of(family, groups, views)
+    return LongRun(
+        asked.file_name,
+        {**asked.identity, **shard.identity},
+        points.key([family.model]),
+        _read_any,
+        len(shard.of(asked.points)) + 2,  # with what ratios compare with
+        "networks",
+    )
+
+
+def _read_any(entry: dict[str, Any]) -> object:
+    return points.read(entry) if points.MEASURED in entry else read(entry)

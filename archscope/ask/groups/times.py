@@ -5,20 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from os import PathLike, fspath
 
+from archscope import archive
 from archscope.ask.groups.family import GROUPS, Family
 from archscope.ask.groups.members import Member
 from archscope.ask.groups.views import GroupSweep
 from archscope.ask.predict import predicted_at
-from archscope.ask.profile.measured import profile
+from archscope.ask.profile import points
+from archscope.ask.profile.measured import DEFAULT_BATCH, profile
+from archscope.ask.profile.measuring import Measuring
 from archscope.ask.profile.points import Question, question
 from archscope.ask.profile.there import once
 from archscope.ask.target import Target
 from archscope.ask.travel import Luggage, luggage
 from archscope.engines.engine import Engine
+from archscope.errors import ArchscopeError
 from archscope.latency.place import Place
 from archscope.measure.session import Plan, Progress, silent
-from archscope.records import PredictedTime, Profile
+from archscope.parameters import parameter
+from archscope.records import BatchSweep, Dim, PredictedTime, Profile
+from archscope.saved.journal import Journal
+from archscope.saved.record import at_batch
 
 
 def distinct(sweep: GroupSweep) -> list[Member]:
@@ -89,6 +97,73 @@ def measured(
         yield replace(times, model=analysis.model, keywords=analysis.keywords, analysis=analysis)
         if times.interrupted:
             return
+
+
+def timed(
+    family: Family, sweep: GroupSweep, how: Measuring, journal: Journal | None
+) -> list[Profile]:
+    """Measure each network once, in turns; those that the journal holds are not measured again.
+
+    Args:
+        family: what makes the networks.
+        sweep: which.
+        how: each is measured.
+        journal: holds each as soon as it is measured.
+
+    Returns:
+        a Profile each, up to one that was interrupted.
+
+    Raises:
+        ArchscopeError: a network fails, or nothing can run there.
+    """
+    members = distinct(sweep)
+
+    def measure(chosen: Sequence[int]) -> Iterator[tuple[int, Profile]]:
+        some = [members[index] for index in chosen]
+        if how.here:
+            with how.feedback.bars() as bars:
+                yield from zip(chosen, measured(family, some, how.plan, bars), strict=False)
+            return
+        with how.engine([family.model]) as place:
+            yield from zip(chosen, in_turns(place, family, some, how.plan), strict=False)
+
+    asked = questions(family, members, how.plan, how.gpu)
+    return points.measured(asked, [family.model] * len(asked), measure, journal)
+
+
+def batch_measured(batch: Dim | None) -> int:
+    """The batch at which networks are counted that are measured too.
+
+    Raises:
+        ArchscopeError: a symbol.
+    """
+    if isinstance(batch, str):
+        raise ArchscopeError(
+            parameter("batch", batch), "is not a batch size to measure at", "give one like 8"
+        )
+    return batch or DEFAULT_BATCH
+
+
+def measured_before(path: str | PathLike[str] | Profile, batch: Dim | None) -> Profile:
+    """A profile, read from its file where it is named by it.
+
+    Args:
+        path: of a profile, or of one at several batches; or the profile.
+        batch: which of several.
+
+    Raises:
+        ArchscopeError: the file holds no times, or none of this batch.
+    """
+    if isinstance(path, Profile):
+        return path
+    record = archive.load(fspath(path))
+    if isinstance(record, BatchSweep):
+        return at_batch(record, batch, fspath(path))
+    if not isinstance(record, Profile):
+        raise ArchscopeError(
+            parameter("profile", fspath(path)), "holds no times", "save one with archscope profile"
+        )
+    return record
 
 
 PredictedTimes = Mapping[tuple[int, int], tuple[PredictedTime, ...]]

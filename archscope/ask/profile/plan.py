@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import TypedDict
 
 from archscope.ask.profile.there import ANY
 from archscope.dtypes import full_name
@@ -14,6 +15,24 @@ from archscope.measure.session import Plan
 from archscope.measure.step import Mode, Optimizer, Settings
 from archscope.parameters import parameter
 from archscope.saved import answers
+
+
+class PlanSettings(TypedDict, total=False):
+    """The settings of `plan_of`, for functions that hand them on."""
+
+    device: str | None
+    threads: int | None
+    dtype: str
+    amp: bool
+    channels_last: bool
+    compile: str | None
+    cuda_graph: bool
+    cold_l2: bool
+    optimizer: Optimizer | None
+    train: bool
+    eval: bool
+    precision: float
+    max_seconds: float
 
 
 def plan_of(

@@ -112,6 +112,16 @@ def measured(
     return [found[index] for index in sorted(found)]
 
 
+def require_finished(profiles: Sequence[Profile]) -> None:
+    """End as Ctrl-C does where a measurement was interrupted.
+
+    Raises:
+        KeyboardInterrupt: one was.
+    """
+    if any(profile.interrupted for profile in profiles):
+        raise KeyboardInterrupt
+
+
 def _known(questions: Sequence[Question], journal: Journal) -> dict[int, Profile]:
     held = [e for e in journal.entries if MEASURED in e]
     return {

@@ -21,6 +21,7 @@ from archscope.engines.shard import ALL, Shard
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Dim, PredictedTime, Totals
 from archscope.saved.journal import Journal, address
+from archscope.saved.long_run import LongRun
 
 if TYPE_CHECKING:
     from archscope.ask.target import Target
@@ -301,6 +302,18 @@ def count_there(grid: Grid, luggage: Luggage, point: Point) -> Outcome:
     """Count one point where a user's file may have another path; the outcome says its own."""
     outcome = count_point(replace(grid, model=luggage.name_here()), point)
     return replace(outcome, problem=luggage.worded(outcome.problem))
+
+
+def long_run(grid: Grid, shard: Shard) -> LongRun:
+    """A part of a sweep as a run that a journal holds."""
+    return LongRun(
+        grid.file_name(),
+        {**grid.identity, **shard.identity},
+        grid.key,
+        Outcome.from_entry,
+        len(shard.of(grid.points)),
+        "points",
+    )
 
 
 def run(

@@ -26,11 +26,13 @@ from archscope.peers.runs import PEERS, Peer, PeerCount
 from archscope.peers.tools import Counted
 from archscope.records import Analysis, Layer
 from archscope.saved.journal import Journal, address, versions
+from archscope.saved.long_run import LongRun
 from archscope.units import parse_count, seconds
 
 if TYPE_CHECKING:
     from archscope.ask.network.call import NetworkCall
     from archscope.ask.network.subject import Subject
+    from archscope.engines.shard import Shard
 
 
 def verify(
@@ -85,6 +87,17 @@ def all_names() -> list[str]:
     if util.find_spec("timm") is not None:
         names += [f"timm:{name}" for name in timm_models.names()]
     return names
+
+
+def names_of(shard: Shard) -> list[str]:
+    """Those of them that a shard verifies."""
+    return list(shard.of(all_names()))
+
+
+def long_run(shard: Shard) -> LongRun:
+    """A part of verifying all of them as a run that a journal holds."""
+    run = {**identity(all_names()), **shard.identity}
+    return LongRun("verify-all.jsonl", run, key, state, len(names_of(shard)), "networks")
 
 
 def identity(names: Sequence[str]) -> dict[str, Any]:

@@ -16,8 +16,10 @@ MATCH_COLUMNS = (
 )
 
 
-def match_table(solved: Solved) -> Table:
-    """What was solved for, a network a row."""
+def match_tables(solved: Solved | None) -> tuple[Table, ...]:
+    """What was solved for, a network a row; nothing where nothing was."""
+    if solved is None:
+        return ()
     rows = tuple(
         Row((model, keyword, s.value, s.total, s.target, s.difference.amount, s.difference.share))
         for model, keyword, s in solved.solutions
@@ -28,4 +30,4 @@ def match_table(solved: Solved) -> Table:
         if solution.refusal
     )
     title = f"Solved for the {solved.quantity.word} of {solved.reference}"
-    return Table(title, MATCH_COLUMNS, rows, notes)
+    return (Table(title, MATCH_COLUMNS, rows, notes),)

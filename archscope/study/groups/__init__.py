@@ -13,7 +13,7 @@ from archscope.quantities import LOWER_BOUNDS
 from archscope.records import Profile, totals
 from archscope.study.compare.tables import NONE, NONE_NOTE
 from archscope.study.groups.charts import HELD, charts
-from archscope.study.groups.measured import timed_networks, unused
+from archscope.study.groups.measured import timed_networks, unused, unused_notes
 from archscope.study.groups.rows import COLUMNS, TIMED, predicted_values, row_values
 from archscope.study.groups.stages import stage_tables
 from archscope.study.profile.layers import device_name, measured_where
@@ -25,7 +25,7 @@ from archscope.wording import CONVENTION, PREDICTED
 if TYPE_CHECKING:
     from archscope.ask.groups.times import PredictedTimes
 
-__all__ = ["different_widths", "file_name", "group_report", "unused"]
+__all__ = ["different_widths", "file_name", "group_report", "unused", "unused_notes"]
 
 PAPER_NOTE = (
     "Top-1 error: one 224×224 crop of ImageNet's validation images, Xie et al. 2017, Table 3."
@@ -59,7 +59,7 @@ def group_report(
     Args:
         sweep: what was counted.
         profiles: measured networks; each joins the rows that count as it does.
-        notes: sentences to stand below the last table; see `unused`.
+        notes: sentences to stand below the last table; see `unused_notes`.
         predicted: steps of the networks by group count and width.
     """
     values = {

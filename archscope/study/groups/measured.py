@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from archscope.ask.groups.views import GroupSweep
+from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 from archscope.records import Analysis, Measurement, Profile
 from archscope.units import si
 
@@ -41,6 +43,28 @@ def unused(sweep: GroupSweep, profiles: Sequence[Profile]) -> list[str]:
             reasons.append("")
         taken |= rows
     return reasons
+
+
+def unused_notes(sweep: GroupSweep, names: Sequence[str], profiles: Sequence[Profile]) -> list[str]:
+    """A sentence for each profile whose times are in no row.
+
+    Args:
+        sweep: what was counted.
+        names: of the profiles, for messages.
+        profiles: measured before.
+
+    Raises:
+        ArchscopeError: one is of another network.
+    """
+    swept = sweep.base.analysis.model
+    notes = []
+    for name, profile, reason in zip(names, profiles, unused(sweep, profiles), strict=True):
+        if reason and profile.model != swept:
+            problem = f"measured {profile.model}, which is not a row of {swept}'s ({reason})"
+            raise ArchscopeError(parameter("profile", name), problem, "leave it out")
+        if reason:
+            notes.append(f"Times of {name} are not used: {reason}.")
+    return notes
 
 
 def _no_row(sweep: GroupSweep, profile: Profile) -> str:

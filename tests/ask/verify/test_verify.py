@@ -11,7 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import archscope
 from archscope.ask.target import network_target
+from archscope.ask.verify import verify as module
 from archscope.ask.verify.figures import UNKNOWN, Figure, Verification, dumps, loads
 from archscope.ask.verify.verify import identity, verify, verify_each
 from archscope.engines.engine import Lost
@@ -321,3 +323,22 @@ def test_figures_survive_json(found: Verification) -> None:
     text = dumps([found], {"broken": "why"}, step=16)
     assert loads(text) == ([found], {"broken": "why"})
     assert json.loads(text)["step"] == 16
+
+
+def test_python_verifies_all_of_them_in_shards(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "all_names", lambda: ["lenet", "lenet5"])
+    journals = [tmp_path / f"{number}.jsonl" for number in (1, 2)]
+    for number, journal in enumerate(journals, 1):
+        found = archscope.verify(all=True, shard=f"{number}/2", journal=journal)
+        assert found and len(found.record) == 1
+    assert [one.model for one in archscope.merge(*journals).record] == ["lenet", "lenet5"]
+    for wrong, message in (
+        (lambda: archscope.verify("lenet", all=True), "all=True: excludes named networks"),
+        (lambda: archscope.verify(), "verify: needs networks or all=True"),
+        (lambda: archscope.verify("lenet", resume=True), "resume: goes with all=True"),
+        (lambda: archscope.verify(all=True, batch=2), "all=True: takes every network as it comes"),
+    ):
+        with pytest.raises(archscope.ArchscopeError, match=message):
+            wrong()

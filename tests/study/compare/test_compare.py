@@ -13,14 +13,13 @@ from archscope.ask.contenders import Contender, contenders, matched
 from archscope.ask.count import analyse
 from archscope.ask.target import network_target, target
 from archscope.errors import ArchscopeError
-from archscope.quantities import PARAMS
 from archscope.records import Environment, LayerTime, Measurement, Profile
 from archscope.records.measured import INTERRUPTED
 from archscope.render.markdown import markdown
 from archscope.render.plain import csv_text
 from archscope.study.compare import compare_report
 from archscope.study.compare.charts import pareto_front
-from archscope.study.compare.match import match_table
+from archscope.study.compare.match import match_tables
 from archscope.study.compare.places import by_stride, stage_tables
 from archscope.study.compare.settings import settings_tables
 from archscope.study.compare.tables import NO_INTERVAL_NOTE, totals_tables
@@ -289,9 +288,9 @@ def test_intervals_are_never_tighter_than_two_thousandths() -> None:
 def test_a_solved_width_makes_the_later_model_equal() -> None:
     """Xie et al. 2017, Table 2: eight groups have the parameters of one at width 14."""
     grouped = target("resnet50", keywords={"groups": 8})
-    (_, found), solved = matched([target("resnet50"), grouped], PARAMS, None)
+    (_, found), solved = matched([target("resnet50"), grouped], "params", None)
     assert found == network_target("resnet50", keywords={"groups": 8, "width_per_group": 14})
-    table = match_table(solved)
+    (table,) = match_tables(solved)
     assert table.column("keyword") == ["width_per_group"]
     assert table.column("target") == [25557032]
     assert table.column("difference") == [25603016 - 25557032]
@@ -299,7 +298,7 @@ def test_a_solved_width_makes_the_later_model_equal() -> None:
 
 def test_a_saved_record_cannot_be_solved_for() -> None:
     with pytest.raises(ArchscopeError, match="cannot be built again"):
-        matched([target("lenet"), target(analyse(target("lenet")))], PARAMS, None)
+        matched([target("lenet"), target(analyse(target("lenet")))], "params", None)
 
 
 def test_charts_show_every_model_by_stride_and_accuracy_against_cost() -> None:

@@ -6,6 +6,7 @@ import re
 import pytest
 import torch
 
+import archscope
 from archscope.ask.count import analyse
 from archscope.ask.profile import measured
 from archscope.ask.profile.points import question
@@ -163,3 +164,45 @@ def test_models_of_gpu_are_never_averaged(gpu, tmp_path, capsys):
 def test_what_decides_nothing_is_refused(arguments, message, capsys):
     assert run(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_python_measures_as_the_command_does(gpu, tmp_path, capsys):
+    journal = tmp_path / "j.jsonl"
+    assert run(["compare", "lenet", "alexnet", "--time", "--journal", str(journal)]) == 0
+    printed = capsys.readouterr().out
+    asked = {"time": True, "journal": journal, "resume": True}
+    found = archscope.compare("lenet", "alexnet", **asked)
+    assert gpu.seen == ["lenet", "alexnet"], "the journal of the command holds both"
+    assert f"{found}\n" == printed
+    with pytest.raises(archscope.ArchscopeError, match="threads=1: goes with time=True"):
+        archscope.compare("lenet", "alexnet", threads=1)
+    with pytest.raises(archscope.ArchscopeError, match="resume: goes with time=True"):
+        archscope.compare("lenet", "alexnet", resume=True)
+    with pytest.raises(archscope.ArchscopeError, match=r"add journal='part-1\.jsonl'"):
+        archscope.compare("lenet", "alexnet", time=True, shard="1/2")
+
+
+def test_shards_of_python_are_merged(gpu, tmp_path):
+    paths = [tmp_path / f"{number}.jsonl" for number in (1, 2)]
+    for number, path in enumerate(paths, 1):
+        part = archscope.compare("lenet", "alexnet", time=True, shard=f"{number}/2", journal=path)
+        assert "1 network measured" in str(part)
+    found = archscope.merge(*paths).record
+    assert [one.label for one in found] == ["lenet", "alexnet"]
+
+
+def test_python_fits_a_device_to_networks_and_predicts_with_it(gpu, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command = ["predict", "lenet", "alexnet", "--fit", "--dtype", "float32", "-o", "one.json"]
+    assert run(command) == 0
+    capsys.readouterr()
+    fitted = archscope.predict(["lenet", "alexnet"], fit=True, dtype="float32")
+    assert str(fitted).startswith("NVIDIA T4 reaches")
+    fitted.save("two.json")
+    assert (tmp_path / "two.json").read_bytes() == (tmp_path / "one.json").read_bytes()
+    first = archscope.predict("lenet", device="two.json", dtype="float32")
+    assert first.seconds > archscope.predict("lenet", device="t4", dtype="float32").seconds
+    with pytest.raises(archscope.ArchscopeError, match="peak: does not go with fit=True"):
+        archscope.predict("lenet", fit=True, peak=1e12)
+    with pytest.raises(archscope.ArchscopeError, match="journal='j': goes with fit=True"):
+        archscope.predict("lenet", device="t4", journal="j")

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archscope.cli.stderr import say
+from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
+from archscope.saved.journal import Journal, UnusableError, in_default_folder
 
 if TYPE_CHECKING:
-    from archscope.saved.journal import Journal
+    from os import PathLike
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,38 @@ class LongRun:
     parts: str
 
     @contextmanager
-    def journal(self, path: str | None, resume: bool) -> Iterator[Journal | None]:
+    def named_journal(
+        self, path: str | PathLike[str] | None, resume: bool
+    ) -> Iterator[Journal | None]:
+        """The journal that the user names, `None` without a name.
+
+        Raises:
+            ArchscopeError: the file is not a journal of this run, or `resume` and no file.
+        """
+        if path is None:
+            if resume:
+                remedy = "give the journal to resume"
+                raise ArchscopeError(parameter("resume"), "needs a journal", remedy)
+            yield None
+            return
+        with Journal(Path(path), self.identity, resume=resume, key=self.key) as kept:
+            kept.keep(self.read)
+            yield kept
+
+    @contextmanager
+    def journal(
+        self, path: str | None, resume: bool, say: Callable[[str], None]
+    ) -> Iterator[Journal | None]:
         """The journal that the user names, or else one in the cache folder, if it can be written.
 
         It is open until the answer is written, since Ctrl-C may come meanwhile.
-        Without one the run goes on, and a line on stderr says why; other lines say which parts of
-        an earlier run are not taken, and after Ctrl-C how many are kept.
+        Without one the run goes on, and `say` gets a line that says why; other lines say which
+        parts of an earlier run are not taken, and after Ctrl-C how many are saved.
 
         Raises:
             ArchscopeError: the file is not a journal of this run, or `resume` and there is none.
         """
-        kept = self._opened(path, resume)
+        kept = self._opened(path, resume, say)
         if kept is None:
             yield None
             return
@@ -55,17 +78,14 @@ class LongRun:
             try:
                 yield kept
             except KeyboardInterrupt:
-                self._offer(kept)
+                self._offer(kept, say)
                 raise
             if kept.failure:
                 say(f"the journal ends early ({kept.failure}); no point is lost")
             elif kept.changed:
                 say("sources changed while this ran, so --resume counts again what came after")
 
-    def _opened(self, path: str | None, resume: bool) -> Journal | None:
-        from archscope.errors import ArchscopeError
-        from archscope.saved.journal import Journal, UnusableError, in_default_folder
-
+    def _opened(self, path: str | None, resume: bool, say: Callable[[str], None]) -> Journal | None:
         try:
             if path is None:
                 kept = in_default_folder(self.file_name, self.identity, resume=resume, key=self.key)
@@ -90,7 +110,7 @@ class LongRun:
         if kept.damaged:
             yield f"{kept.damaged} of the journal's lines are damaged; they are counted again"
 
-    def _offer(self, kept: Journal) -> None:
+    def _offer(self, kept: Journal, say: Callable[[str], None]) -> None:
         done = len(kept.entries)
         if not done:
             return

@@ -1,0 +1,221 @@
+"""Measured networks of one run: in turns here, or one by one on an engine, and in a journal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from archscope.ask.profile import measured, points, there
+from archscope.ask.profile.measuring import Measuring
+from archscope.ask.profile.turns import MOST_TOGETHER, expected, measured_in_turns
+from archscope.errors import ArchscopeError
+from archscope.saved.long_run import LongRun
+from archscope.saved.record import Saved
+from archscope.units import duration
+
+if TYPE_CHECKING:
+    from archscope.ask.contenders import Contender
+    from archscope.ask.target import Target
+    from archscope.engines.shard import Shard
+    from archscope.measure.side_by_side import SideBySide
+    from archscope.records import Profile
+    from archscope.records.measured import PairedRatio
+    from archscope.saved.journal import Journal
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Networks of a comparison, each as the record of its measurement.
+
+    Args:
+        targets: in the order in which the user named them, without those of other shards.
+        together: what was measured in turns, with its rounds.
+    """
+
+    targets: Sequence[Target | Saved]
+    together: SideBySide | None
+
+    def with_rounds(self, found: Contender) -> Contender:
+        """A network that was measured in turns with its rounds."""
+        if self.together is not None:
+            for place, profile in enumerate(self.together.profiles):
+                if found.profile is profile:
+                    rounds = {phase: each[place] for phase, each in self.together.rounds.items()}
+                    return replace(found, rounds=rounds)
+        return found
+
+
+def timed(
+    targets: Sequence[Target | Saved], how: Measuring, shard: Shard, journal: Journal | None,
+    *, alone: bool,
+) -> Timed:  # fmt: skip
+    """Measure the networks of a comparison; a saved record stays what it is.
+
+    Args:
+        targets: networks and saved records.
+        how: each is measured.
+        shard: which of the networks.
+        journal: holds each as soon as it is measured.
+        alone: whether each is measured by itself, as a run that is resumed must.
+
+    Raises:
+        ArchscopeError: a network fails, or nothing can run there.
+        KeyboardInterrupt: one was interrupted; those before it are in the journal.
+    """
+    networks = named(targets)
+    if alone or not how.here:
+        own = list(shard.of(networks))
+        profiles, together = one_by_one(own, how, journal), None
+    else:
+        own = networks
+        profiles, together = in_turns(own, how, journal)
+    found = {id(target): Saved(target.name, p) for target, p in zip(own, profiles, strict=True)}
+    kept = [t for t in targets if isinstance(t, Saved) or id(t) in found]
+    return Timed([found.get(id(target), target) for target in kept], together)
+
+
+def named(targets: Sequence[Target | Saved]) -> list[Target]:
+    """The networks, without saved records."""
+    return [target for target in targets if not isinstance(target, Saved)]
+
+
+def long_run(
+    kind: str,
+    targets: Sequence[Target],
+    how: Measuring,
+    shard: Shard,
+    rest: Mapping[str, Any],
+) -> LongRun:
+    """Measurements of networks as a run that a journal holds.
+
+    Args:
+        kind: `compare` or `fit`, what `archscope merge` makes of them.
+        targets: the networks of all shards.
+        how: each is measured.
+        shard: which of them.
+        rest: what else decides the answer.
+    """
+    asked = [points.question(target, how.plan, how.gpu) for target in targets]
+    identity = {kind: json.loads(json.dumps({"questions": asked, **rest}))}
+    definition = json.dumps(identity, sort_keys=True).encode()
+    name = f"{kind}-{hashlib.sha256(definition).hexdigest()[:12]}.jsonl"
+    names = [target.name for target in targets]
+    own = len(shard.of(asked))
+    return LongRun(
+        name, {**identity, **shard.identity}, points.key(names), points.read, own, "networks"
+    )
+
+
+def in_turns(
+    targets: Sequence[Target], how: Measuring, journal: Journal | None
+) -> tuple[list[Profile], SideBySide | None]:
+    """Measure networks on the device that is here, their samples in turns where they fit together.
+
+    Returns:
+        the profiles, and those of them whose samples alternated, with their rounds.
+
+    Raises:
+        ArchscopeError: a network fails, or nothing can run here.
+        KeyboardInterrupt: one was interrupted.
+    """
+    together: list[SideBySide] = []
+
+    def measure(chosen: Sequence[int]) -> Iterator[tuple[int, Profile]]:
+        some = [targets[index] for index in chosen]
+        if 1 < len(some) <= MOST_TOGETHER:
+            together.append(_together(some, how))
+            yield from zip(chosen, together[0].profiles, strict=True)
+        else:
+            yield from zip(chosen, _here(some, how), strict=False)
+
+    profiles = _measured(targets, how, journal, measure)
+    return profiles, next(iter(together), None)
+
+
+def one_by_one(targets: Sequence[Target], how: Measuring, journal: Journal | None) -> list[Profile]:
+    """Measure networks to be compared, one after another on one device; each is kept at once.
+
+    Raises:
+        ArchscopeError: a network fails, or nothing can run there.
+        KeyboardInterrupt: one was interrupted; those before it are in the journal.
+    """
+
+    def measure(chosen: Sequence[int]) -> Iterator[tuple[int, Profile]]:
+        some = [targets[index] for index in chosen]
+        if how.here:
+            yield from zip(chosen, _here(some, how), strict=False)
+            return
+        with how.engine([target.name for target in some]) as place:
+            yield from zip(chosen, there.in_turns(place, some, how.plan), strict=True)
+
+    return _measured(targets, how, journal, measure)
+
+
+def apart(targets: Sequence[Target], how: Measuring, journal: Journal | None) -> list[Profile]:
+    """Measure networks that are not compared, each as a task of its own.
+
+    One that fails is named to the user and left out.
+
+    Raises:
+        ArchscopeError: nothing can run there, or every network fails.
+        KeyboardInterrupt: one was interrupted; those before it are in the journal.
+    """
+    failures: list[ArchscopeError] = []
+
+    def measure(chosen: Sequence[int]) -> Iterator[tuple[int, Profile]]:
+        some = [targets[index] for index in chosen]
+        if how.here:
+            yield from zip(chosen, _here(some, how), strict=False)
+            return
+        names = [target.name for target in some]
+        with how.engine(names, "each by itself on") as place:
+            for index, found in there.each(place, some, how.plan):
+                if isinstance(found, ArchscopeError):
+                    failures.append(found)
+                    how.feedback.say(f"left out: {found}")
+                else:
+                    how.feedback.say(f"{some[index].name} is measured, {place.place}")
+                    yield chosen[index], found
+
+    found = _measured(targets, how, journal, measure)
+    if failures and not found:
+        raise failures[0]
+    return found
+
+
+def _here(targets: Sequence[Target], how: Measuring) -> Iterator[Profile]:
+    for target in targets:
+        how.feedback.say(f"measuring {target.name}")
+        yield measured.profile(target, how.plan)
+
+
+def _together(targets: Sequence[Target], how: Measuring) -> SideBySide:
+    """Measure in turns; say how long that lasts at most, and show the ratio so far."""
+    names = [target.name for target in targets]
+    needs = expected(len(targets), how.plan)
+    load = "" if needs.load is None else f"; load {needs.load:.1f} on {needs.cores} cores"
+    how.feedback.say(
+        f"measuring {', '.join(names)} in turns on {how.plan.settings.device}, "
+        f"at most about {duration(needs.seconds)} of measuring{load}"
+    )
+    with how.feedback.bars() as bars:
+
+        def show(label: str, share: float, ratio: PairedRatio | None) -> None:
+            so_far = ""
+            if ratio is not None:
+                so_far = f": {names[1]} ÷ {names[0]} {ratio.value:.3f} ± {ratio.half_width:.3f}"
+            bars(label + so_far, share)
+
+        return measured_in_turns(targets, how.plan, show)
+
+
+def _measured(
+    targets: Sequence[Target], how: Measuring, journal: Journal | None, measure: Any
+) -> list[Profile]:
+    asked = [points.question(target, how.plan, how.gpu) for target in targets]
+    found = points.measured(asked, [target.name for target in targets], measure, journal)
+    points.require_finished(found)
+    return found

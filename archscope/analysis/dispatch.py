@@ -23,6 +23,7 @@ class Run(threading.local):
     Args:
         device: on which attention chooses its kernel; that of its query when `None`.
         users: the device that the user asks about, where a run says no other.
+        gradients: whether autograd records in a forward pass too that no backward pass follows.
         attention_kernels: those that were chosen; `None` while the thread counts nothing.
         branches: what each branch would cost of which the larger was taken, in words.
         scores: of heads whose queries do not see every key: how many are computed, and needed.
@@ -32,6 +33,7 @@ class Run(threading.local):
 
     device: str | None = None
     users: str | None = None
+    gradients: bool = False
     attention_kernels: set[str] | None = None
     branches: dict[str, None]
     scores: dict[tuple[int, int], None]
@@ -47,14 +49,19 @@ run = Run()
 
 
 @contextmanager
-def asking_about(device: str | None) -> Iterator[None]:
-    """Let runs of this thread go as on a device; what holds outside when `None`."""
-    before = run.users
+def asking_about(device: str | None, gradients: bool = False) -> Iterator[None]:
+    """Say how runs of this thread go.
+
+    Args:
+        device: as on which; what holds outside when `None`.
+        gradients: see `Run`.
+    """
+    before = run.users, run.gradients
     try:
-        run.users = device or before
+        run.users, run.gradients = device or run.users, gradients or run.gradients
         yield
     finally:
-        run.users = before
+        run.users, run.gradients = before
 
 
 watch(lambda: dict(vars(run)), lambda before: vars(run).update(before))

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from archscope.analysis import images, trace
+from archscope.analysis import dispatch, images, trace
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.counting import counting
 from archscope.analysis.eager_attention import eager_attention
@@ -177,7 +177,8 @@ def run(
     for role, owned in before.items():
         for tensor in owned:
             recorder.assign(tensor, role)
-    countable_once = on_meta and not backward
+    records = backward or dispatch.run.gradients
+    countable_once = on_meta and not records
     replays = (
         Replays(log, recorder.runs, recorder.number, recorder.answers) if countable_once else None
     )
@@ -186,7 +187,7 @@ def run(
         counting(measure=trace.on_trial(log, on_meta)) if fused else attention_written_out(),
         uncompiled(),
         observed(log, replays),
-        torch.set_grad_enabled(backward),
+        torch.set_grad_enabled(records),
         recorder,
         interruptible(),
     ):

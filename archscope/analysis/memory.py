@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from archscope.analysis import images, trace
+from archscope.analysis import dispatch, images, trace
 from archscope.analysis.autocast import Autocast
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.counting import counting
@@ -339,7 +339,7 @@ def inference(
     follower = _follower(module, args, kwargs, manner)
     with (
         _watched(follower) as kernels,
-        torch.no_grad(),
+        torch.set_grad_enabled(dispatch.run.gradients),
         _functions(manner, follower.on_meta),
         interruptible(),
     ):

@@ -178,7 +178,8 @@ def run(
     """
     log = CallLog(module, torch._C._autograd._get_sequence_nr)
     recorder = Recorder(log, on_meta)
-    countable_once = on_meta and not backward
+    records = backward or dispatch.run.gradients
+    countable_once = on_meta and not records
     repeats = None
     if countable_once:
         repeats = Repeats(log, recorder.ran, recorder.unknown_calls, recorder.answers)
@@ -187,7 +188,7 @@ def run(
         counting(measure=on_trial(log, on_meta), place=lambda: log.current.name) as kernels,
         uncompiled(),
         observed(log, repeats),
-        torch.set_grad_enabled(backward),
+        torch.set_grad_enabled(records),
         recorder,
         interruptible(),
     ):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from archscope.analysis import rules
+from archscope.analysis import dispatch, rules
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.observed import observed, unfused_attention
 from archscope.analysis.observer import Observer
@@ -105,7 +105,7 @@ def receptive_fields(
     log = CallLog(module, torch._C._autograd._get_sequence_nr)
     viewer = _Viewer(log, on_meta)
     with (
-        torch.no_grad(),
+        torch.set_grad_enabled(dispatch.run.gradients),
         unfused_attention(),
         _seen(viewer),
         observed(log),

@@ -215,13 +215,19 @@ def _reason(error: BaseException) -> str:
 
 
 def in_backward(error: BaseException) -> bool:
-    """Whether the backward pass raised it, and the forward pass went well."""
+    """Whether the backward pass raised it, and the forward pass went well.
+
+    A network may call `backward` in its own `forward` too.
+    """
     import torch
 
     place = error.__traceback__
     while place is not None:
-        if place.tb_frame.f_code is torch.autograd.backward.__code__:
+        code = place.tb_frame.f_code
+        if code is torch.autograd.backward.__code__:
             return True
+        if code is torch.nn.Module._call_impl.__code__:
+            return False
         place = place.tb_next
     return False
 

@@ -12,13 +12,16 @@ if TYPE_CHECKING:
     from archscope.ask.network.subject import Subject
 
 
-def runs(subject: Subject, call: NetworkCall, gradients: bool) -> bool | None:
+def runs(
+    subject: Subject, call: NetworkCall, backward: bool, gradients: bool = False
+) -> bool | None:
     """Whether PyTorch runs a call of a network.
 
     Args:
         subject: the network; a copy of it is run.
         call: what it is called with.
-        gradients: whether its outputs are differentiated too.
+        backward: whether its outputs are differentiated too.
+        gradients: whether autograd records also where they are not.
 
     Returns:
         `None` where it has no weights, or they take more memory than may be taken.
@@ -35,20 +38,21 @@ def runs(subject: Subject, call: NetworkCall, gradients: bool) -> bool | None:
     if subject.rebuild is None:
         return None
     try:
-        require_memory(subject, tensors(call.on_meta()), "a trial", gradients=gradients)
+        require_memory(subject, tensors(call.on_meta()), "a trial", gradients=backward)
     except ArchscopeError:
         return None
     try:
         with OneDevice():
             module, given = subject.rebuild(), call.original(on_meta=False)
         copies: Any = borrow.copied(module, given, borrow.with_storage)
-        with copies as (network, (args, kwargs)), OneDevice(), torch.set_grad_enabled(gradients):
+        records = torch.set_grad_enabled(backward or gradients)
+        with copies as (network, (args, kwargs)), OneDevice(), records:
             borrow.set_training(network, False)
             with interruptible():
                 outputs = network(*args, **kwargs)
                 if inspect.iscoroutine(outputs):
                     outputs.close()
-                ends = [end for end in reached(outputs) if end.requires_grad and gradients]
+                ends = [end for end in reached(outputs) if end.requires_grad and backward]
                 if ends:
                     torch.autograd.backward(ends, [torch.ones_like(end) for end in ends])
     except Exception:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from archscope.ask.network import proof
@@ -91,10 +91,10 @@ def executed(
         imported = imported_late()
         try:
             with (
-                asking_about(asked.users or call.device),
+                asking_about(asked.users or call.device, way.gradients is not None),
                 way.lent(subject, call, lend or borrow.copied) as lent,
             ):
-                return run(*lent, way.device == "meta"), way.device, way.notes
+                return run(*lent, way.device == "meta"), way.device, way.said
         except ArchscopeError:
             raise
         except Exception as error:
@@ -104,15 +104,28 @@ def executed(
 
 @dataclass(frozen=True)
 class _Way:
-    """How a network is run: on which device, whether all devices pass for that one, and a note.
+    """How a network is run.
 
-    `proved` where PyTorch runs the same call, so that a failure is not the user's.
+    Args:
+        device: on which.
+        as_one_device: whether all devices pass for that one.
+        notes: for the reader.
+        proved: whether PyTorch runs the same call, so that a failure is not the user's.
+        gradients: why autograd records though no backward pass follows; `None` where it does not.
+        without: how it failed while autograd did not.
     """
 
     device: Literal["meta", "cpu"]
     as_one_device: bool = False
     notes: tuple[str, ...] = ()
     proved: bool = False
+    gradients: str | None = None
+    without: Exception | None = None
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What a reader of the count must know."""
+        return self.notes if self.gradients is None else (self.gradients, *self.notes)
 
     @contextmanager
     def lent(
@@ -143,7 +156,7 @@ class _Way:
         from archscope.analysis.one_device import asks_for_a_device
 
         if not self.as_one_device and asks_for_a_device(error):
-            return _Way("meta", as_one_device=True, notes=(MOVES_ITSELF,))
+            return replace(self, as_one_device=True, notes=(MOVES_ITSELF,))
         if self.device == "cpu" or not depends_on_values(error):
             return self._when_refused(error, subject, call)
         where = place_of(error)
@@ -164,7 +177,7 @@ class _Way:
             f"Counted on a real CPU run: {where} needs the values of tensors, so another input "
             f"(or other weights) may cost something else."
         )
-        return _Way("cpu", as_one_device=True, notes=(note,))
+        return replace(self, device="cpu", as_one_device=True, notes=(note,))
 
     def _when_refused(self, error: Exception, subject: Subject, call: NetworkCall) -> _Way:
         """What to try when the network seems not to take its input: whether PyTorch runs it.
@@ -177,8 +190,14 @@ class _Way:
             raise limit(subject.name, error) from error
         if not blames_the_user(refusal, error):
             raise refusal from error
-        trains = getattr(error, "archscope_trains", False) or in_backward(error)
-        ran = proof.runs(subject, call, trains)
+        trains = self._records(error)
+        if self.without is None and not trains:  # a network may differentiate in its `forward`
+            without = f"{place_of(error)} fails ({first_line(error)})"
+            note = f"Counted with gradients on: without, {without}."
+            return replace(self, gradients=note, without=error)
+        if self.without is not None and str(self.without) == str(error):
+            self = replace(self, gradients=None)
+        ran = proof.runs(subject, call, trains, self.gradients is not None)
         if ran is None:
             raise untried(refusal) from error
         if not ran:
@@ -189,7 +208,12 @@ class _Way:
             f"Counted on a real CPU run: {place_of(error)} runs with weights only "
             f"({first_line(error)})."
         )
-        return _Way("cpu", as_one_device=True, notes=(note,), proved=True)
+        return replace(self, device="cpu", as_one_device=True, notes=(note,), proved=True)
+
+    def _records(self, error: Exception) -> bool:
+        """Whether autograd recorded because a backward pass was to follow, or did."""
+        trains: bool = getattr(error, "archscope_trains", False) or in_backward(error)
+        return trains and self.gradients is None
 
 
 def run_once(

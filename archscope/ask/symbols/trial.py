@@ -123,7 +123,7 @@ class Trial:
         Raises:
             TrialError: the network fails.
         """
-        from archscope.analysis import borrow, calls, trace
+        from archscope.analysis import borrow, calls, dispatch, trace
         from archscope.ask.network.call import network_call
         from archscope.ask.network.failure import depends_on_values, place_of
 
@@ -133,6 +133,9 @@ class Trial:
             log, coverage = trace.run(self.network, args, kwargs, backward=False, on_meta=True)
         except Exception as error:
             reason = first_line(error)
+            if "grad" in reason and not dispatch.run.gradients:  # it differentiates in `forward`
+                with dispatch.asking_about(None, gradients=True):
+                    return self.count(values)
             raise TrialError(place_of(error), reason, depends_on_values(error)) from error
         layers = calls.layers(log, False)
         return tuple(map(_gathered, layers)) if self.gathered else layers, coverage

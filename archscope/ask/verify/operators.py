@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from archscope.analysis import borrow
+from archscope.analysis import borrow, dispatch
 from archscope.analysis.calls import CallLog
 from archscope.analysis.observed import observed, unfused_attention
 from archscope.analysis.observer import Observer
@@ -45,7 +45,7 @@ def _logged(network: nn.Module, arguments: Any, on_meta: bool) -> dict[str, list
     log = _Log(calls, on_meta)
     with (
         unfused_attention(),
-        torch.no_grad(),
+        torch.set_grad_enabled(dispatch.run.gradients),
         observed(calls),
         log,
         interruptible(),

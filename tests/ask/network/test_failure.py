@@ -370,10 +370,10 @@ def test_a_class_or_a_layer_called_meta_is_not_the_meta_device(text: str, needed
 
 
 class WhereItIs(nn.Linear):
-    """Takes its other way where its memory is not there, which no tensor of a count can hide."""
+    """Takes its other way without memory, by what no tensor of a count can hide."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.untyped_storage().device.type == "meta":
+        if "Meta" in str(torch._C._dispatch_keys(x)):
             raise ValueError("no memory")
         return super().forward(x)
 

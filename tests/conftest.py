@@ -23,6 +23,17 @@ def _own_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
         yield folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _width_of_a_pipe() -> Iterator[None]:
+    """Tables as wide as in a pipe, whatever terminal the tests are run from.
+
+    `readline`, where a parent process imported it, leaves `COLUMNS` to its children.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COLUMNS", raising=False)
+        yield
+
+
 @pytest.fixture
 def certain_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A cache of its own, and a process that saves answers as that of the command line does."""

@@ -5,6 +5,9 @@ Every command has a function of the same name: `summary`, `compare`, `explain`, 
 `predict`, `trace`, `distribute`, `sweep`, `merge`, `sweep_groups`, `check`, `cache` and `recorder`.
 All but the last return an `Answer`, which prints as tables and holds the record behind them.
 
+Import every name from `archscope` itself. The modules inside, which Python's `help` lists for every
+package, are private: they move without notice.
+
 Example:
     >>> import archscope
     >>> archscope.summary("lenet").total.params

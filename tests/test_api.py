@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import inspect
 import pathlib
+import pydoc
 import re
 import subprocess
 import sys
@@ -330,6 +331,10 @@ def test_the_example_of_a_function_runs(
 
 def test_dir_and_help_show_the_public_names_alone() -> None:
     assert set(dir(archscope)) == {*archscope.__all__, "__version__"}
+    text = pydoc.render_doc(archscope, renderer=pydoc.plaintext)
+    documented = re.findall(r"^    (?:class )?(\w+)\(", text.partition("CLASSES")[2], re.MULTILINE)
+    assert set(documented) - {"Exception", "BaseException", "object"} == set(archscope.__all__)
+    assert "Import every name from `archscope` itself." in text.partition("PACKAGE CONTENTS")[0]
 
 
 def test_shapes_as_torchinfo_takes_them() -> None:

@@ -25,6 +25,30 @@ if TYPE_CHECKING:
 
 @overload
 def predict(
+    network: Model | Sequence[Model] | None = None,
+    /,
+    input: Input | None = None,
+    *,
+    fit: Literal[True],
+    model: Source | None = None,
+    device: str | None = None,
+    batch: int | None = None,
+    dtype: str = "amp",
+    layout: str = "nchw",
+    mode: str = "inference",
+    compiled: bool = False,
+    on: str = "local",
+    gpu: str = "",
+    shard: str | None = None,
+    journal: str | PathLike[str] | None = None,
+    resume: bool = False,
+    allow_memory: int | str | None = None,
+    **constructor_keywords: Any,
+) -> Fitted: ...
+
+
+@overload
+def predict(
     network: Model | None = None,
     /,
     input: Input | None = None,
@@ -40,6 +64,7 @@ def predict(
     compiled: bool = False,
     calibrate: Sequence[Measured] = (),
     explain: str | Sequence[str] = (),
+    fit: Literal[False] = False,
     allow_memory: int | str | None = None,
     **constructor_keywords: Any,
 ) -> Predicted: ...
@@ -61,33 +86,10 @@ def predict(
     mode: str = "inference",
     compiled: bool = False,
     calibrate: Sequence[Measured] = (),
+    fit: Literal[False] = False,
     allow_memory: int | str | None = None,
     **constructor_keywords: Any,
 ) -> Answer[tuple[Prediction, ...]]: ...
-
-
-@overload
-def predict(
-    network: Model | Sequence[Model] | None = None,
-    /,
-    input: Input | None = None,
-    *,
-    fit: Literal[True],
-    model: Source | None = None,
-    device: str | None = None,
-    batch: int | None = None,
-    dtype: str = "amp",
-    layout: str = "nchw",
-    mode: str = "inference",
-    compiled: bool = False,
-    on: str = "local",
-    gpu: str = "",
-    shard: str | None = None,
-    journal: str | PathLike[str] | None = None,
-    resume: bool = False,
-    allow_memory: int | str | None = None,
-    **constructor_keywords: Any,
-) -> Fitted: ...
 
 
 @allowing

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from archscope.api.answer import Answer, Checks
 from archscope.api.asked import asked
+from archscope.api.fitted import Fitted
 from archscope.ask.network.allowance import allowing
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
@@ -24,14 +25,23 @@ if TYPE_CHECKING:
     from archscope.ask.sweep.grid import Outcome
     from archscope.ask.target import Input, Model
     from archscope.ask.verify.figures import Verification
+    from archscope.latency.calibration import Calibrated
     from archscope.saved.shards import ShardFile
+
+    Merged: TypeAlias = (
+        tuple[Outcome, ...]
+        | GroupSweep
+        | tuple[Contender, ...]
+        | tuple[Verification, ...]
+        | Calibrated
+    )
 
 
 @allowing
 def sweep(
     network: Model | None = None,
     /,
-    axes: Mapping[str, Sequence[Any]] | None = None,
+    axes: Mapping[str, Sequence[object]] | None = None,
     *,
     input: str | None = None,
     batch: int | None = None,
@@ -106,16 +116,16 @@ def sweep(
     return Answer(outcomes, lambda: report)
 
 
-def merge(*journals: str | PathLike[str]) -> Answer[Any]:
+def merge(*journals: str | PathLike[str]) -> Answer[Merged]:
     """Join the journals of a run's shards to what one run over all of it would be.
 
     Args:
-        journals: of the shards of a sweep, a sweep over group counts, a measured comparison or a
-            verification of every network, in any order.
+        journals: of the shards of a sweep, a sweep over group counts, a measured comparison, a
+            verification of every network or a fit, in any order.
 
     Returns:
         of a sweep its outcomes, of group counts a `GroupSweep`, of a comparison its networks, of a
-        verification those of the networks.
+        verification those of the networks, of a fit the device, which saves as a device file.
 
     Raises:
         ArchscopeError: a file is not the journal of such a run, two are of different runs or
@@ -128,12 +138,14 @@ def merge(*journals: str | PathLike[str]) -> Answer[Any]:
         >>> archscope.merge("part-1.jsonl", "part-2.jsonl").record[1].total.macs
         833040
     """
-    from archscope.saved.shards import kind_of, read_files
+    from archscope.saved.shards import kind_of, read_files, refusing_damage
 
     if not journals:
         raise ArchscopeError("journals", "nothing to merge", "name the shards' files")
     files = read_files([str(path) for path in journals])
-    return _MERGED[kind_of(files, tuple(_MERGED))](files)
+    merged = _MERGED[kind_of(files, tuple(_MERGED))]
+    with refusing_damage(files):
+        return merged(files)
 
 
 def _merged_sweep(files: Sequence[ShardFile]) -> Answer[tuple[Outcome, ...]]:
@@ -176,11 +188,23 @@ def _merged_comparison(files: Sequence[ShardFile]) -> Answer[tuple[Contender, ..
     return Answer(found, lambda: compare_report(found, layout=run["layout"]))
 
 
-_MERGED = {
+def _merged_fit(files: Sequence[ShardFile]) -> Fitted:
+    from archscope.ask.fit import fitted
+    from archscope.ask.profile.points import merged
+    from archscope.saved.record import Saved
+    from archscope.study.predict.fitted import fit_report
+
+    _, profiles = merged(files, "fit")
+    found = fitted([Saved(profile.model, profile) for profile in profiles], None)
+    return Fitted(found, lambda: fit_report(found))
+
+
+_MERGED: Mapping[str, Callable[[Sequence[ShardFile]], Answer[Merged]]] = {
     "grid": _merged_sweep,
     "groups": _merged_groups,
     "verify": _merged_verification,
     "compare": _merged_comparison,
+    "fit": _merged_fit,
 }
 """By what the first line of a journal calls its run."""
 

@@ -182,19 +182,23 @@ def test_autocast_names_its_dtype(
     assert profile.environment.fact("autocast") == "bfloat16"
 
 
-def test_largest_batch_is_told(
-    network: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_largest_batch_is_printed_and_saved(
+    network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     monkeypatch.setattr(
         measured,
         "largest_batch",
         lambda *a, **k: measured.LargestBatch(96, 3 << 30, 4 << 30, 5 << 30),
     )
-    assert run(["profile", f"{network}:Net", *SMALL, "--max-batch", "--train"]) == 0
-    assert capsys.readouterr().out == (
-        f"{network}:Net, training on cpu: batch 96 runs, with a peak of 3.00 GiB; the bound "
-        "was 4.00 GiB, 80 % of the 5.00 GiB available.\n"
-    )
+    table = tmp_path / "batch.csv"
+    command = ["profile", f"{network}:Net", *SMALL, "--max-batch", "--train", "-o", str(table)]
+    assert run(command) == 0
+    assert (
+        "training on cpu: batch 96 runs, with a peak of 3.00 GiB; the bound was 4.00 GiB, 80 % of "
+        "the 5.00 GiB available."
+    ) in " ".join(capsys.readouterr().out.split())
+    assert table.read_text().splitlines()[1].endswith(f",96,{3 << 30},{4 << 30},{5 << 30}")
 
 
 @pytest.mark.parametrize(
@@ -245,13 +249,13 @@ def test_several_batches_are_one_file_that_other_commands_choose_from(
 def test_sweep_groups_takes_the_batch_it_counts_at(
     network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from archscope.cli.sweep_groups import _profile
+    from archscope.ask.groups.times import measured_before
 
     saved = str(tmp_path / "run.json")
     assert run(["profile", f"{network}:Net", *QUICK, "--eval", "--batch", "2,4", "-o", saved]) == 0
-    assert _profile(saved, 4).input.batch == 4
+    assert measured_before(saved, 4).input.batch == 4
     with pytest.raises(ArchscopeError, match="holds batches 2, 4; choose one with batch=2"):
-        _profile(saved, None)
+        measured_before(saved, None)
 
 
 def test_not_even_one_sample_may_run(
@@ -261,9 +265,8 @@ def test_not_even_one_sample_may_run(
         measured, "largest_batch", lambda *a, **k: measured.LargestBatch(0, 0, 4 << 30, 5 << 30)
     )
     assert run(["profile", f"{network}:Net", *SMALL, "--max-batch", "--eval"]) == 0
-    assert (
-        "inference on cpu: even one sample does not fit; the bound was" in capsys.readouterr().out
-    )
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "inference on cpu: even one sample does not fit; the bound was" in printed
 
 
 def test_the_largest_batch_is_predicted_tried_and_confirmed(

@@ -206,3 +206,7 @@ def test_python_fits_a_device_to_networks_and_predicts_with_it(gpu, tmp_path, mo
         archscope.predict("lenet", fit=True, peak=1e12)
     with pytest.raises(archscope.ArchscopeError, match="journal='j': goes with fit=True"):
         archscope.predict("lenet", device="t4", journal="j")
+    part = {"fit": True, "dtype": "float32", "journal": "1.jsonl", "shard": "1/2"}
+    archscope.predict(["lenet", "alexnet"], **part)
+    archscope.predict(["lenet", "alexnet"], **part | {"journal": "2.jsonl", "shard": "2/2"})
+    assert archscope.merge("1.jsonl", "2.jsonl").record == fitted.record

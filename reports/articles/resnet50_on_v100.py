@@ -52,7 +52,7 @@ def page(data: Data) -> Page:
         summary="where a training step's time goes, forward and backward, from a public trace, "
         "and what MACs would have said.",
         question="Which layers does a training step of ResNet-50 spend its time on, forward and "
-        f"backward?\nWould their MACs have said so?\n\n{SOURCE}",
+        f"backward?\nWould their MACs have said so?\n\n{SOURCE}\n\n{report.answer}",
         blocks=(
             *tables,
             by_kind(profile),

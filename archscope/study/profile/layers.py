@@ -213,7 +213,7 @@ def layer_table(profile: Profile, most: int | None) -> Table:
     columns = (
         name,
         Column("kind", "Kind", "text", 2),
-        Column("call", "Call", "exact", 5),
+        Column("call", "Call", "exact", 0 if any(row.call for row in profile.layers) else 5),
         *times,
         Column("macs_share", "MACs", "percent", 1),
         Column("launches", "Launches", "exact", 3),

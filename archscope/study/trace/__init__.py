@@ -34,7 +34,7 @@ def trace_report(profile: Profile, *, every_layer: bool = False) -> Report:
     """
     most = None if every_layer else MOST_LAYERS
     stages = stage_table(profile)
-    tables = [replace(stages, title=answer(profile), notes=_notes(profile, stages.notes))]
+    tables = [replace(stages, notes=_notes(profile, stages.notes))]
     layers = layer_table(profile, most)
     tables.append(replace(layers, notes=()))
     roofline = roofline_table(profile)
@@ -47,6 +47,7 @@ def trace_report(profile: Profile, *, every_layer: bool = False) -> Report:
         charts=tuple(chart for chart in charts if chart is not None),
         record=profile,
         data=layer_table(profile, None),
+        answer=f"{answer(profile)}.",
     )
 
 
@@ -59,7 +60,8 @@ def answer(profile: Profile) -> str:
     if profile.environment.device != "cpu":
         parts.append(f"{_percent(idle_share(profile))} of the step the GPU waits")
     what = "a step" if phase == "step" else "a forward pass"
-    return f"{length} {what} on {device}{_samples(profile)}: {', '.join(parts)}"
+    measured = f": {', '.join(parts)}" if parts else ""
+    return f"{length} {what} on {device}{_samples(profile)}{measured}"
 
 
 def step_seconds(profile: Profile) -> float:

@@ -27,7 +27,8 @@ def compare_report(
         every_layer: list every layer instead of those that differ most.
     """
     stages = [{_key(stage): stage for stage in stage_times(profile)} for profile in profiles]
-    by_stage = _table(_headline(profiles, labels), "Stage", labels, stages, None)
+    title = f"Stages of {profiles[0].model}"
+    by_stage = _table(title, "Stage", labels, stages, None)
     notes = (
         f"Ratio: {labels[1]} by {labels[0]}.",
         *(f"{answer(profile)}. {attributed(profile)}" for profile in profiles),
@@ -42,6 +43,7 @@ def compare_report(
         tables=(Table(by_stage.title, by_stage.columns, by_stage.rows, notes), by_layer),
         charts=(_chart(stages, labels, profiles[0].model),),
         data=_table(by_layer.title, "Layer", labels, layers, None),
+        answer=_answer(profiles, labels),
     )
 
 
@@ -49,10 +51,10 @@ def _key(row: LayerTime) -> Key:
     return row.in_network, row.name, row.call
 
 
-def _headline(profiles: Sequence[Profile], labels: Sequence[str]) -> str:
+def _answer(profiles: Sequence[Profile], labels: Sequence[str]) -> str:
     before, after = map(step_seconds, profiles)
     what = f"{text_of(after)} a step against {text_of(before)}"
-    return f"{what}: {labels[1]} takes {after / before:.3g} times as long as {labels[0]}"
+    return f"{what}: {labels[1]} takes {after / before:.3g} times as long as {labels[0]}."
 
 
 def _table(

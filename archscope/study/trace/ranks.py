@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from archscope.ask.profile.roofline import idle_share
 from archscope.records import Profile
@@ -30,11 +31,11 @@ def ranks_report(profiles: Mapping[int, Profile], *, every_layer: bool = False) 
     """
     slowest = max(profiles, key=lambda rank: step_seconds(profiles[rank]))
     report = trace_report(profiles[slowest], every_layer=every_layer)
-    title = f"{len(profiles)} ranks; rank {slowest} is the slowest: {answer(profiles[slowest])}"
+    said = f"{len(profiles)} ranks; rank {slowest} is the slowest: {answer(profiles[slowest])}."
     rows = tuple(Row(_cells(rank, profile)) for rank, profile in sorted(profiles.items()))
     note = "Overlap: time in which kernels of several streams ran at once, which counts once."
-    table = Table(title, COLUMNS, rows, (note, f"The tables below are of rank {slowest}."))
-    return Report(report.title, (table, *report.tables), report.charts, report.record, report.data)
+    table = Table("Ranks", COLUMNS, rows, (note, f"The tables below are of rank {slowest}."))
+    return replace(report, tables=(table, *report.tables), answer=said)
 
 
 def _cells(

@@ -52,6 +52,7 @@ def distribute_report(found: Distribution) -> Report:
         charts=tuple(_charts(found)),
         record=found,
         data=_collectives_table(found),
+        answer=f"{_answer(found)}.",
     )
 
 
@@ -157,7 +158,7 @@ def _name(found: Distribution) -> str:
     return network_title(found.model, found.keywords)
 
 
-def _title(found: Distribution) -> str:
+def _answer(found: Distribution) -> str:
     step = found.step
     groups = f", {found.divided:,} a group" if found.divided not in (1, found.gpus) else ""
     if found.replicas > 1:
@@ -193,7 +194,7 @@ def _totals_table(found: Distribution) -> Table:
     step = found.step
     rows.append(Row(("A step", None, None, len(step), _bytes(step), None, round(_sent(step))),
                     "total"))  # fmt: skip
-    return Table(_title(found), columns, tuple(rows), _notes(found))
+    return Table(f"Collectives of {_name(found)}", columns, tuple(rows), _notes(found))
 
 
 def _grouped(rows: Sequence[Collective]) -> dict[tuple[str, str, str], list[Collective]]:
@@ -273,7 +274,7 @@ def _charts(found: Distribution) -> Iterator[Chart]:
     if step:
         kinds = dict.fromkeys((row.kind, row.phase) for row in step)
         yield Chart(
-            _title(found),
+            _answer(found),
             "stacked",
             Axis("layer, in the order of issue"),
             Axis("bytes of the collectives", "bytes"),
@@ -348,4 +349,4 @@ def _collectives_table(found: Distribution) -> Table:
         ))
         for row in found.collectives
     )  # fmt: skip
-    return Table(_title(found), columns, rows)
+    return Table(f"Collectives of {_name(found)}", columns, rows)

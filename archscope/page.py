@@ -114,12 +114,14 @@ class Roofline:
         dots: one a layer and pass.
         roofs: name and operations per second of each arithmetic in use.
         bytes_per_second: to and from memory.
+        notes: what the drawing does not say of itself.
     """
 
     title: str
     dots: tuple[Dot, ...]
     roofs: tuple[tuple[str, float], ...]
     bytes_per_second: float
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

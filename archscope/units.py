@@ -85,6 +85,11 @@ def ratio(number: float, digits: int = 3) -> str:
     return f"{rounded if number == 0 or float(rounded) else _plain(number, 2)}×"
 
 
+def rate(number: float) -> str:
+    """Write a rate with three digits, or with all before the point: `4.37`, `10,938`."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+
+
 _QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-zµ%]*)\s*\Z")
 _DECIMAL = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9, "T": 10**12}
 _BYTES = {

@@ -71,10 +71,12 @@ def html(derivation: Derivation) -> str:
 
 STYLE = """\
 .derivation h2 { font-size: 1.05em; margin: 1.2em 0 .3em; }
-.derivation dl { display: grid; grid-template-columns: max-content 1fr; gap: .15em 1.2em;
+.derivation dl { display: grid; grid-template-columns: 17em minmax(0, 1fr); gap: .15em 1.2em;
   margin: 0; }
+@media (max-width: 40em) { .derivation dl { grid-template-columns: minmax(0, 1fr); }
+  .derivation dd { margin-bottom: .4em; } }
 .derivation dt { opacity: .8; }
-.derivation dd { margin: 0; }
+.derivation dd { margin: 0; overflow-wrap: anywhere; }
 .derivation dd.formula { font-variant-numeric: tabular-nums; }
 .derivation var { font-style: italic; }
 """

@@ -20,7 +20,7 @@ TABLE_STYLE = """\
 .archscope caption { text-align: left; font-weight: 600; padding: .4em 0; color: inherit; }
 .archscope th, .archscope td { padding: .18em .6em; text-align: left; vertical-align: top;
   white-space: nowrap; color: inherit; background: none; }
-.archscope .text { white-space: normal; max-width: 36em; }
+.archscope .text { white-space: normal; max-width: 31em; }
 .archscope .number { text-align: right; }
 .archscope thead th { border-bottom: 1px solid currentColor; vertical-align: bottom;
   white-space: normal; }
@@ -49,6 +49,13 @@ figure { display: inline-block; margin: 1.5em 1em 0 0; max-width: 100%; vertical
 @media print, (min-width: 60em) { figure:not(:only-of-type) { width: calc(50% - 1.5em); } }
 figure img { max-width: 100%; height: auto; }
 .archscope { margin: 1.5em 0; }
+@media screen and (min-width: 48em) { .archscope caption { white-space: nowrap; width: 0; } }
+@media screen and (max-width: 48em) { body { padding: 0 .7em; } h1 { font-size: 1.2em; }
+  .archscope table { font-size: .9em; }
+  .archscope thead th:first-child, .archscope tbody th { position: sticky; left: 0;
+    background: Canvas; }
+  figure { display: block; margin-right: 0; overflow-x: auto; }
+  figure img { max-width: none; width: 31em; } }
 @media (prefers-color-scheme: dark) { body { background: #14161a; color: #e4e4e4; }
   .archscope .fill { background: #56b4e9; } }
 @media print { body { margin: 0; max-width: none; background: #fff; color: #000;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 from archscope.ask.contenders import Contender
@@ -21,11 +21,11 @@ from archscope.study.families import family_of
 from archscope.study.graph import diagram
 from archscope.study.memory import TENSOR_TITLES, beside_tensors, memory_title
 from archscope.study.profile.layers import heading, stage_times
-from archscope.study.profile.roofline import used_rates
+from archscope.study.profile.roofline import above_roof, used_rates
 from archscope.study.stages import labels
 from archscope.study.tree import Group, grouped
 from archscope.table import Report
-from archscope.units import binary_bytes, ratio, seconds, si
+from archscope.units import binary_bytes, rate, ratio, seconds, si
 from archscope.wording import (
     CONVENTION,
     OWN_WORK,
@@ -52,15 +52,18 @@ MEASURED = (
 )
 
 
-def page(title: str, answer: str, networks: Sequence[Explored]) -> Page:
+def page(
+    title: str, answer: str, networks: Sequence[Explored], leading: Collection[Amount] = ()
+) -> Page:
     """The data of a page.
 
     Args:
         title: names the networks.
         answer: one sentence that answers what was asked.
         networks: at least one; the others are compared with the first.
+        leading: the amounts that come first, of which the page shows one when it opens.
     """
-    amounts = tuple(_amounts(networks))
+    amounts = tuple(sorted(_amounts(networks), key=lambda amount: amount not in leading))
     notes = [note for each in networks for note in _notes(each, several=len(networks) > 1)]
     made = tuple(_network(each, amounts) for each in networks)
     return Page(title, answer, amounts, made, (*dict.fromkeys(notes), CONVENTION))
@@ -73,7 +76,10 @@ PREDICTED = (
 
 
 def with_page(
-    report: Report, networks: Callable[[], Sequence[Explored]], answered: str | None = None
+    report: Report,
+    networks: Callable[[], Sequence[Explored]],
+    answered: str | None = None,
+    leading: Collection[Amount] = (),
 ) -> Report:
     """The same report, whose HTML file is a page.
 
@@ -81,12 +87,13 @@ def with_page(
         report: of a count, a comparison, a profile or a prediction.
         networks: finds what the page explores, once it is written.
         answered: the sentence that the page begins with; what the networks cost when `None`.
+        leading: the amounts that come first.
     """
 
     def made() -> Page:
         found = networks()
         title = " · ".join(each.label for each in found)
-        return page(title, answered or answer(found), found)
+        return page(title, answered or answer(found), found, leading)
 
     return replace(report, page=made)
 
@@ -107,6 +114,7 @@ def with_comparison_page(
             explored(target, found.analysis, label=found.label, profile=found.profile)
             for target, found in zip(targets, chosen, strict=True)
         ],
+        report.answer if len(chosen) > 2 or any(found.profile for found in chosen) else None,
     )
 
 
@@ -158,7 +166,7 @@ def with_prediction_page(
     """The report of predictions with a page of their networks.
 
     Args:
-        report: of the predictions; its title is the answer.
+        report: of the predictions.
         targets: the network of each.
         found: the predictions.
     """
@@ -168,7 +176,8 @@ def with_prediction_page(
             explored(target, analyse(target), label=predicted_label(one, found), prediction=one)
             for target, one in zip(targets, found, strict=True)
         ],
-        report.title,
+        report.answer or report.title,
+        PREDICTED,
     )
 
 
@@ -206,7 +215,7 @@ def _measured(profile: Profile) -> str:
     names = {"step": "a training step", "inference": "inference"}
     times = [
         f"{names[phase]} takes {seconds(profile.phases[phase].median)} "
-        f"({profile.throughput(phase):,.3g} samples/s)"
+        f"({rate(profile.throughput(phase))} samples/s)"
         for phase in phases
     ]
     inside = [stage for stage in stage_times(profile) if stage.in_network]
@@ -388,5 +397,9 @@ def _roofline(profile: Profile) -> Roofline | None:
     )
     rates = used_rates(profile, limits)
     return Roofline(
-        f"Roofline of {heading(profile)}", dots, tuple(rates.items()), limits.bytes_per_second
+        f"Roofline of {heading(profile)}",
+        dots,
+        tuple(rates.items()),
+        limits.bytes_per_second,
+        above_roof(profile),
     )

@@ -142,10 +142,10 @@ def _table(network: NetworkFields, shown: Sequence[LayerField]) -> Table:
         Column("name", "Layer", "name"),
         Column("kind", "Kind", "text", 4),
         Column("output_shape", "Output", "text", 3),
-        Column("size", "Size", "text"),
-        Column("stride", "Stride", "text", 1),
-        Column("padding", "Padding", "text", 2),
-        Column("center", "Centre", "text", 2),
+        Column("size", "Size", "exact"),
+        Column("stride", "Stride", "exact", 1),
+        Column("padding", "Padding", "exact", 2),
+        Column("center", "Centre", "exact", 2),
     )
     rows = tuple(
         Row(

@@ -24,7 +24,7 @@ LETTER = 6.9
 """Width of a letter of a title, generously."""
 NARROWEST, WIDEST = 96.0, 236.0
 ASPECT = 1.45
-"""Width over height that a drawing is wrapped to where it is taller than `TALL`."""
+"""Width over height of a drawing on its own, for a paper or a screen."""
 TALL = 900.0
 
 Point = tuple[float, float]
@@ -72,17 +72,24 @@ class Layout:
     lines: tuple[Line, ...]
 
 
-def layout(diagram: Diagram) -> Layout:
-    """Place a diagram in layers from top to bottom, wrapped into columns where it is long."""
+def layout(diagram: Diagram, aspect: float = ASPECT) -> Layout:
+    """Place a diagram in layers from top to bottom, wrapped into columns where it is long.
+
+    Args:
+        diagram: the nodes and what flows between them.
+        aspect: width over height that a drawing taller than `TALL` is wrapped to.
+    """
     count = len(diagram.nodes)
     direct, skips = split_skips(count, diagram.edges)
     rank = ranks(count, direct)
-    return _Placing(diagram, Layers(rank, direct), skips).result()
+    return _Placing(diagram, Layers(rank, direct), skips, aspect).result()
 
 
 class _Placing:
-    def __init__(self, diagram: Diagram, layers: Layers, skips: Sequence[Edge]) -> None:
-        self.diagram, self.layers, self.skips = diagram, layers, skips
+    def __init__(
+        self, diagram: Diagram, layers: Layers, skips: Sequence[Edge], aspect: float
+    ) -> None:
+        self.diagram, self.layers, self.skips, self.aspect = diagram, layers, skips, aspect
         self.rank = layers.rank[: layers.count]
         self.width = min(WIDEST, max([NARROWEST, *map(_needed_width, diagram.nodes)]))
         middles = layers.across(self.width, NODE_GAP, WAYPOINT)
@@ -154,7 +161,7 @@ class _Placing:
         wide = (
             max([self._right_end(0, len(self.layers.rows) - 1), *self.lanes.values()]) + COLUMN_GAP
         )
-        columns = max(1, round((ASPECT * height / wide) ** 0.5)) if height > TALL else 1
+        columns = max(1, round((self.aspect * height / wide) ** 0.5)) if height > TALL else 1
         starts = [0]
         for column in range(1, columns):
             ideal = height * column / columns

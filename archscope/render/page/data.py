@@ -71,9 +71,13 @@ def _number(value: float | None) -> float | None:
     return float(f"{value:.7g}") if isinstance(value, float) else value
 
 
+ASPECT = 0.7
+"""Width over height of a drawing on a page, which has more room below than beside."""
+
+
 def _graph(diagram: Diagram, texts: _Texts) -> dict[str, Any]:
     """The drawing with its places, in whole pixels."""
-    placed = layout(diagram)
+    placed = layout(diagram, ASPECT)
 
     def box(each: Rectangle) -> list[int]:
         return [round(value) for value in (each.x, each.y, each.width, each.height)]
@@ -125,4 +129,5 @@ def _roofline(roofline: Roofline, texts: _Texts) -> dict[str, Any]:
         "dots": dots,
         "roofs": [[printable(name), rate] for name, rate in roofline.roofs],
         "bytes": roofline.bytes_per_second,
+        "notes": list(map(printable, roofline.notes)),
     }

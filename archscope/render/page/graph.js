@@ -3,15 +3,16 @@
 class GraphView {
   constructor() {
     this.nodes = [];
-    const known = networks.filter((network) => network.graph);
+    const known = drawnOnce(networks.filter((network) => network.graph), (network) => network.graph);
     this.root = element("section", { class: "graph-view", "aria-label": "Graph of the modules" },
       element("h2", {}, "Modules and the tensors between them"),
-      ...known.map((network) => this.panel(network)),
+      ...known.map((alike) => this.panel(alike)),
       element("p", { class: "hint" }, "Fill: share of the network's MACs, repeats together. Dashed box: equal blocks. Blue: beside another path to the same end."));
     views.push(() => this.mark());
   }
 
-  panel(network) {
+  panel(alike) {
+    const [network] = alike;
     const [width, height] = network.graph.size;
     const svg = element("svg", { viewBox: `0 0 ${width} ${height}`, class: "graph", role: "group",
       "aria-label": `Graph of ${network.label}`, style: `max-width:${width}px;min-width:${Math.min(width, 0.62 * width)}px` });
@@ -22,7 +23,7 @@ class GraphView {
     }
     for (const raw of network.graph.nodes) svg.append(this.node(network, raw));
     return element("div", { class: "panel" },
-      element("p", { class: "panel-title" }, element("strong", {}, network.label)),
+      element("p", { class: "panel-title" }, element("strong", {}, labelsOf(alike))),
       element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": `Drawing of ${network.label}` }, svg));
   }
 

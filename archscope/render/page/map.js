@@ -86,7 +86,7 @@ class MapView {
     this.heading.textContent = `${quantityTitle()}, module by module`;
     this.panels.forEach((panel, number) => panel.draw(placed[number]));
     this.stages.replaceChildren(...(slots.length > 1 ? slots : []).map((slot) => element("span",
-      { style: `left:${100 * slot.x}%;width:${100 * slot.w}%` }, stageTitle(slot.key))));
+      { style: `left:${100 * slot.x}%;width:${100 * slot.w}%` }, element("b", {}, stageTitle(slot.key)))));
     this.stages.hidden = slots.length < 2;
     this.drawTrail();
     this.drawLegend(placed.flat());

@@ -5,8 +5,8 @@ const kindClass = (title) => `k-${KINDS.indexOf(title)}`;
 
 class MemoryView {
   constructor() {
-    const known = networks.filter((network) => network.memory);
-    this.panels = known.map((network) => new MemoryPanel(network));
+    const known = drawnOnce(networks.filter((network) => network.memory), (network) => network.memory);
+    this.panels = known.map((alike) => new MemoryPanel(alike));
     const highest = Math.max(...this.panels.map((panel) => panel.peak));
     for (const panel of this.panels) panel.highest = highest;
     const titles = new Set(this.panels.flatMap((panel) => panel.areas.map((area) => area.title)));
@@ -20,8 +20,10 @@ class MemoryView {
 }
 
 class MemoryPanel {
-  constructor(network) {
+  constructor(alike) {
+    const [network] = alike;
     this.network = network;
+    this.label = labelsOf(alike);
     const { memory } = network;
     this.areas = memory.areas.map(([title, ...changes]) => {
       let value = 0;
@@ -35,7 +37,7 @@ class MemoryPanel {
     this.plot = new Plot(label, 210, () => this.draw());
     this.status = element("p", { class: "hidden", "aria-live": "polite" });
     this.root = element("div", { class: "panel" },
-      element("p", { class: "panel-title" }, element("strong", {}, network.label),
+      element("p", { class: "panel-title" }, element("strong", {}, this.label),
         ` · tensors take ${bytes(this.peak)} at most, ${this.where(this.at)}. ${memory.note}`),
       this.plot.root, this.status);
     this.plot.svg.addEventListener("pointermove", (event) => this.hover(event));

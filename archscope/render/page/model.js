@@ -100,3 +100,15 @@ function quantityTitle() {
   const pass = phases.length > 1 ? (state.pass === "both" ? ", forward and backward" : `, ${state.pass}`) : "";
   return quantity().title + pass;
 }
+
+/** Networks whose drawing is the same, as one network has on two devices, together. */
+function drawnOnce(known, drawing) {
+  const groups = new Map();
+  for (const network of known) {
+    const text = JSON.stringify(drawing(network));
+    groups.set(text, [...(groups.get(text) ?? []), network]);
+  }
+  return [...groups.values()];
+}
+
+const labelsOf = (alike) => alike.map((network) => network.label).join(" · ");

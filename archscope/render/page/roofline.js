@@ -10,7 +10,9 @@ class RooflineView {
       ...this.panels.map((panel) => panel.root),
       element("div", { class: "legend" }, ...FAMILIES.filter((family) => families.has(family))
         .map((family) => legendEntry(familyClass(family), family)),
-      legendEntry("filled", "forward"), legendEntry("hollow", "backward; area: time")));
+      legendEntry("filled", "forward"), legendEntry("hollow", "backward; area: time")),
+      ...[...new Set(known.flatMap((network) => network.roofline.notes))]
+        .map((note) => element("p", { class: "hint" }, note)));
     views.push(() => { for (const panel of this.panels) panel.mark(); });
   }
 }

@@ -102,13 +102,13 @@ class TableView {
   drawHead(columns) {
     const heading = (column, first) => {
       const sorted = state.sort?.key === column.key ? state.sort.order : "none";
-      const button = element("button", { type: "button" }, column.title);
+      const button = element("button", { type: "button" }, ...breakable(column.title));
       button.addEventListener("click", () => change({ sort: nextSort(column.key, first) }));
       return element("th", { scope: "col", class: `${first ? "" : "number"}${column.extra ? " extra" : ""}`,
         "aria-sort": sorted }, button);
     };
     this.head.replaceChildren(element("tr", {}, heading({ key: "name", title: "Layer" }, true),
-      element("th", { scope: "col", class: "extra" }, "Kind"),
+      element("th", { scope: "col", class: kindClasses }, "Kind"),
       element("th", { scope: "col", class: "extra wide" }, "Output"),
       ...columns.map((column) => heading(column, false))));
   }
@@ -141,7 +141,7 @@ class TableView {
       return element("td", { class: `number${column.extra ? " extra" : ""}` }, text, bar);
     });
     return element("tr", { class: `${isSelected(node) ? "selected" : ""}${row.children.length ? " group" : ""}` },
-      head, element("td", { class: "extra" }, kinds(row)),
+      head, element("td", { class: kindClasses }, kinds(row)),
       element("td", { class: "extra wide shape" }, outputs(row)), ...cells);
   }
 
@@ -169,6 +169,9 @@ class TableView {
     }
   }
 }
+
+/** With more than two networks their amounts need the room of the kind. */
+const kindClasses = networks.length > 2 ? "extra wide" : "extra";
 
 const opened = (row) => row.open && (!row.parent || opened(row.parent));
 const found = (row) => row.items.some((node) => node && matches(node));

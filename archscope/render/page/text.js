@@ -14,6 +14,11 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+/** A label that breaks between its words only: `resnext50_` `32x4d`. */
+function breakable(label) {
+  return label.split(/(?<=[_=,-])/).flatMap((word, place) => (place ? [element("wbr"), word] : [word]));
+}
+
 /** Give an element these children in place of others; `null` is none. */
 function fill(parent, ...children) {
   parent.replaceChildren(...children.filter((child) => child !== null && child !== undefined));

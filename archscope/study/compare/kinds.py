@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from archscope.ask.profile.roofline import Point, Roofs, exceeds_roof, layer_points, roofs
+from archscope.ask.profile.roofline import Point, Roofs, layer_points, roofs
 from archscope.records import Layer, Profile
-from archscope.study.profile.roofline import TOO_FAST
+from archscope.study.profile.roofline import above_roof
 from archscope.study.stages import ELSEWHERE
 from archscope.table import Cell, Column, Row, Table
 
@@ -119,7 +119,7 @@ def kinds_table(chosen: Sequence[Contender]) -> Table | None:
     rows.append(Row((ELSEWHERE, *_seconds_cells(rest, sums), *unnamed)))
     rows.append(Row(("Total", *_seconds_cells(sums, sums), *unnamed), "total"))
     columns = _columns([label for label, _ in timed])
-    doubt = (TOO_FAST,) if any(exceeds_roof(profile) for _, profile in timed) else ()
+    doubt = dict.fromkeys(note for _, profile in timed for note in above_roof(profile))
     return Table("Measured time by kind of layer", columns, tuple(rows), (KIND_NOTE, *doubt))
 
 

@@ -20,7 +20,7 @@ from archscope.study.profile.layers import (
 )
 from archscope.study.profile.roofline import roofline_chart, roofline_table
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
-from archscope.units import percent
+from archscope.units import percent, rate
 
 MOST_LAYERS = 20
 """Rows of the layer table, unless every layer is asked for."""
@@ -108,7 +108,7 @@ def _answer(profile: Profile) -> str:
         if phase in phases:
             half = phases[phase].known_half_width
             spread = "" if half is None else f" ± {percent(half)}"
-            found.append(f"{title.lower()} {_rate(profile.throughput(phase))} samples/s{spread}")
+            found.append(f"{title.lower()} {rate(profile.throughput(phase))} samples/s{spread}")
     if not found:
         return ""
     if "step" in phases and "backward" in phases:
@@ -121,11 +121,6 @@ def _answer(profile: Profile) -> str:
         share = slowest.total_seconds / whole
         found.append(f"slowest: {slowest.name} ({percent(share, digits=0)} of its modules' time)")
     return f"{profile.model}, batch {profile.input.batch}: {'; '.join(found)}."
-
-
-def _rate(samples: float) -> str:
-    """Three digits, or all before the point: `4.37`, `10,938`."""
-    return f"{samples:,.0f}" if samples >= 100 else f"{samples:.3g}"
 
 
 def _data(profiles: Sequence[Profile]) -> Table | None:

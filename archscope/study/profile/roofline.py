@@ -39,10 +39,9 @@ OPERATIONS = (
     "up, so a rate above the memory roof means that data came from a cache."
 )
 
-TOO_FAST = (
-    "Rates above the compute roof mean that the roof was measured while the device was busy or "
-    "clocked lower, or that an algorithm such as Winograd's multiplies less than is counted."
-)
+FEWER_PRODUCTS = "an algorithm such as Winograd's multiplies less than is counted"
+PUBLISHED = "data sheet"
+"""How the source of roofs begins that nobody measured."""
 
 BOUNDED = frozenset({"operations_per_byte", "operations_per_second", "roof_share"})
 """The keys of what an operator without a formula makes a lower bound."""
@@ -93,9 +92,22 @@ def roofline_table(profile: Profile) -> Table | None:
     roof_text = f"Roofs ({source}): {_roof_text(used_rates(profile, limits), limits)}"
     rule = HOST_RULE if profile.environment.device.startswith("cpu") else RULE
     title = f"Roofline of {profile.model}, batch {profile.input.batch}"
-    doubt = [TOO_FAST] if exceeds_roof(profile) else []
+    doubt = list(above_roof(profile))
     doubt += [wording.lower_bound_note(missing)] if missing else []
     return Table(title, COLUMNS, tuple(rows), (shown + roof_text, *doubt, OPERATIONS, rule))
+
+
+def above_roof(profile: Profile) -> tuple[str, ...]:
+    """Why some layers are above the compute roof, where some are."""
+    if not exceeds_roof(profile):
+        return ()
+    published = (profile.environment.fact("roofs") or "").startswith(PUBLISHED)
+    other = (
+        "the device computes in a faster format (TF32 for float32)"
+        if published
+        else "the roof was measured while the device was busy or clocked lower"
+    )
+    return (f"Rates above the compute roof mean that {FEWER_PRODUCTS}, or that {other}.",)
 
 
 def _bound(missing: bool) -> frozenset[str]:
@@ -176,7 +188,10 @@ def roofline_chart(profile: Profile) -> Chart | None:
         Axis("operations per second", "flops_per_second", log=True),
         tuple(series),
         lines=tuple(lines),
-        notes=(f"Bubble area: time; the {len(named)} slowest layers are named. {OPERATIONS}",),
+        notes=(
+            f"Bubble area: time; the {len(named)} slowest layers are named. {OPERATIONS}",
+            *above_roof(profile),
+        ),
         name="roofline",
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from archscope.cli import run
 from archscope.units import binary_bytes
 
 LENET_MACS = {
@@ -256,3 +257,20 @@ def test_the_graph_shows_what_repeats_and_selects(pair: Path, opened: Any) -> No
     first.get_by_role("button", name="7×7 conv 64").focus()
     page.keyboard.press("Enter")
     assert page.locator(".card h2").text_content() == "conv1"
+
+
+def test_a_prediction_opens_on_its_time_and_draws_a_network_once(
+    tmp_path: Path, opened: Any
+) -> None:
+    """Three devices run one network: its memory and its graph are the same on each."""
+    path = tmp_path / "page.html"
+    assert run(["predict", "lenet", "--on", "v100,a100,h100", "-o", str(path)]) == 0
+    page = opened(path)
+    assert page.locator("#amount").input_value() == "predicted_seconds"
+    assert [page.locator(f".{view} .panel").count() for view in ("memory-view", "graph-view")] == [
+        1,
+        1,
+    ]
+    assert page.locator(".costs.below tbody").first.locator("tr").count() == 1 + 3
+    card = page.locator(".card").evaluate("card => [card.scrollWidth, card.clientWidth]")
+    assert card[0] <= card[1]

@@ -228,6 +228,15 @@ def test_chart_holds_every_point_under_a_roof_with_its_ridge():
     assert max(size for series in chart.series for size in series.sizes) == 1.0
 
 
+@pytest.mark.parametrize(("source", "reason"), [("data sheet: x", "TF32"), ("measured", "busy")])
+def test_the_figure_says_why_points_are_above_the_roof(source, reason):
+    known = profile(facts=(("roofs", source),))
+    low = replace(known, peaks={name: rate / 1000 for name, rate in known.peaks.items()})
+    (why,) = (note for note in roofline_chart(low).notes if "Winograd" in note)
+    assert reason in why
+    assert not any("Winograd" in note for note in roofline_chart(known).notes)
+
+
 def test_a_compiled_network_has_its_total_only():
     seconds = {"forward": 1e-3, "backward": 3e-3}
     rows = (LayerTime("compiled graph 0/0", "torch.compile", 0, seconds),)

@@ -91,9 +91,10 @@ class CallLog:
             carries a number between them.
 
     Once `repeating` is set, calls are not listed: they run a checkpointed block a second time.
-    `out_of_sight` names a module that ran in another thread, `value_needed_in` the call that asked
-    for the value of a tensor of which only the shape is known, `trains` whether a run that failed
-    recorded gradients.
+    `out_of_sight` names a module that ran in another thread, `graph_elsewhere` says whether
+    autograd recorded there, `ended` that nothing is the run's any more, `value_needed_in` the call
+    that asked for the value of a tensor of which only the shape is known, `trains` whether a run
+    that failed recorded gradients.
     """
 
     def __init__(self, network: nn.Module, sequence_number: Callable[[], int]) -> None:
@@ -111,6 +112,8 @@ class CallLog:
         self.repeating = False
         self.trains = False
         self.out_of_sight: str | None = None
+        self.graph_elsewhere = False
+        self.ended = False
         self.value_needed_in: Call | None = None
         self._switch_numbers: list[int] = []
         self._switch_owners: list[Call] = []
@@ -118,6 +121,20 @@ class CallLog:
     @property
     def current(self) -> Call:
         return self.stack[-1]
+
+    def require_sight(self, of_graph: bool = False) -> None:
+        """Refuse a run of which other threads had a part that cannot be credited.
+
+        Args:
+            of_graph: whether a backward pass is to follow.
+
+        Raises:
+            TypeError: a module ran there, or autograd recorded what is to be differentiated.
+        """
+        if self.out_of_sight is not None:
+            raise TypeError(f"{self.out_of_sight} runs in a thread of its own, out of sight")
+        if of_graph and self.graph_elsewhere:
+            raise TypeError("autograd records in threads that it starts, out of sight")
 
     def enter(self, module: nn.Module, input_shapes: tuple[Shape, ...]) -> Call:
         parent = self.stack[-1]

@@ -15,6 +15,7 @@ from archscope.analysis import forwards
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.nested import shapes_of
 from archscope.analysis.repeats import Repeats
+from archscope.analysis.threads import followed
 from archscope.analysis.values.needed import NoValueError
 from archscope.analysis.values.tensor import on_the_users_device
 from archscope.process import patched, patched_here
@@ -64,8 +65,9 @@ def observed(log: CallLog, repeats: Repeats | None = None) -> Iterator[None]:
 
     patches = [(nn.Module, "_call_impl", observed_call), *forwards.watching(log, logged)]
     try:
-        with patched(patches), on_the_users_device():
+        with patched(patches), on_the_users_device(), followed(log):
             yield
+            log.require_sight()
     except BaseException as error:
         if log.value_needed_in is None:
             _marked(error, log, log.failed_in)

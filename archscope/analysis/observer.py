@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
 import torch
@@ -43,6 +44,7 @@ class Observer(TorchDispatchMode, ABC):  # type: ignore[no-untyped-call]
         self.in_backward = False
         self.operators: dict[Any, Operator] = {}
         self.answers = Answers()
+        self.lock: AbstractContextManager[Any] | None = None  # once the network starts threads
         self._nodes: list[Any] = []
 
     @property
@@ -59,17 +61,23 @@ class Observer(TorchDispatchMode, ABC):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
+        if self.lock is not None:
+            with self.lock:
+                return self._dispatched(func, types, args, kwargs or {})
+        return self._dispatched(func, types, args, kwargs or {})
+
+    def _dispatched(self, func: Any, types: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
         if types and jagged.are_jagged(types):
             with self:
-                return jagged.unpacked(func, types, args, kwargs or {})
+                return jagged.unpacked(func, types, args, kwargs)
         operator = self.operators.get(func)
         if operator is None:
             operator = self.operators[func] = Operator(func)
         if operator.composite:
             with self:
-                return func.decompose(*args, **(kwargs or {}))
-        result = self._answer(func, operator, args, kwargs or {})
-        self._observe(operator, args, kwargs or {}, result)
+                return func.decompose(*args, **kwargs)
+        result = self._answer(func, operator, args, kwargs)
+        self._observe(operator, args, kwargs, result)
         return result
 
     def _answer(self, func: Any, operator: Operator, args: Any, kwargs: Mapping[str, Any]) -> Any:

@@ -198,9 +198,8 @@ def run(
         if inspect.iscoroutine(outputs):
             outputs.close()
             raise TypeError("it returns a coroutine, which runs after the call")
-        if log.out_of_sight is not None:
-            raise TypeError(f"{log.out_of_sight} runs in a thread of its own, out of sight")
         if backward:
+            log.require_sight(of_graph=True)
             run_backward(recorder, outputs)
             del outputs
             recorder.let_graph_go()

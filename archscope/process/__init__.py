@@ -22,6 +22,7 @@ __all__ = [
     "collector_paused",
     "finaliser",
     "interruptible",
+    "joined",
     "patched",
     "patched_here",
     "undisturbed",
@@ -37,11 +38,12 @@ OWN_FRAMES = 500
 
 
 class _Count:
-    """The count that runs: whether one does, and its patches."""
+    """The count that runs: whether one does, its patches, and threads besides its own."""
 
     def __init__(self) -> None:
         self.runs = False
         self.changes: list[tuple[Any, str, Any]] = []
+        self.joined: set[int] = set()
 
 
 _present = _Count()
@@ -71,6 +73,7 @@ def undisturbed() -> Iterator[None]:
             finally:
                 if not before.is_back:  # something ended the first time half-way
                     _put_back(before)
+                _present.joined.clear()
                 _present.runs = False
 
 
@@ -99,13 +102,14 @@ def patched_here(patches: Sequence[tuple[Any, str, Callable[..., Any]]]) -> Iter
     Whoever binds one of them meanwhile, as a module does that is imported, has the original
     afterwards.
     """
-    running = {threading.get_ident()}
+    thread, active = threading.get_ident(), True
 
     def either(original: Callable[..., Any], replacement: Callable[..., Any]) -> Any:
         @functools.wraps(original)
         def chosen(*args: Any, **kwargs: Any) -> Any:
-            function = replacement if threading.get_ident() in running else original
-            return function(*args, **kwargs)
+            asking = threading.get_ident()
+            here = active and (asking == thread or asking in _present.joined)
+            return (replacement if here else original)(*args, **kwargs)
 
         return chosen
 
@@ -113,7 +117,18 @@ def patched_here(patches: Sequence[tuple[Any, str, Callable[..., Any]]]) -> Iter
         with patched([(o, name, either(getattr(o, name), new)) for o, name, new in patches]):
             yield
     finally:
-        running.clear()
+        active = False
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """Let this thread see what another has replaced with `patched_here`, which started this one."""
+    thread = threading.get_ident()
+    _present.joined.add(thread)
+    try:
+        yield
+    finally:
+        _present.joined.discard(thread)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -54,12 +55,29 @@ def _copy_stream(copies: Replica, value: io.IOBase) -> Any:
     return copies.add(value, twin)
 
 
+def _copy_thread(copies: Replica, value: threading.Thread) -> Any:
+    """A thread that runs would go on with the originals of what the copy gives it."""
+    if value.is_alive():
+        raise copies.refusal(value, "a running thread")
+    return value
+
+
+def _share(copies: Replica, value: Any) -> Any:
+    """A pool of threads runs whatever it is given."""
+    return value
+
+
 def copier_of(kind: type) -> Copier | None:
     """How objects of a kind are copied, where they are such handles."""
     if issubclass(kind, io.IOBase):
         return _copy_stream
     if issubclass(kind, threading.local):
         return _copy_thread_local
+    if issubclass(kind, threading.Thread):
+        return _copy_thread
+    pools: Any = sys.modules.get("multiprocessing.pool")
+    if issubclass(kind, ThreadPoolExecutor) or (pools and issubclass(kind, pools.ThreadPool)):
+        return _share
     numpy: Any = sys.modules.get("numpy")
     if numpy is not None and issubclass(kind, numpy.ndarray):
         return _copy_array

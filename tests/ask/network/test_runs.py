@@ -94,6 +94,6 @@ def test_its_formula_its_memory_and_its_backward_pass_are_known() -> None:
 
 def test_a_network_that_fails_either_way_is_refused_for_what_it_failed_first() -> None:
     with pytest.raises(archscope.ArchscopeError) as caught:
-        archscope.summary(Energy(lambda net, x: net.of(x) + net.missing), X)  # type: ignore[arg-type]
-    assert "has no attribute 'missing'" in str(caught.value)
+        archscope.summary(Energy(lambda net, x: net.of(x) + vars(net)["missing"]), X)
+    assert "KeyError: 'missing'" in str(caught.value)
     assert "gradients" not in str(caught.value)

@@ -1,0 +1,122 @@
+"""What a network computes in threads of its own belongs to the count, or is refused."""
+
+from __future__ import annotations
+
+import _thread
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import archscope
+from tests.analysis.values.test_answers import DEAR, Ways, X, way
+
+
+@pytest.fixture(scope="module")
+def pools() -> Iterator[dict[str, Any]]:
+    """Pools whose threads run before a count and after it."""
+    with ThreadPoolExecutor(1) as executor, ThreadPool(1) as pool:
+        yield {"executor": executor, "pool": pool}
+        pool.close()
+        pool.join()
+
+
+def in_a_thread(function: Callable[[], Any], start: Callable[[Callable[[], None]], Any]) -> Any:
+    found: list[Any] = []
+    ended = threading.Event()
+
+    def run() -> None:
+        try:
+            found.append(function())
+        finally:
+            ended.set()
+
+    start(run)
+    ended.wait()
+    return found and found[0]
+
+
+def in_a_pool(function: Callable[[], Any], pools: Any = None) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
+
+
+PLACES: dict[str, Callable[[Callable[[], Any], Any], Any]] = {
+    "thread": lambda f, _: in_a_thread(f, lambda run: threading.Thread(target=run).start()),
+    "timer": lambda f, _: in_a_thread(f, lambda run: threading.Timer(0, run).start()),
+    "bare thread": lambda f, _: in_a_thread(f, lambda run: _thread.start_new_thread(run, ())),
+    "pool": in_a_pool,
+    "earlier pool": lambda f, pools: pools["executor"].submit(f).result(),
+    "other pool": lambda f, pools: pools["pool"].apply(f),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_value_asked_for_in_a_thread_is_that_of_a_real_run(
+    place: str, pools: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    network = Ways(lambda self, x: PLACES[place](lambda: (x.sum() > 0).item(), pools))
+    assert network(X).shape == (2, 1000)
+    summary = archscope.summary(network, X)
+    assert (way(summary), summary.analysis.executed_on) == (DEAR, "cpu")
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_operators_in_a_thread_are_counted_and_no_longer_than_the_run(
+    place: str, pools: Any
+) -> None:
+    network = Ways(lambda self, x: PLACES[place](lambda: (x @ x.T).device.type == "cpu", pools))
+    summary = archscope.summary(network, X)
+    assert summary.total.macs == DEAR + 2 * 2 * 8
+    assert summary.analysis.executed_on == "meta"
+    assert pools["executor"].submit(torch._C._len_torch_dispatch_stack).result() == 0
+    assert pools["pool"].apply(lambda: (torch.ones(2) @ torch.ones(2)).item()) == 2
+
+
+def test_many_threads_at_once_lose_nothing() -> None:
+    def says(self: Ways, x: Tensor) -> bool:
+        threads = [threading.Thread(target=lambda: [x @ x.T for _ in range(50)]) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for _ in range(50):
+            x @ x.T
+        for thread in threads:
+            thread.join()
+        return True
+
+    summary = archscope.summary(Ways(says), X)
+    assert summary.total.macs == DEAR + 5 * 50 * 2 * 2 * 8
+
+
+def test_layers_and_gradients_in_threads_are_refused() -> None:
+    network = Ways(lambda self, x: in_a_pool(lambda: self.cheap(x)) is not None)
+    with pytest.raises(archscope.ArchscopeError, match="cheap runs in a thread of its own"):
+        archscope.summary(network, X)
+    network = Ways(lambda self, x: in_a_pool(lambda: x @ self.cheap.weight.T) is not None)
+    with pytest.raises(archscope.ArchscopeError, match="autograd records in threads"):
+        archscope.summary(network, X, backward=True)
+
+
+def test_a_pool_is_used_as_it_is_and_a_running_thread_is_refused(pools: dict[str, Any]) -> None:
+    network = Ways(lambda self, x: self.pool.submit(threading.get_ident).result() == self.ident)
+    network.pool, network.ident = (
+        pools["executor"],
+        pools["executor"].submit(threading.get_ident).result(),
+    )
+    assert way(archscope.summary(network, X)) == DEAR
+    ended = threading.Event()
+    thread = threading.Thread(target=ended.wait)
+    network.__dict__["pool"] = thread
+    thread.start()
+    try:
+        with pytest.raises(archscope.ArchscopeError, match="a running thread"):
+            archscope.summary(network, X)
+    finally:
+        ended.set()
+        thread.join()

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 import archscope
 from archscope import cli
 from archscope.api.answer import Answer
+from archscope.api.spelling import SPELT_HERE
 from archscope.ask.groups import times
 from archscope.ask.profile import measured
 from archscope.ask.profile.plan import PlanSettings
@@ -347,6 +348,22 @@ def test_shapes_as_torchinfo_takes_them() -> None:
     assert [tensor.shape for tensor in given.tensors] == [(2, 3), (2, 4)]
     with pytest.raises(archscope.ArchscopeError, match="input_size: is another way to write input"):
         archscope.summary(net, "3x32x32", input_size=(2, 3, 32, 32))
+
+
+@pytest.mark.parametrize("keyword", SPELT_HERE)
+def test_what_other_tools_call_an_argument_is_answered(keyword: str) -> None:
+    """`Upsample(mode=…)` is a keyword of a network, and nothing else."""
+    ask = archscope.memory if keyword == "input_size" else archscope.summary
+    with pytest.raises(archscope.ArchscopeError, match=f"^{keyword}: is not an argument of arch"):
+        ask(nn.Linear(4, 2), (1, 4), **{keyword: 0})
+    assert archscope.summary(nn.Upsample, (1, 3, 4, 4), scale_factor=2, mode="nearest").total
+
+
+def test_the_device_of_a_count_is_one_of_two_kinds() -> None:
+    for device in ("cuda", "cuda:1", torch.device("cuda:0"), torch.device("cpu")):
+        assert archscope.summary(nn.Linear(4, 2), (1, 4), device=device).total.macs == 8
+    with pytest.raises(archscope.ArchscopeError, match="device='gpu': unknown device; use cpu or"):
+        archscope.summary("lenet", device="gpu")
 
 
 def test_what_a_summary_prints_is_chosen() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from archscope.api.answer import Answer, Checks
+from archscope.api.spelling import spelt
 from archscope.ask.network.allowance import allowing
 from archscope.ask.target import network_targets, side_by_side
 from archscope.errors import ArchscopeError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 
 @allowing
+@spelt
 def compare(
     *models: Model,
     input: Input | None = None,
@@ -179,6 +181,7 @@ def _one_each(argument: str, given: Sequence[object], models: Sequence[object]) 
 
 
 @allowing
+@spelt
 def diff(
     old: Model,
     new: Model,
@@ -212,6 +215,7 @@ def diff(
 
 
 @allowing
+@spelt
 def verify(
     *models: Model, input: Input | None = None, batch: int | None = None,
     model: Source | None = None, all: bool = False, on: str = "local", shard: str | None = None,

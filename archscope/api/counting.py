@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from archscope.api.answer import Answer, Summary
 from archscope.api.asked import asked
+from archscope.api.spelling import spelt
 from archscope.ask.network.allowance import allowing
 from archscope.ask.target import target
 from archscope.errors import ArchscopeError
 
 if TYPE_CHECKING:
     from os import PathLike
+
+    import torch
 
     from archscope.archive import Record
     from archscope.ask.graph import NetworkGraph
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 
 @allowing
+@spelt
 def summary(
     model: Model,
     input: Input | None = None,
@@ -35,7 +39,7 @@ def summary(
     batch: int | None = None,
     train: bool = False,
     train_only: str | None = None,
-    device: Literal["cpu", "cuda"] | None = None,
+    device: str | torch.device | None = None,
     depth: int | None = None,
     unfold: bool = False,
     columns: Sequence[str] | None = None,
@@ -59,8 +63,8 @@ def summary(
         batch: batch size of a specification, 1 by default.
         train: run in training mode instead of evaluation mode.
         train_only: pattern of the parameter or module names that stay trainable.
-        device: where tensors say that they are, and whose attention kernel is assumed; that of the
-            input when `None`.
+        device: `cpu` or `cuda`, where tensors say that they are, and whose attention kernel is
+            assumed; that of the input when `None`.
         depth: levels of the printed tree; as many as read comfortably by default.
         unfold: print every one of several equal blocks.
         columns: keys of the printed columns, such as `["params", "macs"]`.
@@ -130,6 +134,7 @@ def _one_input(
 
 
 @allowing
+@spelt
 def graph(
     network: Model | None = None,
     /,
@@ -177,6 +182,7 @@ def graph(
 
 
 @allowing
+@spelt
 def explain(
     model: Model, *layers: str, input: Input | None = None, batch: int | None = None,
     allow_memory: int | str | None = None,
@@ -210,6 +216,7 @@ def explain(
 
 
 @allowing
+@spelt
 def formula(
     network: Model | None = None,
     /,
@@ -255,6 +262,7 @@ def formula(
 
 
 @allowing
+@spelt
 def receptive_field(
     network: Model | None = None,
     /,

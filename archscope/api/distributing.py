@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.api.answer import Answer
 from archscope.api.asked import asked
+from archscope.api.spelling import spelt
 from archscope.ask.network.allowance import allowing
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 
 @allowing
+@spelt
 def distribute(
     network: Model | None = None,
     /,

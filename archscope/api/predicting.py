@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, overload
 from archscope.api.answer import Answer, Predicted
 from archscope.api.asked import asked
 from archscope.api.fitted import Fitted
+from archscope.api.spelling import spelt
 from archscope.ask.network.allowance import allowing
 from archscope.ask.target import network_targets
 from archscope.errors import ArchscopeError
@@ -93,6 +94,7 @@ def predict(
 
 
 @allowing
+@spelt
 def predict(
     network: Model | Sequence[Model] | None = None,
     /,

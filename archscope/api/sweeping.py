@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from archscope.api.answer import Answer, Checks
 from archscope.api.asked import asked
 from archscope.api.fitted import Fitted
+from archscope.api.spelling import spelt
 from archscope.ask.network.allowance import allowing
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 
 @allowing
+@spelt
 def sweep(
     network: Model | None = None,
     /,
@@ -311,6 +313,7 @@ def _measuring(time: bool, device: str | None, on: str, gpu: str) -> Measuring |
 
 
 @allowing
+@spelt
 def check(
     path: str | PathLike[str], *, models: Sequence[str] = (), allow_memory: int | str | None = None
 ) -> Checks[tuple[Verdict, ...]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from archscope.api.answer import Answer
 from archscope.api.asked import asked
+from archscope.api.spelling import spelt
 from archscope.ask.network.allowance import allowing
 from archscope.ask.target import network_target
 from archscope.errors import ArchscopeError
@@ -110,6 +111,7 @@ def profile(
 
 
 @allowing
+@spelt
 def profile(
     network: Model | None = None,
     /,
@@ -260,6 +262,7 @@ def trace(
 
 
 @allowing
+@spelt
 def trace(
     path: str | PathLike[str] | Sequence[str | PathLike[str]],
     model: Model | None = None,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.api.answer import Answer
 from archscope.api.asked import asked
+from archscope.api.spelling import spelt
 from archscope.ask.network.allowance import allowing
 from archscope.ask.target import network_targets
 from archscope.errors import ArchscopeError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 @allowing
+@spelt
 def memory(
     network: Model | None = None,
     /,
@@ -113,6 +115,7 @@ def memory(
 
 
 @allowing
+@spelt
 def generate(
     network: Model | None = None, /, prompt: int = 2048, tokens: int = 256, *, batch: int = 1,
     on: str | None = None, fit: int | str | None = None, model: Source | None = None,
@@ -156,6 +159,7 @@ def generate(
 
 
 @allowing
+@spelt
 def signal(
     *models: Model, input: Input | None = None, batch: int | None = None,
     layers: str | None = None, model: Source | None = None,

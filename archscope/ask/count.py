@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from archscope import wording
 from archscope.ask.network.runs import count
 from archscope.ask.network.subject import Subject
 from archscope.ask.target import Target, counted_already
-from archscope.errors import BackwardError, UnknownCostError
+from archscope.errors import ArchscopeError, BackwardError, UnknownCostError
 from archscope.parameters import parameter
 from archscope.process import collector_paused
 from archscope.records import Analysis, InputSpec
 from archscope.saved.record import Saved
+
+if TYPE_CHECKING:
+    import torch
 
 
 def analyse(
@@ -21,7 +25,7 @@ def analyse(
     backward: bool = False,
     train: bool = False,
     train_only: str | None = None,
-    device: str | None = None,
+    device: str | torch.device | None = None,
 ) -> Analysis:
     """Count one network on one input.
 
@@ -41,20 +45,33 @@ def analyse(
         if train or train_only or device:
             raise counted_already(target)
         return target.count(backward=backward)
+    users = _kind(device)
     from archscope.saved import answers
 
     how: dict[str, object] = {
-        "backward": backward, "train": train, "train_only": train_only, "device": device
+        "backward": backward, "train": train, "train_only": train_only, "device": users
     }  # fmt: skip
 
     def compute() -> Analysis:
         # Imports torch here, which takes seconds; Ctrl-C would have to wait for it below.
         from archscope.analysis.dispatch import asking_about
 
-        with collector_paused(), asking_about(device):
+        with collector_paused(), asking_about(users):
             return _analysed(target, backward, train, train_only)
 
     return answers.record("analysis", target.model, {**target.question, **how}, compute)
+
+
+def _kind(device: object) -> str | None:
+    """`cpu` or `cuda`, whatever number the device has.
+
+    Raises:
+        ArchscopeError: it is neither.
+    """
+    kind = str(device).partition(":")[0]
+    if device is not None and kind not in ("cpu", "cuda"):
+        raise ArchscopeError(parameter("device", str(device)), "unknown device", "use cpu or cuda")
+    return None if device is None else kind
 
 
 def analyse_both_passes(target: Target | Saved) -> Analysis:

@@ -72,9 +72,8 @@ def _found(model: Source, keywords: Mapping[str, Any]) -> Subject:
 
     if isinstance(model, nn.Module):
         if keywords:
-            raise ArchscopeError(
-                type(model).__name__, "is built already and takes no keywords", "pass its class"
-            )
+            problem = f"{type(model).__name__} is built already and takes no keywords"
+            raise ArchscopeError(next(iter(keywords)), problem, "pass its class")
         return _given(model)
     if is_configuration(model):
         return _subject(of_configuration(model, keywords), private=True)

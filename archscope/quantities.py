@@ -114,6 +114,14 @@ TRAINING_MEMORY = Quantity(
     "training_bytes", "Training memory", "Training memory", "bytes",
     option="memory", word="training memory",
 )  # fmt: skip
+"""What a GPU must have: what `archscope memory` predicts, its allowance included."""
+
+TRAINING_TENSORS = Quantity(
+    "training_tensor_bytes", "Training tensors", "Training tensors", "bytes",
+    word="training tensors",
+)  # fmt: skip
+"""The tensors' part of it: two networks compare by this, as the allowance is alike for both."""
+
 LATENCY = Quantity(
     "latency_seconds", "Latency", "Inference latency", "seconds",
     option="latency", word="inference latency",

@@ -48,6 +48,11 @@ CONVENTION = (
 )
 
 
+TRAINING_TENSORS_NOTE = (
+    "Training tensors: predicted peak of the tensors of a step with plain SGD in float32; "
+    "archscope memory adds what a GPU needs besides."
+)
+
 PREDICTED = "Predicted, not measured; the interval should contain 80 % of measurements."
 
 

@@ -39,7 +39,7 @@ def recount(folder: Path) -> list[Path]:
         "depths": {kin.name: depth(kin.name) for kin in family_tree.FAMILY},
         "groups": groups,
         "published": _published(),
-        "training_bytes": _training_bytes(),
+        "training_tensors": _training_tensors(),
     }
     texts[FACTS] = json.dumps(facts, indent=1) + "\n"
     for name, text in texts.items():
@@ -100,10 +100,10 @@ def _published() -> dict[str, dict[str, Any]]:
     return found
 
 
-def _training_bytes() -> dict[str, int]:
+def _training_tensors() -> dict[str, int]:
     from archscope.ask.memory.prediction import predict
 
-    return {name: predict(network_target(name)).peak_bytes for name in equal_cost.NAMES}
+    return {name: predict(network_target(name)).peak.allocated for name in equal_cost.NAMES}
 
 
 def depth(name: str) -> int:

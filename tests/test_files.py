@@ -53,7 +53,7 @@ def no_counting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         count, "_analyses", lambda: ({"net": Analysis("net", InputSpec(()), ())}, {})
     )
-    for facts in ("_published", "_training_bytes"):
+    for facts in ("_published", "_training_tensors"):
         monkeypatch.setattr(count, facts, dict)
     monkeypatch.setattr(count, "depth", lambda name: 1)
 

@@ -31,7 +31,7 @@ class Contender:
         analysis: what was counted.
         profile: what was measured, when it was.
         top1, top5: published ImageNet accuracy, as fractions.
-        training_bytes: predicted peak of what a training step with plain SGD allocates.
+        training_tensors: predicted peak of the tensors of a training step with plain SGD, bytes.
         training_failure: why it could not be predicted.
         predictions: times of a step on GPUs that need not be here.
         recipe: whose accuracy it is, such as `IMAGENET1K_V1`.
@@ -44,7 +44,7 @@ class Contender:
     profile: Profile | None = None
     top1: float | None = None
     top5: float | None = None
-    training_bytes: int | None = None
+    training_tensors: int | None = None
     training_failure: str = ""
     predictions: tuple[Prediction, ...] = ()
     recipe: str = ""

@@ -244,7 +244,8 @@ def _beside(first: Explored, other: Explored) -> str:
     ]  # fmt: skip
     if first.memory is not None and other.memory is not None:
         shares.append(
-            f"{ratio(other.memory.peak_bytes / first.memory.peak_bytes)} the training memory"
+            f"{ratio(other.memory.peak.allocated / first.memory.peak.allocated)} "
+            "the training tensors"
         )
     return f"{other.label} takes {', '.join(shares)}"
 

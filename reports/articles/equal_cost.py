@@ -68,7 +68,7 @@ def _without(table: Table, note: str) -> Table:
 def _contender(data: Data, name: str, profile: Profile | None) -> Contender:
     return Contender(
         name, data.analysis(name), profile, data.top1(name), data.top5(name),
-        data.facts["training_bytes"].get(name),
+        data.facts["training_tensors"].get(name),
     )  # fmt: skip
 
 

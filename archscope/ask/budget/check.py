@@ -194,9 +194,8 @@ def _outcomes(budget: Budget) -> Iterator[Outcome]:
                 "is a record, which has no memory predicted",
                 "name the network itself",
             )
-        # What it allocates: what a GPU holds besides would hide growth.
-        allocated = predict(network).peak.allocated
-        yield Outcome(budget.model, TRAINING_MEMORY, allocated, most["memory"])
+        needed = predict(network).peak_bytes
+        yield Outcome(budget.model, TRAINING_MEMORY, needed, most["memory"])
     if "latency" in most:
         profile = (
             _recorded(network) if isinstance(network, Saved) else _measured(network, budget.device)

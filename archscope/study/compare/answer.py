@@ -71,7 +71,7 @@ def _beside(one: Contender, other: Contender) -> str:
     amounts: list[tuple[str, float | None, float | None]] = [
         ("MACs", ours.macs, theirs.macs),
         ("parameters", ours.params, theirs.params),
-        ("training memory", one.training_bytes, other.training_bytes),
+        ("training tensors", one.training_tensors, other.training_tensors),
     ]
     shares = [f"{ratio(b / a)} the {name}" for name, a, b in amounts if a and b]
     if not shares:
@@ -86,7 +86,7 @@ def least(chosen: Sequence[Contender]) -> str:
     quantities = (
         ("fewest MACs", lambda c: c.analysis.total.macs, si),
         ("fewest parameters", lambda c: c.analysis.total.params, si),
-        ("least training memory", lambda c: c.training_bytes, binary_bytes),
+        ("fewest bytes of training tensors", lambda c: c.training_tensors, binary_bytes),
     )
     found = []
     for title, read, written in quantities:

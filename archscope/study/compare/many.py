@@ -16,7 +16,7 @@ from archscope.study.compare.charts import many_charts
 from archscope.study.compare.tables import recipes
 from archscope.table import Cell, Column, Report, Row, Table
 from archscope.units import plural
-from archscope.wording import CONVENTION, PREDICTED, coverage_note
+from archscope.wording import CONVENTION, PREDICTED, TRAINING_TENSORS_NOTE, coverage_note
 
 if TYPE_CHECKING:
     from archscope.ask.contenders import Contender
@@ -59,7 +59,7 @@ FACTS = (
     _counted(quantities.BYTES_MOVED, 6),
     _counted(quantities.INTENSITY, 8),
     _counted(quantities.OPERATORS, 9),
-    _Fact(quantities.TRAINING_MEMORY.column(1), lambda network: network.training_bytes),
+    _Fact(quantities.TRAINING_TENSORS.column(1), lambda network: network.training_tensors),
     _Fact(Column("inference_seconds", "Inference", "seconds", 1), _seconds("inference")),
     _Fact(Column("step_seconds", "Training step", "seconds", 1), _seconds("step")),
     _Fact(quantities.TOP1.column(1), lambda network: network.top1),
@@ -171,11 +171,11 @@ def _notes(networks: Sequence[Contender]) -> Iterator[str]:
         if not network.analysis.coverage.complete:
             yield f"{network.label}: {coverage_note(network.analysis)}"
         if network.training_failure:
-            yield f"{network.label}: no training memory predicted ({network.training_failure})."
+            yield f"{network.label}: no training tensors predicted ({network.training_failure})."
     if networks[0].predictions:
         sources = dict.fromkeys(one.fitted_on for each in networks for one in each.predictions)
         yield f"{PREDICTED} From {'; '.join(sources)}."
-    if any(network.training_bytes for network in networks):
-        yield "Training memory: predicted peak of what a step with plain SGD in float32 allocates."
+    if any(network.training_tensors for network in networks):
+        yield TRAINING_TENSORS_NOTE
     if any(network.top1 for network in networks):
         yield recipes(networks)

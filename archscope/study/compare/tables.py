@@ -18,7 +18,7 @@ from archscope.quantities import (
     PARAMS,
     TOP1,
     TOP5,
-    TRAINING_MEMORY,
+    TRAINING_TENSORS,
     Difference,
     Quantity,
 )
@@ -28,7 +28,7 @@ from archscope.study.predict.answer import device_title
 from archscope.study.profile.layers import device_name
 from archscope.table import Cell, Column, Row, Table
 from archscope.units import ratio
-from archscope.wording import CONVENTION, PREDICTED, coverage_note
+from archscope.wording import CONVENTION, PREDICTED, TRAINING_TENSORS_NOTE, coverage_note
 
 if TYPE_CHECKING:
     from archscope.ask.contenders import Contender
@@ -90,7 +90,7 @@ def _counted(quantity: Quantity) -> _Compared:
 QUANTITIES = (
     *map(_counted, (PARAMS, MACS, MACS_TRAINING, ELEMENTWISE, ACTIVATIONS, BYTES_MOVED, OPERATORS,
                     INTENSITY)),
-    _Compared(TRAINING_MEMORY, lambda contender: contender.training_bytes),
+    _Compared(TRAINING_TENSORS, lambda contender: contender.training_tensors),
 )  # fmt: skip
 ACCURACIES = (
     _Compared(TOP1, lambda contender: contender.top1),
@@ -300,7 +300,7 @@ def _totals_notes(chosen: Sequence[Contender]) -> tuple[str, ...]:
         if not c.analysis.coverage.complete
     ]
     notes += [
-        f"{c.label}: no training memory predicted ({c.training_failure})."
+        f"{c.label}: no training tensors predicted ({c.training_failure})."
         for c in chosen
         if c.training_failure
     ]
@@ -311,10 +311,8 @@ def _totals_notes(chosen: Sequence[Contender]) -> tuple[str, ...]:
     if chosen[0].predictions:
         sources = dict.fromkeys(p.fitted_on for c in chosen for p in c.predictions)
         notes.append(f"{PREDICTED} From {'; '.join(sources)}.")
-    if any(c.training_bytes for c in chosen):
-        notes.append(
-            "Training memory: predicted peak of what a step with plain SGD in float32 allocates."
-        )
+    if any(c.training_tensors for c in chosen):
+        notes.append(TRAINING_TENSORS_NOTE)
     if any(c.top1 for c in chosen):
         notes.append(recipes(chosen))
     return (*filter(None, notes), CONVENTION)

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+import archscope
 from archscope import archive
 from archscope.ask.budget import check as budgets
 from archscope.ask.budget.check import Outcome, check
@@ -57,12 +58,18 @@ def one(folder: Path, text: str) -> Outcome:
         ('max_macs = "0.42M"', True),
         ('max_macs = "0.41M"', False),
         ("max_macs = 0", False),
-        ('max_memory = "1GiB"', True),
+        ('max_memory = "1.1GiB"', True),
+        ('max_memory = "1GiB"', False),  # what a GPU holds besides the tensors counts
         ('max_memory = "100kB"', False),
     ],
 )
 def test_an_absolute_limit(folder: Path, limit: str, passed: bool) -> None:
     assert one(folder, limit).passed is passed
+
+
+def test_memory_is_what_archscope_memory_predicts(folder: Path) -> None:
+    found = one(folder, 'max_memory = "1.1GiB"')
+    assert found.value == archscope.memory("lenet").record.peak_bytes
 
 
 def test_a_limit_on_layers(folder: Path) -> None:

@@ -28,6 +28,13 @@ def test_a_comparison_of_two_resnets_is_small(pair: Path) -> None:
     assert pair.stat().st_size <= 250_000
 
 
+def test_the_first_sentence_has_the_ratio_of_the_table(pair: Path) -> None:
+    text = pair.read_text(encoding="utf-8")
+    (said,) = re.findall(r"([\d.]+×) the training tensors", text)
+    (row,) = re.findall(r"<tr[^>]*>(?:(?!</tr>).)*Training tensors<.*?</tr>", text, re.DOTALL)
+    assert f">{said}<" in row
+
+
 def test_the_page_names_no_other_source(pair: Path) -> None:
     source = pair.read_text()
     assert re.findall(r"""(?:src|href)\s*=|@import|url\(""", source) == []

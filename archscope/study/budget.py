@@ -16,15 +16,22 @@ from archscope.units import percent
 
 COLUMNS = (
     Column("result", "", "text"),
-    Column("model", "Model", "name"),
-    Column("layers", "Layers", "name", 1),
-    Column("quantity", "Quantity", "text"),
+    Column("model", "Model", "text"),
+    Column("limited", "Limit on", "text"),
     Column("value", "Value", "decimal"),
     Column("limit", "Limit", "decimal"),
-    Column("left", "Left", "decimal", 2),
+    Column("left", "Left", "decimal", 1),
 )
 
-DATA = (*COLUMNS, Column("behind", "Largest, or grown by", "text"))
+DATA = (
+    *COLUMNS,
+    Column("layers", "Layers", "name"),
+    Column("quantity", "Quantity", "text"),
+    Column("behind", "Largest, or grown by", "text"),
+)
+
+MOST_NAMED = 3
+"""How many of the failures the first line names."""
 
 
 def budget_report(outcomes: Sequence[Outcome]) -> Report:
@@ -35,12 +42,13 @@ def budget_report(outcomes: Sequence[Outcome]) -> Report:
         unit: Unit = "exact" if quantity.unit == "macs" else quantity.unit
         cells: tuple[Cell, ...] = (
             outcome.verdict,
-            outcome.model,
-            outcome.pattern or "all",
-            quantity.word,
+            outcome.network,
+            outcome.limited,
             outcome.value,
             outcome.limit,
             None if outcome.verdict == "UNDECIDED" else outcome.limit - outcome.value,
+            outcome.pattern or "all",
+            quantity.word,
             ", ".join(outcome.layers) or None,
         )
         bounds = {"value": outcome.gap, "limit": outcome.baseline_gap}
@@ -67,7 +75,7 @@ def _notes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
         kept = "The limit is kept." if len(outcomes) == 1 else f"All {number} are kept."
         return (kept, *measured)
     over, undecided = verdicts.count("OVER"), verdicts.count("UNDECIDED")
-    notes = [f"{over} of {number} exceeded."] if over else []
+    notes = [f"{over} of {number} exceeded: {_worst(outcomes)}."] if over else []
     if undecided:
         notes.append(f"{undecided} of {number} undecided: a lower bound keeps no limit.")
     for outcome in outcomes:
@@ -77,6 +85,15 @@ def _notes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
             how = "grown by" if outcome.allowance else "largest"
             notes.append(f"{outcome.name}: {how} {', '.join(outcome.layers)}.")
     return tuple(dict.fromkeys([*notes, *measured]))
+
+
+def _worst(outcomes: Sequence[Outcome]) -> str:
+    """The limits that are exceeded by the largest factors, with their figures."""
+    over = [outcome for outcome in outcomes if outcome.verdict == "OVER"]
+    worst = sorted(over, key=lambda outcome: outcome.excess, reverse=True)[:MOST_NAMED]
+    named = [f"{o.network} {o.limited} {o.figures}" for o in worst]
+    more = len(over) - len(worst)
+    return "; ".join([*named, f"and {more} more"] if more else named)
 
 
 def _measured_notes(outcome: Outcome) -> tuple[str, ...]:
@@ -117,7 +134,7 @@ def junit(outcomes: Sequence[Outcome]) -> str:
     )
     seen: Counter[str] = Counter()
     for outcome in outcomes:
-        name = f"{outcome.name}, growth" if outcome.allowance else outcome.name
+        name = outcome.name
         seen[name] += 1
         name = name if seen[name] == 1 else f"{name} ({seen[name]})"  # such as another batch
         case = ElementTree.SubElement(
@@ -134,6 +151,7 @@ def plain(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     return [
         {
             "model": outcome.model,
+            "setting": outcome.setting,
             "layers": outcome.pattern,
             "quantity": outcome.quantity.option,
             "value": outcome.value,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -68,11 +69,12 @@ class Outcome:
         limit: the most that it may take.
         pattern: glob of the layers that the limit is for; empty for the whole network.
         allowance: where the limit comes from, such as `baseline + 2 %`.
-        layers: the layers that grew most, or the largest where there is no baseline.
+        layers: the layers that grew most where growth is limited, or else the largest.
         gap: operators without a formula, which make `value` a lower bound, and where they ran.
         baseline_gap: the same of the baseline, where they make `limit` a lower bound.
         measurement: what a measured value is the median of.
         doubts: what was said against it when it was measured.
+        setting: keywords, input and batch of its budget, where another is of the same model.
     """
 
     model: str
@@ -86,6 +88,7 @@ class Outcome:
     baseline_gap: str = ""
     measurement: Measurement | None = None
     doubts: tuple[str, ...] = ()
+    setting: str = ""
 
     @property
     def verdict(self) -> Verdict:
@@ -99,18 +102,37 @@ class Outcome:
         return self.verdict == "ok"
 
     @property
+    def network(self) -> str:
+        """`resnet50`, and how it is set: `resnet50 (batch 64)`."""
+        return f"{self.model} ({self.setting})" if self.setting else self.model
+
+    @property
+    def limited(self) -> str:
+        """What the limit is on: `parameters of layer4.*, growth`."""
+        layers = f" of {self.pattern}" if self.pattern else ""
+        return f"{self.quantity.word}{layers}{', growth' if self.allowance else ''}"
+
+    @property
     def name(self) -> str:
-        where = f"{self.model} {self.pattern}".strip()
-        return f"{where}: {self.quantity.word}"
+        return f"{self.network}: {self.limited}"
+
+    @property
+    def excess(self) -> float:
+        """How many times its limit it is."""
+        return self.value / self.limit if self.limit else math.inf
+
+    @property
+    def figures(self) -> str:
+        """`4,089,184,256, limit 4,000,000,000`, with as many digits as tell them apart."""
+        value, limit = _apart(self.value, self.limit, self.quantity)
+        return (
+            f"{AT_LEAST * bool(self.gap)}{value}, limit {AT_LEAST * bool(self.baseline_gap)}{limit}"
+        )
 
     @property
     def sentence(self) -> str:
         """`resnet50: MACs 4,089,184,256, limit 4,000,000,000`, and which layers are behind it."""
-        value, limit = _apart(self.value, self.limit, self.quantity)
-        text = (
-            f"{self.name} {AT_LEAST * bool(self.gap)}{value}, "
-            f"limit {AT_LEAST * bool(self.baseline_gap)}{limit}"
-        )
+        text = f"{self.name} {self.figures}"
         if self.allowance:
             text += f" ({self.allowance})"
         if self.verdict == "UNDECIDED":
@@ -144,7 +166,12 @@ def check(budgets: Sequence[Budget], named: Sequence[str] = ()) -> tuple[Outcome
             raise ArchscopeError(
                 parameter("model", name), "is in no budget of this file", "leave it out"
             )
-    return tuple(outcome for budget in budgets for outcome in _checked(budget))
+    times = Counter(budget.model for budget in budgets)
+    return tuple(
+        replace(outcome, setting=_setting(budget) if times[budget.model] > 1 else "")
+        for budget in budgets
+        for outcome in _checked(budget)
+    )
 
 
 def _require_buildable(budget: Budget, named: Sequence[str]) -> None:
@@ -168,6 +195,15 @@ def _checked(budget: Budget) -> tuple[Outcome, ...]:
         return tuple(_outcomes(budget))
     except ArchscopeError as error:
         raise _in_toml(error, budget) from error
+
+
+def _setting(budget: Budget) -> str:
+    """What the file sets of a network, which tells two budgets of one model apart."""
+    keywords = [f"{key}={value}" for key, value in budget.keywords]
+    shape = [] if budget.input is None else [budget.input]
+    return ", ".join(
+        [*keywords, *shape, *([] if budget.batch is None else [f"batch {budget.batch}"])]
+    )
 
 
 def _outcomes(budget: Budget) -> Iterator[Outcome]:
@@ -246,16 +282,17 @@ def _counted(
     for option in COUNTED:
         quantity = LIMITED[option]
         value = quantity.of(chosen)
-        behind = _behind(analysis, baseline, limits.pattern, quantity)
         gap = _gap(analysis, limits.pattern, quantity)
         if option in limits.most:
             limit = limits.most[option]
+            behind = _largest(analysis, limits.pattern, quantity)
             yield Outcome(budget.model, quantity, value, limit, limits.pattern, "", behind, gap)
         if option in limits.growth and baseline is not None:
             share = limits.growth[option]
             before = quantity.of(_matching(baseline, limits.pattern))
             allowance = f"{_share(share)} over {before:,}"
             most = math.floor(round(before * (1 + share), DIGITS))
+            behind = _grown(analysis, baseline, limits.pattern, quantity)
             yield Outcome(
                 budget.model, quantity, value, most, limits.pattern,
                 allowance, behind, gap, _gap(baseline, limits.pattern, quantity),
@@ -283,26 +320,31 @@ def _matching(analysis: Analysis, pattern: str) -> list[Layer]:
     ]
 
 
-def _behind(
-    analysis: Analysis, baseline: Analysis | None, pattern: str, quantity: Quantity
+def _largest(analysis: Analysis, pattern: str, quantity: Quantity) -> tuple[str, ...]:
+    """The layers that take most of a quantity."""
+    sizes = [
+        (quantity.of((layer,)), layer.name or layer.kind) for layer in _matching(analysis, pattern)
+    ]
+    return _behind(sizes, "", quantity)
+
+
+def _grown(
+    analysis: Analysis, baseline: Analysis, pattern: str, quantity: Quantity
 ) -> tuple[str, ...]:
-    """The layers that grew most, or the largest ones where nothing is known of before."""
-    if baseline is None:
-        sizes = [
-            (quantity.of((layer,)), layer.name or layer.kind)
-            for layer in _matching(analysis, pattern)
-        ]
-        sign = ""
-    else:
-        sizes = [
-            (change.difference(quantity), change.name)
-            for change in changes(baseline, analysis)
-            if change.new is not None
-            and (not pattern or matching(pattern, change.new.name, change.new.kind))
-        ]
-        sign = "+"
+    """The layers that grew most."""
+    sizes = [
+        (change.difference(quantity), change.name)
+        for change in changes(baseline, analysis)
+        if change.new is not None
+        and (not pattern or matching(pattern, change.new.name, change.new.kind))
+    ]
+    return _behind(sizes, "+", quantity)
+
+
+def _behind(sizes: Sequence[tuple[float, str]], sign: str, quantity: Quantity) -> tuple[str, ...]:
     largest = sorted((size for size in sizes if size[0] > 0), key=lambda size: -size[0])
-    return tuple(f"{name} {sign}{size:,}" for size, name in largest[:MOST_LAYERS])
+    write = TEXTS.get(quantity.unit, _exact)
+    return tuple(f"{name} {sign}{write(size, DIGITS)}" for size, name in largest[:MOST_LAYERS])
 
 
 def _recorded(record: Saved) -> Profile:

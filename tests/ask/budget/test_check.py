@@ -19,6 +19,7 @@ from archscope.errors import ArchscopeError
 from archscope.quantities import LATENCY, MACS, PARAMS, TRAINING_MEMORY
 from archscope.records import Analysis, BatchSweep, Environment, Measurement, Profile
 from archscope.records.measured import INTERRUPTED
+from archscope.render.text import terminal
 from archscope.study.budget import budget_report, github, junit, plain
 
 LENET_PARAMS, LENET_MACS = 61_706, 416_520
@@ -320,7 +321,43 @@ def notes(found: tuple[Outcome, ...]) -> str:
 def test_one_limit_is_spoken_of_in_the_singular() -> None:
     assert notes((KEPT,)) == "The limit is kept."
     assert notes((KEPT, KEPT)) == "All 2 limits are kept."
-    assert "1 of 1 limit exceeded." in notes((Outcome("lenet", PARAMS, 2, 1),))
+    assert "1 of 1 limit exceeded: lenet parameters 2, limit 1." in notes(
+        (Outcome("lenet", PARAMS, 2, 1),)
+    )
+
+
+def test_the_first_line_names_the_worst_failures_first() -> None:
+    """One and a half times the limit on layers, before a hundredth over it."""
+    growth = Outcome("net", MACS, 303, 300, allowance="2 % over 294")
+    part = Outcome("net", PARAMS, 15, 10, "layer4.*")
+    report = budget_report((growth, part, KEPT))
+    assert report.answer == (
+        "2 of 3 limits exceeded: net parameters of layer4.* 15, limit 10; "
+        "net MACs, growth 303, limit 300."
+    )
+    many = tuple(Outcome("net", PARAMS, over, 1) for over in (2, 3, 4, 5))
+    assert "parameters 2," not in (answer := budget_report(many).answer)
+    assert answer.endswith("; and 1 more.")
+
+
+def test_layers_and_growth_stay_where_columns_leave() -> None:
+    """The limit on four layers, and that on growth, are rows of their own at every width."""
+    limits = (
+        Outcome("resnet50", PARAMS, 25_557_032, 26_000_000),
+        Outcome("resnet50", PARAMS, 25_557_032, 26_068_172, allowance="2 % over 25,557,032"),
+        Outcome("resnet50", PARAMS, 14_964_736, 1_000_000, "layer4.*"),
+    )
+    (table,) = budget_report(limits).tables
+    lines = terminal(table, 60).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert any("growth" in line for line in lines) and any("layer4.*" in line for line in lines)
+
+
+def test_an_absolute_limit_names_the_largest_though_there_is_a_baseline(folder: Path) -> None:
+    text = (
+        '[[budget]]\nmodel = "lenet"\nmax_params = 5\nbaseline = "lenet.json"\nmax_growth = "1%"\n'
+    )
+    assert "48,120" in outcomes(folder, text)[0].layers[0]
 
 
 def test_one_above_its_limit_shows_by_how_much() -> None:
@@ -352,4 +389,4 @@ def test_junit_names_are_distinct_where_two_limits_meet(folder: Path) -> None:
     )
     names = [case.get("name") for case in ElementTree.fromstring(junit(outcomes(folder, text)))]
     assert len(names) == 5 == len(set(names))
-    assert {"lenet: MACs", "lenet: MACs, growth", "lenet: MACs (2)"} <= set(names)
+    assert {"lenet: MACs", "lenet: MACs, growth", "lenet (batch 2): MACs"} <= set(names)

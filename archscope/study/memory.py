@@ -52,6 +52,9 @@ ADAM_ON_A_CPU = (
 )
 """What decides the temporaries of Adam: PyTorch's default is `foreach` on a GPU alone."""
 
+OTHER_FORMS = {"fused update", "for-loop update"}
+"""Measures after which the update is that of every device."""
+
 
 # What is shown
 
@@ -112,7 +115,7 @@ def _kinds_table(prediction: MemoryPrediction, budget_bytes: int | None) -> Tabl
     if any(row.kind in RECURRENT for row in prediction.saved):
         notes.append(RECURRENT_NOTES[prediction.device])
     notes += [ON_A_GPU, ALLOWANCE] if prediction.device == "cuda" else [ON_A_CPU]
-    if prediction.optimizer in ("adam", "adamw") and "update" not in str(prediction.measures):
+    if prediction.optimizer in ("adam", "adamw") and OTHER_FORMS.isdisjoint(prediction.measures):
         notes.append(ADAM_ON_A_CPU)
     return Table(memory_title(prediction), columns, tuple(rows), tuple(notes))
 
@@ -124,6 +127,12 @@ def _measure_notes(prediction: MemoryPrediction) -> list[str]:
         notes.append(
             f"Checkpointed modules run twice: {prediction.recomputed_macs:,} multiply-accumulates "
             "more."
+        )
+    passes = next((m for m in prediction.measures if m.endswith(" passes an update")), "")
+    if passes:
+        notes.append(
+            f"Each of {passes} takes {prediction.input.batch} samples; shown is a later one, which "
+            "finds the gradients of those before it in memory."
         )
     if any("ZeRO" in measure for measure in prediction.measures):
         notes.append(

@@ -182,12 +182,13 @@ def test_autocast_keeps_weights_in_float32_and_activations_in_half():
 
 
 def test_accumulated_gradients_are_there_from_the_start():
-    first = [
-        predict(network_target("resnet18", input=SMALL, batch=2), Setting(accumulate=n)).timeline[0]
-        for n in (1, 4)
-    ]
-    assert first[0].gradients == 0
-    assert first[1].gradients == first[1].parameters
+    target = network_target("resnet18", input=SMALL, batch=2)
+    one, four = (predict(target, Setting(optimizer="adam", accumulate=n)) for n in (1, 4))
+    assert one.timeline[0].gradients == 0
+    assert four.timeline[0].gradients == four.timeline[0].parameters
+    notes = memory_report(four).tables[0].notes
+    assert "Each of 4 passes an update takes 2 samples" in notes[0]
+    assert ADAM_ON_A_CPU in notes
 
 
 def test_checkpointed_blocks_keep_less_and_repeat_their_macs():

@@ -74,6 +74,7 @@ def test_an_architecture_may_be_written_as_its_package():
         ("hf:someone/somewhere", {}, "downloads nothing"),
         ("hf:llama", {"num_hiden_layers": 2}, "did you mean num_hidden_layers"),
         ("hf:llama", {"num_hidden_layers": "many"}, "hf:llama refuses it"),
+        ("hf:bark", {}, "has no forward pass: .*BarkSemanticModel"),
         ("hf:llama", {"task": "depth-estimation"}, "hf:llama has no such head"),
         ("hf:llama", {"dtype": "int8"}, "is not a floating dtype"),
         ("hf:llama", {"image": 224}, "^image=224: the input .* has none"),
@@ -140,6 +141,15 @@ def test_tasks_add_their_head():
     assert classes - base == 3 * 64
 
 
+def test_a_class_whose_forward_fails_gives_way_and_says_so():
+    layers = {"text_config.num_hidden_layers": 1}
+    found = resolve.network("hf:llama4", **layers)
+    assert type(found.module).__name__ == "Llama4ForCausalLM"
+    assert "the forward pass of Llama4ForConditionalGeneration" in " ".join(found.notes)
+    asked = resolve.network("hf:llama4", **layers, task="image-text-to-text")
+    assert type(asked.module).__name__ == "Llama4ForConditionalGeneration"
+
+
 def test_every_auto_class_has_a_task():
     known = tasks.auto_classes()
     assert {"causal-lm", "masked-lm", "seq2seq-lm", "speech-seq2seq", "ctc"} <= set(known)
@@ -170,6 +180,19 @@ def test_the_attention_that_is_asked_for_is_built():
         ("hf:videomae", {"num_hidden_layers": 1}, "pixel_values=1×16×3×224×224"),
         ("hf:timesformer", {"num_hidden_layers": 1}, "pixel_values=1×8×3×224×224"),
         ("hf:encodec", {}, "input_values=1×1×16000"),
+        ("hf:patchtst", {}, "past_values=1×32×1"),
+        # Lags of 1 to 7 steps reach back beyond the context.
+        ("hf:time_series_transformer", {"prediction_length": 24},
+         "past_values=1×31, past_time_features=1×31×0, past_observed_mask=1×31, "
+         "future_values=1×24, future_time_features=1×24×0"),
+        ("hf:decision_transformer", {"n_layer": 1},
+         "states=1×20×17, actions=1×20×4, rewards=1×20×1, returns_to_go=1×20×1, "
+         "timesteps=1×20:int64"),
+        ("hf:perceiver", {"num_self_attends_per_block": 1}, "inputs=1×128×768"),
+        ("hf:siglip2_vision_model",
+         {"num_hidden_layers": 1, "hidden_size": 32, "intermediate_size": 32,
+          "num_attention_heads": 2},
+         "pixel_values=1×256×768, pixel_attention_mask=1×256:int64, spatial_shapes=1×2:int64"),
         ("hf:vilt", {"num_hidden_layers": 1}, "input_ids=1×40:int64, pixel_values=1×3×384×384"),
         # MusicGen has four codebooks (Copet et al. 2023, section 2.1).
         ("hf:musicgen", {"decoder.num_hidden_layers": 1, "decoder.hidden_size": 64,

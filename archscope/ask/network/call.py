@@ -125,13 +125,13 @@ def _bytes(tensor: TensorSpec) -> int:
 def _from_spec(spec: InputSpec, module: nn.Module) -> NetworkCall:
     width = floating_dtype(module)
 
-    def arguments(make: Callable[[tuple[int, ...], torch.dtype], Tensor]) -> Arguments:
+    def arguments(make: Callable[[tuple[int, ...], torch.dtype, str], Tensor]) -> Arguments:
         positional: list[Any] = []
         named: dict[str, Any] = {}
         for tensor in spec.tensors:
             dtype = getattr(torch, tensor.dtype)
             dtype = width if dtype is torch.float32 else dtype
-            made = make(_numbers(tensor), dtype)
+            made = make(_numbers(tensor), dtype, tensor.name)
             value: Any = list(made) if spec.layout == "images" else made
             if tensor.name:
                 named[tensor.name] = value
@@ -141,7 +141,7 @@ def _from_spec(spec: InputSpec, module: nn.Module) -> NetworkCall:
 
     return NetworkCall(
         spec,
-        lambda: arguments(lambda shape, dtype: torch.empty(shape, dtype=dtype, device="meta")),
+        lambda: arguments(lambda shape, dtype, _: torch.empty(shape, dtype=dtype, device="meta")),
         lambda: arguments(_random),
     )
 
@@ -161,10 +161,14 @@ def _numbers(tensor: TensorSpec) -> tuple[int, ...]:
     return tuple(int(side) for side in tensor.shape)
 
 
-def _random(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """Normal floats from a fixed seed; zeros for integers, which index every table."""
+SIZES = ("spatial_shapes", "image_grid_thw", "video_grid_thw")
+"""Arguments whose integers are sides of grids, and so at least one."""
+
+
+def _random(shape: tuple[int, ...], dtype: torch.dtype, name: str) -> Tensor:
+    """Normal floats from a fixed seed; zeros for integers, which index every table, or ones."""
     if not (dtype.is_floating_point or dtype.is_complex):
-        return torch.zeros(shape, dtype=dtype)
+        return (torch.ones if name in SIZES else torch.zeros)(shape, dtype=dtype)
     generator = torch.Generator().manual_seed(0)
     return torch.randn(shape, generator=generator).to(dtype)
 

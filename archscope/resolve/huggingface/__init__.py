@@ -100,6 +100,7 @@ def _built(name: str, make: Callable[[], Any], keywords: Mapping[str, Any]) -> B
         return kind._from_config(tasks.configuration_for(kind, make()), **options)
 
     def default_input(module: nn.Module) -> InputSpec | None:
+        tasks.require_forward(name, module)
         return resized(inputs.default_input(module, kind), keywords)
 
     return Built(construct, default_input, (tasks.note(config, kind, keywords),))

@@ -146,8 +146,7 @@ def _place(name: str, plain: Any, values: dict[str, Any], key: str, value: Any) 
         values[first] = inner
         return
     if _has(plain, key):
-        old = getattr(plain, key, None)
-        values[key] = _like(old, value)
+        values[key] = _like(_value(plain, key), value)
         return
     text = text_of(plain)
     holder = next((part for part in parts if getattr(plain, part, None) is text), None)
@@ -168,6 +167,14 @@ def _has(config: Any, key: str) -> bool:
     fields = {*inspect.signature(type(config).__init__).parameters} - {"self", "kwargs"}
     known = fields | {*config.to_dict()} | {*getattr(config, "attribute_map", {})}
     return key in known or isinstance(getattr(type(config), key, None), property)
+
+
+def _value(config: Any, key: str) -> Any:
+    """What a configuration holds, also where it refuses to name one value of layers that differ."""
+    try:
+        return getattr(config, key, None)
+    except RuntimeError:
+        return config.to_dict().get(key)
 
 
 def _is_read(config: Any, key: str) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from archscope.records import InputSpec, TensorSpec
+from archscope.resolve.huggingface import series
 from archscope.resolve.huggingface.configuration import text_of
 
 if TYPE_CHECKING:
@@ -30,12 +32,17 @@ def default_input(module: nn.Module, kind: Any) -> InputSpec | None:
     main: Any = getattr(module, "main_input_name", "input_ids")
     names = [main] if isinstance(main, str) else list(main)
     names = [name for name in names if name in parameters] or list(parameters)[1:2]
+    if names == ["inputs"]:  # of Perceiver, which says what they are by another name
+        names = [name for name in ("input_ids", "pixel_values") if name in parameters] or names
     if _pairs_text_with_images(config, parameters):
         names = ["input_ids", "pixel_values"]
     names += [
         key for key, parameter in parameters.items()
         if parameter.default is parameter.empty and key in SHAPES and key not in names
     ]  # fmt: skip
+    for name, others in TOGETHER.items():
+        if name in names and parameters.keys() >= {*others}:
+            names += [other for other in others if other not in names]
     if getattr(config, "is_encoder_decoder", False) and "decoder_input_ids" in parameters:
         names.append("decoder_input_ids")
     tensors = [_tensor(name, config) for name in names]
@@ -74,10 +81,24 @@ def _codebooks(name: str, config: Any) -> int:
 def _image(name: str, config: Any) -> TensorSpec:
     vision = getattr(config, "vision_config", None) or config
     channels = getattr(vision, "num_channels", getattr(vision, "in_channels", 3))
+    patches = _patches(vision)
+    if patches is not None:
+        return TensorSpec((1, patches, channels * vision.patch_size**2), "float32", name)
     frames = (getattr(vision, "num_frames", 0),) if _is_video(vision) else ()
     prompted = getattr(config, "prompt_encoder_config", None)  # as SAM 2, whose images it knows
     sized = vision if getattr(vision, "image_size", None) or prompted is None else prompted
     return TensorSpec((1, *frames, channels, *_sides(sized)), "float32", name)
+
+
+def _patches(vision: Any) -> int | None:
+    """How many patches, already cut out, a network takes in place of an image."""
+    count = getattr(vision, "num_patches", None)
+    return count if isinstance(count, int) and not getattr(vision, "image_size", None) else None
+
+
+def _patch_mask(name: str, config: Any) -> TensorSpec | None:
+    count = _patches(getattr(config, "vision_config", None) or config)
+    return None if count is None else TensorSpec((1, count), "int64", name)
 
 
 def _is_video(vision: Any) -> bool:
@@ -119,7 +140,8 @@ def _mask(name: str, config: Any) -> TensorSpec:
     return TensorSpec((1, LENGTH), "int64", name)
 
 
-SHAPES = {
+SHAPES: dict[str, Callable[[str, Any], TensorSpec | None]] = {
+    **series.SHAPES,
     "input_ids": _tokens,
     "decoder_input_ids": _tokens,
     "bbox": lambda name, config: TensorSpec((1, LENGTH, 4), "int64", name),
@@ -128,5 +150,10 @@ SHAPES = {
     "pixel_values_videos": _image,
     "input_values": _audio,
     "input_features": _features,
+    "pixel_attention_mask": _patch_mask,
+    "spatial_shapes": lambda name, config: TensorSpec((1, 2), "int64", name),
 }
 """How the shape of each argument follows from a configuration."""
+
+TOGETHER = {**series.TOGETHER, "pixel_values": ("pixel_attention_mask", "spatial_shapes")}
+"""Arguments that `forward` needs beside one of a name, though it does not require them."""

@@ -72,6 +72,21 @@ def _mapped(auto: Any, config: Any) -> Any:
     return kind[0] if isinstance(kind, (tuple, list)) else kind
 
 
+FAILING = {
+    "Llama4ForConditionalGeneration": (
+        "Llama4ForCausalLM",
+        "reads image outputs that its text network does not return (transformers 5.24)",
+    ),
+}
+"""Classes whose own forward pass fails whatever they are given: the class instead, and why."""
+
+
+def _running(kind: Any) -> Any:
+    """A class, or the one whose forward pass runs in its place."""
+    other, _ = FAILING.get(kind.__name__, ("", ""))
+    return _by_name(other) or kind
+
+
 def network_class(name: str, config: Any, task: str | None) -> Any:
     """The class to build.
 
@@ -90,13 +105,13 @@ def network_class(name: str, config: Any, task: str | None) -> Any:
     for stated in getattr(config, "architectures", None) or ():
         kind = _by_name(str(stated))
         if kind is not None:
-            return kind
+            return _running(kind)
     classes = available(config)
     # With a masked head it is an encoder, which only may be used as a decoder.
     usual: tuple[str, ...] = USUAL[:1] if "masked-lm" in classes else USUAL
     for task in (*usual, BASE, *classes):
         if task in classes:
-            return classes[task]
+            return _running(classes[task])
     raise ArchscopeError(
         name,
         f"transformers has no network for {type(config).__name__} alone",
@@ -128,6 +143,27 @@ def _by_name(name: str) -> Any:
     return kind if isinstance(kind, type) and hasattr(kind, "_from_config") else None
 
 
+def require_forward(name: str, module: Any) -> None:
+    """Refuse a network that only generates: it holds networks, and runs them in a loop.
+
+    Raises:
+        ArchscopeError: naming the classes of its networks.
+    """
+    from torch import nn
+
+    kind = type(module)
+    if kind.forward is not nn.Module.forward:
+        return
+    held = {type(child).__name__ for child in module.children()}
+    parts = ", ".join(sorted(part for part in held if _by_name(part) is not None))
+    raise ArchscopeError(
+        name,
+        f"{kind.__name__} of transformers has no forward pass: it generates with the networks "
+        "that it holds",
+        f"choose one by the keyword task: {parts}",
+    )
+
+
 def configuration_for(kind: Any, config: Any) -> Any:
     """The part of a configuration that a class takes: some take that of the text or decoder."""
     wanted = getattr(kind, "config_class", None)
@@ -143,6 +179,10 @@ def configuration_for(kind: Any, config: Any) -> Any:
 def note(config: Any, kind: Any, keywords: Mapping[str, Any]) -> str:
     """Which class was built, and what else the architecture can be built as."""
     text = f"Built as {kind.__name__} of transformers"
+    for failing in available(config).values():
+        other, why = FAILING.get(failing.__name__, ("", ""))
+        if other == kind.__name__ and "task" not in keywords:
+            return f"{text}: the forward pass of {failing.__name__} {why}."
     if "task" in keywords:
         return f"{text}."
     others = [task for task, other in available(config).items() if other is not kind]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from archscope.errors import ArchscopeError
+from archscope.analysis.borrow import members
 
 NAMES = ("cache", "past_key_values", "cache_params", "state", "past", "mems", "kv_cache")
 """What outputs and arguments of `forward` call it."""
@@ -35,16 +36,15 @@ class Held:
         return sum(tensor.nbytes for tensor in self.tensors)
 
 
-def find(model: str, outputs: Any, parameters: Mapping[str, Any]) -> tuple[str, Any]:
-    """The cache among the outputs of a call, and the argument that takes it.
+def find(outputs: Any, parameters: Mapping[str, Any]) -> tuple[str, Any] | None:
+    """The argument that takes the cache, and the cache among the outputs of a call.
 
     Args:
-        model: name of the network, for the message.
         outputs: a mapping, a tuple, or an object with attributes.
         parameters: of `forward`.
 
-    Raises:
-        ArchscopeError: nothing is returned that could be given again.
+    Returns:
+        `None` where nothing is returned that could be given again.
     """
     arguments = [name for name in NAMES if name in parameters]
     for name in (*arguments, *NAMES):
@@ -53,11 +53,31 @@ def find(model: str, outputs: Any, parameters: Mapping[str, Any]) -> tuple[str, 
             return (name if name in arguments else arguments[0]), found
     if isinstance(outputs, tuple) and len(outputs) > 1 and arguments:
         return arguments[0], outputs[1]
-    raise ArchscopeError(
-        model,
-        "returns no cache that its forward takes again",
-        "generation needs a network with one, such as hf:llama",
-    )
+    return None
+
+
+def empty(network: nn.Module, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The argument of a network of transformers that takes a cache, with an empty one.
+
+    Nothing where there is no such argument. So transformers' own `generate()` calls networks that
+    fill a cache and return none, as RecurrentGemma.
+    """
+    library = sys.modules.get("transformers")
+    names = [name for name in ("cache", "past_key_values") if name in parameters]
+    config = getattr(network, "config", None)
+    if library is None or not names or not isinstance(network, library.PreTrainedModel):
+        return {}
+    return {names[0]: library.DynamicCache(config=config)}
+
+
+def states(network: nn.Module) -> list[Held]:
+    """Tensors that modules keep as plain attributes, as RecurrentGemma its recurrent states."""
+    return [
+        Held(f"{name}.{key}", type(module).__name__, (value,))
+        for name, module in members(network).items()
+        for key, value in vars(module).items()
+        if isinstance(value, Tensor)
+    ]
 
 
 def _named(outputs: Any, name: str) -> Any:
@@ -74,19 +94,28 @@ def layers(cache: Any) -> list[Held]:
                 *_prefixed("", layers(cache.self_attention_cache)),
                 *_prefixed("cross ", layers(cache.cross_attention_cache)),
             ]
-    held = getattr(cache, "layers", [cache] if isinstance(cache, Tensor) else cache)
-    items: Iterator[tuple[Any, Any]]
-    if isinstance(held, Mapping):
-        items = iter(held.items())
-    elif isinstance(held, (list, tuple)):
-        items = iter(enumerate(held))
-    else:
-        items = iter(_public(held))
+    if isinstance(cache, Tensor):
+        cache = [cache]
+    items = [*_items(getattr(cache, "layers", cache))]
+    if hasattr(cache, "layers"):  # what is kept beside them, as MiniMax keeps its linear attention
+        items += [
+            (f"{key}.{place}", value)
+            for key, values in _public(cache)
+            if key != "layers" and isinstance(values, (list, tuple, Mapping))
+            for place, value in _items(values)
+        ]
     found = (
         Held(str(key), _kind(value), tuple(_tensors(value)), getattr(value, "sliding_window", None))
         for key, value in items
     )
     return [layer for layer in found if layer.tensors]
+
+
+def _items(value: Any) -> Iterable[tuple[Any, Any]]:
+    """What a container or an object holds, by place or name."""
+    if isinstance(value, Mapping):
+        return value.items()
+    return enumerate(value) if isinstance(value, (list, tuple)) else _public(value)
 
 
 def _prefixed(prefix: str, held: list[Held]) -> Iterator[Held]:

@@ -163,7 +163,10 @@ def _textbook(subject: Subject, tokens: int) -> int | None:
         and isinstance(width, int)
     ):
         return None
-    head = getattr(text, "head_dim", None) or width // heads
+    try:
+        head = getattr(text, "head_dim", None) or width // heads
+    except RuntimeError:  # of a network whose layers differ, as Gemma 4
+        return None
     dtype = next(subject.module.parameters()).dtype
     return int(2 * layers * kv_heads * head * dtype.itemsize * tokens)
 

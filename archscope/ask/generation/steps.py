@@ -36,10 +36,26 @@ class _Silent(Observer):  # type: ignore[no-untyped-call]
         """Leave the operator uncounted."""
 
 
-def _outputs(network: nn.Module, arguments: Arguments, on_meta: bool) -> Any:
-    """What a borrowed network returns, run as a count runs it."""
+@dataclass(frozen=True)
+class Ran:
+    """What a prefill leaves behind.
+
+    Args:
+        outputs: what the network returned.
+        given: the keyword arguments that it had, a cache among them filled by now.
+        states: tensors that its modules keep as plain attributes, and that this run made.
+    """
+
+    outputs: Any
+    given: Mapping[str, Any]
+    states: tuple[caches.Held, ...]
+
+
+def _ran(network: nn.Module, arguments: Arguments, on_meta: bool) -> Ran:
+    """Run a borrowed network as a count runs it."""
     args, kwargs = arguments
     borrow.set_training(network, False)
+    before = caches.states(network)
     log = CallLog(network, torch._C._autograd._get_sequence_nr)
     with (
         unfused_attention(),
@@ -50,7 +66,32 @@ def _outputs(network: nn.Module, arguments: Arguments, on_meta: bool) -> Any:
         _Silent(log, on_meta),
         interruptible(),
     ):
-        return network(*args, **kwargs)
+        outputs = network(*args, **kwargs)
+    known = {id(tensor) for held in before for tensor in held.tensors}
+    new = (held for held in caches.states(network) if id(held.tensors[0]) not in known)
+    return Ran(outputs, kwargs, tuple(new))
+
+
+@dataclass(frozen=True)
+class Prefilled:
+    """What a step is given after a prefill.
+
+    Args:
+        argument: of `forward` that takes the cache.
+        cache: as the prefill left it.
+        more: what else a step needs.
+        states: what is kept in the network's modules instead.
+    """
+
+    argument: str
+    cache: Any
+    more: dict[str, Any]
+    states: tuple[caches.Held, ...]
+
+    @property
+    def held(self) -> list[caches.Held]:
+        """The cache layer by layer."""
+        return [*caches.layers(self.cache), *self.states]
 
 
 @dataclass(frozen=True)
@@ -68,9 +109,7 @@ class Steps:
     spec: InputSpec
     batch: int
     prompt: int
-    _seen: dict[int, tuple[str, Any, dict[str, Any]]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+    _seen: dict[int, Prefilled] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def parameters(self) -> Mapping[str, inspect.Parameter]:
@@ -143,7 +182,7 @@ class Steps:
 
     def held(self, length: int) -> list[caches.Held]:
         """The cache after a prefill in which the decoder reads this many tokens."""
-        return caches.layers(self.prefilled(length)[1])
+        return self.prefilled(length).held
 
     @cached_property
     def grows(self) -> bool:
@@ -151,26 +190,33 @@ class Steps:
         short, longer = self.held(SHORT), self.held(SHORT + 1)
         return [layer.bytes for layer in short] != [layer.bytes for layer in longer]
 
-    def prefilled(self, length: int) -> tuple[str, Any, dict[str, Any]]:
-        """Run a prefill, once a length.
-
-        Returns:
-            the argument for its cache, the cache, and what else a step needs.
-        """
+    def prefilled(self, length: int) -> Prefilled:
+        """Run a prefill, once a length."""
         if length not in self._seen:
             self._seen[length] = self._prefilled(length)
         return self._seen[length]
 
-    def _prefilled(self, length: int) -> tuple[str, Any, dict[str, Any]]:
-        call = self._call(self.input(length), {})
-        outputs, _, _ = executed(self.subject, call, _outputs)
-        name, cache = caches.find(self.subject.name, outputs, self.parameters)
+    def _prefilled(self, length: int) -> Prefilled:
+        ran, _, _ = executed(self.subject, self._call(self.input(length), {}), _ran)
+        cache = caches.find(ran.outputs, self.parameters)
+        if cache is None:
+            # A few networks fill the cache that they are given, and return none.
+            empty = caches.empty(self.subject.module, self.parameters)
+            ran, _, _ = executed(self.subject, self._call(self.input(length), empty), _ran)
+            filled = ((name, ran.given[name]) for name in empty)
+            cache = next((pair for pair in filled if caches.layers(pair[1])), None)
+        if cache is None:
+            raise ArchscopeError(
+                self.subject.name,
+                "returns no cache that its forward takes again",
+                "generation needs a network with one, such as hf:llama",
+            )
         more: dict[str, Any] = {}
         if "encoder_outputs" in self.parameters:
-            hidden = getattr(outputs, "encoder_last_hidden_state", None)
+            hidden = getattr(ran.outputs, "encoder_last_hidden_state", None)
             if hidden is not None:
                 more["encoder_outputs"] = (hidden,)
-        return name, cache, more
+        return Prefilled(*cache, more, ran.states)
 
     @property
     def prefill_call(self) -> NetworkCall:
@@ -185,17 +231,17 @@ class Steps:
         """Count the prefill of a prompt of another length."""
         return replace(self, prompt=length, _seen={}).prefill()
 
-    def _before(self, context: int) -> tuple[str, Any, dict[str, Any]]:
+    def _before(self, context: int) -> Prefilled:
         """What the call that makes the context this long is given; see `prefilled`."""
         return self.prefilled(context - 1 if self.grows else SHORT)
 
     def step_call(self, context: int) -> NetworkCall:
         """The call that makes the context this long."""
-        name, cache, more = self._before(context)
+        before = self._before(context)
         spec = InputSpec((TensorSpec((self.batch, 1), "int64", self.decoder),))
-        return self._call(spec, {**more, name: cache})
+        return self._call(spec, {**before.more, before.argument: before.cache})
 
     def step(self, context: int) -> tuple[tuple[Layer, ...], list[caches.Held]]:
         """Count that call, and read the cache given to it."""
         counted, _, _ = count(self.subject, self.step_call(context))
-        return counted[0], caches.layers(self._before(context)[1])
+        return counted[0], self._before(context).held

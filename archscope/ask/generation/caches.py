@@ -64,10 +64,11 @@ def empty(network: nn.Module, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """
     library = sys.modules.get("transformers")
     names = [name for name in ("cache", "past_key_values") if name in parameters]
-    config = getattr(network, "config", None)
     if library is None or not names or not isinstance(network, library.PreTrainedModel):
         return {}
-    return {names[0]: library.DynamicCache(config=config)}
+    if not network.can_generate():  # an encoder fills a cache, too
+        return {}
+    return {names[0]: library.DynamicCache(config=network.config)}
 
 
 def states(network: nn.Module) -> list[Held]:

@@ -139,8 +139,18 @@ def _open(report: Report, outputs: Outputs) -> None:
     if not path:
         path = str(Path(tempfile.mkdtemp(prefix="archscope-")) / "page.html")
         write(report, (path,))
-    if not webbrowser.open(Path(path).resolve().as_uri()):
-        _say(f"no browser was found; open {path}")
+    shown = _has_screen() and webbrowser.open(Path(path).resolve().as_uri())
+    _say(f"opened {path} in a browser" if shown else f"no browser was found; open {path}")
+
+
+def _has_screen() -> bool:
+    """Whether a browser can have a window; one of the terminal's would show a page without scripts.
+
+    `BROWSER` names one that the user wants all the same.
+    """
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return any(map(os.environ.get, ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")))
 
 
 def _send(content: bytes, stream: TextIO) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from archscope import archive, output
 from archscope.errors import ArchscopeError
-from archscope.output import Screen, check_outputs, emit
+from archscope.output import Drawn, Outputs, Screen, check_outputs, emit
 from archscope.records import Analysis, InputSpec, TensorSpec
 from archscope.table import Axis, Chart, Column, Report, Row, Table
 
@@ -195,3 +195,22 @@ def test_importing_the_module_imports_no_renderer() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_browser_shows_the_page_where_there_is_a_screen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A browser of the terminal, which Python would find without a screen, runs no scripts."""
+    shown: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda address: not shown.append(address))
+    monkeypatch.setattr(sys, "platform", "linux")
+    for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    page = tmp_path / "page.html"
+    outputs = Outputs.of((str(page),), Drawn(), opened=True)
+    emit(REPORT, outputs)
+    assert f"no browser was found; open {page}" in capsys.readouterr().err
+    monkeypatch.setenv("DISPLAY", ":0")
+    emit(REPORT, outputs)
+    assert f"opened {page} in a browser" in capsys.readouterr().err
+    assert shown == [page.as_uri()]

@@ -39,7 +39,7 @@ TOTALS = (
     Column("old", "Old", "decimal"),
     Column("new", "New", "decimal"),
     Column("difference", "Change", "decimal"),
-    Column("relative_difference", "", "percent"),
+    Column("relative_difference", "Share", "percent"),
 )
 
 CHANGES = (

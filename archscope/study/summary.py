@@ -116,8 +116,7 @@ COLUMNS: dict[str, _Reading] = {
 }
 
 USUAL = ("kind", "output_shape", "params", "macs", "bar", "elementwise", "activation_bytes")
-SORTABLE = ("execution", "params", "macs", "macs_backward", "elementwise", "activation_bytes",
-            "bytes_moved", "name")  # fmt: skip
+SORTABLE = ("execution", "name", *(key for key in COLUMNS if COLUMNS[key].column.numeric))
 
 
 def summary_report(
@@ -144,7 +143,8 @@ def summary_report(
     Raises:
         ArchscopeError: an unknown column or sort key.
     """
-    readings = [_reading(key, analysis) for key in columns or _usual(analysis)]
+    readings = [_reading(key, analysis) for key in columns or _shown(analysis, sort)]
+    readings = [_always(each) if each.column.key == sort else each for each in readings]
     if sort not in SORTABLE:
         raise ArchscopeError(
             parameter("sort", sort), "unknown order", f"use one of {', '.join(SORTABLE)}"
@@ -290,16 +290,28 @@ def _total_row(analysis: Analysis, readings: Sequence[_Reading]) -> Row:
     return Row(("Total", *cells), "total", 0, bound)
 
 
+def _shown(analysis: Analysis, sort: str) -> list[str]:
+    """The usual columns, and the one that the layers are sorted by."""
+    usual = _usual(analysis)
+    return usual if sort in usual or sort not in COLUMNS else [*usual, sort]
+
+
+def _always(reading: _Reading) -> _Reading:
+    """The same column, which no narrow terminal leaves out."""
+    return replace(reading, column=replace(reading.column, priority=0))
+
+
 def _sorted_table(
     analysis: Analysis, readings: Sequence[_Reading], sort: str, top: int | None
 ) -> Table:
+    whole = analysis.total
+
     def size(layer: Layer) -> tuple[float, str]:
         if sort == "name":
             return 0, layer.name
-        value = getattr(totals((layer,)), sort)
-        return -(value or 0), ""
+        value = COLUMNS[sort].read(layer, totals((layer,)), whole)
+        return -float(value or 0), ""
 
-    whole = analysis.total
     rows = [
         Row((_full_name(layer), *_cells(layer, readings, whole)))
         for layer in sorted(analysis.layers, key=size)[:top]

@@ -112,7 +112,23 @@ def test_depth_is_chosen_to_read_comfortably_and_said(resnet: Analysis) -> None:
     assert not any("Depth" in note for note in table(resnet, unfold=True).notes)
 
 
-@pytest.mark.parametrize("sort", [key for key in SORTABLE if key not in ("execution", "name")])
+RATIOS = ("macs_share", "intensity")
+"""What does not add up, or only nearly."""
+
+
+@pytest.mark.parametrize("sort", RATIOS)
+def test_layers_sorted_by_a_ratio_fall(resnet: Analysis, sort: str) -> None:
+    tree = table(resnet, sort=sort)
+    values = [value or 0 for value in tree.column(sort)[:-1]]
+    assert values == sorted(values, reverse=True)  # type: ignore[type-var]
+
+
+def test_the_column_that_sorts_is_shown_however_narrow(resnet: Analysis) -> None:
+    (shown,) = (c for c in table(resnet, sort="param_bytes").columns if c.key == "param_bytes")
+    assert shown.priority == 0
+
+
+@pytest.mark.parametrize("sort", [k for k in SORTABLE if k not in ("execution", "name", *RATIOS)])
 def test_sorted_layers_fall_and_re_add(resnet: Analysis, sort: str) -> None:
     tree = table(resnet, sort=sort, columns=[sort])
     values = [row.cells[1] for row in tree.rows[:-1]]

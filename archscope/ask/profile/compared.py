@@ -199,7 +199,7 @@ def _together(targets: Sequence[Target], how: Measuring) -> SideBySide:
     load = "" if needs.load is None else f"; load {needs.load:.1f} on {needs.cores} cores"
     how.feedback.say(
         f"measuring {', '.join(names)} in turns on {how.plan.settings.device}, "
-        f"at most about {duration(needs.seconds)} of measuring{load}"
+        f"at most about {duration(needs.seconds)} once they are built{load}"
     )
     with how.feedback.bars() as bars:
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,7 @@ def _seconds(phase: str) -> Callable[[Contender], Cell]:
 FACTS = (
     _Fact(Column("input", "Input", "text", 4), lambda network: str(network.analysis.input)),
     _counted(quantities.PARAMS, 0),
+    _counted(quantities.PARAM_BYTES, 8),
     _counted(quantities.MACS, 0),
     _counted(quantities.MACS_TRAINING, 5),
     _counted(quantities.ELEMENTWISE, 7),
@@ -91,7 +92,8 @@ def many_report(
     if top is not None and sort is None:
         remedy = f"add {parameter('sort', 'macs')}"
         raise ArchscopeError(parameter("top"), "takes the first of sorted networks", remedy)
-    facts = _facts(networks)
+    facts = [_always(fact) if sort and fact.column.key == sort.removeprefix("-") else fact
+             for fact in _facts(networks)]  # fmt: skip
     chosen = networks if sort is None else _sorted(networks, facts, sort)
     shown = chosen[:top]
     title = plural(len(networks), "network")
@@ -128,6 +130,11 @@ def _facts(networks: Sequence[Contender]) -> list[_Fact]:
     """What at least one network has."""
     known = [*FACTS, *_predicted(networks[0])]
     return [fact for fact in known if any(fact.read(network) is not None for network in networks)]
+
+
+def _always(fact: _Fact) -> _Fact:
+    """The same column, which no narrow terminal leaves out."""
+    return replace(fact, column=replace(fact.column, priority=0))
 
 
 def _predicted(first: Contender) -> Iterator[_Fact]:

@@ -276,7 +276,9 @@ def summarise(
             f"{in_seconds(states[1], 4)}",
         )
     if not converged:
-        known = f"±{100 * half_width:.2f} % in {sum(seconds):.2g} s"
+        wide = half_width >= 1
+        width = "interval wider than the median" if wide else f"±{100 * half_width:.2f} %"
+        known = f"{width} in {sum(seconds):.2g} s"
         unknown = "interval unknown, too few runs"
         warnings.insert(0, f"not converged: {known if enough else unknown}")
     return Measurement(

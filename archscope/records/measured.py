@@ -63,8 +63,18 @@ class Measurement:
 
     @property
     def known_half_width(self) -> float | None:
-        """`relative_half_width`, `None` where the runs are too few for an interval."""
-        return self.relative_half_width if len(self.seconds) >= FEWEST_RUNS else None
+        """`relative_half_width`, `None` where there is no interval, or one that says nothing."""
+        return None if self.no_interval else self.relative_half_width
+
+    @property
+    def no_interval(self) -> str:
+        """Why there is no interval to show; empty where there is one.
+
+        One that is wider than the median itself holds times near zero.
+        """
+        if len(self.seconds) < FEWEST_RUNS:
+            return "too few runs for an interval"
+        return "an interval wider than the median" if self.relative_half_width >= 1 else ""
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -101,7 +101,7 @@ def _measured_notes(outcome: Outcome) -> tuple[str, ...]:
     if outcome.measurement is None:
         return tuple(f"{doubt}." for doubt in outcome.doubts)
     half = outcome.measurement.known_half_width
-    known = "too few runs for a 95 % interval" if half is None else f"±{percent(half)} (95 %)"
+    known = outcome.measurement.no_interval if half is None else f"±{percent(half)} (95 %)"
     return (f"{known}.", *outcome.doubts)
 
 

@@ -8,7 +8,10 @@ from math import hypot
 from archscope.ask.contenders import Contender
 from archscope.records import Measurement
 from archscope.records.measured import PairedRatio
-from archscope.units import binary_bytes, ratio, si
+from archscope.units import binary_bytes, plural, ratio, si
+
+EQUALLY_FAST = 0.1
+"""A ratio that may be 1 and is no better known than this is unknown, not 1."""
 
 PHASES = {"step": "a training step", "inference": "inference"}
 
@@ -26,13 +29,14 @@ def _timed(chosen: Sequence[Contender], phase: str) -> str:
         return ""
     order = sorted(zip(times, chosen, strict=True), key=lambda pair: pair[0].median)
     (fast, first), (slow, second) = order[:2]
-    what = PHASES[phase]
+    batches = {c.profile.input.batch for c in chosen if c.profile is not None}
+    what = PHASES[phase] + (f" at batch {batches.pop()}" if len(batches) == 1 else "")
     paired = second.ratio_to(first, phase)
     if paired is not None:
         return _paired(first.label, second.label, paired, what)
     overlap = fast.overlaps(slow)
     if overlap is None:
-        return f"Which is faster in {what} is unknown: too few runs for an interval."
+        return f"Which is faster in {what} is unknown: {fast.no_interval or slow.no_interval}."
     if overlap:
         return f"{first.label} and {second.label} are equally fast in {what}, within their spread."
     ratio = _times_faster(fast, slow)
@@ -43,11 +47,11 @@ def _paired(first: str, second: str, ratio: PairedRatio, what: str) -> str:
     """Measured in turns: the ratio of each round, so that what drifts cancels."""
     if ratio.value < 1:
         first, second, ratio = second, first, ratio.inverse
+    unknown = f"Which of {first} and {second} is faster in {what} is unknown"
     if not ratio.known:
-        return (
-            f"{first} is {ratio.value:.2f} times faster than {second} in {what}, by "
-            f"{ratio.rounds} rounds ({ratio.low:.2f} to {ratio.high:.2f}): too few for an interval."
-        )
+        return f"{unknown}: {plural(ratio.rounds, 'round')} in turns, too few to say."
+    if ratio.is_one and ratio.half_width > EQUALLY_FAST:
+        return f"{unknown}: their ratio is anywhere from {ratio.low:.2f} to {ratio.high:.2f}."
     times = f"{ratio.value:.2f} ± {max(ratio.half_width, 0.01):.2f}"
     if ratio.is_one:
         return (

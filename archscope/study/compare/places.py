@@ -149,7 +149,8 @@ def _time_notes(chosen: Sequence[Contender], phase: str, where: tuple[str, ...])
     if len(whole) == 2 and whole[0] and whole[1]:
         overlap, subject = whole[0].overlaps(whole[1]), f"Difference in the whole {phase} time"
         if overlap is None:
-            where = (f"{subject}: unknown, too few runs for an interval.",)
+            why = whole[0].no_interval or whole[1].no_interval
+            where = (f"{subject}: unknown, {why}.",)
         elif overlap:
             where = (f"{subject}: {NONE}, the intervals overlap.",)
     return (*where, PROFILED_NOTE)

@@ -23,7 +23,7 @@ from archscope.quantities import (
     Quantity,
 )
 from archscope.records import Measurement
-from archscope.records.measured import FEWEST_RUNS
+from archscope.records.measured import FEWEST_RUNS, PairedRatio
 from archscope.study.predict.answer import device_title
 from archscope.study.profile.layers import device_name
 from archscope.table import Cell, Column, Row, Table
@@ -62,8 +62,11 @@ PAIRED_NOTE = (
 )
 
 NO_INTERVAL_NOTE = (
-    f"–: a median of fewer than {FEWEST_RUNS} runs has no known interval, so no ratio is shown."
+    f"–: a median of fewer than {FEWEST_RUNS} runs has no known interval, and an interval wider "
+    "than its median says nothing, so no ratio is shown."
 )
+
+FEW_ROUNDS_NOTE = f"–: a ratio of fewer than {FEWEST_RUNS} rounds has no interval and is not shown."
 
 PROFILED_NOTE = (
     "Times of layers are from profiled steps, which run apart from those timed whole, so the "
@@ -111,10 +114,18 @@ def totals_tables(chosen: Sequence[Contender]) -> list[Table]:
         rows = _totals_rows(block, chosen)
         if last and any(m.known_half_width is None for c in chosen for m in _shown_times(c)):
             notes = (NO_INTERVAL_NOTE, *notes)
+        if last and any(not ratio.known for ratio in _paired_ratios(chosen)):
+            notes = (FEW_ROUNDS_NOTE, *notes)
         if any(NONE in row.cells for row in rows):
             notes = (NONE_NOTE, *notes)
         tables.append(Table(title, _totals_columns(block), rows, notes))
     return tables
+
+
+def _paired_ratios(chosen: Sequence[Contender]) -> list[PairedRatio]:
+    """Those to the first network, where they were measured in turns."""
+    pairs = [other.ratio_to(chosen[0], phase) for other in chosen[1:] for phase in PHASES]
+    return [ratio for ratio in pairs if ratio is not None]
 
 
 def _shown_times(contender: Contender) -> list[Measurement]:
@@ -201,16 +212,11 @@ def _measured_rows(
     everywhere = [m for c in chosen if (m := c.measured(phase)) is not None]
     if not everywhere:
         return []
-    fastest = min(everywhere, key=lambda m: m.median)
     found = [c.measured(phase) for c in block]
     medians = [None if m is None else m.median for m in found]
     ratios = [_ratio_of(c, block[0], phase) for c in block]
-    known = all(m.known_half_width is not None for m in everywhere)
-    alone = known and not any(m is not fastest and m.overlaps(fastest) for m in everywhere)
-    best = frozenset(
-        c.label for c, m in zip(block, found, strict=True)
-        if m is fastest and alone and len(everywhere) > 1
-    )  # fmt: skip
+    winner = _winner([c for c in chosen if c.measured(phase) is not None], phase)
+    best = frozenset(c.label for c in block if c is winner)
     spread = [None if m is None else m.known_half_width for m in found]
     rows = [
         Row(_with_ratios(title, medians, ratios), best=best, unit="seconds"),
@@ -226,6 +232,15 @@ def _measured_rows(
             Row(_with_ratios("Samples a second", rates, rate_ratios), depth=1, unit="decimal")
         )
     return rows
+
+
+def _winner(timed: Sequence[Contender], phase: str) -> Contender | None:
+    """The network that takes least, `None` where that of another may be as little."""
+    medians = {id(c): m.median for c in timed if (m := c.measured(phase)) is not None}
+    fastest = min(timed, key=lambda c: medians[id(c)])
+    ratios = [_ratio_of(c, fastest, phase) for c in timed if c is not fastest]
+    apart = all(isinstance(ratio, float) and ratio > 1 for ratio in ratios)
+    return fastest if ratios and apart else None
 
 
 def _ratio_of(own: Contender, base: Contender, phase: str) -> float | str | None:

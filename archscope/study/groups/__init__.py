@@ -163,8 +163,8 @@ def _notes(
         if len({device_name(profile) for profile in profiles}) > 1:
             yield "These are different devices, so a ratio of times compares devices too."
         yield (
-            "±: half of the median's 95 % interval, – where the runs were too few for one; such a "
-            "median has no ratio."
+            "±: half of the median's 95 % interval, – where the runs were too few for one or it is "
+            "wider than the median; such a median has no ratio."
         )
     if any(row[f"{phase}_ratio"] == NONE for row in values for phase in TIMED):
         yield NONE_NOTE

@@ -107,7 +107,7 @@ def _answer(profile: Profile) -> str:
     for phase, title in THROUGHPUT.items():
         if phase in phases:
             half = phases[phase].known_half_width
-            spread = "" if half is None else f" ± {percent(half)}"
+            spread = f" ({phases[phase].no_interval})" if half is None else f" ± {percent(half)}"
             found.append(f"{title.lower()} {rate(profile.throughput(phase))} samples/s{spread}")
     if not found:
         return ""

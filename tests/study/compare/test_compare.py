@@ -18,11 +18,12 @@ from archscope.records.measured import INTERRUPTED
 from archscope.render.markdown import markdown
 from archscope.render.plain import csv_text
 from archscope.study.compare import compare_report
+from archscope.study.compare.answer import answer
 from archscope.study.compare.charts import pareto_front
 from archscope.study.compare.match import match_tables
 from archscope.study.compare.places import by_stride, stage_tables
 from archscope.study.compare.settings import settings_tables
-from archscope.study.compare.tables import NO_INTERVAL_NOTE, totals_tables
+from archscope.study.compare.tables import FEW_ROUNDS_NOTE, NO_INTERVAL_NOTE, totals_tables
 from archscope.table import Table
 
 
@@ -245,6 +246,48 @@ def test_a_median_without_an_interval_has_no_ratio(pair: tuple[Contender, ...]) 
     assert table.notes[0] == NO_INTERVAL_NOTE
     note = stride_tables(few)[-1].notes[0]
     assert note == "Difference in the whole inference time: unknown, too few runs for an interval."
+
+
+@pytest.mark.parametrize(
+    ("ratios", "sentence"),
+    [
+        ((1.7, 1.6), "Which of {} and {} is faster in inference at batch 1 is unknown: 2 rounds"),
+        ((0.8, 1.0, 1.1, 1.3, 1.6, 1.9, 2.6), "unknown: their ratio is anywhere from 0.80 to 2.60"),
+        ((0.99, 1.0, 1.01) * 3, "equally fast in inference at batch 1, within their spread"),
+        ((1.69, 1.7, 1.71) * 3, "{} is 1.70 ± 0.01 times faster than {} in inference at batch 1."),
+    ],
+)
+def test_turns_have_a_winner_only_where_their_ratio_is_known(
+    pair: tuple[Contender, ...], ratios: tuple[float, ...], sentence: str
+) -> None:
+    """Medians that lie far apart are no evidence against the rounds, in sentence and table."""
+    first = replace(timed(pair[0], 10e-3, 0.1e-3), rounds={"inference": (0.01,) * len(ratios)})
+    rounds = {"inference": tuple(0.01 * ratio for ratio in ratios)}
+    second = replace(timed(pair[1], 17e-3, 0.1e-3), rounds=rounds)
+    said = answer((first, second)).split("resnext50_32x4d takes")[0]
+    assert sentence.format(pair[0].label, pair[1].label) in said
+    assert ("times faster" in said) is ("times faster" in sentence)
+    (table,) = totals_tables([first, second])
+    assert bool(best(table, "Inference latency")) is ("times faster" in sentence)
+    assert (FEW_ROUNDS_NOTE in table.notes) is (len(ratios) < 6)
+    assert NO_INTERVAL_NOTE not in table.notes
+
+
+def test_an_interval_wider_than_its_median_is_none(pair: tuple[Contender, ...]) -> None:
+    """Half of 0 to 0.1 s is ten times the median of 5 ms."""
+    wide = replace_interval(timed(pair[0], 5e-3, 0), 0.0, 0.1)
+    chosen = (wide, timed(pair[1], 17e-3, 0.1e-3))
+    (table,) = totals_tables(chosen)
+    assert cell(table, "± of it (95 %)", pair[0].label) is None
+    assert table.notes[0] == NO_INTERVAL_NOTE
+    assert "is unknown: an interval wider than the median." in answer(chosen)
+
+
+def replace_interval(contender: Contender, low: float, high: float) -> Contender:
+    assert contender.profile is not None
+    found = contender.profile.phases["inference"]
+    phases = {"inference": replace(found, median_low=low, median_high=high)}
+    return replace(contender, profile=replace(contender.profile, phases=phases))
 
 
 def test_what_a_profile_says_against_its_times_is_repeated(pair: tuple[Contender, ...]) -> None:

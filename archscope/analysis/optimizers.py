@@ -6,7 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import torch
 from torch import Tensor
+
+from archscope.analysis.optimizer_steps import CLASSES, OptimizerStep, optimizer_step
 
 MOMENTS = {"sgd": 0, "momentum": 1, "adam": 2, "adamw": 2, "adam8bit": 2, "adamw8bit": 2}
 """Values that each optimiser keeps for an element: momentum one, Adam two (Kingma and Ba 2015,
@@ -31,7 +34,7 @@ class Optimizer:
     """An optimiser of PyTorch, or bitsandbytes' 8-bit Adam.
 
     Args:
-        name: one of `MOMENTS`.
+        name: one of `MOMENTS`, or of the `CLASSES` whose step is run to see what it needs.
         form: one of `FORMS`; 8-bit ones have a kernel of their own.
         master_weights: it keeps float32 weights beside those of the network and updates these
             (Micikevicius et al. 2018, section 3.1).
@@ -45,8 +48,20 @@ class Optimizer:
     def moments(self) -> int:
         return MOMENTS[self.name]
 
+    def _step(self, parameters: Sequence[Tensor]) -> OptimizerStep:
+        """A step of PyTorch's own class, on the master weights where there are."""
+        weights = (
+            (tuple(p.shape), torch.float32 if self.master_weights else p.dtype) for p in parameters
+        )
+        return optimizer_step(self.name, self.form == "foreach", tuple(weights))
+
     def state(self, parameters: Sequence[Tensor]) -> Iterator[int]:
         """Bytes of each tensor kept: moments in the dtype of the weights that they update."""
+        if self.name in CLASSES:
+            if self.master_weights:
+                yield from (4 * parameter.numel() for parameter in parameters)
+            yield from self._step(parameters).state
+            return
         for parameter in parameters:
             elements = parameter.numel()
             if self.master_weights:
@@ -73,6 +88,8 @@ class Optimizer:
         Master weights are updated with gradients cast to float32.
         """
         cast = 4 * sum(p.numel() for p in parameters) if self.master_weights else 0
+        if self.name in CLASSES:
+            return cast + self._step(parameters).held
         if self.moments < 2 or self.form == "fused" or self.name.endswith("8bit"):
             return cast
         sizes = [p.numel() * (4 if self.master_weights else p.element_size()) for p in parameters]

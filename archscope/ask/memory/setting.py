@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from archscope.analysis.memory import Manner
     from archscope.analysis.optimizers import Optimizer
 
-OPTIMIZERS = ("sgd", "momentum", "adam", "adamw", "adam8bit", "adamw8bit")
+STEPPED = ("adadelta", "adagrad", "adamax", "nadam", "radam", "rmsprop", "rprop")
+"""Optimisers of PyTorch without a fused kernel on a GPU, whose own step is run on meta."""
+
+OPTIMIZERS = ("sgd", "momentum", "adam", "adamw", "adam8bit", "adamw8bit", *STEPPED)
 FORMS = ("foreach", "fused", "for-loop")
 WEIGHTS = ("float32", "bfloat16", "float16")
 AUTOCAST = {"amp": "float16", "amp-bfloat16": "bfloat16"}
@@ -84,6 +87,12 @@ class Setting:
                 raise ArchscopeError(
                     parameter(name, value), "is unknown", f"use one of {', '.join(known)}"
                 )
+        if self.form == "fused" and self.optimizer in STEPPED:
+            raise ArchscopeError(
+                parameter("form", self.form),
+                f"{self.optimizer} has no fused kernel on a GPU",
+                "use foreach or for-loop",
+            )
         if self.master_weights and self.dtype not in (OWN, "bfloat16", "float16"):
             raise ArchscopeError(
                 parameter("master_weights", True),

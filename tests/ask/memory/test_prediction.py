@@ -141,6 +141,26 @@ def test_the_update_of_adam_is_that_of_its_form():
         assert ADAM_ON_A_CPU not in memory_report(predict(target, setting)).tables[0].notes
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "held"),
+    [
+        ("rmsprop", torch.optim.RMSprop, 1),  # the root of the average
+        ("adagrad", torch.optim.Adagrad, 2),  # the root of the sum, and the scaled gradient
+        ("nadam", torch.optim.NAdam, 1),  # the root of the second moment
+    ],
+)
+def test_other_optimisers_keep_what_pytorch_s_own_do(name, kind, held):
+    module = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 4))
+    found = predict(network_target(module, input="8", batch=1), Setting(optimizer=name))
+    module(torch.zeros(1, 8)).sum().backward()
+    optimizer = kind(module.parameters())
+    optimizer.step()
+    states = [x for state in optimizer.state.values() for x in state.values()]
+    # Counters have no dimensions, and stay on the CPU.
+    assert found.timeline[-1].optimizer == sum(x.nbytes for x in states if x.dim())
+    assert found.timeline[-1].temporary == held * sum(p.nbytes for p in module.parameters())
+
+
 def test_the_timeline_stacks_to_the_live_bytes_of_tensors():
     prediction = predict(network_target("resnet18", input=SMALL, batch=2))
     chart = timeline_chart(prediction)
@@ -279,6 +299,7 @@ def test_zero_shares_out_stage_by_stage():
         ({"zero": 2}, "add gpus=8"),
         ({"gpus": 8}, "has no effect without zero"),
         ({"form": "one"}, "form='one'"),
+        ({"form": "fused", "optimizer": "nadam"}, "has no fused kernel"),
         ({"accumulate": 0}, "accumulate=0"),
         ({"device": "tpu"}, "device='tpu'"),
         ({"dtype": "amp", "master_weights": True}, "master_weights=True"),

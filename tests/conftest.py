@@ -45,7 +45,7 @@ def certain_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setattr(answers._Process, "policy", "always")
     monkeypatch.setattr(answers._Process, "put", 0)
     monkeypatch.setattr(user_code, "USER_CODE", set())
-    monkeypatch.setattr(watch._Process, "uncertain", False)
+    monkeypatch.setattr(watch._Process, "uncertain", set())
     monkeypatch.setattr(rules, "REGISTERED", {})
     answers._sources.cache_clear()
     yield

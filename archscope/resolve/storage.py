@@ -90,11 +90,15 @@ def build_with_storage(construct: Callable[[], nn.Module]) -> nn.Module:
     """
     import torch
 
+    from archscope.resolve.watch import forget
+
     with undisturbed(), _generators_kept(), torch.device("cpu"):
         random.seed(SEED)
         torch.default_generator.manual_seed(SEED)
         with interruptible():
-            return construct()
+            module = construct()
+    forget()
+    return module
 
 
 def weightless_copy(module: nn.Module) -> nn.Module:

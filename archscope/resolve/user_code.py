@@ -107,11 +107,13 @@ def _from_module(
             argument, f"{attribute} is neither an nn.Module class nor a function of yours", NETWORKS
         )
     check_keywords(argument, found, keywords)
+    place = argument.rpartition(":")[0]
+    place = str(Path(place).resolve()) if folder else place
 
     def construct() -> object:
         from archscope.resolve.watch import watching
 
-        with _importable(folder) if folder else contextlib.nullcontext(), watching():
+        with _importable(folder) if folder else contextlib.nullcontext(), watching(place):
             return found(**keywords)
 
     return Recipe(source, construct, lambda network: None)
@@ -180,7 +182,7 @@ def _imported(file: Path, folder: str) -> Any:
         return known[1]
     from archscope.resolve.watch import watching
 
-    with _importable(folder) as neighbours, watching():
+    with _importable(folder) as neighbours, watching(str(file)):
         module = _run(file)
     _IMPORTED[file] = _contents((file, *neighbours)), module
     return module

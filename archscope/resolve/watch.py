@@ -33,21 +33,37 @@ _READING = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 class _Process:
     """What the user's code of this process did."""
 
-    uncertain = False
+    uncertain: set[str] = set()  # noqa: RUF012
+    """The user's files and packages that read such values."""
+    running = ""
+    """The one whose code runs, or ran last."""
     chance: dict[int, weakref.ref[torch.UntypedStorage]] = {}  # noqa: RUF012
     """By its address, each storage whose values differ from run to run."""
     read: set[int] = set()  # noqa: RUF012
     """Storages whose memory was handed out, to be read at any time."""
 
 
-def is_certain() -> bool:
-    """Whether all that the networks of this process depend on is in their sources."""
-    return not _Process.uncertain
+def is_certain(place: str = "") -> bool:
+    """Whether all that the networks of this process depend on is in their sources.
+
+    Args:
+        place: ask of the networks of this file or package alone.
+    """
+    return place not in _Process.uncertain if place else not _Process.uncertain
+
+
+def _doubt() -> None:
+    _Process.uncertain.add(_Process.running)
 
 
 @contextlib.contextmanager
-def watching() -> Iterator[None]:
-    """Follow the tensors of the code that runs inside."""
+def watching(place: str) -> Iterator[None]:
+    """Follow the tensors of the code that runs inside.
+
+    Args:
+        place: the user's file or package that it is of.
+    """
+    _Process.running = place
     patches = [(Tensor, name, _noting(name)) for name in _BELOW]
     with patched_here(patches), _Follower():  # type: ignore[no-untyped-call]
         yield
@@ -56,7 +72,12 @@ def watching() -> Iterator[None]:
 def settle() -> None:
     """Notice what a finished network still holds: its forward pass may read it."""
     if any(held() is not None for held in _Process.chance.values()):
-        _Process.uncertain = True
+        _doubt()
+    forget()
+
+
+def forget() -> None:
+    """Follow no tensor further that there is: a network with weights was made from a fixed seed."""
     _Process.chance.clear()
     _Process.read.clear()
 
@@ -100,7 +121,7 @@ class _Follower(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = list(_tensors((args, kwargs)))
         chance = facts.makes_chance or any(_address(x) in _Process.chance for x in given)
         if chance and facts.reads:
-            _Process.uncertain = True
+            _doubt()
         made = list(_tensors(result))
         if facts.fills and given and _covers(given[0]):
             chance = any(_address(x) in _Process.chance for x in given[1:])
@@ -120,7 +141,8 @@ def _mark(tensor: Tensor, chance: bool) -> None:
     if not chance:
         _Process.chance.pop(address, None)
         return
-    _Process.uncertain = _Process.uncertain or address in _Process.read
+    if address in _Process.read:
+        _doubt()
     _Process.chance[address] = weakref.ref(torch._C.TensorBase.untyped_storage(tensor))
 
 
@@ -164,7 +186,7 @@ def _noting(name: str) -> Callable[..., Any]:
     def noted(tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
         for own in _tensors(tensor):
             if name in _ADDRESSES or _address(own) in _Process.chance:
-                _Process.uncertain = True
+                _doubt()
             _Process.read.add(_address(own))
         return method(tensor, *args, **kwargs)
 

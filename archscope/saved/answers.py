@@ -12,6 +12,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +22,8 @@ from archscope import archive
 from archscope._version import __version__
 from archscope.errors import ArchscopeError
 from archscope.files import read_text
-from archscope.saved import cache, environment, user_files
+from archscope.saved import cache, environment, in_memory, user_files
+from archscope.saved.libraries import LIBRARIES as LIBRARIES_OF_LAYERS
 
 Answer = TypeVar("Answer")
 
@@ -160,30 +162,41 @@ def own_sources(model: str, known: Callable[[str], bool] = user_files.is_harmles
     return None if model.endswith(".json") or (colon and place != "timm") else ""
 
 
-def decisive(model: str) -> str | None:
+def decisive(model: object, keywords: Mapping[str, object] | None = None) -> str | None:
     """Everything that decides the answers for a network besides the question, for a journal.
 
-    A user's file may import any installed package here, whose versions are all in it.
+    A user's file may import libraries of layers here, whose versions and files are all in it.
+
+    Args:
+        model: what the user names; a class or a module is what memory holds, and so unknown.
+        keywords: of its constructor.
 
     Returns:
         a hash; `None` where it is unknown.
     """
+    if not isinstance(model, str) or not all(map(_plain, (keywords or {}).values())):
+        return None
     known = _sources()
-    if known is None:
+    if known is None or not is_certain(model) or _is_changed_in_memory(model):
         return None
     place, _, name = model.partition(":")
-    configured = place in CONFIGURED
-    own = _configuration(place, name) if configured else own_sources(model, _is_known)
-    if own is None:
+    imported: set[str] = set(CONFIGURED.get(place, ()))
+    if place in CONFIGURED:
+        own = _configuration(name)
+    else:
+        own = own_sources(model, partial(_is_known, imported))
+    libraries = [_stamped(library) for library in sorted(imported)]
+    if own is None or None in libraries:
         return None
-    return hashlib.sha256(json.dumps([own, _installed(), *known]).encode()).hexdigest()
+    text = json.dumps([own, _installed(), *known, *libraries])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-CONFIGURED = ("hf", "diffusers")
-"""Prefixes of names that lead to a library's class, or to a file with a configuration."""
+CONFIGURED = {"hf": ("transformers",), "diffusers": ("diffusers", "transformers")}
+"""Prefixes of names that lead to a library's class or to a configuration, with the libraries."""
 
 
-def _configuration(place: str, name: str) -> str | None:
+def _configuration(name: str) -> str | None:
     path = Path(name).expanduser()
     path = path / "config.json" if path.is_dir() else path
     if path.is_file():
@@ -191,8 +204,45 @@ def _configuration(place: str, name: str) -> str | None:
     return None if "/" in name else ""  # owner/name is wherever the hub's cache has it
 
 
-def _is_known(module: str) -> bool:
-    return user_files.is_harmless(module) or environment.is_installed(module)
+def _is_known(imported: set[str], module: str) -> bool:
+    """Whether a user's file may import a module; one of a library is noted."""
+    if module in LIBRARIES_OF_LAYERS:
+        imported.add(module)
+    return user_files.is_harmless(module) or module in imported
+
+
+def is_certain(model: str) -> bool:
+    """Whether a user's network read nothing that differs from run to run where it was built here.
+
+    Args:
+        model: its name; a name of a library is certain.
+    """
+    watch = sys.modules.get("archscope.resolve.watch")
+    place = model.rpartition(":")[0]
+    place = str(Path(place).resolve()) if place.endswith(".py") else place
+    return watch is None or not place or bool(watch.is_certain(place))
+
+
+def _is_changed_in_memory(model: str) -> bool:
+    """Whether this process may count other code than that of the files.
+
+    The command line imports nothing that its user wrote before it asks.
+    """
+    if _Process.policy == "always":
+        return False
+    rules = sys.modules.get("archscope.analysis.rules")
+    if rules is not None and rules.REGISTERED:
+        return True
+    place = model.rpartition(":")[0]
+    known = partial(_is_known, set())
+    own = user_files.sources(Path(place), known) if place.endswith(".py") else {}
+    return in_memory.is_patched() or in_memory.is_imported(own or {})
+
+
+@functools.cache
+def _stamped(library: str) -> str | None:
+    """Version and files of a library; empty where it is not there."""
+    return library_text(library, stamped=True)
 
 
 @functools.cache
@@ -254,8 +304,12 @@ def own_files() -> str:
     return digest.hexdigest()
 
 
-def library_text(library: str) -> str | None:
+def library_text(library: str, *, stamped: bool = False) -> str | None:
     """Version and installed files of a library, read without importing it.
+
+    Args:
+        library: what is imported.
+        stamped: look at each of its files; at the first one else, unless the library is small.
 
     Returns:
         empty text for a library that is not there; `None` for one whose files are not those of
@@ -271,7 +325,7 @@ def library_text(library: str) -> str | None:
     folder = Path(spec.origin).parent
     if folder != Path(str(installed.locate_file(library))) or _editable(installed):
         return None
-    files = _stamps(folder) if library in PATCHED_IN_PLACE else ""
+    files = _stamps(folder) if stamped or library in PATCHED_IN_PLACE else ""
     return f"{library} {installed.version} {folder} {_stamp(folder / '__init__.py')} {files}"
 
 

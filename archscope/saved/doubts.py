@@ -9,6 +9,7 @@ import ast
 import sys
 from collections.abc import Iterator
 
+from archscope.saved.libraries import may_read
 from archscope.saved.reached import reaches_doubt
 from archscope.saved.texts import show_an_address
 
@@ -66,7 +67,7 @@ def doubtful(tree: ast.AST) -> bool:
     nodes = list(ast.walk(tree))
     weights = {id(drawn) for node in nodes for drawn in _held(node)}
     searched = {id(place) for node in nodes for place in _searched(node)}
-    if reaches_doubt(tree, HARMLESS) or show_an_address(tree):
+    if reaches_doubt(tree, HARMLESS) or show_an_address(tree) or may_read(tree):
         return True
     return any(
         (isinstance(node, ast.Name) and node.id in DOUBTFUL_NAMES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import sys
@@ -64,19 +63,7 @@ def _hook(name: str) -> str:
 def installed() -> str:
     """Hash of every installed package with its version.
 
-    Transformers builds other layers where some packages are there, and a user's network may
-    import any of them.
+    Transformers builds other layers where some packages are there.
     """
     found = sorted(f"{item.name} {item.version}" for item in metadata.distributions())
     return hashlib.sha256("\n".join(found).encode()).hexdigest()
-
-
-def is_installed(module: str) -> bool:
-    """Whether a module comes with an ordinary installation, which `installed` names."""
-    return module in _modules()
-
-
-@functools.cache
-def _modules() -> frozenset[str]:
-    """Every importable name that an installed package brings; finding them takes a second."""
-    return frozenset(metadata.packages_distributions())

@@ -30,8 +30,8 @@ UNFINISHED = "unfinished"
 MOST_BYTES = 2**28
 """Above every journal: what is larger is none."""
 
-VERSIONS, ADDRESS = "versions", "address"
-"""Fields of an entry: the versions that decided it, and the hash of these and of its question."""
+QUESTION, VERSIONS, ADDRESS = "question", "versions", "address"
+"""Fields of an entry: what it is of, the versions that decided it, and the hash of both."""
 
 _BEGINNING = b'{"archscope": "journal", '
 
@@ -74,8 +74,8 @@ class Journal:
     ) -> None:
         self.path = path
         self.entries: list[dict[str, Any]] = []
-        self.outdated = self.damaged = 0
-        self.failure, self.changed = "", False
+        self.outdated = self.uncertain = self.damaged = 0
+        self.failure, self.changed, self.doubted = "", False, False
         self._header = _line({"archscope": "journal", "schema": SCHEMA, **identity})
         self._key = key
         self.decided_by = None if key is None else key()
@@ -105,26 +105,32 @@ class Journal:
         with suppress(OSError):  # each entry was on the disk already, or its failure is known
             self._file.close()
 
-    def add(self, entry: dict[str, Any]) -> None:
+    def add(self, entry: dict[str, Any], *, certain: bool = True) -> None:
         """Append one entry and wait until it is on the disk.
 
         A disk that takes no more ends the journal, not the run; `failure` says why.
-        """
-        if not self.failure:
-            try:
-                self._append(_line({**entry, **self._decided()}))
-            except OSError as error:
-                self.failure = _reason(error)
-                return
-        self.entries.append(entry)
 
-    def note(self, entry: dict[str, Any]) -> None:
-        """Append what became of a part that a later run shall do again."""
-        if not self.failure:
-            try:
-                self._append(_line({**entry, UNFINISHED: True, **self._decided()}))
-            except OSError as error:
-                self.failure = _reason(error)
+        Args:
+            entry: a finished part.
+            certain: whether nothing decided it that another run would find otherwise.
+        """
+        if self._write(entry, certain):
+            self.entries.append(entry)
+
+    def note(self, entry: dict[str, Any], *, certain: bool = True) -> None:
+        """Append what became of a part that a later run shall do again; as `add`."""
+        self._write({**entry, UNFINISHED: True}, certain)
+
+    def _write(self, entry: dict[str, Any], certain: bool) -> bool:
+        """Append an entry with what decided it; whether the run may count it as done."""
+        if self.failure:
+            return True
+        try:
+            self._append(_line({**entry, **self._decided(certain)}))
+        except OSError as error:
+            self.failure = _reason(error)
+            return False
+        return True
 
     def keep(self, read: Callable[[dict[str, Any]], object]) -> None:
         """Take only the entries that can be read back; the others count as damaged lines.
@@ -137,16 +143,31 @@ class Journal:
         self.entries = whole
 
     @property
+    def left(self) -> list[str]:
+        """What is not taken of an earlier run, and why, as sentences without a full stop."""
+        again = "they are counted again"
+        reasons = {
+            f"entries were counted by other sources, versions or settings; {again}": self.outdated,
+            "entries cannot be trusted, since not everything that decides them is known; "
+            f"{again}": self.uncertain,
+            f"lines are damaged; {again}": self.damaged,
+        }
+        return [f"{count} of the journal's {why}" for why, count in reasons.items() if count]
+
+    @property
     def resumable(self) -> bool:
         """Whether a later run can take what this one leaves."""
-        return not self.failure and (self._key is None or self.decided_by is not None)
+        known = self._key is None or self.decided_by is not None
+        return not self.failure and known and not self.doubted
 
-    def _decided(self) -> dict[str, str | None]:
-        """What decided an entry; `None` where it is no longer what it was at the beginning."""
+    def _decided(self, certain: bool) -> dict[str, str | None]:
+        """What decided an entry; `None` where that is unknown, or not what it was at first."""
         if self._key is None:
             return {}
-        self.changed = self.changed or self._key() != self.decided_by
-        return {KEY: None if self.changed else self.decided_by}
+        now = self._key() if certain else None
+        self.changed = self.changed or (now is not None and now != self.decided_by)
+        self.doubted = self.doubted or now is None
+        return {KEY: None if self.changed else now}
 
     def _begin(self, resume: bool) -> None:
         """Take what the file holds, or start it empty; its position is at the end of what stays."""
@@ -177,16 +198,29 @@ class Journal:
                 "was written for another run or by another version",
                 f"run without {parameter('resume')}",
             )
+        others = []
         for line in lines[1:]:
             entry = _entry(line)
             if entry is None:
                 self.damaged += 1
             elif entry.get(UNFINISHED):
                 continue
-            elif self._key is not None and entry.pop(KEY, None) != (self.decided_by or ""):
-                self.outdated += 1
-            else:
+            elif self._key is None or entry.get(KEY) == (self.decided_by or ""):
+                entry.pop(KEY, None)
                 self.entries.append(entry)
+            else:
+                others.append(entry)
+        self._count_left(others)
+
+    def _count_left(self, others: list[dict[str, Any]]) -> None:
+        """Count the parts that no entry is taken of, each once."""
+        taken = set(map(_part, self.entries))
+        for entry in {
+            _part(entry): entry for entry in others if _part(entry) not in taken
+        }.values():
+            unknown = self.decided_by is None or entry.get(KEY) is None
+            self.uncertain += unknown
+            self.outdated += not unknown
 
     def _append(self, line: bytes) -> None:
         end = self._file.tell()
@@ -258,7 +292,7 @@ def address(question: Mapping[str, Any], versions: Mapping[str, str]) -> dict[st
     """
     content = json.dumps([question, versions], sort_keys=True, default=str).encode()
     return {
-        "question": question,
+        QUESTION: question,
         VERSIONS: versions,
         ADDRESS: hashlib.sha256(content).hexdigest(),
     }
@@ -291,6 +325,11 @@ def _entry(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return entry if isinstance(entry, dict) else None
+
+
+def _part(entry: Mapping[str, Any]) -> str:
+    """What an entry is of, as text."""
+    return json.dumps(entry.get(QUESTION) or {**entry, KEY: None}, sort_keys=True)
 
 
 def _reads(read: Callable[[dict[str, Any]], object], entry: dict[str, Any]) -> bool:

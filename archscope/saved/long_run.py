@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ class LongRun:
     ) -> Iterator[Journal | None]:
         """The journal that the user names, `None` without a name.
 
+        What is not taken of an earlier run is a warning.
+
         Raises:
             ArchscopeError: the file is not a journal of this run, or `resume` and no file.
         """
@@ -53,6 +56,8 @@ class LongRun:
             return
         with Journal(Path(path), self.identity, resume=resume, key=self.key) as kept:
             kept.keep(self.read)
+            for line in kept.left:
+                warnings.warn(line, stacklevel=4)
             yield kept
 
     @contextmanager
@@ -73,7 +78,7 @@ class LongRun:
             yield None
             return
         with kept:
-            for line in self._left(kept):
+            for line in kept.left:
                 say(line)
             try:
                 yield kept
@@ -99,16 +104,6 @@ class LongRun:
             return None
         kept.keep(self.read)
         return kept
-
-    def _left(self, kept: Journal) -> Iterator[str]:
-        """What is not taken of an earlier run."""
-        if kept.outdated:
-            why = "were counted by other sources, versions or settings"
-            if kept.decided_by is None:
-                why = "cannot be trusted, since not everything that decides them is known"
-            yield f"{kept.outdated} of the journal's entries {why}; they are counted again"
-        if kept.damaged:
-            yield f"{kept.damaged} of the journal's lines are damaged; they are counted again"
 
     def _offer(self, kept: Journal, say: Callable[[str], None]) -> None:
         done = len(kept.entries)

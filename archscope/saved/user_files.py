@@ -31,14 +31,24 @@ def fingerprint(path: Path, known: Callable[[str], bool] = is_harmless) -> str |
         `None` when the answer may depend on anything else: other packages, files that are read,
         code made while running, or a local module that hides one of the system's.
     """
+    found = sources(path, known)
+    if found is None:
+        return None
     digest = hashlib.sha256()
     folder = path.resolve().parent
-    waiting, seen = [path.resolve()], set[Path]()
+    for file, content in found.items():
+        digest.update(f"{file.relative_to(folder)} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def sources(path: Path, known: Callable[[str], bool] = is_harmless) -> dict[Path, bytes] | None:
+    """What a file and every local module that it imports hold; arguments as for `fingerprint`."""
+    folder = path.resolve().parent
+    waiting, found = [path.resolve()], dict[Path, bytes]()
     while waiting:
         file = waiting.pop()
-        if file in seen:
+        if file in found:
             continue
-        seen.add(file)
         try:
             content = file.read_bytes()
             tree = ast.parse(content)
@@ -47,9 +57,9 @@ def fingerprint(path: Path, known: Callable[[str], bool] = is_harmless) -> str |
         local = _local_imports(tree, file, folder, known)
         if local is None or doubtful(tree) or not runs(file):
             return None
-        digest.update(f"{file.relative_to(folder)} {len(content)}\n".encode() + content)
+        found[file] = content
         waiting += sorted(local)
-    return digest.hexdigest()
+    return found
 
 
 def _local_imports(

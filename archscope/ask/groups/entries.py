@@ -162,7 +162,7 @@ def long_run(
     return LongRun(
         asked.file_name,
         {**asked.identity, **shard.identity},
-        points.key([family.model]),
+        points.key([family.base]),
         _read_any,
         len(shard.of(asked.points)) + 2,  # with what ratios compare with
         "networks",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from archscope.ask.groups.family import GROUPS, Family
 from archscope.ask.target import Target
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
 from archscope.records import Analysis
+from archscope.saved.answers import is_certain
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,13 @@ class Member:
         groups: of its grouped convolutions.
         width: value of the width keyword.
         analysis: what it costs.
+        certain: whether nothing that differs from run to run was read on the way.
     """
 
     groups: int
     width: int
     analysis: Analysis
+    certain: bool = field(default=True, compare=False)
 
 
 class Members:
@@ -67,7 +70,8 @@ class Members:
         Raises:
             ArchscopeError: it cannot be counted.
         """
-        return Member(groups, width, self._count(groups, width, backward=True))
+        analysis = self._count(groups, width, backward=True)
+        return Member(groups, width, analysis, is_certain(self.family.model))
 
     def macs(self, groups: int, width: int) -> int:
         """Forward multiply-accumulates of the network of this group count and width."""

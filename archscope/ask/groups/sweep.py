@@ -117,7 +117,10 @@ def _writer(journal: Journal | None, question: Question) -> Callable[..., None]:
 
     def add(point: Point, found: Found, finished: bool = True) -> None:
         if journal is not None:
-            (journal.add if finished else journal.note)(question.entry(point, found))
+            certain = not isinstance(found, Member) or found.certain
+            (journal.add if finished else journal.note)(
+                question.entry(point, found), certain=certain
+            )
 
     return add
 

@@ -102,10 +102,9 @@ def long_run(
     identity = {kind: json.loads(json.dumps({"questions": asked, **rest}))}
     definition = json.dumps(identity, sort_keys=True).encode()
     name = f"{kind}-{hashlib.sha256(definition).hexdigest()[:12]}.jsonl"
-    names = [target.name for target in targets]
     own = len(shard.of(asked))
     return LongRun(
-        name, {**identity, **shard.identity}, points.key(names), points.read, own, "networks"
+        name, {**identity, **shard.identity}, points.key(targets), points.read, own, "networks"
     )
 
 

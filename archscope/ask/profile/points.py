@@ -72,13 +72,13 @@ def read(entry: Mapping[str, Any]) -> Profile:
     return archive.decoded(Profile, entry.get("profile"))
 
 
-def key(names: Sequence[str]) -> Callable[[], str | None]:
+def key(targets: Sequence[Target]) -> Callable[[], str | None]:
     """What decides measurements of these networks besides their questions, as a journal asks it."""
     from archscope.saved import answers
 
     def decisive() -> str | None:
-        every = [answers.decisive(name) for name in dict.fromkeys(names)]
-        return None if None in every else " ".join(filter(None, every))
+        every = [answers.decisive(target.model, target.keywords) for target in targets]
+        return None if None in every else " ".join(filter(None, dict.fromkeys(every)))
 
     return decisive
 

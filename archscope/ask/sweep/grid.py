@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from archscope.engines.local import HERE
 from archscope.engines.shard import ALL, Shard
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Dim, PredictedTime, Totals
+from archscope.saved.answers import is_certain
 from archscope.saved.journal import Journal, address
 from archscope.saved.long_run import LongRun
 
@@ -68,7 +69,7 @@ class Grid:
     @property
     def identity(self) -> dict[str, Any]:
         """What is counted, for the first line of a journal."""
-        return {"grid": json.loads(json.dumps(asdict(self)))}
+        return {"grid": json.loads(json.dumps(asdict(self), default=repr))}
 
     @classmethod
     def from_identity(cls, identity: Mapping[str, Any]) -> Grid:
@@ -101,7 +102,7 @@ class Grid:
         """What decides the numbers besides; `None` where that is unknown."""
         from archscope.saved import answers
 
-        return answers.decisive(self.model)
+        return answers.decisive(self.model, {**dict(self.keywords), **dict(self.axes)})
 
     def file_name(self) -> str:
         """A name for the journal of this sweep, readable and its own."""
@@ -125,6 +126,7 @@ class Outcome:
         complete: False where the totals are lower bounds.
         notes: sentences that a reader of its numbers must know.
         finished: whether counting it again would tell the same.
+        certain: whether nothing that differs from run to run was read on the way.
         predicted: times of a step on GPUs that need not be here.
     """
 
@@ -135,6 +137,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     finished: bool = True
     predicted: tuple[PredictedTime, ...] = ()
+    certain: bool = field(default=True, compare=False)
 
     @classmethod
     def of(
@@ -300,8 +303,9 @@ def as_text(point: Point) -> tuple[tuple[str, str], ...]:
 
 def count_there(grid: Grid, luggage: Luggage, point: Point) -> Outcome:
     """Count one point where a user's file may have another path; the outcome says its own."""
-    outcome = count_point(replace(grid, model=luggage.name_here()), point)
-    return replace(outcome, problem=luggage.worded(outcome.problem))
+    name = luggage.name_here()
+    outcome = count_point(replace(grid, model=name), point)
+    return replace(outcome, problem=luggage.worded(outcome.problem), certain=is_certain(name))
 
 
 def long_run(grid: Grid, shard: Shard) -> LongRun:
@@ -356,7 +360,7 @@ def run(
             outcome = Outcome(as_text(points[index]), None, str(outcome), finished=False)
         if journal is not None:
             entry = {**outcome.entry(), **address(grid.question(outcome), versions)}
-            (journal.add if outcome.finished else journal.note)(entry)
+            (journal.add if outcome.finished else journal.note)(entry, certain=outcome.certain)
         outcomes[keys[index]] = outcome
         progress(len(outcomes), len(points))
     # A journal's line does not keep the order in which the keys were given.

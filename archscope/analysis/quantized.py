@@ -6,7 +6,7 @@ kernel). Sizes and bytes are those of what is stored; parameters are what the la
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any
 
@@ -49,10 +49,21 @@ def packed(module: nn.Module) -> Iterator[tuple[int, int, int]]:
     home = type(module).__module__
     if not home.startswith("torch.") or ".quantized" not in home:
         return
+    recurrent: Any = module
+    if hasattr(recurrent, "get_weight") and hasattr(recurrent, "get_bias"):
+        by_name = recurrent.get_weight(), recurrent.get_bias()
+        yield id(module), *_sizes([part for parts in by_name for part in parts.values()])
+        return
     weights: Any = getattr(module, "_weight_bias", None)
     held: Any = getattr(module, "_packed_params", None)
     if weights is None or held is None:
         return
     inner = getattr(held, "_packed_params", held)
-    parts = [part for part in weights() if part is not None]
-    yield id(inner), sum(p.numel() for p in parts), sum(p.numel() * p.itemsize for p in parts)
+    parts = weights()
+    yield id(inner), *_sizes(parts)
+
+
+def _sizes(parts: Sequence[Tensor | None]) -> tuple[int, int]:
+    """Elements and bytes."""
+    held = [part for part in parts if part is not None]
+    return sum(p.numel() for p in held), sum(p.numel() * p.itemsize for p in held)

@@ -95,6 +95,8 @@ _PACKED: Mapping[str, Rule] = {
     "aten::_weight_int4pack_mm_for_cpu": packed.by_result,
     "aten::_weight_int4pack_mm_with_scales_and_zeros": packed.by_result,
     "aten::_weight_int8pack_mm": packed.by_result,
+    "aten::quantized_gru": packed.GRU.sequence,
+    "aten::quantized_lstm": packed.LSTM.sequence,
     "bitsandbytes::gemv_4bit": packed.by_result,
     "bitsandbytes::int8_linear_matmul": packed.by_result,
     "bitsandbytes::int8_mixed_scaled_mm": packed.by_result,
@@ -120,6 +122,10 @@ _PACKED: Mapping[str, Rule] = {
     "quantized::linear_dynamic_fp16": packed.by_result,
     "quantized::linear_relu": packed.by_result,
     "quantized::linear_relu_dynamic": packed.by_result,
+    "quantized::quantized_gru_cell_dynamic": packed.GRU.cell,
+    "quantized::quantized_lstm_cell_dynamic": packed.LSTM.cell,
+    "quantized::quantized_rnn_relu_cell_dynamic": packed.RNN.cell,
+    "quantized::quantized_rnn_tanh_cell_dynamic": packed.RNN.cell,
 }
 
 _QUANTIZED_ELEMENTWISE = (

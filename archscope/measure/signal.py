@@ -38,8 +38,9 @@ def statistics(x: Tensor) -> Statistics:
     """Mean square, channel variance and squared channel mean of N×C, N×C×H×W or N×L×C.
 
     Variance and mean are taken of each channel over batch and positions, then averaged over the
-    channels.
+    channels. Of a jagged tensor the rows of all sequences count.
     """
+    x = _rows(x)
     channels = x.dim() - 1 if x.dim() == 3 else min(1, x.dim() - 1)
     others = [dim for dim in range(x.dim()) if dim != channels] or [0]
     variance, mean = torch.var_mean(x.detach().float(), others, correction=0)
@@ -48,6 +49,11 @@ def statistics(x: Tensor) -> Statistics:
         float(variance.mean()),
         float(mean.square().mean()),
     )
+
+
+def _rows(x: Tensor) -> Tensor:
+    """The rows of all sequences of a jagged tensor; any other as it is."""
+    return x.values() if x.layout is torch.jagged else x
 
 
 def propagate(
@@ -89,7 +95,7 @@ class _Visit:
         self.gradient_norms: list[float] = []
 
     def keep_norm(self, gradient: Tensor) -> None:
-        self.gradient_norms.append(float(gradient.norm()))
+        self.gradient_norms.append(float(_rows(gradient).norm()))
 
 
 class _Probe:

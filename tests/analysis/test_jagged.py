@@ -86,3 +86,18 @@ def test_the_strided_layout_is_refused_where_it_is_met() -> None:
         archscope.summary(Strided(8, 8), (torch.ones(2, 8),))
     with pytest.raises(archscope.ArchscopeError, match="input 1: is a nested tensor of the strid"):
         archscope.summary(nn.Linear(8, 8), (torch.nested.nested_tensor([torch.ones(2, 8)]),))
+
+
+def test_its_memory_its_signal_and_its_field_of_view() -> None:
+    """Memory asks for a GPU's; PyTorch ended the interpreter where no driver was found."""
+    x = jagged(3, 5)
+    network = nn.Sequential(nn.Linear(8, 4), nn.ReLU())
+    dense = archscope.memory(network, torch.ones(STEPS, 8), inference=True)
+    assert (
+        str(archscope.memory(network, (x,), inference=True)).splitlines()[0]
+        == (str(dense).splitlines()[0])
+    )
+    assert "training" in str(archscope.memory(network, (x,)))
+    assert str(archscope.signal(network, input=(x,))).startswith("Signal propagation")
+    with pytest.raises(archscope.ArchscopeError, match="no input has a height or width"):
+        archscope.receptive_field(network, (x,))

@@ -136,3 +136,36 @@ def test_torchao_s_tensors_have_their_logical_sides() -> None:
     torchao.quantize_(network, torchao.Int8WeightOnlyConfig())
     total = counted(network, 2, 64).total
     assert (total.params, total.macs) == (PARAMS, MACS)
+
+
+class Recurrent(nn.Module):
+    """Holds a recurrent layer or a cell, as PyTorch quantises what a network holds."""
+
+    def __init__(self, kind: type[nn.Module], **options: Any) -> None:
+        super().__init__()
+        self.layer = kind(8, 16, **options)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.layer(x)
+
+
+RECURRENT: dict[str, tuple[type[nn.Module], dict[str, Any], Tensor]] = {
+    "lstm": (nn.LSTM, {"num_layers": 2, "bidirectional": True}, torch.ones(5, 2, 8)),
+    "gru": (nn.GRU, {"num_layers": 2}, torch.ones(5, 2, 8)),
+    "lstm cell": (nn.LSTMCell, {}, torch.ones(2, 8)),
+    "gru cell": (nn.GRUCell, {}, torch.ones(2, 8)),
+    "rnn cell": (nn.RNNCell, {}, torch.ones(2, 8)),
+}
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_a_quantised_recurrent_layer_counts_as_the_one_it_was_made_of(name: str) -> None:
+    kind, options, x = RECURRENT[name]
+    network = Recurrent(kind, **options).eval()
+    quantised = converted(lambda: torch.ao.quantization.quantize_dynamic(network, {kind}))
+    summary, plain = archscope.summary(quantised, (x,)), archscope.summary(network, (x,))
+    for count in ("macs", "params", "elementwise"):
+        assert getattr(summary.total, count) == getattr(plain.total, count)
+    weights = sum(p.numel() for n, p in network.named_parameters() if "weight" in n)
+    assert summary.total.param_bytes == weights + 4 * (plain.total.params - weights)
+    assert "at least" not in str(summary)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from archscope.analysis.ops import (
     Sized,
@@ -12,7 +13,7 @@ from archscope.analysis.ops import (
     grouped_mm,
     product,
 )
-from archscope.records import Cost
+from archscope.records import Cost, Product
 
 
 def by_result(x: Sized, *rest: Any, out: Sized, **options: Any) -> Tally:
@@ -58,6 +59,56 @@ def two_of_four_compressed(
 ) -> Tally:
     """As `two_of_four`, of a weight in a library's own order: half of D_in is stored."""
     return Tally(Cost((product(results=out.numel(), stored=dense.shape[0] // 2),)))
+
+
+class Gates(NamedTuple):
+    """What a recurrent unit computes at each step.
+
+    Args:
+        products: with its input, and as many with its states.
+        operations: on single numbers, besides the two biases of each product.
+    """
+
+    products: int
+    operations: int
+
+    def sequence(self, x: Sized, *rest: Any, out: Sequence[Sized], **options: Any) -> Tally:
+        """All layers and directions over x (steps, batch, D_in), or over packed rows (rows, D_in).
+
+        `out` is (…, directions · D_hidden) and the last states, (layers · directions, batch,
+        D_hidden).
+        """
+        biased = next(value for value in rest if isinstance(value, bool))
+        outputs, states = out[:2]
+        hidden, width = states.shape[-1], outputs.shape[-1]
+        rows = outputs.numel() // width if width else 0
+        made: list[Product] = []
+        inputs = x.shape[-1]
+        for place in range(states.shape[0]):
+            made += self._step(rows, inputs if place < width // hidden else width, hidden)
+        return Tally(Cost(tuple(made)), self._single(rows * hidden * states.shape[0], biased))
+
+    def cell(self, x: Sized, states: Any, *rest: Any, out: Any, **options: Any) -> Tally:
+        """One step of x (batch, D_in)."""
+        made = out[0] if isinstance(out, (tuple, list)) else out
+        hidden = made.shape[-1]
+        cost = Cost(tuple(self._step(x.shape[0], x.shape[-1], hidden)))
+        return Tally(cost, self._single(made.numel(), rest[-1] is not None))
+
+    def _step(self, rows: int, inputs: int, hidden: int) -> list[Product]:
+        width = self.products * hidden
+        return [product(rows=rows, D_in=size, D_out=width) for size in (inputs, hidden)]
+
+    def _single(self, units: int, biased: bool) -> int:
+        return units * (self.operations + 2 * self.products * biased)
+
+
+LSTM = Gates(4, 13)
+"""Sums of both products and an activation of each gate, 3 operations for the cell, 2 for the state.
+"""
+GRU = Gates(3, 10)
+"""3 activations and 2 sums of both products, the reset (2), and the mixture with the state (3)."""
+RNN = Gates(1, 2)
 
 
 def convolution(x: Sized, weight: Any, *rest: Any, out: Sized, **options: Any) -> Tally:

@@ -120,7 +120,8 @@ def receptive_fields(
 def _image(inputs: Any) -> tuple[int, ...]:
     """Mark the image among the inputs; its sides."""
     for tensor, channels in _candidates(inputs, 1):
-        if tensor.is_floating_point() and tensor.dim() > channels + 1:
+        has_sides = tensor.layout is torch.strided and tensor.dim() > channels + 1
+        if tensor.is_floating_point() and has_sides:
             axes = range(tensor.dim() - channels - 1)
             sides = tuple(tensor.shape[channels + 1 :])
             dims = (

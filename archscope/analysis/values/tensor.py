@@ -22,18 +22,20 @@ from torch import Tensor, nn
 from torch.nested._internal.nested_tensor import NestedTensor
 from torch.utils import _device
 
-from archscope.analysis.values import storage
+from archscope.analysis.values import old_types, printing, storage
 from archscope.analysis.values.contents import (
     ADDRESS,
     PLAIN,
     Contents,
     ask_whether_lent,
+    contents_of,
     forever,
     is_meta,
     lend,
     make_on_meta,
     was_made_on_meta,
 )
+from archscope.analysis.values.old_types import OldType
 from archscope.process import patched, patched_here
 
 _Base: Any = torch._C.TensorBase
@@ -79,9 +81,13 @@ _PLACED = (*PLAIN, NestedTensor)
 
 def _place(tensor: Tensor) -> torch.device:
     run = _reader(tensor, _PLACED)
-    if run is None or was_made_on_meta(tensor):
+    if run is None or was_made_on_meta(tensor) or sys._getframe(1).f_code is _MAKING_NESTED:
         return _Base.device.__get__(tensor)  # type: ignore[no-any-return]
     return run.users_device
+
+
+_MAKING_NESTED = NestedTensor.__new__.__code__
+"""Makes a jagged tensor where its rows are; autograd asks the driver of a GPU for it there."""
 
 
 def _is_on(kind: str) -> Callable[[Tensor], bool]:
@@ -164,7 +170,8 @@ def _type(tensor: Tensor, dtype: Any = None, *args: Any, **kwargs: Any) -> Any:
     """The name of a tensor's type, or a move to one as `to` does."""
     run = _reader(tensor)
     if run is None or was_made_on_meta(tensor):
-        return _Base.type(tensor, dtype, *args, **kwargs)
+        own = dtype.original if isinstance(dtype, OldType) else dtype
+        return _Base.type(tensor, own, *args, **kwargs)
     if dtype is None:
         with _unobserved():
             name: str = torch.empty(0, dtype=tensor.dtype).type()
@@ -217,11 +224,12 @@ def _repr(tensor: Tensor, *, tensor_contents: Any = None) -> str:
     """The values in a text decide the way of a network that looks for one in it."""
     run = _reader(tensor)
     if run is not None and not was_made_on_meta(tensor):
+        if contents_of(tensor) is None and (text := printing.without_values(tensor)) is not None:
+            return text
         with _unobserved():
             trains, tensor = tensor.requires_grad, run.read(tensor).clone()
         tensor.requires_grad_(trains)
-    text: str = _own_repr(tensor, tensor_contents=tensor_contents)
-    return text
+    return str(_own_repr(tensor, tensor_contents=tensor_contents))
 
 
 def _deepcopy(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
@@ -387,10 +395,12 @@ def on_the_users_device() -> Iterator[None]:
         (torch, "from_numpy", array),
         (torch, "as_tensor", _as_tensor(_from_numbers(torch.as_tensor), array)),
     ]
+    here += printing.answers()
     here += [(owner, "to_dlpack", _dlpack) for owner in (torch, torch.utils.dlpack)]
     answers: list[tuple[Any, str, Any]] = [
         (Tensor, name, answer) for name, answer in _ANSWERS.items()
     ]
     answers.append((nn.Parameter, "__reduce_ex__", _reduce(nn.Parameter.__reduce_ex__)))
-    with patched([*answers, *storage.answers(running)]), patched_here(here):
+    answers += [*storage.answers(running), *old_types.answers()]
+    with patched(answers), patched_here(here):
         yield

@@ -7,8 +7,9 @@ right way is the one that PyTorch takes.
 from __future__ import annotations
 
 import copy
+import io
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from typing import Any
 
 import numpy
@@ -84,6 +85,12 @@ def through_out(x: Tensor) -> Tensor:
     return result
 
 
+def printed(x: Tensor) -> str:
+    with redirect_stdout(io.StringIO()) as text:
+        print(x)
+    return text.getvalue()
+
+
 ON_FLOATS: dict[str, Callable[..., Any]] = {
     "an item": lambda self, x: x.sum().item() > 0,
     "a comparison": lambda self, x: x.sum() > 0,
@@ -108,6 +115,7 @@ ON_FLOATS: dict[str, Callable[..., Any]] = {
     "a mask": lambda self, x: x[x > 0].numel() == 16,
     "a range": lambda self, x: len(range(int(x.sum()))) == 16,
     "its text": lambda self, x: "1., 1." in repr(x),
+    "a text it prints": lambda self, x: "1., 1." in printed(x),
 }  # fmt: skip
 
 
@@ -172,8 +180,18 @@ ON_WHOLE_NUMBERS: dict[str, Callable[..., Any]] = {
     "made of them": lambda self, x, n, m: torch.cat([on_meta(torch.ones) * 2] * 2)[1:].is_meta,
     "like them": lambda self, x, n, m: torch.ones_like(on_meta(torch.ones), device="cpu").all(),
     "moved to meta": lambda self, x, n, m: x.to("meta").is_meta and not x.is_meta,
+    "its old type": lambda self, x, n, m: isinstance(x, torch.FloatTensor),
+    "another old type": lambda self, x, n, m: not isinstance(x, torch.cuda.FloatTensor),
+    "moved to an old type": lambda self, x, n, m: n.type(torch.IntTensor).dtype == torch.int32,
+    "printed": lambda self, x, n, m: print("seen", [x]) is None,
     "an own bound": lambda self, x, n, m: torch.equal(n, torch.tensor([5, 3])),
 }  # fmt: skip
+
+
+def test_what_a_network_prints_is_no_part_of_the_output(capsys: pytest.CaptureFixture[str]) -> None:
+    archscope.summary(Ways(lambda self, x: print("seen", [x], torch.ones(2))), X)
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "seen [tensor(..., size=(2, 8))] tensor([1., 1.])\n")
 
 
 @pytest.mark.parametrize("question", ON_WHOLE_NUMBERS)

@@ -2,7 +2,8 @@
 
 Every command has a function of the same name: `summary`, `compare`, `explain`, `formula`, `graph`,
 `receptive_field`, `diff`, `verify`, `models`, `load`, `memory`, `generate`, `signal`, `profile`,
-`predict`, `trace`, `distribute`, `sweep`, `merge`, `sweep_groups`, `check`, `cache` and `recorder`.
+`predict`, `devices`, `trace`, `distribute`, `sweep`, `merge`, `sweep_groups`, `check`, `cache` and
+`recorder`.
 All but the last return an `Answer`, which prints as tables and holds the record behind them.
 
 Import every name from `archscope` itself. The modules inside, which Python's `help` lists for every
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from archscope.api.distributing import distribute
     from archscope.api.fitted import Fitted
     from archscope.api.machine import cache, recorder
-    from archscope.api.predicting import predict
+    from archscope.api.predicting import devices, predict
     from archscope.api.sweeping import check, merge, sweep, sweep_groups
     from archscope.api.timing import profile, trace
     from archscope.api.training import generate, memory, signal
@@ -60,7 +61,7 @@ _NAMES = {
     "archscope.api.sweeping": ("check", "merge", "sweep", "sweep_groups"),
     "archscope.api.fitted": ("Fitted",),
     "archscope.api.machine": ("cache", "recorder"),
-    "archscope.api.predicting": ("predict",),
+    "archscope.api.predicting": ("devices", "predict"),
     "archscope.api.timing": ("profile", "trace"),
     "archscope.api.training": ("generate", "memory", "signal"),
     "archscope.errors": ("ArchscopeError",),
@@ -76,8 +77,8 @@ _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = [
     "Analysis", "Answer", "ArchscopeError", "Checks", "Cost", "Factor", "Fitted", "Layer", "Plan",
     "Predicted", "Product", "Profile", "Settings", "StoppingRule", "Summary", "Tally", "cache",
-    "check", "compare", "diff", "distribute", "explain", "formula", "generate", "graph", "load",
-    "memory", "merge", "models", "predict", "profile", "receptive_field", "recorder",
+    "check", "compare", "devices", "diff", "distribute", "explain", "formula", "generate", "graph",
+    "load", "memory", "merge", "models", "predict", "profile", "receptive_field", "recorder",
     "register_formula", "signal", "summary", "sweep", "sweep_groups", "trace", "verify",
 ]  # fmt: skip
 

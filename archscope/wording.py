@@ -44,7 +44,8 @@ def lower_bound_note(missing: str) -> str:
 CONVENTION = (
     "MACs: multiply-accumulates of convolutions, linear layers, matrix products and attention "
     "(FLOPs in CNN papers); flops = 2 × MACs. "
-    "Bias, normalisation, activation, pooling and adds are elementwise, one operation an element."
+    "Bias, normalisation, activation, pooling and adds are elementwise: one operation for each "
+    "output element, in pooling for each element of its window."
 )
 
 

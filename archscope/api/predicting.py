@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from archscope.ask.network.subject import Source
     from archscope.ask.target import Input, Model, Target
     from archscope.engines.shard import Shard
+    from archscope.latency.devices import Device
     from archscope.latency.setting import Setting
     from archscope.records import Prediction
 
@@ -252,3 +253,23 @@ def _fitted(
         check_not_fitted(gpu, shard, journal, resume)
     found = fit.fitted(runs, sheet)
     return Fitted(found, lambda: fit_report(found))
+
+
+def devices(pattern: str = "") -> Answer[tuple[Device, ...]]:
+    """The GPUs that `predict` knows, with their rates.
+
+    Args:
+        pattern: part of a name, such as `"rtx"`, or an architecture, such as `"hopper"`.
+
+    Raises:
+        ArchscopeError: no device has such a name.
+
+    Example:
+        >>> archscope.devices("rtx4090").record[0].bandwidth_bytes_per_second  # in its data sheet
+        1008000000000
+    """
+    from archscope.latency.devices import matching_devices
+    from archscope.study.devices import devices_report
+
+    found = tuple(matching_devices(pattern))
+    return Answer(found, lambda: devices_report(found))

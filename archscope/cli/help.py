@@ -28,6 +28,7 @@ COMMANDS = {
         "trace": "Time by layer from a trace of any GPU.",
         "recorder": "A file that records such a trace without archscope.",
         "predict": "Time of a step on a GPU that is not here.",
+        "devices": "GPUs that predict knows, with their rates.",
     },
     "Guard": {
         "check": "Hold networks to a budget; exit 1 when one is over.",
@@ -47,6 +48,7 @@ EXAMPLES = {
         "summary 'resnet*' vgg16 --sort macs --top 10",
     ),
     "models": ("models", "models resnet50"),
+    "devices": ("devices", "devices rtx"),
     "compare": (
         "compare resnet50 resnext50_32x4d",
         "compare resnet50 resnext50_32x4d --time --device cpu",

@@ -145,12 +145,26 @@ def find_device(name: str, given: str = "device") -> Device:
     if plain in names:
         return devices()[names[plain]]
     near = dict.fromkeys(names[close] for close in get_close_matches(plain, names, 6, 0.5))
-    remedy = (
-        f"did you mean {' or '.join([*near][:3])}?"
-        if near
-        else f"use one of {', '.join(devices())}"
-    )
+    remedy = f"did you mean {' or '.join([*near][:3])}?" if near else "see archscope devices"
     raise ArchscopeError(parameter(given), f"unknown device {name!r}", remedy)
+
+
+def matching_devices(pattern: str) -> list[Device]:
+    """The devices whose name holds a text.
+
+    Args:
+        pattern: such as `rtx` or `hopper`, in a name or in the architecture; all when empty.
+
+    Raises:
+        ArchscopeError: none does.
+    """
+    plain = _plain(pattern)
+    found = [
+        device
+        for device in devices().values()
+        if any(plain in _plain(text) for text in (device.key, device.name, device.architecture))
+    ]
+    return found or [find_device(pattern, "device")]
 
 
 @cache

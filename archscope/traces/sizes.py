@@ -65,11 +65,12 @@ def _kernels(trace: Trace, operators: Iterable[Event]) -> dict[Event, list[Kerne
     return found
 
 
-def batch(found: Iterable[Size], model: str, remedy: str) -> int | None:
+def batch(found: Iterable[Size], samples: int, model: str, remedy: str) -> int | None:
     """The batch size that all sizes agree on; `None` where they leave several open.
 
     Args:
-        found: with operators of a network that was run on a batch of one.
+        found: with operators of the network.
+        samples: how many these operators are of.
         model: name of the network, for messages.
         remedy: what to do where they do not agree.
 
@@ -78,7 +79,7 @@ def batch(found: Iterable[Size], model: str, remedy: str) -> int | None:
     """
     least, most = 0.0, math.inf
     for number, size in enumerate(found):
-        elements = _elements(size.operator)
+        elements = _elements(size.operator) / samples
         least, most = max(least, size.least / elements), min(most, size.most / elements)
         if math.floor(most) <= least:
             problem = (

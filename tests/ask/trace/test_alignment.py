@@ -381,6 +381,16 @@ def test_passes_on_other_sizes_are_of_the_network_too(tmp_path: Path) -> None:
     assert any("2 times (Call tells them apart), 1 of them" in n for n in found.profile.notes)
 
 
+def test_a_network_that_cannot_train_on_one_sample_has_its_batch_found(tmp_path: Path) -> None:
+    """Normalisation over one value a channel needs two, as in Inception v3."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 2), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(4))
+    images = torch.ones(5, 3, 4, 4)
+    path = recorded(tmp_path / "normalised.json", lambda: network(images).sum().backward())
+    found = traced(path, network_target(network, input="3x4x4")).profile
+    assert found.input.batch == 5
+    assert {row.name for row in found.layers if row.in_network} == {"0", "1", "2"}
+
+
 def test_a_function_that_the_network_does_not_have_is_where_it_runs(tmp_path: Path) -> None:
     class Triple(torch.autograd.Function):
         @staticmethod

@@ -1,0 +1,156 @@
+"""A trace whose file names no modules → its layers, by the operators of the network."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from archscope.ask.network.call import with_batch
+from archscope.ask.network.inputs import Tensors
+from archscope.ask.target import Target
+from archscope.ask.trace.batch import remedy, traced_batch
+from archscope.errors import ArchscopeError
+from archscope.records import Dim, InputSpec
+from archscope.traces import alignment, attribution, forward, sizes
+from archscope.traces.attribution import Attribution
+from archscope.traces.events import CALL, Event, Trace
+from archscope.traces.nesting import is_node
+from archscope.traces.network import NetworkOperator
+from archscope.traces.passes import Alignment
+from archscope.traces.search import MismatchError
+from archscope.units import plural
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """A trace with the owners that its network gives, and the network with its input."""
+
+    attribution: Attribution
+    network: Target
+    notes: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+def trains(trace: Trace) -> bool:
+    """Whether the trace has a backward pass."""
+    return any(is_node(event) for event in trace.host)
+
+
+def of_network(trace: Trace, network: Target) -> Aligned:
+    """Match the trace's forward operators with the network's.
+
+    Args:
+        trace: as read.
+        network: of the batch that the trace tells where none is given.
+
+    Raises:
+        ArchscopeError: the trace is not of this network.
+    """
+    from archscope.ask.trace.operators import network_operators
+
+    called, samples, told = _with_batch(trace, network)
+    assert called.found is not None
+    model, train = called.found.name, trains(trace)
+    operators = network_operators(called, train)
+    ran, *beside = forward.by_thread(trace) or [[]]
+    otherwise = remedy(ran, operators)
+    align = partial(
+        alignment.align,
+        network=operators,
+        model=model,
+        remedy=otherwise,
+        convolutions=forward.compiled_convolutions(trace),
+        boundaries=forward.boundaries(trace),
+    )
+    found = align(ran)
+    if network.batch is not None:
+        sizes.check(sizes.sizes(trace, found.matched), model, otherwise)
+    replicas = [each for operators in beside if (each := _replica(align, operators)) is not None]
+    if replicas and told and isinstance(called.input, InputSpec):
+        called = _of_batch(called, samples * (1 + len(replicas)))
+    attributed = _attributed(trace, found, replicas)
+    notes = (
+        *([REPLICAS.format(1 + len(replicas))] if replicas else []),
+        *_several_passes(attributed, found),
+        *([] if told else [UNKNOWN_BATCH.format(plural(samples, "sample"))]),
+    )
+    return Aligned(attributed, called, notes, () if told else (("batch", "unknown"),))
+
+
+UNKNOWN_BATCH = "The file does not tell the batch: MACs and roofs are of {}."
+
+REPLICAS = (
+    "{} threads run the network at once, as DataParallel's do: rows and the batch add them up."
+)
+
+
+def _with_batch(trace: Trace, network: Target) -> tuple[Target, int, bool]:
+    """The network with its input, the samples in it, and whether anything told how many."""
+    subject, call = network.called()
+    called = replace(network, batch=None, found=subject)
+    if isinstance(network.input, Tensors):
+        return replace(called, input=call.spec), 1, True
+    called = replace(called, input=call.spec)
+    if isinstance(network.batch, int):
+        return _of_batch(called, network.batch), network.batch, True
+    samples, operators = _smallest(called, trains(trace))
+    batch = traced_batch(trace, operators, samples, subject.name)
+    return _of_batch(called, batch or samples), batch or samples, batch is not None
+
+
+def _smallest(network: Target, train: bool) -> tuple[int, Sequence[NetworkOperator]]:
+    """The operators of as few samples as the network takes, and how many these are.
+
+    In training two are needed where normalisation is over one value a channel, as in Inception v3.
+    """
+    from archscope.ask.trace.operators import network_operators
+
+    try:
+        return 1, network_operators(_of_batch(network, 1), train)
+    except ArchscopeError as error:
+        try:
+            return 2, network_operators(_of_batch(network, 2), train)
+        except ArchscopeError:
+            raise error from None
+
+
+def _of_batch(network: Target, batch: Dim) -> Target:
+    assert isinstance(network.input, InputSpec)
+    return replace(network, input=with_batch(network.input, batch))
+
+
+def _attributed(trace: Trace, found: Alignment, replicas: Sequence[Alignment]) -> Attribution:
+    """The trace's own ranges go before what was aligned."""
+    if any(event.name.startswith(CALL) for event in trace.host):
+        return attribution.attribute(trace)
+    owners = {event: call for each in (found, *replicas) for event, call in each.owners.items()}
+    return attribution.attribute(trace, owners, found.passes, found.others)
+
+
+def _several_passes(found: Attribution, aligned: Alignment) -> tuple[str, ...]:
+    """How many forward passes the usual step has, where it has several."""
+    counts: list[int] = []
+    for passes in ([*aligned.passes, *aligned.others], aligned.others):
+        by_step = Counter(found.steps.at(start) for start, _ in passes)
+        by_step.pop(None, None)
+        counts.append(max(by_step.values(), default=0))
+    number, others = counts
+    if number < 2:
+        return ()
+    of_others = OTHER_SIZES.format(others) if others else ""
+    return (f"A step runs the network {number} times (Call tells them apart){of_others}.",)
+
+
+OTHER_SIZES = ", {} of them on inputs of other sizes, for which MACs and roofs are left out"
+
+
+def _replica(
+    align: Callable[[Sequence[Event]], Alignment], operators: Sequence[Event]
+) -> Alignment | None:
+    """The network in the operators of one more thread, which may do something else."""
+    try:
+        return align(operators)
+    except MismatchError:
+        return None

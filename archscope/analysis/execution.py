@@ -74,6 +74,11 @@ class _Recorder(Observer):  # type: ignore[no-untyped-call]
         if operator.is_view:
             return
         call, backward = self._owner()
+        if not backward:  # known where the run is refused for memory
+            made = result if isinstance(result, (list, tuple)) else (result,)
+            call.activation_bytes += sum(
+                trace.size_of(item) for item in made if isinstance(item, Tensor)
+            )
         inputs: list[Operand] = []
         arguments: list[Argument] = []
         for value in (*args, *kwargs.values()) if kwargs else args:

@@ -371,10 +371,23 @@ def _watched(follower: _Follower) -> Iterator[set[str]]:
     with (
         unfused_attention(),
         counting(follower.manner.device, trace.on_trial(follower.log, follower.on_meta)) as kernels,
+        _reached(follower),
         observed(follower.log),
         follower,
     ):
         yield kernels
+
+
+@contextmanager
+def _reached(follower: _Follower) -> Iterator[None]:
+    """Note in an error how many bytes of activations were in memory at once by then."""
+    try:
+        yield
+    except BaseException as error:
+        noted: Any = error
+        held = (moment.activations + moment.temporary for moment in follower.timeline)
+        noted.archscope_activations = max(held, default=0)
+        raise
 
 
 def _unchanged(tensor: Tensor) -> Tensor:

@@ -114,21 +114,21 @@ def _bytes(args: Any, kwargs: Mapping[str, Any], result: Any) -> tuple[int, int,
             inputs[id(value)] = value
         elif (kind is list or kind is tuple) and value and type(value[0]) is not int:
             inputs.update({id(item): item for item in value if isinstance(item, Tensor)})
-    read = sum(map(_size, inputs.values()))
+    read = sum(map(size_of, inputs.values()))
     if isinstance(result, Tensor):
-        size = _size(result)
+        size = size_of(result)
         return read, size, 0 if id(result) in inputs else size
     written = created = 0
     for value in result if isinstance(result, (list, tuple)) else ():
         if isinstance(value, Tensor):
-            size = _size(value)
+            size = size_of(value)
             written += size
             if id(value) not in inputs:
                 created += size
     return read, written, created
 
 
-def _size(tensor: Tensor) -> int:
+def size_of(tensor: Tensor) -> int:
     """Bytes of a tensor; of a sparse one, of what it stores."""
     return tensor.nbytes if tensor.layout is _DENSE else sparse.stored_bytes(tensor)
 

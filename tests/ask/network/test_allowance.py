@@ -43,6 +43,10 @@ def test_a_run_on_the_cpu_takes_at_most_half_of_the_free_memory():
     # a gradient of each weight, and both activations are there until it is computed
     with pytest.raises(ArchscopeError, match=r"4\.00 MiB of gradients, 8\.00 KiB of activations"):
         archscope.summary(Asks, "1024", backward=True)
+    with pytest.raises(ArchscopeError, match=r"4\.00 MiB of gradients, 8\.00 KiB of activations"):
+        archscope.memory(Asks, "1024")
+    with pytest.raises(ArchscopeError, match=figures):
+        archscope.predict(Asks, "1024", device="a100", mode="inference")
     network = Asks()  # its weights are there already
     assert archscope.summary(network, "1024").total.macs == 2**20
 

@@ -452,3 +452,9 @@ def test_what_python_leaves_to_commands_is_there() -> None:
     for exempt in (TERMINAL, SPELT):
         for name, some in exempt.items():
             assert set(some) <= options(name), name
+
+
+@pytest.mark.parametrize("groups", [[0], [1.5], [True], [], ["x"], "1,two"])
+def test_group_counts_are_whole_numbers_from_one(groups: Any) -> None:
+    with pytest.raises(archscope.ArchscopeError, match="group count"):
+        archscope.sweep_groups(groups)

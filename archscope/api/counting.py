@@ -288,7 +288,7 @@ def receptive_field(
         ArchscopeError: the network cannot be run.
 
     Example:
-        >>> "conv2  Conv2d     1×16×10×10" in str(archscope.receptive_field("lenet"))
+        >>> "conv2  Conv2d     1×16×10×10      14 " in str(archscope.receptive_field("lenet"))
         True
     """
     from archscope.ask.receptive_field import receptive_fields

@@ -212,7 +212,7 @@ _MERGED: Mapping[str, Callable[[Sequence[ShardFile]], Answer[Merged]]] = {
 
 
 def sweep_groups(
-    groups: Sequence[int],
+    groups: Sequence[int] | str,
     base: Model = "resnet50",
     *,
     by: str | None = None,
@@ -267,6 +267,7 @@ def sweep_groups(
     from archscope.ask.groups.entries import long_run
     from archscope.ask.groups.family import Family
     from archscope.ask.groups.sweep import swept
+    from archscope.ask.groups.views import parse_groups
     from archscope.ask.profile.points import require_finished
     from archscope.ask.travel import counted
     from archscope.engines.place import engine
@@ -281,7 +282,8 @@ def sweep_groups(
         network = replace(network, batch=times.batch_measured(network.batch))
     places = () if predict is None else read_places(predict)
     family = Family(network, by)
-    counts, part = tuple(sorted(set(groups))), ALL if shard is None else parse_shard(shard)
+    counts = parse_groups(groups if isinstance(groups, str) else ",".join(map(str, groups)))
+    part = ALL if shard is None else parse_shard(shard)
     with long_run(family, counts, equal, part).named_journal(journal, resume) as held:
         with engine(on, counted(family.model), jobs=None) as place:
             found = swept(family, counts, equal, place, shard=part, journal=held)

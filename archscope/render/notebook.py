@@ -23,6 +23,17 @@ MOST_ROWS = 2000
 """Rows of plain data beyond which no page is made: following the tensors would take long."""
 
 
+STYLE = """\
+.archscope.archscope.archscope :is(th, td) { text-align: left; }
+.archscope.archscope.archscope .number { text-align: right; }
+.archscope.archscope.archscope tbody tr { background: none; }
+.archscope.archscope.archscope table { margin: 0; font-size: inherit; }
+.derivation.derivation.derivation dt { float: none; width: auto; font-weight: normal; }
+.derivation.derivation.derivation dd { margin: 0; }
+"""
+"""Outdoes what Jupyter's sheet says of every table and list: stripes, right and bold text."""
+
+
 def cell_html(report: Report) -> str:
     """Write what a cell shows.
 
@@ -30,7 +41,7 @@ def cell_html(report: Report) -> str:
         report: of any question.
     """
     answer = f"<p><b>{escape(printable(report.answer))}</b></p>" if report.answer else ""
-    style = TABLE_STYLE + (derivation.STYLE if report.derivations else "")
+    style = TABLE_STYLE + (derivation.STYLE if report.derivations else "") + STYLE
     parts = [
         f"<style>\n{style}</style>",
         *map(derivation.html, report.derivations),

@@ -14,6 +14,14 @@ MOST_BYTES = 2**28
 """Above every record and budget, and far below memory: a link may lead to `/dev/zero`."""
 
 
+def at_home(path: str) -> Path:
+    """A path that may begin with `~`, as it is where nobody knows whose home that is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def read_text(path: str | Path) -> str:
     """The text of a file.
 

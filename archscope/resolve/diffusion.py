@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archscope.errors import ArchscopeError
+from archscope.files import at_home
 from archscope.records import InputSpec, TensorSpec
 from archscope.resolve.huggingface.configuration import quiet
 from archscope.resolve.sides import SIDES, resized
@@ -37,7 +38,7 @@ def named(
     Raises:
         ArchscopeError: no such class or file, an unknown keyword, or diffusers is missing.
     """
-    path = Path(name).expanduser()
+    path = at_home(name)
     stored: dict[str, Any] = {}
     if path.exists():
         kind, stored = _from_file(path / "config.json" if path.is_dir() else path)

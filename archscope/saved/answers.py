@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeVar
 from archscope import archive
 from archscope._version import __version__
 from archscope.errors import ArchscopeError
-from archscope.files import read_text
+from archscope.files import at_home, read_text
 from archscope.saved import cache, environment, in_memory, user_files
 from archscope.saved.libraries import LIBRARIES as LIBRARIES_OF_LAYERS
 
@@ -197,7 +197,7 @@ CONFIGURED = {"hf": ("transformers",), "diffusers": ("diffusers", "transformers"
 
 
 def _configuration(name: str) -> str | None:
-    path = Path(name).expanduser()
+    path = at_home(name)
     path = path / "config.json" if path.is_dir() else path
     if path.is_file():
         return hashlib.sha256(read_text(path).encode()).hexdigest()

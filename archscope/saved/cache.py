@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archscope.errors import ArchscopeError
-from archscope.files import is_own, open_own, replace_file, require_own
+from archscope.files import is_own, open_own, replace_file
 
 FOLDER_VARIABLE = "ARCHSCOPE_CACHE_DIR"
 """Environment variable that moves the folder."""
@@ -35,7 +35,7 @@ def folder() -> Path | None:
 
     Returns:
         the folder, which need not exist, or `None` where nobody can say: an empty `HOME` would
-        lead to a folder inside the one at hand.
+        lead to a folder inside the one at hand, and a user without a name has none.
     """
     given = os.environ.get(FOLDER_VARIABLE)
     if given:
@@ -44,7 +44,10 @@ def folder() -> Path | None:
         import platformdirs
     except ImportError:
         return None
-    place = Path(platformdirs.user_cache_dir("archscope"))
+    try:
+        place = Path(platformdirs.user_cache_dir("archscope"))
+    except (RuntimeError, KeyError):  # no HOME, and a user whom the system does not know
+        return None
     return place if place.is_absolute() and len(place.parts) > LEAST_PARTS else None
 
 
@@ -72,12 +75,23 @@ _OWN_FILES = {
 def is_ours(place: Path) -> bool:
     """Whether archscope made this folder for this user, and nobody else can write in it."""
     try:
-        status = place.stat()
-        if not is_own(status) or _is_open_to_others(status):
-            return False
+        _require_private(place)
         return _is_tagged(place) or _holds_only_ours(place)
     except OSError:
         return False
+
+
+def _require_private(place: Path) -> None:
+    """Refuse a folder that another user made, linked to or can write in.
+
+    Raises:
+        OSError: saying which.
+    """
+    status = place.stat()
+    if not (is_own(status) and is_own(place.lstat())):
+        raise OSError(0, f"{place} belongs to another user")
+    if _is_open_to_others(status):
+        raise OSError(0, f"other users can write in {place}")
 
 
 def _is_open_to_others(status: os.stat_result) -> bool:
@@ -85,11 +99,12 @@ def _is_open_to_others(status: os.stat_result) -> bool:
 
 
 def _is_tagged(place: Path) -> bool:
+    """Whether the mark is archscope's; other programs mark their caches by such a file, too."""
     try:
-        require_own((place / TAG).lstat())
+        with os.fdopen(open_own(place / TAG, os.O_RDONLY), "rb") as file:
+            return file.read(len(TAG_TEXT)) == TAG_TEXT.encode()
     except OSError:
         return False
-    return True
 
 
 def _holds_only_ours(place: Path) -> bool:
@@ -113,9 +128,7 @@ def make_ours(place: Path) -> None:
         return
     place.parent.mkdir(parents=True, exist_ok=True)
     place.mkdir(mode=0o700, exist_ok=True)
-    status = place.stat()
-    if not is_own(status) or _is_open_to_others(status):
-        raise OSError(0, f"other users can write in {place}")
+    _require_private(place)
     if any(place.iterdir()) and not is_ours(place):
         raise OSError(0, f"archscope did not make {place}, which holds other files")
     replace_file(place / TAG, TAG_TEXT.encode())

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from archscope.errors import ArchscopeError
-from archscope.files import open_own, read_text, require_regular
+from archscope.files import is_own, open_own, read_text, require_regular
 from archscope.parameters import marked, parameter
 from archscope.saved import cache
 
@@ -302,7 +303,8 @@ def _opened(path: Path, trusted: bool) -> io.FileIO:
     """A file to append to, made where it is missing.
 
     Raises:
-        OSError: it cannot be opened, or is a pipe, a device, or (unless trusted) another user's.
+        OSError: it cannot be opened, is a pipe or a device, or another user's: any of them unless
+            it is trusted, else one that could have been planted there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     flags = os.O_RDWR | os.O_CREAT
@@ -311,7 +313,10 @@ def _opened(path: Path, trusted: bool) -> io.FileIO:
     waiting = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
     descriptor = os.open(path, flags | waiting, 0o666)
     try:
-        require_regular(os.fstat(descriptor))
+        status = os.fstat(descriptor)
+        require_regular(status)
+        if not is_own(status) and path.resolve().parent.stat().st_mode & stat.S_IWOTH:
+            raise OSError(0, "it belongs to another user, in a folder where anyone can write")
     except BaseException:
         os.close(descriptor)
         raise
@@ -382,7 +387,8 @@ def in_default_folder(
         raise ArchscopeError(parameter("resume"), problem, remedy) from None
     except OSError as error:
         remedy = f"name a {parameter('journal', 'FILE')}"
-        raise ArchscopeError(parameter("resume"), _reason(error), remedy) from None
+        place = f"{error.filename}: " if error.filename else ""
+        raise ArchscopeError(parameter("resume"), f"{place}{_reason(error)}", remedy) from None
 
 
 def contents() -> cache.Contents:

@@ -251,3 +251,49 @@ def test_a_folder_that_others_can_write_in_is_not_used(here: Path) -> None:
     assert store is not None
     store.put("a", "1")
     assert store.get("a") is None and list(folder.iterdir()) == []
+
+
+def test_the_mark_of_another_program_is_none(here: Path) -> None:
+    place = here / "other"
+    (place / "journals").mkdir(parents=True)
+    (place / "journals" / "mine.jsonl").write_text("precious")
+    (place / cache.TAG).write_text("Signature: 8a477f597d28d172789f06886806bc55\n")
+    assert not cache.is_ours(place)
+
+
+def test_a_user_without_a_home_loses_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import pwd
+
+    for variable in (cache.FOLDER_VARIABLE, "HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)  # nor an entry in /etc/passwd
+    assert run(["summary", "lenet"]) == 0
+    assert run(["cache", "clear"]) == 0
+    assert capsys.readouterr().err == ""
+    assert run(SWEEP) == 0
+    told = capsys.readouterr().err
+    assert told == "without a journal, so no --resume: there is no cache folder\n"
+    assert run(["summary", "hf:~nobody-of-that-name/bert"]) == 2
+    assert "archscope's fault" not in capsys.readouterr().err
+
+
+def test_what_another_user_planted_is_not_taken(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("shared", "private"):
+        Path(folder).mkdir()
+        assert run([*SWEEP, "--journal", f"{folder}/j"]) == 0
+    Path("shared").chmod(0o1777)
+    assert run(SWEEP) == 0
+    capsys.readouterr()
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)  # all of that is another user's
+    assert run(SWEEP) == 0
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "cache belongs to another user" in told
+    assert run([*SWEEP, "--journal", "shared/j"]) == 0
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "in a folder where anyone can write" in told
+    assert run([*SWEEP, "--journal", "shared/j", "--resume"]) == 2
+    assert run([*SWEEP, "--journal", "private/j", "--resume"]) == 0  # a colleague's

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from archscope.errors import ArchscopeError
+from archscope.files import at_home
 from archscope.resolve.signatures import did_you_mean, nearest
 from archscope.resolve.stored import configuration
 
@@ -91,7 +92,7 @@ def text_of(config: Any) -> Any:
 
 def _file(name: str) -> Path | None:
     """The `config.json` that a path or a name in the hub's local cache leads to."""
-    path = Path(name).expanduser()
+    path = at_home(name)
     if path.is_dir():
         path = path / "config.json"
     if path.is_file():

@@ -53,28 +53,44 @@ def attribute(
         others: the same of passes on inputs of other sizes, which begin no step.
     """
     steps = steps_of.find(trace, passes)
-    owners.assign(trace, steps, _by_call(owned or {}, sorted([*passes, *others]), steps))
+    owners.assign(trace, steps, _by_call(owned or {}, passes, others, steps))
     return Attribution(trace, steps)
 
 
 def _by_call(
-    owned: Mapping[Event, Call], passes: Sequence[tuple[int, int]], steps: Steps
+    owned: Mapping[Event, Call],
+    passes: Sequence[tuple[int, int]],
+    others: Sequence[tuple[int, int]],
+    steps: Steps,
 ) -> Mapping[Event, Call]:
-    """Owners whose calls are counted by step, as gradients may be of several forward passes."""
-    starts = [start for start, _ in passes]
-    numbers: list[int] = []
-    for start, before in zip(starts, [None, *starts], strict=False):
-        again = before is not None and steps.at(start) == steps.at(before)
-        numbers.append(numbers[-1] + 1 if again else 0)
-    if not any(numbers):
+    """Owners whose calls are counted by step, as a step may have several forward passes.
+
+    Those on the size that was counted come first, so that the same calls have their MACs.
+    """
+    numbers = _numbers(passes, steps)
+    behind = max(numbers.values(), default=-1) + 1
+    numbers |= {start: behind + number for start, number in _numbers(others, steps).items()}
+    if not any(numbers.values()):
         return owned
     counts: Counter[str] = Counter()
     for call in owned.values():
         counts[call.name] = max(counts[call.name], call.index + 1)
+    starts = sorted(numbers)
     made: dict[tuple[Call, int], Call] = {}
     found: dict[Event, Call] = {}
     for event, call in owned.items():
-        number = numbers[max(0, bisect.bisect_right(starts, event.start) - 1)]
+        number = numbers[starts[max(0, bisect.bisect_right(starts, event.start) - 1)]]
         later = replace(call, index=call.index + number * counts[call.name])
         found[event] = made.setdefault((call, number), later) if number else call
+    return found
+
+
+def _numbers(passes: Sequence[tuple[int, int]], steps: Steps) -> dict[int, int]:
+    """The number of each pass in its step, by its start."""
+    seen: Counter[int | None] = Counter()
+    found: dict[int, int] = {}
+    for start, _ in passes:
+        step = steps.at(start)
+        found[start] = seen[step]
+        seen[step] += 1
     return found

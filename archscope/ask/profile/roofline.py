@@ -7,11 +7,12 @@ peak, nor faster than its bytes can be moved.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from archscope.records import Analysis, Layer, LayerTime, Profile, Work
+from archscope.records import Layer, LayerTime, Profile, Work
 from archscope.records.measured import COPY, ROOF_OF
 from archscope.wording import layer_labels
 
@@ -172,7 +173,7 @@ def layer_points(profile: Profile) -> list[tuple[Layer, Point]]:
     """The same with the layer of each."""
     if profile.analysis is None:
         return []
-    counted = work_by_call(profile.analysis)
+    counted = counted_calls(profile)
     labels = layer_labels(row.name for row in profile.layers if row.in_network)
     on_device = not profile.environment.device.startswith("cpu")
     width = _byte_width(profile)
@@ -206,9 +207,21 @@ def _operations(works: Sequence[Work]) -> tuple[int, int]:
     return sum(2 * work.macs + work.elementwise for work in works), convolutions
 
 
-def work_by_call(analysis: Analysis) -> Mapping[tuple[str, int], Layer]:
-    """The counted calls by name and index, as layer times name them."""
-    return {(layer.name, layer.call): layer for layer in analysis.calls if layer.called}
+def counted_calls(profile: Profile) -> Mapping[tuple[str, int], Layer]:
+    """The counted calls by name and index, as layer times name them.
+
+    A traced step may have several forward passes: those of the second follow those of the first.
+    """
+    if profile.analysis is None:
+        return {}
+    once = [layer for layer in profile.analysis.calls if layer.called]
+    calls = Counter(layer.name for layer in once)
+    passes = profile.environment.fact("passes") or ""
+    return {
+        (layer.name, layer.call + number * calls[layer.name]): layer
+        for number in range(int(passes) if passes.isdecimal() else 1)
+        for layer in once
+    }
 
 
 def _launches(row: LayerTime, phase: str) -> int:

@@ -71,12 +71,15 @@ def of_network(trace: Trace, network: Target) -> Aligned:
     if replicas and told and isinstance(called.input, InputSpec):
         called = _of_batch(called, samples * (1 + len(replicas)))
     attributed = _attributed(trace, found, replicas)
+    passes, others = _in_a_step(attributed, found.passes), _in_a_step(attributed, found.others)
     notes = (
         *([REPLICAS.format(1 + len(replicas))] if replicas else []),
-        *_several_passes(attributed, found),
+        *_several(passes, others),
         *([] if told else [UNKNOWN_BATCH.format(plural(samples, "sample"))]),
     )
-    return Aligned(attributed, called, notes, () if told else (("batch", "unknown"),))
+    facts = [("passes", str(passes))] if passes > 1 else []
+    facts += [] if told else [("batch", "unknown")]
+    return Aligned(attributed, called, notes, tuple(facts))
 
 
 UNKNOWN_BATCH = "The file does not tell the batch: MACs and roofs are of {}."
@@ -129,18 +132,18 @@ def _attributed(trace: Trace, found: Alignment, replicas: Sequence[Alignment]) -
     return attribution.attribute(trace, owners, found.passes, found.others)
 
 
-def _several_passes(found: Attribution, aligned: Alignment) -> tuple[str, ...]:
-    """How many forward passes the usual step has, where it has several."""
-    counts: list[int] = []
-    for passes in ([*aligned.passes, *aligned.others], aligned.others):
-        by_step = Counter(found.steps.at(start) for start, _ in passes)
-        by_step.pop(None, None)
-        counts.append(max(by_step.values(), default=0))
-    number, others = counts
-    if number < 2:
+def _in_a_step(found: Attribution, passes: Sequence[tuple[int, int]]) -> int:
+    """How many of some forward passes a step has at most."""
+    by_step = Counter(found.steps.at(start) for start, _ in passes)
+    return max((number for step, number in by_step.items() if step is not None), default=0)
+
+
+def _several(passes: int, others: int) -> tuple[str, ...]:
+    """What to know of a step with several forward passes."""
+    if passes + others < 2:
         return ()
     of_others = OTHER_SIZES.format(others) if others else ""
-    return (f"A step runs the network {number} times (Call tells them apart){of_others}.",)
+    return (f"A step runs the network {passes + others} times (Call tells them apart){of_others}.",)
 
 
 OTHER_SIZES = ", {} of them on inputs of other sizes, for which MACs and roofs are left out"

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from archscope.ask.profile.roofline import work_by_call
+from archscope.ask.profile.roofline import counted_calls
 from archscope.records import LayerTime, Measurement, Profile
 from archscope.records.measured import PROFILER_OVERHEAD
 from archscope.study.profile.launches import launch_bound_note
@@ -236,14 +236,17 @@ def knows_batch(profile: Profile) -> bool:
 
 def _macs(profile: Profile) -> dict[LayerKey, int]:
     """Forward and backward multiply-accumulates of each row that is a counted layer."""
-    if profile.analysis is None:
-        return {}
-    calls = work_by_call(profile.analysis)
-    return {
-        (row.name, row.call): layer.macs + (layer.macs_backward or 0)
-        for row in profile.layers
-        if row.in_network and (layer := calls.get((row.name, row.call))) is not None
-    }
+    calls = counted_calls(profile)
+    several = profile.environment.fact("passes") is not None
+    found: dict[LayerKey, int] = {}
+    for row in profile.layers:
+        layer = calls.get((row.name, row.call)) if row.in_network else None
+        if layer is not None:
+            # Of several passes one may be of evaluation.
+            has_backward = not several or "backward" in row.seconds
+            backward = (layer.macs_backward or 0) if has_backward else 0
+            found[row.name, row.call] = layer.macs + backward
+    return found
 
 
 class _Whole:

@@ -19,6 +19,7 @@ from archscope.ask.trace.profile import Traced, traced
 from archscope.errors import ArchscopeError
 from archscope.measure.layers import CallRecorder
 from archscope.records import LayerTime
+from archscope.study.profile.layers import layer_table
 from archscope.study.trace import answer
 from archscope.traces import chrome
 from archscope.traces.attribution import attribute
@@ -285,6 +286,11 @@ def test_accumulated_gradients_are_of_several_calls(tmp_path: Path) -> None:
     found = traced(str(path), network_target(network, input="4")).profile
     rows = [(row.name, row.call) for row in found.layers if row.in_network]
     assert rows == [("0", 0), ("1", 0), ("0", 1), ("1", 1)]
+    # Both passes do the linear layer's work: 2 × 4 × 4 forward, and as much for its weights.
+    table = layer_table(found, None)
+    shares = [dict(zip((c.key for c in table.columns), row.cells, strict=True))["macs_share"]
+              for row in table.rows[:4]]  # fmt: skip
+    assert shares == [0.5, 0, 0.5, 0]
 
 
 def test_replicas_on_several_threads_are_one_network(tmp_path: Path) -> None:
@@ -378,6 +384,9 @@ def test_passes_on_other_sizes_are_of_the_network_too(tmp_path: Path) -> None:
     assert found.profile.input.batch == 2
     assert credited(found, "aten::conv2d") == {"0"}
     assert found.profile.attributed == {"forward": 1.0, "backward": 1.0}
+    # The step's own pass is the first one, whose work was counted.
+    by_call = {row.call: row for row in found.profile.layers if row.name == "0"}
+    assert "backward" in by_call[0].seconds and "backward" not in by_call[1].seconds
     assert any("2 times (Call tells them apart), 1 of them" in n for n in found.profile.notes)
 
 

@@ -71,6 +71,14 @@ def empty(network: nn.Module, parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {names[0]: library.DynamicCache(config=network.config)}
 
 
+def encoded(hidden: Tensor) -> Any:
+    """What an encoder returned, as a decoder takes it: by place, in transformers by name too."""
+    library = sys.modules.get("transformers")
+    if library is None:
+        return (hidden,)
+    return library.modeling_outputs.BaseModelOutput(last_hidden_state=hidden)
+
+
 def states(network: nn.Module) -> list[Held]:
     """Tensors that modules keep as plain attributes, as RecurrentGemma its recurrent states."""
     return [

@@ -157,6 +157,9 @@ class Steps:
         """What generation asks of `forward`: the cache, and the scores of the last token alone."""
         options: dict[str, Any] = {}
         takes_more = any(p.kind is p.VAR_KEYWORD for p in self.parameters.values())
+        config = getattr(self.subject.module, "config", None)
+        if getattr(config, "use_cache", False):  # an encoder may refuse to be asked again
+            takes_more = False
         if "use_cache" in self.parameters or takes_more:
             options["use_cache"] = True
         if "logits_to_keep" in self.parameters:
@@ -215,7 +218,7 @@ class Steps:
         if "encoder_outputs" in self.parameters:
             hidden = getattr(ran.outputs, "encoder_last_hidden_state", None)
             if hidden is not None:
-                more["encoder_outputs"] = (hidden,)
+                more["encoder_outputs"] = caches.encoded(hidden)
         return Prefilled(*cache, more, ran.states)
 
     @property

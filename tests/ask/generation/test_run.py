@@ -49,12 +49,22 @@ RECURRENT_GEMMA = SMALL | {
 }  # fmt: skip
 T5 = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4, "vocab_size": 96}
 
+PROPHETNET = {
+    "hidden_size": 32, "num_encoder_layers": 1, "num_decoder_layers": 1, "encoder_ffn_dim": 48,
+    "decoder_ffn_dim": 48, "num_encoder_attention_heads": 4, "num_decoder_attention_heads": 4,
+    "vocab_size": 96,
+}  # fmt: skip
+
 NETWORKS: list[tuple[str, dict[str, Any]]] = [
     ("llama", LLAMA), ("gemma3_text", GEMMA3), ("gpt_oss", GPT_OSS), ("deepseek_v3", DEEPSEEK),
     ("mamba2", MAMBA2), ("jamba", JAMBA), ("t5", T5),
+]  # fmt: skip
+MORE: list[tuple[str, dict[str, Any]]] = [
     ("minimax", MINIMAX), ("recurrent_gemma", RECURRENT_GEMMA),
     ("bart", BART),  # asks whether its mask of ones is all ones
+    ("prophetnet", PROPHETNET),  # takes what its encoder returned by name
 ]  # fmt: skip
+"""Whose cache alone is compared."""
 
 
 def real_bytes(name: str, settings: dict[str, Any], prompt: int, tokens: int, batch: int) -> int:
@@ -98,7 +108,9 @@ def plain_bytes(cache: Any) -> int:
 
 
 @pytest.mark.filterwarnings("ignore")  # transformers advises of kernels that are not installed
-@pytest.mark.parametrize(("name", "settings"), NETWORKS, ids=[name for name, _ in NETWORKS])
+@pytest.mark.parametrize(
+    ("name", "settings"), NETWORKS + MORE, ids=[name for name, _ in NETWORKS + MORE]
+)
 def test_the_cache_has_the_bytes_of_the_real_one(name, settings):
     found = generation(network_target(f"hf:{name}", keywords=settings), 12, 5, batch=2)
     assert found.cache_bytes == real_bytes(name, settings, 12, 5, 2)

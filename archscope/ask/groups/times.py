@@ -23,6 +23,7 @@ from archscope.engines.engine import Engine
 from archscope.errors import ArchscopeError
 from archscope.latency.place import Place
 from archscope.measure.session import Plan, Progress, silent
+from archscope.measure.side_by_side import SideBySide
 from archscope.parameters import parameter
 from archscope.records import BatchSweep, Dim, PredictedTime, Profile
 from archscope.saved.journal import Journal
@@ -58,13 +59,11 @@ def in_turns(
         ArchscopeError: a network fails there, or the process that measured ended.
     """
     there = partial(_there, family, tuple(members), luggage(family.model))
-    return list(once(engine, there, plan))
+    return list(once(engine, there, plan).profiles)
 
 
-def _there(
-    family: Family, members: Sequence[Member], sent: Luggage, plan: Plan
-) -> tuple[Profile, ...]:
-    return tuple(measured(family.renamed(sent.name_here()), members, plan, silent))
+def _there(family: Family, members: Sequence[Member], sent: Luggage, plan: Plan) -> SideBySide:
+    return SideBySide(tuple(measured(family.renamed(sent.name_here()), members, plan, silent)))
 
 
 def measured(

@@ -66,7 +66,7 @@ def timed(
         KeyboardInterrupt: one was interrupted; those before it are in the journal.
     """
     networks = named(targets)
-    if alone or not how.here:
+    if alone:
         own = list(shard.of(networks))
         profiles, together = one_by_one(own, how, journal), None
     else:
@@ -111,7 +111,7 @@ def long_run(
 def in_turns(
     targets: Sequence[Target], how: Measuring, journal: Journal | None
 ) -> tuple[list[Profile], SideBySide | None]:
-    """Measure networks on the device that is here, their samples in turns where they fit together.
+    """Measure networks on one device, their samples in turns where they fit together.
 
     Returns:
         the profiles, and those of them whose samples alternated, with their rounds.
@@ -124,7 +124,11 @@ def in_turns(
 
     def measure(chosen: Sequence[int]) -> Iterator[tuple[int, Profile]]:
         some = [targets[index] for index in chosen]
-        if 1 < len(some) <= MOST_TOGETHER:
+        if not how.here:
+            with how.engine([target.name for target in some]) as place:
+                together.append(there.in_turns(place, some, how.plan))
+            yield from zip(chosen, together[0].profiles, strict=True)
+        elif 1 < len(some) <= MOST_TOGETHER:
             together.append(_together(some, how))
             yield from zip(chosen, together[0].profiles, strict=True)
         else:
@@ -148,7 +152,8 @@ def one_by_one(targets: Sequence[Target], how: Measuring, journal: Journal | Non
             yield from zip(chosen, _here(some, how), strict=False)
             return
         with how.engine([target.name for target in some]) as place:
-            yield from zip(chosen, there.in_turns(place, some, how.plan), strict=True)
+            found = there.in_turns(place, some, how.plan)
+        yield from zip(chosen, found.profiles, strict=True)
 
     return _measured(targets, how, journal, measure)
 

@@ -17,6 +17,7 @@ from archscope.engines.place import Work
 from archscope.errors import ArchscopeError
 from archscope.measure import device as devices
 from archscope.measure.session import Plan
+from archscope.measure.side_by_side import SideBySide
 from archscope.records import Profile
 
 ANY = ""
@@ -39,8 +40,8 @@ def work(names: Sequence[str], plan: Plan, gpu: str) -> Work:
     return Work((), tuple(packages), files, gpus, gpu, fresh=True)
 
 
-def in_turns(engine: Engine, targets: Sequence[Target], plan: Plan) -> tuple[Profile, ...]:
-    """Measure networks one after the other, in one task on one device.
+def in_turns(engine: Engine, targets: Sequence[Target], plan: Plan) -> SideBySide:
+    """Measure networks in one task on one device, the samples of a few in turns.
 
     Args:
         engine: where.
@@ -54,9 +55,7 @@ def in_turns(engine: Engine, targets: Sequence[Target], plan: Plan) -> tuple[Pro
     return once(engine, partial(_measured, sent), plan)
 
 
-def once(
-    engine: Engine, measure: Callable[[Plan], tuple[Profile, ...]], plan: Plan
-) -> tuple[Profile, ...]:
+def once(engine: Engine, measure: Callable[[Plan], SideBySide], plan: Plan) -> SideBySide:
     """Measure in one task; the plan's device is chosen where it runs.
 
     Args:
@@ -99,28 +98,26 @@ def each(
 
 def _alone(plan: Plan, sent: tuple[Target, Luggage]) -> Profile | ArchscopeError:
     found = _there(partial(_measured, (sent,)), plan)
-    return found if isinstance(found, ArchscopeError) else found[0]
+    return found if isinstance(found, ArchscopeError) else found.profiles[0]
 
 
 def _lost(what: str, found: Lost) -> ArchscopeError:
     return ArchscopeError(what, str(found), "try a smaller batch")
 
 
-def _there(
-    measure: Callable[[Plan], tuple[Profile, ...]], plan: Plan
-) -> tuple[Profile, ...] | ArchscopeError:
-    """The profiles, or why there are none; an error of the user is not one of the worker."""
+def _there(measure: Callable[[Plan], SideBySide], plan: Plan) -> SideBySide | ArchscopeError:
+    """What was measured, or why there are none; an error of the user is not one of the worker."""
     from archscope.saved import answers
 
     chosen = plan.settings.device == ANY
     device = devices.best() if chosen else plan.settings.device
     here = replace(plan, settings=replace(plan.settings, device=device), roofs=answers.roofs())
     try:
-        profiles = measure(here)
+        found = measure(here)
     except ArchscopeError as error:
         return error
     notes = (NO_GPU,) if chosen and device == "cpu" else ()
-    return tuple(_with_node(found, notes) for found in profiles)
+    return replace(found, profiles=tuple(_with_node(each, notes) for each in found.profiles))
 
 
 def _with_node(found: Profile, notes: tuple[str, ...]) -> Profile:
@@ -129,26 +126,26 @@ def _with_node(found: Profile, notes: tuple[str, ...]) -> Profile:
     return replace(found, environment=environment, notes=(*found.notes, *notes))
 
 
-def _measured(sent: Sequence[tuple[Target, Luggage]], plan: Plan) -> tuple[Profile, ...]:
+def _measured(sent: Sequence[tuple[Target, Luggage]], plan: Plan) -> SideBySide:
     """The samples of a few networks alternate; of more, one is measured after the other."""
     if not 1 < len(sent) <= MOST_TOGETHER:
-        return tuple(found for each in sent for found in _named([each], plan, _one))
+        return SideBySide(tuple(_named([each], plan, _one).profiles[0] for each in sent))
     return _named(sent, plan, _in_turns)
 
 
-def _one(targets: Sequence[Target], plan: Plan) -> tuple[Profile, ...]:
-    return (profile(targets[0], plan),)
+def _one(targets: Sequence[Target], plan: Plan) -> SideBySide:
+    return SideBySide((profile(targets[0], plan),))
 
 
-def _in_turns(targets: Sequence[Target], plan: Plan) -> tuple[Profile, ...]:
-    return measured_in_turns(targets, plan, lambda label, share, ratio: None).profiles
+def _in_turns(targets: Sequence[Target], plan: Plan) -> SideBySide:
+    return measured_in_turns(targets, plan, lambda label, share, ratio: None)
 
 
 def _named(
     sent: Sequence[tuple[Target, Luggage]],
     plan: Plan,
-    measure: Callable[[Sequence[Target], Plan], tuple[Profile, ...]],
-) -> tuple[Profile, ...]:
+    measure: Callable[[Sequence[Target], Plan], SideBySide],
+) -> SideBySide:
     """Measure networks where a user's file has another path, and call them as the user does.
 
     Raises:
@@ -162,9 +159,10 @@ def _named(
         for _, names in sent:
             parts = [names.worded(part) for part in parts]
         raise ArchscopeError(*parts) from error
-    return tuple(
+    named = tuple(
         replace(
             one, model=names.name, analysis=one.analysis and replace(one.analysis, model=names.name)
         )
-        for one, (_, names) in zip(found, sent, strict=True)
+        for one, (_, names) in zip(found.profiles, sent, strict=True)
     )
+    return replace(found, profiles=named)

@@ -17,6 +17,7 @@ from archscope.measure.step import Settings
 from archscope.records import Environment, Profile
 from archscope.resolve.inputs import parse_input
 
+ROUNDS = {"inference": ((1.0, 2.0), (2.0, 4.0))}
 PLAN = Plan(Settings(device=ANY))
 
 
@@ -33,7 +34,7 @@ def measured(monkeypatch):
         return Profile(target.model, parse_input("8"), environment, {})
 
     def in_turns(targets, plan, progress):
-        return SideBySide(tuple(profile(target, plan) for target in targets))
+        return SideBySide(tuple(profile(target, plan) for target in targets), ROUNDS)
 
     monkeypatch.setattr(there, "profile", profile)
     monkeypatch.setattr(there, "measured_in_turns", in_turns)
@@ -42,16 +43,18 @@ def measured(monkeypatch):
 
 
 def test_networks_are_measured_in_turns_on_the_device_that_is_there(measured):
-    found = in_turns(HERE, [Target("lenet"), Target("alexnet")], PLAN)
+    together = in_turns(HERE, [Target("lenet"), Target("alexnet")], PLAN)
+    found = together.profiles
     assert measured == [("lenet", "cpu"), ("alexnet", "cpu")]
     assert [profile.environment.fact("node") for profile in found] == [platform.node()] * 2
     assert found[0].notes == (NO_GPU,)
+    assert together.rounds == ROUNDS, "by which their ratio is paired, as it is here"
 
 
 def test_the_samples_of_a_few_alternate_and_of_more_do_not(measured, monkeypatch):
     networks = [Target(name) for name in ("lenet", "alexnet", "nin", "vgg16", "vgg11")]
     monkeypatch.setattr(there, "measured_in_turns", None)  # which the call would show
-    assert len(in_turns(HERE, networks, PLAN)) == len(measured) == 5
+    assert len(in_turns(HERE, networks, PLAN).profiles) == len(measured) == 5
     with pytest.raises(TypeError):
         in_turns(HERE, networks[:4], PLAN)
 

@@ -283,7 +283,7 @@ def _named_tuple_decoder(cls: Any) -> Decoder:
 def _literal_decoder(options: tuple[Any, ...]) -> Decoder:
     def decode(value: Any) -> Any:
         if value not in options:
-            raise ValueError(f"{value!r} is none of {options}")
+            raise ValueError(f"{value!r} is not one of {options}")
         return value
 
     return decode

@@ -51,7 +51,7 @@ CONVENTION = (
 
 TRAINING_TENSORS_NOTE = (
     "Training tensors: predicted peak of the tensors of a step with plain SGD in float32; "
-    "archscope memory adds what a GPU needs besides."
+    "archscope memory adds what a GPU needs in addition."
 )
 
 PREDICTED = "Predicted, not measured; the interval should contain 80 % of measurements."

@@ -180,7 +180,7 @@ def _ends_alone(network: nn.Module) -> Iterator[None]:
         raise ArchscopeError(
             type(network).__name__,
             f"{whose} ends the program (SystemExit: {leave.code})",
-            "take the call of sys.exit out",
+            "remove the call of sys.exit",
         ) from leave
     finally:
         random.setstate(random_state)

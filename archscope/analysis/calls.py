@@ -132,9 +132,11 @@ class CallLog:
             TypeError: a module ran there, or autograd recorded what is to be differentiated.
         """
         if self.out_of_sight is not None:
-            raise TypeError(f"{self.out_of_sight} runs in a thread of its own, out of sight")
+            raise TypeError(
+                f"{self.out_of_sight} runs in a thread of its own, which cannot be observed"
+            )
         if of_graph and self.graph_elsewhere:
-            raise TypeError("autograd records in threads that it starts, out of sight")
+            raise TypeError("autograd records in threads that it starts, which cannot be observed")
 
     def enter(self, module: nn.Module, input_shapes: tuple[Shape, ...]) -> Call:
         parent = self.stack[-1]

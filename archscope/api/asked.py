@@ -26,5 +26,5 @@ def asked(network: Model | None, model: Source | None, **question: Any) -> Targe
     if network is not None:
         return network_target(network, **question, beside=model)
     if model is None:
-        raise ArchscopeError("model", "there is none", "give a network, or its name")
+        raise ArchscopeError("model", "is missing", "give a network, or its name")
     return network_target(model, **question)

@@ -121,7 +121,7 @@ def _judged(error: BaseException, arguments: Sequence[str]) -> tuple[str, int]:
     if isinstance(error, SystemExit):  # click's own exits are exceptions of click
         return (
             f"the network's code ends the program (SystemExit: {error.code}); "
-            f"take the call of sys.exit out"
+            f"remove the call of sys.exit"
         ), 2
     if isinstance(error, OSError):
         from archscope.output import check_flushed

@@ -84,8 +84,8 @@ def command(
     A name may be a pattern, such as 'resnet*'. More than four networks are the rows of one table.
     `--input`, `--batch` and `--set` hold for every model that is named rather than saved.
     A saved Profile brings its measured times; of a file with several batches, `--batch` chooses.
-    --time measures up to four networks in turns. With --journal each is measured by itself and kept
-    at once, so that --resume measures the others only.
+    --time measures up to four networks in turns. With --journal each is measured by itself and
+    saved at once, so that --resume measures the others only.
     """
     from archscope.output import check_outputs, emit
 

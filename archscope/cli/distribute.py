@@ -22,7 +22,11 @@ from archscope.cli.options import (
 @network_number_options
 @beside_option
 @click.option(
-    "--plan", "kind", default="ddp", metavar="NAME", help="ddp (default), fsdp, hsdp, tp, fsdp+tp."
+    "--plan",
+    "kind",
+    default="ddp",
+    metavar="NAME",
+    help="How GPUs divide the training: ddp (default), fsdp, hsdp, tp, fsdp+tp.",
 )
 @click.option("--gpus", default=8, metavar="N", type=int, help="GPUs of the job (8 by default).")
 @click.option(

@@ -18,7 +18,11 @@ from archscope.cli.options import (
 )
 
 STEP_OPTIONS = (
-    click.option("--inference", is_flag=True, help="A forward pass that keeps nothing."),
+    click.option(
+        "--inference",
+        is_flag=True,
+        help="A forward pass alone, which saves nothing for a backward pass.",
+    ),
     click.option(
         "--optimizer",
         default="sgd",
@@ -56,7 +60,10 @@ STEP_OPTIONS = (
         help="sdpa (default), or eager: written out, as before PyTorch 2.0.",
     ),
     click.option(
-        "--layout", default="nchw", metavar="NAME", help="nchw (default), or nhwc: channels last."
+        "--layout",
+        default="nchw",
+        metavar="NAME",
+        help="Of images: nchw (default), or nhwc: channels last.",
     ),
     click.option(
         "--device", default="cuda", metavar="NAME", help="Kernels and allocator: cuda or cpu."
@@ -114,7 +121,9 @@ def command(
     )
     if plan is not None:
         if fit is not None:
-            raise ArchscopeError("--plan", "keeps the batch that --fit looks for", "give one")
+            raise ArchscopeError(
+                "--plan", "does not change the batch, which --fit looks for", "give one"
+            )
         emit(plan_report(plan_to_fit(network, parse_bytes(plan, "--plan"), setting)), outputs)
         return
     if fit is None:

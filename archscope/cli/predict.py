@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     "on",
     metavar="GPU,…",
     shell_complete=completion.devices,
-    help="GPUs by name, such as rtx4090,a100,h200, or device files; for --fit also where to "
-    "measure: local, ray, ray://host:10001.",
+    help="GPUs by name, such as rtx4090,a100,h200 (see archscope devices), or device files; with "
+    "--fit where networks are measured: local, ray, ray://host:10001.",
 )
 @click.option(
     "--peak",
@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 @click.option(
     "--dtype", default="amp", show_default=True, help="amp, float16, bfloat16, float32 or tf32."
 )
-@click.option("--layout", default="nchw", show_default=True, help="nchw, or nhwc: channels last.")
+@click.option(
+    "--layout", default="nchw", show_default=True, help="Of images: nchw, or nhwc: channels last."
+)
 @click.option("--mode", default="inference", show_default=True, help="inference or training.")
 @click.option("--compiled", is_flag=True, help="As torch.compile fuses it.")
 @click.option(
@@ -53,7 +55,8 @@ if TYPE_CHECKING:
 @click.option(
     "--fit",
     is_flag=True,
-    help="Write the device file that MODELS give with -o: profiles, or networks that are measured.",
+    help="Fit a device to MODELS, saved profiles or networks that are measured now, and write its "
+    "file with -o.",
 )
 @click.option(
     "--gpu", default="", metavar="MODEL", help="For --fit --on ray: a GPU with this label."
@@ -80,7 +83,7 @@ def command(
     A GPU that nobody measured is predicted from its data sheet, less surely. --calibrate corrects
     it by a profile or two of your own; --fit makes a device file of a handful of them, which --on
     takes. Networks that --fit measures itself run --on local, ray or ray://host:10001, each on a
-    GPU of its own, and are kept in a journal.
+    GPU of its own, and are saved in a journal.
     """
     from archscope.latency.setting import Setting
     from archscope.output import check_outputs

@@ -19,7 +19,7 @@ from archscope.measure import silence_profiler
 @click.argument("files", metavar="FILE…", nargs=-1, required=True)
 @click.option("--model", metavar="MODEL", help="The network that was traced, to name its layers.")
 @input_option
-@batch_number_option("what the trace tells")
+@batch_number_option("that of the trace by default")
 @set_option
 @click.option("--peaks", metavar="KEY=RATE,…",
               help="Roofs of the device: fp32=15.7T,copy=900G, in flop/s and bytes/s.")  # fmt: skip

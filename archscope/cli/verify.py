@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @shard_option
 @click.option("--journal", "journal_path", metavar="FILE", help="Where finished ones are saved.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted --all from its journal.")
-@click.option("--save", metavar="FILE", help="Keep every figure as JSON for python -m reports.")
+@click.option("--save", metavar="FILE", help="Save every figure as JSON for python -m reports.")
 @output_option
 def command(
     models: tuple[str, ...], input_text: str | None, batch: int | None, settings: tuple[str, ...],
@@ -39,7 +39,7 @@ def command(
     fvcore, torch.utils.flop_counter and published figures; torchinfo, ptflops, thop, calflops and
     torchprofile where they are installed.
     Exits with 1 when a figure differs from archscope's for no known reason.
-    --all keeps every network in a journal once it is done, so that after an interruption the same
+    --all saves every network in a journal once it is done, so that after an interruption the same
     command with --resume runs the others only. --shard 3/8 takes every eighth network, and
     archscope merge joins the journals of all eight jobs.
     """

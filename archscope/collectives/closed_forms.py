@@ -164,7 +164,7 @@ SEPARATE = (
     "PrepareModuleInput makes theirs one, on a module that gives its input to nothing else"
 )
 AGAIN = "checkpointed layers run their forward pass again"
-UNWANTED = "nothing that is trained comes before {names}, so no gradient of its input is wanted"
+UNWANTED = "nothing that is trained comes before {names}, so no gradient of its input is needed"
 
 
 def of_replicas(

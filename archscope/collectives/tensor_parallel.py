@@ -44,7 +44,7 @@ def require_even(network: nn.Module, styles: Mapping[str, Style], gpus: int) -> 
         length = getattr(modules[name], side)
         if length % gpus:
             raise NetworkError(
-                f"{gpus} GPUs do not share the {length:,} {side} of {name} evenly",
+                f"{gpus} GPUs cannot divide the {length:,} {side} of {name} evenly",
                 "choose a number of GPUs that divides them",
             )
 

@@ -128,10 +128,10 @@ def _flaws(found: Calibrated) -> Iterator[str]:
     factors = [value for kind in kinds for pair in kind.values() for value in pair]
     factors += [value for table in found.tables for value in (table.low, table.high)]
     if not all(1 / MOST_FACTOR < value < MOST_FACTOR for value in factors):
-        yield "a factor is none"
+        yield "a factor is out of range"
     for table in found.tables:
         if not table.low <= table.high or max(table.launch, table.host) > MOST_FACTOR:
-            yield "an interval or a factor is none"
+            yield "an interval or a factor is out of range"
         if not _PYTORCH.match(table.software):
             yield f"software is {table.software!r:.40}"
 

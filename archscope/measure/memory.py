@@ -152,7 +152,7 @@ def available_bytes(device: torch.device) -> int:
                 return min([int(line.split()[1]) * 1024, *_left_by_control_groups()])
     raise ArchscopeError(
         f"{parameter('max_batch')} on {device}",
-        "the system does not say how much memory is free",
+        "the system does not report how much memory is free",
         "use CUDA",
     )
 
@@ -207,7 +207,7 @@ def _resident_bytes(field: Literal["VmRSS", "VmHWM"]) -> int:
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024
-    raise RuntimeError(f"the system does not tell {field}")
+    raise RuntimeError(f"the system does not report {field}")
 
 
 def largest_batch(

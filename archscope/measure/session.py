@@ -322,7 +322,7 @@ REMEDIES = {
     "training": f"check {parameter('input')}, or measure inference with {parameter('eval', True)}",
     "forward": f"check {parameter('input')}",
     "backward": f"measure inference with {parameter('eval', True)}",
-    "optimizer": f"leave the update out with {parameter('optimizer', 'none')}",
+    "optimizer": f"leave out the update with {parameter('optimizer', 'none')}",
     "inference": f"check {parameter('input')}",
 }
 

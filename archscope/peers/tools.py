@@ -335,5 +335,5 @@ def _scopes(network: nn.Module) -> Iterator[None]:
 def _positional(arguments: Arguments) -> tuple[Tensor, ...]:
     positional, named = arguments
     if named:
-        raise TypeError(f"takes no keyword inputs such as {next(iter(named))}")
+        raise TypeError(f"cannot take keyword inputs such as {next(iter(named))}")
     return positional

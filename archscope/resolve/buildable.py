@@ -14,7 +14,7 @@ from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
 from archscope.resolve import timm_models, vision
 
-BESIDE = f"name the network beside the file: {parameter('model', 'nets.py:Net')}"
+BESIDE = f"name the network as well as the file: {parameter('model', 'nets.py:Net')}"
 
 MOST = 2**31
 """Above every size that a constructor of these libraries can use."""
@@ -40,19 +40,20 @@ def require_buildable(file: str, model: str, keywords: Mapping[str, object]) -> 
     """
     if not _is_of_a_library(model):
         raise ArchscopeError(
-            file, f"names {model!r:.80} as its network, and no code is run because a file says so",
+            file,
+            f"names {model!r:.80} as its network; archscope runs no code that only a file names",
             BESIDE,
         )  # fmt: skip
     for key, value in keywords.items():
         if key.startswith(_WEIGHTS) and value:
             raise ArchscopeError(
-                file, f"its keyword {key!r:.60} asks for weights", "take it out, or " + BESIDE
+                file, f"its keyword {key!r:.60} asks for weights", "remove it, or " + BESIDE
             )
     require_plain(file, keywords)
     for key, value in keywords.items():
         if not _all_words(value):
             problem = f"its keyword {key!r:.60} is {value!r:.60}, which is not a plain word"
-            raise ArchscopeError(file, problem, "take it out, or " + BESIDE)
+            raise ArchscopeError(file, problem, "remove it, or " + BESIDE)
 
 
 def require_plain(file: str, keywords: Mapping[str, object]) -> None:

@@ -39,7 +39,9 @@ def _without_code(path: str, value: Any) -> Any:
         return value
     for key, item in value.items():
         if key.endswith(KERNELS) and _names_a_repository(item):
-            problem = f"its {key} is {item!r:.60}, and no code is run because a file says so"
+            problem = (
+                f"its {key} is {item!r:.60}, and archscope runs no code that only a file names"
+            )
             raise ArchscopeError(path, problem, "take it out")
     return {
         key: False if key == WEIGHTS else _without_code(path, item) for key, item in value.items()

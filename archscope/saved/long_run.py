@@ -86,9 +86,9 @@ class LongRun:
                 self._offer(kept, say)
                 raise
             if kept.failure:
-                say(f"the journal ends early ({kept.failure}); no point is lost")
+                say(f"the journal ends early ({kept.failure}), but this run has every point")
             elif kept.changed:
-                say("sources changed while this ran, so --resume counts again what came after")
+                say("sources changed during this run; --resume repeats what was counted after that")
 
     def _opened(self, path: str | None, resume: bool, say: Callable[[str], None]) -> Journal | None:
         try:
@@ -100,7 +100,7 @@ class LongRun:
             if resume or (path is not None and not isinstance(error, UnusableError)):
                 raise
             where = "" if path is None else f"{path} "
-            say(f"without a journal, so no --resume: {where}{error.problem}")
+            say(f"no journal is written, so this run cannot be resumed: {where}{error.problem}")
             return None
         kept.keep(self.read)
         return kept
@@ -112,6 +112,7 @@ class LongRun:
         offer = f"--resume {'runs the others' if done < self.count else 'shows them'}"
         if not kept.resumable:
             offer = (
-                kept.failure or "--resume cannot take them, since it is unknown what decides them"
+                kept.failure
+                or "--resume cannot use them, since not everything that decides them is known"
             )
         say(f"{done} of {self.count} {self.parts} are saved; {offer}")

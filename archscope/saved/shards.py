@@ -84,7 +84,7 @@ def refusing_damage(files: Sequence[ShardFile]) -> Iterator[None]:
     except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError,
             ValueError) as error:  # fmt: skip
         paths = ", ".join(file.path for file in files)
-        problem = f"hold what no journal does ({type(error).__name__}: {error})"
+        problem = f"are not valid journals ({type(error).__name__}: {error})"
         raise ArchscopeError(paths, problem, "run their shards again") from error
 
 

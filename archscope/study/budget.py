@@ -72,12 +72,12 @@ def _notes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
         for text in _measured_notes(o)
     ]
     if all(verdict == "ok" for verdict in verdicts):
-        kept = "The limit is kept." if len(outcomes) == 1 else f"All {number} are kept."
+        kept = "The limit is met." if len(outcomes) == 1 else f"All {number} are met."
         return (kept, *measured)
     over, undecided = verdicts.count("OVER"), verdicts.count("UNDECIDED")
     notes = [f"{over} of {number} exceeded: {_worst(outcomes)}."] if over else []
     if undecided:
-        notes.append(f"{undecided} of {number} undecided: a lower bound keeps no limit.")
+        notes.append(f"{undecided} of {number} undecided: a lower bound cannot meet a limit.")
     for outcome in outcomes:
         if outcome.verdict == "UNDECIDED":
             notes.append(f"{outcome.name}: {outcome.doubt}.")

@@ -135,7 +135,7 @@ def _totals(old: Analysis, new: Analysis, title: str) -> Table:
     notes = [] if any(row.cells[3] for row in rows) else [f"No {total} changed."]
     if gaps:
         notes += [wording.lower_bound_note(gap) for gap in dict.fromkeys(gaps.values())]
-        notes.append("Changes beside a lower bound are those of what is counted.")
+        notes.append("Changes next to a lower bound are those of what was counted.")
     return Table(title, TOTALS, tuple(rows), tuple(notes))
 
 

@@ -148,9 +148,9 @@ MEMORY = (
     "temporary."
 )
 ZERO = (
-    "ZeRO stage 0 is what DistributedDataParallel holds; 1 shares out the optimiser's state, 2 "
-    "gradients too, 3 parameters too, as fully_shard does: with the rows that it fills up, and "
-    "gathered blocks that are temporary."
+    "ZeRO stage 0 is what DistributedDataParallel holds; 1 divides the optimiser's state, 2 also "
+    "gradients, 3 also parameters, as fully_shard does, with the rows that it pads and gathered "
+    "blocks that are temporary."
 )
 
 
@@ -237,7 +237,7 @@ def _reasons(found: Distribution) -> list[str]:
         + "."
     ]
     if exact:
-        lines.append(f"Issued exactly as that: {', '.join(exact)}.")
+        lines.append(f"Issued exactly so: {', '.join(exact)}.")
     for (why, size), names in moved.items():
         more = "more" if size > 0 else "less"
         lines.append(f"{binary_bytes(abs(size))} {more} ({', '.join(names)}): {why}.")

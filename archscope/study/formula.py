@@ -150,11 +150,11 @@ def _notes(found: Formula) -> tuple[str, ...]:
         )
     notes.append(_holds(found))
     notes += [
-        f"{item.symbol} is fixed: {item.place} admits {item.sizes} ({item.reason})."
+        f"{item.symbol} is fixed: {item.place} allows {item.sizes} ({item.reason})."
         for item in found.fixed
     ]
     checks = "; ".join(map(_check, found.verified))
-    notes.append(f"Equal to plain counts at sizes that no form was made from: {checks}.")
+    notes.append(f"Checked against counts at sizes that the formulas were not fitted to: {checks}.")
     return (*notes, CONVENTION)
 
 
@@ -207,7 +207,7 @@ def _batch_law(found: Formula) -> list[str]:
     degree = _POWERS.get(found.macs.degree([batch]), "constant")
     text = f"MACs are {degree} in the batch {batch}"
     if free.terms and degree != "constant":
-        text += f", but for {free} MACs a call that no sample adds to"
+        text += f", except for {free} MACs a call, which are the same for every batch"
     return [f"{text}."]
 
 

@@ -384,13 +384,13 @@ def _fit_table(found: Generation, budget_bytes: int) -> Table:
         Row(
             (
                 f"Largest context at batch {found.batch}",
-                "no end: the cache stops growing" if context is None else f"{context:,}",
+                "unlimited: the cache stops growing" if context is None else f"{context:,}",
             )
         ),
     )
     columns = (Column("quantity", "Quantity", "text"), Column("value", "Value", "text"))
     note = (
-        "Weights and cache alone. The activations of a step and the workspaces of libraries come "
-        "on top; archscope memory predicts those of a whole prompt."
+        "Weights and cache only, without the activations of a step and the workspaces of "
+        "libraries; archscope memory predicts those of a prompt."
     )
     return Table(f"What fits into {binary_bytes(budget_bytes)}", columns, rows, (note,))

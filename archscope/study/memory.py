@@ -28,21 +28,22 @@ ALLOWANCE = (
     "tensors for workspaces and fragmentation; not measured here. Rounding: to 512 bytes."
 )
 
-ON_A_CPU = "Bytes of tensors as kernels of a CPU keep them; its workspaces come on top."
+ON_A_CPU = "Bytes of tensors as the kernels of a CPU save them; its workspaces are added to them."
 
 ON_A_GPU = (
-    "As a GPU's kernels keep tensors: dropout a mask of one byte; device cpu predicts a CPU's."
+    "Tensors as the kernels of a GPU save them, such as a mask of one byte an element for dropout; "
+    "device cpu predicts those of a CPU."
 )
 
 RECURRENT = ("LSTM", "GRU", "RNN")
 RECURRENT_NOTES = {
     "cuda": (
-        "Recurrent layers are predicted as PyTorch's own cells keep tensors, step by step; cuDNN, "
-        "which runs them on a GPU, keeps a reserve whose size it does not publish."
+        "Recurrent layers are predicted as PyTorch's own cells save tensors, step by step; cuDNN, "
+        "which runs them on a GPU, allocates a reserve whose size it does not publish."
     ),
     "cpu": (
         "Recurrent layers are predicted as on a CPU: all steps projected at once, and an LSTM in "
-        "float32 with the workspace that oneDNN keeps of each layer."
+        "float32 with the workspace that oneDNN saves of each layer."
     ),
 }
 
@@ -128,7 +129,7 @@ def _measure_notes(prediction: MemoryPrediction) -> list[str]:
             f"Checkpointed modules run twice: {prediction.recomputed_macs:,} multiply-accumulates "
             "more."
         )
-    passes = next((m for m in prediction.measures if m.endswith(" passes an update")), "")
+    passes = next((m for m in prediction.measures if m.endswith(" passes per update")), "")
     if passes:
         notes.append(
             f"Each of {passes} takes {prediction.input.batch} samples; shown is a later one, which "
@@ -136,8 +137,8 @@ def _measure_notes(prediction: MemoryPrediction) -> list[str]:
         )
     if any("ZeRO" in measure for measure in prediction.measures):
         notes.append(
-            "Of one GPU: the bytes that it shares out are rounded up, and stage 3 gathers the "
-            "weights of one block at a time; buckets of communication come on top."
+            "Of one GPU: its share of what is divided is rounded up, and stage 3 gathers the "
+            "weights of one block at a time; buckets of communication are not included."
         )
     return notes
 
@@ -283,7 +284,7 @@ def _plan_title(plan: MemoryPlan) -> str:
 
 def _plan_note(plan: MemoryPlan, last: Tried) -> str:
     if plan.fits:
-        return f"The cheapest first, each with all before it. {ALLOWANCE}"
+        return f"The cheapest first; each row includes those above it. {ALLOWANCE}"
     over = binary_bytes(last.peak_bytes - plan.budget_bytes)
     return f"{over} too many. Left: ZeRO 2 or 3 on several GPUs, LoRA, a smaller input. {ALLOWANCE}"
 

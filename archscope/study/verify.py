@@ -52,7 +52,10 @@ def _answer(found: Sequence[Verification]) -> str:
     """How many tools agree."""
     figures = [figure for verification in found for figure in verification.figures]
     equal = sum(figure.theirs == figure.ours for figure in figures)
-    return f"{equal} of {len(figures)} figures of other tools are equal; the table says why not."
+    count = f"{equal} of {len(figures)} figures of other tools are equal"
+    return (
+        f"{count}; the table says why the others differ." if equal < len(figures) else f"{count}."
+    )
 
 
 def _tables(verification: Verification) -> Iterator[Table]:

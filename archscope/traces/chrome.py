@@ -83,7 +83,9 @@ def read(path: str, progress: Progress = lambda share: None) -> Trace:
     except (ValueError, RecursionError):
         if text is not None and text.ended_early:
             raise _cut_off(path) from None
-        raise ArchscopeError(path, "is no JSON", "give a trace that torch.profiler wrote") from None
+        raise ArchscopeError(
+            path, "is not JSON", "give a trace that torch.profiler wrote"
+        ) from None
     return reader.finished(path)
 
 

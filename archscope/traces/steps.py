@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from archscope.traces.events import CALL, MODULE, PROFILER_STEP, STEP, Event, Trace
 
-WHOLE = "no steps are marked, so all of it counts as one"
+WHOLE = "no steps are marked, so the trace counts as one step"
 """Note where nothing says when a step begins."""
 
 

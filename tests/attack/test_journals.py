@@ -98,7 +98,9 @@ def test_a_useless_journal_costs_one_line(kind: str, capsys: pytest.CaptureFixtu
     assert run([*SWEEP, "--journal", "j"]) == 0
     told = capsys.readouterr()
     assert told.err.count("\n") == 1
-    assert told.err.startswith("without a journal, so no --resume: j cannot be opened (")
+    assert told.err.startswith(
+        "no journal is written, so this run cannot be resumed: j cannot be opened ("
+    )
     assert "61,706" in told.out or "61.71 k" in told.out
 
 
@@ -113,7 +115,7 @@ def test_a_planted_journal_costs_one_line(
     capsys.readouterr()
     assert run(SWEEP) == 0
     told = capsys.readouterr()
-    assert told.err.startswith("without a journal, so no --resume: ")
+    assert told.err.startswith("no journal is written, so this run cannot be resumed: ")
     assert told.err.count("\n") == 1 and "lenet over batch" in told.out
 
 
@@ -176,7 +178,7 @@ def test_a_full_disk_costs_one_line(here: Path) -> None:
     assert done.returncode == 0, done.stderr
     wrote, ends = done.stderr.splitlines()
     assert wrote.startswith("wrote first.csv")
-    assert ends == "the journal ends early (File too large); no point is lost"
+    assert ends == "the journal ends early (File too large), but this run has every point"
     assert run([*sweep, "whole.csv"]) == 0
     lines = Path("j").read_text().splitlines(keepends=True)
     assert all(line.endswith("\n") and json.loads(line) for line in lines)

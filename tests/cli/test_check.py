@@ -28,7 +28,7 @@ def test_all_limits_kept_is_exit_code_zero(
 ) -> None:
     budget.write_text(budget.read_text().replace("416519", "416520"))
     assert run(["check", str(budget)]) == 0
-    assert "All 2 limits are kept" in capsys.readouterr().out
+    assert "All 2 limits are met" in capsys.readouterr().out
 
 
 def test_a_mistake_is_exit_code_two_and_one_line(

@@ -19,7 +19,7 @@ def test_resnet50_is_printed_in_short_and_exact_form(
     assert "MACs are linear in the batch N." in printed
     assert "MACs are linear in pixels (H·W); doubling H and W costs 4.0×" in printed
     assert "Holds for N ≥ 1, H ≥ 1, W ≥ 1." in printed
-    assert "Equal to plain counts at sizes that no form was made from" in printed
+    assert "Checked against counts at sizes that the formulas were not fitted to" in printed
 
 
 def test_every_text_format_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -44,8 +44,11 @@ def test_summary_takes_symbols(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["resnet18", "--input", "CxHxW"], "C stands for the channels"),
-        (["resnet18", "--input", "3xNxW", "--batch", "N"], "N stands for the batch and for a side"),
+        (["resnet18", "--input", "CxHxW"], "C is used for the channels"),
+        (
+            ["resnet18", "--input", "3xNxW", "--batch", "N"],
+            "N is used for the batch and for a side",
+        ),
         (["resnet18", "--input", "3xhxH"], "clash"),
         (["vit_b_16", "--input", "3xHxW"], "give the number: --input 3x224x224"),
     ],

@@ -74,5 +74,5 @@ def test_measures_are_options_and_stand_in_the_title(capsys):
     options = ["--checkpoint", "layer*", "--zero", "2", "--gpus", "4", "--accumulate", "2"]
     assert run([*given, *options]) == 0
     title = " ".join(capsys.readouterr().out.split("Kind")[0].split())
-    for text in ("amp", "checkpointed layer*", "ZeRO stage 2 on 4 GPUs", "2 passes an update"):
+    for text in ("amp", "checkpointed layer*", "ZeRO stage 2 on 4 GPUs", "2 passes per update"):
         assert text in title

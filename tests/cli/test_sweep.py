@@ -66,7 +66,7 @@ def test_where_no_journal_can_be_kept_a_sweep_runs_without(no_journals, capsys):
     assert run(["sweep", "lenet", "batch=1,2"]) == 0
     printed = capsys.readouterr()
     assert "lenet over batch" in printed.out
-    assert printed.err.startswith("without a journal, so no --resume: ")
+    assert printed.err.startswith("no journal is written, so this run cannot be resumed: ")
     assert printed.err.count("\n") == 1
     assert run(["sweep", "lenet", "batch=1,2", "--resume"]) == 2
     told = capsys.readouterr().err

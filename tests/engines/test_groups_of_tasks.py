@@ -49,4 +49,4 @@ def test_a_task_under_which_every_node_dies_is_taken_for_the_cause(running):
     for _ in range(tasks.TRIES - 1):
         assert running._orphaned(batch) == []
         assert running._batch() == batch
-    assert running._orphaned(batch) == [Lost("4 nodes died while they had it")]
+    assert running._orphaned(batch) == [Lost("4 nodes died while they ran it")]

@@ -84,7 +84,7 @@ def test_a_dead_node_is_named_once_and_a_fleet_without_nodes_is_given_up(monkeyp
     found._known = [node("h", alive=False), T4]  # Ray forgets what a dead node had
     found.require_some()
     found.require_some()
-    assert told == ["node host-h is gone; what it had runs elsewhere"]
+    assert told == ["node host-h is gone; its tasks run elsewhere"]
     found._known = [node("t", alive=False)]
     found.require_some()  # it may come back
     monkeypatch.setattr(known, "PATIENCE", 0.0)
@@ -97,5 +97,5 @@ def test_a_head_that_is_silent_is_given_up(monkeypatch):
     found, _ = seen(Request(), HEAD)
     monkeypatch.setattr(known, "SILENCE", 0.0)
     time.sleep(0.01)
-    with pytest.raises(EngineError, match="head does not answer any more"):
+    with pytest.raises(EngineError, match="head no longer answers"):
         found.require_some()

@@ -187,7 +187,7 @@ def test_a_container_leaves_no_more_than_its_limit(limit, used, expected, tmp_pa
 
 def test_a_system_that_does_not_say_is_told_of(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "MEMINFO", tmp_path / "missing")
-    with pytest.raises(ArchscopeError, match="does not say how much memory is free"):
+    with pytest.raises(ArchscopeError, match="does not report how much memory is free"):
         available_bytes(CPU)
 
 

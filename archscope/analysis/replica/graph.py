@@ -102,6 +102,6 @@ class Replica:
         return ArchscopeError(
             self.owner,
             f"holds a {name}, which cannot be copied{reason and f' ({reason})'}",
-            "take it out for the count, which leaves the network and its arguments untouched by "
+            "remove it for the count, which leaves the network and its arguments untouched by "
             "running a copy",
         )

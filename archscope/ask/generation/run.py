@@ -268,12 +268,14 @@ def _dtype(parameters: Sequence[Any]) -> str:
 def _notes(subject: Subject, steps: Steps) -> list[str]:
     notes = []
     if "logits_to_keep" in steps.parameters:
-        notes.append("The prefill scores the last token alone, as transformers' generate() does.")
+        notes.append(
+            "The prefill computes scores of the last token only, as transformers' generate() does."
+        )
     config: Any = getattr(subject.module, "config", None)
     latent, rope = (getattr(config, key, None) for key in ("kv_lora_rank", "qk_rope_head_dim"))
     if isinstance(latent, int) and isinstance(rope, int):
         notes.append(
-            f"Multi-head latent attention: this code keeps what its cache shows; one that keeps "
-            f"the latent alone holds {latent} + {rope} values a token and layer."
+            f"Multi-head latent attention: this code caches what the table of the cache shows; one "
+            f"that caches only the latent holds {latent} + {rope} values a token and layer."
         )
     return notes

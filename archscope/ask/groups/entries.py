@@ -144,7 +144,7 @@ def read(entry: Mapping[str, Any]) -> tuple[Point, Found]:
         raise ValueError(f"no field {missing}") from None
     known = view in EQUALS or (view, asked) in (BASE, SINGLE)
     if not (known and type(asked) is int and type(groups) is int):
-        raise ValueError("it is of no point")
+        raise ValueError("it belongs to no point of the run")
     if error:
         if not (isinstance(error, list) and len(error) == 3):
             raise ValueError("its error is damaged")

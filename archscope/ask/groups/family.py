@@ -44,7 +44,7 @@ class Family:
             takes = ", ".join(key for key, value in defaults.items() if type(value) is int)
             raise ArchscopeError(
                 parameter("by", self.by),
-                f"{model} has no such whole number",
+                f"{model} has no integer keyword of this name",
                 f"it has {takes or 'none'}",
             )
         self.width: int = defaults[self.by]

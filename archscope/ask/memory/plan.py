@@ -168,7 +168,7 @@ def _in_words(name: str, value: object) -> str:
 
 def _divided(measure: Measure, passes: int) -> Measure:
     return Measure(
-        f"{passes} passes an update",
+        f"{passes} passes per update",
         f"{_in_words('accumulate', passes)}, batch divided by {passes}",
         "batch normalisation sees the smaller batch",
         replace(measure.setting, accumulate=passes),

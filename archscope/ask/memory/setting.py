@@ -96,7 +96,7 @@ class Setting:
         if self.master_weights and self.dtype not in (OWN, "bfloat16", "float16"):
             raise ArchscopeError(
                 parameter("master_weights", True),
-                "keeps what float32 weights are",
+                "has no effect on float32 weights",
                 f"add {parameter('dtype', 'bfloat16')}",
             )
         self._check_numbers()
@@ -107,7 +107,7 @@ class Setting:
         if self.zero and self.gpus < 2:
             raise ArchscopeError(
                 parameter("zero", self.zero),
-                "shares out among several GPUs",
+                "divides memory among several GPUs",
                 f"add {parameter('gpus', 8)}",
             )
         if self.gpus > 1 and not self.zero:
@@ -165,7 +165,7 @@ class Setting:
         if self.layout == "nhwc":
             found.append("channels last")
         if self.accumulate > 1:
-            found.append(f"{self.accumulate} passes an update")
+            found.append(f"{self.accumulate} passes per update")
         if self.checkpoint is not None:
             found.append(f"checkpointed {self.checkpoint}")
         if self.lora:

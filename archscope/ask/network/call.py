@@ -110,7 +110,7 @@ def with_batch(spec: InputSpec, batch: Dim) -> InputSpec:
     if largest > MOST_BYTES and isinstance(size, int) and largest // size <= MOST_BYTES:
         raise ArchscopeError(
             parameter("batch", size),
-            "makes an input of more bytes than PyTorch can number (2⁶³)",
+            "makes an input of more bytes than PyTorch can address (2⁶³)",
             "give a smaller one",
         )
     return InputSpec(tensors, spec.layout)

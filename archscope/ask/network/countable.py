@@ -20,7 +20,7 @@ def refuse_nested(argument: str, where: str, tensor: Tensor) -> None:
     if tensor.is_nested and not is_jagged(tensor):
         raise ArchscopeError(
             argument,
-            f"{where}is a nested tensor of the strided layout, whose operators run out of sight",
+            f"{where}is a nested tensor of the strided layout, whose operators cannot be observed",
             "make it with layout=torch.jagged, or pad it",
         )
 
@@ -39,14 +39,14 @@ def require_countable(name: str, network: nn.Module) -> None:
         raise ArchscopeError(
             name,
             f"{loop} is a module that holds it in turn, so PyTorch's own eval() never ends",
-            "keep that one where PyTorch sees no part: in a list, self.parent = [parent]",
+            "store that one where PyTorch looks for no modules: in a list, self.parent = [parent]",
         )
     for path, part in parts.items():
         where = f"{path} is" if path else "is"
         if isinstance(part, torch.jit.ScriptModule):
             raise ArchscopeError(
                 name,
-                f"{where} a ScriptModule, whose layers and operators run out of sight",
+                f"{where} a ScriptModule, whose layers and operators cannot be observed",
                 "give the nn.Module that it was made from",
             )
         for key, tensor in _tensors(part):

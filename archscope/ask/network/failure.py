@@ -181,7 +181,7 @@ def limit(name: str, error: BaseException) -> ArchscopeError:
     return ArchscopeError(
         name,
         f"runs in PyTorch and cannot be counted: {where}{_reason(error)}",
-        "count the module inside that is of interest, or report this with its code",
+        "count one of its modules, or report this with the network's code",
     )
 
 
@@ -199,7 +199,7 @@ def one_sample_failure(name: str, place: str) -> ArchscopeError:
     """
     return ArchscopeError(
         parameter("batch", 1),
-        f"{name} cannot train on one sample, as {place} has one value a channel to normalise",
+        f"{name} cannot train on one sample, since {place} would normalise one value a channel",
         f"use {parameter('batch', 2)}",
     )
 

@@ -67,5 +67,5 @@ def require_no_batch(batch: Dim | None) -> None:
     """
     if batch is not None:
         raise ArchscopeError(
-            parameter("batch"), "goes with a specification", "batch the tensors yourself"
+            parameter("batch"), "goes with a specification", "give tensors of that batch"
         )

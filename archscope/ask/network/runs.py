@@ -205,7 +205,7 @@ class _Way:
         if self.device == "cpu":
             raise limit(subject.name, error) from error
         note = (
-            f"Counted on a real CPU run: {place_of(error)} runs with weights only "
+            f"Counted on a real CPU run: {place_of(error)} runs only with weights "
             f"({first_line(error)})."
         )
         return replace(self, device="cpu", as_one_device=True, notes=(note,), proved=True)

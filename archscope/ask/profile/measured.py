@@ -95,7 +95,7 @@ def _below_roofs(found: Profile, plan: Plan, progress: Progress) -> Profile:
     fallback = found.environment.fact("roofs") == devices.FALLBACK
     if keys is None or fallback or not exceeds_roof(found):
         return found
-    progress("roofs of the device once more", 0.0)
+    progress("roofs of the device again", 0.0)
     device = devices.find(plan.settings.device)
     try:
         with configured(plan.settings, device):

@@ -88,7 +88,7 @@ def check_symbols(spec: InputSpec) -> None:
         free = "B" if spec.batch != "B" else "N"
         raise ArchscopeError(
             parameter("input", spec),
-            f"{spec.batch} stands for the batch and for a side",
+            f"{spec.batch} is used for the batch and for a side",
             f"rename the side, or the batch: {parameter('batch', free)}",
         )
     for name in names:
@@ -100,7 +100,7 @@ def check_symbols(spec: InputSpec) -> None:
     if len(names) > MOST_SYMBOLS:
         raise ArchscopeError(
             parameter("input", spec),
-            f"has {len(names)} symbols, and {MOST_SYMBOLS} are the most",
+            f"has {len(names)} symbols; at most {MOST_SYMBOLS} are possible",
             "give numbers for some sides",
         )
 
@@ -204,7 +204,7 @@ def _fixed(
         trial.observe({**values, symbol: high + 1})
     except TrialError as error:
         return Fixed(symbol, low, high, error.place, error.reason)
-    return Fixed(symbol, low, high, trial.subject.name, "takes no much larger size")
+    return Fixed(symbol, low, high, trial.subject.name, "cannot take a much larger size")
 
 
 def limits(
@@ -287,7 +287,7 @@ def refusal(trial: Trial, all_fixed: Sequence[Fixed], values: Mapping[str, int])
             f"give the number: {parameter('batch', values[fixed.symbol])}",
         )
     if any(t.batched and len(t.shape) > 3 and t.shape[1] == fixed.symbol for t in spec.tensors):
-        problem = f"{fixed.symbol} stands for the channels, which {fixed.place} fixes"
+        problem = f"{fixed.symbol} is used for the channels, which {fixed.place} fixes"
         return ArchscopeError(parameter("input", spec), f"{problem} at {fixed.sizes}", remedy)
     tied = tied_sides(spec)
     if tied is not None and trial.of(tied).works(
@@ -295,11 +295,11 @@ def refusal(trial: Trial, all_fixed: Sequence[Fixed], values: Mapping[str, int])
         | {"S": values[fixed.symbol] + 32}
     ):
         return ArchscopeError(
-            parameter("input", spec), f"{subject} takes square input only", "use one symbol: 3xSxS"
+            parameter("input", spec), f"{subject} takes only square inputs", "use one symbol: 3xSxS"
         )
     return ArchscopeError(
         parameter("input", spec),
-        f"{subject} cannot take {fixed.symbol}: {fixed.place} fixes it; admissible "
+        f"{subject} cannot take {fixed.symbol}: {fixed.place} fixes it; possible "
         f"{fixed.symbol}: {fixed.sizes} ({fixed.reason})",
         remedy,
     )

@@ -181,7 +181,7 @@ def _searched(trial: Trial, asked: bool) -> Formula:
     if not domains:
         raise ArchscopeError(
             subject.name,
-            "fixes its whole input: " + "; ".join(f"{f.symbol} = {f.sizes}" for f in fixed),
+            "fixes every side of its input: " + "; ".join(f"{f.symbol} = {f.sizes}" for f in fixed),
             "count it with archscope summary",
         )
     search = _Search(trial, domains, values)
@@ -192,15 +192,15 @@ def _searched(trial: Trial, asked: bool) -> Formula:
             return _searched(replace(trial, gathered=True, seen={}), asked)
         raise ArchscopeError(
             parameter("input", trial.spec),
-            f"{subject.name} has no one formula: it runs other layers or products at "
-            f"{sizes_text(error.values)} than at {sizes_text(search.base)}, as where it loops over "
+            f"{subject.name} has no single formula: it runs different layers or products at "
+            f"{sizes_text(error.values)} and at {sizes_text(search.base)}, as where it loops over "
             "a side or branches on its size",
             "give numbers",
         ) from error
     except TrialError as error:
         raise ArchscopeError(
             parameter("input", trial.spec),
-            f"{subject.name} takes some sizes only: {error.place} raises {error.reason}",
+            f"{subject.name} takes only some sizes: {error.place} raises {error.reason}",
             "give numbers",
         ) from error
     macs, activations = _macs(forms), _activation_bytes(forms)
@@ -274,7 +274,7 @@ class _Search:
         except fitting.NoClosedFormError as error:
             raise ArchscopeError(
                 self.trial.subject.name,
-                f"{self._layer_of(error.index)} follows no closed form in {', '.join(self.base)}",
+                f"{self._layer_of(error.index)} has no closed form in {', '.join(self.base)}",
                 "give numbers for some symbols",
             ) from error
         units = {d.symbol: d.unit for d in self.domains}

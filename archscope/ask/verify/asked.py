@@ -53,7 +53,9 @@ def check_all(
         ArchscopeError: any of it was given.
     """
     if input is not None or batch is not None or keywords or beside is not None:
-        raise ArchscopeError(ALL, "takes every network as it comes", "name one to set it")
+        raise ArchscopeError(
+            ALL, "takes every network with its defaults", "name the network to change them"
+        )
 
 
 def passed(found: Iterable[Verification]) -> bool:

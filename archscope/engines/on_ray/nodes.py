@@ -222,7 +222,7 @@ class Nodes:
         serving = {node["NodeID"]: node["NodeManagerHostname"] for node in self._fitting()}
         for node, name in self._serving.items():
             if node not in serving and node not in self.refused:
-                self.tell(f"node {name} is gone; what it had runs elsewhere")
+                self.tell(f"node {name} is gone; its tasks run elsewhere")
         self._serving = serving
         if serving:
             self._served = now
@@ -232,8 +232,8 @@ class Nodes:
     def unreachable(self) -> EngineError:
         """What to say of a head that does not answer."""
         return EngineError(
-            self.address, "the cluster's head does not answer any more",
-            "start it again, or go on without it: finished points are saved",
+            self.address, "the cluster's head no longer answers",
+            "start it again, or continue without it: finished points are saved",
         )  # fmt: skip
 
     def _look(self) -> None:

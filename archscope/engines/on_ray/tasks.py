@@ -32,7 +32,7 @@ TRAVELS = ("TORCH", "PYTORCH", "ATEN", "TIMM", "TRANSFORMERS", "DIFFUSERS")
 """Environment variables that decide counts, and that mean the same on every machine."""
 
 REMEDY = (
-    "check the address and, where the cluster wants a token, set RAY_AUTH_MODE=token and "
+    "check the address and, where the cluster requires a token, set RAY_AUTH_MODE=token and "
     "RAY_AUTH_TOKEN"
 )
 """Ray 2.60 starts clusters with a token by default, and drops a client that sends none."""
@@ -294,7 +294,7 @@ class _Run:
         for index in batch:
             self.deaths[index] = self.deaths.get(index, 0) + 1
         if len(batch) == 1 and self.deaths[batch[0]] >= TRIES:
-            return [Lost(f"{TRIES} nodes died while they had it")]
+            return [Lost(f"{TRIES} nodes died while they ran it")]
         if max(self.deaths[index] for index in batch) > 1:
             self.alone.update(batch)
         return self._again(batch)

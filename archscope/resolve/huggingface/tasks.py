@@ -159,7 +159,7 @@ def require_forward(name: str, module: Any) -> None:
     raise ArchscopeError(
         name,
         f"{kind.__name__} of transformers has no forward pass: it generates with the networks "
-        "that it holds",
+        "that it contains",
         f"choose one by the keyword task: {parts}",
     )
 

@@ -39,9 +39,7 @@ OUTPUT_STRIDE, KIND_OF_WORK = "output stride", "kind of work"
 NOTES = {OUTPUT_STRIDE: STRIDE_NOTE, KIND_OF_WORK: FAMILY_NOTE}
 """What is said below the tables of each division."""
 
-SHARE_NOTE = (
-    "Shares are of the total difference and add up to 100 %; a negative one works against it."
-)
+SHARE_NOTE = "Shares are of the total difference and add up to 100 %; a negative share reduces it."
 
 
 MACS_TITLE = "MACs"

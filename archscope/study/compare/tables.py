@@ -52,8 +52,8 @@ EQUAL_COST = 0.05
 """Totals within this share of each other count as equal in the sentence below the totals."""
 
 NONE_NOTE = (
-    f"{NONE}: the 95 % intervals of the two medians overlap, or that of their ratio holds 1, so no "
-    "difference is shown."
+    f"{NONE}: the 95 % intervals of the two medians overlap, or that of their ratio contains 1, so "
+    "no difference is shown."
 )
 
 PAIRED_NOTE = (

@@ -48,7 +48,7 @@ def _kernel_steps(item: TimedKernel, rates: Rates) -> list[Step]:
     kernel, found = item.kernel, item.seconds
     order = f", {kernel.order}" if kernel.order else ""
     known = rates.given.kinds.get(kernel.kind) is not None
-    doubt = "" if known else "; its kind is unknown, so elementwise work stands for it"
+    doubt = "" if known else "; its kind is unknown, so it is predicted as elementwise work"
     steps = [
         Step("Kernel", f"{kernel.operator}: {kernel.kind}{order}, {kernel.dtype}{doubt}", "prose")
     ]
@@ -84,7 +84,7 @@ def _arithmetic(item: TimedKernel, rates: Rates) -> list[Step]:
     peak, tensor = arithmetic_rate(kernel, device, rates.setting.dtype)
     efficiency = rates.efficiency(kernel.kind, kernel.order, tensor)
     on = "tensor cores" if tensor else "plain cores"
-    slow = "" if kernel.aligned or not tensor else f" · {shape.misaligned:.3g} (not by eights)"
+    slow = "" if kernel.aligned or not tensor else f" · {shape.misaligned:.3g} (not multiples of 8)"
     steps.append(
         Step(
             "Arithmetic",

@@ -134,7 +134,7 @@ def layers_table(prediction: Prediction) -> Table:
     slowest = sorted(prediction.layers, key=lambda layer: -layer.seconds)[:MOST_LAYERS]
     few = len(slowest) == len(prediction.layers)
     shown = "" if few else f"The {len(slowest)} slowest of {len(prediction.layers)}. "
-    note = f"{shown}Rates: work over predicted time, so a product in whole tiles seems slower."
+    note = f"{shown}Rates: work over predicted time, so a product padded to tiles seems slower."
     total = sum(layer.seconds for layer in prediction.layers)
     rows = tuple(Row(_cells(layer, total)) for layer in slowest)
     return Table("Slowest layers", LAYER_COLUMNS, rows, (note,))

@@ -25,7 +25,7 @@ COLUMNS_NOTE = (
     "no phase."
 )
 
-WAITS_NOTE = "Waits: that last row, divided by layer as the profiled steps wait for each. "
+WAITS_NOTE = "Waits: the last row, attributed to the layers that the profiled steps wait for. "
 
 FASTEST_PROFILED = 0.9
 """Profiled steps that take a smaller multiple of the others were disturbed less."""

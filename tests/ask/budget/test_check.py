@@ -319,8 +319,8 @@ def notes(found: tuple[Outcome, ...]) -> str:
 
 
 def test_one_limit_is_spoken_of_in_the_singular() -> None:
-    assert notes((KEPT,)) == "The limit is kept."
-    assert notes((KEPT, KEPT)) == "All 2 limits are kept."
+    assert notes((KEPT,)) == "The limit is met."
+    assert notes((KEPT, KEPT)) == "All 2 limits are met."
     assert "1 of 1 limit exceeded: lenet parameters 2, limit 1." in notes(
         (Outcome("lenet", PARAMS, 2, 1),)
     )

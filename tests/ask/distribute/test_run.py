@@ -439,7 +439,7 @@ def test_styles_may_be_given():
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"gpus": 3}, "3 GPUs do not share the 64 out_features"),
+        ({"gpus": 3}, "3 GPUs cannot divide the 64 out_features"),
         ({"style": {"*.up": "diagonal"}}, "'diagonal' is unknown"),
         ({"style": {"nothing": "colwise"}}, "has no linear layer nothing"),
         ({"tp": 2}, "has no effect under tp"),

@@ -285,7 +285,7 @@ def test_a_network_that_fixes_its_groups_is_no_base():
 
 
 def test_an_unknown_width_keyword_is_refused():
-    with pytest.raises(ArchscopeError, match="no such whole number"):
+    with pytest.raises(ArchscopeError, match="no integer keyword of this name"):
         sweep_groups((1, 2), by="girth")
 
 

@@ -207,7 +207,7 @@ def test_accumulated_gradients_are_there_from_the_start():
     assert one.timeline[0].gradients == 0
     assert four.timeline[0].gradients == four.timeline[0].parameters
     notes = memory_report(four).tables[0].notes
-    assert "Each of 4 passes an update takes 2 samples" in notes[0]
+    assert "Each of 4 passes per update takes 2 samples" in notes[0]
     assert ADAM_ON_A_CPU in notes
 
 

@@ -391,7 +391,7 @@ class Refuses(nn.Linear):
 def test_the_user_is_blamed_only_where_pytorch_fails_too() -> None:
     analysis = archscope.summary(WhereItIs(4, 4), "4").analysis
     assert (analysis.total.macs, analysis.executed_on) == (16, "cpu")
-    assert "WhereItIs runs with weights only (no memory)" in " ".join(analysis.notes)
+    assert "WhereItIs runs only with weights (no memory)" in " ".join(analysis.notes)
     assert refusal(Generates(4, 4)).startswith(
         "Generates: runs in PyTorch and cannot be counted: it returns a generator"
     )

@@ -231,7 +231,7 @@ def test_a_square_network_takes_one_symbol() -> None:
     found = formula(network_target(Square, input="3xSxS"))
     assert str(found.macs) == "108·N·⌊(S+1)/2⌋²"
     assert "linear in pixels (S·S); doubling S costs 4.0×" in " ".join(growth(found))
-    with pytest.raises(ArchscopeError, match="takes square input only; use one symbol: 3xSxS"):
+    with pytest.raises(ArchscopeError, match="takes only square inputs; use one symbol: 3xSxS"):
         formula(network_target(Square, input="3xHxW"))
 
 
@@ -253,7 +253,7 @@ def test_a_network_of_fixed_size_is_told_with_module_and_admissible_size() -> No
         formula(network_target(Flat, input="1xHxW"))
     message = str(refusal.value)
     assert "classify (Linear)" in message
-    assert "admissible H: 28 to 29" in message
+    assert "possible H: 28 to 29" in message
     assert "input='1x28x28'" in message
 
 
@@ -288,7 +288,7 @@ class TwoPaths(nn.Module):
 
 
 def test_a_network_of_two_paths_has_no_single_formula() -> None:
-    problem = "other layers or products at N = 2, H = 2016, W = 224 than at N = 2, H = 224"
+    problem = "different layers or products at N = 2, H = 2016, W = 224 and at N = 2, H = 224"
     with pytest.raises(ArchscopeError, match=problem):
         formula(network_target(TwoPaths, input="3xHxW"))
 
@@ -296,11 +296,11 @@ def test_a_network_of_two_paths_has_no_single_formula() -> None:
 @pytest.mark.parametrize(
     ("model", "options", "problem"),
     [
-        ("resnet18", {"input": "CxHxW"}, "C stands for the channels, which conv1 .* fixes at 3"),
-        ("resnet18", {"input": "3xNxW"}, "N stands for the batch and for a side"),
+        ("resnet18", {"input": "CxHxW"}, "C is used for the channels, which conv1 .* fixes at 3"),
+        ("resnet18", {"input": "3xNxW"}, "N is used for the batch and for a side"),
         ("resnet18", {"input": "3xHxh"}, "H and h clash"),
         ("resnet18", {"input": "3x64x64", "batch": 2}, "leaves nothing free; give a symbol"),
-        ("vit_b_16", {"input": "3xHxW"}, "admissible H: 224 .* input='3x224x224'"),
+        ("vit_b_16", {"input": "3xHxW"}, "possible H: 224 .* input='3x224x224'"),
         (Values, {"input": "8"}, "cannot take symbols: Values needs the values of tensors"),
         (nn.Identity, {}, "^input: is needed"),
     ],

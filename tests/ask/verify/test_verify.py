@@ -338,7 +338,10 @@ def test_python_verifies_all_of_them_in_shards(
         (lambda: archscope.verify("lenet", all=True), "all=True: excludes named networks"),
         (lambda: archscope.verify(), "verify: needs networks or all=True"),
         (lambda: archscope.verify("lenet", resume=True), "resume: goes with all=True"),
-        (lambda: archscope.verify(all=True, batch=2), "all=True: takes every network as it comes"),
+        (
+            lambda: archscope.verify(all=True, batch=2),
+            "all=True: takes every network with its defaults",
+        ),
     ):
         with pytest.raises(archscope.ArchscopeError, match=message):
             wrong()

@@ -118,7 +118,7 @@ def test_what_the_device_waits_for_is_a_column_as_in_a_trace():
     assert [column.title for column in table.columns][-1] == "Waits"
     assert table.rows[-1].cells[-1] == pytest.approx(0.001)
     assert any("Launch-bound" in note and ": head; 500 µs" in note for note in table.notes)
-    assert any("Waits: that last row" in note for note in table.notes)
+    assert any("Waits: the last row" in note for note in table.notes)
     assert not any("Waits" in note for note in layer_table(measured, None).notes)
 
 

@@ -19,6 +19,7 @@ from archscope.errors import ArchscopeError
 from archscope.files import is_own, open_own, read_text, require_regular
 from archscope.parameters import marked, parameter
 from archscope.saved import cache
+from archscope.units import plural
 
 SCHEMA = 2
 
@@ -53,15 +54,16 @@ class Journal:
     Args:
         path: the file; made where it is missing.
         identity: what is run.
-        resume: take the entries of an earlier run; without it the file starts empty.
+        resume: take the entries of an earlier run; without it the file starts empty, and one that
+            the user named must hold no finished part.
         key: says what decides the entries at this moment, `None` where nobody can say; without
             it only `identity` decides them.
         trusted: whether a link may lead to the file, and another user own it: the user named it.
 
     Raises:
         UnusableError: the file cannot be opened or written.
-        ArchscopeError: it is no journal, another process is writing it, or it belongs to another
-            run.
+        ArchscopeError: it is no journal, another process is writing it, it belongs to another
+            run, or finished parts would be lost.
     """
 
     def __init__(
@@ -86,7 +88,7 @@ class Journal:
             raise self._unusable("cannot be opened", error) from None
         try:
             self._lock()
-            self._begin(resume)
+            self._begin(resume, kept=trusted)
         except OSError as error:
             self._file.close()
             raise self._unusable("cannot be written", error) from None
@@ -170,7 +172,7 @@ class Journal:
         self.doubted = self.doubted or now is None
         return {KEY: None if self.changed else now}
 
-    def _begin(self, resume: bool) -> None:
+    def _begin(self, resume: bool, kept: bool) -> None:
         """Take what the file holds, or start it empty; its position is at the end of what stays."""
         if os.fstat(self._file.fileno()).st_size > MOST_BYTES:
             raise self._not_ours()
@@ -179,6 +181,8 @@ class Journal:
         # An empty file is as good as none, and so is one whose first line a full disk cut short.
         if not (content.startswith(_BEGINNING) or _BEGINNING.startswith(content)):
             raise self._not_ours()
+        if kept and not resume:
+            self._require_no_entries(lines)
         if resume and lines:
             self._take(lines)
             self._file.seek(sum(map(len, lines)))
@@ -187,6 +191,16 @@ class Journal:
             self._file.truncate()
             self._append(self._header)
         self._file.truncate()
+
+    def _require_no_entries(self, lines: list[bytes]) -> None:
+        entries = [entry for line in lines[1:] if (entry := _entry(line)) is not None]
+        done = sum(not entry.get(UNFINISHED) for entry in entries)
+        if done:
+            own = lines[0] == self._header
+            of = "" if own else " of another run"
+            them = "it" if done == 1 else "them"
+            add = f"add {parameter('resume')} to take {them}, or " if own else ""
+            raise self._refused(f"holds {plural(done, 'finished part')}{of}", f"{add}name another")
 
     def _not_ours(self) -> ArchscopeError:
         return self._refused(
@@ -197,7 +211,7 @@ class Journal:
         if lines[0] != self._header:
             raise self._refused(
                 "was written for another run or by another version",
-                f"run without {parameter('resume')}",
+                "name another, this one stays as it is",
             )
         others = []
         for line in lines[1:]:

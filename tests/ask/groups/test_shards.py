@@ -53,8 +53,9 @@ def test_shards_of_a_file_in_different_folders_merge(sweep, parts, tmp_path, cap
     elsewhere.mkdir()
     (tmp_path / "plain.py").rename(elsewhere / "plain.py")
     there = [word.replace(str(tmp_path), str(elsewhere)) for word in sweep]
-    assert run([*there, "--shard", "2/3", "--journal", parts[1]]) == 0
-    assert run(["merge", *parts]) == 0
+    moved = str(tmp_path / "moved.jsonl")
+    assert run([*there, "--shard", "2/3", "--journal", moved]) == 0
+    assert run(["merge", parts[0], moved, parts[2]]) == 0
     assert f"{tmp_path / 'plain.py'}:Net at equal width" in capsys.readouterr().out
 
 

@@ -199,13 +199,33 @@ def test_a_journal_gives_back_what_was_added(tmp_path):
         assert [e["point"]["width"] for e in journal.entries] == ["4", "8"]
 
 
-def test_without_resume_a_journal_starts_anew(tmp_path):
+def test_a_journal_with_finished_points_is_never_emptied(tmp_path):
+    """Nor is it where the grid is another one, which `--resume` does not take either."""
     path = tmp_path / "j.jsonl"
     with Journal(path, IDENTITY, resume=False) as journal:
-        journal.add({"point": {}})
+        journal.note({"point": {}})
     with Journal(path, IDENTITY, resume=False) as journal:
+        assert path.read_text().count("\n") == 1, "nothing was finished"
+        journal.add({"point": {}})
+    kept = path.read_bytes()
+    longer = {**IDENTITY, "grid": "longer"}
+    for identity, resume, remedy in (
+        (IDENTITY, False, "holds 1 finished part; add resume to take it, or name another"),
+        (longer, False, "holds 1 finished part of another run; name another"),
+        (longer, True, "another version; name another, this"),
+    ):
+        with pytest.raises(ArchscopeError, match=remedy):
+            Journal(path, identity, resume=resume)
+        assert path.read_bytes() == kept
+
+
+def test_a_journal_of_the_cache_folder_starts_anew(tmp_path):
+    """The user named none, and the last run was not to be resumed."""
+    path = tmp_path / "j.jsonl"
+    with Journal(path, IDENTITY, resume=False, trusted=False) as journal:
+        journal.add({"point": {}})
+    with Journal(path, IDENTITY, resume=False, trusted=False) as journal:
         assert journal.entries == []
-    assert len(path.read_text().splitlines()) == 1
 
 
 def test_a_journal_cut_anywhere_gives_back_its_whole_entries(tmp_path):

@@ -86,10 +86,10 @@ def changed(path, **fields):
 
 
 def test_shards_of_other_versions_sweeps_or_results_are_refused(parts, tmp_path, capsys):
-    other = str(tmp_path / "other.jsonl")
-    assert run(["sweep", "lenet", "batch=1,2", "--journal", other]) == 0
+    sweep, other = str(tmp_path / "sweep.jsonl"), str(tmp_path / "other.jsonl")
+    assert run(["sweep", "lenet", "batch=1,2", "--journal", sweep]) == 0
     capsys.readouterr()
-    assert run(["merge", *parts, other]) == 2
+    assert run(["merge", *parts, sweep]) == 2
     assert "is of another sweep than" in capsys.readouterr().err
     assert run([*SWEEP, "--journal", other]) == 0
     capsys.readouterr()

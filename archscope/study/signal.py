@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import floor, log10
 from typing import Any
 
 from archscope.parameters import parameter
@@ -49,17 +50,52 @@ def signal_report(record: SignalPropagation, pattern: str | None = None) -> Repo
     )
 
 
+STAYS = 2.0
+"""A variance that changes by a smaller factor neither grows nor shrinks."""
+
+
 def _answer(network: NetworkSignal, points: Sequence[SignalPoint]) -> str:
-    """How far the variance of the activations goes from the first to the last."""
-    if len(points) < 2 or not points[0].variance:
+    """How far the variance goes from the first activation or block to the last.
+
+    Where others are shown, weight layers are left out: a classifier's outputs have another size.
+    """
+    chosen = [point for point in points if point.role != "weight"] or list(points)
+    if len(chosen) < 2 or not chosen[0].variance:
         return ""
-    first, last = points[0], points[-1]
-    times = last.variance / first.variance
-    how = f"grows {times:.3g} times" if times >= 1 else f"shrinks {1 / (times or 1e-300):.3g} times"
+    first, last = chosen[0], chosen[-1]
+    change = last.variance / first.variance
+    ends = sorted((first.variance, last.variance))
+    far = max(chosen, key=lambda p: max(p.variance / ends[1], ends[0] / (p.variance or TINY)))
+    beyond = far.variance > STAYS * ends[1] or far.variance < ends[0] / STAYS
+    way = f", with {_plain(far.variance)} at {_place(far)} on the way" if beyond else ""
+    what = f"{network_title(network.model, network.keywords)}: the variance of activations"
+    if 1 / STAYS <= change <= STAYS:
+        how = f"stays within a factor of {STAYS:.0f}"
+    else:
+        factor = max(change, 1 / (change or TINY))
+        times = "more than a million" if factor > MILLION else _plain(factor)
+        how = f"{'grows' if change > 1 else 'shrinks'} {times} times"
     return (
-        f"{network.model}: the variance {how}, from {first.variance:.3g} at {first.name} to "
-        f"{last.variance:.3g} at {last.name}."
+        f"{what} {how}, from {_plain(first.variance)} at {_place(first)} to "
+        f"{_plain(last.variance)} at {_place(last)}{way}."
     )
+
+
+MILLION, TINY = 1e6, 1e-300
+
+
+def _place(point: SignalPoint) -> str:
+    return call_title(point.name, point.kind, point.call)
+
+
+def _plain(value: float) -> str:
+    """Three digits and no exponent."""
+    if value < 1 / MILLION:
+        return "less than 0.000001"
+    if value > MILLION:
+        return "more than a million"
+    digits = max(0, 2 - floor(log10(value)))
+    return f"{value:,.{digits}f}"
 
 
 def shown(network: NetworkSignal, pattern: str | None = None) -> list[SignalPoint]:

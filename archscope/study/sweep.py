@@ -73,7 +73,8 @@ def _answer(outcomes: Sequence[Outcome], counted: Sequence[Outcome]) -> str:
     failed = len(outcomes) - len(counted)
     where = f"{plural(failed, 'point')} of {len(outcomes)} failed; " if failed else ""
     if least[0] == most[0]:
-        return f"{where}all {len(counted)} points take {si(least[0])} MACs."
+        who = "the other takes" if len(counted) == 1 else f"all {len(counted)} points take"
+        return f"{where}{who} {si(least[0])} MACs."
     low, high = (
         f"{si(macs)} ({', '.join(f'{key}={text}' for key, text in outcome.point)})"
         for macs, outcome in (least, most)

@@ -12,7 +12,7 @@ from archscope.ask.signal import signal
 from archscope.ask.target import target
 from archscope.errors import ArchscopeError
 from archscope.measure.signal import statistics
-from archscope.records import SignalPropagation
+from archscope.records import InputSpec, NetworkSignal, SignalPoint, SignalPropagation, TensorSpec
 from archscope.study.signal import shown, signal_charts, signal_report
 
 REFERENCE = json.loads(
@@ -69,6 +69,36 @@ class PreActivation(nn.Module):
 
     def forward(self, x):
         return x + self.second(self.first(self.norm(x).relu()).relu())
+
+
+def told(*variances, roles=None):
+    """The first line of a network whose activations have these variances."""
+    roles = roles or ("activation",) * len(variances)
+    points = tuple(
+        SignalPoint(f"act{i}", "ReLU", 0, i, role, 1.0, variance, 0.0)
+        for i, (variance, role) in enumerate(zip(variances, roles, strict=True))
+    )
+    network = NetworkSignal("net", InputSpec((TensorSpec((8, 4)),)), points)
+    return signal_report(SignalPropagation((network,))).answer
+
+
+@pytest.mark.parametrize(
+    ("variances", "sentence"),
+    [
+        ((0.3, 0.5, 0.4), "stays within a factor of 2, from 0.300 at act0 to 0.400 at act2."),
+        ((0.25, 1.0), "grows 4.00 times, from 0.250 at act0 to 1.00 at act1."),
+        ((0.5, 5e-4), "shrinks 1,000 times, from 0.500 at act0 to 0.000500 at act1."),
+        (
+            (0.5, 5e-9),
+            "shrinks more than a million times, from 0.500 at act0 to less than 0.000001",
+        ),
+        ((0.3, 30.0, 0.4), "to 0.400 at act2, with 30.0 at act1 on the way."),
+    ],
+)
+def test_the_first_line_is_about_the_activations(variances, sentence):
+    assert sentence in told(*variances)
+    classifier = told(*variances, 1e-9, roles=("activation",) * len(variances) + ("weight",))
+    assert classifier == told(*variances), "a classifier's outputs are no propagation"
 
 
 def blocks(normalised):

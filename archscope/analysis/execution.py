@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -23,7 +24,7 @@ from archscope.analysis.gradients import run_backward
 from archscope.analysis.nested import tensors
 from archscope.analysis.observed import observed, uncompiled, unfused_attention
 from archscope.analysis.observer import Observer
-from archscope.analysis.operator import Operator
+from archscope.analysis.operator import Operator, is_pointwise
 from archscope.analysis.replay import Replays
 from archscope.process import interruptible, patched_here
 from archscope.records import Execution, LayerName, Operand, OperatorRun
@@ -106,6 +107,7 @@ class _Recorder(Observer):  # type: ignore[no-untyped-call]
             tuple(arguments),
             macs,
             operator.kind != "unknown",
+            _works_by_element(operator.overload),
         )
         self.runs.append((call, run))
 
@@ -135,6 +137,9 @@ def _ordered(shape: Sequence[int], strides: Sequence[int]) -> tuple[int, tuple[i
             break
         row *= shape[axis]
     return elements, () if list(axes) == real else axes, row
+
+
+_works_by_element = cache(is_pointwise)
 
 
 def _plain(value: Any) -> Any:

@@ -134,7 +134,8 @@ def predict(
         layout: `"nchw"` or `"nhwc"` (channels last).
         mode: `"inference"` or `"training"`.
         compiled: whether `torch.compile` fuses its operators.
-        calibrate: profiles measured on the GPU, or their files, to correct the prediction by.
+        calibrate: profiles measured on the GPU, or their files, or those of traces of the network,
+            to correct the prediction by.
         explain: patterns of the layers whose arithmetic is printed.
         fit: make a device of the networks, which are saved profiles of it or are measured now: its
             answer, saved as `mygpu.json`, is a device file.
@@ -168,9 +169,11 @@ def predict(
     from archscope.ask.profile.refused import check_not_fitted
     from archscope.engines.shard import ALL, parse_shard
     from archscope.latency.setting import Setting
+    from archscope.measure import silence_profiler
     from archscope.study.page import with_prediction_page
     from archscope.study.predict import arithmetic_report, predict_report
 
+    silence_profiler()
     setting = Setting(mode, dtype, layout, compiled)
     question = {"input": input, "batch": batch, "keywords": constructor_keywords}
     part = ALL if shard is None else parse_shard(shard)
@@ -185,8 +188,10 @@ def predict(
             parameter("device", device), "is another GPU than that of the rates",
             f"leave one out, or write {parameter('device')}=[{device!r}] for both",
         )  # fmt: skip
-    found = gpus(names, peak=peak, bandwidth=bandwidth, dtype=dtype, calibrate=calibrate)
     targets = _asked(network, model, **question)
+    found = gpus(
+        names, peak=peak, bandwidth=bandwidth, dtype=dtype, calibrate=calibrate, networks=targets
+    )
     if explain:
         patterns = [explain] if isinstance(explain, str) else explain
         steps = explained(targets, found, setting, patterns)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from os import PathLike, fspath
 
 from archscope.ask.predict import executed
-from archscope.ask.target import network_target
+from archscope.ask.target import Target, network_target
+from archscope.ask.trace.profile import traced
 from archscope.errors import ArchscopeError
 from archscope.latency.calibration import Calibrated, Observation, calibrated
 from archscope.latency.coefficients import Rates, fitted
@@ -18,6 +20,15 @@ from archscope.latency.setting import Setting
 from archscope.parameters import parameter
 from archscope.records import Profile
 from archscope.saved.record import Saved, saved
+from archscope.traces.chrome import is_trace
+
+
+@dataclass(frozen=True)
+class SavedTrace(Saved):
+    """The profile of a trace, with the network that was traced."""
+
+    network: Target
+
 
 SHORTEST_SHARE = 1e-3
 """Layers that take less of the step are left out."""
@@ -51,28 +62,65 @@ def calibrate(runs: Sequence[Saved], device: Device | None, *, by_kind: bool) ->
     )
 
 
-def profiles_of(runs: Sequence[str | PathLike[str] | Profile]) -> list[Saved]:
+def profiles_of(
+    runs: Sequence[str | PathLike[str] | Profile], networks: Sequence[Target] = ()
+) -> list[Saved]:
     """Measured profiles, read from their files where they are named by them.
 
+    Args:
+        runs: profiles, or files of profiles or of traces.
+        networks: those that the traces may be of.
+
     Raises:
-        ArchscopeError: a file is not a saved record.
+        ArchscopeError: a file is neither a saved record nor a trace of one of the networks.
     """
-    found = []
-    for run in runs:
-        record = saved(run if isinstance(run, Profile) else fspath(run))
-        if record is None:
-            raise ArchscopeError(
-                str(run), "is not a saved profile", "save one with archscope profile"
-            )
-        found.append(record)
-    return found
+    return [_run(run, networks) for run in runs]
+
+
+def _run(run: str | PathLike[str] | Profile, networks: Sequence[Target]) -> Saved:
+    if isinstance(run, Profile):
+        return Saved(run.model, run)
+    path = fspath(run)
+    if is_trace(path):
+        return _of_trace(path, networks)
+    record = saved(path)
+    if record is None:
+        raise ArchscopeError(
+            path, "is not a saved profile or a trace", "save one with archscope profile"
+        )
+    return record
+
+
+def _of_trace(path: str, networks: Sequence[Target]) -> Saved:
+    """A trace with the first network that its operators are of."""
+    problem = "is a trace"
+    for network in networks:
+        found = _aligned(path, network)
+        if isinstance(found, Saved):
+            return found
+        problem = f"is not a trace of {network.name}: {found.partition(': ')[2] or found}"
+    if networks[1:]:
+        problem = "is a trace of none of these networks"
+    remedy = f"make a profile of it with archscope trace {path} --model NETWORK -o run.json"
+    raise ArchscopeError(path, problem, remedy)
+
+
+def _aligned(path: str, network: Target) -> SavedTrace | str:
+    """A trace as a profile of a network, at the batch that was traced; or why it is not one."""
+    try:
+        profile = traced(path, replace(network, batch=None)).profile
+    except ArchscopeError as error:
+        return error.problem
+    return SavedTrace(path, profile, replace(network, batch=profile.input.batch))
 
 
 def _profile(run: Saved) -> Profile:
     record = run.record
     if not isinstance(record, Profile) or record.environment.device.startswith("cpu"):
         raise ArchscopeError(
-            run.name, "is not a profile of a GPU", "save one with archscope profile or trace"
+            run.name,
+            "is not a profile of a GPU",
+            "save one with archscope profile or trace",
         )
     return record
 
@@ -87,7 +135,8 @@ def _require_one_device(runs: Sequence[Saved]) -> None:
     for run, name in zip(runs, names, strict=True):
         if name != names[0]:
             raise ArchscopeError(
-                run.name, f"was measured on {name}, and {runs[0].name} on {names[0]}",
+                run.name,
+                f"was measured on {name}, and {runs[0].name} on {names[0]}",
                 "give profiles of one model of GPU",
             )  # fmt: skip
 
@@ -130,7 +179,7 @@ def _measures_training(profile: Profile) -> bool:
 def _observations(run: Saved, profile: Profile, device: Device) -> list[Observation]:
     setting = setting_of(profile)
     rates = Rates(device, setting, fitted())
-    target = network_target(run)
+    target = run.network if isinstance(run, SavedTrace) else network_target(run)
     execution = executed(*target.called(), setting, rates.fused_attention).execution
     by_layer: dict[tuple[str, int, str], list[Kernel]] = defaultdict(list)
     for kernel in kernels(execution, setting.dtype, setting.compiled):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from os import PathLike
 
 from archscope.ask.predict import read_device
+from archscope.ask.target import Target
 from archscope.errors import ArchscopeError
 from archscope.latency.calibration import Calibrated
 from archscope.latency.devices import Device, find_device, from_rates
@@ -16,7 +17,7 @@ GPU = Device | Calibrated
 """A data sheet, alone or with factors of the device's own."""
 
 Measured = str | PathLike[str] | Profile
-"""A profile that was measured on a GPU, or the file that holds it."""
+"""A profile that was measured on a GPU, or the file of one or of a trace."""
 
 
 def gpus(
@@ -26,6 +27,7 @@ def gpus(
     bandwidth: float | None = None,
     dtype: str = "amp",
     calibrate: Sequence[Measured] = (),
+    networks: Sequence[Target] = (),
     given: str = "device",
 ) -> list[GPU]:
     """The GPUs that the user named.
@@ -35,7 +37,9 @@ def gpus(
         peak: operations a second of one more, in `dtype`.
         bandwidth: bytes a second of its memory.
         dtype: the precision that the peak is of.
-        calibrate: profiles measured on the one GPU that is named, which is corrected by them.
+        calibrate: profiles measured on the one GPU that is named, which is corrected by them, or
+            traces.
+        networks: those that the traces may be of.
         given: the parameter that held the names.
 
     Raises:
@@ -56,10 +60,12 @@ def gpus(
     if not found:
         remedy = f"name one such as {parameter(given, 'rtx4090')}"
         raise ArchscopeError(parameter(given), "is needed: which GPU?", remedy)
-    return [_corrected(found, calibrate, given)] if calibrate else found
+    return [_corrected(found, calibrate, networks, given)] if calibrate else found
 
 
-def _corrected(found: Sequence[GPU], runs: Sequence[Measured], given: str) -> Calibrated:
+def _corrected(
+    found: Sequence[GPU], runs: Sequence[Measured], networks: Sequence[Target], given: str
+) -> Calibrated:
     """The one GPU that is named, with the factors that profiles of it give."""
     from archscope.ask.calibrate import calibrate, profiles_of
 
@@ -69,4 +75,4 @@ def _corrected(found: Sequence[GPU], runs: Sequence[Measured], given: str) -> Ca
             "corrects one GPU by name",
             f"name it alone with {parameter(given)}",
         )
-    return calibrate(profiles_of(runs), found[0], by_kind=False)
+    return calibrate(profiles_of(runs, networks), found[0], by_kind=False)

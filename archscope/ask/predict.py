@@ -15,7 +15,7 @@ from archscope.latency.devices import Device, find_device
 from archscope.latency.doubts import doubts, interval_of, require_rate
 from archscope.latency.fusion import image_order, likely_order
 from archscope.latency.kernel import Kernel
-from archscope.latency.kernels import kernels
+from archscope.latency.kernels import kernels, unknown_operators
 from archscope.latency.model import Seconds, kernel_seconds, step_seconds
 from archscope.latency.place import Place
 from archscope.latency.setting import Setting
@@ -260,7 +260,6 @@ def predicted(run: Run, rates: Rates) -> Prediction:
         timed = _timed(run, rates)
     seconds, _ = step_seconds(timed, rates)
     low, high = interval_of(timed, rates)
-    unknown = {operator.name for operator in run.execution.runs if not operator.known}
     return Prediction(
         model=run.model,
         input=run.input,
@@ -276,7 +275,7 @@ def predicted(run: Run, rates: Rates) -> Prediction:
         host_seconds=rates.host_seconds * sum(kernel.launches for kernel, _ in timed),
         fitted_on=rates.source,
         measured_device=rates.measured,
-        unknown=tuple(sorted(unknown)),
+        unknown=tuple(sorted(unknown_operators(run.execution))),
         keywords=run.keywords,
         versions=run.versions,
         notes=(*run.notes, *doubts(run.execution, timed, rates, seconds)),

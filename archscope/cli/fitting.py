@@ -68,10 +68,11 @@ def fit_device(
     from archscope.units import plural
 
     place = on if on is not None and (on in (LOCAL, RAY) or on.startswith(CLIENT)) else None
-    named = [network_target(name, **given) for name in models if not is_record(name)]
+    files = [name for name in models if is_record(name) or name.endswith(".json.gz")]
+    named = [network_target(name, **given) for name in models if name not in files]
     if not named:
         run.require_unused()
-    runs = profiles_of([name for name in models if is_record(name)])
+    runs = profiles_of(files)
     runs += _measured(named, place or LOCAL, setting, run) if named else []
     if run.shard.count > 1:
         count = plural(len(runs), "network")

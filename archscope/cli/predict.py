@@ -50,7 +50,8 @@ if TYPE_CHECKING:
     "runs",
     multiple=True,
     metavar="FILE",
-    help="A profile measured on the GPU, to correct the prediction by; may repeat.",
+    help="A profile measured on the GPU, or a trace of a step of one of MODELS there, to correct "
+    "the prediction by; may repeat.",
 )
 @click.option(
     "--fit",
@@ -86,8 +87,10 @@ def command(
     GPU of its own, and are saved in a journal.
     """
     from archscope.latency.setting import Setting
+    from archscope.measure import silence_profiler
     from archscope.output import check_outputs
 
+    silence_profiler()
     setting = Setting(mode, dtype, layout, compiled)
     run = FitRun(gpu, shard, journal_path, resume)
     if fit:
@@ -101,14 +104,14 @@ def command(
     from archscope.ask.target import network_targets
     from archscope.resolve import parse_settings
 
-    devices = gpus(
-        on.split(",") if on else (), peak=peak, bandwidth=bandwidth, dtype=dtype, calibrate=runs,
-        given="on",
-    )  # fmt: skip
     keywords = parse_settings(settings)
     targets = network_targets(
         models, input=input_text, batch=batch, keywords=keywords, beside=beside
     )
+    devices = gpus(
+        on.split(",") if on else (), peak=peak, bandwidth=bandwidth, dtype=dtype, calibrate=runs,
+        networks=targets, given="on",
+    )  # fmt: skip
     if patterns:
         _explain(targets, devices, setting, patterns, outputs)
     else:

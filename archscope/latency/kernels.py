@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from archscope.latency.fusion import compiled_kernels
 from archscope.latency.kernel import Kernel, width
 from archscope.latency.precision import Typed, typed
 from archscope.latency.products import PRODUCTS
-from archscope.latency.streams import stream
+from archscope.latency.streams import has_kind, stream
 from archscope.records import Execution, OperatorRun
 
 NOTHING_LAUNCHED = frozenset(
@@ -53,6 +54,33 @@ def kernels(execution: Execution, precision: str, compiled: bool = False) -> Ite
         if operator.run.name in PRODUCTS or operator.run.layer in recurrent
     }
     yield from compiled_kernels(listed, own)
+
+
+UNSEEN = 1e-3
+"""Part of all elements below which an operator without a kind is not named: it would have to be ten
+times slower than its bytes to be a hundredth of the time."""
+
+
+def unknown_operators(execution: Execution) -> frozenset[str]:
+    """Operators whose time nobody knows: without a formula, or without a kind of work.
+
+    Their bytes are counted as if they worked element by element, so that a time is a lower bound.
+    """
+    strange = frozenset(run.name for run in execution.runs if not _has_kind(run))
+    if not strange:
+        return strange
+    moved: dict[str, int] = defaultdict(int)
+    for run in execution.runs:
+        moved[run.name] += sum(o.elements for o in (*run.inputs, *run.outputs))
+    least = UNSEEN * sum(moved.values())
+    unknown = {run.name for run in execution.runs if not run.known or run.macs}
+    return frozenset(name for name in strange if name in unknown or moved[name] >= least)
+
+
+def _has_kind(run: OperatorRun) -> bool:
+    return run.known and (
+        run.name in PRODUCTS or run.name in NOTHING_LAUNCHED or not run.outputs or has_kind(run)
+    )
 
 
 def update(execution: Execution, precision: str) -> Iterator[Kernel]:

@@ -25,16 +25,18 @@ COPIES = frozenset(("_to_copy", "clone", "contiguous", "copy_"))
 GATHERS = frozenset(
     (
         "_unsafe_index", "cat", "col2im", "constant_pad_nd", "embedding", "flip", "gather",
-        "im2col", "index", "index_select", "pixel_shuffle", "pixel_unshuffle", "reflection_pad2d",
-        "repeat", "roll", "select_backward", "slice_backward", "stack",
+        "channel_shuffle", "im2col", "index", "index_select", "pixel_shuffle", "pixel_unshuffle",
+        "reflection_pad2d", "repeat", "replication_pad2d", "roll", "select_backward",
+        "slice_backward", "stack",
     )
 )  # fmt: skip
 """Copies whose elements change places."""
 
 REDUCTIONS = frozenset(
     (
-        "_adaptive_avg_pool2d", "amax", "amin", "argmax", "linalg_vector_norm", "max", "mean",
-        "min", "std", "sum", "var", "var_mean",
+        "_adaptive_avg_pool2d", "all", "amax", "amin", "any", "argmax", "argmin",
+        "linalg_vector_norm", "logsumexp", "max", "mean", "min", "prod", "std", "sum", "var",
+        "var_mean",
     )
 )  # fmt: skip
 
@@ -46,10 +48,25 @@ WINDOWS = frozenset(
 )  # fmt: skip
 """Operators that read several elements for one, or write into a larger tensor."""
 
+BY_ELEMENT = frozenset(
+    (
+        "_prelu_kernel", "arange", "bernoulli", "embedding_dense_backward", "empty", "empty_like",
+        "empty_strided", "eye", "fill", "full", "full_like", "glu", "hardsigmoid", "hardtanh",
+        "index_put", "leaky_relu", "linspace", "log_sigmoid", "log_sigmoid_forward", "masked_fill",
+        "native_dropout", "new_empty", "new_empty_strided", "new_full", "new_ones", "new_zeros",
+        "nll_loss", "nll_loss_forward", "normal", "ones", "ones_like", "rand", "rand_like", "randn",
+        "randn_like", "rrelu_with_noise", "scalar_tensor", "scatter", "softshrink", "tril", "triu",
+        "unfold", "uniform", "zero", "zeros", "zeros_like",
+    )
+)  # fmt: skip
+"""Operators, with their gradients, that read and write each element about once, as those do that
+PyTorch says work element by element."""
+
 NORMS = {
     "native_batch_norm": "batch_norm",
     "native_layer_norm": "layer_norm",
     "native_group_norm": "group_norm",
+    "archscope::rms_norm": "layer_norm",
     "_softmax": "softmax",
     "_safe_softmax": "softmax",
     "_log_softmax": "softmax",
@@ -59,6 +76,19 @@ NORMS = {
 
 WANT_CONTIGUOUS = frozenset(("native_layer_norm", "native_group_norm", "_softmax", "_safe_softmax"))
 """Operators that copy an input that is in another order first."""
+
+
+def has_kind(run: OperatorRun) -> bool:
+    """Whether the time of an operator without products is that of its kind of work."""
+    name = run.name.removesuffix("_")
+    forward = name.removesuffix("_backward")
+    known = (ACTIVATIONS, COPIES, GATHERS, REDUCTIONS, BY_ELEMENT, NORMS)
+    return (
+        (run.pointwise and not run.macs)
+        or any(name in names or forward in names for names in known)
+        or "pool" in name
+        or "upsample" in name
+    )
 
 
 def stream(operator: Typed) -> Iterator[Kernel]:

@@ -47,6 +47,7 @@ class OperatorRun(NamedTuple):
         arguments: the other positional arguments, in order.
         macs: multiply-accumulates.
         known: whether the count has a formula for it.
+        pointwise: whether it works element by element.
     """
 
     name: str
@@ -57,6 +58,7 @@ class OperatorRun(NamedTuple):
     arguments: tuple[Argument, ...]
     macs: int = 0
     known: bool = True
+    pointwise: bool = True
 
 
 class LayerName(NamedTuple):

@@ -176,7 +176,7 @@ def with_prediction_page(
             explored(target, analyse(target), label=predicted_label(one, found), prediction=one)
             for target, one in zip(targets, found, strict=True)
         ],
-        report.answer or report.title,
+        report.answer,
         PREDICTED,
     )
 

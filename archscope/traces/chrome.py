@@ -89,6 +89,16 @@ def read(path: str, progress: Progress = lambda share: None) -> Trace:
     return reader.finished(path)
 
 
+def is_trace(path: str) -> bool:
+    """Whether a file begins as those of torch.profiler do; not where it cannot be read."""
+    try:
+        with Path(path).open("rb") as raw, _unpacked(raw) as stream:
+            head = stream.read(CHUNK).lstrip()
+    except (OSError, EOFError, zlib.error):
+        return False
+    return head.startswith(b"[") or b'"traceEvents"' in head or b'"deviceProperties"' in head
+
+
 class _EventError(Exception):
     """An event that no profiler writes."""
 

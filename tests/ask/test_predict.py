@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 import archscope
 from archscope.errors import ArchscopeError
+
+TRACE = Path(__file__).parents[3] / "shared" / "traces" / "alexnet-forward-a100.json.gz"
 
 
 def test_seconds_lie_in_their_interval_and_add_up_over_layers() -> None:
@@ -61,6 +69,49 @@ def test_the_arithmetic_of_layers_is_printed_beside_the_prediction() -> None:
     assert found.seconds == archscope.predict("lenet", device="a100", batch=64).seconds
     with pytest.raises(ArchscopeError, match="explain: takes one network and one GPU"):
         archscope.predict("lenet", device=["a100", "t4"], explain="conv1")
+
+
+class Sorts(nn.Module):
+    """A convolution, and what has a formula of its count but no kind of work."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.fft.rfft2(F.conv2d(x, x.new_empty(8, 3, 3, 3)).sort(-1)[0]).abs()
+
+
+class Activations(nn.Module):
+    """Operators that PyTorch does not call pointwise, and which are."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.glu(F.leaky_relu(F.hardtanh(F.hardsigmoid(F.logsigmoid(x)))), -1)
+        return torch.zeros_like(y) + F.rms_norm(y, y.shape[-1:]) + y.any()
+
+
+def test_an_operator_without_a_kind_makes_a_lower_bound() -> None:
+    found = archscope.predict(Sorts(), "3x32x32", device="t4", batch=4)
+    assert found.record.unknown == ("_fft_r2c", "sort")
+    assert "at least" in str(found)
+    assert "≥" in str(found)
+    several = str(archscope.predict([Sorts(), Activations()], "3x32x32", device="t4", batch=4))
+    assert "Sorts may take longer." in several
+
+
+def test_simple_work_has_a_kind_in_both_passes() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 1), Activations())
+    for mode in ("inference", "training"):
+        found = archscope.predict(network, "3x32x32", device="t4", batch=4, mode=mode).record
+        assert found.unknown == ()
+
+
+@pytest.mark.skipif(not TRACE.exists(), reason="the traces are not beside the checkout")
+def test_a_trace_calibrates_as_the_profile_made_of_it(tmp_path: Path) -> None:
+    given: Any = {"device": "a100", "batch": 1}
+    before = archscope.predict("alexnet", **given).seconds
+    by_trace = archscope.predict("alexnet", **given, calibrate=[TRACE]).seconds
+    profile = archscope.trace(TRACE, "alexnet").record
+    assert by_trace == archscope.predict("alexnet", **given, calibrate=[profile]).seconds
+    assert by_trace != before
+    with pytest.raises(ArchscopeError, match=r"is not a trace of lenet: .*; make a profile of it"):
+        archscope.predict("lenet", device="a100", calibrate=[TRACE])
 
 
 def test_a_calibration_needs_one_gpu_and_profiles() -> None:

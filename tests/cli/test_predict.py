@@ -15,16 +15,30 @@ from archscope.cli import run
 def test_the_first_line_compares_two_networks(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["resnet18", "resnet34", "--on", "rtx4090", "--batch", "64", "--layout", "nhwc"]
     assert run(["predict", *arguments]) == 0
-    first = " ".join(capsys.readouterr().out.split("Model")[0].split())
+    first = " ".join(capsys.readouterr().out.partition("\n\n")[0].split())
     found = re.fullmatch(
         r"resnet34 takes (.*)× \((.*)–(.*)×\) the time of resnet18 on an RTX 4090, AMP, "
-        r"channels last, batch 64, predicted",
+        r"channels last, batch 64, predicted\.",
         first,
     )
     assert found is not None
     ratio, low, high = map(float, found.groups())
     assert low < ratio < high
     assert 1.3 < ratio < 2.1  # 3.66 G over 1.81 G multiply-accumulates, the same stem
+
+
+@pytest.mark.parametrize("networks", [["lenet"], ["lenet", "lenet5"]])
+def test_predictions_have_a_figure(networks: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "x.svg"
+    assert run(["predict", *networks, "--on", "t4,h100", "-o", str(path)]) == 0
+    drawn = path.read_text()
+    assert all(text in drawn for text in ("T4", "H100", "80 % interval", *networks))
+
+
+def test_a_single_prediction_is_drawn_by_stage(tmp_path: Path) -> None:
+    path = tmp_path / "x.svg"
+    assert run(["predict", "lenet", "--on", "t4", "-o", str(path)]) == 0
+    assert all(stage in path.read_text() for stage in ("conv1", "pool2", "fc3"))
 
 
 def test_several_devices_stand_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:

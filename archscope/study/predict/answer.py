@@ -14,12 +14,19 @@ EIGHTY_PERCENT = 1.2816
 
 
 def answer(predictions: Sequence[Prediction]) -> str:
-    """The first line of what is printed."""
+    """The sentence above the tables."""
+    bounds = dict.fromkeys(name(p) for p in predictions if p.unknown)
+    below = f"; {' and '.join(bounds)} may take longer" if bounds and predictions[1:] else ""
+    return f"{_answer(predictions)}{below}."
+
+
+def _answer(predictions: Sequence[Prediction]) -> str:
     first = predictions[0]
     same_device = len({(p.device, p.fitted_on) for p in predictions}) == 1
     same_network = len({name(p) for p in predictions}) == 1
     if len(predictions) == 1:
-        rate = f"{first.samples_per_second:,.0f} samples/s"
+        most = "at most " if first.unknown else ""
+        rate = f"{most}{first.samples_per_second:,.0f} samples/s"
         return (
             f"{name(first)} takes {_bound(first)}{interval(first)} a step on {place(first)}: "
             f"{rate}, predicted"
@@ -34,6 +41,12 @@ def answer(predictions: Sequence[Prediction]) -> str:
         )
     where = f" on {place(first)}" if same_device else f" on {device_title(fastest)}"
     return f"{name(fastest)} is predicted fastest{where}: {interval(fastest)} a step"
+
+
+def heading(predictions: Sequence[Prediction]) -> str:
+    """What is compared: `resnet50 · resnext50_32x4d, AMP, channels last, batch 256`."""
+    names = " · ".join(dict.fromkeys(map(name, predictions)))
+    return f"{names}, {setting_title(predictions[0])}"
 
 
 def _pair(first: Prediction, second: Prediction) -> str:

@@ -59,21 +59,29 @@ def _notes(predictions: Sequence[Prediction]) -> tuple[str, ...]:
     )
     unknown = dict.fromkeys(name for p in predictions for name in p.unknown)
     bound = (
-        [f"≥ marks a lower bound: no time is known for {', '.join(unknown)}."] if unknown else []
+        [f"≥ marks a lower bound: no kind of work is known for {', '.join(unknown)}."]
+        if unknown
+        else []
     )
     faster = ["Faster: the chance to take less time than the first."] if predictions[1:] else []
     given = dict.fromkeys(note for prediction in predictions for note in prediction.notes)
     return (PREDICTED, *faster, *sources, *bound, *given)
 
 
-def stages_table(prediction: Prediction) -> Table:
-    """Time by the network's own children, in order."""
+def stage_sums(prediction: Prediction) -> dict[str, list[float]]:
+    """Seconds of each of the network's own children: all, arithmetic, traffic and launches."""
     sums: dict[str, list[float]] = {}
     for layer in prediction.layers:
         stage = "update of the weights" if layer.phase == "update" else layer.name.partition(".")[0]
         row = sums.setdefault(stage or "the network itself", [0.0] * 4)
         for place, part in enumerate((layer.seconds, layer.compute, layer.memory, layer.launch)):
             row[place] += part
+    return sums
+
+
+def stages_table(prediction: Prediction) -> Table:
+    """Time by the network's own children, in order."""
+    sums = stage_sums(prediction)
     total = sum(row[0] for row in sums.values())
     rows = [Row((stage, row[0], row[0] / total, _bound(row))) for stage, row in sums.items()]
     columns = (

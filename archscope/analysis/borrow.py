@@ -13,6 +13,7 @@ from torch.nn.parameter import is_lazy
 
 from archscope.analysis.formulas.sparse import is_sparse
 from archscope.analysis.replica import StandIn, replica
+from archscope.analysis.replica.arrays import share_with_tensors
 from archscope.analysis.values.contents import PLAIN, Contents, know, sweep
 from archscope.errors import ArchscopeError
 from archscope.process import undisturbed
@@ -107,6 +108,7 @@ def copied(
         with torch.no_grad():
             copies = replica(type(network).__name__, stand_in)
             twins = copies.of((network, arguments))
+            share_with_tensors(copies)
         with _ends_alone(network):
             yield twins
 
@@ -123,6 +125,7 @@ def owned(network: nn.Module, arguments: Any, stand_in: StandIn) -> Iterator[tup
         with torch.no_grad():
             copies = replica(type(network).__name__, stand_in)
             twins = copies.of(arguments)
+            share_with_tensors(copies)
             for module in members(network).values():
                 for name, buffer in module._buffers.items():
                     if buffer is not None and not buffer.is_meta:

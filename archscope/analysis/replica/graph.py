@@ -5,7 +5,7 @@ Objects are made empty first and filled afterwards, so neither a cycle nor depth
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -36,6 +36,7 @@ class Replica:
         self.owner = owner
         self.stand_in = stand_in
         self.storages: dict[int, torch.Tensor] = {}
+        self.arrays: list[tuple[Any, Any]] = []
         self._copier_of = copier_of
         self._copiers: dict[type, Copier] = {}
         self._twins: dict[int, Any] = {}
@@ -51,6 +52,12 @@ class Replica:
         twin = self.twin(value)
         self._fill_all()
         return twin
+
+    def stand_ins(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Each tensor that was copied, with what is used in place of it."""
+        for original in self._originals:
+            if isinstance(original, torch.Tensor):
+                yield original, self._twins[id(original)]
 
     def _fill_all(self) -> None:
         while self._unfilled:

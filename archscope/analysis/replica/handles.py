@@ -1,4 +1,4 @@
-"""Copies of objects that stand for something outside of Python's memory: locks, arrays, streams."""
+"""Copies of objects that stand for something outside of Python's memory: locks, streams, pools."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from archscope.analysis.replica.arrays import copy_array
 from archscope.analysis.replica.graph import Copier, Replica
 
 
@@ -25,16 +26,6 @@ def _new_lock(copies: Replica, value: Any) -> Any:
 
 def _new_reentrant_lock(copies: Replica, value: Any) -> Any:
     return copies.add(value, threading.RLock())
-
-
-def _copy_array(copies: Replica, value: Any) -> Any:
-    twin = value.copy(order="K")
-    if value.dtype.hasobject:
-        twin[...] = value
-        for place, item in enumerate(value.flat):
-            twin.flat[place] = copies.twin(item)
-    twin.flags.writeable = value.flags.writeable
-    return copies.add(value, twin)
 
 
 def _copy_thread_local(copies: Replica, value: Any) -> Any:
@@ -80,7 +71,7 @@ def copier_of(kind: type) -> Copier | None:
         return _share
     numpy: Any = sys.modules.get("numpy")
     if numpy is not None and issubclass(kind, numpy.ndarray):
-        return _copy_array
+        return copy_array
     if numpy is not None and issubclass(kind, (numpy.generic, numpy.dtype, numpy.ufunc)):
         return lambda copies, value: value
     return None

@@ -268,6 +268,22 @@ def borrow(real: Tensor) -> Tensor:
     return twin
 
 
+def lend_to_array(tensor: Tensor, memory: torch.UntypedStorage) -> None:
+    """Say that an array shares the memory of a tensor on meta for as long as the run lasts.
+
+    Args:
+        tensor: known or not.
+        memory: of the array; what a known tensor holds from now on.
+    """
+    held = TABLE.get(ADDRESS(tensor))
+    if held is None:
+        know(tensor, UNKNOWN)
+        return
+    contents = Contents(memory)
+    contents.borrowers.append(forever)
+    know(tensor, contents)
+
+
 def forever() -> object:
     """Who may borrow memory for as long as the run lasts."""
     return forever
@@ -296,6 +312,11 @@ ON_META = Contents(torch.empty(0).untyped_storage())
 """What is held by storages that the network itself makes on meta: nothing, as PyTorch has it."""
 
 
+UNKNOWN = Contents(torch.empty(0).untyped_storage())
+UNKNOWN.borrowers.append(forever)
+"""What is held by storages of which nobody knows the values, and an array sees what is written."""
+
+
 def make_on_meta(tensor: Tensor) -> Tensor:
     """Say that the network itself made a tensor on meta, where its other tensors only seem to be.
 
@@ -319,7 +340,7 @@ def contents_of(tensor: Tensor) -> Contents | None:
     held = TABLE.get(ADDRESS(tensor))
     if held is not None:
         found = held.contents
-        return None if found is None or found is ON_META else found.now()
+        return None if found is None or found in (ON_META, UNKNOWN) else found.now()
     if is_meta(tensor):
         return None
     values = tensor.detach().cpu().untyped_storage()

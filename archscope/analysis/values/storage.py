@@ -6,6 +6,7 @@ Its size and its identity are those that it has; whoever asks for more asks for 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NoReturn, Protocol
 
 import torch
@@ -37,6 +38,7 @@ _VALUES = (
 """Methods that read or write values, or give others a way to."""
 
 
+@cache
 def answers(running: Callable[[], Run | None]) -> list[tuple[type, str, Any]]:
     """Patches of storages, which change nothing for those that do not belong to a run.
 

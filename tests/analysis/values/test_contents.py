@@ -135,3 +135,41 @@ def test_what_others_see_of_known_values_is_answered_on_meta(question: str) -> N
     summary = archscope.summary(Ways(says), X)
     assert way(summary) == DEAR
     assert summary.analysis.executed_on == "meta"
+
+
+def from_array(network: Ways) -> None:
+    network.__dict__["array"] = numpy.zeros((3, 4), dtype=numpy.float32)
+    network.register_buffer("table", torch.from_numpy(vars(network)["array"]))
+
+
+def to_array(network: Ways) -> None:
+    network.register_buffer("table", torch.zeros(3, 4, dtype=torch.long))
+    network.__dict__["array"] = network.table.numpy()
+
+
+def views(network: Ways) -> None:
+    from_array(network)
+    network.__dict__["rows"] = vars(network)["array"][1:]
+    network.__dict__["part"] = network.table[1:]
+
+
+HELD: list[tuple[Callable[[Ways], None], Callable[..., Any]]] = [
+    (from_array, lambda self, x: self.table.add_(x.sum()) is not None and self.array[0, 0] == 16),
+    (from_array, lambda self, x: self.array.fill(5) is None and self.table[0, 0] == 5),
+    (to_array, lambda self, x: self.table.add_(1) is not None and self.array[0, 0] == 1),
+    (to_array, lambda self, x: self.array.fill(5) is None and self.table.sum() == 60),
+    (views, lambda self, x: self.part.add_(x.sum()) is not None and self.rows[0, 0] == 16),
+    (views, lambda self, x: self.rows.fill(5) is None and self.array.sum() == 40),
+]
+
+
+@pytest.mark.parametrize(("holds", "says"), HELD)
+def test_an_array_held_beside_its_tensor_shares_its_memory_in_the_copy(
+    holds: Callable[[Ways], None], says: Callable[..., Any]
+) -> None:
+    network = Ways(says)
+    holds(network)
+    assert way(archscope.summary(network, X)) == DEAR
+    assert not network.table.any()
+    assert not vars(network)["array"].any()
+    assert network(X).shape == (2, 1000)

@@ -12,12 +12,16 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
 EXIT_CODE = 130
 """128 and the number of the signal, as shells say it."""
+
+TERMINATED = 128 + signal.SIGTERM
+"""The same of a request to end, where something must be ended first."""
 
 PATIENCE = 3
 """The Ctrl-C that leaves at once: something holds the earlier ones back."""
@@ -58,6 +62,21 @@ def watch(leave: Callable[[], None]) -> None:
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, handle)
     sys.excepthook, sys.unraisablehook = uncaught, unraisable
+
+
+class Terminated(SystemExit):
+    """SIGTERM, which ends the program on the way that leads past all that it must end."""
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM end what this process started; elsewhere it ends the process at once."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Terminated(TERMINATED)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, terminate)
 
 
 def end(code: object) -> None:

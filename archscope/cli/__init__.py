@@ -68,7 +68,7 @@ def cli(debug: bool, no_cache: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code.
 
-    0 is success, 1 a failed check, 2 a mistake of the user, 130 an interruption.
+    0 is success, 1 a failed check, 2 a mistake of the user, 130 Ctrl-C, 143 SIGTERM on a cluster.
     """
     if COMPLETION in os.environ:
         from archscope.cli import shells
@@ -113,6 +113,8 @@ def _judged(error: BaseException, arguments: Sequence[str]) -> tuple[str, int]:
     """What to tell of an exception that ended a command, and the exit code."""
     if isinstance(error, (click.Abort, KeyboardInterrupt)) or interruption.happened():
         return "interrupted", interruption.EXIT_CODE
+    if isinstance(error, interruption.Terminated):
+        return "terminated", interruption.TERMINATED
     if isinstance(error, ArchscopeError):
         line = error.worded(on_command_line)
         return line, 1 if isinstance(error, UnknownCostError) else 2

@@ -1,4 +1,6 @@
-"""Ctrl-C at random moments: exit code 130, one line, no traceback, no child, no point lost."""
+"""Ctrl-C and kills at random moments: exit code 130, one line, no traceback, no child, no point
+lost.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ import signal
 import subprocess
 import sys
 import time
-from functools import cache
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -58,13 +62,8 @@ def processes(group: int) -> list[int]:
 def start(command: list[str], folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*ARCHSCOPE, *command], cwd=folder, start_new_session=True, text=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=hear_ctrl_c,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
-
-
-def hear_ctrl_c() -> None:
-    """As at a terminal: a process that a shell starts in the background ignores the signal."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def children(group: int) -> int:
@@ -102,15 +101,15 @@ def points(folder: Path) -> list[int]:
     return [int(json.loads(line)["point"]["batch"]) for line in lines]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_ctrl_c_ends_a_command_cleanly(name: str, tmp_path: Path) -> None:
+def press_ctrl_c(name: str, folder: Path) -> None:
+    """At a random moment of a command, which then resumes what the journal holds."""
     command, longest = COMMANDS[name]
     kept: set[int] = set()
     for _ in range(2 * FACTOR if command[0] == "sweep" else FACTOR):
         resume = ["--resume"] if kept else []
         moment = random.uniform(first(), longest)
-        code, told, in_time, left = stopped([*command, *resume], moment, tmp_path)
-        lost = kept - set(points(tmp_path))
+        code, told, in_time, left = stopped([*command, *resume], moment, folder)
+        lost = kept - set(points(folder))
         noted(
             "interrupts",
             int(in_time),
@@ -122,37 +121,39 @@ def test_ctrl_c_ends_a_command_cleanly(name: str, tmp_path: Path) -> None:
         assert (code == 130) if in_time else (code == 0), (moment, code, told)
         assert "Traceback" not in told and told.count("archscope: interrupted") == int(in_time)
         assert not lost
-        kept |= set(points(tmp_path))
+        kept |= set(points(folder))
         if in_time and kept and not resume:
             assert f"{len(kept)} of {len(POINTS)} points are saved; --resume runs the" in told
-        assert [file.name for file in tmp_path.iterdir() if file.name.endswith(".part")] == []
+        assert [file.name for file in folder.iterdir() if file.name.endswith(".part")] == []
 
 
-def test_a_kill_leaves_no_child_and_loses_no_point(tmp_path: Path) -> None:
+def kill(folder: Path) -> None:
+    """A sweep in two processes, which is then resumed to its end."""
     command, longest = COMMANDS["sweep --jobs 2"]
     kept: set[int] = set()
     for number in range(2 * FACTOR):
         resume = ["--resume"] if kept else []
-        process = start([*command, *resume], tmp_path)
+        process = start([*command, *resume], folder)
         time.sleep(random.uniform(first(), longest))
         # This process alone: its workers must notice.
         process.send_signal(signal.SIGKILL if number % 2 else signal.SIGTERM)
         _, told = process.communicate(timeout=120)
         left = children(process.pid)
-        lost = kept - set(points(tmp_path))
+        lost = kept - set(points(folder))
         told_trace = "Traceback" in told
         noted("kills", 1, points_lost=len(lost), tracebacks=told_trace, children_left=left)
         assert not left
         assert not lost and "Traceback" not in told
-        kept |= set(points(tmp_path))
-    process = start([*command, *(["--resume"] if kept else [])], tmp_path)
+        kept |= set(points(folder))
+    process = start([*command, *(["--resume"] if kept else [])], folder)
     _, told = process.communicate(timeout=300)
-    assert (process.returncode, told) == (0, "") and sorted(points(tmp_path)) == list(POINTS)
+    assert (process.returncode, told) == (0, "") and sorted(points(folder)) == list(POINTS)
 
 
-def test_a_second_ctrl_c_is_no_traceback_either(tmp_path: Path) -> None:
+def press_again_and_again(folder: Path) -> None:
+    """Ctrl-C until the process ended."""
     for _ in range(FACTOR):
-        process = start(COMMANDS["sweep --jobs 2"][0], tmp_path)
+        process = start(COMMANDS["sweep --jobs 2"][0], folder)
         time.sleep(random.uniform(first(), 4))
         pressed = 0
         while process.poll() is None:
@@ -166,6 +167,32 @@ def test_a_second_ctrl_c_is_no_traceback_either(tmp_path: Path) -> None:
         noted("interrupts", pressed, tracebacks="Traceback" in told, children_left=left)
         assert not left
         assert process.returncode in (130, 0) and "Traceback" not in told
+
+
+STOPS = {
+    **{f"Ctrl-C in {name}": partial(press_ctrl_c, name) for name in COMMANDS},
+    "Ctrl-C again": press_again_and_again,
+    "kill": kill,
+}
+
+
+@pytest.fixture(scope="module")
+def stops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[None]]]:
+    """All of them, a few at a time, since most of theirs is waiting."""
+    # As at a terminal: what a shell starts in the background would ignore the signal for ever.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    first()
+    with ThreadPoolExecutor(3) as pool:
+        yield {
+            name: pool.submit(stop, tmp_path_factory.mktemp("stopped"))
+            for name, stop in STOPS.items()
+        }
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("name", STOPS)
+def test_a_stop_is_clean(name: str, stops: dict[str, Future[None]]) -> None:
+    stops[name].result()
 
 
 def test_ctrl_c_does_not_wait_for_an_import(

@@ -22,6 +22,7 @@ from typing import Any
 from archscope import interruption
 from archscope.engines.engine import EngineError, Lost, Result, Task, WorkerError
 from archscope.engines.on_ray.nodes import Misfit, Nodes, Request, misfit
+from archscope.engines.on_ray.processes import OwnCluster
 
 HERE = "ray"
 """The address of the cluster of `RAY_ADDRESS` or of this machine, or else a new one here."""
@@ -130,17 +131,21 @@ class OnRay:
         }
         # Ray prints what happens to its processes on standard output, where the answer goes.
         ray._private.worker._worker_logs_enabled = False
+        left = started.enter_context(contextlib.ExitStack())
+        started.callback(_leave, ray)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what they say is in the error too
-                self._join(ray, job)
+                self._join(ray, job, left)
+            interruption.end_on_sigterm()  # Ray's own handler leaves as if a network called exit
+        except SystemExit as error:  # Ray's own answer to SIGTERM
+            raise interruption.Terminated(interruption.TERMINATED) from error
         except Exception as error:
             raise EngineError(
                 self.address, f"no cluster answers there ({_reason(error)})", REMEDY
             ) from error
-        started.callback(_leave, ray)
 
-    def _join(self, ray: Any, job: dict[str, Any]) -> None:
+    def _join(self, ray: Any, job: dict[str, Any], left: contextlib.ExitStack) -> None:
         if self.address != HERE:
             ray.init(self.address, **job)
             return
@@ -150,6 +155,8 @@ class OnRay:
             if "RAY_ADDRESS" in os.environ:
                 raise
             self.tell("no Ray cluster runs here, so one is started on this machine alone")
+            left.callback(OwnCluster().end)  # once the job has left it
+            interruption.end_on_sigterm()
             ray.init(
                 "local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **job
             )

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 import torchvision
@@ -127,12 +128,34 @@ def start() -> None:
               f"torchvision")  # fmt: skip
 
 
+def predictions() -> None:
+    """A predicted step of ResNet-50 over its count of the same passes, in turns."""
+    asked: dict[str, dict[str, Any]] = {
+        "prediction": {},
+        "prediction, channels last": {"layout": "nhwc"},
+        "prediction, compiled": {"compiled": True},
+        "prediction, training": {"mode": "training"},
+    }
+    counts = [partial(archscope.summary, "resnet50", batch=256, backward=b) for b in (False, True)]
+    predict = partial(archscope.predict, "resnet50", device="rtx4090", batch=256)
+    best = dict.fromkeys([*asked, "forward", "both"], float("inf"))
+    for _ in range(BEST_OF):
+        for name, setting in asked.items():
+            best[name] = min(best[name], seconds(partial(predict, **setting)))
+        for name, count in zip(("forward", "both"), counts, strict=True):
+            best[name] = min(best[name], seconds(count))
+    for name, setting in asked.items():
+        counted = best["both" if setting.get("mode") else "forward"]
+        print(f"{name:26} {best[name] / counted:.2f}× the count of resnet50")
+
+
 def main() -> None:
     """Print every figure."""
     torch.set_num_threads(1)
     memory()
     start()
     with_depth()
+    predictions()
     beside_bare_passes()
 
 

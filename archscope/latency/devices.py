@@ -177,8 +177,8 @@ def _names() -> Mapping[str, str]:
 
 
 def _plain(name: str) -> str:
-    """Small letters and digits alone, without the vendor."""
+    """Small letters and digits alone, without the vendor and the line of products."""
     letters = "".join(letter for letter in name.lower() if letter.isalnum())
-    for vendor in ("nvidia", "amd"):
-        letters = letters.removeprefix(vendor)
+    for word in ("nvidia", "amd", "geforce", "tesla", "instinct", "radeon"):
+        letters = letters.removeprefix(word)
     return letters

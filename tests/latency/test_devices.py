@@ -18,6 +18,12 @@ from archscope.latency.devices import devices, find_device
         ("NVIDIA A100-SXM4-80GB", "a100-sxm-80gb"),
         ("Tesla T4", "t4"),
         ("AMD Instinct MI210", "mi210"),
+        ("V100-SXM2-16GB", "v100-sxm"),
+        ("v100-32gb", "v100-sxm"),
+        ("H100-SXM", "h100-sxm"),
+        ("a100-80gb", "a100-sxm-80gb"),
+        ("RTX_4090", "rtx4090"),
+        ("instinct mi300x", "mi300x"),
         ("h200", "h200-sxm"),
     ],
 )

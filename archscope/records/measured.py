@@ -215,12 +215,19 @@ class Profile:
         """Whether Ctrl-C ended the measurement early."""
         return INTERRUPTED in self.notes
 
+    @property
+    def passes(self) -> int:
+        """Forward passes of the batch in a step; a traced one may have several."""
+        fact = self.environment.fact("passes") or ""
+        is_number = fact.isdecimal() and len(fact) <= 3  # a file may hold anything
+        return max(1, int(fact)) if is_number else 1
+
     def throughput(self, phase: str) -> float:
         """Samples per second of a phase."""
         batch = self.input.batch
         if not isinstance(batch, int):
             raise TypeError("a measured input has a numeric batch")
-        return batch / self.phases[phase].median
+        return batch * self.passes / self.phases[phase].median
 
 
 @dataclass(frozen=True)

@@ -216,10 +216,9 @@ def counted_calls(profile: Profile) -> Mapping[tuple[str, int], Layer]:
         return {}
     once = [layer for layer in profile.analysis.calls if layer.called]
     calls = Counter(layer.name for layer in once)
-    passes = profile.environment.fact("passes") or ""
     return {
         (layer.name, layer.call + number * calls[layer.name]): layer
-        for number in range(int(passes) if passes.isdecimal() else 1)
+        for number in range(profile.passes)
         for layer in once
     }
 

@@ -12,6 +12,7 @@ from archscope.records.measured import PROFILER_OVERHEAD
 from archscope.study.profile.launches import launch_bound_note
 from archscope.study.profile.roofline import roofline_note
 from archscope.table import Axis, Cell, Chart, Column, Row, Series, Table
+from archscope.units import plural
 from archscope.wording import OWN_WORK, layer_labels
 
 LayerKey = tuple[str, int]
@@ -207,7 +208,9 @@ def layer_table(profile: Profile, most: int | None) -> Table:
         for row in kept
     ]
     if rest:
-        rows.append(Row((f"{len(rest)} other rows", None, None, *whole.cells(rest)), kind="note"))
+        rows.append(
+            Row((plural(len(rest), "other row"), None, None, *whole.cells(rest)), kind="note")
+        )
     rows.append(Row(("step", None, None, *whole.cells(profile.layers)), kind="total"))
     name, *times = _time_columns(Column("name", "Layer", "name"), phases)
     columns = (
@@ -237,13 +240,12 @@ def knows_batch(profile: Profile) -> bool:
 def _macs(profile: Profile) -> dict[LayerKey, int]:
     """Forward and backward multiply-accumulates of each row that is a counted layer."""
     calls = counted_calls(profile)
-    several = profile.environment.fact("passes") is not None
     found: dict[LayerKey, int] = {}
     for row in profile.layers:
         layer = calls.get((row.name, row.call)) if row.in_network else None
         if layer is not None:
             # Of several passes one may be of evaluation.
-            has_backward = not several or "backward" in row.seconds
+            has_backward = profile.passes == 1 or "backward" in row.seconds
             backward = (layer.macs_backward or 0) if has_backward else 0
             found[row.name, row.call] = layer.macs + backward
     return found

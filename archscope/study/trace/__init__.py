@@ -74,7 +74,8 @@ def _samples(profile: Profile) -> str:
     if not knows_batch(profile):
         return ""
     word = "images" if len(tensors) == 1 and len(tensors[0].shape) == 4 else "samples"
-    return f", {profile.input.batch} {word}"
+    times = f"{profile.passes} × " if profile.passes > 1 else ""
+    return f", {times}{profile.input.batch} {word}"
 
 
 def _backward_part(rows: Sequence[LayerTime]) -> list[str]:

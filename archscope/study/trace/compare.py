@@ -8,6 +8,7 @@ from archscope.records import LayerTime, Profile
 from archscope.study.profile.layers import stage_times
 from archscope.study.trace import answer, attributed, step_seconds
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
+from archscope.units import plural
 from archscope.units import seconds as text_of
 from archscope.wording import layer_labels
 
@@ -79,7 +80,7 @@ def _table(
     rest = [key for key in keys if key not in order]
     if rest:
         cells = _cells(rest, before, after, whole)
-        shown.append(Row((f"{len(rest)} other rows", *cells), kind="note"))
+        shown.append(Row((plural(len(rest), "other row"), *cells), kind="note"))
     shown.append(Row(("step", *_cells(keys, before, after, whole)), kind="total"))
     columns = (
         Column("name", first, "name"),

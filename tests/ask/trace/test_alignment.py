@@ -291,6 +291,8 @@ def test_accumulated_gradients_are_of_several_calls(tmp_path: Path) -> None:
     shares = [dict(zip((c.key for c in table.columns), row.cells, strict=True))["macs_share"]
               for row in table.rows[:4]]  # fmt: skip
     assert shares == [0.5, 0, 0.5, 0]
+    assert ", 2 × 2 samples" in answer(found)
+    assert found.throughput("step") == pytest.approx(4 / found.phases["step"].median)
 
 
 def test_replicas_on_several_threads_are_one_network(tmp_path: Path) -> None:

@@ -276,7 +276,8 @@ def test_a_user_without_a_home_loses_nothing_else(
     assert capsys.readouterr().err == ""
     assert run(SWEEP) == 0
     told = capsys.readouterr().err
-    assert told == "without a journal, so no --resume: there is no cache folder\n"
+    why = "there is no cache folder"
+    assert told == f"no journal is written, so this run cannot be resumed: {why}\n"
     assert run(["summary", "hf:~nobody-of-that-name/bert"]) == 2
     assert "archscope's fault" not in capsys.readouterr().err
 

@@ -41,6 +41,9 @@ RUNTIME = re.compile(r"(.*_)?(runtime|driver)")
 LAUNCHING = re.compile("Launch|Mem(cpy|set)|Graph")
 """Calls of the driver's that give the device something to do; the others wait, ask and record."""
 
+SPACE = " \t\r\n\ufeff"
+"""What may be between values, and the mark that some editors begin a file with."""
+
 FURTHEST = 1 << 20
 """Characters behind a mistake from which it is one, not the end of what was read so far."""
 
@@ -131,7 +134,7 @@ class _Text:
         while True:
             text = self._text
             while self._at < len(text):
-                if text[self._at] not in " \t\r\n":
+                if text[self._at] not in SPACE:
                     return text[self._at]
                 self._at += 1
             if not self._more():

@@ -163,6 +163,8 @@ def test_a_packed_file_and_a_bare_list_of_events(tmp_path: Path) -> None:
     packed.write_bytes(gzip.compress(Path(file.write(tmp_path / "a.json")).read_bytes()))
     bare.write_text(json.dumps(file.events))
     assert microseconds(str(packed)) == microseconds(str(bare)) == EXPECTED
+    bare.write_text(json.dumps(file.events), "utf-8-sig")
+    assert microseconds(str(bare)) == EXPECTED
 
 
 @pytest.mark.parametrize(

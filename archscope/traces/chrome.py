@@ -99,7 +99,8 @@ def is_trace(path: str) -> bool:
             head = stream.read(CHUNK).lstrip()
     except (OSError, EOFError, zlib.error):
         return False
-    return head.startswith(b"[") or b'"traceEvents"' in head or b'"deviceProperties"' in head
+    events = head.startswith(b"[") and head[1:].lstrip().startswith(b"{")
+    return events or b'"traceEvents"' in head or b'"deviceProperties"' in head
 
 
 class _EventError(Exception):

@@ -114,8 +114,12 @@ def test_a_trace_calibrates_as_the_profile_made_of_it(tmp_path: Path) -> None:
         archscope.predict("lenet", device="a100", calibrate=[TRACE])
 
 
-def test_a_calibration_needs_one_gpu_and_profiles() -> None:
+def test_a_calibration_needs_one_gpu_and_profiles(tmp_path: Path) -> None:
     with pytest.raises(ArchscopeError, match="calibrate: corrects one GPU by name"):
         archscope.predict("lenet", device=["a100", "t4"], calibrate=["run.json"])
     with pytest.raises(ArchscopeError, match=r"run\.txt: is not a saved profile"):
         archscope.predict("lenet", device="a100", calibrate=["run.txt"])
+    budget = tmp_path / "budget.toml"
+    budget.write_text('[[budget]]\nmodel = "lenet"\n')
+    with pytest.raises(ArchscopeError, match=r"budget\.toml: is not a saved profile or a trace"):
+        archscope.predict("lenet", device="a100", calibrate=[budget])

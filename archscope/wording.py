@@ -79,7 +79,7 @@ def coverage_note(analysis: Analysis) -> str:
         sentence = f"Coverage: {known}, run on {device}; {missing}"
     assumed = attention_notes(coverage.attention_kernels)
     assumed += mask_notes(coverage.attention_scores)
-    assumed += tuple(f"A condition needs values: {branch}." for branch in coverage.branches)
+    assumed += tuple(f"{branch}." for branch in coverage.branches)
     if _has_complex_products(analysis):
         assumed = (*assumed, "A complex product counts as four real ones.")
     return " ".join((sentence, *assumed))

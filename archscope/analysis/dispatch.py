@@ -25,7 +25,7 @@ class Run(threading.local):
         users: the device that the user asks about, where a run says no other.
         gradients: whether autograd records in a forward pass too that no backward pass follows.
         attention_kernels: those that were chosen; `None` while the thread counts nothing.
-        branches: what each branch would cost of which the larger was taken, in words.
+        branches: where the network could go several ways, and which was counted, in words.
         scores: of heads whose queries do not see every key: how many are computed, and needed.
         measure: MACs and elementwise operations of a function, of which nothing else stays.
         place: the name of the module that runs.

@@ -50,7 +50,9 @@ def _larger(branches: dict[str, Callable[..., Any]], operands: Any, what: str) -
     )
     place = run.place() if run.place is not None else ""
     where = f" in {place}" if place else ""
-    run.branches[f"{what}{where}: {costs_text}; counted: {largest}"] = None
+    run.branches[f"A condition needs values: {what}{where}: {costs_text}; counted: {largest}"] = (
+        None
+    )
     return branches[largest](*operands)
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-from archscope.analysis import forwards
+from archscope.analysis import dispatch, forwards
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.nested import shapes_of
 from archscope.analysis.repeats import Repeats
@@ -105,5 +105,29 @@ def uncompiled() -> Iterator[None]:
 @contextmanager
 def unfused_attention() -> Iterator[None]:
     """Keep `nn.MultiheadAttention` from its fused operator, which hides its products."""
-    with patched_here([(torch.backends.mha, "get_fastpath_enabled", lambda: False)]):
+    fused = torch.backends.mha.get_fastpath_enabled
+
+    def enabled() -> bool:
+        asking = sys._getframe(2)
+        if asking.f_code is _ENCODES and fused() and _leaves_padding_out(asking.f_locals):
+            dispatch.run.branches[PADDED] = None
+        return False
+
+    with patched_here([(torch.backends.mha, "get_fastpath_enabled", enabled)]):
         yield
+
+
+_ENCODES = nn.TransformerEncoder.forward.__code__
+
+PADDED = (
+    "Padding is counted as other steps, which nn.TransformerEncoder leaves out without gradients"
+)
+
+
+def _leaves_padding_out(asked: Mapping[str, Any]) -> bool:
+    """Whether an encoder would go on with a nested tensor, from what its `forward` knows."""
+    encoder = asked["self"]
+    if asked["src_key_padding_mask"] is None or asked["mask"] is not None:
+        return False
+    nests = getattr(encoder, "use_nested_tensor", False) and not encoder.layers[0].training
+    return bool(nests) and asked["src"].dim() == 3 and not torch.is_grad_enabled()

@@ -166,7 +166,7 @@ class Coverage:
         unknown: operators without a formula: they make every total a lower bound.
         unknown_layers: names of the layers where unknown operators ran.
         attention_kernels: what scaled dot-product attention was counted as, `flash on cpu`.
-        branches: conditions that need values, what each branch costs, and which was counted.
+        branches: where the network could go several ways, and which was counted, in words.
         attention_scores: of one head of each attention that masks some: how many scores of a query
             and a key are computed and counted, and how many of them the mask lets through.
     """

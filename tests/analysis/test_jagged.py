@@ -101,3 +101,21 @@ def test_its_memory_its_signal_and_its_field_of_view() -> None:
     assert str(archscope.signal(network, input=(x,))).startswith("Signal propagation")
     with pytest.raises(archscope.ArchscopeError, match="no input has a height or width"):
         archscope.receptive_field(network, (x,))
+
+
+def test_padding_that_an_encoder_leaves_out_is_counted_and_said() -> None:
+    """As PyTorch has it, an encoder goes on with a nested tensor where no gradient is wanted."""
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    encoder = nn.TransformerEncoder(layer, 1).eval()
+    padded = torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
+    assert encoder.use_nested_tensor
+    x = torch.ones(2, 5, 8)
+    masked = {"src": x, "src_key_padding_mask": padded}
+    said = archscope.summary(encoder, masked)
+    assert "Padding is counted" in str(said)
+    trained, dense = (
+        archscope.summary(encoder, masked, backward=True),
+        archscope.summary(encoder, x),
+    )
+    assert "Padding is counted" not in str(trained) + str(dense)
+    assert said.total.macs == trained.total.macs == dense.total.macs

@@ -78,7 +78,7 @@ def generation(
         textbook_cache_bytes=_textbook(subject, batch * last),
         keywords=subject.keywords,
         versions=subject.versions,
-        notes=(*subject.notes, *_notes(subject, steps)),
+        notes=(*subject.notes, *_notes(subject, steps, cache)),
     )
     return replace(found, times=tuple(time_on(place, found, steps) for place in places))
 
@@ -265,7 +265,7 @@ def _dtype(parameters: Sequence[Any]) -> str:
     return ", ".join(kinds)
 
 
-def _notes(subject: Subject, steps: Steps) -> list[str]:
+def _notes(subject: Subject, steps: Steps, cache: Sequence[CacheLayer]) -> list[str]:
     notes = []
     if "logits_to_keep" in steps.parameters:
         notes.append(
@@ -274,8 +274,11 @@ def _notes(subject: Subject, steps: Steps) -> list[str]:
     config: Any = getattr(subject.module, "config", None)
     latent, rope = (getattr(config, key, None) for key in ("kv_lora_rank", "qk_rope_head_dim"))
     if isinstance(latent, int) and isinstance(rope, int):
+        size = next(subject.module.parameters()).element_size() * steps.batch
+        alone = {layer.token_bytes for layer in cache} == {(latent + rope) * size}
+        caches = "the latent alone" if alone else "keys and values"
         notes.append(
-            f"Multi-head latent attention: this code caches what the table of the cache shows; one "
-            f"that caches only the latent holds {latent} + {rope} values a token and layer."
+            f"Multi-head latent attention: this code caches {caches}; the latent has "
+            f"{latent} + {rope} values a token and layer."
         )
     return notes

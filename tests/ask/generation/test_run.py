@@ -171,6 +171,8 @@ def test_a_window_that_is_not_reached_is_known_from_the_cache():
 def test_experts_are_told_from_what_every_token_meets():
     found = generation(network_target("hf:deepseek_v3", keywords=DEEPSEEK), 10, 3, batch=2)
     (mixture,) = found.experts
+    assert any("caches the latent alone" in note for note in found.notes)
+    assert found.cache_bytes == 2 * 2 * 12 * (8 + 4) * 4  # layers, sequences, tokens, values, bytes
     expert = 3 * 32 * 16
     assert (mixture.count, mixture.per_token, mixture.params) == (4, 2, expert)
     assert found.params - found.active_params == 2 * expert

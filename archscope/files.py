@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import secrets
+import select
 import shutil
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from archscope.errors import ArchscopeError
 
 MOST_BYTES = 2**28
 """Above every record and budget, and far below memory: a link may lead to `/dev/zero`."""
+
+
+WRITER_SECONDS = 5.0
+"""How long a pipe may be silent at first."""
 
 
 def at_home(path: str) -> Path:
@@ -29,7 +35,7 @@ def read_text(path: str | Path) -> str:
         ArchscopeError: it cannot be read, is no text, or is far too large.
     """
     try:
-        with Path(path).open("rb") as file:
+        with opened(path) as file:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
             raise ArchscopeError(
@@ -39,6 +45,35 @@ def read_text(path: str | Path) -> str:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not text"
         raise ArchscopeError(str(path), f"cannot be read ({reason})", "check the path") from None
+
+
+def opened(path: str | Path) -> BinaryIO:
+    """Open a file to read it; a pipe too, unless nobody writes into it.
+
+    Raises:
+        OSError: it cannot be opened, or would be waited for without end.
+    """
+    waiting = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+    descriptor = os.open(path, os.O_RDONLY | waiting | getattr(os, "O_BINARY", 0))
+    try:
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            _require_writer(descriptor)
+        if hasattr(os, "set_blocking"):
+            os.set_blocking(descriptor, True)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _require_writer(pipe: int) -> None:
+    """Wait a moment for somebody to write.
+
+    Raises:
+        OSError: nobody does.
+    """
+    if not select.select([pipe], [], [], WRITER_SECONDS)[0]:
+        raise OSError(0, "is a pipe that nobody writes into")
 
 
 def replace_file(path: str | Path, content: bytes, argument: str = "") -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from archscope.errors import ArchscopeError, first_line
+from archscope.files import opened
 from archscope.traces.events import MODULE, Event, Kernel, Kind, Launch, Link, Shapes, Trace
 from archscope.traces.nesting import nest
 
@@ -72,7 +73,7 @@ def read(path: str, progress: Progress = lambda share: None) -> Trace:
     text: _Text | None = None
     try:
         size = Path(path).stat().st_size
-        with Path(path).open("rb") as raw, _unpacked(raw) as stream:
+        with opened(path) as raw, _unpacked(raw) as stream:
             text = _Text(stream, lambda: progress(raw.tell() / max(1, size)))
             for key, value in _members(text):
                 reader.take(key, value)
@@ -95,7 +96,7 @@ def read(path: str, progress: Progress = lambda share: None) -> Trace:
 def is_trace(path: str) -> bool:
     """Whether a file begins as those of torch.profiler do; not where it cannot be read."""
     try:
-        with Path(path).open("rb") as raw, _unpacked(raw) as stream:
+        with opened(path) as raw, _unpacked(raw) as stream:
             head = stream.read(CHUNK).lstrip()
     except (OSError, EOFError, zlib.error):
         return False

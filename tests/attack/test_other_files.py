@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import archscope
-from archscope import archive
+from archscope import archive, files
 from archscope.cli import run
 from archscope.errors import ArchscopeError
 from archscope.latency.calibration import Calibrated
@@ -162,3 +162,17 @@ def test_a_sweep_that_no_machine_can_list_is_refused(capsys: pytest.CaptureFixtu
     header = {"archscope": "journal", "schema": 2, "grid": {"model": "lenet", "axes": axes}}
     Path("j").write_text(json.dumps(header) + "\n", encoding="utf-8")
     assert "is not the journal of a sweep" in refused(["merge", "j"], capsys)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name")
+@pytest.mark.parametrize(
+    "command", [["summary"], ["trace"], ["merge"], ["check"], ["predict", "lenet", "--on"]]
+)
+def test_a_pipe_without_a_writer_is_not_waited_for(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(files, "WRITER_SECONDS", 0.01)
+    os.mkfifo("pipe.json")
+    assert run([*command, "pipe.json"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "pipe that nobody writes into" in told

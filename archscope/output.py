@@ -79,14 +79,20 @@ class Outputs(tuple[str, ...]):
 STANDARD_OUTPUT = "-"
 
 
-def check_outputs(paths: Sequence[str]) -> None:
+def check_outputs(paths: Sequence[str], *, figures: bool = True) -> None:
     """Refuse what `write` could not write, before any long computation.
 
+    Args:
+        paths: files to write.
+        figures: whether the command can have one.
+
     Raises:
-        ArchscopeError: an unknown suffix, a missing or read-only folder, a folder as the file.
+        ArchscopeError: an unknown suffix, a missing or read-only folder, a folder as the file, a
+            figure of a command that has none.
     """
     for path in paths:
-        _format(path)
+        if _format(path) is _image and not figures:
+            raise _no_figure(path)
         target, named = Path(path), parameter("output", path)
         if target.is_dir():
             raise ArchscopeError(named, "is a folder", "name a file in it")
@@ -112,8 +118,12 @@ def emit(report: Report, outputs: Sequence[str] = (), stream: TextIO | None = No
         ArchscopeError: as `write`; a stream that takes nothing, unless its reader has left.
     """
     report = report.worded(on_command_line)
-    write(report, outputs)
     stream = sys.stdout if stream is None else stream
+    try:
+        write(report, outputs)
+    except NoFigureError:
+        _print(report, stream)
+        raise
     if isinstance(outputs, Outputs) and outputs.piped:
         path = outputs.piped
         _send(_format(path)(report, path, outputs.drawn), stream)
@@ -163,7 +173,8 @@ def _send(content: bytes, stream: TextIO) -> None:
 def write(report: Report, outputs: Sequence[str]) -> None:
     """Write a report to files; the suffix of each picks its format.
 
-    Every file is made in memory first, so that an error leaves all of them as they were.
+    Every file is made in memory first, so that an error leaves all of them as they were; only a
+    figure that the report does not have leaves the others written.
 
     Raises:
         ArchscopeError: as `check_outputs`; a figure of a report without one; a failed write.
@@ -171,9 +182,13 @@ def write(report: Report, outputs: Sequence[str]) -> None:
     check_outputs(outputs)
     report = report.worded(in_python)
     drawn = outputs.drawn if isinstance(outputs, Outputs) else Drawn()
-    contents = [(path, _format(path)(report, path, drawn)) for path in outputs]
+    without = [path for path in outputs if _format(path) is _image and not report.has_figure]
+    written = [path for path in outputs if path not in without]
+    contents = [(path, _format(path)(report, path, drawn)) for path in written]
     for path, content in contents:
         replace_file(path, content, parameter("output", path))
+    for path in without:
+        raise _no_figure(path)
 
 
 @dataclass(frozen=True)
@@ -183,30 +198,33 @@ class Screen:
     Args:
         width: columns; `COLUMNS` decides, then the terminal, and 120 in a pipe.
         color: a terminal that is not `TERM=dumb`, without `NO_COLOR`.
-        shorten: names may be cut on a terminal, never in a pipe.
+        shorten: names may be cut on a terminal; in a pipe only where nothing else makes a table
+            as narrow as `COLUMNS` says.
+        exact: whether `COLUMNS` says how wide it is.
     """
 
     width: int
     color: bool
     encoding: str
     shorten: bool
+    exact: bool = False
 
     @classmethod
     def of(cls, stream: TextIO) -> Screen:
         """Look at a stream and the environment."""
         tty = stream.isatty()
         columns = os.environ.get("COLUMNS", "")
-        if columns.isdecimal() and int(columns) > 0:
-            width = int(columns)
-        else:
-            width = shutil.get_terminal_size().columns if tty else PIPE_WIDTH
+        exact = columns.isdecimal() and int(columns) > 0
+        own = shutil.get_terminal_size().columns if tty else PIPE_WIDTH
+        width = int(columns) if exact else own
         color = tty and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
-        return cls(width, color, getattr(stream, "encoding", None) or "utf-8", tty)
+        return cls(width, color, getattr(stream, "encoding", None) or "utf-8", tty, exact)
 
 
 def printed(report: Report, screen: Screen) -> str:
     """A report as a screen shows it."""
     from archscope.render import derivation
+    from archscope.render.cells import cell_width
     from archscope.render.text import answer_line, terminal
 
     report = report.worded(in_python)
@@ -217,16 +235,11 @@ def printed(report: Report, screen: Screen) -> str:
         derivation.terminal(item, screen.width, screen.color, encoding=screen.encoding)
         for item in report.derivations
     ]
-    texts += [
-        terminal(
-            table,
-            screen.width,
-            screen.color,
-            encoding=screen.encoding,
-            shorten=screen.shorten,
-        )
-        for table in report.tables
-    ]
+    for table in report.tables:
+        text = terminal(table, width, color, encoding=encoding, shorten=screen.shorten)
+        if screen.exact and max(map(cell_width, text.splitlines())) > width:
+            text = terminal(table, width, color, encoding=encoding, shorten=True)
+        texts.append(text)
     return "\n".join(texts)
 
 
@@ -360,13 +373,21 @@ def _latex(report: Report, path: str, drawn: Drawn) -> bytes:
     return _encoded("\n".join([*derived, *map(latex, report.tables)]))
 
 
+class NoFigureError(ArchscopeError):
+    """An image of a report that has none: all else is written."""
+
+
+def _no_figure(path: str) -> NoFigureError:
+    suffixes = " ".join(suffix for suffix, write in FORMATS.items() if write is not _image)
+    return NoFigureError(
+        parameter("output", path), "this report has no figure", f"use one of {suffixes}"
+    )
+
+
 def _image(report: Report, path: str, drawn: Drawn) -> bytes:
     kind = Path(path).suffix.lower().removeprefix(".")
-    if not report.charts and report.drawing is None:
-        suffixes = " ".join(suffix for suffix, write in FORMATS.items() if write is not _image)
-        raise ArchscopeError(
-            parameter("output", path), "this report has no figure", f"use one of {suffixes}"
-        )
+    if not report.has_figure:
+        raise _no_figure(path)
     from archscope.render import plots
 
     if report.drawing is not None:

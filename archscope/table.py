@@ -244,6 +244,11 @@ class Report:
     answer: str = ""
     exports: Mapping[str, Callable[[], Mapping[str, Any]]] = field(default_factory=dict)
 
+    @property
+    def has_figure(self) -> bool:
+        """Whether it can be an image."""
+        return bool(self.charts) or self.drawing is not None
+
     def worded(self, wording: Callable[[str], str]) -> Report:
         """The same report, the parameters in its notes written by a function of `parameters`."""
         tables = tuple(table.worded(wording) for table in self.tables)

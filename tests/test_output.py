@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from archscope import archive, output
+from archscope.cli import run
 from archscope.errors import ArchscopeError
 from archscope.output import Drawn, Outputs, Screen, check_outputs, emit
 from archscope.records import Analysis, InputSpec, TensorSpec
@@ -93,12 +94,35 @@ def test_a_place_that_cannot_be_written_is_refused_early(tmp_path: Path) -> None
             check_outputs([str(path)])
 
 
-def test_a_figure_needs_a_chart_and_nothing_is_written_without(tmp_path: Path) -> None:
-    outputs = [str(tmp_path / "run.md"), str(tmp_path / "run.png")]
+def test_a_figure_needs_a_chart_and_all_else_is_written_without(tmp_path: Path) -> None:
+    outputs = [str(tmp_path / "run.png"), str(tmp_path / "run.md")]
     stream = io.StringIO()
     with pytest.raises(ArchscopeError, match="has no figure"):
         emit(Report("t", (TABLE,)), outputs, stream)
-    assert list(tmp_path.iterdir()) == [] and stream.getvalue() == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["run.md"]
+    assert TABLE.title in stream.getvalue()
+
+
+@pytest.mark.parametrize("command", ["check", "verify", "diff", "explain", "generate", "formula"])
+def test_a_command_without_figures_refuses_one_before_any_work(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a network that nobody knows: that would be the next complaint."""
+    names = ["nowhere"] * (2 if command == "diff" else 1)
+    assert run([command, *names, "-o", "figure.png"]) == 2
+    assert "figure.png: this report has no figure" in capsys.readouterr().err
+
+
+def test_no_table_is_wider_than_columns_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe gets names in full, and shortened ones where nothing else would do."""
+    columns = (Column("name", "Layer", "name"), Column("time", "Time", "seconds"))
+    for longest in (20, 200):
+        name = "".join(f"{index:04d}" for index in range(longest // 4))
+        monkeypatch.setenv("COLUMNS", "60")
+        stream = io.StringIO()
+        emit(Report("t", (Table("t", columns, (Row((name, 1.0)),)),)), stream=stream)
+        assert max(map(len, stream.getvalue().splitlines())) <= 60
+        assert (name in stream.getvalue()) is (longest == 20)
 
 
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])

@@ -23,7 +23,7 @@ def command(
     """
     from archscope.output import check_outputs, emit
 
-    check_outputs(outputs)
+    check_outputs(outputs, figures=False)
     from archscope.ask.count import analyse_both_passes
     from archscope.ask.target import target
     from archscope.resolve import parse_settings

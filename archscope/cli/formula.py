@@ -40,7 +40,7 @@ def command(
     """
     from archscope.output import check_outputs, emit
 
-    check_outputs(outputs)
+    check_outputs(outputs, figures=False)
     if every_layer and depth is not None:
         raise ArchscopeError("--layers", "does not go with --depth", "leave one out")
     from archscope.ask.symbols.formula import formula

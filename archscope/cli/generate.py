@@ -34,7 +34,7 @@ def command(
     """
     from archscope.output import check_outputs, emit
 
-    check_outputs(outputs)
+    check_outputs(outputs, figures=False)
     from archscope.ask.generation.run import generation
     from archscope.ask.target import network_target
     from archscope.resolve import parse_settings

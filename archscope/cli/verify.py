@@ -50,7 +50,7 @@ def command(
     from archscope.output import check_outputs, emit
     from archscope.parameters import parameter
 
-    check_outputs(outputs)
+    check_outputs(outputs, figures=False)
     if save is not None and not save.endswith(".json"):
         raise ArchscopeError(f"--save {save}", "is not a JSON file", "name one like verify.json")
     check_outputs(() if save is None else (save,))

@@ -51,7 +51,7 @@ def verify_report(found: Sequence[Verification]) -> Report:
 def _answer(found: Sequence[Verification]) -> str:
     """How many tools agree."""
     figures = [figure for verification in found for figure in verification.figures]
-    equal = sum(figure.theirs == figure.ours for figure in figures)
+    equal = sum(figure.agrees for figure in figures)
     count = f"{equal} of {len(figures)} figures of other tools are equal"
     return (
         f"{count}; the table says why the others differ." if equal < len(figures) else f"{count}."

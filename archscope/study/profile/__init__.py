@@ -13,6 +13,7 @@ from archscope.study.profile.layers import (
     heading,
     interval,
     layer_table,
+    profiled_seconds,
     share_chart,
     stage_chart,
     stage_table,
@@ -21,6 +22,7 @@ from archscope.study.profile.layers import (
 from archscope.study.profile.roofline import roofline_chart, roofline_table
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
 from archscope.units import percent, rate
+from archscope.wording import network_title
 
 MOST_LAYERS = 20
 """Rows of the layer table, unless every layer is asked for."""
@@ -117,10 +119,10 @@ def _answer(profile: Profile) -> str:
     inside = [stage for stage in stage_times(profile) if stage.in_network]
     if len(inside) > 1:
         slowest = max(inside, key=lambda stage: stage.total_seconds)
-        whole = sum(stage.total_seconds for stage in inside)
-        share = slowest.total_seconds / whole
-        found.append(f"slowest: {slowest.name} ({percent(share, digits=0)} of its modules' time)")
-    return f"{profile.model}, batch {profile.input.batch}: {'; '.join(found)}."
+        share = slowest.total_seconds / profiled_seconds(profile)
+        found.append(f"slowest: {slowest.name} ({percent(share)} of the profiled step)")
+    name = network_title(profile.model, profile.keywords)
+    return f"{name}, batch {profile.input.batch}: {'; '.join(found)}."
 
 
 def _data(profiles: Sequence[Profile]) -> Table | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from archscope.study.profile.launches import launch_bound_note
 from archscope.study.profile.roofline import roofline_note
 from archscope.table import Axis, Cell, Chart, Column, Row, Series, Table
 from archscope.units import plural
-from archscope.wording import OWN_WORK, layer_labels
+from archscope.wording import OWN_WORK, layer_labels, network_title
 
 LayerKey = tuple[str, int]
 """Name and index of a module call."""
@@ -171,7 +172,7 @@ def stage_table(profile: Profile) -> Table:
         )
         for stage in stages
     ]
-    sums = [sum(_by_column(stage).get(phase, 0.0) for stage in stages) for phase in phases]
+    sums = [_summed([_by_column(stage).get(phase, 0.0) for stage in stages]) for phase in phases]
     whole = sum(stage.total_seconds for stage in stages)
     launches = sum(stage.launches for stage in stages)
     waiting = [sum(stage.waiting_seconds for stage in stages)] if waits else []
@@ -187,12 +188,15 @@ def stage_table(profile: Profile) -> Table:
 
 
 def layer_table(profile: Profile, most: int | None) -> Table:
-    """Time of every layer in execution order, or of the slowest with the rest in one row."""
+    """Time of every layer in execution order, or the slowest first with the rest in one row."""
     phases = _phase_columns(profile)
     slowest = sorted(profile.layers, key=lambda row: -abs(row.total_seconds))
     chosen = slowest if most is None else slowest[:most]
     places = {id(row) for row in chosen}
-    kept = [row for row in profile.layers if id(row) in places]
+    ordered = (
+        profile.layers if most is None else sorted(slowest, key=lambda row: not row.in_network)
+    )
+    kept = [row for row in ordered if id(row) in places]
     rest = [row for row in profile.layers if id(row) not in places]
     labels = layer_labels(row.name for row in profile.layers if row.in_network)
     whole = _Whole(phases, profile)
@@ -227,9 +231,8 @@ def layer_table(profile: Profile, most: int | None) -> Table:
 
 
 def _subject(profile: Profile) -> str:
-    if not knows_batch(profile):
-        return profile.model
-    return f"{profile.model}, batch {profile.input.batch}"
+    name = network_title(profile.model, profile.keywords)
+    return f"{name}, batch {profile.input.batch}" if knows_batch(profile) else name
 
 
 def knows_batch(profile: Profile) -> bool:
@@ -269,7 +272,7 @@ class _Whole:
         """Seconds by phase and in total, shares of time and MACs, launches, waits of some rows."""
         columns = [_by_column(row) for row in rows]
         sums = (
-            sum(column.get(phase, 0.0) for column in columns)
+            _summed([column.get(phase, 0.0) for column in columns])
             if any(phase in column for column in columns)
             else None
             for phase in self.phases
@@ -282,6 +285,16 @@ class _Whole:
         )
         waits = [stage.waiting_seconds] if self.waits else []
         return *sums, stage.total_seconds, share, macs_share, stage.launches or None, *waits
+
+
+RESIDUE = 1e-9
+"""Of what is added up: a smaller sum is what rounding leaves of seconds that cancel."""
+
+
+def _summed(seconds: Sequence[float]) -> float | None:
+    """Their sum, `None` where they cancel."""
+    found = math.fsum(seconds)
+    return found if abs(found) > RESIDUE * max(map(abs, seconds), default=0.0) else None
 
 
 def _basis(profile: Profile) -> str:

@@ -1,5 +1,6 @@
 """Tables of a profile written by hand: they close, name what is doubtful, and group by stage."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -141,11 +142,35 @@ def test_stages_carry_forward_and_backward_macs():
     assert shares["[GPU idle / launch gap]"] is None
 
 
-def test_slowest_layers_stay_in_execution_order_and_the_rest_is_one_row():
+def test_the_slowest_layers_come_first_and_the_rest_is_one_row():
     table = layer_table(profile(), 3)
-    assert table.column("name") == [
-        "features.a.0", "features.a.1", "features.b", "5 other rows", "step",
-    ]  # fmt: skip
+    names, totals = table.column("name"), table.column("total_seconds")
+    assert set(names[:3]) == {"features.a.0", "features.a.1", "features.b"}
+    assert names[3:] == ["5 other rows", "step"]
+    assert totals[:3] == sorted(totals[:3], reverse=True)
+
+
+def test_seconds_that_cancel_leave_no_residue():
+    """0.1 + 0.2 is 5.6e-17 more than 0.3."""
+    rows = (
+        LayerTime("[a]", "idle", 0, {"waiting": 0.1}),
+        LayerTime("[b]", "idle", 0, {"waiting": 0.2}),
+        LayerTime("[c]", "idle", 0, {"waiting": -0.30000000000000004 + 1e-17}),
+        LayerTime("fc", "Linear", 0, {"forward": 1.0}, in_network=True),
+    )
+    table = stage_table(replace(profile(), layers=rows))
+    assert table.column("other_seconds")[-1] is None
+    assert table.column("forward_seconds")[-1] == 1.0
+
+
+def test_the_first_line_has_the_share_of_the_table_and_the_settings():
+    found = replace(profile(), keywords=(("width", "2"),))
+    table = stage_table(found)
+    shares = dict(zip(table.column("stage"), table.column("time_share"), strict=True))
+    answer = profile_report([found]).answer
+    name, share = re.search(r"slowest: (.*) \(([\d.]+) % of the profiled step\)", answer).groups()
+    assert float(share) == pytest.approx(100 * shares[name], abs=0.06)
+    assert "(width=2), batch" in answer and "(width=2), batch" in table.title
 
 
 def test_a_containers_own_work_is_named_so():

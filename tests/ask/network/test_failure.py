@@ -342,7 +342,7 @@ def test_torch_s_advice_to_the_author_of_an_operator_is_not_repeated(
     """Warnings are errors here, so the first run would raise without this."""
     (tmp_path / "op.py").write_text(tripling("failure_tests_advice"))
     budget = tmp_path / "budget.toml"
-    budget.write_text('[[budget]]\nmodel = "op.py:Tripling"\ninput = "4"\nmax_memory = "1GiB"\n')
+    budget.write_text('[[budget]]\nmodel = "op.py:Tripling"\ninput = "4"\nmax_memory = "2GiB"\n')
     assert run(["verify", f"{tmp_path}/op.py:Tripling", "--input", "4"]) == 0
     named = ["--model", f"{tmp_path}/op.py:Tripling"]
     assert run(["check", str(budget), *named]) == 0

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from archscope.ask.profile.roofline import idle_share, layer_points, roofs, work_by_call
+from archscope.ask.profile.roofline import counted_calls, idle_share, layer_points, roofs
 from archscope.records import LayerTime, Profile
 from archscope.study.profile.launches import launch_bound
 from archscope.study.profile.layers import StageTime, stage_times
@@ -85,7 +85,7 @@ class _Layers:
 def _kinds(profile: Profile) -> Mapping[str, _Layers]:
     """The network's layers by class, those that take longest first."""
     assert profile.analysis is not None
-    calls = work_by_call(profile.analysis)
+    calls = counted_calls(profile)
     forward: dict[str, float] = defaultdict(float)
     backward: dict[str, float] = defaultdict(float)
     macs: dict[str, int] = defaultdict(int)

@@ -52,7 +52,10 @@ def generation(
     dtype = _dtype(parameters)
     places = [rates_of(device, Setting(dtype=dtype.split(",")[0])) for device in devices]
     steps = Steps(subject, _input(subject), batch, prompt)
-    layers = steps.prefill()
+    try:
+        layers = steps.prefill()
+    except ArchscopeError as error:
+        raise _of_prompt(error, prompt) from error
     read = batch * (prompt if steps.start == prompt else prompt + 1)
     experts = mixture.experts(subject.module, layers, read)
     prefill = _cost(steps, layers, experts, steps.start, 0, read)
@@ -81,6 +84,14 @@ def generation(
         notes=(*subject.notes, *_notes(subject, steps, cache)),
     )
     return replace(found, times=tuple(time_on(place, found, steps) for place in places))
+
+
+def _of_prompt(error: ArchscopeError, prompt: int) -> ArchscopeError:
+    """The user gave no input but the length of the prompt, which the network may not take."""
+    if not error.argument.startswith(parameter("input").rstrip("⟧")):
+        return error
+    fewer = f"check that the network takes so many tokens, or give another {parameter('prompt')}"
+    return ArchscopeError(parameter("prompt", prompt), error.problem, fewer)
 
 
 def _input(subject: Subject) -> InputSpec:

@@ -249,3 +249,21 @@ def test_caches_of_tuples_and_objects_are_read_by_layer():
     pair = (torch.zeros(1, 2, 3, 4), torch.zeros(1, 2, 3, 4))
     assert [layer.bytes for layer in caches.layers((pair, pair))] == [192, 192]
     assert caches.find((torch.zeros(1),), {"x": None}) is None
+
+
+class Positions(nn.Module):
+    """Learned positions for eight tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(10, 4)
+        self.positions = nn.Parameter(torch.zeros(1, 8, 4))
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.table(ids) + self.positions[:, : ids.shape[1]]
+
+
+def test_a_prompt_that_is_too_long_is_named() -> None:
+    """The user gave no input."""
+    with pytest.raises(ArchscopeError, match=r"^prompt=64: .*give another prompt"):
+        generation(target(Positions()), 64, 4)

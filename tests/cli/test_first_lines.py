@@ -92,6 +92,7 @@ def test_a_browser_shows_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         shown.append(address)
         return True
 
+    monkeypatch.setenv("BROWSER", "one-with-windows")
     monkeypatch.setattr(webbrowser, "open", open_in_browser)
     monkeypatch.setattr("tempfile.mkdtemp", lambda prefix: str(tmp_path))
     path = tmp_path / "net.html"

@@ -39,7 +39,7 @@ class ArchscopeError(Exception):
         argument, problem, remedy = (
             one_line(wording(piece)) for piece in (self.argument, self.problem, self.remedy)
         )
-        return f"{argument}: {problem}" + (f"; {remedy}" if remedy else "")
+        return f"{argument}: {with_remedy(problem, remedy)}"
 
 
 def _restored(
@@ -48,6 +48,19 @@ def _restored(
     error = kind.__new__(kind)
     ArchscopeError.__init__(error, argument, problem, remedy)
     return error
+
+
+def with_remedy(problem: str, remedy: str) -> str:
+    """What is wrong and what to do about it, with one mark between them.
+
+    A problem that ends like a sentence, as PyTorch's and Click's do, loses its full stop; after a
+    question the remedy is a sentence of its own.
+    """
+    if not remedy:
+        return problem
+    if problem.endswith(("?", "!")):
+        return f"{problem} {remedy[0].upper()}{remedy[1:]}"
+    return f"{problem.rstrip('.;: ')}; {remedy}"
 
 
 class NetworkError(ArchscopeError):

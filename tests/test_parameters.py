@@ -63,6 +63,16 @@ def test_an_error_is_written_for_python_and_on_request_for_others() -> None:
     assert error.worded(on_command_line) == "--batch 0: is too small; give --batch 1"
 
 
+def test_problem_and_remedy_have_one_mark_between_them() -> None:
+    """What PyTorch and Click say may end like a sentence."""
+    lines = {
+        end: str(ArchscopeError("lenet", f"it fails{end}", "give one")) for end in ("", ".", "?")
+    }
+    assert lines[""] == lines["."] == "lenet: it fails; give one"
+    assert lines["?"] == "lenet: it fails? Give one"
+    assert str(ArchscopeError("lenet", "it fails.")) == "lenet: it fails."
+
+
 MISTAKES = [
     lambda: archscope.summary("lenet", "3x5x5"),
     lambda: archscope.summary("lenet", batch=0),

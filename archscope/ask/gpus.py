@@ -58,8 +58,8 @@ def gpus(
                 raise ArchscopeError(parameter(name, rate), "is not above 0", "give a rate")
         found.append(from_rates(peak, bandwidth, dtype))
     if not found:
-        remedy = f"name one such as {parameter(given, 'rtx4090')}"
-        raise ArchscopeError(parameter(given), "is needed: which GPU?", remedy)
+        remedy = f"name a GPU such as {parameter(given, 'rtx4090')}"
+        raise ArchscopeError(parameter(given), "is needed", remedy)
     return [_corrected(found, calibrate, networks, given)] if calibrate else found
 
 

@@ -16,7 +16,7 @@ from archscope._version import __version__
 from archscope.cli import help
 from archscope.cli.fault import of_others
 from archscope.cli.stderr import say
-from archscope.errors import ArchscopeError, UnknownCostError, first_line
+from archscope.errors import ArchscopeError, UnknownCostError, first_line, with_remedy
 from archscope.parameters import on_command_line
 
 COMMANDS = [name for group in help.COMMANDS.values() for name in group]
@@ -168,5 +168,5 @@ def _one_line(error: click.ClickException) -> str:
     text = " ".join(error.format_message().split())
     context = getattr(error, "ctx", None)
     if isinstance(error, click.UsageError) and context is not None:
-        text = f"{text.rstrip('.')}; see {context.command_path} --help"
+        text = with_remedy(text, f"see {context.command_path} --help")
     return text

@@ -49,7 +49,7 @@ def test_several_devices_stand_side_by_side(capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["resnet18"], "--on: is needed: which GPU?"),
+        (["resnet18"], "--on: is needed; name a GPU such as --on rtx4090"),
         (["resnet18", "--on", "rtx409"], "unknown device 'rtx409'; did you mean rtx4090"),
         (["resnet18", "--on", "t4", "--dtype", "fp8"], "unknown 'fp8'; use one of amp"),
         (["resnet18", "--on", "t4", "--layout", "nhcw"], "unknown 'nhcw'; use one of nchw, nhwc"),

@@ -16,6 +16,7 @@ from archscope.errors import ArchscopeError, BackwardError, NetworkError, first_
 from archscope.parameters import parameter
 from archscope.records import InputSpec
 from archscope.resolve.inputs import input_text
+from archscope.units import plural
 
 _TORCH = str(Path(find_spec("torch").origin or "").parent)  # type: ignore[union-attr]
 
@@ -270,6 +271,6 @@ def _channels_refused(error: BaseException) -> str:
     for fact, side in _CHANNELS:
         wanted = getattr(call.module, fact, None)
         if isinstance(wanted, int) and len(shape) > 1 and shape[side] != wanted:
-            noun = "features" if side == -1 else "channels"
-            return f"it takes {wanted} {noun} and was given {'×'.join(map(str, shape))}"
+            noun = "feature" if side == -1 else "channel"
+            return f"it takes {plural(wanted, noun)} and was given {'×'.join(map(str, shape))}"
     return ""

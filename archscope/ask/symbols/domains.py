@@ -143,11 +143,25 @@ def usual_values(trial: Trial) -> dict[str, int]:
             else:
                 return values
     assert failure is not None
-    raise ArchscopeError(
-        parameter("input", spec),
+    raise _not_taken(trial, failure) from failure
+
+
+def _not_taken(trial: Trial, failure: TrialError) -> ArchscopeError:
+    """No usual size suits the network; a lone word is more likely a slip than a symbol."""
+    spec, default = trial.spec, trial.subject.default_input
+    given = parameter("input", input_text(spec))
+    sides = [name for name in spec.symbols if name != spec.batch]
+    for (side,) in (shape for shape in spec.sample_shapes if len(shape) == 1):
+        if isinstance(side, str) and len(side) > 1:
+            usual = "3x224x224" if default is None else input_text(default)
+            return ArchscopeError(
+                given, f"{side} is not a shape", f"write it like {parameter('input', usual)}"
+            )
+    return ArchscopeError(
+        given,
         f"{trial.subject.name} fails in {failure.place}: {failure.reason}",
-        "give numbers that it takes for the symbols",
-    ) from failure
+        f"give numbers that it takes for {' and '.join(sides)}",
+    )
 
 
 def _needs_values(trial: Trial, error: TrialError) -> ArchscopeError:

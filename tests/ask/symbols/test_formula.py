@@ -303,6 +303,8 @@ def test_a_network_of_two_paths_has_no_single_formula() -> None:
         ("vit_b_16", {"input": "3xHxW"}, "possible H: 224 .* input='3x224x224'"),
         (Values, {"input": "8"}, "cannot take symbols: Values needs the values of tensors"),
         (nn.Identity, {}, "^input: is needed"),
+        ("lenet", {"input": "foo"}, "^input='foo': foo is not a shape; write .*1x28x28"),
+        ("lenet", {"input": "3xaxb"}, "; give numbers that it takes for a and b$"),
     ],
 )
 def test_bad_input_is_told_in_one_line_with_the_remedy(model, options, problem) -> None:
@@ -333,4 +335,4 @@ def test_the_report_names_every_layer_that_computes(resnet50) -> None:
     totals, layers = formula_report(resnet50).tables
     assert totals.column("quantity")[:3] == ["Parameters", "MACs", "MACs, H = 32h, W = 32w"]
     assert sum(layers.column("times")) == len(analyse(target("resnet50")).layers)
-    assert "9408·N·⌊(H+1)/2⌋·⌊(W+1)/2⌋" in layers.column("macs")
+    assert "9,408·N·⌊(H+1)/2⌋·⌊(W+1)/2⌋" in layers.column("macs")

@@ -35,12 +35,14 @@ class Column:
         title: heading for people.
         unit: how cells are written.
         priority: on a narrow terminal columns go from the highest number down; 0 always stays.
+        signed: its numbers are changes, and show `+` or `−`.
     """
 
     key: str
     title: str
     unit: Unit = "text"
     priority: int = 0
+    signed: bool = False
 
     @property
     def numeric(self) -> bool:

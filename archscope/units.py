@@ -74,13 +74,30 @@ def percent(fraction: float, digits: int = 1) -> str:
     return f"{rounded:.{digits}f} %"
 
 
+def signed(text: str) -> str:
+    """Write a change with its sign, from its number as text: `25.1 MiB` → `+25.1 MiB`.
+
+    What is nothing, or rounds to it, has no sign.
+    """
+    size = text.removeprefix("-")
+    if not any(digit in size for digit in "123456789∞"):
+        return size
+    return f"{'−' if text.startswith('-') else '+'}{size}"
+
+
 def plural(number: int, noun: str) -> str:
     """Write a number of things: `1 group`, `1,024 groups`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def ratio(number: float, digits: int = 3) -> str:
-    """Write a quotient: 0.9793 → `0.979×`; 0.00023, which would round to nothing → `0.00023×`."""
+    """Write a quotient: 0.9793 → `0.979×`, 1714.656 → `1,715×`.
+
+    From 10 on it has four significant digits, or all before the point; 0.00023, which would round
+    to nothing, is `0.00023×`.
+    """
+    if abs(number) >= 10:
+        return f"{number:,.{max(0, digits + 1 - len(str(round(abs(number)))))}f}×"
     rounded = f"{number:.{digits}f}"
     return f"{rounded if number == 0 or float(rounded) else _plain(number, 2)}×"
 

@@ -48,6 +48,16 @@ def test_shares_and_ratios() -> None:
     assert units.ratio(0.97933) == "0.979×"
     assert units.ratio(0.00023) == "0.00023×"
     assert units.ratio(0.0) == "0.000×"
+    assert units.ratio(1714.656) == "1,715×"
+    assert units.ratio(414.25) == "414.2×"
+    assert units.ratio(20.636) == "20.64×"
+
+
+def test_a_change_has_a_sign_unless_it_is_nothing() -> None:
+    assert units.signed(units.si(-528_128)) == "−528 k"
+    assert units.signed(units.binary_bytes(25 * 2**20)) == "+25.0 MiB"
+    assert units.signed(units.percent(-0.0001)) == "0.0 %"
+    assert units.signed("0 B") == "0 B"
 
 
 def test_quantities_are_read_as_they_are_written() -> None:

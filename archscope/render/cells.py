@@ -94,7 +94,10 @@ def row_cell(row: Row, column: Column, value: Cell, first: bool) -> str:
     if value is None and row.kind in ("group", "total") and column.unit in ("text", "name"):
         return ""
     unit = row.unit if row.unit and column.unit == "decimal" else column.unit
-    text = marked(row, column, _sum_text(row, value, unit) or cell_text(value, unit))
+    text = _sum_text(row, value, unit) or cell_text(value, unit)
+    if column.signed and isinstance(value, int | float):
+        text = units.signed(text)
+    text = marked(row, column, text)
     return text + BEST if row.kind == "best" and first else text
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from archscope import wording
@@ -15,10 +16,11 @@ from archscope.quantities import (
     MACS_BACKWARD,
     PARAMS,
     Difference,
+    Quantity,
 )
 from archscope.records import Analysis
 from archscope.table import Cell, Column, Report, Row, RowKind, Table, Unit
-from archscope.units import percent, si
+from archscope.units import percent, si, signed
 from archscope.wording import network_title
 
 SIGNS: dict[Status, str] = {
@@ -38,16 +40,16 @@ TOTALS = (
     Column("quantity", "", "text"),
     Column("old", "Old", "decimal"),
     Column("new", "New", "decimal"),
-    Column("difference", "Change", "decimal"),
-    Column("relative_difference", "Share", "percent"),
+    Column("difference", "Change", "decimal", signed=True),
+    Column("relative_difference", "Share", "percent", signed=True),
 )
 
 CHANGES = (
     Column("sign", "", "text"),
     Column("layer", "Layer", "name"),
     Column("what", "What changed", "text"),
-    PARAMS.column(),
-    MACS.column(),
+    replace(PARAMS.column(), signed=True),
+    replace(MACS.column(), signed=True),
 )
 
 QUANTITIES = (PARAMS, MACS, MACS_BACKWARD, ELEMENTWISE, ACTIVATIONS)
@@ -97,18 +99,23 @@ def _answer(old: Analysis, new: Analysis, found: Sequence[Change]) -> str:
     costs = [
         text
         for quantity in (PARAMS, MACS)
-        if (text := _grown(quantity.title, quantity.total(old.total), quantity.total(new.total)))
+        if (text := _grown(quantity, quantity.total(old.total), quantity.total(new.total)))
     ]
     return f"{' and '.join(costs) or 'Equal cost'}; layers: {', '.join(layers)}."
 
 
-def _grown(title: str, before: float, after: float) -> str:
+def _grown(quantity: Quantity, before: float, after: float) -> str:
     change = Difference(after, before)
     if not change.amount:
         return ""
-    sign = "+" if change.amount > 0 else "−"
-    share = "" if change.share is None else f" ({sign}{percent(abs(change.share))})"
-    return f"{sign}{si(abs(change.amount))} {title}{share}"
+    share = "" if change.share is None else f" ({_share(change.share)})"
+    return f"{signed(si(change.amount))} {quantity.word}{share}"
+
+
+def _share(share: float) -> str:
+    """A change in percent; one that rounds to nothing is `under 0.1 %`, not none."""
+    text = signed(percent(share))
+    return "under 0.1 %" if text == percent(0.0) else text
 
 
 def _kept(found: Sequence[Change], layers: int) -> str:

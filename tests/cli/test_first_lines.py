@@ -42,7 +42,7 @@ def test_help_groups_commands_and_options(capsys: pytest.CaptureFixture[str]) ->
 FIRST_LINES = {
     # 117,600 + 240,000 + 48,000 + 10,080 + 840 MACs, by hand in tests/analysis
     "summary lenet": "lenet has 61,706 parameters and takes 416,520 MACs (833,040 FLOPs)",
-    "formula lenet": "lenet takes 416520·N MACs, and has 61,706 parameters.",
+    "formula lenet": "lenet takes 416,520·N MACs, and has 61,706 parameters.",
     "memory lenet": "Training of lenet needs ",
     "diff lenet lenet": "Nothing changed.",
     "compare lenet lenet": "lenet #2 takes 1.000× the MACs",
@@ -107,7 +107,7 @@ def test_a_difference_sets_the_exit_code(capsys: pytest.CaptureFixture[str]) -> 
     assert run(["diff", "lenet", "alexnet_d2l", "--input", "1x28x28"]) == 2
     capsys.readouterr()
     assert run(["diff", "resnet18", "resnet34", "--exit-code"]) == 1
-    assert capsys.readouterr().out.splitlines()[0].startswith("+10.1 M Parameters (+86.5 %)")
+    assert capsys.readouterr().out.splitlines()[0].startswith("+10.1 M parameters (+86.5 %)")
 
 
 @pytest.mark.parametrize(
@@ -133,6 +133,6 @@ def test_a_formula_by_module_or_by_layer(capsys: pytest.CaptureFixture[str]) -> 
     tokens, width = 197, 768
     layer = 12 * tokens * width**2 + 2 * tokens**2 * width
     text = capsys.readouterr().out
-    assert f"encoder.layers        85,054,464  {12 * layer}·N" in text
+    assert f"encoder.layers        85,054,464  {12 * layer:,}·N" in text
     assert run(["formula", "lenet", "--layers", "--depth", "1"]) == 2
     assert "--layers: does not go with --depth" in capsys.readouterr().err

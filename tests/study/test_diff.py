@@ -15,7 +15,9 @@ from archscope.ask.target import target
 from archscope.errors import ArchscopeError
 from archscope.quantities import MACS, PARAMS
 from archscope.records import Analysis
+from archscope.render import markdown
 from archscope.study.diff import diff_report
+from archscope.table import Report
 
 
 def stack(*layers: nn.Module) -> Analysis:
@@ -40,6 +42,25 @@ def test_nothing_changed() -> None:
     report = diff_report(one, one)
     assert len(report.tables) == 1
     assert report.tables[0].notes == ("No total changed.",)
+
+
+def text_of(report: Report) -> str:
+    return "\n".join(markdown.markdown(table) for table in report.tables)
+
+
+def test_changes_have_signs_and_the_sentence_small_letters() -> None:
+    """A channel fewer is 4·9 weights and a bias, and 36 MACs at each of 64 places."""
+    old, new = stack(conv(101)), stack(conv(100))
+    report = diff_report(old, new)
+    assert report.answer == "−37 parameters (−1.0 %) and −2.30 k MACs (−1.0 %); layers: 1 changed."
+    assert text_of(report).count("−37") == 2 and "-37" not in text_of(report)
+    assert "+37" in text_of(diff_report(new, old))
+    huge = nn.Linear(8, 100_000)
+    slightly = diff_report(
+        stack(conv(), huge), stack(nn.Conv2d(4, 4, 3, padding=1, bias=False), huge)
+    )
+    assert slightly.answer.startswith("−4 parameters (under 0.1 %)")
+    assert "-0.0" not in text_of(slightly) and "−0.0" not in text_of(slightly)
 
 
 def test_an_inserted_layer_renames_those_behind_it() -> None:

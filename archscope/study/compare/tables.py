@@ -347,15 +347,13 @@ def verdict(first: Contender, other: Contender) -> str:
     one, two = first.analysis.total, other.analysis.total
     if not one.macs or not one.bytes_moved or abs(two.macs / one.macs - 1) > EQUAL_COST:
         return ""
-    if (one.macs, one.bytes_moved) == (two.macs, two.bytes_moved):
-        return ""
+    if not one.intensity or abs(two.intensity / one.intensity - 1) <= EQUAL_COST:
+        return ""  # nearly equal in both
     sentence = (
         f"At nearly equal MACs ({ratio(two.macs / one.macs)}), {other.label} moves "
         f"{ratio(two.bytes_moved / one.bytes_moved)} the bytes of {first.label}"
     )
     change = two.intensity / one.intensity
-    if abs(change - 1) <= EQUAL_COST:
-        return f"{sentence}."
     effect = "slower" if change < 1 else "faster"
     return (
         f"{sentence}, so {ratio(change)} the flops per byte: {effect} wherever memory, "

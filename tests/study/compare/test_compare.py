@@ -65,6 +65,8 @@ def test_totals_are_the_published_ones_with_their_ratio(pair: tuple[Contender, .
 def test_equal_networks_have_no_verdict() -> None:
     (table,) = totals_tables(contenders([target("lenet"), target("lenet")]))
     assert not any("At nearly equal" in note for note in table.notes)
+    (nearly,) = totals_tables(contenders([target("lenet"), target("lenet5")]))
+    assert not any("At nearly equal" in note for note in nearly.notes)
 
 
 def test_the_three_forms_of_a_block_differ_in_activations_and_operators_alone() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 
 from archscope import wording
 from archscope.analysis.closed_form.polynomial import Polynomial, total
@@ -31,13 +32,18 @@ def formula_report(
     totals = Table(title, _TOTAL_COLUMNS, _total_rows(found), _notes(found))
     open_layers = frozenset(found.coverage.unknown_layers)
     forms = [form for form in found.layers if form.layer.computes]
-    layers = tuple(_layer_row(form, form.layer.name, open_layers) for form in forms)
+    layers = tuple(_layer_row(form, form.layer.name, open_layers, str) for form in forms)
     return Report(
         f"{found.model} in closed form",
         (totals, _layers_table(forms, open_layers, every_layer, depth)),
         data=Table(title, _LAYER_COLUMNS, layers),
         answer=_answer(found),
     )
+
+
+def _written(form: Polynomial) -> str:
+    """A form for people, its numbers with thousands separators; CSV files keep `str` of it."""
+    return re.sub(r"(?<!\w)\d{4,}", lambda number: f"{int(number[0]):,}", str(form))
 
 
 def _answer(found: Formula) -> str:
@@ -49,7 +55,7 @@ def _answer(found: Formula) -> str:
     where = ", ".join(f"{s} = {k}{part}" for s, (k, part) in found.multiples.items())
     least = "" if found.coverage.complete else "at least "
     at = f" where {where}" if where else ""
-    return f"{name} takes {least}{macs} MACs{at}, and has {found.params:,} parameters."
+    return f"{name} takes {least}{_written(macs)} MACs{at}, and has {found.params:,} parameters."
 
 
 def _layers_table(
@@ -60,10 +66,10 @@ def _layers_table(
         return _modules_table(forms, open_layers, depth)
     rows = folded(forms)
     if every_layer or len(rows) == len(forms):
-        plain = tuple(_layer_row(form, form.layer.name, open_layers) for form in forms)
-        return Table("Layers", _LAYER_COLUMNS, plain)
+        plain = (_layer_row(form, form.layer.name, open_layers, _written) for form in forms)
+        return Table("Layers", _LAYER_COLUMNS, tuple(plain))
     name, *others = _LAYER_COLUMNS
-    shown = (_layer_row(row.form, row.name, open_layers, (row.times,)) for row in rows)
+    shown = (_layer_row(row.form, row.name, open_layers, _written, (row.times,)) for row in rows)
     times = Column("times", "Times", "exact")
     return Table("Layers", (name, times, *others), tuple(shown), (FOLDED_NOTE,))
 
@@ -78,10 +84,10 @@ def _modules_table(forms: Sequence[LayerForm], open_layers: frozenset[str], dept
         bounded = any(form.layer.name in open_layers for form in inside)
         created = [form.activation_bytes for form in inside]
         known = [form for form in created if form is not None]
-        activations = str(total(known)) if len(known) == len(created) else None
+        activations = _written(total(known)) if len(known) == len(created) else None
         cells = (
             name or "(the network itself)", sum(form.layer.params for form in inside),
-            str(total(form.macs for form in inside)), activations,
+            _written(total(form.macs for form in inside)), activations,
         )  # fmt: skip
         rows.append(Row(cells, lower_bound=frozenset({"macs"} if bounded else ())))
     columns = tuple(c for c in _LAYER_COLUMNS if c.key not in ("kind", "output_shape"))
@@ -112,18 +118,24 @@ def _total_rows(found: Formula) -> tuple[Row, ...]:
     for name, form in whole:
         bounded = name == "MACs" and not found.coverage.complete
         bound = frozenset({"formula"} if bounded else ())
-        rows.append(Row((name, "no closed form" if form is None else str(form)), lower_bound=bound))
+        rows.append(
+            Row((name, "no closed form" if form is None else _written(form)), lower_bound=bound)
+        )
         if form is not None and multiples:
-            reduced = str(found.reduced(form))
+            reduced = _written(found.reduced(form))
             rows.append(Row((f"{name}, {multiples}", reduced), lower_bound=bound))
     return tuple(rows)
 
 
 def _layer_row(
-    form: LayerForm, name: str, open_layers: frozenset[str], times: tuple[int, ...] = ()
+    form: LayerForm,
+    name: str,
+    open_layers: frozenset[str],
+    write: Callable[[Polynomial], str],
+    times: tuple[int, ...] = (),
 ) -> Row:
     layer = form.layer
-    activations = None if form.activation_bytes is None else str(form.activation_bytes)
+    activations = None if form.activation_bytes is None else write(form.activation_bytes)
     return Row(
         (
             call_title(name, layer.kind, layer.call),
@@ -131,7 +143,7 @@ def _layer_row(
             layer.kind,
             shape_text(layer.output_shape),
             layer.params,
-            str(form.macs),
+            write(form.macs),
             activations,
         ),
         lower_bound=frozenset({"macs"} if layer.name in open_layers else ()),

@@ -63,13 +63,16 @@ def test_the_explained_numbers_add_up_to_the_totals(model: str) -> None:
     counted = analyse(target(model), backward=True)
     report = explain_report(counted)
     *layers, _ = report.derivations
-    by_label = {"Parameters": 0, "MACs": 0}
+    by_label = {"Parameters": 0, "MACs": 0, "Elementwise": 0}
     for derivation in layers:
         found = lines(derivation)
         params = found.get("Parameters", "0").split(" = ")[-1]
         by_label["Parameters"] += arithmetic(params) or 0
         macs = found.get("MACs, together", found.get("MACs", "0")).split(" = ")[-1]
         by_label["MACs"] += arithmetic(macs) or 0
+        elementwise = found.get("Elementwise", "0").split(" = ")[-1]
+        by_label["Elementwise"] += arithmetic(elementwise) or 0
+    assert by_label["Elementwise"] == counted.total.elementwise
     held_elsewhere = sum(layer.params for layer in counted.calls if layer.children and layer.params)
     assert by_label["MACs"] == counted.total.macs
     assert by_label["Parameters"] + held_elsewhere >= counted.total.params

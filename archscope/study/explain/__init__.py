@@ -141,10 +141,20 @@ def _by_rule(layer: Layer) -> list[Step]:
         ArchscopeError: its settings are none of such a layer, as a changed record's may be.
     """
     try:
-        return RULES[layer.kind](layer)
+        return _with_elementwise(layer, RULES[layer.kind](layer))
     except (AttributeError, TypeError, ValueError, LookupError, ArithmeticError) as error:
         problem = f"has settings that no {layer.kind} has ({type(error).__name__}: {error})"
         raise ArchscopeError(layer.name, problem, "save the record again") from error
+
+
+def _with_elementwise(layer: Layer, steps: list[Step]) -> list[Step]:
+    """The rule's steps and, before the backward pass, elementwise work it leaves out: the bias."""
+    if any(step.label == "Elementwise" for step in steps):
+        return steps
+    backward = (at for at, step in enumerate(steps) if step.label.startswith("Backward"))
+    at = next(backward, len(steps))
+    what = "bias terms" if layer.setting("bias") and layer.macs else "outputs"
+    return [*steps[:at], *others.elementwise(layer, what), *steps[at:]]
 
 
 def _title(layer: Layer) -> str:

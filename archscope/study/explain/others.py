@@ -46,8 +46,13 @@ def normalisation(layer: Layer) -> list[Step]:
     return [*steps, *elementwise(layer), prose("MACs", "none: normalisation is elementwise.")]
 
 
-def elementwise(layer: Layer) -> list[Step]:
-    """One operation an element, where that is what was counted."""
+def elementwise(layer: Layer, what: str = "outputs") -> list[Step]:
+    """One operation an element, where that is what was counted.
+
+    Args:
+        layer: whose elementwise work is written out.
+        what: the elements, of which there are as many as outputs.
+    """
     work, size = layer.elementwise, elements(layer.output_shape)
     if not work:
         return []
@@ -56,8 +61,8 @@ def elementwise(layer: Layer) -> list[Step]:
         each = work // size
         values = shape_product(layer.output_shape)
         if each > 1:
-            return [chain("Elementwise", f"{each}·outputs", f"{each}·{values}", number(work))]
-        return [chain("Elementwise", "outputs", values, number(work))]
+            return [chain("Elementwise", f"{each}·{what}", f"{each}·{values}", number(work))]
+        return [chain("Elementwise", what, values, number(work))]
     return [chain("Elementwise", number(work))]
 
 

@@ -83,8 +83,10 @@ def step_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @network_number_options
 @beside_option
 @step_options
-@click.option("--fit", metavar="BYTES", help="Find the largest batch within 24GiB.")
-@click.option("--plan", metavar="BYTES", help="Find the cheapest measures that fit into 24GiB.")
+@click.option("--fit", metavar="BYTES", help="Find the largest batch within BYTES, such as 24GiB.")
+@click.option(
+    "--plan", metavar="BYTES", help="Find the cheapest measures for a batch to fit into BYTES."
+)
 @output_option
 def command(
     model: str, input_text: str | None, batch: int | None, settings: tuple[str, ...],

@@ -166,9 +166,15 @@ def _answer(found: Distribution) -> str:
     each = "GPU" if found.divided == 1 else "group"
     return (
         f"{_name(found)} under {PLAN_TITLES[found.plan]} on {found.gpus:,} GPUs{groups}: "
-        f"{plural(len(step), 'collective')} of {binary_bytes(found.step_bytes)} a step, "
+        f"{plural(len(step), 'collective')} a step, {_together(found)}, "
         f"with {found.input} a {each}"
     )
+
+
+def _together(found: Distribution) -> str:
+    """The bytes of a step's collectives, said to be a sum where there are several."""
+    together = " together" if len(found.step) > 1 else ""
+    return f"{binary_bytes(found.step_bytes)}{together}"
 
 
 def _totals_table(found: Distribution) -> Table:

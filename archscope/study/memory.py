@@ -31,8 +31,8 @@ ALLOWANCE = (
 ON_A_CPU = "Bytes of tensors as the kernels of a CPU save them; its workspaces are added to them."
 
 ON_A_GPU = (
-    "Tensors as the kernels of a GPU save them, such as a mask of one byte an element for dropout; "
-    "device cpu predicts those of a CPU."
+    "Predicted for a GPU, whose kernels save other tensors than a CPU's; device cpu predicts for a "
+    "CPU."
 )
 
 RECURRENT = ("LSTM", "GRU", "RNN")

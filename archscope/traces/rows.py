@@ -163,7 +163,8 @@ def _warm_steps(
         first += 1
     if first == 0:
         return steps, ()
-    return steps[first:], (f"the first {first} of {len(steps)} steps are left out as a warm-up",)
+    left_out = "step is" if first == 1 else f"{first} steps are"
+    return steps[first:], (f"the first {left_out} left out as a warm-up, of {len(steps)}",)
 
 
 def _middle_half(steps: Sequence[int], lengths: Mapping[int, int]) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ def test_totals_layers_and_every_collective_as_a_file(tmp_path, capsys):
     assert all(line.startswith("wrote ") for line in printed.err.splitlines())
     first = printed.out.splitlines()[0]
     assert "bytes of the buffers" not in printed.out, "it has none"
-    assert first.startswith("lenet under DistributedDataParallel on 64 GPUs: 1 collective of")
+    assert first.startswith("lenet under DistributedDataParallel on 64 GPUs: 1 collective a step, ")
     with rows.open() as file:
         reduced = [row for row in csv.DictReader(file) if row["collective"] == "all_reduce"]
     assert sum(int(row["size_bytes"]) for row in reduced) == 4 * 61_706

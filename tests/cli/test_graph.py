@@ -24,6 +24,7 @@ def test_the_terminal_lists_the_nodes(capsys: pytest.CaptureFixture[str]) -> Non
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("lenet on 1×1×28×28: 8 nodes and 7 edges")
     assert any("5×5 conv 16" in line and "conv2 · Sigmoid" in line for line in lines)
+    assert any(line.startswith("Reads: the nodes whose outputs") for line in lines)
 
 
 def test_an_unknown_module_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

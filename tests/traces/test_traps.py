@@ -227,7 +227,7 @@ def test_the_first_steps_that_compile_are_left_out(tmp_path: Path) -> None:
                 event["dur"] = 49000
     table = read(file, tmp_path).times()
     assert len(table.steps) == 3
-    assert "the first 1 of 4 steps are left out as a warm-up" in table.notes
+    assert "the first step is left out as a warm-up, of 4" in table.notes
 
 
 def test_without_marks_a_step_goes_from_one_pass_to_the_next(tmp_path: Path) -> None:

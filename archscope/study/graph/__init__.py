@@ -74,7 +74,7 @@ def graph_report(graph: NetworkGraph, *, depth: int | None = None, pattern: str 
         ))
         for place, node in enumerate(made.nodes)
     )  # fmt: skip
-    table = Table(made.title, COLUMNS, rows, (REPEATS, "The drawing: -o FILE.svg or -o FILE.html."))
+    table = Table(made.title, COLUMNS, rows, (REPEATS, READS))
     return Report(
         made.title, (table,), record=graph.analysis, drawing=lambda: made, answer=_answer(made)
     )
@@ -92,6 +92,8 @@ def _answer(made: Diagram) -> str:
     where = f"{largest.title} ({largest.detail})" if largest.detail else largest.title
     return f"{text}{repeats}; the costliest node is {where} with {share} of the MACs."
 
+
+READS = "Reads: the nodes whose outputs it takes. A file .svg or .html has the drawing."
 
 REPEATS = (
     "MACs are those of one block, shares those of all that repeat it; ×N stands before a node of N "

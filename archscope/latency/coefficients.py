@@ -14,10 +14,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from math import log2
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from archscope.latency.devices import Device, devices, has_tensor_cores, sustained
 from archscope.latency.setting import Setting
+
+Unit = Literal["tensor cores", "plain cores", "plain cores in half precision"]
+"""What computes; without tensor cores, half precision is computed in float32 by other kernels."""
 
 
 class Efficiency(NamedTuple):
@@ -47,14 +50,15 @@ class Shape:
     Args:
         overlap: exponent p of (compute^p + memory^p)^(1/p): 1 adds them, ∞ takes the longer one.
         host_overlap: likewise of the device's and the host's time of a step.
-        misaligned: factor of arithmetic where sides are not divisible by 8.
         cache_gain: bandwidth of the last cache over that of memory.
         cache_share: part of the last cache that keeps what the kernel before wrote.
         serial_seconds: of one step that waits for the one before.
         launch_seconds: of a kernel that does nothing.
         host_seconds: between two kernels that the host starts.
-        winograd: arithmetic of Winograd's algorithm over that of a product of its size.
-        winograd_traffic: bytes of its transforms over those of a product of its size.
+        winograd: arithmetic of Winograd's algorithm over that of a product of its size, by kind.
+        winograd_traffic: bytes of its transforms over those of a product of its size, by kind.
+        misaligned: factor of arithmetic where sides are not divisible by 8, by kind; `*` where
+            that was not measured.
         depth: elements of the sum by which a product's start and end are longer, by kind.
         idle: how much longer a product takes that has fewer tiles than the device has units, by
             kind: units ÷ tiles to this power, from 0 (the sum is split among all) to 1 (they wait).
@@ -62,14 +66,14 @@ class Shape:
 
     overlap: float
     host_overlap: float
-    misaligned: float
     cache_gain: float
     cache_share: float
     serial_seconds: float
     launch_seconds: float
     host_seconds: float
-    winograd: float
-    winograd_traffic: float
+    winograd: Mapping[str, float]
+    winograd_traffic: Mapping[str, float]
+    misaligned: Mapping[str, float]
     depth: Mapping[str, float]
     idle: Mapping[str, float]
 
@@ -123,6 +127,7 @@ class Fitted:
         kinds: efficiencies in half precision on tensor cores.
         last: factors of `kinds` where images are channels last.
         plain: factors of `kinds` outside of tensor cores.
+        half: factors of `plain` in half precision.
         devices: factors by device.
         measured: the tables behind them.
         unmeasured: the 80 % interval on a device that no table holds.
@@ -133,6 +138,7 @@ class Fitted:
     kinds: Efficiencies
     last: Efficiencies
     plain: Efficiencies
+    half: Efficiencies
     devices: Mapping[str, Efficiencies]
     measured: tuple[Measured, ...]
     unmeasured: tuple[float, float]
@@ -153,6 +159,7 @@ def parsed(data: Mapping[str, Any]) -> Fitted:
         _efficiencies(data["kinds"]),
         _efficiencies(data["last"]),
         _efficiencies(data["plain"]),
+        _efficiencies(data["half"]),
         {key: _efficiencies(kinds) for key, kinds in data["devices"].items()},
         tuple(map(read_table, data["measured"])),
         tuple(data["unmeasured"]),
@@ -185,7 +192,7 @@ class Rates:
         self.setting = setting
         self.given = given
         self.table = _closest(device, setting, given, layer)
-        self._known: dict[tuple[str, str, bool], Efficiency] = {}
+        self._known: dict[tuple[str, str, Unit], Efficiency] = {}
 
     def alone(self, layer: str) -> Rates:
         """Those of one kernel that runs alone, where single layers were measured."""
@@ -243,28 +250,35 @@ class Rates:
         """Of the factors of a kind of work, which hang on the order of images for some."""
         return f"{kind} nhwc" if order == "nhwc" and kind in self.given.last else kind
 
-    def efficiency(self, kind: str, order: str, tensor_cores: bool) -> Efficiency:
-        """Of a kind of work on images in an order, on tensor cores or not."""
-        key = kind, order, tensor_cores
+    def misaligned(self, kind: str, order: str) -> float:
+        """Factor of arithmetic on tensor cores where sides are not divisible by 8."""
+        known = self.given.shape.misaligned
+        return known.get(self.name(kind, order), known[ANY])
+
+    def efficiency(self, kind: str, order: str, unit: Unit) -> Efficiency:
+        """Of a kind of work on images in an order, on units of the device."""
+        key = kind, order, unit
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = self._efficiency(*key)
         return found
 
-    def _efficiency(self, kind: str, order: str, tensor_cores: bool) -> Efficiency:
+    def _efficiency(self, kind: str, order: str, unit: Unit) -> Efficiency:
         given = self.given
         own = given.devices.get(self.table.device if self.table else self.device.key, {})
         found = given.kinds.get(kind, given.kinds["elementwise"])
         name = self.name(kind, order)
         if name != kind:
             found = found.times(given.last[kind])
-        if not tensor_cores:
+        if unit != "tensor cores":
             found = found.times(given.plain.get(kind, NEUTRAL))
+        if unit == "plain cores in half precision":
+            found = found.times(given.half.get(kind, NEUTRAL))
         found = found.times(own.get(ANY, NEUTRAL)).times(own.get(name, NEUTRAL))
         if self.table is not None:
             found = found.times(self.table.kinds.get(ANY, NEUTRAL))
             found = found.times(self.table.kinds.get(name, NEUTRAL))
-            if tensor_cores and not self._own:
+            if unit == "tensor cores" and not self._own:
                 found = found.times(Efficiency(self._products(self.table)))
         return found
 

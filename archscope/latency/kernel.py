@@ -7,6 +7,8 @@ from typing import NamedTuple
 from archscope.latency.precision import BYTES
 from archscope.records import Operand
 
+HALVES = ("float16", "bfloat16")
+
 OTHER_BYTES = {"int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1}
 
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from math import ceil
 from typing import NamedTuple
 
-from archscope.latency.coefficients import Efficiency, Rates, Shape
+from archscope.latency.coefficients import Rates, Shape, Unit
 from archscope.latency.devices import Device, has_tensor_cores
-from archscope.latency.kernel import Kernel
+from archscope.latency.kernel import HALVES, Kernel
 
 SMALL_TILE = 32
 TILE = 64
@@ -32,6 +32,7 @@ CHOICE = 6
 
 TAPS = 9
 PRODUCTS_A_SQUARE = 36
+WINOGRAD_DEPTH = 20
 FLOAT_BYTES = 4
 
 
@@ -57,9 +58,9 @@ class Seconds(NamedTuple):
 def kernel_seconds(kernel: Kernel, rates: Rates) -> Seconds:
     """The time of one kernel."""
     shape, device = rates.given.shape, rates.device
-    peak, tensor = arithmetic_rate(kernel, device, rates.setting.dtype)
-    efficiency = rates.efficiency(kernel.kind, kernel.order, tensor)
-    compute = _compute_seconds(kernel, shape, device, peak, efficiency, tensor)
+    peak, unit = arithmetic_rate(kernel, device, rates.setting.dtype)
+    efficiency = rates.efficiency(kernel.kind, kernel.order, unit)
+    compute = _compute_seconds(kernel, rates, peak * efficiency.compute, unit)
     memory = kernel.bytes_moved / (device.bandwidth_bytes_per_second * efficiency.memory)
     memory *= 1 - cached_share(kernel, shape, device) * (1 - 1 / shape.cache_gain)
     launch = kernel.launches * rates.launch_seconds + kernel.serial * shape.serial_seconds
@@ -75,20 +76,22 @@ def both(one: float, other: float, overlap: float) -> float:
     return longer * ratio
 
 
-def arithmetic_rate(kernel: Kernel, device: Device, dtype: str) -> tuple[float, bool]:
-    """Operations a second at most, and whether tensor cores do them.
+def arithmetic_rate(kernel: Kernel, device: Device, dtype: str) -> tuple[float, Unit]:
+    """Operations a second at most, and what does them.
 
     AMD's matrix cores take float32 as it is; the tensor cores of others round it to TF32 first.
     """
     rates = device.peak_flops_per_second
-    if kernel.dtype in ("float16", "bfloat16") and has_tensor_cores(device):
-        return rates.get(kernel.dtype, rates["float16"]), True
+    if kernel.dtype in HALVES:
+        if has_tensor_cores(device):
+            return rates.get(kernel.dtype, rates["float16"]), "tensor cores"
+        return rates["float32"], "plain cores in half precision"
     if kernel.times and "tf32" in rates:
         if device.vendor == "amd":
-            return rates["tf32"], False
+            return rates["tf32"], "plain cores"
         if dtype == "tf32":
-            return rates["tf32"], True
-    return rates["float32"], False
+            return rates["tf32"], "tensor cores"
+    return rates["float32"], "plain cores"
 
 
 def tiled_flops(kernel: Kernel, shape: Shape, device: Device) -> float:
@@ -119,23 +122,18 @@ def _whole(side: float) -> float:
     return SMALL_TILE if side <= SMALL_TILE else ceil(side / TILE) * TILE
 
 
-def _compute_seconds(
-    kernel: Kernel,
-    shape: Shape,
-    device: Device,
-    peak: float,
-    efficiency: Efficiency,
-    tensor_cores: bool,
-) -> float:
+def _compute_seconds(kernel: Kernel, rates: Rates, rate: float, unit: Unit) -> float:
+    """Arithmetic alone, its products at a rate that their kind reaches."""
+    shape, device = rates.given.shape, rates.device
     plain = device.peak_flops_per_second["float32"]
     if not kernel.times:
-        return kernel.operations / (plain * efficiency.compute)
-    product = tiled_flops(kernel, shape, device) / (peak * efficiency.compute)
-    if tensor_cores and not kernel.aligned:
-        product *= shape.misaligned
-    if kernel.squares and not tensor_cores:
-        other = _winograd_seconds(kernel, shape, device, peak * efficiency.compute)
-        product = sooner(product, other)
+        reached = rates.efficiency(kernel.kind, kernel.order, unit).compute
+        return kernel.operations / (plain * reached)
+    product = tiled_flops(kernel, shape, device) / rate
+    if unit == "tensor cores" and not kernel.aligned:
+        product *= rates.misaligned(kernel.kind, kernel.order)
+    if kernel.squares and unit != "tensor cores":
+        product = sooner(product, _winograd_seconds(kernel, shape, device, rate))
     return product + kernel.operations / (plain * FUNCTION_RATE)
 
 
@@ -150,14 +148,25 @@ def _winograd_seconds(kernel: Kernel, shape: Shape, device: Device, rate: float)
 
     Lavin and Gray 2016, section 4.3; each square of 4 by 4 results comes of 6 by 6 inputs.
     """
-    inner = kernel.depth / TAPS
     products = PRODUCTS_A_SQUARE * kernel.times
-    flops = 2 * products * _whole(kernel.squares) * _whole(kernel.columns) * (inner + 20)
-    values = kernel.squares * (kernel.columns + inner) + kernel.columns * inner
+    rows, columns, depth = winograd_sides(kernel)
+    flops = 2 * products * _whole(rows) * _whole(columns) * (depth + WINOGRAD_DEPTH)
+    values = rows * columns + (rows + columns) * depth
     moved = 2 * FLOAT_BYTES * products * values
-    return flops * shape.winograd / rate + moved * shape.winograd_traffic / (
-        device.bandwidth_bytes_per_second
+    return flops * shape.winograd[kernel.kind] / rate + (
+        moved * shape.winograd_traffic[kernel.kind] / device.bandwidth_bytes_per_second
     )
+
+
+def winograd_sides(kernel: Kernel) -> tuple[float, float, float]:
+    """Rows, columns and depth of each of Winograd's products.
+
+    Squares take the place of positions, channels that of channels times kernel elements. The
+    gradient of the weight sums over the positions, and finds 3 by 3 results of 4 by 4 gradients.
+    """
+    if kernel.kind.endswith("weight_gradient"):
+        return kernel.rows, kernel.columns / TAPS, kernel.squares
+    return kernel.squares, kernel.columns, kernel.depth / TAPS
 
 
 def cached_share(kernel: Kernel, shape: Shape, device: Device) -> float:

@@ -11,12 +11,10 @@ from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any
 
-from archscope.latency.kernel import CHANNELS_LAST, Kernel, order, width
+from archscope.latency.kernel import CHANNELS_LAST, HALVES, Kernel, order, width
 from archscope.latency.precision import Typed
 from archscope.records import Operand
 from archscope.records.execution import Argument
-
-HALVES = ("float16", "bfloat16")
 
 EIGHT = 8
 """Elements of half precision that tensor cores load at once; sides not divisible are padded."""
@@ -199,10 +197,12 @@ def convolution_kind(
     if few <= 4:
         return "patch_stem" if step >= side else "stem"
     if side == 1:
-        return "pointwise"
+        return "pointwise" if step == 1 else "pointwise_strided"
     if step >= side:
         return "patches"
-    return "convolution_3" if side == 3 and step == 1 else "convolution"
+    if step > 1:
+        return "convolution_strided"
+    return "convolution_3" if side == 3 else "convolution"
 
 
 SQUARE = 4
@@ -287,7 +287,10 @@ def _gradient(
             times=groups, rows=positions, columns=depth // taps, depth=columns * met,
             squares=winograd_squares(kind, x),
         )  # fmt: skip
-    return made._replace(times=groups, rows=columns, columns=depth, depth=rows)
+    return made._replace(
+        times=groups, rows=columns, columns=depth, depth=rows,
+        squares=winograd_squares(kind, gradient),
+    )  # fmt: skip
 
 
 def _settings(arguments: tuple[Argument, ...]) -> Sequence[Any]:

@@ -18,6 +18,7 @@ from archscope.latency.model import (
     TAPS,
     TILE,
     WAVE_TILE,
+    WINOGRAD_DEPTH,
 )
 
 OVERLAP = 4.0
@@ -87,11 +88,15 @@ def _waste(packed: Packed, logs: Logs) -> Tensor:
 def _winograd(packed: Packed, logs: Logs, places: Tensor) -> Tensor:
     """Time of Winograd's algorithm for the kernels at some places."""
     given = {name: value[places] for name, value in packed.fields.items()}
-    squares, inner = given["squares"], given["depth"] / TAPS
+    of_weight = packed.of_weight[places]
+    squares, outer, inner = given["squares"], given["columns"], given["depth"]
+    rows = torch.where(of_weight, given["rows"], squares)
+    columns = torch.where(of_weight, outer / TAPS, outer)
+    depth = torch.where(of_weight, squares, inner / TAPS)
     products = PRODUCTS_A_SQUARE * given["times"]
-    flops = 2 * products * _in_tiles(squares) * _in_tiles(given["columns"]) * (inner + 20)
+    flops = 2 * products * _in_tiles(rows) * _in_tiles(columns) * (depth + WINOGRAD_DEPTH)
     rate = packed.peak[places] * torch.exp((logs["compute"] - logs["winograd"])[places])
-    values = squares * (given["columns"] + inner) + given["columns"] * inner
+    values = rows * columns + (rows + columns) * depth
     share = TRANSFORMS * torch.exp(logs["winograd_traffic"][places])
     return flops / rate + 8 * products * values / packed.bandwidth[places] * share + NOTHING
 

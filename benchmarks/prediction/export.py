@@ -20,7 +20,7 @@ from arithmetic import (
     SERIAL,
     TRANSFORMS,
 )
-from arrays import Numbers, Table
+from arrays import Table
 from fit import USUAL_MEMORY, Fit
 from packed import Group, group, usual_step
 
@@ -38,6 +38,9 @@ LICENCES = {
     "deepbenchhalf": "baidu-research/DeepBench, training, mixed precision (Apache-2.0)",
     "aiconfigurator": "ai-dynamo/aiconfigurator, bfloat16 matrix products (Apache-2.0)",
 }
+
+SQUARES = "convolution_3"
+"""Kinds for which there is Winograd's algorithm."""
 
 Interval = tuple[float, float]
 
@@ -59,7 +62,7 @@ def coefficients(
         calibrated: likewise, with one network measured there.
     """
     log = fit.logs
-    kinds, last, plain, depth, idle = {}, {}, {}, {}, {}
+    kinds, last, plain, half, depth, idle = {}, {}, {}, {}, {}, {}
     for place, name in enumerate(fit.plain_kinds):
         own = fit.kinds.index(name) if name in fit.kinds else None
         order = [float(log[f"order_{what}"][own]) if own is not None else 0.0 for what in _WHAT]
@@ -78,6 +81,7 @@ def coefficients(
             _short(exp(float(log["plain_compute"][place] + log["plain"][0]))),
             _short(exp(float(log["plain_memory"][place]))),
         ]
+        half[name] = [_short(exp(float(log[f"half_{what}"][place]))) for what in _WHAT]
     devices = {}
     for place, key in enumerate(fit.devices):
         devices[key] = {"*": _every(fit, "whole", place), **_factors(fit, "device", place)}
@@ -88,7 +92,8 @@ def coefficients(
         measured.append(_measured(fit, place, of_group, low, high))
     measured.sort(key=_order)
     return {
-        "shape": _shape(log, depth, idle), "kinds": kinds, "last": last, "plain": plain,
+        "shape": _shape(fit, depth, idle),
+        "kinds": kinds, "last": last, "plain": plain, "half": half,
         "devices": devices, "measured": measured,
         "unmeasured": [round(end, 3) for end in unmeasured],
         "calibrated": [round(end, 3) for end in calibrated],
@@ -98,20 +103,32 @@ def coefficients(
 _WHAT = ("compute", "memory")
 
 
-def _shape(
-    log: Mapping[str, Numbers], depth: Mapping[str, float], idle: Mapping[str, float]
-) -> dict[str, Any]:
+def _shape(fit: Fit, depth: Mapping[str, float], idle: Mapping[str, float]) -> dict[str, Any]:
+    log = fit.logs
+
+    def of_squares(name: str, start: float) -> dict[str, float]:
+        return {
+            kind: _short(start * exp(float(log[name][place])))
+            for place, kind in enumerate(fit.plain_kinds)
+            if kind.startswith(SQUARES)
+        }
+
+    misaligned = {
+        kind: _short(MISALIGNED * exp(float(log["misaligned"][place])))
+        for place, kind in enumerate(fit.kinds)
+        if abs(float(log["misaligned"][place])) > SMALLEST
+    }
     return {
         "overlap": OVERLAP,
         "host_overlap": HOST_OVERLAP,
-        "misaligned": _short(MISALIGNED * exp(float(log["misaligned"][0]))),
         "cache_gain": _short(1 + exp(float(log["cache_gain"][0]))),
         "cache_share": _short(CACHE_SHARE * exp(float(log["cache_share"][0]))),
         "serial_seconds": _short(SERIAL * exp(float(log["serial"][0]))),
         "launch_seconds": LAUNCH,
         "host_seconds": HOST,
-        "winograd": _short(exp(float(log["winograd"][0]))),
-        "winograd_traffic": _short(TRANSFORMS * exp(float(log["winograd_traffic"][0]))),
+        "winograd": of_squares("winograd", 1.0),
+        "winograd_traffic": of_squares("winograd_traffic", TRANSFORMS),
+        "misaligned": {"*": _short(MISALIGNED), **misaligned},
         "depth": depth,
         "idle": idle,
     }

@@ -1,9 +1,9 @@
 """One fit of all tables together: what is alike on all devices, and what each adds.
 
 Every efficiency is the exponential of a sum: that of its kind, of the order of images, of plain
-arithmetic, of the device, and of the table (device, mode, compiler and version).
-What a device or a table adds has a normal prior around nothing, so that a kind that it hardly ran
-stays with the others. Residuals are logarithms of time over `SCALE`.
+arithmetic, of half precision there, of the device, and of the table (device, mode, compiler and
+version). What a device or a table adds has a normal prior around nothing, so that a kind that it
+hardly ran stays with the others. Residuals are logarithms of time over `SCALE`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ SCALE = 0.05
 
 EFFICIENCIES = {
     "kind_compute": 0.7, "kind_memory": 0.42, "order_compute": 0.3, "order_memory": 0.3,
-    "plain_compute": 0.3, "plain_memory": 0.15, "device_compute": 0.12, "device_memory": 0.12,
+    "plain_compute": 0.3, "plain_memory": 0.15, "half_compute": 0.7, "half_memory": 0.42,
+    "device_compute": 0.12, "device_memory": 0.12,
     "whole_compute": 0.1, "whole_memory": 0.1, "table_compute": 0.1, "table_memory": 0.1,
     "software_compute": 0.1, "software_memory": 0.1,
 }  # fmt: skip
@@ -69,11 +70,14 @@ class Fit:
         kinds, plain = len(self.kinds), len(self.plain_kinds)
         devices, groups = len(self.devices), len(self.groups)
         of = {
-            "kind": (plain,), "order": (kinds,), "plain": (plain,), "device": (devices, kinds),
-            "whole": (devices,), "table": (groups, kinds), "software": (groups,),
+            "kind": (plain,), "order": (kinds,), "plain": (plain,), "half": (plain,),
+            "device": (devices, kinds), "whole": (devices,),
+            "table": (groups, kinds), "software": (groups,),
         }  # fmt: skip
         others = {
-            "depth": (plain,), "idle": (plain,), "device_launch": (devices,), "launch": (groups,),
+            "depth": (plain,), "idle": (plain,), "misaligned": (kinds,),
+            "winograd": (plain,), "winograd_traffic": (plain,),
+            "device_launch": (devices,), "launch": (groups,),
             "device_host": (devices,), "host": (groups,), "step": (groups,),
         }  # fmt: skip
         return {
@@ -161,6 +165,7 @@ class Fit:
     def _terms(self, packed: Packed) -> dict[str, list[Term]]:
         kind, table, of_row = (x.numpy() for x in (packed.kind, packed.group, packed.row_group))
         plain_kind, device = self.of_kind[kind], self.of_group[table]
+        half = packed.half.numpy()
         outside, kinds, none = packed.plain.numpy() > 0, len(self.kinds), np.zeros_like(kind)
 
         def efficiency(what: str) -> list[Term]:
@@ -168,19 +173,22 @@ class Fit:
                 (f"kind_{what}", plain_kind, None),
                 (f"order_{what}", kind, None),
                 (f"plain_{what}", plain_kind, outside),
+                (f"half_{what}", plain_kind, half),
                 (f"device_{what}", device * kinds + kind, None),
                 (f"whole_{what}", device, None),
                 (f"table_{what}", table * kinds + kind, None),
                 (f"software_{what}", table, None),
             ]
 
-        of_all = ("misaligned", "serial", "cache_gain", "cache_share", "winograd",
-                  "winograd_traffic")  # fmt: skip
+        of_all = ("serial", "cache_gain", "cache_share")
         return {
             "compute": [*efficiency("compute"), ("plain", none, outside)],
             "memory": efficiency("memory"),
-            "depth": [("depth", plain_kind, None)],
-            "idle": [("idle", plain_kind, None)],
+            **{
+                name: [(name, plain_kind, None)]
+                for name in ("depth", "idle", "winograd", "winograd_traffic")
+            },
+            "misaligned": [("misaligned", kind, None)],
             "launch": [("launch", table, None), ("device_launch", device, None)],
             "host": [("host", of_row, None), ("device_host", self.of_group[of_row], None)],
             "step": [("step", of_row, None)],

@@ -41,6 +41,8 @@ class Packed:
         fields: `FIELDS` of every kernel.
         kind, group, row, count: of every kernel: places in the fit's lists, and how often it runs.
         plain: whether it runs outside of tensor cores.
+        of_weight: whether it is the gradient of a weight.
+        half: whether it computes in half precision outside of tensor cores.
         peak, plain_peak, bandwidth, units, cache: of its device, the first in its dtype.
         row_group, seconds, weight: of every row.
         hosted: whether the host starts its kernels one by one.
@@ -53,6 +55,8 @@ class Packed:
     row: Tensor
     count: Tensor
     plain: Tensor
+    of_weight: Tensor
+    half: Tensor
     peak: Tensor
     plain_peak: Tensor
     bandwidth: Tensor
@@ -93,6 +97,8 @@ def _packed(table: Table, rows: int, kinds: Sequence[str], number: int) -> Packe
     products = table.numbers[:, 0] > 0
     on_tensor_cores = (table.half & tensor_cores) | (rounded & products)
     places = np.array([kinds.index(kind) for kind in table.kinds])
+    plain_names = [kind.removesuffix(" nhwc") for kind in table.kinds]
+    of_weight = np.array([kind.endswith("weight_gradient") for kind in plain_names])
 
     def filled(value: float) -> Tensor:
         return torch.full((size,), float(value), dtype=torch.float64)
@@ -110,6 +116,8 @@ def _packed(table: Table, rows: int, kinds: Sequence[str], number: int) -> Packe
         torch.tensor(table.row + rows),
         torch.tensor(table.count),
         torch.tensor(~on_tensor_cores, dtype=torch.float64),
+        torch.tensor(of_weight[table.kind]),
+        torch.tensor(table.half & (not tensor_cores)),
         torch.tensor(np.where(table.half, of_half, of_plain or peaks["float32"])),
         filled(peaks["float32"]),
         filled(device.bandwidth_bytes_per_second),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from archscope.latency.coefficients import Rates, fitted
+from archscope.latency.coefficients import Rates, Unit, fitted
 from archscope.latency.devices import find_device, sustained
 from archscope.latency.setting import Setting
 
@@ -45,12 +45,9 @@ def test_borrowed_numbers_are_not_called_measured() -> None:
 def test_what_does_not_depend_on_the_order_of_images_has_one_efficiency() -> None:
     """Element by element, memory is read from first to last, whatever its axes mean."""
     found = rates("rtx3090")
-    assert found.efficiency("elementwise", "nhwc", True) == found.efficiency(
-        "elementwise", "", True
-    )
-    assert found.efficiency("pointwise", "nhwc", True) != found.efficiency(
-        "pointwise", "nchw", True
-    )
+    for kind, alike in (("elementwise", True), ("pointwise", False)):
+        last, first = (found.efficiency(kind, order, "tensor cores") for order in ("nhwc", "nchw"))
+        assert (last == first) == alike
 
 
 def test_matrix_products_run_slower_where_power_is_short() -> None:
@@ -61,9 +58,6 @@ def test_matrix_products_run_slower_where_power_is_short() -> None:
     lent, own = rates("rtxpro6000-maxq"), rates("rtx4090")
     assert lent.table is own.table
     for kind, expected in (("linear", sustained(short)), ("elementwise", 1)):
-        tensor_cores = kind == "linear"
-        ratio = (
-            lent.efficiency(kind, "", tensor_cores).compute
-            / own.efficiency(kind, "", tensor_cores).compute
-        )
+        unit: Unit = "tensor cores" if kind == "linear" else "plain cores"
+        ratio = lent.efficiency(kind, "", unit).compute / own.efficiency(kind, "", unit).compute
         assert ratio == pytest.approx(expected)

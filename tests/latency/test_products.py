@@ -14,7 +14,7 @@ from archscope.latency.coefficients import Rates, fitted
 from archscope.latency.devices import find_device
 from archscope.latency.kernel import Kernel
 from archscope.latency.kernels import kernels
-from archscope.latency.model import idle_waste, kernel_seconds
+from archscope.latency.model import arithmetic_rate, idle_waste, kernel_seconds, winograd_sides
 from archscope.latency.products import in_bounds
 from archscope.latency.setting import Setting
 from archscope.records import Operand
@@ -68,6 +68,52 @@ def test_winograd_covers_positions_by_squares_of_four() -> None:
         k for k in kernels_of(nn.Conv2d(8, 8, 3, padding=1), "8x14x14", "inference") if k.times
     )
     assert kernel.squares == 3 * 4 * 4  # ⌈14/4⌉ = 4 along each side
+
+
+def test_winograd_finds_the_gradient_of_a_weight_from_squares_of_the_gradient() -> None:
+    """36 products of (5, squares) by (squares, 8): ⌈14/4⌉ = 4 squares along each side."""
+    found = kernels_of(nn.Sequential(nn.Conv2d(8, 8, 1), nn.Conv2d(8, 5, 3, padding=1)), "8x14x14")
+    sides = {k.kind: winograd_sides(k) for k in found if k.squares}
+    squares = 3 * 4 * 4  # of three images
+    assert sides == {
+        "convolution_3": (squares, 5, 8),
+        "convolution_3_input_gradient": (squares, 8, 5),
+        "convolution_3_weight_gradient": (5, 8, squares),
+    }
+
+
+@pytest.mark.parametrize(
+    ("side", "stride", "kind"),
+    [
+        (1, 1, "pointwise"),
+        (1, 2, "pointwise_strided"),
+        (3, 1, "convolution_3"),
+        (3, 2, "convolution_strided"),
+        (5, 1, "convolution"),
+        (5, 2, "convolution_strided"),
+        (4, 4, "patches"),
+    ],
+)
+def test_a_convolution_by_steps_is_a_kind_of_its_own(side: int, stride: int, kind: str) -> None:
+    """Its gradients meet positions that no output comes from, for which libraries have kernels."""
+    convolution = nn.Conv2d(8, 8, side, stride)
+    assert [k.kind for k in kernels_of(convolution, "8x12x12", "inference") if k.times] == [kind]
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "peak", "unit"),
+    [  # peaks of the data sheets
+        ("rtx3090", "float16", 71e12, "tensor cores"),
+        ("rtx3090", "float32", 35.6e12, "plain cores"),
+        ("titanxp", "float16", 12.1e12, "plain cores in half precision"),
+        ("titanxp", "float32", 12.1e12, "plain cores"),
+    ],
+)
+def test_half_precision_without_tensor_cores_is_computed_as_float32(
+    device: str, dtype: str, peak: float, unit: str
+) -> None:
+    found = arithmetic_rate(Kernel("linear", dtype, times=1), find_device(device), dtype)
+    assert found == (pytest.approx(peak, rel=0.02), unit)
 
 
 def test_taps_outside_of_the_image_are_left_out() -> None:
@@ -136,7 +182,7 @@ def test_a_last_wave_of_all_tiles_wastes_nothing() -> None:
 def test_misaligned_channels_slow_products_down_alone() -> None:
     """A depthwise convolution runs outside of tensor cores, which load by eights."""
     rates = Rates(find_device("rtx3090"), Setting(), fitted())
-    misaligned = fitted().shape.misaligned
+    misaligned = rates.misaligned("pointwise", "nchw")
     for kind, work, factor in (
         ("pointwise", {"times": 1, "rows": 1e4, "columns": 64, "depth": 1e4}, misaligned),
         ("depthwise_3", {"operations": 1e9}, 1.0),

@@ -73,23 +73,24 @@ def _arithmetic(item: TimedKernel, rates: Rates) -> list[Step]:
     work = 2 * kernel.times * kernel.rows * kernel.columns * kernel.depth
     steps = [Step("Product", f"2·times·rows·columns·depth = {sides} = {si(work)}FLOP")]
     tiled = tiled_flops(kernel, shape, device)
-    longer = shape.depth.get(kernel.kind, 0)
+    start_and_end = shape.depth.get(kernel.kind, 0)
     steps.append(
         Step(
             "In whole tiles",
-            f"depth + {longer:.3g} for a tile's start and end, idle units × "
+            f"depth + {start_and_end:,.4g} for a tile's start and end, idle units × "
             f"{idle_waste(kernel, shape, device):.3g} = {si(tiled)}FLOP",
         )
     )
-    peak, tensor = arithmetic_rate(kernel, device, rates.setting.dtype)
-    efficiency = rates.efficiency(kernel.kind, kernel.order, tensor)
-    on = "tensor cores" if tensor else "plain cores"
-    slow = "" if kernel.aligned or not tensor else f" · {shape.misaligned:.3g} (not multiples of 8)"
+    peak, unit = arithmetic_rate(kernel, device, rates.setting.dtype)
+    efficiency = rates.efficiency(kernel.kind, kernel.order, unit)
+    longer = rates.misaligned(kernel.kind, kernel.order)
+    aligned = kernel.aligned or unit != "tensor cores"
+    slow = "" if aligned else f" · {longer:.3g} (not multiples of 8)"
+    rate = f"({si(peak)}FLOP/s on {unit} · {percent(efficiency.compute)})"
     steps.append(
         Step(
             "Arithmetic",
-            f"{si(tiled)}FLOP / ({si(peak)}FLOP/s on {on} · {percent(efficiency.compute)}){slow} = "
-            f"{seconds(item.seconds.compute)}",
+            f"{si(tiled)}FLOP / {rate}{slow} = {seconds(item.seconds.compute)}",
         )
     )
     return steps
@@ -97,8 +98,8 @@ def _arithmetic(item: TimedKernel, rates: Rates) -> list[Step]:
 
 def _traffic(item: TimedKernel, rates: Rates) -> list[Step]:
     kernel, shape, device = item.kernel, rates.given.shape, rates.device
-    _, tensor = arithmetic_rate(kernel, device, rates.setting.dtype)
-    efficiency = rates.efficiency(kernel.kind, kernel.order, tensor)
+    _, unit = arithmetic_rate(kernel, device, rates.setting.dtype)
+    efficiency = rates.efficiency(kernel.kind, kernel.order, unit)
     moved = f"({si(kernel.read)}B + {si(kernel.written)}B)"
     rate = f"({si(device.bandwidth_bytes_per_second)}B/s · {percent(efficiency.memory)})"
     share = cached_share(kernel, shape, device)

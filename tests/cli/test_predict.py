@@ -17,8 +17,8 @@ def test_the_first_line_compares_two_networks(capsys: pytest.CaptureFixture[str]
     assert run(["predict", *arguments]) == 0
     first = " ".join(capsys.readouterr().out.partition("\n\n")[0].split())
     found = re.fullmatch(
-        r"resnet34 takes (.*)× \((.*)–(.*)×\) the time of resnet18 on an RTX 4090, AMP, "
-        r"channels last, batch 64, predicted\.",
+        r"resnet34 takes (.*)× \((.*)–(.*)×\) the time of resnet18 on an RTX 4090, "
+        r"inference, AMP, channels last, batch 64, predicted\.",
         first,
     )
     assert found is not None
@@ -41,9 +41,29 @@ def test_a_single_prediction_is_drawn_by_stage(tmp_path: Path) -> None:
     assert all(stage in path.read_text() for stage in ("conv1", "pool2", "fc3"))
 
 
-def test_several_devices_stand_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_devices_stand_side_by_side(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
     assert run(["predict", "resnet18", "--on", "t4,h100", "--batch", "64"]) == 0
-    assert "resnet18 is predicted fastest on an H100" in capsys.readouterr().out
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith("An H100 SXM5 80 GB is predicted fastest for resnet18: ")
+    assert first.endswith(" a step, inference, AMP, batch 64.")
+    assert run(["predict", "resnet18", "lenet", "--on", "t4,h100", "--batch", "64"]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert " is predicted fastest: " in first and first.startswith("lenet on a")
+    assert first.endswith(" a step, inference, AMP, batch 64.")
+
+
+def test_eighty_columns_keep_the_interval(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["predict", "lenet", "lenet5", "--on", "h100"]) == 0
+    printed = capsys.readouterr().out
+    left_out = next(line for line in printed.splitlines() if line.startswith("Left out"))
+    assert "80 % from" not in left_out and "Samples/s" in left_out
+    assert max(map(len, printed.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(

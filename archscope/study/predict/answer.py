@@ -35,16 +35,15 @@ def _answer(predictions: Sequence[Prediction]) -> str:
         return _pair(first, predictions[1])
     fastest = min(predictions, key=lambda p: p.seconds / _batch(p))
     if same_network:
-        return (
-            f"{name(first)} is predicted fastest on {device_title(fastest)}: {interval(fastest)} "
-            f"a step, {setting_title(first)}"
-        )
-    where = f" on {place(first)}" if same_device else f" on {device_title(fastest)}"
-    return f"{name(fastest)} is predicted fastest{where}: {interval(fastest)} a step"
+        title = device_title(fastest)
+        subject = f"{title[0].upper()}{title[1:]} is predicted fastest for {name(first)}"
+    else:
+        subject = f"{name(fastest)} on {device_title(fastest)} is predicted fastest"
+    return f"{subject}: {interval(fastest)} a step, {setting_title(fastest)}"
 
 
 def heading(predictions: Sequence[Prediction]) -> str:
-    """What is compared: `resnet50 · resnext50_32x4d, AMP, channels last, batch 256`."""
+    """What is compared: `resnet50 · resnext50_32x4d, inference, AMP, batch 256`."""
     names = " · ".join(dict.fromkeys(map(name, predictions)))
     return f"{names}, {setting_title(predictions[0])}"
 
@@ -96,12 +95,13 @@ def device_title(prediction: Prediction) -> str:
 
 
 def setting_title(prediction: Prediction) -> str:
-    """`AMP, channels last, batch 256`."""
-    return f"{prediction.how}, batch {prediction.input.batch}"
+    """`inference, AMP, channels last, batch 256`."""
+    mode = "inference, " if prediction.mode == "inference" else ""
+    return f"{mode}{prediction.how}, batch {prediction.input.batch}"
 
 
 def place(prediction: Prediction) -> str:
-    """`an RTX 4090, AMP, channels last, batch 256`."""
+    """`an RTX 4090, inference, AMP, channels last, batch 256`."""
     return f"{device_title(prediction)}, {setting_title(prediction)}"
 
 

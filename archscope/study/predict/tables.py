@@ -25,9 +25,9 @@ def comparison_table(title: str, predictions: Sequence[Prediction]) -> Table:
         Column("model", "Model", "name"),
         Column("device", "Device", "text"),
         Column("predicted_seconds", "Predicted", "seconds"),
-        Column("low_seconds", "80 % from", "seconds", 2),
-        Column("high_seconds", "to", "seconds", 2),
-        Column("samples_per_second", "Samples/s", "decimal", 1),
+        Column("low_seconds", "80 % from", "seconds"),
+        Column("high_seconds", "to", "seconds"),
+        Column("samples_per_second", "Samples/s", "decimal", 2),
     ]
     if several:
         columns += [

@@ -51,7 +51,7 @@ _MEASURING = (
         type=float,
         default=10.0,
         metavar="SECONDS",
-        help="Longest time spent on one number (10).",
+        help="Longest time spent on each number (10).",
     ),
 )
 

@@ -87,10 +87,11 @@ def marked(row: Row, column: Column, text: str) -> str:
 def row_cell(row: Row, column: Column, value: Cell, first: bool) -> str:
     """One cell as people read it, marks included.
 
-    Blank where nothing could stand: in a note, and under text in a group or total.
+    Blank where nothing could stand: in a note without sums, and under text in a group or total.
     """
     if value is None and row.kind == "note":
-        return ""
+        sums = any(isinstance(cell, int | float) for cell in row.cells)
+        return UNKNOWN if sums and column.numeric else ""
     if value is None and row.kind in ("group", "total") and column.unit in ("text", "name"):
         return ""
     unit = row.unit if row.unit and column.unit == "decimal" else column.unit

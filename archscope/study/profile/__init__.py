@@ -50,6 +50,7 @@ CLOCKS = {
 
 TIMED = (
     "±: half of the median's 95 % interval. Latency includes synchronising with the device. "
+    "Each phase is timed by itself, so medians need not add up to that of the step. "
     "First call: with compilation and algorithm search. "
     "Warm-up: repetitions dropped before those of Runs."
 )
@@ -94,13 +95,18 @@ def profile_report(profiles: Sequence[Profile], *, every_layer: bool = False) ->
         tables.append(throughput_table(profiles))
     tables.append(environment_table(last))
     return Report(
-        title=f"Profile of {last.model}",
+        title=f"Profile of {_name(last)}",
         tables=tuple(tables),
         charts=tuple(chart for chart in charts if chart is not None),
         record=profiles[0] if len(profiles) == 1 else BatchSweep(tuple(profiles)),
         data=_data(profiles),
         answer=_answer(last),
     )
+
+
+def _name(profile: Profile) -> str:
+    """The network with its settings."""
+    return network_title(profile.model, profile.keywords)
 
 
 def _answer(profile: Profile) -> str:
@@ -121,7 +127,7 @@ def _answer(profile: Profile) -> str:
         slowest = max(inside, key=lambda stage: stage.total_seconds)
         share = slowest.total_seconds / profiled_seconds(profile)
         found.append(f"slowest: {slowest.name} ({percent(share)} of the profiled step)")
-    name = network_title(profile.model, profile.keywords)
+    name = _name(profile)
     return f"{name}, batch {profile.input.batch}: {'; '.join(found)}."
 
 
@@ -135,7 +141,7 @@ def _data(profiles: Sequence[Profile]) -> Table | None:
         for phase, measurement in profile.phases.items()
     ]
     columns = (Column("batch", "Batch", "exact"), *WHOLE_STEP)
-    return Table(f"Phases of {profiles[0].model} by batch", columns, tuple(rows))
+    return Table(f"Phases of {_name(profiles[0])} by batch", columns, tuple(rows))
 
 
 def whole_step_table(profile: Profile) -> Table:
@@ -187,18 +193,22 @@ def memory_table(profile: Profile) -> Table:
     predicted = profile.predicted_bytes
     if predicted:
         columns.append(Column("predicted_bytes", "Predicted", "bytes"))
-        notes.append(PREDICTED_PEAKS)
+        notes.append(predicted_note(profile.environment.device))
     rows = tuple(
         Row((kind, size, predicted.get(kind))[: len(columns)])
         for kind, size in profile.peak_bytes.items()
     )
-    title = f"Memory of {profile.model}, batch {profile.input.batch}"
+    title = f"Memory of {_name(profile)}, batch {profile.input.batch}"
     return Table(title, tuple(columns), rows, tuple(notes))
 
 
-PREDICTED_PEAKS = (
-    "Predicted: tensor by tensor on a GPU, as archscope memory does, without what libraries take."
-)
+def predicted_note(device: str) -> str:
+    """What stands beside the measured bytes: the device that was predicted is the measured one."""
+    where = "a CPU" if device == "cpu" else "a GPU"
+    return (
+        f"Predicted: tensor by tensor on {where}, as archscope memory does, without what libraries "
+        "take."
+    )
 
 
 def environment_table(profile: Profile) -> Table:
@@ -223,7 +233,7 @@ def throughput_table(profiles: Sequence[Profile]) -> Table:
         Row((p.input.batch, *(p.throughput(ph) if ph in p.phases else None for ph in phases)))
         for p in profiles
     )
-    return Table(f"Throughput of {profiles[0].model}", tuple(columns), rows)
+    return Table(f"Throughput of {_name(profiles[0])}", tuple(columns), rows)
 
 
 def throughput_chart(profiles: Sequence[Profile]) -> Chart:
@@ -244,7 +254,7 @@ def throughput_chart(profiles: Sequence[Profile]) -> Chart:
     facts = profiles[-1].environment
     device = facts.fact("device name") or facts.device
     return Chart(
-        f"Throughput of {profiles[-1].model} on {device}",
+        f"Throughput of {_name(profiles[-1])} on {device}",
         "line",
         Axis("batch", "exact", log=True),
         Axis("samples per second", "count"),

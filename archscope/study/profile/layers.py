@@ -24,8 +24,10 @@ PHASES = ("forward", "backward", "accumulation", "recompute", "optimizer")
 
 COLUMNS_NOTE = (
     "Accumulation: adding gradients up; MACs: share of those forward and backward; Other: time of "
-    "no phase."
+    "no phase; Total: of all phases, those left out at a narrow width too."
 )
+
+TIMED_BACKWARD = " The timed backward holds accumulation too."
 
 WAITS_NOTE = "Waits: the last row, attributed to the layers that the profiled steps wait for. "
 
@@ -309,6 +311,7 @@ def _basis(profile: Profile) -> str:
         return (
             "Busy time of kernels; the last row leads to the latency measured without profiler. "
             f"Launches: kernels. {WAITS_NOTE if has_waits(profile) else ''}{COLUMNS_NOTE}"
+            f"{TIMED_BACKWARD}"
         )
     whole = sum(row.total_seconds for row in profile.layers)
     times = profiled_seconds(profile) / whole
@@ -316,7 +319,7 @@ def _basis(profile: Profile) -> str:
     return (
         f"Rows are from profiled steps, which take {times:.2f} times as long as the step timed "
         f"without profiler; {PROFILER_OVERHEAD} is the difference.{hint} "
-        f"Time: share of the profiled step. Launches: operators. {COLUMNS_NOTE}"
+        f"Time: share of the profiled step. Launches: operators. {COLUMNS_NOTE}{TIMED_BACKWARD}"
     )
 
 
@@ -355,7 +358,8 @@ def heading(profile: Profile) -> str:
     if cast:
         dtype = f"{dtype}, autocast to {cast}"
     within = f", {dtype}" if dtype else ""
-    return f"{profile.model}{within}, input {profile.input}, on {device}"
+    name = network_title(profile.model, profile.keywords)
+    return f"{name}{within}, input {profile.input}, on {device}"
 
 
 def stage_chart(profile: Profile) -> Chart:

@@ -23,6 +23,7 @@ from archscope.ask.profile.roofline import (
 from archscope.records import Profile
 from archscope.table import Axis, Chart, Column, Row, Series, Table
 from archscope.units import si
+from archscope.wording import network_title
 
 HOST_RULE = (
     f"Class: compute-bound or memory-bound where the nearer roof is reached to "
@@ -91,7 +92,9 @@ def roofline_table(profile: Profile) -> Table | None:
     shown = "" if few else f"The {len(slowest)} slowest of {len(parts)} passes. "
     roof_text = f"Roofs ({source}): {_roof_text(used_rates(profile, limits), limits)}"
     rule = HOST_RULE if profile.environment.device.startswith("cpu") else RULE
-    title = f"Roofline of {profile.model}, batch {profile.input.batch}"
+    title = (
+        f"Roofline of {network_title(profile.model, profile.keywords)}, batch {profile.input.batch}"
+    )
     doubt = list(above_roof(profile))
     doubt += [wording.lower_bound_note(missing)] if missing else []
     return Table(title, COLUMNS, tuple(rows), (shown + roof_text, *doubt, OPERATIONS, rule))
@@ -182,7 +185,8 @@ def roofline_chart(profile: Profile) -> Chart | None:
         for key, rate in rates.items()
     ]
     return Chart(
-        f"Roofline of {profile.model} on {profile.environment.fact('device name')}",
+        f"Roofline of {network_title(profile.model, profile.keywords)} on "
+        f"{profile.environment.fact('device name')}",
         "scatter",
         Axis("operations per byte", "decimal", log=True),
         Axis("operations per second", "flops_per_second", log=True),

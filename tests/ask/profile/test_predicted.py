@@ -13,7 +13,7 @@ from archscope.measure.memory import peak_bytes
 from archscope.measure.session import Plan
 from archscope.measure.step import STEPS, Settings, configured
 from archscope.records import Environment, InputSpec, Profile, TensorSpec
-from archscope.study.profile import PREDICTED_PEAKS, memory_table
+from archscope.study.profile import memory_table, whole_step_table
 
 CPU = torch.device("cpu")
 SPEC = InputSpec((TensorSpec((4, 16)),))
@@ -65,11 +65,14 @@ def test_nothing_is_predicted_where_no_prediction_holds(settings, dtype):
 def test_the_table_has_both_and_a_file_keeps_them():
     profile = Profile(
         "net", SPEC, Environment("cpu"), peak_bytes={"parameters": 8, "forward allocated": 20},
-        predicted_bytes={"parameters": 8},
+        predicted_bytes={"parameters": 8}, keywords=(("seq", "16"),),
     )  # fmt: skip
     table = memory_table(profile)
     assert table.column("predicted_bytes") == [8, None]
-    assert PREDICTED_PEAKS in table.notes
+    assert any("tensor by tensor on a CPU" in note for note in table.notes)
+    assert "net (seq=16)" in table.title and "net (seq=16)" in whole_step_table(profile).title
+    on_a_gpu = memory_table(replace(profile, environment=Environment("cuda:0")))
+    assert any("tensor by tensor on a GPU" in note for note in on_a_gpu.notes)
     assert archive.loads(archive.dumps(profile)) == profile
     bare = memory_table(replace(profile, predicted_bytes={}))
     assert [column.key for column in bare.columns] == ["kind", "bytes"]

@@ -36,7 +36,7 @@ def test_a_profile_prints_again(tmp_path: Path, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["formula", "net.json"], "651720·N"),
+        (["formula", "net.json"], "651,720·N"),
         (["receptive-field", "net.json"], "conv1"),
         (["memory", "net.json"], "lenet"),
         (["sweep", "net.json", "num_classes=2,10"], "652 k"),

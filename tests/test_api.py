@@ -72,7 +72,7 @@ def test_the_arithmetic_of_a_layer() -> None:
 
 
 def test_a_closed_form_in_the_batch() -> None:
-    assert str(archscope.formula("lenet")).count("416520·N") == 2  # the answer and its row
+    assert str(archscope.formula("lenet")).count("416,520·N") == 2  # the answer and its row
 
 
 ASKING: dict[str, Callable[[Any], Any]] = {

@@ -246,7 +246,7 @@ def formula(
         ArchscopeError: the network has no closed form in these symbols; `layers` with `depth`.
 
     Example:
-        >>> "416520·N" in str(archscope.formula("lenet"))
+        >>> "416,520·N" in str(archscope.formula("lenet"))
         True
     """
     if layers and depth is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,15 @@ def _width_of_a_pipe() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("COLUMNS", raising=False)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _formulas_of_this_test_alone() -> Iterator[None]:
+    """A formula that is registered counts for the process, and makes its saved answers doubtful."""
+    yield
+    rules = sys.modules.get("archscope.analysis.rules")
+    if rules is not None:
+        rules.REGISTERED.clear()
 
 
 @pytest.fixture

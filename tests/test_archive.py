@@ -94,7 +94,7 @@ def changed(**fields: Any) -> str:
         (changed(calls=[{"name": "a"}]), "damaged Analysis"),
         (changed(calls={}), "expected a list"),
         (changed(colour="red"), "unknown field 'colour'"),
-        (changed(executed_on="mars"), "is none of"),
+        (changed(executed_on="mars"), "is not one of"),
         (changed(calls=[{"name": "a", "kind": "b", "params": True}]), "expected int"),
         (changed(input=None), "expected an object"),
         (changed(keywords=[["a", "b", "c"]]), "expected 2 items"),

@@ -16,7 +16,7 @@ from typing import Any
 
 from archscope.archive import decoded
 from archscope.errors import ArchscopeError
-from archscope.latency.coefficients import ANY, Efficiency, Fitted, Measured, Rates
+from archscope.latency.coefficients import ANY, GENERATIONS, Efficiency, Fitted, Measured, Rates
 from archscope.latency.devices import Device
 from archscope.latency.kernel import Kernel
 from archscope.latency.model import kernel_seconds
@@ -118,9 +118,17 @@ def _flaws(found: Calibrated) -> Iterator[str]:
     """What no device can be, besides what the types of its numbers say."""
     device = found.device
     rates = {**device.peak_flops_per_second, "bandwidth": device.bandwidth_bytes_per_second}
-    sizes = {"compute_units": device.compute_units, "watts": device.watts}
+    sizes = {
+        "compute_units": device.compute_units, "watts": device.watts, "l2_bytes": device.l2_bytes,
+    }  # fmt: skip
     if "float32" not in rates:
         yield "no rate in float32"
+    if not device.name:
+        yield "it has no name"
+    if device.architecture not in GENERATIONS.get(
+        device.vendor or "nvidia", (device.architecture,)
+    ):
+        yield "its architecture is unknown"
     for name, value in {**rates, **sizes}.items():
         if value <= 0:
             yield f"{name} is {value}"

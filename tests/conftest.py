@@ -15,6 +15,21 @@ from archscope.saved import cache
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Share a run of the default suite between two processes, unless `-n` says otherwise.
+
+    A few files named on the command line are done sooner by one process, and tests that measure
+    (`-m gpu`) want the machine for themselves. The workers come here too, and must start none.
+    """
+    option = config.option
+    everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    free = getattr(option, "numprocesses", 0) is None and not option.usepdb
+    worker = hasattr(config, "workerinput")
+    if everything and free and not worker and option.markexpr == "not slow":
+        option.numprocesses, option.dist = 2, "loadfile"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Neither read nor write the cache of whoever runs the tests."""

@@ -85,11 +85,6 @@ def html(report: Report) -> str:
     )
 
 
-def html_fragment(table: Table) -> str:
-    """Write one table for a notebook, with a style that touches nothing else."""
-    return f"<style>\n{TABLE_STYLE}</style>\n{table_html(table)}\n"
-
-
 def _text(text: str) -> str:
     return escape(printable(text))
 

@@ -20,7 +20,7 @@ from archscope.api.answer import Summary
 from archscope.ask.symbols.formula import formula
 from archscope.ask.target import network_target
 from archscope.records import Layer
-from archscope.render.html import html_fragment
+from archscope.render.html import table_html
 from archscope.render.markdown import markdown
 from archscope.render.plain import csv_text
 from archscope.render.text import terminal
@@ -172,7 +172,7 @@ def of_markdown(table: Table) -> list[list[str]]:
 
 
 def of_html(table: Table) -> list[list[str]]:
-    rows = re.findall(r"<tr.*?</tr>", html_fragment(table), re.S)
+    rows = re.findall(r"<tr.*?</tr>", table_html(table), re.S)
     return [re.findall(r'<td class="number">([^<]*)', row) for row in rows[1:]]
 
 

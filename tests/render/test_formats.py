@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from archscope.render import cells
-from archscope.render.html import html, html_fragment
+from archscope.render.html import html, table_html
 from archscope.render.latex import latex
 from archscope.render.markdown import markdown
 from archscope.render.plain import csv_text, table_json
@@ -115,7 +115,7 @@ def test_numbers_stay_in_their_column_beside_wide_characters(hostile: Table) -> 
 
 def test_no_name_injects_a_tag(hostile: Table) -> None:
     clean = Table("t", hostile.columns, (Row(("a", "b", 1), depth=1),), ("note",))
-    for write in (html_fragment, lambda table: html(Report(table.title, (table,)))):
+    for write in (table_html, lambda table: html(Report(table.title, (table,)))):
         page, reference = Page(write(hostile)), Page(write(clean))
         assert page.tags == reference.tags and page.attributes == reference.attributes
         assert page.cells[3:] == [text for row in cells.row_texts(hostile) for text in row]

@@ -174,10 +174,29 @@ def decisive(model: object, keywords: Mapping[str, object] | None = None) -> str
     Returns:
         a hash; `None` where it is unknown.
     """
-    if not isinstance(model, str) or not all(map(_plain, (keywords or {}).values())):
-        return None
+    return deciding(model, keywords)()
+
+
+def deciding(
+    model: object, keywords: Mapping[str, object] | None = None
+) -> Callable[[], str | None]:
+    """`decisive` for a long run, which asks it of every entry.
+
+    Memory is looked at once, here, as that takes longer than the count of a small network: what
+    the run's own networks change there is in their sources.
+    """
+    if (
+        not isinstance(model, str)
+        or not all(map(_plain, (keywords or {}).values()))
+        or _is_changed_in_memory(model)
+    ):
+        return lambda: None
+    return partial(_decided, model)
+
+
+def _decided(model: str) -> str | None:
     known = _sources()
-    if known is None or not is_certain(model) or _is_changed_in_memory(model):
+    if known is None or not is_certain(model):
         return None
     place, _, name = model.partition(":")
     imported: set[str] = set(CONFIGURED.get(place, ()))

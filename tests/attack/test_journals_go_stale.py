@@ -115,3 +115,11 @@ def test_what_an_earlier_resume_counted_is_left_unsaid() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         archscope.sweep("lenet", resume=True, **ask)
+
+
+def test_a_long_run_looks_at_memory_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which takes longer than the count of a small network."""
+    looks: list[str] = []
+    monkeypatch.setattr(answers, "_is_changed_in_memory", looks.append)
+    archscope.sweep("lenet", {"batch": [1, 2, 3]}, journal="j")
+    assert looks == ["lenet"]

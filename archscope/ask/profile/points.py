@@ -76,8 +76,10 @@ def key(targets: Sequence[Target]) -> Callable[[], str | None]:
     """What decides measurements of these networks besides their questions, as a journal asks it."""
     from archscope.saved import answers
 
+    each = [answers.deciding(target.model, target.keywords) for target in targets]
+
     def decisive() -> str | None:
-        every = [answers.decisive(target.model, target.keywords) for target in targets]
+        every = [decided() for decided in each]
         return None if None in every else " ".join(filter(None, dict.fromkeys(every)))
 
     return decisive

@@ -98,11 +98,11 @@ class Grid:
             "settings": {"backward": self.backward, "predict": self.predict},
         }
 
-    def key(self) -> str | None:
-        """What decides the numbers besides; `None` where that is unknown."""
+    def key(self) -> Callable[[], str | None]:
+        """Says what decides the numbers besides at any moment; `None` where that is unknown."""
         from archscope.saved import answers
 
-        return answers.decisive(self.model, {**dict(self.keywords), **dict(self.axes)})
+        return answers.deciding(self.model, {**dict(self.keywords), **dict(self.axes)})
 
     def file_name(self) -> str:
         """A name for the journal of this sweep, readable and its own."""
@@ -313,7 +313,7 @@ def long_run(grid: Grid, shard: Shard) -> LongRun:
     return LongRun(
         grid.file_name(),
         {**grid.identity, **shard.identity},
-        grid.key,
+        grid.key(),
         Outcome.from_entry,
         len(shard.of(grid.points)),
         "points",

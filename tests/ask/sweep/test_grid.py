@@ -263,11 +263,11 @@ def test_two_processes_cannot_write_one_journal(tmp_path):
 
 def test_a_changed_file_is_another_key(nets):
     file, sweep = Path(nets.rpartition(":")[0]), Grid(nets, (("width", (4,)),))
-    assert sweep.key() is None, "it imports os, with which it may do anything"
+    assert sweep.key()() is None, "it imports os, with which it may do anything"
     file.write_text("from torch.nn import Linear as Net\n")
-    before = sweep.key()
+    before = sweep.key()()
     file.write_text("from torch.nn import Linear as Net\n# changed\n")
-    assert None is not sweep.key() != before
+    assert None is not sweep.key()() != before
 
 
 def test_finished_points_are_not_counted_again(tmp_path, monkeypatch):

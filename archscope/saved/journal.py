@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from archscope import interruption
 from archscope.errors import ArchscopeError
 from archscope.files import is_own, open_own, read_text, require_regular
 from archscope.parameters import marked, parameter
@@ -117,19 +118,27 @@ class Journal:
             entry: a finished part.
             certain: whether nothing decided it that another run would find otherwise.
         """
-        if self._write(entry, certain):
-            self.entries.append(entry)
+        line = self._lined(entry, certain)
+        with interruption.held_back():  # what is on the disk is said to be saved
+            if self._written(line):
+                self.entries.append(entry)
 
     def note(self, entry: dict[str, Any], *, certain: bool = True) -> None:
         """Append what became of a part that a later run shall do again; as `add`."""
-        self._write({**entry, UNFINISHED: True}, certain)
+        line = self._lined({**entry, UNFINISHED: True}, certain)
+        with interruption.held_back():
+            self._written(line)
 
-    def _write(self, entry: dict[str, Any], certain: bool) -> bool:
-        """Append an entry with what decided it; whether the run may count it as done."""
+    def _lined(self, entry: dict[str, Any], certain: bool) -> bytes:
+        """An entry with what decided it."""
+        return _line({**entry, **self._decided(certain)})
+
+    def _written(self, line: bytes) -> bool:
+        """Append a line; whether the run may count its entry as done."""
         if self.failure:
             return True
         try:
-            self._append(_line({**entry, **self._decided(certain)}))
+            self._append(line)
         except OSError as error:
             self.failure = _reason(error)
             return False

@@ -261,6 +261,24 @@ def test_two_processes_cannot_write_one_journal(tmp_path):
         Journal(tmp_path / "j.jsonl", IDENTITY, resume=True)
 
 
+def test_what_is_on_the_disk_when_ctrl_c_comes_is_said_to_be_saved(tmp_path, monkeypatch):
+    append = Journal._append
+
+    def interrupted(journal, line):
+        append(journal, line)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with Journal(tmp_path / "j.jsonl", IDENTITY, resume=False) as journal:
+            monkeypatch.setattr(Journal, "_append", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                journal.add({"point": {}})
+            assert journal.entries == [{"point": {}}]
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_changed_file_is_another_key(nets):
     file, sweep = Path(nets.rpartition(":")[0]), Grid(nets, (("width", (4,)),))
     assert sweep.key()() is None, "it imports os, with which it may do anything"

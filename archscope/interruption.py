@@ -124,23 +124,37 @@ def check() -> None:
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Deliver Ctrl-C behind a few steps that belong together."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
+    """Deliver Ctrl-C behind a few steps that belong together.
+
+    Blocking the signal would not do: the system hands it to any thread that lets it in, and Python
+    answers it in the main one all the same.
+    """
+    answer = signal.getsignal(signal.SIGINT)
+    if not callable(answer) or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    pressed: list[FrameType | None] = []
+    signal.signal(signal.SIGINT, lambda number, frame: pressed.append(frame))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, answer)
+        if pressed:
+            answer(signal.SIGINT, pressed[0])
 
 
 @contextlib.contextmanager
 def starting_processes() -> Iterator[None]:
     """The same for processes that are started inside: Ctrl-C is for this one, which ends them."""
-    if os.name == "posix":
+    with held_back():
+        if not hasattr(signal, "pthread_sigmask"):  # Windows
+            yield
+            return
         from multiprocessing import resource_tracker
 
         resource_tracker.ensure_running()  # starting it lets Ctrl-C in again
-    with held_back():
-        yield
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit it
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)

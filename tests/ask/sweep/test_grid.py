@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -262,12 +263,15 @@ def test_two_processes_cannot_write_one_journal(tmp_path):
 
 
 def test_what_is_on_the_disk_when_ctrl_c_comes_is_said_to_be_saved(tmp_path, monkeypatch):
-    append = Journal._append
+    append, over = Journal._append, threading.Event()
+    thread = threading.Thread(target=over.wait)  # one that the system may hand the signal to
 
     def interrupted(journal, line):
         append(journal, line)
         os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)  # so that another thread has time to take it
 
+    thread.start()
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with Journal(tmp_path / "j.jsonl", IDENTITY, resume=False) as journal:
@@ -277,6 +281,8 @@ def test_what_is_on_the_disk_when_ctrl_c_comes_is_said_to_be_saved(tmp_path, mon
             assert journal.entries == [{"point": {}}]
     finally:
         signal.signal(signal.SIGINT, before)
+        over.set()
+        thread.join()
 
 
 def test_a_changed_file_is_another_key(nets):

@@ -97,7 +97,7 @@ def _numbered(svg: bytes) -> bytes:
 
     Matplotlib names them by a hash of their exact sides, whose last bits depend on the order in
     which its layout solver happens to meet its constraints: one figure, many files. So does the
-    sign of a 0.
+    sign of a 0, and so did places halfway between two that are written, before axes were rounded.
     """
     svg = re.sub(rb"(?<=[ ,(])-0(?=[ ,)\n])", b"0", svg)
     found = re.findall(rb"url\(#([a-z][0-9a-f]{10})\)", svg)
@@ -151,6 +151,8 @@ def _drawn(charts: list[Chart], size: Size | None, ground: Ground) -> Figure:
         panel.draw(part)
     whole.draw_without_rendering()
     whole.set_layout_engine("none")  # texts placed from here on must find the axes where they are
+    for axes in (axes for part in parts.flat for axes in part.axes):
+        axes.set_position([round(side, 9) for side in axes.get_position().bounds])
     for panel in panels:
         if panel.chart.kind == "scatter":
             panel.label_points(canvas.get_renderer())  # type: ignore[no-untyped-call]

@@ -201,6 +201,10 @@ class Nodes:
             chosen[NODE_LABEL] = f"!in({','.join(self.refused)})"
         return chosen
 
+    def serving(self) -> list[str]:
+        """The ids of the nodes that serve."""
+        return [str(node["NodeID"]) for node in self._fitting()]
+
     def slots(self) -> int:
         """How many tasks can run at once."""
         return max(1, sum(self.request.slots(node) for node in self._fitting()))

@@ -106,7 +106,7 @@ class OnRay:
         assert self._nodes is not None, "enter the engine first"
         run = _Run(function, tasks, self._nodes)
         try:
-            while run.waiting or run.flying:
+            while run.unfinished:
                 run.submit(self.jobs or IN_FLIGHT_PER_CPU * self._nodes.slots())
                 yield from run.landed()
         finally:
@@ -204,7 +204,12 @@ def _leave(ray: Any) -> None:
 
 
 class _Run:
-    """The tasks of one call: those that wait, and those that were given to Ray."""
+    """The tasks of one call: those that wait, and those that were given to Ray.
+
+    Where the memory of a node runs out, Ray ends the task that began last, which need not be the
+    one that takes it. So such a task is a suspect: it runs again once no other task is left, and
+    of suspects a node runs one at a time.
+    """
 
     def __init__(self, function: Callable[[Any], Any], tasks: Sequence[Any], nodes: Nodes) -> None:
         self.tasks = tasks
@@ -212,17 +217,36 @@ class _Run:
         self.waiting = deque(range(len(tasks)))
         self.flying: dict[Any, list[int]] = {}
         self.alone: set[int] = set()
+        self.suspects: deque[int] = deque()
+        self.by_itself: set[int] = set()
         self.seconds, self.finished = 0.0, 0
         self.deaths: dict[int, int] = {}
         self.function = _remote(function, nodes.request)
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a task has no result yet."""
+        return bool(self.waiting or self.flying or self.suspects)
+
     def submit(self, most: int) -> None:
         """Give Ray tasks until so many are under way."""
-        options = {"label_selector": self.nodes.selector()}
         while self.waiting and len(self.flying) < most:
-            batch = self._batch()
-            tasks = [self.tasks[index] for index in batch]
-            self.flying[self.function.options(**options).remote(tasks)] = batch
+            self._give(self._batch(), label_selector=self.nodes.selector())
+        if self.suspects and not self.flying:
+            self._one_a_node(most)
+
+    def _one_a_node(self, most: int) -> None:
+        """Give each node one suspect; of a node that is gone by then, another takes it."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as Affinity
+
+        for node in self.nodes.serving()[: min(most, len(self.suspects))]:
+            index = self.suspects.popleft()
+            self.by_itself.add(index)
+            self._give([index], scheduling_strategy=Affinity(node, soft=True))
+
+    def _give(self, batch: list[int], **options: Any) -> None:
+        tasks = [self.tasks[index] for index in batch]
+        self.flying[self.function.options(**options).remote(tasks)] = batch
 
     def _batch(self) -> list[int]:
         """The next tasks that go together; one that may have ended a process goes alone."""
@@ -277,7 +301,7 @@ class _Run:
             with self._reaching():
                 found = ray.get(reference)
         except exceptions.OutOfMemoryError:
-            return self._lost(batch, "its node ran out of memory")
+            return self._suspected(batch)
         except (exceptions.NodeDiedError, exceptions.LocalRayletDiedError):
             return self._orphaned(batch)
         except exceptions.WorkerCrashedError:
@@ -297,6 +321,16 @@ class _Run:
         self.alone.update(batch)
         return self._again(batch)
 
+    def _suspected(self, batch: list[int]) -> Sequence[Any]:
+        """A task whose node ran out of memory while it had nothing else to run is the cause."""
+        if len(batch) > 1:
+            self.alone.update(batch)
+            return self._again(batch)
+        if batch[0] in self.by_itself:
+            return [Lost("its node ran out of memory")]
+        self.suspects.extend(batch)
+        return []
+
     def _orphaned(self, batch: list[int]) -> Sequence[Any]:
         for index in batch:
             self.deaths[index] = self.deaths.get(index, 0) + 1
@@ -307,6 +341,7 @@ class _Run:
         return self._again(batch)
 
     def _again(self, batch: list[int]) -> Sequence[Any]:
+        self.by_itself.difference_update(batch)
         self.waiting.extendleft(reversed(batch))
         return []
 

@@ -120,11 +120,13 @@ def compare(
     else:
         targets = side_by_side(models, input=input, batch=batch, keywords=keywords)
     part = ALL if shard is None else parse_shard(shard)
-    check_shard(part, journal, match)
+    check_shard(part, journal)
     targets, solved = matched(targets, match, by)
     measured = None
     if time:
-        shown = {"layout": layout, "weights": weights, "predicted": predict}
+        from archscope.ask.profile import compared
+
+        shown = compared.shown(layout, weights, predict, solved)
         measured = _timed(targets, on, gpu, part, journal, resume, shown, measuring)
         targets = list(measured.targets)
     else:

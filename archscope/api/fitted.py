@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+
 from archscope.api.answer import Answer
+from archscope.errors import ArchscopeError
 from archscope.files import replace_file
 from archscope.latency.calibration import Calibrated
 from archscope.output import check_outputs
@@ -23,3 +26,8 @@ class Fitted(Answer[Calibrated]):
                 replace_file(path, self.record.text().encode(), path)
             else:
                 super().save(path)
+
+
+def warn_left_out(failure: ArchscopeError) -> None:
+    """Warn of a network that a fit goes without."""
+    warnings.warn(f"left out: {failure}", stacklevel=5)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from archscope.api.answer import Answer, Predicted
 from archscope.api.asked import asked
-from archscope.api.fitted import Fitted
+from archscope.api.fitted import Fitted, warn_left_out
 from archscope.api.spelling import spelt
 from archscope.ask.network.allowance import allowing
 from archscope.ask.target import network_targets
@@ -253,7 +253,7 @@ def _fitted(
         check_shard(shard, journal)
         how = fit.measuring(setting, on, gpu)
         with fit.long_run(networks, how, shard).named_journal(journal, resume) as kept:
-            runs += fit.measured(networks, how, shard, kept)
+            runs += fit.measured(networks, how, shard, kept, warn_left_out)
     else:
         check_not_fitted(gpu, shard, journal, resume)
     found = fit.fitted(runs, sheet)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from archscope.api.answer import Answer, Checks
 from archscope.api.asked import asked
-from archscope.api.fitted import Fitted
+from archscope.api.fitted import Fitted, warn_left_out
 from archscope.api.spelling import spelt
 from archscope.ask.network.allowance import allowing
 from archscope.errors import ArchscopeError
@@ -178,26 +178,29 @@ def _merged_verification(files: Sequence[ShardFile]) -> Answer[tuple[Verificatio
 
 def _merged_comparison(files: Sequence[ShardFile]) -> Answer[tuple[Contender, ...]]:
     from archscope.ask.contenders import contenders
+    from archscope.ask.match import Solved
     from archscope.ask.profile.points import merged
     from archscope.latency.place import read_places
     from archscope.saved.record import Saved
     from archscope.study.compare import compare_report
+    from archscope.study.compare.match import match_tables
 
     run, profiles = merged(files, "compare")
+    first = match_tables(Solved.from_identity(run["match"]) if "match" in run else None)
     places = () if run["predicted"] is None else read_places(run["predicted"])
     targets = [Saved(profile.model, profile) for profile in profiles]
     found = contenders(targets, places, run["weights"])
-    return Answer(found, lambda: compare_report(found, layout=run["layout"]))
+    return Answer(found, lambda: compare_report(found, layout=run["layout"], first=first))
 
 
 def _merged_fit(files: Sequence[ShardFile]) -> Fitted:
-    from archscope.ask.fit import fitted
-    from archscope.ask.profile.points import merged
-    from archscope.saved.record import Saved
+    from archscope.ask.fit import fitted, merged
     from archscope.study.predict.fitted import fit_report
 
-    _, profiles = merged(files, "fit")
-    found = fitted([Saved(profile.model, profile) for profile in profiles], None)
+    runs, failures = merged(files)
+    for failure in failures:
+        warn_left_out(failure)
+    found = fitted(runs, None)
     return Fitted(found, lambda: fit_report(found))
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, cast
 
 from archscope.ask.calibrate import calibrate
-from archscope.ask.profile import compared
+from archscope.ask.profile import compared, points
 from archscope.ask.profile.measuring import SILENT, Feedback, Measuring
 from archscope.ask.profile.there import ANY
 from archscope.ask.target import Target
@@ -21,10 +21,14 @@ from archscope.measure import device as devices
 from archscope.measure.session import Plan
 from archscope.measure.step import Mode, Settings
 from archscope.parameters import parameter
+from archscope.records import Profile
 from archscope.saved import answers
 from archscope.saved.journal import Journal
 from archscope.saved.long_run import LongRun
 from archscope.saved.record import Saved
+
+if TYPE_CHECKING:
+    from archscope.saved.shards import ShardFile
 
 
 def fitted(runs: Sequence[Saved], sheet: str | None, given: str = "device") -> Calibrated:
@@ -82,19 +86,46 @@ def long_run(networks: Sequence[Target], how: Measuring, shard: Shard) -> LongRu
 
 
 def measured(
-    networks: Sequence[Target], how: Measuring, shard: Shard, journal: Journal | None
+    networks: Sequence[Target],
+    how: Measuring,
+    shard: Shard,
+    journal: Journal | None,
+    left_out: Callable[[ArchscopeError], None],
 ) -> list[Saved]:
     """The profiles of the shard's networks, each measured on a GPU of its own.
 
+    Args:
+        networks: of all shards.
+        how: each is measured.
+        shard: which of them.
+        journal: holds each as soon as it is measured.
+        left_out: is given why a network could not be measured.
+
     Raises:
-        ArchscopeError: a measurement fails, or there was no GPU.
+        ArchscopeError: none could be measured, or nothing can run there.
     """
-    profiles = compared.apart(shard.of(networks), how, journal)
-    for profile in profiles:
-        if profile.environment.device.startswith("cpu"):
-            raise ArchscopeError(
-                parameter("on", how.on),
-                f"PyTorch saw no GPU where {profile.model} was measured",
-                "use nodes whose GPUs PyTorch can use",
-            )
+
+    def refusal(found: Profile) -> ArchscopeError | None:
+        if not found.environment.device.startswith("cpu"):
+            return None
+        return ArchscopeError(
+            parameter("on", how.on),
+            f"PyTorch saw no GPU where {found.model} was measured",
+            "use nodes whose GPUs PyTorch can use",
+        )
+
+    profiles = compared.apart(shard.of(networks), how, journal, refusal, left_out)
     return [Saved(profile.model, profile) for profile in profiles]
+
+
+def merged(files: Sequence[ShardFile]) -> tuple[list[Saved], list[ArchscopeError]]:
+    """The profiles that the shards of a fit have, and why other networks have none.
+
+    Raises:
+        ArchscopeError: the files cannot be joined, or no network was measured.
+    """
+    _, found = points.outcomes(files, "fit")
+    failures = [one for one in found if isinstance(one, ArchscopeError)]
+    if len(failures) == len(found):
+        raise failures[0]
+    return [Saved(one.model, one) for one in found if isinstance(one, Profile)], failures

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
-from archscope.quantities import PARAMS, Difference, Quantity
+from archscope.quantities import MATCHED, PARAMS, Difference, Quantity
 
 if TYPE_CHECKING:
     from archscope.ask.target import Target
@@ -62,6 +62,28 @@ class Solved:
     reference: str
     quantity: Quantity
     solutions: tuple[tuple[str, str, Solution], ...]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a table shows of it, for the first line of a journal."""
+        rows = [
+            [model, keyword, found.value, found.total, found.target, found.refusal]
+            for model, keyword, found in self.solutions
+        ]
+        return {"reference": self.reference, "of": self.quantity.option, "solutions": rows}
+
+    @classmethod
+    def from_identity(cls, identity: Mapping[str, Any]) -> Solved:
+        """Read it back.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is of something else.
+        """
+        solutions = tuple(
+            (str(model), str(keyword), Solution(int(value), int(total), int(target), (), str(why)))
+            for model, keyword, value, total, target, why in identity["solutions"]
+        )
+        return cls(str(identity["reference"]), MATCHED[identity["of"]], solutions)
 
 
 def solve(

@@ -91,7 +91,7 @@ def command(
 
     check_outputs(outputs)
     _check_options(timed, on, gpu, shard, journal_path, resume)
-    check_shard(shard, journal_path, quantity)
+    check_shard(shard, journal_path)
     where = places(predicted)
     how = _measuring(on, gpu, measuring) if timed else None
     from archscope.ask.contenders import contenders, matched
@@ -110,7 +110,7 @@ def command(
     if how is not None:
         from archscope.ask.profile import compared
 
-        shown = {"layout": layout, "weights": weights, "predicted": predicted}
+        shown = compared.shown(layout, weights, predicted, solved)
         run = compared.long_run("compare", compared.named(targets), how, shard, shown)
         alone = resume or journal_path is not None
         with run.journal(journal_path, resume, say) as journal:

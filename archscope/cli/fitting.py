@@ -12,7 +12,7 @@ from archscope.ask.profile.refused import check_not_fitted, check_shard
 from archscope.engines.local import NAME as LOCAL
 from archscope.engines.place import CLIENT, RAY
 from archscope.errors import ArchscopeError
-from archscope.parameters import parameter
+from archscope.parameters import on_command_line, parameter
 
 if TYPE_CHECKING:
     from archscope.ask.target import Target
@@ -105,6 +105,13 @@ def write_device(found: Calibrated, path: str) -> None:
     click.echo(f"{path}: {sentence(found)}; predict with --on {path}")
 
 
+def say_left_out(failure: ArchscopeError) -> None:
+    """Name a network that the fit goes without."""
+    from archscope.cli.stderr import say
+
+    say(f"left out: {failure.worded(on_command_line)}")
+
+
 def _measured(networks: Sequence[Target], on: str, setting: Setting, run: FitRun) -> list[Saved]:
     """The profiles of the shard's networks, with what the user sees of them."""
     from archscope.ask import fit
@@ -116,4 +123,4 @@ def _measured(networks: Sequence[Target], on: str, setting: Setting, run: FitRun
     check_shard(run.shard, run.journal_path)
     how = fit.measuring(setting, on, run.gpu, feedback())
     with fit.long_run(networks, how, run.shard).journal(run.journal_path, run.resume, say) as kept:
-        return fit.measured(networks, how, run.shard, kept)
+        return fit.measured(networks, how, run.shard, kept, say_left_out)

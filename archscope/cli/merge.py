@@ -75,15 +75,18 @@ def _groups(files: Sequence[ShardFile]) -> tuple[Report, bool]:
 
 def _comparison(files: Sequence[ShardFile]) -> tuple[Report, bool]:
     from archscope.ask.contenders import contenders
+    from archscope.ask.match import Solved
     from archscope.ask.profile.points import merged
     from archscope.cli.options import places
     from archscope.saved.record import Saved
     from archscope.study.compare import compare_report
+    from archscope.study.compare.match import match_tables
 
     run, profiles = merged(files, "compare")
+    first = match_tables(Solved.from_identity(run["match"]) if "match" in run else None)
     targets = [Saved(profile.model, profile) for profile in profiles]
     found = contenders(targets, places(run["predicted"]), run["weights"])
-    return compare_report(found, layout=run["layout"]), True
+    return compare_report(found, layout=run["layout"], first=first), True
 
 
 REPORTS = {"grid": _sweep, "verify": _verification, "groups": _groups, "compare": _comparison}
@@ -94,11 +97,11 @@ FIT = "fit"
 
 
 def _fit(files: Sequence[ShardFile], outputs: Sequence[str]) -> None:
-    from archscope.ask.fit import fitted
-    from archscope.ask.profile.points import merged
-    from archscope.cli.fitting import require_file, write_device
-    from archscope.saved.record import Saved
+    from archscope.ask.fit import fitted, merged
+    from archscope.cli.fitting import require_file, say_left_out, write_device
 
     require_file(outputs)
-    _, profiles = merged(files, FIT)
-    write_device(fitted([Saved(one.model, one) for one in profiles], None), outputs[0])
+    runs, failures = merged(files)
+    for failure in failures:
+        say_left_out(failure)
+    write_device(fitted(runs, None), outputs[0])

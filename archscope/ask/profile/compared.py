@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +12,17 @@ from archscope.ask.profile import measured, points, there
 from archscope.ask.profile.measuring import Measuring
 from archscope.ask.profile.turns import MOST_TOGETHER, expected, measured_in_turns
 from archscope.errors import ArchscopeError
+from archscope.records import Profile
 from archscope.saved.long_run import LongRun
 from archscope.saved.record import Saved
 from archscope.units import duration
 
 if TYPE_CHECKING:
     from archscope.ask.contenders import Contender
+    from archscope.ask.match import Solved
     from archscope.ask.target import Target
     from archscope.engines.shard import Shard
     from archscope.measure.side_by_side import SideBySide
-    from archscope.records import Profile
     from archscope.records.measured import PairedRatio
     from archscope.saved.journal import Journal
 
@@ -80,6 +81,21 @@ def timed(
 def named(targets: Sequence[Target | Saved]) -> list[Target]:
     """The networks, without saved records."""
     return [target for target in targets if not isinstance(target, Saved)]
+
+
+def shown(
+    layout: str, weights: str, predicted: str | None, solved: Solved | None
+) -> dict[str, Any]:
+    """How the answer of a comparison is shown, for the first line of its journal.
+
+    Args:
+        layout: as for `compare`.
+        weights: as for `compare`.
+        predicted: GPUs for which times are predicted.
+        solved: what makes the networks equal, where that was asked.
+    """
+    match = {} if solved is None else {"match": solved.identity}
+    return {"layout": layout, "weights": weights, "predicted": predicted, **match}
 
 
 def long_run(
@@ -158,10 +174,23 @@ def one_by_one(targets: Sequence[Target], how: Measuring, journal: Journal | Non
     return _measured(targets, how, journal, measure)
 
 
-def apart(targets: Sequence[Target], how: Measuring, journal: Journal | None) -> list[Profile]:
+def apart(
+    targets: Sequence[Target],
+    how: Measuring,
+    journal: Journal | None,
+    refusal: Callable[[Profile], ArchscopeError | None],
+    left_out: Callable[[ArchscopeError], None],
+) -> list[Profile]:
     """Measure networks that are not compared, each as a task of its own.
 
-    One that fails is named to the user and left out.
+    One that fails is left out, and a run that is resumed tries it again.
+
+    Args:
+        targets: the networks.
+        how: each is measured.
+        journal: holds each as soon as it is measured, or why it was not.
+        refusal: why a measurement is of no use; `None` for one that is.
+        left_out: is given why a network has no measurement.
 
     Raises:
         ArchscopeError: nothing can run there, or every network fails.
@@ -171,23 +200,43 @@ def apart(targets: Sequence[Target], how: Measuring, journal: Journal | None) ->
 
     def measure(chosen: Sequence[int]) -> Iterator[tuple[int, Profile]]:
         some = [targets[index] for index in chosen]
-        if how.here:
-            yield from zip(chosen, _here(some, how), strict=False)
-            return
-        names = [target.name for target in some]
-        with how.engine(names, "each by itself on") as place:
-            for index, found in there.each(place, some, how.plan):
-                if isinstance(found, ArchscopeError):
-                    failures.append(found)
-                    how.feedback.say(f"left out: {found}")
-                else:
-                    how.feedback.say(f"{some[index].name} is measured, {place.place}")
-                    yield chosen[index], found
+        for index, found in _each(some, how):
+            failure = found if isinstance(found, ArchscopeError) else refusal(found)
+            if failure is not None:
+                failures.append(failure)
+                left_out(failure)
+                if journal is not None:
+                    asked = points.question(some[index], how.plan, how.gpu)
+                    journal.note(points.failed(asked, some[index].name, failure))
+            elif isinstance(found, Profile):
+                yield chosen[index], found
 
     found = _measured(targets, how, journal, measure)
     if failures and not found:
         raise failures[0]
     return found
+
+
+def _each(
+    targets: Sequence[Target], how: Measuring
+) -> Iterator[tuple[int, Profile | ArchscopeError]]:
+    """Measure each by itself; its place, and its Profile or why it has none."""
+    if how.here:
+        yield from ((index, _alone(target, how)) for index, target in enumerate(targets))
+        return
+    names = [target.name for target in targets]
+    with how.engine(names, "each by itself on") as place:
+        for index, one in there.each(place, targets, how.plan):
+            if not isinstance(one, ArchscopeError):
+                how.feedback.say(f"{targets[index].name} is measured, {place.place}")
+            yield index, one
+
+
+def _alone(target: Target, how: Measuring) -> Profile | ArchscopeError:
+    try:
+        return next(_here([target], how))
+    except ArchscopeError as error:
+        return error
 
 
 def _here(targets: Sequence[Target], how: Measuring) -> Iterator[Profile]:

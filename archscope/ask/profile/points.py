@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from archscope import archive
 from archscope.ask.target import Target
 from archscope.ask.travel import decided_by, luggage
+from archscope.errors import ArchscopeError
 from archscope.measure.session import Plan
 from archscope.records import Profile
 from archscope.saved.journal import Journal, address
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 MEASURED = "measured"
 """Field of an entry that has the question of a measurement; beside it is its `profile`."""
+
+PROBLEM = "problem"
+"""Field of an entry that says why there is no `profile`."""
 
 Question = dict[str, Any]
 
@@ -59,6 +63,18 @@ def entry(asked: Question, name: str, found: Profile) -> dict[str, Any]:
     device = facts.get("device name", found.environment.device)
     decisive = {**decided_by(luggage(name)), "device": device}
     return {MEASURED: asked, "profile": archive.encoded(found), **address(asked, decisive)}
+
+
+def failed(asked: Question, name: str, failure: ArchscopeError) -> dict[str, Any]:
+    """A network that could not be measured as a line of a journal, which no run takes for done.
+
+    Args:
+        asked: its question.
+        name: of the network.
+        failure: why there is no measurement.
+    """
+    decisive = {**decided_by(luggage(name)), "device": ""}
+    return {MEASURED: asked, PROBLEM: failure.problem, **address(asked, decisive)}
 
 
 def read(entry: Mapping[str, Any]) -> Profile:
@@ -135,6 +151,21 @@ def _known(questions: Sequence[Question], journal: Journal) -> dict[int, Profile
 
 
 def merged(files: Sequence[ShardFile], kind: str) -> tuple[dict[str, Any], list[Profile]]:
+    """The measurements of shards that were all made; see `outcomes`.
+
+    Raises:
+        ArchscopeError: a network has none, or the files cannot be joined.
+    """
+    run, found = outcomes(files, kind)
+    for one in found:
+        if isinstance(one, ArchscopeError):
+            raise one
+    return run, [one for one in found if isinstance(one, Profile)]
+
+
+def outcomes(
+    files: Sequence[ShardFile], kind: str
+) -> tuple[dict[str, Any], list[Profile | ArchscopeError]]:
     """Join the measurements of shards, in the order in which their networks were named.
 
     Args:
@@ -142,7 +173,7 @@ def merged(files: Sequence[ShardFile], kind: str) -> tuple[dict[str, Any], list[
         kind: what their first lines call the run.
 
     Returns:
-        what else the run was asked, and the profiles.
+        what else the run was asked, and the profiles; for a network without one, why.
 
     Raises:
         ArchscopeError: a file is of another run, or measurements are missing or damaged.
@@ -153,8 +184,15 @@ def merged(files: Sequence[ShardFile], kind: str) -> tuple[dict[str, Any], list[
     require_one_run(files, runs, "run")
     points = [_point(asked) for asked in runs[0]["questions"]]
     # Packages that decide one network do not decide the other; the device may be another model.
-    networks = Kind("run", lambda line: _point(line[MEASURED]), read, True, FREE)
-    return runs[0], [read(line) for line in joined(files, points, networks)]
+    networks = Kind("run", lambda line: _point(line[MEASURED]), _outcome, True, FREE)
+    return runs[0], [_outcome(line) for line in joined(files, points, networks)]
+
+
+def _outcome(entry: Mapping[str, Any]) -> Profile | ArchscopeError:
+    """What became of a network; see `read`."""
+    if PROBLEM not in entry:
+        return read(entry)
+    return ArchscopeError(str(entry[MEASURED]["network"]), str(entry[PROBLEM]))
 
 
 FREE = frozenset({"device", "file", "timm", "transformers", "diffusers"})
@@ -171,8 +209,6 @@ def in_files(files: Sequence[ShardFile]) -> list[Profile]:
     Raises:
         ArchscopeError: one is damaged.
     """
-    from archscope.errors import ArchscopeError
-
     found: list[tuple[Question, Profile]] = []
     for file in files:
         for line in file.written.entries:

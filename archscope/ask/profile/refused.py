@@ -58,22 +58,16 @@ def check_not_fitted(
             raise ArchscopeError(option, goes_with, "leave it out")
 
 
-def check_shard(
-    shard: Shard, journal: str | PathLike[str] | None, match: str | None = None
-) -> None:
-    """Refuse one part of a run whose results nobody could find again, or compare.
+def check_shard(shard: Shard, journal: str | PathLike[str] | None) -> None:
+    """Refuse one part of a run whose results nobody could find again.
 
     Args:
         shard: the part.
         journal: file that holds its results.
-        match: what the networks of a comparison are made equal in.
 
     Raises:
-        ArchscopeError: it has no journal, or every network of it decides the others.
+        ArchscopeError: it has no journal.
     """
-    if shard.count > 1 and match is not None:
-        problem = f"does not go with {parameter('match')}, which counts every network"
-        raise ArchscopeError(parameter("shard", shard), problem, "leave one out")
     if shard.count > 1 and journal is None:
         raise ArchscopeError(
             parameter("shard", shard), "its points need a file for archscope merge",

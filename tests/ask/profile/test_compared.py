@@ -29,11 +29,14 @@ def gpu(monkeypatch):
     class Stand:
         name = "Tesla T4"
         fails = ""
+        broken = ""
         device = "cuda"
 
     def profile(target, plan, *, progress=None):
         if target.name == Stand.fails:
             raise KeyboardInterrupt
+        if target.name == Stand.broken:
+            raise archscope.ArchscopeError(target.name, "is out of memory", "try a smaller batch")
         Stand.seen.append(target.name)
         times = Measurement((SECONDS[target.name],) * 6, SECONDS[target.name], SECONDS[target.name])
         facts = (("device name", Stand.name), ("network dtype", "float32"))
@@ -102,6 +105,19 @@ def test_merged_shards_compare_as_one_run_does(gpu, tmp_path, capsys):
     assert "1 of 2 points are missing; run --shard 2/2" in capsys.readouterr().err
 
 
+def test_networks_of_equal_cost_are_solved_for_in_every_shard(gpu, tmp_path, capsys, monkeypatch):
+    command = ["compare", "lenet", "densenet_d2l", "--match", "params", "--by", "growth_rate"]
+    monkeypatch.setitem(SECONDS, "densenet_d2l", 0.1)
+    paths = shards([*command, "--time"], tmp_path, 2)
+    capsys.readouterr()
+    assert run([*command, "--time", "--journal", str(tmp_path / "one.jsonl")]) == 0
+    one = capsys.readouterr().out
+    assert "Solved for the parameters of lenet" in one
+    assert run(["merge", *paths]) == 0
+    assert capsys.readouterr().out == one
+    assert f"{archscope.merge(*paths)}\n" == one
+
+
 def test_times_of_two_models_of_gpu_are_compared_with_a_word(gpu, tmp_path, capsys):
     command = ["compare", "lenet", "alexnet", "--time"]
     first, second = str(tmp_path / "1.jsonl"), str(tmp_path / "2.jsonl")
@@ -136,6 +152,40 @@ def test_a_node_without_a_gpu_fits_nothing(gpu, tmp_path, capsys):
     gpu.device = "cpu"
     assert run(["predict", "lenet", "--fit", "-o", str(tmp_path / "d.json")]) == 2
     assert "--on local: PyTorch saw no GPU where lenet was" in capsys.readouterr().err
+
+
+def test_a_network_that_cannot_be_measured_is_left_out_of_a_fit(gpu, tmp_path, capsys):
+    command = ["predict", "lenet", "alexnet", "squeezenet1_1", "--fit", "--dtype", "float32"]
+    one, all_ = tmp_path / "one.json", tmp_path / "all.json"
+    gpu.broken = "alexnet"
+    assert run([*command, "--journal", str(tmp_path / "j.jsonl"), "-o", str(one)]) == 0
+    assert "left out: alexnet: is out of memory; try a smaller" in capsys.readouterr().err
+    paths = [str(tmp_path / f"{number}.jsonl") for number in (1, 2, 3)]
+    ended = [
+        run([*command, "--shard", f"{number}/3", "--journal", path, "-o", str(tmp_path / "n.json")])
+        for number, path in enumerate(paths, 1)
+    ]
+    assert ended == [0, 2, 0], "a shard without a measurement fails"
+    assert run(["merge", *paths[::2], "-o", str(all_)]) == 2
+    assert "1 of 3 points are missing; run --shard 2/3" in capsys.readouterr().err
+    assert run(["merge", *paths, "-o", str(all_)]) == 0
+    assert "left out: alexnet: is out of memory" in capsys.readouterr().err
+    assert all_.read_bytes() == one.read_bytes()
+    with pytest.warns(UserWarning, match="left out: alexnet: is out of memory"):
+        assert archscope.merge(*paths).record.text() == one.read_text()
+    gpu.broken = ""
+    gpu.seen.clear()
+    again = [*command, "--journal", str(tmp_path / "j.jsonl"), "--resume", "-o", str(one)]
+    assert run(again) == 0 and gpu.seen == ["alexnet"]
+
+
+def test_what_a_node_without_a_gpu_measured_is_not_taken_again(gpu, tmp_path, capsys):
+    command = ["predict", "lenet", "--fit", "--dtype", "float32", "-o", str(tmp_path / "d.json")]
+    command += ["--journal", str(tmp_path / "j.jsonl")]
+    gpu.device = "cpu"
+    assert run(command) == 2
+    gpu.device = "cuda"
+    assert run([*command, "--resume"]) == 0 and gpu.seen == ["lenet", "lenet"]
 
 
 def test_models_of_gpu_are_never_averaged(gpu, tmp_path, capsys):

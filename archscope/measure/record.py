@@ -221,7 +221,8 @@ def _cost(facts: Mapping[str, Any]) -> str:
         return ""
     alone, recorded = facts["step seconds"], facts["recorded step seconds"]
     more = 100 * (recorded / alone - 1)
-    return f" of {1e3 * recorded:.1f} ms; {1e3 * alone:.1f} ms without recording ({more:+.0f} %)"
+    cost = f"{more:+.0f} %" if more > 0 else "it costs less than steps vary"
+    return f" of {1e3 * recorded:.1f} ms; {1e3 * alone:.1f} ms without recording ({cost})"
 
 
 def _of_rank(path: str) -> str:

@@ -45,6 +45,9 @@ LAUNCHING = re.compile("Launch|Mem(cpy|set)|Graph")
 SPACE = " \t\r\n\ufeff"
 """What may be between values, and the mark that some editors begin a file with."""
 
+BEHIND = "behind the end"
+"""Fact of a file that goes on behind the end of its JSON."""
+
 FURTHEST = 1 << 20
 """Characters behind a mistake from which it is one, not the end of what was read so far."""
 
@@ -77,6 +80,8 @@ def read(path: str, progress: Progress = lambda share: None) -> Trace:
             text = _Text(stream, lambda: progress(raw.tell() / max(1, size)))
             for key, value in _members(text):
                 reader.take(key, value)
+            if text.peek():
+                reader.facts[BEHIND] = "ignored"
     except OSError as error:
         reason = error.strerror or "is not a gzip file"
         raise ArchscopeError(path, f"cannot be read ({reason})", "check the path") from None
@@ -219,6 +224,7 @@ def _members(text: _Text) -> Iterator[tuple[str, Any]]:
             yield key, text.value()
         if text.peek() != "}":
             text.skip(",")
+    text.skip("}")
 
 
 def _elements(text: _Text) -> Iterator[Any]:

@@ -62,6 +62,41 @@ def test_the_first_line_is_the_answer(
     assert "body" in out and "[optimizer]" in out
 
 
+def test_stages_that_are_layers_are_shown_once(
+    network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = several_steps(**V100).write(tmp_path / "a.json")
+    assert run(["trace", path, "--model", network, "--input", "4x8x8"]) == 0
+    out = capsys.readouterr().out
+    assert "Stages of" not in out and "Layers of" in out and "Attributed: " in out
+
+
+@pytest.mark.parametrize(
+    ("recorded", "note"),
+    [
+        (0.025, "A step took 20 ms without recording, and 25 % longer with it."),
+        (0.01, "A step took 20 ms without recording and 10 ms with it: recording costs less than"),
+    ],
+)
+def test_the_cost_of_recording_is_noted(
+    recorded: float, note: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    costs = {"step seconds": 0.02, "recorded step seconds": recorded}
+    path = several_steps(modules=True, archscope=costs).write(tmp_path / "a.json")
+    assert run(["trace", path]) == 0
+    assert note in " ".join(capsys.readouterr().out.replace(".0 ", " ").split())
+
+
+@pytest.mark.parametrize(("behind", "noted"), [("", 0), (" \n\n", 0), ('\n}{"a"', 1), ("\0", 1)])
+def test_what_follows_a_trace_in_its_file_is_noted(
+    behind: str, noted: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(several_steps(modules=True).write(tmp_path / "a.json"))
+    path.write_text(path.read_text() + behind)
+    assert run(["trace", str(path)]) == 0
+    assert capsys.readouterr().out.count("follows the end of the trace") == noted
+
+
 def test_a_saved_trace_is_a_profile_that_other_commands_take(
     network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

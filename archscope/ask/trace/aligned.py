@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -75,6 +76,7 @@ def of_network(trace: Trace, network: Target) -> Aligned:
     notes = (
         *([REPLICAS.format(1 + len(replicas))] if replicas else []),
         *_several(passes, others),
+        *_untrained(attributed, (*found.passes, *found.others)),
         *([] if told else [UNKNOWN_BATCH.format(plural(samples, "sample"))]),
     )
     facts = [("passes", str(passes))] if passes > 1 else []
@@ -145,6 +147,25 @@ def _several(passes: int, others: int) -> tuple[str, ...]:
     of_others = OTHER_SIZES.format(others) if others else ""
     return (f"A step runs the network {passes + others} times (Call tells them apart){of_others}.",)
 
+
+def _untrained(found: Attribution, passes: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    """What to know of a training step with passes that no backward pass follows."""
+    numbered = sorted(e.start for e in found.trace.host if e.sequence >= 0 and not is_node(e))
+    without = [
+        (start, end)
+        for start, end in passes
+        if bisect.bisect_left(numbered, start) == bisect.bisect_right(numbered, end)
+    ]
+    number = _in_a_step(found, without)
+    if not numbered or not number or not trains(found.trace):
+        return ()
+    return (WITHOUT_GRADIENTS.format(number),)
+
+
+WITHOUT_GRADIENTS = (
+    "Forward passes without gradients in a step: {}, of an evaluation, or of another network of "
+    "the same layers, such as a teacher, which a trace does not tell from this one."
+)
 
 OTHER_SIZES = ", {} of them on inputs of other sizes, for which MACs and roofs are left out"
 

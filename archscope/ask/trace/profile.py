@@ -92,6 +92,7 @@ def _profile(
         notes=(
             *(f"{note[0].upper()}{note[1:]}." for note in table.notes),
             *_another_network(trace),
+            *([GOES_ON] if chrome.BEHIND in trace.facts else []),
             *_cost_of_recording(trace),
         ),
     )
@@ -103,8 +104,14 @@ def _cost_of_recording(trace: Trace) -> tuple[str, ...]:
     recorded = float(trace.facts.get("recorded step seconds", 0))
     if not alone or not recorded:
         return ()
+    if recorded <= alone:
+        times = f"{seconds(alone)} without recording and {seconds(recorded)} with it"
+        return (f"A step took {times}: recording costs less than steps vary.",)
     more = percent(recorded / alone - 1)
     return (f"A step took {seconds(alone)} without recording, and {more} longer with it.",)
+
+
+GOES_ON = "What follows the end of the trace in the file was ignored."
 
 
 def _phases(found: Attribution, table: LayerTimes) -> dict[str, Measurement]:

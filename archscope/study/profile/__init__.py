@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from archscope.ask.profile.doubts import merged_warnings
@@ -18,6 +17,7 @@ from archscope.study.profile.layers import (
     stage_chart,
     stage_table,
     stage_times,
+    tells_more,
 )
 from archscope.study.profile.roofline import roofline_chart, roofline_table
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
@@ -82,8 +82,8 @@ def profile_report(profiles: Sequence[Profile], *, every_layer: bool = False) ->
     charts: list[Chart | None] = []
     if last.layers:
         most = None if every_layer else MOST_LAYERS
-        if len(stage_times(last)) < len(last.layers) or len(last.layers) > (most or math.inf):
-            tables.append(stage_table(last))  # otherwise each stage is a layer
+        if tells_more(last, most):
+            tables.append(stage_table(last))
         tables.append(layer_table(last, most))
         roofline = roofline_table(last)
         tables += [roofline] if roofline is not None else []

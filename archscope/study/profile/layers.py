@@ -189,6 +189,12 @@ def stage_table(profile: Profile) -> Table:
     return Table(f"Stages of {_subject(profile)}", columns, tuple(rows), (_basis(profile),))
 
 
+def tells_more(profile: Profile, most: int | None) -> bool:
+    """Whether the stages say something that the layer table does not, with `most` rows of it."""
+    rows = len(profile.layers)
+    return len(stage_times(profile)) < rows or rows > (most or rows)
+
+
 def layer_table(profile: Profile, most: int | None) -> Table:
     """Time of every layer in execution order, or the slowest first with the rest in one row."""
     phases = _phase_columns(profile)

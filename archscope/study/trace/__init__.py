@@ -17,6 +17,7 @@ from archscope.study.profile.layers import (
     stage_chart,
     stage_table,
     stage_times,
+    tells_more,
 )
 from archscope.study.profile.roofline import roofline_chart, roofline_table
 from archscope.table import Report
@@ -34,9 +35,9 @@ def trace_report(profile: Profile, *, every_layer: bool = False) -> Report:
     """
     most = None if every_layer else MOST_LAYERS
     stages = stage_table(profile)
-    tables = [replace(stages, notes=_notes(profile, stages.notes))]
-    layers = layer_table(profile, most)
-    tables.append(replace(layers, notes=()))
+    tables = [stages] if tells_more(profile, most) else []
+    tables.append(replace(layer_table(profile, most), notes=()))
+    tables[0] = replace(tables[0], notes=_notes(profile, stages.notes))
     roofline = roofline_table(profile)
     tables += [roofline] if roofline is not None else []
     tables.append(environment_table(profile))

@@ -390,6 +390,7 @@ def test_passes_on_other_sizes_are_of_the_network_too(tmp_path: Path) -> None:
     by_call = {row.call: row for row in found.profile.layers if row.name == "0"}
     assert "backward" in by_call[0].seconds and "backward" not in by_call[1].seconds
     assert any("2 times (Call tells them apart), 1 of them" in n for n in found.profile.notes)
+    assert any("without gradients in a step: 1," in note for note in found.profile.notes)
 
 
 def test_a_network_that_cannot_train_on_one_sample_has_its_batch_found(tmp_path: Path) -> None:

@@ -87,7 +87,11 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     if name not in _HOMES:
-        raise AttributeError(f"module 'archscope' has no attribute {name!r}")
+        from archscope.api.spelling import FUNCTIONS_HERE
+
+        problem = f"module 'archscope' has no attribute {name!r}"
+        place = FUNCTIONS_HERE.get(name)
+        raise AttributeError(f"{problem}; write {place}" if place else problem)
     return getattr(import_module(_HOMES[name]), name)
 
 

@@ -36,6 +36,7 @@ class Column:
         unit: how cells are written.
         priority: on a narrow terminal columns go from the highest number down; 0 always stays.
         signed: its numbers are changes, and show `+` or `−`.
+        note: what it means, below a table that shows it.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Column:
     unit: Unit = "text"
     priority: int = 0
     signed: bool = False
+    note: str = ""
 
     @property
     def numeric(self) -> bool:

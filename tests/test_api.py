@@ -22,7 +22,7 @@ from torch import Tensor, nn
 import archscope
 from archscope import cli
 from archscope.api.answer import Answer
-from archscope.api.spelling import SPELT_HERE
+from archscope.api.spelling import FUNCTIONS_HERE, RESULTS_HERE, SPELT_HERE
 from archscope.ask.groups import times
 from archscope.ask.profile import measured
 from archscope.ask.profile.plan import PlanSettings
@@ -357,6 +357,50 @@ def test_what_other_tools_call_an_argument_is_answered(keyword: str) -> None:
     with pytest.raises(archscope.ArchscopeError, match=f"^{keyword}: is not an argument of arch"):
         ask(nn.Linear(4, 2), (1, 4), **{keyword: 0})
     assert archscope.summary(nn.Upsample, (1, 3, 4, 4), scale_factor=2, mode="nearest").total
+
+
+def test_several_networks_are_rows_of_one_answer() -> None:
+    found = archscope.summary(["lenet", "lenet5_*"], sort="-params", top=1)
+    assert [one.label for one in found.record] == ["lenet", "lenet5_1998"]
+    assert found.record[0].analysis == archscope.summary("lenet").analysis
+    assert found.report.tables[0].rows[0].cells[0] == "lenet5_1998"  # 60,000 parameters: the paper
+    for asking, message in {
+        lambda: archscope.summary(["lenet"], depth=1): "depth: does not go with several networks",
+        lambda: archscope.summary("lenet*"): r"lenet\*: is a pattern of several .* \['lenet\*'\]",
+        lambda: archscope.summary("lenet", "lenet5"): "write \\['lenet', 'lenet5'\\]",
+        lambda: archscope.summary(["lenett"]): "lenett: unknown network; did you mean lenet",
+    }.items():
+        with pytest.raises(archscope.ArchscopeError, match=message):
+            asking()
+    assert [one.label for one in archscope.compare("lenet", "lenet5_*").record] == [
+        "lenet",
+        "lenet5_1998",
+    ]
+
+
+@pytest.mark.parametrize("name", RESULTS_HERE)
+def test_what_other_tools_call_a_result_is_answered(name: str) -> None:
+    found = archscope.summary("lenet")
+    with pytest.raises(AttributeError, match=f"no attribute '{name}'; write ") as raised:
+        getattr(found, name)
+    place = str(raised.value).rpartition("write .")[2]
+    assert eval(f"found.{place}", {"found": found}) is not None
+
+
+@pytest.mark.parametrize("name", FUNCTIONS_HERE)
+def test_what_other_tools_call_a_function_is_answered(name: str) -> None:
+    with pytest.raises(AttributeError, match=f"no attribute '{name}'; write ") as raised:
+        getattr(archscope, name)
+    written = str(raised.value).rpartition("write ")[2]
+    names = {"archscope": archscope, "net": nn.Linear(4, 2), "x": torch.zeros(1, 4)}
+    eval(written, names)
+
+
+def test_what_a_record_has_is_said_where_its_answer_lacks_it() -> None:
+    with pytest.raises(AttributeError, match=r"no attribute 'peak'; write \.record\.peak"):
+        archscope.memory("lenet").peak  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(AttributeError, match=r"no attribute 'nothing'$"):
+        archscope.memory("lenet").nothing  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_the_device_of_a_count_is_one_of_two_kinds() -> None:

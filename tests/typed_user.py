@@ -15,6 +15,8 @@ def counted() -> None:
     assert_type(summary, archscope.Summary)
     assert_type(summary.total.macs, int)
     assert_type(summary.layers[0], archscope.Layer)
+    several = archscope.summary(["lenet", "res*"], sort="macs").record
+    assert_type(several[0].analysis, archscope.Analysis)
     assert_type(archscope.explain("lenet", "conv1").record, archscope.Analysis)
     assert_type(archscope.formula("lenet").record.params, int)
     assert_type(archscope.graph("lenet").record.analysis, archscope.Analysis)

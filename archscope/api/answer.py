@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from archscope.api.spelling import RESULTS_HERE
 from archscope.parameters import in_python
 from archscope.records import Analysis, Coverage, Layer, Prediction, Totals
 from archscope.table import Report
@@ -76,6 +77,20 @@ class Answer(Generic[Record]):
 
         return cell_html(self.report)
 
+    if not TYPE_CHECKING:  # where it is seen, every attribute would be one
+
+        def __getattr__(self, name: str) -> Any:
+            """Say where a result is that is not an attribute."""
+            problem = f"{type(self).__name__!r} object has no attribute {name!r}"
+            place = "" if name.startswith("_") else self._place_of(name)
+            raise AttributeError(
+                f"{problem}; write .{place}" if place else problem, name=name, obj=self
+            )
+
+    def _place_of(self, name: str) -> str:
+        """The attribute that has what is asked for under another name; empty where none is."""
+        return f"record.{name}" if hasattr(self.__dict__.get("record"), name) else ""
+
 
 class Summary(Answer[Analysis]):
     """What a network costs."""
@@ -99,6 +114,9 @@ class Summary(Answer[Analysis]):
     def coverage(self) -> Coverage:
         """Which operators the count knows."""
         return self.record.coverage
+
+    def _place_of(self, name: str) -> str:
+        return RESULTS_HERE.get(name, "") or super()._place_of(name)
 
     def __repr__(self) -> str:
         total = self.total

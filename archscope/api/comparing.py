@@ -60,7 +60,8 @@ def compare(
     """Networks side by side: totals with ratios, and where the differences are.
 
     Args:
-        models: at least two, each as for `summary`; a saved Profile brings its measured times.
+        models: at least two, each as for `summary`, or a pattern of names, `"resnet*"`; a saved
+            Profile brings its measured times.
         input: for all that are counted now; each one's default when `None`.
         batch: batch size of all that are counted now.
         keywords: passed to every constructor, or one mapping (or `None`) a model.
@@ -106,11 +107,13 @@ def compare(
     from archscope.ask.profile.refused import TIME, check_not_timed, check_shard, check_where
     from archscope.engines.shard import ALL, parse_shard
     from archscope.latency.place import read_places
+    from archscope.resolve.names import expanded
     from archscope.study.compare import compare_report
     from archscope.study.compare.match import match_tables
     from archscope.study.compare.shard import shard_report
     from archscope.study.page import with_comparison_page
 
+    models = tuple(expanded(models))
     if isinstance(keywords, Sequence):
         _one_each("keywords", keywords, models)
         targets = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from archscope.api.answer import Answer, Summary
 from archscope.api.asked import asked
@@ -12,6 +12,8 @@ from archscope.api.spelling import spelt
 from archscope.ask.network.allowance import allowing
 from archscope.ask.target import target
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
+from archscope.resolve.names import is_glob, known
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     import torch
 
     from archscope.archive import Record
+    from archscope.ask.contenders import Contender
     from archscope.ask.graph import NetworkGraph
+    from archscope.ask.many import Counted
     from archscope.ask.network.subject import Source
     from archscope.ask.receptive_field import NetworkFields
     from archscope.ask.symbols.formula import Formula
@@ -28,8 +32,7 @@ if TYPE_CHECKING:
     from archscope.table import Report
 
 
-@allowing
-@spelt
+@overload
 def summary(
     model: Model,
     input: Input | None = None,
@@ -49,12 +52,55 @@ def summary(
     keywords: Mapping[str, Any] | None = None,
     allow_memory: int | str | None = None,
     **constructor_keywords: Any,
-) -> Summary:
-    """Count what a network costs, layer by layer.
+) -> Summary: ...
+
+
+@overload
+def summary(
+    model: Sequence[Model],
+    input: Input | None = None,
+    backward: bool = False,
+    *,
+    input_size: Sequence[int] | Sequence[Sequence[int]] | None = None,
+    batch: int | None = None,
+    train: bool = False,
+    sort: str = "execution",
+    top: int | None = None,
+    strict: bool = False,
+    keywords: Mapping[str, Any] | None = None,
+    allow_memory: int | str | None = None,
+    **constructor_keywords: Any,
+) -> Answer[tuple[Contender, ...]]: ...
+
+
+@allowing
+@spelt
+def summary(
+    model: Model | Sequence[Model],
+    input: Input | None = None,
+    backward: bool = False,
+    *,
+    input_size: Sequence[int] | Sequence[Sequence[int]] | None = None,
+    batch: int | None = None,
+    train: bool = False,
+    train_only: str | None = None,
+    device: str | torch.device | None = None,
+    depth: int | None = None,
+    unfold: bool = False,
+    columns: Sequence[str] | None = None,
+    sort: str = "execution",
+    top: int | None = None,
+    strict: bool = False,
+    keywords: Mapping[str, Any] | None = None,
+    allow_memory: int | str | None = None,
+    **constructor_keywords: Any,
+) -> Summary | Answer[tuple[Contender, ...]]:
+    """Count what a network costs, layer by layer, or several networks, a row each.
 
     Args:
         model: a name (`"resnet50"`, `"timm:convnext_tiny"`, `"nets.py:Net"`), an `nn.Module`, a
-            class or function that makes one, or a saved record (`"run.json"`).
+            class or function that makes one, or a saved record (`"run.json"`); a list of them, or
+            of patterns (`["resnet*"]`), for several networks.
         input: a specification without the batch (`"3x224x224"`, `"ids=128:int64"`), a shape with
             it (`(1, 3, 224, 224)`), a tensor, a tuple of positional arguments, or a dictionary of
             keyword arguments.
@@ -68,16 +114,21 @@ def summary(
         depth: levels of the printed tree; as many as read comfortably by default.
         unfold: print every one of several equal blocks.
         columns: keys of the printed columns, such as `["params", "macs"]`.
-        sort: print single layers, the largest in this key (`"macs"`) first.
-        top: print so many of the sorted layers.
+        sort: print single layers, or the networks of a list, the largest in this key (`"macs"`)
+            first.
+        top: print so many of them.
         strict: raise where an operator has no formula and the count is a lower bound.
         keywords: passed to the constructor, where they have the name of an argument above.
         allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
             by default.
         constructor_keywords: passed to the constructor of a named network or a class.
 
+    Returns:
+        the count; for a list of networks the counts of all that can be counted, in its order.
+
     Raises:
-        ArchscopeError: the network cannot be found, built, or run on this input; an unknown column;
+        ArchscopeError: the network, or every one of several, cannot be found, built, or run on
+            this input; an unknown column; what is of one network, such as `depth`, beside several;
             an operator without a formula, if `strict`.
 
     Example:
@@ -85,16 +136,26 @@ def summary(
         4089184256
         >>> archscope.summary("lenet", "1x28x28").total.params
         61706
+        >>> [one.analysis.total.params for one in archscope.summary(["alexnet", "vgg16"]).record]
+        [61100840, 138357544]
     """
     from archscope.ask.count import analyse, require_complete
-    from archscope.ask.explored import explored
-    from archscope.study.node_data import node_data
-    from archscope.study.page import with_page
-    from archscope.study.summary import summary_report
+    from archscope.ask.many import counted_each
 
     given = _one_input(input, input_size)
     named = {**(keywords or {}), **constructor_keywords}
-    network = target(model, input=given, batch=batch, keywords=named)
+    if isinstance(model, (list, tuple)):
+        _refuse_for_several(
+            train_only=train_only, device=device, depth=depth, unfold=unfold or None,
+            columns=columns,
+        )  # fmt: skip
+        found = counted_each(
+            model, input=given, batch=batch, keywords=named, backward=backward, train=train
+        )
+        return _several(found, sort=sort, top=top, strict=strict)
+    network = target(
+        _one_network(cast("Model", model), given), input=given, batch=batch, keywords=named
+    )
     analysis = analyse(
         network, backward=backward, train=train, train_only=train_only, device=device
     )
@@ -106,6 +167,11 @@ def summary(
         analysis = add_fields(analysis, network)
 
     def made() -> Report:
+        from archscope.ask.explored import explored
+        from archscope.study.node_data import node_data
+        from archscope.study.page import with_page
+        from archscope.study.summary import summary_report
+
         frozen = train_only is not None and backward
         unfrozen = analyse(network, backward=True, train=train) if frozen else None
         report = summary_report(
@@ -116,6 +182,52 @@ def summary(
         return with_page(report, lambda: [explored(network, analysis)])
 
     return Summary(analysis, made)
+
+
+def _several(
+    found: Counted, *, sort: str, top: int | None, strict: bool
+) -> Answer[tuple[Contender, ...]]:
+    """The answer of several networks.
+
+    Raises:
+        ArchscopeError: an operator without a formula, if `strict`.
+    """
+    from archscope.ask.count import require_complete
+    from archscope.study.compare.many import many_report
+
+    for each in found.networks if strict else ():
+        require_complete(each.analysis)
+    order = None if sort == "execution" else sort
+    report = many_report(found.networks, sort=order, top=top, problems=found.problems)
+    return Answer(found.networks, lambda: report)
+
+
+def _refuse_for_several(**given: object) -> None:
+    """Refuse what decides nothing where several networks are counted.
+
+    Raises:
+        ArchscopeError: one is given.
+    """
+    for name, value in given.items():
+        if value is not None:
+            problem = "does not go with several networks"
+            raise ArchscopeError(name, problem, "name one network")
+
+
+def _one_network(model: Model, input: Input | None) -> Model:
+    """The network, where no other one is named: a pattern is of several, and so is a second name.
+
+    Raises:
+        ArchscopeError: several are named.
+    """
+    if isinstance(model, str) and is_glob(model):
+        raise ArchscopeError(model, "is a pattern of several networks", f"write [{model!r}]")
+    if isinstance(input, str) and input.isidentifier() and input in known(""):
+        several = f"[{str(model)!r}, {input!r}]"
+        raise ArchscopeError(
+            parameter("input", input), "is the name of a network", f"for several write {several}"
+        )
+    return model
 
 
 def _one_input(

@@ -1,4 +1,4 @@
-"""What other tools call the arguments of these functions, for a remedy in their place."""
+"""What other tools call functions, arguments and results, for a remedy in their place."""
 
 from __future__ import annotations
 
@@ -41,6 +41,43 @@ SPELT_HERE: Mapping[str, str] = {
     "report_missing": "write strict=True",
 }
 """By their keyword: what to write in its place."""
+
+FUNCTIONS_HERE: Mapping[str, str] = {
+    # fvcore
+    "FlopCountAnalysis": "archscope.summary(net, x).total.macs",
+    "ActivationCountAnalysis": "archscope.summary(net, x).total.activation_bytes",
+    "flop_count": "archscope.summary(net, x).total.macs",
+    "flop_count_str": "print(archscope.summary(net, x))",
+    "flop_count_table": "print(archscope.summary(net, x))",
+    "parameter_count": "archscope.summary(net, x).total.params",
+    "parameter_count_table": 'archscope.summary(net, x, columns=["params"])',
+    # ptflops, calflops, torchprofile, PyTorch
+    "get_model_complexity_info": "archscope.summary(net, x)",
+    "calculate_flops": "archscope.summary(net, x).total.flops",
+    "profile_macs": "archscope.summary(net, x).total.macs",
+    "FlopCounterMode": "archscope.summary(net, x).total.flops",
+}
+"""By their function: which one of archscope's has its answer."""
+
+RESULTS_HERE: Mapping[str, str] = {
+    # torchinfo
+    "total_params": "total.params",
+    "trainable_params": "total.trainable_params",
+    "total_mult_adds": "total.macs",
+    "total_param_bytes": "total.param_bytes",
+    "total_output_bytes": "total.activation_bytes",
+    "input_size": "analysis.input",
+    "summary_list": "layers",
+    # fvcore
+    "by_module": "layers",
+    "by_operator": "to_frame()",
+    "by_module_and_operator": "to_frame()",
+    "unsupported_ops": "coverage",
+    # PyTorch
+    "get_total_flops": "total.flops",
+    "get_flop_counts": "layers",
+}
+"""By what their results are asked for: what of a `Summary` has it."""
 
 
 def spelt(function: Callable[Given, Result]) -> Callable[Given, Result]:

@@ -10,9 +10,11 @@ from archscope.ask.contenders import Contender, distinct
 from archscope.ask.count import analyse
 from archscope.ask.target import side_by_side
 from archscope.errors import ArchscopeError
+from archscope.resolve.names import expanded
 from archscope.wording import network_title
 
 if TYPE_CHECKING:
+    from archscope.ask.target import Input, Model
     from archscope.records import Dim
 
 
@@ -30,9 +32,9 @@ class Counted:
 
 
 def counted_each(
-    names: Sequence[str],
+    models: Sequence[Model],
     *,
-    input: str | None = None,
+    input: Input | None = None,
     batch: Dim | None = None,
     keywords: Mapping[str, Any] | None = None,
     backward: bool = False,
@@ -41,7 +43,7 @@ def counted_each(
     """Count networks one by one; what fails is left out, and says why.
 
     Args:
-        names: of networks, or paths of saved records.
+        models: each as for `target`, or a pattern of names, `"resnet*"`.
         input: for all that are counted now.
         batch: for all that are counted now.
         keywords: for all that are counted now.
@@ -49,19 +51,21 @@ def counted_each(
         train: run in training mode.
 
     Raises:
-        ArchscopeError: none can be counted.
+        ArchscopeError: none can be counted, or no name matches a pattern.
     """
-    found, problems = [], []
-    for name in names:
+    found, problems, named = [], [], expanded(models)
+    for model in named:
         try:
-            (one,) = side_by_side([name], input=input, batch=batch, keywords=keywords)
+            (one,) = side_by_side([model], input=input, batch=batch, keywords=keywords)
             found.append(analyse(one, backward=backward, train=train))
         except ArchscopeError as error:  # noqa: PERF203 - nothing beside a count
-            if len(names) == 1:
+            if len(named) == 1:
                 raise
             problems.append(f"Left out: {error}.")
     if not found:
-        raise ArchscopeError(", ".join(names)[:80], "no network can be counted", problems[0])
+        raise ArchscopeError(
+            ", ".join(map(str, named))[:80], "no network can be counted", problems[0]
+        )
     labels = distinct([network_title(each.model, each.keywords) for each in found])
     networks = tuple(Contender(label, one) for label, one in zip(labels, found, strict=True))
     return Counted(networks, tuple(problems))

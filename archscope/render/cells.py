@@ -122,10 +122,12 @@ def row_texts(table: Table) -> list[list[str]]:
 
 
 def all_notes(table: Table, columns: Iterable[Column]) -> list[str]:
-    """The notes below a table, with the meaning of `*` where these columns show it."""
-    keys = {column.key for column in columns}
+    """The notes below a table: its own, those of these columns, and what `*` in them means."""
+    shown = tuple(columns)
+    keys = {column.key for column in shown}
     starred = any(row.kind == "best" or row.best & keys for row in table.rows)
-    return [printable(note) for note in table.notes] + ([BEST_NOTE] if starred else [])
+    notes = [*table.notes, *(column.note for column in shown if column.note)]
+    return [printable(note) for note in notes] + ([BEST_NOTE] if starred else [])
 
 
 def guides(depths: Sequence[int], marks: tuple[str, str, str, str]) -> list[str]:

@@ -103,8 +103,8 @@ def terminal(
     """Write a table for a terminal or a pipe, ending in a newline.
 
     When it is too wide, headings break in two, names lose their middle down to half the width,
-    columns leave by falling priority (a note names them), text wraps, names lose more, and last of
-    all words break, if that helps.
+    columns leave by falling priority (a note names them), text wraps, headings break further, names
+    lose more, and last of all words break, if that helps.
 
     Args:
         table: what to show.
@@ -200,6 +200,8 @@ def _fitted(strips: list[_Strip], width: int, shorten: bool) -> list[_Strip]:
         kept.remove([strip for strip in kept if strip.column.priority == highest][-1])
     wrapping = [strip for strip in kept if strip.wraps]
     _squeeze({strip: strip.unbroken for strip in wrapping}, kept, width)
+    if _needed(kept) > width:
+        _break_headings([strip for strip in kept if not strip.wraps])
     if shorten:
         _squeeze({strip: strip.narrowest for strip in names if strip in kept}, kept, width)
     if _needed(kept) - sum(strip.width - strip.narrowest for strip in wrapping) <= width:
@@ -224,6 +226,15 @@ def _broken(heading: str, width: int) -> list[str]:
     words = heading.split(" ")
     halves = [(" ".join(words[:cut]), " ".join(words[cut:])) for cut in range(1, len(words))]
     return list(min(halves, key=lambda half: max(map(cells.cell_width, half))))
+
+
+def _break_headings(strips: list[_Strip]) -> None:
+    """Break headings at as many spaces as it takes to be no wider than their longest word."""
+    for strip in strips:
+        words = " ".join(strip.heading).split(" ")
+        widest = max(map(cells.cell_width, words))
+        strip.heading = cells.wrapped(" ".join(words), max(widest, strip.natural))
+        strip.width = max(_heading_width(strip), min(strip.width, strip.natural))
 
 
 def _squeeze(least: Mapping[_Strip, int], kept: list[_Strip], width: int) -> None:

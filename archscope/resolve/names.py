@@ -5,12 +5,15 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from archscope import zoo
 from archscope.errors import ArchscopeError
 from archscope.resolve import timm_models, vision
 from archscope.resolve.huggingface import PREFIX, architectures
 from archscope.resolve.signatures import did_you_mean
+
+Named = TypeVar("Named")
 
 LIST_ALL = "list all names with `archscope models`"
 
@@ -41,17 +44,21 @@ def matching(pattern: str) -> list[str]:
     return [name for name in names if wanted in name.lower()]
 
 
-def expanded(texts: Iterable[str]) -> list[str]:
+def expanded(models: Iterable[Named]) -> list[Named | str]:
     """Names in place of patterns, each once; what is not a pattern stays as it is.
 
     Raises:
         ArchscopeError: no name matches a pattern.
     """
-    found: list[str] = []
-    for text in texts:
-        names = matching(text) if is_glob(text) else [text]
+    found: list[Named | str] = []
+    for model in models:
+        if not isinstance(model, str) or not is_glob(model):
+            found.append(model)
+            continue
+        names = matching(model)
         if not names:
-            remedy = did_you_mean(text.strip("*?"), known(text)) or LIST_ALL
-            raise ArchscopeError(text, "no network has such a name", remedy)
-        found += [name for name in names if not is_glob(text) or name not in found]
+            remedy = did_you_mean(model.strip("*?"), known(model)) or LIST_ALL
+            raise ArchscopeError(model, "no network has such a name", remedy)
+        present = {one for one in found if isinstance(one, str)}
+        found += [name for name in names if name not in present]
     return found

@@ -12,8 +12,8 @@ from archscope.ask.verify.figures import TITLES, UNKNOWN, Disagreement, Figure, 
 from archscope.table import Column, Report, Row, Table
 
 TOTALS = (
-    Column("quantity", "Quantity", "text"),
     Column("source", "Source", "name"),
+    Column("quantity", "Quantity", "text"),
     Column("theirs", "Stated", "exact"),
     Column("ours", "archscope", "exact"),
     Column("difference", "Difference", "exact", 1),
@@ -26,7 +26,7 @@ LAYERS = (
     Column("kind", "Kind", "text", 2),
     Column("count", "Number", "exact", 3),
     Column("difference", "Difference", "exact"),
-    Column("reason", "Why it differs: it", "text"),
+    Column("reason", "What the tool does", "text"),
 )
 
 DATA = (
@@ -39,6 +39,10 @@ DATA = (
     Column("ours", "archscope", "exact"),
     Column("verdict", "Verdict", "text"),
 )
+
+
+EXPLAINED = "differs"
+"""Of a figure whose reasons stand beside its layers, in a table below."""
 
 
 def verify_report(found: Sequence[Verification]) -> Report:
@@ -63,12 +67,12 @@ def _tables(verification: Verification) -> Iterator[Table]:
     rows = tuple(
         Row(
             (
-                TITLES[figure.quantity],
                 figure.source,
+                TITLES[figure.quantity],
                 figure.theirs,
                 figure.ours,
                 None if figure.theirs is None else figure.theirs - figure.ours,
-                figure.verdict,
+                EXPLAINED if _by_layer(figure) else figure.verdict,
             ),
             lower_bound=frozenset({"ours"} if figure.gap else ()),
         )
@@ -81,13 +85,20 @@ def _tables(verification: Verification) -> Iterator[Table]:
         *map(wording.lower_bound_note, gaps),
     )
     yield Table(title, TOTALS, rows, notes)
-    parted = tuple(row for figure in verification.figures for row in _layer_rows(figure))
-    if parted:
-        yield Table(f"Why the tools disagree on {verification.model}", LAYERS, parted)
+    explained = tuple(row for figure in verification.figures for row in _layer_rows(figure))
+    if explained:
+        yield Table(f"Why the tools disagree on {verification.model}", LAYERS, explained)
+
+
+def _by_layer(figure: Figure) -> bool:
+    """Whether its layers give every reason why it differs."""
+    reasons = {disagreement.reason for disagreement in figure.disagreements}
+    return not figure.agrees and bool(reasons) and set(figure.reasons) <= reasons
 
 
 def _layer_rows(figure: Figure) -> Iterator[Row]:
-    """Layers of one kind that part for one reason share a row."""
+    """Layers of one kind that differ for one reason share a row."""
+    name = figure.source.partition(" ")[0]  # its version is in the table above
     groups: dict[tuple[str, str], list[Disagreement]] = defaultdict(list)
     for disagreement in figure.disagreements:
         groups[disagreement.kind, disagreement.reason].append(disagreement)
@@ -95,7 +106,7 @@ def _layer_rows(figure: Figure) -> Iterator[Row]:
         first, last = (member.name or "the network itself" for member in (members[0], members[-1]))
         names = first if len(members) == 1 else f"{first} … {last}"
         difference = sum(member.theirs - member.ours for member in members)
-        yield Row((figure.source, names, kind, len(members), difference, reason or UNKNOWN))
+        yield Row((name, names, kind, len(members), difference, reason or UNKNOWN))
 
 
 def _data(found: Iterable[Verification]) -> Table:

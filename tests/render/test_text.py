@@ -162,6 +162,22 @@ def test_a_shape_that_must_break_breaks_between_its_sides() -> None:
     assert cells.wrapped("".join(sides), len(sides[0]) + 3) == sides
 
 
+def test_a_column_s_note_leaves_with_it() -> None:
+    columns = (NAME, Column("value", "Value", "exact", 1, note="Value: what it is worth."))
+    table = Table("t", columns, (Row(("a" * 20, 10**9)),), ("Always.",))
+    assert lines_of(table)[-2:] == ["Always.", "Value: what it is worth."]
+    assert "Always." in lines_of(table, 24) and "worth" not in terminal(table, 24)
+
+
+def test_headings_break_at_every_space_before_a_table_is_too_wide() -> None:
+    titles = ("one of several words", "another of several words")
+    columns = (NAME, *(Column(title[:3], title, "exact") for title in titles))
+    table = Table("t", columns, (Row(("a", 1, 2)),))
+    halves, words = ("Layer  several words  several words", "Layer    words    words")
+    assert halves in lines_of(table, len(halves))
+    assert words in lines_of(table, len(halves) - 1)
+
+
 def test_without_color_there_is_no_escape() -> None:
     assert "\x1b" not in terminal(wide())
     painted = terminal(wide(), color=True)

@@ -17,6 +17,8 @@ BOUND = (
     "kernels (launches)."
 )
 
+FASTER = "Faster: the chance to take less time than the first."
+
 
 def comparison_table(title: str, predictions: Sequence[Prediction]) -> Table:
     """One row a network and device; beside the first the ratio and the chance to be faster."""
@@ -32,9 +34,9 @@ def comparison_table(title: str, predictions: Sequence[Prediction]) -> Table:
     if several:
         columns += [
             Column("ratio", "× first", "ratio"),
-            Column("ratio_low", "from", "ratio", 3),
-            Column("ratio_high", "to", "ratio", 3),
-            Column("chance_faster", "Faster", "percent", 1),
+            Column("ratio_low", "× from", "ratio", 3),
+            Column("ratio_high", "× to", "ratio", 3),
+            Column("chance_faster", "Faster", "percent", 1, note=FASTER),
         ]
     first = predictions[0]
     rows = []
@@ -63,9 +65,8 @@ def _notes(predictions: Sequence[Prediction]) -> tuple[str, ...]:
         if unknown
         else []
     )
-    faster = ["Faster: the chance to take less time than the first."] if predictions[1:] else []
     given = dict.fromkeys(note for prediction in predictions for note in prediction.notes)
-    return (PREDICTED, *faster, *sources, *bound, *given)
+    return (PREDICTED, *sources, *bound, *given)
 
 
 def stage_sums(prediction: Prediction) -> dict[str, list[float]]:

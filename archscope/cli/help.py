@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from archscope.errors import ArchscopeError
+
 COMMANDS = {
     "Count": {
         "summary": "Shapes, parameters and multiply-accumulates by layer.",
@@ -94,8 +96,21 @@ SECTIONS = {
 """The heading of an option that many commands have; the others are the command's own."""
 
 
+NETWORKS = ("model", "old", "new")
+"""Arguments of which each is one network."""
+
+
 class Command(click.Command):
     """A command whose help shows examples, then its own options, then those that all have."""
+
+    allow_extra_args = True
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; of one too many, say which command takes it."""
+        rest = super().parse_args(ctx, args)
+        if rest and not ctx.resilient_parsing:
+            raise _too_many(ctx, rest)
+        return rest
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         _examples(EXAMPLES.get(str(ctx.info_name), ()), formatter)
@@ -112,6 +127,19 @@ class Command(click.Command):
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
+
+
+def _too_many(context: click.Context, rest: list[str]) -> ArchscopeError:
+    """What to say of more arguments than a command takes: most are further networks."""
+    taken = [text for name in NETWORKS if (text := context.params.get(name))]
+    if taken:
+        several = " ".join((*taken, *rest, *(["--time"] if context.info_name == "profile" else [])))
+        problem = f"{context.command_path} takes {('one network', 'two networks')[len(taken) - 1]}"
+        remedy = f"ask about one after the other, or archscope compare {several}"
+        return ArchscopeError(rest[0], problem, remedy)
+    names = " ".join(context.command.collect_usage_pieces(context)[1:])
+    problem = f"{context.command_path} takes {names or 'no argument'}"
+    return ArchscopeError(rest[0], problem, f"see {context.command_path} --help")
 
 
 def _own(title: str) -> str:

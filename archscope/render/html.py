@@ -1,13 +1,15 @@
 """Tables and charts → one self-contained page; a table → a fragment for notebooks.
 
-Nothing in it runs: every text is escaped, figures are images, and the page's policy forbids
-scripts and outside sources.
+Every text is escaped, figures are images, and the page's policy forbids outside sources and every
+script but the one that sorts tables, which a page without such a table lacks.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 from html import escape
+from importlib import resources
 
 from archscope.inert import printable
 from archscope.render import cells, derivation
@@ -38,6 +40,12 @@ TABLE_STYLE = """\
   print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 .archscope .notes { font-size: .85em; opacity: .85; max-width: 60em; white-space: normal; }
 .archscope .notes p { margin: .3em 0; }
+.archscope thead button { all: unset; cursor: pointer; }
+.archscope thead button:hover { text-decoration: underline; }
+.archscope thead button:focus-visible { outline: 2px solid; outline-offset: 2px; }
+.archscope th[aria-sort=none] button::after { content: " ↕"; opacity: .45; }
+.archscope th[aria-sort=ascending] button::after { content: " ↑"; }
+.archscope th[aria-sort=descending] button::after { content: " ↓"; }
 """
 _PAGE_STYLE = """\
 :root { color-scheme: light dark; }
@@ -60,26 +68,33 @@ figure img { max-width: 100%; height: auto; }
   .archscope .fill { background: #56b4e9; } }
 @media print { body { margin: 0; max-width: none; background: #fff; color: #000;
   font-size: 9pt; } .archscope { overflow: visible; } thead { display: table-header-group; }
+  .archscope th[aria-sort=none] button::after { content: none; }
   tr, figure { break-inside: avoid; } }
 """
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+LIST_ROWS = 3
+"""Rows from which on a table without subtotals is one to sort."""
 
 
 def html(report: Report) -> str:
     """Write a page that needs no other file, for light and dark screens and for print."""
     title, derivations = report.title, report.derivations
+    script = sorting() if any(map(sortable, report.tables)) else ""
+    policy = _POLICY + (f"; script-src {script_hash(script)}" if script else "")
     body = [
         f"<h1>{_text(title)}</h1>",
         *([f'<p class="answer">{_text(report.answer)}</p>'] if report.answer else []),
         *map(derivation.html, derivations),
         *map(table_html, report.tables),
         *map(figure_html, report.charts),
+        *([f"<script>{script}</script>"] if script else []),
     ]
     style = TABLE_STYLE + _PAGE_STYLE + (derivation.STYLE if derivations else "")
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         f"<title>{_text(title)}</title>\n<style>\n{style}</style>\n"
         "</head>\n<body>\n" + "\n".join(body) + "\n</body>\n</html>\n"
     )
@@ -89,20 +104,40 @@ def _text(text: str) -> str:
     return escape(printable(text))
 
 
+def sorting() -> str:
+    """The script that sorts the sortable tables of a page."""
+    text = resources.files(__package__).joinpath("sort.js").read_text("utf-8")
+    return f'"use strict";\n(() => {{\n{text}}})();\n'
+
+
+def script_hash(script: str) -> str:
+    """How a page's policy names the script that it admits."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return f"'sha256-{digest}'"
+
+
+def sortable(table: Table) -> bool:
+    """Whether a table is a list, whose rows mean the same in any order."""
+    if any(row.depth or row.kind not in ("row", "total", "note") for row in table.rows):
+        return False
+    return sum(row.kind == "row" for row in table.rows) >= LIST_ROWS
+
+
 def table_html(table: Table) -> str:
     """Write one table with its notes, without a style."""
+    values = sortable(table)
     heading = "".join(
         f'<th scope="col" class="{_kind(column, index)}">{_text(column.title)}</th>'
         for index, column in enumerate(table.columns)
     )
     rows = [
-        _row(row, texts, table.columns)
+        _row(row, texts, table.columns, values=values)
         for row, texts in zip(table.rows, cells.row_texts(table), strict=True)
     ]
     notes = "".join(f"<p>{_text(note)}</p>" for note in cells.all_notes(table, table.columns))
     parts = [
         '<div class="archscope">',
-        "<table>",
+        '<table class="sortable">' if values else "<table>",
         f"<caption>{_text(table.title)}</caption>",
         f"<thead><tr>{heading}</tr></thead>",
         "<tbody>",
@@ -121,21 +156,26 @@ def _kind(column: Column, index: int) -> str:
     return "number" if index and (column.numeric or column.unit == "bar") else "name"
 
 
-def _row(row: Row, texts: list[str], columns: tuple[Column, ...]) -> str:
+def _row(row: Row, texts: list[str], columns: tuple[Column, ...], *, values: bool) -> str:
     parts = [
-        _cell(row, index, column, value, text)
+        _cell(row, index, column, value, text, plain=_plain(value) if values else "")
         for index, (column, value, text) in enumerate(zip(columns, row.cells, texts, strict=True))
     ]
     return f'<tr class="{row.kind}">{"".join(parts)}</tr>'
 
 
-def _cell(row: Row, index: int, column: Column, value: Cell, text: str) -> str:
+def _plain(value: Cell) -> str:
+    """A number as it is, for sorting."""
+    return f' data-value="{value}"' if isinstance(value, (int, float)) else ""
+
+
+def _cell(row: Row, index: int, column: Column, value: Cell, text: str, plain: str) -> str:
     classes = _kind(column, index) + (" best-cell" if column.key in row.best else "")
     body = _text(text)
     if column.unit == "bar" and text:
         body += _bar(value)
     if index:
-        return f'<td class="{classes}">{body}</td>'
+        return f'<td class="{classes}"{plain}>{body}</td>'
     depth = min(row.depth, cells.MAX_GUIDES)
     indent = f' style="padding-left: {0.6 + 1.2 * depth:.1f}em"' if depth else ""
     return f'<th scope="row" class="{classes}"{indent}>{body}</th>'

@@ -119,6 +119,12 @@ def strange(tmp_path: Path) -> str:
         (["summary", "lenet", "--json"], "No such option '--json'; see"),
         (["summary", "lenet", "--column"], "Did you mean '--columns'?"),
         (["sumary", "lenet"], "sumary: unknown command; did you mean summary?"),
+        (
+            ["memory", "lenet", "vgg16"],
+            "one network; ask about one after the other, or archscope compare lenet vgg16",
+        ),
+        (["diff", "lenet", "lenet5", "vgg16"], "archscope compare lenet lenet5 vgg16"),
+        (["devices", "a100", "h100"], "h100: archscope devices takes [NAME]; see"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(

@@ -6,8 +6,6 @@ scripts that stand here, by their hash.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Sequence
 from html import escape
@@ -34,10 +32,10 @@ def page_html(page: Page, tables: Sequence[Table] = ()) -> str:
         tables: of the report, below the views; what the page shows where scripts are off.
     """
     script = "".join(map(_asset, SCRIPTS))
-    script = f'"use strict";\n(() => {{\n{script}}})();\n'
+    script = f'"use strict";\n(() => {{\n{script}}})();\n{html.sorting()}'
     data = json.dumps(page_data(page), ensure_ascii=False, separators=(",", ":"))
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    admitted = html.script_hash(script)
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src {admitted}"
     style = html.TABLE_STYLE + _colors() + _asset("page.css")
     title = escape(printable(page.title))
     return (

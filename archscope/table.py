@@ -84,12 +84,14 @@ class Table:
         columns: at least one.
         rows: each with as many cells as there are columns.
         notes: sentences below the table (conventions, coverage, sources).
+        chooser: the parameter that chooses its columns, said where a terminal leaves some out.
     """
 
     title: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
+    chooser: str = ""
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -100,7 +102,7 @@ class Table:
 
     def worded(self, wording: Callable[[str], str]) -> Table:
         """The same table, the parameters in its notes written by a function of `parameters`."""
-        return replace(self, notes=tuple(map(wording, self.notes)))
+        return replace(self, notes=tuple(map(wording, self.notes)), chooser=wording(self.chooser))
 
     def column(self, key: str) -> list[Cell]:
         """All cells under one key, in row order."""

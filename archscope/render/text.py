@@ -122,7 +122,7 @@ def terminal(
     lines += _body(table, kept, ink)
     notes = cells.all_notes(table, [strip.column for strip in kept])
     if len(kept) < len(strips):
-        notes.append(_left_out([strip for strip in strips if strip not in kept]))
+        notes.append(_left_out(strips, kept, table.chooser))
     for note in notes:
         lines += [ink.paint(line, "dim") for line in cells.wrapped(ink.safe(note), width)]
     return "\n".join(lines) + "\n"
@@ -135,9 +135,13 @@ def answer_line(text: str, width: int, color: bool, *, encoding: str) -> str:
     return "\n".join(ink.paint(line, "best") for line in lines) + "\n"
 
 
-def _left_out(strips: list[_Strip]) -> str:
-    titles = ", ".join(printable(strip.column.title) for strip in strips)
-    return f"Left out at this width: {titles}."
+def _left_out(strips: list[_Strip], kept: list[_Strip], chooser: str) -> str:
+    """Which columns are not shown, and how to see them: the width they need, or a choice."""
+    titles = ", ".join(printable(strip.column.title) for strip in strips if strip not in kept)
+    for strip in strips:
+        strip.width = max(_heading_width(strip), _natural(strip))
+    choice = f", or choose with {chooser}" if chooser else ""
+    return f"Left out at this width: {titles}; COLUMNS={_needed(strips)} shows them{choice}."
 
 
 def _strip(table: Table, index: int, ink: _Ink) -> _Strip:
@@ -185,11 +189,7 @@ def _fitted(strips: list[_Strip], width: int, shorten: bool) -> list[_Strip]:
         return strips
     for strip in strips:
         strip.heading = _broken(strip.heading[0], strip.natural)
-        strip.width = _heading_width(strip)
-        if strip.wraps:
-            strip.width = max(strip.width, strip.comfortable)
-        else:
-            strip.width = max(strip.width, strip.natural)
+        strip.width = max(_heading_width(strip), _natural(strip))
     names = [strip for strip in strips if strip.first or strip.column.unit == "name"]
     if shorten:  # one very long name must not drive every other column out
         for strip in names:
@@ -209,6 +209,11 @@ def _fitted(strips: list[_Strip], width: int, shorten: bool) -> list[_Strip]:
     _relax([strip for strip in names if strip in kept], width - _needed(kept))
     _relax([strip for strip in kept if strip.wraps], width - _needed(kept))
     return kept
+
+
+def _natural(strip: _Strip) -> int:
+    """What its cells take where text wraps between words and nothing is cut."""
+    return strip.comfortable if strip.wraps else strip.natural
 
 
 def _needed(strips: list[_Strip]) -> int:

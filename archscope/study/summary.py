@@ -233,7 +233,7 @@ def _tree_table(
     if any(row.times > 1 for row in rows):
         notes.insert(0, SUMS_NOTE)
     columns = (Column("name", "Layer", "name"), *(reading.column for reading in readings))
-    return Table(_title(analysis), columns, tuple(rows), tuple(notes))
+    return Table(_title(analysis), columns, tuple(rows), tuple(notes), parameter("columns"))
 
 
 SUMS_NOTE = "×N: N equal blocks; every number of their rows is the sum over all of them."
@@ -322,6 +322,7 @@ def _sorted_table(
         columns,
         (*rows, _total_row(analysis, readings)),
         (*_rest(len(analysis.layers) - len(rows)), *_notes(analysis)),
+        parameter("columns"),
     )
 
 

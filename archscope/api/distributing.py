@@ -46,14 +46,15 @@ def distribute(
     Args:
         network: as for `summary`; a module is copied and left as it is.
         plan: `"ddp"` for `DistributedDataParallel`, `"fsdp"` for `fully_shard`, `"hsdp"` for the
-            same with replicas, `"tp"` for `parallelize_module`, `"fsdp+tp"` for both.
+            same with replicas, `"tp"` for `parallelize_module`, and `"ddp+tp"`, `"fsdp+tp"` or
+            `"hsdp+tp"` for two of them.
         gpus: in the job.
         input: as for `summary`, of one GPU.
         batch: batch size of one GPU, 1 by default.
         wrap: pattern of the modules that `fully_shard` gathers each by itself; the repeated blocks
             when `None`.
         reshard_after_forward: as for `fully_shard`.
-        tp: GPUs that divide each layer under `"fsdp+tp"`.
+        tp: GPUs that divide each layer, where `"tp"` is beside another.
         style: pattern of linear layers to `"colwise"` or `"rowwise"`; when `None` as the network's
             configuration says, or the names of its layers.
         optimizer: of the predicted memory, as for `memory`.

@@ -26,7 +26,7 @@ from archscope.cli.options import (
     "kind",
     default="ddp",
     metavar="NAME",
-    help="How GPUs divide the training: ddp (default), fsdp, hsdp, tp, fsdp+tp.",
+    help="How GPUs divide the training: ddp (default), fsdp, hsdp, tp, fsdp+tp ….",
 )
 @click.option("--gpus", default=8, metavar="N", type=int, help="GPUs of the job (8 by default).")
 @click.option(
@@ -38,7 +38,9 @@ from archscope.cli.options import (
     default=True,
     help="Whether fsdp drops gathered parameters until the backward pass.",
 )
-@click.option("--tp", metavar="N", type=int, help="GPUs that divide a layer under fsdp+tp.")
+@click.option(
+    "--tp", metavar="N", type=int, help="GPUs that divide a layer, where tp is beside another."
+)
 @click.option(
     "--replicas", metavar="N", type=int, help="Groups under hsdp that each hold all parameters."
 )

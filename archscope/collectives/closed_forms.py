@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 from archscope.records import ClosedForm, Collective
 
@@ -13,21 +14,14 @@ def of_ddp(
     issued: Sequence[Collective], trainable_bytes: int, buffer_bytes: int
 ) -> tuple[ClosedForm, ...]:
     """Every gradient is all-reduced once (Li et al. 2020, section 3.2), every buffer broadcast."""
-    reduced = total(issued, "all_reduce", "backward")
-    maps = sum(
-        row.size_bytes
-        for row in issued
-        if row.kind == "all_reduce" and row.phase == "backward" and row.content != "gradients"
-    )
+    reduces = Sum("all_reduce", "backward", "gradients")
+    maps = Sum("all_reduce", "backward", "agreement").of(issued)
     return (
         _form(
-            "all_reduce", "backward", "bytes of the trainable parameters", trainable_bytes, reduced,
-            [(UNUSED_MAP, maps)],
+            reduces, "bytes of the trainable parameters", trainable_bytes,
+            reduces.of(issued) + maps, [(UNUSED_MAP, maps)],
         ),
-        _form(
-            "broadcast", "forward", "bytes of the buffers", buffer_bytes,
-            total(issued, "broadcast", "forward"),
-        ),
+        _form(BROADCASTS, "bytes of the buffers", buffer_bytes, BROADCASTS.of(issued)),
     )  # fmt: skip
 
 
@@ -37,9 +31,31 @@ UNUSED_MAP = (
 REST = "not explained by these"
 
 
+class Sum(NamedTuple):
+    """Which collectives of a step a formula is of.
+
+    Args:
+        kind: of collective.
+        phase: of the step.
+        content: what they carry.
+    """
+
+    kind: str
+    phase: str
+    content: str
+
+    def of(self, issued: Sequence[Collective]) -> int:
+        """Their bytes."""
+        return sum(
+            row.size_bytes for row in issued if (row.kind, row.phase, row.content) == tuple(self)
+        )
+
+
+BROADCASTS = Sum("broadcast", "forward", "buffers")
+
+
 def _form(
-    kind: str,
-    phase: str,
+    what: Sum,
     formula: str,
     expected: int,
     issued: int,
@@ -48,7 +64,7 @@ def _form(
     """A closed form with the reasons that count, and what they leave unexplained."""
     rest = issued - expected - sum(size for _, size in reasons)
     counting = tuple((why, size) for why, size in (*reasons, (REST, rest)) if size)
-    return ClosedForm(kind, phase, formula, expected, issued, counting)
+    return ClosedForm(what.kind, what.phase, formula, expected, issued, counting, what.content)
 
 
 @dataclass(frozen=True)
@@ -136,25 +152,25 @@ def of_fsdp(
         gpus: in the group.
         reshard_after_forward: as for `fully_shard`.
     """
-    ran = {row.layer for row in issued}
-    idle = [unit for unit in units if unit.name not in ran and unit.parameters]
+    idle = _idle(issued, units)
     found = []
-    for kind, phase in (
-        ("all_gather", "forward"), ("all_gather", "backward"), ("reduce_scatter", "backward"),
-    ):  # fmt: skip
-        trained = kind == "reduce_scatter"
+    for what in (
+        Sum("all_gather", "forward", "parameters"),
+        Sum("all_gather", "backward", "parameters"),
+        Sum("reduce_scatter", "backward", "gradients"),
+    ):
+        trained = what.content == "gradients"
         expected = sum(unit.bytes(trained) for unit in units)
         padding = sum(unit.padded(gpus, trained) for unit in units) - expected
         reasons = [(_padding(units, gpus), padding)]
         names = ", ".join(unit.name or "the network itself" for unit in idle)
         reasons.append((IDLE.format(names=names), -_padded(idle, gpus, trained)))
-        if (kind, phase) == ("all_gather", "backward"):
+        if (what.phase, trained) == ("backward", False):
             stay = [u for u in units if u not in idle and (not reshard_after_forward or not u.name)]
             why = ROOT if reshard_after_forward else STAGE_2
             reasons.append((why, -_padded(stay, gpus, trained)))
-        what = "trained parameters" if trained else "parameters"
-        formula = f"bytes of the {what}, once"
-        found.append(_form(kind, phase, formula, expected, total(issued, kind, phase), reasons))
+        formula = f"bytes of the {'trained parameters' if trained else 'parameters'}, once"
+        found.append(_form(what, formula, expected, what.of(issued), reasons))
     return tuple(found)
 
 
@@ -181,8 +197,7 @@ def of_replicas(
     """
     whole = sum(unit.bytes(True) for unit in units)
     padded = sum(unit.padded(sharing, True) for unit in units)
-    ran = {row.layer for row in issued}
-    idle = [unit for unit in units if unit.name not in ran and unit.parameters]
+    idle = _idle(issued, units)
     names = ", ".join(unit.name or "the network itself" for unit in idle)
     formula = f"1/{sharing} of the gradients' bytes, what one GPU has of them"
     expected = whole // sharing
@@ -190,8 +205,14 @@ def of_replicas(
         (_padding(units, sharing), padded // sharing - expected),
         (IDLE.format(names=names), -_padded(idle, sharing, True) // sharing),
     ]
-    reduced = total(issued, "all_reduce", "backward")
-    return (_form("all_reduce", "backward", formula, expected, reduced, reasons),)
+    reduces = Sum("all_reduce", "backward", "gradients")
+    return (_form(reduces, formula, expected, reduces.of(issued), reasons),)
+
+
+def _idle(issued: Sequence[Collective], units: Sequence[Unit]) -> list[Unit]:
+    """Modules whose parameters were never gathered."""
+    ran = {row.layer for row in issued if row.content == "parameters"}
+    return [unit for unit in units if unit.name not in ran and unit.parameters]
 
 
 def of_tp(
@@ -209,8 +230,9 @@ def of_tp(
         blocks: how often the network repeats its pairs, to say how many a block has.
     """
     expected = sum(rows.values())
-    forward = total(issued, "all_reduce", "forward")
-    backward = total(issued, "all_reduce", "backward")
+    outputs = Sum("all_reduce", "forward", "activations")
+    inputs = Sum("all_reduce", "backward", "gradients of activations")
+    again = Sum("all_reduce", "backward", "activations").of(issued)
     reduced = {row.layer for row in issued if row.content == "gradients of activations"}
     unwanted = [name for name in columns if name not in reduced]
     times, least = len(columns) - len(unwanted) + len(rows), 2 * len(rows)
@@ -224,26 +246,16 @@ def of_tp(
             SEPARATE.format(columns=len(columns), rows=len(rows), blocks=a_block),
             sum(columns.values()) - expected,
         ),
-        (AGAIN, _again(issued)),
+        (AGAIN, again),
         (UNWANTED.format(names=" and ".join(unwanted)), -sum(columns[name] for name in unwanted)),
     ]
-    outputs = "bytes of the outputs of row-parallel layers"
+    formula = "bytes of the outputs of row-parallel layers"
+    backward = inputs.of(issued) + again
     return (
-        _form("all_reduce", "forward", outputs, expected, forward),
-        _form("all_reduce", "backward", "as much as forward", expected, backward, reasons),
+        _form(outputs, formula, expected, outputs.of(issued)),
+        _form(inputs, "as much as forward", expected, backward, reasons),
     )
-
-
-def _again(issued: Sequence[Collective]) -> int:
-    """Bytes that the backward pass reduces of activations, not of their gradients."""
-    backward = [row for row in issued if (row.kind, row.phase) == ("all_reduce", "backward")]
-    return sum(row.size_bytes for row in backward if row.content == "activations")
 
 
 def _padded(units: Sequence[Unit], gpus: int, trained: bool) -> int:
     return sum(unit.padded(gpus, trained) for unit in units)
-
-
-def total(issued: Sequence[Collective], kind: str, phase: str) -> int:
-    """Bytes of one kind of collective in one pass."""
-    return sum(row.size_bytes for row in issued if (row.kind, row.phase) == (kind, phase))

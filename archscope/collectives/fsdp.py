@@ -24,21 +24,21 @@ from archscope.collectives.recorder import Cause, Recorder
 from archscope.process import patched_here
 
 
-def mesh_of(sharded: int, divided: int) -> tuple[DeviceMesh, DeviceMesh]:
-    """The groups of this GPU: those with samples of their own, and those that divide its layers.
+def meshes(replicas: int | None, sharing: int, divided: int) -> tuple[DeviceMesh, DeviceMesh]:
+    """The groups of this GPU: those that have samples of their own, and those of one layer.
 
     PyTorch reads the values of a mesh, so that it is made outside of the fake tensors.
+
+    Args:
+        replicas: groups that each hold all parameters; without them the first mesh has one side.
+        sharing: GPUs of each of these groups.
+        divided: neighbours that divide each layer.
     """
+    own = ("replicate", "shard") if replicas else ("shard",)
+    sizes = (replicas, sharing) if replicas else (sharing,)
     with _disable_current_modes():
-        both = init_device_mesh(DEVICE, (sharded, divided), mesh_dim_names=("dp", "tp"))
-        return both["dp"], both["tp"]
-
-
-def replicated_mesh(replicas: int, sharing: int) -> DeviceMesh:
-    """Groups whose GPUs share the parameters, each with a replica of them: hybrid sharding."""
-    with _disable_current_modes():
-        names = ("replicate", "shard")
-        return init_device_mesh(DEVICE, (replicas, sharing), mesh_dim_names=names)
+        every = init_device_mesh(DEVICE, (*sizes, divided), mesh_dim_names=(*own, "tp"))
+        return every[own], every["tp"]
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,9 @@ LISTS = {"allgather_": 0, "scatter_": 1}
 
 WAITING = ("wait_tensor",)
 
+REPLICAS = "allreduce_"
+"""How `fully_shard` reduces among replicas; divided layers do by a function."""
+
 
 class Cause(NamedTuple):
     """Why a collective is issued.
@@ -100,7 +103,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return
         tensors = [x for x in tree_leaves((args, result)) if isinstance(x, Tensor)]
         kind = KINDS.get(name, name)
-        cause = self._named or (self.shard if kind == "all_reduce" else None)
+        cause = self._named or (self.shard if name == REPLICAS else None)
         cause = cause or self._cause(self, tensors)
         size = max((tensor.nbytes for tensor in tensors), default=0)
         if name in LISTS:

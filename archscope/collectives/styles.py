@@ -81,6 +81,7 @@ def styles_of(network: nn.Module, given: Sequence[tuple[str, str]]) -> Styles:
     pairs = dict(_pairs(network))
     if not pairs:
         others = undivided(network, {})
+        others = "" if "Linear" in others else others
         because = f": parallelize_module divides nn.Linear, and this has {others}" if others else ""
         raise NetworkError(
             f"has no pair of linear layers that tensor parallelism is known to divide{because}",
@@ -173,10 +174,20 @@ def _pairs(network: nn.Module) -> Iterator[tuple[str, Style]]:
         rows = [name for name in linear if name in ROWS]
         if not (columns and rows) and _is_perceptron(module, linear):
             columns, rows = linear[:1], linear[1:]
+        if isinstance(getattr(getattr(module, "output", None), "dense", None), nn.Linear):
+            columns += _before_output(module)
+            rows += ["output.dense"] if columns else []
         if columns and rows:
             joint = f"{prefix}." if prefix else ""
             yield from ((joint + name, "colwise") for name in columns)
             yield from ((joint + name, "rowwise") for name in rows)
+
+
+def _before_output(module: nn.Module) -> list[str]:
+    """The layers before the `output.dense` of BERT, and of what is built as it is."""
+    names = [f"{heads}.{name}" for heads in ("self", "attention") for name in sorted(ATTENTION)]
+    modules = members(module)
+    return [n for n in (*names, "intermediate.dense") if isinstance(modules.get(n), nn.Linear)]
 
 
 def _is_perceptron(module: nn.Module, linear: Sequence[str]) -> bool:

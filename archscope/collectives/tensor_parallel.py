@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
 from torch.distributed.tensor.parallel import (
@@ -72,6 +73,19 @@ class Owners:
         made = self.log.made_node(number).name if number < ACCUMULATE_GRAD else ""
         return Cause(made, "gradients of activations")
 
+    def beside(
+        self, others: Callable[[Recorder, list[Tensor]], Cause]
+    ) -> Callable[[Recorder, list[Tensor]], Cause]:
+        """The same where what is issued before the step, or outside of every module, has others."""
+
+        def cause(recorder: Recorder, tensors: list[Tensor]) -> Cause:
+            outside = recorder.phase == "forward" and len(self.log.stack) == 1
+            if recorder.phase == "start" or outside or not isinstance(tensors[0], FakeTensor):
+                return others(recorder, tensors)
+            return self(recorder, tensors)
+
+        return cause
+
     def until(self, loss: Callable[[Any], Tensor]) -> Callable[[Any], Tensor]:
         """The same loss, after which module calls are those of checkpointed layers."""
 
@@ -82,24 +96,33 @@ class Owners:
 
         return last
 
-    def watching(self) -> AbstractContextManager[None]:
-        """Learn of module calls inside."""
-        return observed(self.log)
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Learn of module calls inside; those of an earlier step were not this one's."""
+        self.log.repeating = False
+        with observed(self.log):
+            yield
 
     def activation_bytes(
-        self, styles: Mapping[str, Style]
+        self, styles: Mapping[str, Style], dtype: torch.dtype | None
     ) -> tuple[dict[str, int], dict[str, int]]:
         """Bytes of the inputs of column-parallel layers, and of the outputs of row-parallel ones.
 
         Both are full tensors, which every GPU has; from the shapes of the calls that were made.
+
+        Args:
+            styles: how layers are divided.
+            dtype: in which they compute; that of their weights when `None`.
         """
         sizes: dict[Style, dict[str, int]] = {"colwise": {}, "rowwise": {}}
         for call in self.log.calls:
             style = styles.get(call.name)
             if style is not None:
                 shapes = call.input_shapes if style == "colwise" else call.output_shapes
-                weight = next(call.module.parameters())
-                size = sum(prod(map(int, shape)) for shape in shapes) * weight.itemsize
+                weight = call.module.weight  # DDP hides it from parameters()
+                assert isinstance(weight, Tensor)
+                itemsize = weight.itemsize if dtype is None else dtype.itemsize
+                size = sum(prod(map(int, shape)) for shape in shapes) * itemsize
                 sizes[style][call.name] = sizes[style].get(call.name, 0) + size
         return sizes["colwise"], sizes["rowwise"]
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from archscope.records.network import InputSpec
 
-ParallelKind = Literal["ddp", "fsdp", "hsdp", "tp", "fsdp+tp"]
+ParallelKind = Literal["ddp", "fsdp", "hsdp", "tp", "ddp+tp", "fsdp+tp", "hsdp+tp"]
 CollectivePhase = Literal["start", "forward", "backward"]
 
 
@@ -56,6 +56,7 @@ class ClosedForm:
     Args:
         kind: of the collectives.
         phase: of the step.
+        content: of the collectives, where other formulas are of others of this kind and phase.
         formula: in words.
         expected_bytes: by the formula.
         issued_bytes: by PyTorch.
@@ -68,6 +69,12 @@ class ClosedForm:
     expected_bytes: int
     issued_bytes: int
     reasons: tuple[tuple[str, int], ...] = ()
+    content: str = ""
+
+    def covers(self, collective: Collective) -> bool:
+        """Whether it is of this collective among others."""
+        same = (self.kind, self.phase) == (collective.kind, collective.phase)
+        return same and self.content in ("", collective.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +143,7 @@ class Distribution:
     """Collectives of one step of training on several GPUs, as PyTorch issues them.
 
     Args:
-        plan: `ddp`, `fsdp`, `hsdp`, `tp` or `fsdp+tp`.
+        plan: `ddp`, `fsdp`, `hsdp`, `tp`, or one of the first three with `+tp`.
         gpus: in the job.
         parameter_bytes: of all parameters, each once.
         trainable_bytes: of those that are trained.

@@ -23,7 +23,9 @@ PLAN_TITLES = {
     "fsdp": "fully_shard (FSDP2)",
     "hsdp": "fully_shard with replicas (HSDP)",
     "tp": "parallelize_module",
+    "ddp+tp": "DistributedDataParallel and parallelize_module",
     "fsdp+tp": "fully_shard and parallelize_module",
+    "hsdp+tp": "fully_shard with replicas (HSDP) and parallelize_module",
 }
 
 FAKE = (
@@ -188,9 +190,8 @@ def _totals_table(found: Distribution) -> Table:
         Column("sent_bytes", "Sent", "bytes", 1),
     )
     rows = []
-    forms = {(form.kind, form.phase): form for form in found.closed_forms}
     for (kind, content, phase), group in _grouped(found.collectives).items():
-        form = forms.get((kind, phase))
+        form = next((form for form in found.closed_forms if form.covers(group[0])), None)
         rows.append(
             Row((
                 KIND_TITLES.get(kind, kind), content, phase, len(group), _bytes(group),
@@ -232,6 +233,10 @@ def _reasons(found: Distribution) -> list[str]:
         if not (form.expected_bytes or form.issued_bytes):  # a network without buffers
             continue
         name = f"{KIND_TITLES.get(form.kind, form.kind).lower()} {form.phase}"
+        if [(other.kind, other.phase) for other in found.closed_forms].count(
+            (form.kind, form.phase)
+        ) > 1:
+            name += f" of {form.content}"
         formulas.setdefault(form.formula, []).append(name)
         for reason in form.reasons:
             moved.setdefault(reason, []).append(name)

@@ -15,7 +15,9 @@ PLANS: dict[ParallelKind, str] = {
     "fsdp": "fully_shard",
     "hsdp": "fully_shard with replicas",
     "tp": "parallelize_module",
+    "ddp+tp": "DistributedDataParallel and parallelize_module",
     "fsdp+tp": "fully_shard and parallelize_module",
+    "hsdp+tp": "fully_shard with replicas and parallelize_module",
 }
 """Each plan, and PyTorch's name for what runs it."""
 
@@ -46,7 +48,7 @@ class ParallelPlan:
             when `None`.
         reshard_after_forward: as for `fully_shard`: blocks drop gathered parameters until the
             backward pass.
-        tp: GPUs that divide each layer under `fsdp+tp`; under `tp` all of them do.
+        tp: GPUs that divide each layer beside another kind; under `tp` all of them do.
         optimizer: of the predicted memory, as for `archscope memory`.
         on: GPU whose time is predicted; none when `None`.
         replicas: groups under `hsdp` that each hold the parameters once.
@@ -81,10 +83,11 @@ class ParallelPlan:
                 f"give 2 to {MOST_GPUS:,}",
             )
         self._check_heeded()
-        if self.kind == "fsdp+tp":
-            self._check_groups("tp", self.tp, "how many GPUs divide a layer?")
-        if self.kind == "hsdp":
-            self._check_groups("replicas", self.replicas, "how many groups hold the parameters?")
+        if self.kind.endswith("+tp"):
+            self._check_groups("tp", self.tp, self.gpus, "how many GPUs divide a layer?")
+        if self.kind.startswith("hsdp"):
+            question = "how many groups hold the parameters?"
+            self._check_groups("replicas", self.replicas, self.sharded, question)
         self._check_dtypes()
         if self.optimizer not in OPTIMIZERS:
             raise ArchscopeError(
@@ -101,10 +104,11 @@ class ParallelPlan:
                 )
 
     def _check_kind(self) -> None:
+        object.__setattr__(self, "kind", "+".join(sorted(self.kind.split("+"))))
         if self.kind in PLANS:
             return
         for names, why in UNFOLLOWED.items():
-            if self.kind in names:
+            if set(self.kind.split("+")) & set(names):
                 raise ArchscopeError(
                     parameter("plan", self.kind), f"cannot be run on fake tensors: {why}",
                     f"use one of {', '.join(PLANS)}",
@@ -130,8 +134,8 @@ class ParallelPlan:
             ("wrap", self.wrap, sharded, "fsdp"),
             ("reshard_after_forward", None if self.reshard_after_forward else False, sharded,
              "fsdp"),
-            ("tp", self.tp, self.kind == "fsdp+tp", "fsdp+tp"),
-            ("replicas", self.replicas, self.kind == "hsdp", "hsdp"),
+            ("tp", self.tp, self.kind.endswith("+tp"), "fsdp+tp"),
+            ("replicas", self.replicas, self.kind.startswith("hsdp"), "hsdp"),
             ("dtype", self.dtype, sharded, "fsdp"),
             ("reduce_dtype", self.reduce_dtype, sharded, "fsdp"),
             ("style", "=".join(self.styles[0]) if self.styles else None, divided, "tp"),
@@ -143,15 +147,15 @@ class ParallelPlan:
                     f"use it with {parameter('plan', where)}",
                 )
 
-    def _check_groups(self, name: str, groups: int | None, question: str) -> None:
+    def _check_groups(self, name: str, groups: int | None, gpus: int, question: str) -> None:
         if groups is None:
             raise ArchscopeError(
                 parameter(name), f"is needed: {question}", f"give it, as {parameter(name, 8)}"
             )
-        if groups < 2 or self.gpus % groups or self.gpus == groups:
+        if groups < 2 or gpus % groups or gpus == groups:
             raise ArchscopeError(
                 parameter(name, groups),
-                f"does not divide {self.gpus:,} GPUs into groups",
+                f"does not divide {gpus:,} GPUs into groups",
                 "give a proper divisor of them from 2",
             )
 
@@ -162,7 +166,7 @@ class ParallelPlan:
 
     @property
     def sharded(self) -> int:
-        """GPUs that work on samples of their own."""
+        """GPUs, or groups that divide a layer, that work on samples of their own."""
         return self.gpus // self.divided
 
     @property

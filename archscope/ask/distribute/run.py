@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from archscope.analysis.calls import Arguments
-    from archscope.ask.distribute.runs import Found
+    from archscope.ask.distribute.found import Found
     from archscope.ask.network.call import NetworkCall
     from archscope.ask.network.subject import Subject
     from archscope.ask.target import Target

@@ -91,11 +91,10 @@ def connected(name: str) -> tuple[Device, Links]:
 def _on_a_node(row: Collective, plan: ParallelPlan, links: Links) -> int:
     """GPUs of a collective's group on each node.
 
-    Those that divide a layer are neighbours, and those that share the parameters of one replica.
+    Those that divide a layer are neighbours, then come those that share the parameters of one
+    replica.
     """
-    apart = 1
-    if plan.divided > 1 and row.kind in ("all_gather", "reduce_scatter"):
-        apart = plan.divided
-    elif plan.replicas is not None and row.kind == "all_reduce":
-        apart = plan.sharing
+    apart = 1 if "activations" in row.content else plan.divided
+    if plan.replicas is not None and (row.kind, row.content) == ("all_reduce", "gradients"):
+        apart *= plan.sharing
     return min(row.group, max(1, links.gpus_per_node // apart))

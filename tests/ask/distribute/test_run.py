@@ -403,7 +403,7 @@ def test_prepare_module_input_makes_one_of_three():
 
     with fake_group(4), fake_tensors():
         network = nn.Sequential(nn.Linear(64, 64), Attention(residual=False))
-        mesh = fsdp.mesh_of(1, 4)[1]
+        mesh = fsdp.meshes(None, 1, 4)[1]
         recorder = Recorder(tensor_parallel.Owners(network))
         styles = {"1.q": "colwise", "1.k": "colwise", "1.v": "colwise", "1.o": "rowwise"}
         tensor_parallel.divide(network, mesh, styles, recorder)
@@ -456,6 +456,52 @@ def test_what_tensor_parallelism_cannot_divide_is_refused(how, message):
 def test_a_network_without_pairs_is_refused_by_name():
     with pytest.raises(archscope.ArchscopeError, match="Tower: has no pair of linear layers"):
         archscope.distribute(Tower(8), "tp", 2, input="8", batch=2)
+
+
+def test_replicas_reduce_their_shards_of_divided_layers():
+    """16 GPUs in groups of 2, and 8 of these as 2 replicas of 4 that share each part."""
+    found = tp(Transformer(), gpus=16, plan="tp+hsdp", tp=2, replicas=2)
+    part = (4 * (4 * 64 * 64 + 2 * 64 * 128) // 2) * 2 + 4 * 64 * 64
+    of = {(row.kind, row.content): row.group for row in found.step}
+    assert of == {
+        ("all_gather", "parameters"): 4, ("all_reduce", "activations"): 2,
+        ("all_reduce", "gradients of activations"): 2, ("reduce_scatter", "gradients"): 4,
+        ("all_reduce", "gradients"): 2,
+    }  # fmt: skip
+    sizes = {form.content: form for form in found.closed_forms if form.kind == "all_reduce"}
+    assert sizes["gradients"].issued_bytes == sizes["gradients"].expected_bytes == part // 4
+    assert sizes["gradients of activations"].issued_bytes == 2 * 4 * TOKENS
+    assert not any("not explained" in why for form in found.closed_forms for why, _ in form.reasons)
+
+
+def test_ddp_reduces_the_parts_of_divided_layers():
+    found = tp(Transformer(), gpus=8, plan="ddp+tp", tp=2)
+    part = (4 * (4 * 64 * 64 + 2 * 64 * 128) // 2) * 2 + 4 * 64 * 64
+    reduces = [row for row in found.step if row.content == "gradients"]
+    assert sum(row.size_bytes for row in reduces) == part
+    assert {row.group for row in reduces} == {4}
+    activations = [row for row in found.step if row.content == "activations"]
+    assert [row.layer for row in activations] == [
+        "layers.0.0.o", "layers.0.1.down", "layers.1.0.o", "layers.1.1.down",
+    ]  # fmt: skip
+    assert {row.group for row in activations} == {2}
+    exact = [form.content for form in found.closed_forms if form.reasons == ()]
+    assert {"activations", "gradients"} <= set(exact)
+    assert tp(Sided(), gpus=8, plan="ddp+tp", tp=2).notes[-1].startswith("Some parameters get no")
+
+
+class Sided(Transformer):
+    """With a layer beside the others that the loss does not need."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.side = nn.Linear(64, 64)
+
+
+def test_a_divided_layer_is_reduced_in_the_dtype_in_which_it_computes():
+    found = tp(Transformer(), gpus=8, plan="fsdp+tp", tp=2, dtype="bfloat16")
+    assert found.total("all_reduce", "forward") == 2 * 2 * TOKENS // 2
+    assert not any("not explained" in why for form in found.closed_forms for why, _ in form.reasons)
 
 
 def test_both_shard_the_parts_of_divided_layers():

@@ -1,0 +1,176 @@
+"""One step of `parallelize_module`, alone or inside of data parallelism."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from archscope.ask.distribute.found import Found, Lend
+from archscope.ask.distribute.replicated import UNUSED, replicated_bytes
+from archscope.ask.distribute.sharded import (
+    NO_BLOCKS,
+    gathered_blocks,
+    gathered_units,
+    of_sharding,
+    sharding,
+)
+from archscope.errors import ArchscopeError, first_line
+from archscope.records import ClosedForm, Collective
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.distributed.device_mesh import DeviceMesh
+
+    from archscope.analysis.calls import Arguments
+    from archscope.ask.distribute.plan import ParallelPlan
+    from archscope.collectives.recorder import Recorder
+    from archscope.collectives.styles import Styles
+    from archscope.collectives.tensor_parallel import Owners
+
+
+class Attempt(NamedTuple):
+    """What may have to be tried otherwise.
+
+    Args:
+        styles: of the layers; those of the network when `None`.
+        unused: whether `DistributedDataParallel` looks for parameters without a gradient.
+    """
+
+    styles: Styles | None = None
+    unused: bool = False
+
+
+def divided(lend: Lend, plan: ParallelPlan) -> Found:
+    """Divide what is known to be divisible; attention whose code fails on some heads stays."""
+    from archscope.ask.network.failure import place_of
+
+    seen: list[Styles] = []
+    try:
+        return _with_unused(lend, plan, seen, None)
+    except ArchscopeError:
+        raise
+    except Exception as error:
+        if not seen or seen[0].chosen:
+            raise
+        why = f"{place_of(error)} raises {first_line(error)}"
+        fewer = seen[0].without_attention(why)
+        if not fewer.by_layer or len(fewer.by_layer) == len(seen[0].by_layer):
+            raise
+    return _with_unused(lend, plan, [], fewer)
+
+
+def _with_unused(
+    lend: Lend, plan: ParallelPlan, seen: list[Styles], styles: Styles | None
+) -> Found:
+    from archscope.collectives.ddp import UnusedParametersError
+
+    run = partial(_run, plan=plan, seen=seen)
+    try:
+        return lend(partial(run, attempt=Attempt(styles)))
+    except UnusedParametersError:
+        return lend(partial(run, attempt=Attempt(styles, unused=True)))
+
+
+def _run(
+    network: nn.Module,
+    arguments: Arguments,
+    loss: Callable[[Any], Tensor],
+    plan: ParallelPlan,
+    seen: list[Styles],
+    attempt: Attempt,
+) -> Found:
+    """Run one step of a network with divided layers, in the data parallelism that the plan has.
+
+    Args:
+        network: a copy of the user's.
+        arguments: of its call.
+        loss: makes a scalar of what the network returns.
+        plan: `tp`, or another kind with it.
+        seen: gets the styles that are tried, for a caller that wants to try fewer.
+        attempt: how.
+    """
+    import torch
+
+    from archscope.collectives import closed_forms, fsdp, tensor_parallel
+    from archscope.collectives.blocks import blocks
+    from archscope.collectives.styles import styles_of
+
+    chosen = attempt.styles or styles_of(network, plan.styles)
+    seen.append(chosen)
+    tensor_parallel.require_even(network, chosen.by_layer, plan.divided)
+    step = _Step(network, arguments, loss, tensor_parallel.Owners(network))
+    data, layers = fsdp.meshes(plan.replicas, plan.sharing, plan.divided)
+    recorder = step.recorder(plan)
+    tensor_parallel.divide(network, layers, chosen.by_layer, recorder)
+    if plan.kind.startswith("ddp"):
+        issued, forms, notes = step.replicated(recorder, data, attempt.unused)
+    elif plan.sharded > 1:
+        issued, forms, notes = step.sharded(recorder, data, plan)
+    else:
+        issued, forms, notes = step.alone(recorder)
+    times = sum(any(n.startswith(f"{b}.") for n in chosen.by_layer) for b in blocks(network))
+    dtype = None if plan.dtype is None else getattr(torch, plan.dtype)
+    columns, rows = step.owners.activation_bytes(chosen.by_layer, dtype)
+    forms = (*closed_forms.of_tp(issued, columns, rows, times), *forms)
+    return Found(issued, forms, (*chosen.notes, *notes), chosen.by_layer)
+
+
+class Ran(NamedTuple):
+    """One step of a divided network, with what its data parallelism adds."""
+
+    issued: tuple[Collective, ...]
+    closed_forms: tuple[ClosedForm, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class _Step(NamedTuple):
+    """A step of a network whose layers are divided.
+
+    Args:
+        network: of fake tensors.
+        arguments: of its call.
+        loss: makes a scalar of what the network returns.
+        owners: knows whose collective it is.
+    """
+
+    network: nn.Module
+    arguments: Arguments
+    loss: Callable[[Any], Tensor]
+    owners: Owners
+
+    def recorder(self, plan: ParallelPlan) -> Recorder:
+        """Takes down the collectives of the layers, and of the wrapper where there is one."""
+        from archscope.collectives.ddp import of_the_wrapper
+        from archscope.collectives.recorder import Recorder
+
+        wrapped = plan.kind.startswith("ddp")
+        return Recorder(self.owners.beside(of_the_wrapper) if wrapped else self.owners)
+
+    def alone(self, recorder: Recorder) -> Ran:
+        """One group of GPUs divides every layer, and that is all."""
+        from archscope.collectives.recorder import record_step
+
+        loss = self.owners.until(self.loss)
+        with self.owners.watching():
+            return Ran(record_step(recorder, self.network, self.arguments, loss))
+
+    def sharded(self, recorder: Recorder, mesh: DeviceMesh, plan: ParallelPlan) -> Ran:
+        """`fully_shard` shares out each group's part."""
+        blocks = gathered_blocks(self.network, plan)
+        units = gathered_units(self.network, blocks, plan)
+        sharding(mesh, blocks, plan).apply(self.network, recorder)
+        issued = self.alone(recorder).issued
+        return Ran(issued, of_sharding(issued, units, plan), () if blocks else (NO_BLOCKS,))
+
+    def replicated(self, recorder: Recorder, mesh: DeviceMesh, unused: bool) -> Ran:
+        """`DistributedDataParallel` has a copy of each part in every group."""
+        from archscope.collectives import closed_forms, ddp
+
+        sizes = replicated_bytes(self.network)
+        issued = ddp.Replicas(mesh, unused).step(
+            self.network, self.arguments, self.owners.until(self.loss), recorder,
+            self.owners.watching(),
+        )  # fmt: skip
+        forms = closed_forms.of_ddp(issued, *sizes)
+        return Ran(issued, forms, (UNUSED,) if unused else ())

@@ -12,16 +12,25 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
+
 CLASSES = {
     "adadelta": "Adadelta",
     "adagrad": "Adagrad",
+    "adafactor": "Adafactor",
     "adamax": "Adamax",
+    "asgd": "ASGD",
+    "muon": "Muon",
     "nadam": "NAdam",
     "radam": "RAdam",
     "rmsprop": "RMSprop",
     "rprop": "Rprop",
 }
-"""Classes of `torch.optim` whose step asks for no values and has no fused kernel on a GPU."""
+"""Classes of `torch.optim` without a fused kernel on a GPU."""
+
+ONE_BY_ONE = ("adafactor", "muon")
+"""Those that PyTorch updates one tensor after another unless asked otherwise, to spare memory."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +57,25 @@ def optimizer_step(
         name: one of `CLASSES`.
         foreach: all tensors at a time, or one after another.
         weights: shape and dtype of each.
+
+    Raises:
+        ArchscopeError: Muon is to update what is no matrix.
     """
+    if name == "muon" and (others := [shape for shape, _ in weights if len(shape) != 2]):
+        raise ArchscopeError(
+            parameter("optimizer", name),
+            f"updates matrices alone, and {len(others)} of {len(weights)} trainable parameters "
+            f"have other shapes, such as {'×'.join(map(str, others[0]))}",
+            f"choose matrices with {parameter('train_only')}, or take adamw",
+        )
     twins = [nn.Parameter(torch.empty(shape, dtype=d, device="meta")) for shape, d in weights]
     gradients = [torch.empty_like(twin) for twin in twins]
     for twin, gradient in zip(twins, gradients, strict=True):
         twin.grad = gradient
-    optimizer = getattr(torch.optim, CLASSES[name])(twins, foreach=foreach)
-    optimizer.step()
+    form = {} if name in ONE_BY_ONE else {"foreach": foreach}
+    optimizer = getattr(torch.optim, CLASSES[name])(twins, **form)
+    with _Held(()):
+        optimizer.step()
     kept = [
         value
         for state in optimizer.state.values()
@@ -67,7 +88,10 @@ def optimizer_step(
 
 
 class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Follows the storages that operators make; those of the tensors given count for nothing."""
+    """Follows the storages that operators make; those of the tensors given count for nothing.
+
+    A number that is read, such as a norm by which a step is scaled, is 1: no step branches on it.
+    """
 
     def __init__(self, known: Sequence[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -78,6 +102,8 @@ class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default and args[0].is_meta:
+            return 1.0
         result = func(*args, **(kwargs or {}))
         for tensor in result if isinstance(result, (list, tuple)) else (result,):
             if isinstance(tensor, Tensor) and tensor.is_meta:

@@ -180,6 +180,17 @@ def test_the_attention_that_is_asked_for_is_built():
         ("hf:videomae", {"num_hidden_layers": 1}, "pixel_values=1×16×3×224×224"),
         ("hf:timesformer", {"num_hidden_layers": 1}, "pixel_values=1×8×3×224×224"),
         ("hf:encodec", {}, "input_values=1×1×16000"),
+        ("hf:bros", {"num_hidden_layers": 1}, "input_ids=1×128:int64, bbox=1×128×4:int64"),
+        ("hf:xclip", {"vision_config.num_hidden_layers": 1, "text_config.num_hidden_layers": 1},
+         "input_ids=1×77:int64, pixel_values=1×8×3×224×224"),
+        ("hf:wav2vec2-bert", {"num_hidden_layers": 1}, "input_features=1×1024×160"),
+        # Dia's decoder reads nine codebooks side by side, one step of them a position.
+        ("hf:dia", {"decoder_config.num_hidden_layers": 1, "encoder_config.num_hidden_layers": 1},
+         "input_ids=1×128:int64, decoder_input_ids=1×128×9:int64"),
+        # The smallest copy, a quarter of the image, is still one patch of 384 (Bochkovskii 2024).
+        ("hf:depth_pro", {"image_model_config.num_hidden_layers": 4,
+                          "patch_model_config.num_hidden_layers": 12},
+         "pixel_values=1×3×1536×1536"),
         ("hf:patchtst", {}, "past_values=1×32×1"),
         # Lags of 1 to 7 steps reach back beyond the context.
         ("hf:time_series_transformer", {"prediction_length": 24},

@@ -72,11 +72,14 @@ def empty(network: nn.Module, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def encoded(hidden: Tensor) -> Any:
-    """What an encoder returned, as a decoder takes it: by place, in transformers by name too."""
+    """What an encoder returned, as a decoder takes it: by place, in transformers by name too.
+
+    A mixture asks for its routers' results, which nothing needs here.
+    """
     library = sys.modules.get("transformers")
     if library is None:
         return (hidden,)
-    return library.modeling_outputs.BaseModelOutput(last_hidden_state=hidden)
+    return library.modeling_outputs.MoEModelOutput(last_hidden_state=hidden)
 
 
 def states(network: nn.Module) -> list[Held]:
@@ -114,7 +117,7 @@ def layers(cache: Any) -> list[Held]:
             for place, value in _items(values)
         ]
     found = (
-        Held(str(key), _kind(value), tuple(_tensors(value)), getattr(value, "sliding_window", None))
+        Held(str(key), _kind(value), tuple(tensors(value)), getattr(value, "sliding_window", None))
         for key, value in items
     )
     return [layer for layer in found if layer.tensors]
@@ -140,18 +143,18 @@ def _public(value: Any) -> list[tuple[str, Any]]:
     return [(key, item) for key, item in attributes.items() if not key.startswith("_")]
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def tensors(value: Any) -> Iterator[Tensor]:
     """Tensors that hold something, in nested containers and public attributes."""
     if isinstance(value, Tensor):
         if value.numel():
             yield value
     elif isinstance(value, Mapping):
         for item in value.values():
-            yield from _tensors(item)
+            yield from tensors(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from _tensors(item)
+            yield from tensors(item)
     elif not isinstance(value, type):
         for _, item in _public(value):
             if isinstance(item, (Tensor, list, tuple, Mapping)):
-                yield from _tensors(item)
+                yield from tensors(item)

@@ -81,7 +81,7 @@ def generation(
         textbook_cache_bytes=_textbook(subject, batch * last),
         keywords=subject.keywords,
         versions=subject.versions,
-        notes=(*subject.notes, *_notes(subject, steps, cache)),
+        notes=(*subject.notes, *steps.said, *_notes(subject, steps, cache)),
     )
     return replace(found, times=tuple(time_on(place, found, steps) for place in places))
 

@@ -103,6 +103,7 @@ class Steps:
         spec: its default input: tokens, and what else it takes.
         batch: sequences.
         prompt: tokens of each prompt.
+        said: notes of the prefills that were counted, for the reader.
     """
 
     subject: Subject
@@ -110,6 +111,7 @@ class Steps:
     batch: int
     prompt: int
     _seen: dict[int, Prefilled] = field(default_factory=dict, repr=False, compare=False)
+    said: dict[str, None] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def parameters(self) -> Mapping[str, inspect.Parameter]:
@@ -175,11 +177,14 @@ class Steps:
             return args, {**kwargs, **self._options, **more}
 
         def with_values() -> Any:
-            raise ArchscopeError(
-                self.subject.name,
-                "branches on the values of tensors, which are not computed here",
-                "count single calls with archscope summary",
-            )
+            if any(tensor.is_meta for tensor in caches.tensors(more)):
+                raise ArchscopeError(
+                    self.subject.name,
+                    "decodes by the values of a cache that its prefill computes without any",
+                    "count single calls with archscope summary",
+                )
+            args, kwargs = plain.with_values()
+            return args, {**kwargs, **self._options, **more}
 
         return NetworkCall(spec, on_meta, with_values)
 
@@ -227,7 +232,8 @@ class Steps:
 
     def prefill(self) -> tuple[Layer, ...]:
         """Count the prefill."""
-        counted, _, _ = count(self.subject, self.prefill_call)
+        counted, _, notes = count(self.subject, self.prefill_call)
+        self.said.update(dict.fromkeys(notes))
         return counted[0]
 
     def prefill_of(self, length: int) -> tuple[Layer, ...]:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from archscope.analysis.memory import Manner
     from archscope.analysis.optimizers import Optimizer
 
-STEPPED = ("adadelta", "adagrad", "adamax", "nadam", "radam", "rmsprop", "rprop")
+STEPPED = (
+    "adadelta", "adafactor", "adagrad", "adamax", "asgd", "muon", "nadam", "radam", "rmsprop",
+    "rprop",
+)  # fmt: skip
 """Optimisers of PyTorch without a fused kernel on a GPU, whose own step is run on meta."""
 
 OPTIMIZERS = ("sgd", "momentum", "adam", "adamw", "adam8bit", "adamw8bit", *STEPPED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from archscope.records import InputSpec, TensorSpec
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 
 LENGTH = 128
 """Tokens of a text when nothing is said."""
+
+FRAMES = 50
+"""Frames of a second of audio behind the convolutions of wav2vec 2.0, whose stride is 20 ms."""
+
+CODEC = ("acoustic_model_config", "semantic_model_config")
+"""Settings of codecs that join two networks (XCodec), whose audio has one channel."""
 
 SECOND = 16_000
 """Samples of one second of audio, at the rate that speech networks are trained for."""
@@ -40,6 +47,8 @@ def default_input(module: nn.Module, kind: Any) -> InputSpec | None:
         key for key, parameter in parameters.items()
         if parameter.default is parameter.empty and key in SHAPES and key not in names
     ]  # fmt: skip
+    if hasattr(config, "dim_bbox") and "bbox" in parameters:  # BROS requires it, unlike LayoutLM
+        names.append("bbox")
     for name, others in TOGETHER.items():
         if name in names and parameters.keys() >= {*others}:
             names += [other for other in others if other not in names]
@@ -67,6 +76,9 @@ def _tensor(name: str, config: Any) -> TensorSpec | None:
 def _tokens(name: str, config: Any) -> TensorSpec:
     longest = getattr(text_of(config), "max_position_embeddings", None)
     length = min(LENGTH, longest) if isinstance(longest, int) and longest > 0 else LENGTH
+    beside = getattr(getattr(config, "decoder_config", None), "num_channels", None)
+    if name == "decoder_input_ids" and isinstance(beside, int):  # Dia's codebooks, side by side
+        return TensorSpec((1, length, beside), "int64", name)
     books = _codebooks(name, config)
     return TensorSpec((books, length), "int64", name, batched=books == 1)
 
@@ -103,12 +115,20 @@ def _patch_mask(name: str, config: Any) -> TensorSpec | None:
 
 def _is_video(vision: Any) -> bool:
     frames = isinstance(getattr(vision, "num_frames", None), int)
-    return frames and (hasattr(vision, "tubelet_size") or hasattr(vision, "attention_type"))
+    return frames and any(
+        hasattr(vision, name) for name in ("tubelet_size", "attention_type", "mit_hidden_size")
+    )
 
 
 def _sides(vision: Any) -> tuple[int, int]:
-    """Height and width from `image_size`, however a configuration writes it; 224 where unsaid."""
+    """Height and width from `image_size`, however a configuration writes it; 224 where unsaid.
+
+    Depth Pro cuts patches out of smaller copies of an image: the smallest must still be one.
+    """
     size = getattr(vision, "image_size", None) or 224
+    ratios = getattr(vision, "scaled_images_ratios", None)
+    if ratios and isinstance(vision.patch_size, int):
+        size = ceil(vision.patch_size / min(ratios))
     if isinstance(size, dict):
         size = (size.get("height", 224), size.get("width", 224))
     if isinstance(size, (list, tuple)):
@@ -122,16 +142,24 @@ def _audio(name: str, config: Any) -> TensorSpec:
     if bins is not None and isinstance(frames, int) and hasattr(config, "patch_size"):
         return TensorSpec((1, frames, bins), "float32", name)
     channels = getattr(config, "audio_channels", None)  # of codecs, which take them apart
+    if channels is None and any(hasattr(config, name) for name in CODEC):
+        channels = 1
     samples = (SECOND,) if channels is None else (channels, SECOND)
     return TensorSpec((1, *samples), "float32", name)
 
 
 def _features(name: str, config: Any) -> TensorSpec:
     """A log-mel spectrogram: Whisper's has two frames a position; others put the frames first."""
-    bins = getattr(config, "num_mel_bins", None)
+    encoder = getattr(config, "encoder_config", None) or config
+    bins = getattr(encoder, "num_mel_bins", None)
     positions = getattr(config, "max_source_positions", None)
     if bins is not None and positions is not None and getattr(config, "input_channels", 0) == 0:
         return TensorSpec((1, bins, 2 * positions), "float32", name)
+    semantic = getattr(config, "semantic_model_config", None)
+    joined = getattr(semantic or config, "feature_projection_input_dim", None)
+    if joined is not None:  # of two frames, as Wav2Vec2-BERT takes them; XCodec2 beside samples
+        frames = FRAMES if semantic else 8 * LENGTH
+        return TensorSpec((1, frames, joined), "float32", name)
     width = getattr(config, "input_feat_per_channel", getattr(config, "input_dim", bins or 80))
     return TensorSpec((1, 8 * LENGTH, width), "float32", name)
 

@@ -55,6 +55,8 @@ PROPHETNET = {
     "vocab_size": 96,
 }  # fmt: skip
 
+SWITCH = T5 | {"num_layers": 2, "num_decoder_layers": 2, "num_experts": 2}
+
 NETWORKS: list[tuple[str, dict[str, Any]]] = [
     ("llama", LLAMA), ("gemma3_text", GEMMA3), ("gpt_oss", GPT_OSS), ("deepseek_v3", DEEPSEEK),
     ("mamba2", MAMBA2), ("jamba", JAMBA), ("t5", T5),
@@ -63,6 +65,7 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("minimax", MINIMAX), ("recurrent_gemma", RECURRENT_GEMMA),
     ("bart", BART),  # asks whether its mask of ones is all ones
     ("prophetnet", PROPHETNET),  # takes what its encoder returned by name
+    ("switch_transformers", SWITCH),  # routes by values, and asks for its encoder's routers
 ]  # fmt: skip
 """Whose cache alone is compared."""
 

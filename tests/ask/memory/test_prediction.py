@@ -147,6 +147,7 @@ def test_the_update_of_adam_is_that_of_its_form():
         ("rmsprop", torch.optim.RMSprop, 1),  # the root of the average
         ("adagrad", torch.optim.Adagrad, 2),  # the root of the sum, and the scaled gradient
         ("nadam", torch.optim.NAdam, 1),  # the root of the second moment
+        ("asgd", torch.optim.ASGD, 1),  # the difference from the average
     ],
 )
 def test_other_optimisers_keep_what_pytorch_s_own_do(name, kind, held):
@@ -156,9 +157,24 @@ def test_other_optimisers_keep_what_pytorch_s_own_do(name, kind, held):
     optimizer = kind(module.parameters())
     optimizer.step()
     states = [x for state in optimizer.state.values() for x in state.values()]
-    # Counters have no dimensions, and stay on the CPU.
-    assert found.timeline[-1].optimizer == sum(x.nbytes for x in states if x.dim())
+    # Counters have no dimensions; those of ASGD are on the GPU: a step, a rate and a weight each.
+    counters = 4 * 3 * 4 if name == "asgd" else 0
+    assert found.timeline[-1].optimizer == sum(x.nbytes for x in states if x.dim()) + counters
     assert found.timeline[-1].temporary == held * sum(p.nbytes for p in module.parameters())
+
+
+def test_optimisers_of_one_tensor_after_another():
+    """Adafactor keeps a row and a column of each matrix (Shazeer and Stern 2018, algorithm 4)."""
+    linear = nn.Linear(64, 32)
+    adafactor = predict(network_target(linear, input="64", batch=1), Setting(optimizer="adafactor"))
+    assert adafactor.timeline[-1].optimizer == 4 * (64 + 32 + 32)
+    assert adafactor.timeline[-1].temporary < 3 * linear.weight.nbytes
+    with pytest.raises(ArchscopeError, match=r"muon.*1 of 2 trainable.*such as 32"):
+        predict(network_target(linear, input="64", batch=1), Setting(optimizer="muon"))
+    matrices = nn.Sequential(*(nn.Linear(64, 64, bias=False) for _ in range(8)))
+    muon = predict(network_target(matrices, input="64", batch=1), Setting(optimizer="muon"))
+    assert muon.timeline[-1].optimizer == 8 * 64 * 64 * 4
+    assert muon.timeline[-1].temporary < 8 * 64 * 64 * 4
 
 
 def test_the_timeline_stacks_to_the_live_bytes_of_tensors():

@@ -241,7 +241,7 @@ def _union_decoder(options: tuple[Any, ...]) -> Decoder:
         for decoder in decoders:
             with contextlib.suppress(TypeError, ValueError):
                 return decoder(value)
-        raise TypeError(f"{value!r:.40} has no admissible type")
+        raise TypeError(f"{value!r:.40} is of a type that no record holds")
 
     return decode
 

@@ -59,12 +59,12 @@ def seconds(number: float, digits: int = 3) -> str:
 
 def duration(seconds: float) -> str:
     """Write what a clock shows: `45 s`, `2 min 5 s`, `1 h 10 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
-    hours, minutes = divmod(round(whole / 60), 60)
+    full = round(seconds)
+    if full < 60:
+        return f"{full} s"
+    if full < 3600:
+        return f"{full // 60} min {full % 60} s" if full % 60 else f"{full // 60} min"
+    hours, minutes = divmod(round(full / 60), 60)
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 

@@ -99,8 +99,8 @@ def _products(
 def _added(mask: Tensor, query: Tensor) -> Tensor:
     """A mask of booleans as what is added to the scores."""
     dtype, device = query.dtype, mask.device
-    kept = torch.zeros((), dtype=dtype, device=device)
-    return torch.where(mask, kept, torch.full((), float("-inf"), dtype=dtype, device=device))
+    attended = torch.zeros((), dtype=dtype, device=device)
+    return torch.where(mask, attended, torch.full((), float("-inf"), dtype=dtype, device=device))
 
 
 def _aligned(mask: Tensor, query: Tensor, key: Tensor) -> Tensor:

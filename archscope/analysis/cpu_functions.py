@@ -159,8 +159,8 @@ class OneDnnLstm(torch.autograd.Function):
         ends = torch.empty_like(hidden), torch.empty_like(cell)
         size = workspace_bytes(steps, batch, x.shape[-1], hidden.shape[-1])
         workspace = out.new_empty(size, dtype=torch.uint8)
-        kept = (x, hidden.contiguous(), cell.contiguous(), out, *ends, workspace)
-        ctx.save_for_backward(*kept, *parameters)
+        saved = (x, hidden.contiguous(), cell.contiguous(), out, *ends, workspace)
+        ctx.save_for_backward(*saved, *parameters)
         return out, *ends
 
     @staticmethod

@@ -120,7 +120,7 @@ def unfused_attention() -> Iterator[None]:
 _ENCODES = nn.TransformerEncoder.forward.__code__
 
 PADDED = (
-    "Padding is counted as other steps, which nn.TransformerEncoder leaves out without gradients"
+    "Padded steps are counted like the others; without gradients nn.TransformerEncoder skips them"
 )
 
 

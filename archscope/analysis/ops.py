@@ -270,8 +270,8 @@ def trilinear(
     dims = len(a.shape) + len(expand_a)
     sizes = [1] * dims
     for tensor, expanded in ((a, expand_a), (b, expand_b), (c, expand_c)):
-        kept = [axis for axis in range(dims) if axis not in expanded]
-        for axis, size in zip(kept, tensor.shape, strict=True):
+        own = [axis for axis in range(dims) if axis not in expanded]
+        for axis, size in zip(own, tensor.shape, strict=True):
             sizes[axis] = max(sizes[axis], size)
     return Tally(Cost((named([f"D_{axis}" for axis in range(dims)], sizes),)))
 

@@ -76,15 +76,15 @@ def optimizer_step(
     optimizer = getattr(torch.optim, CLASSES[name])(twins, **form)
     with _Held(()):
         optimizer.step()
-    kept = [
+    own = [
         value
         for state in optimizer.state.values()
         for value in state.values()
         if isinstance(value, Tensor) and value.is_meta
     ]
-    with _Held([*twins, *gradients, *kept]) as held:
+    with _Held([*twins, *gradients, *own]) as held:
         optimizer.step()
-    return OptimizerStep(tuple(tensor.nbytes for tensor in kept), held.most)
+    return OptimizerStep(tuple(tensor.nbytes for tensor in own), held.most)
 
 
 class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]

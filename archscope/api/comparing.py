@@ -175,8 +175,8 @@ def _timed(
     silence_profiler()
     how = Measuring(plan_of(**measuring, on=on), on, gpu)
     run = compared.long_run("compare", compared.named(targets), how, shard, shown)
-    with run.named_journal(journal, resume) as kept:
-        return compared.timed(targets, how, shard, kept, alone=journal is not None)
+    with run.named_journal(journal, resume) as finished:
+        return compared.timed(targets, how, shard, finished, alone=journal is not None)
 
 
 def _one_each(argument: str, given: Sequence[object], models: Sequence[object]) -> None:

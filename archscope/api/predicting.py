@@ -185,7 +185,7 @@ def predict(
     names = [device] if isinstance(device, str) else list(device or ())
     if isinstance(device, str) and not (peak is None and bandwidth is None):
         raise ArchscopeError(
-            parameter("device", device), "is another GPU than that of the rates",
+            parameter("device", device), "is not the GPU of the rates",
             f"leave one out, or write {parameter('device')}=[{device!r}] for both",
         )  # fmt: skip
     targets = _asked(network, model, **question)
@@ -252,8 +252,8 @@ def _fitted(
         silence_profiler()
         check_shard(shard, journal)
         how = fit.measuring(setting, on, gpu)
-        with fit.long_run(networks, how, shard).named_journal(journal, resume) as kept:
-            runs += fit.measured(networks, how, shard, kept, warn_left_out)
+        with fit.long_run(networks, how, shard).named_journal(journal, resume) as finished:
+            runs += fit.measured(networks, how, shard, finished, warn_left_out)
     else:
         check_not_fitted(gpu, shard, journal, resume)
     found = fit.fitted(runs, sheet)

@@ -322,7 +322,7 @@ def _measuring(time: bool, device: str | None, on: str, gpu: str) -> Measuring |
 def check(
     path: str | PathLike[str], *, models: Sequence[str] = (), allow_memory: int | str | None = None
 ) -> Checks[tuple[Verdict, ...]]:
-    r"""Hold networks to the limits of a budget file; the answer is true where all are kept.
+    r"""Hold networks to the limits of a budget file; the answer is true where all are met.
 
     Args:
         path: of a TOML file; see `archscope check --help`.

@@ -30,7 +30,7 @@ from archscope.cli.options import (
 )
 @click.option("--gpus", default=8, metavar="N", type=int, help="GPUs of the job (8 by default).")
 @click.option(
-    "--wrap", metavar="PATTERN", help="Modules that fsdp gathers each alone (repeated blocks)."
+    "--wrap", metavar="PATTERN", help="Modules that fsdp gathers one by one (repeated blocks)."
 )
 @click.option(
     "--reshard-after-forward/--no-reshard-after-forward",
@@ -45,10 +45,14 @@ from archscope.cli.options import (
     "--replicas", metavar="N", type=int, help="Groups under hsdp that each hold all parameters."
 )
 @click.option(
-    "--dtype", metavar="NAME", help="In which fsdp gathers and computes, as bfloat16 (their own)."
+    "--dtype",
+    metavar="NAME",
+    help="Dtype in which fsdp gathers and computes, such as bfloat16 (the parameters' own).",
 )
 @click.option(
-    "--reduce-dtype", metavar="NAME", help="In which fsdp reduces gradients (as --dtype)."
+    "--reduce-dtype",
+    metavar="NAME",
+    help="Dtype in which fsdp reduces gradients (that of --dtype).",
 )
 @click.option(
     "--style",
@@ -62,7 +66,7 @@ from archscope.cli.options import (
     default="adamw",
     metavar="NAME",
     shell_complete=completion.optimizers,
-    help="Of the predicted memory (adamw).",
+    help="Optimizer of the predicted memory (adamw).",
 )
 @click.option(
     "--on", metavar="GPU", shell_complete=completion.devices, help="Predict the time, as on h100."

@@ -122,5 +122,7 @@ def _measured(networks: Sequence[Target], on: str, setting: Setting, run: FitRun
     silence_profiler()
     check_shard(run.shard, run.journal_path)
     how = fit.measuring(setting, on, run.gpu, feedback())
-    with fit.long_run(networks, how, run.shard).journal(run.journal_path, run.resume, say) as kept:
-        return fit.measured(networks, how, run.shard, kept, say_left_out)
+    with fit.long_run(networks, how, run.shard).journal(
+        run.journal_path, run.resume, say
+    ) as finished:
+        return fit.measured(networks, how, run.shard, finished, say_left_out)

@@ -44,15 +44,23 @@ STEP_OPTIONS = (
         "--train-only", metavar="PATTERN", help="Freeze all layers but these: fc, 'layer4.*'."
     ),
     click.option(
-        "--accumulate", default=1, metavar="N", type=int, help="Passes that one update adds up."
+        "--accumulate",
+        default=1,
+        metavar="N",
+        type=int,
+        help="Passes per update, whose gradients are added up.",
     ),
-    click.option("--checkpoint", metavar="PATTERN", help="Modules that compute again: 'layer*.*'."),
+    click.option(
+        "--checkpoint",
+        metavar="PATTERN",
+        help="Checkpointed modules, which run forward again: 'layer*.*'.",
+    ),
     click.option("--lora", default=0, metavar="RANK", type=int, help="Train low-rank matrices."),
     click.option(
         "--lora-on", default="*", metavar="PATTERN", help="Linear layers that get them: '*q_proj'."
     ),
     click.option("--zero", default=0, metavar="STAGE", type=int, help="ZeRO 1, 2 or 3."),
-    click.option("--gpus", default=1, metavar="N", type=int, help="Among how many."),
+    click.option("--gpus", default=1, metavar="N", type=int, help="GPUs that ZeRO divides among."),
     click.option(
         "--attention",
         default="sdpa",

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Find the largest batch that fits; on a CPU this takes minutes.",
 )
-@click.option("--every-layer", is_flag=True, help="List every layer, not the slowest.")
+@click.option("--every-layer", is_flag=True, help="List every layer, not only the slowest.")
 @output_option
 def command(
     model: str | None, input_text: str | None, settings: tuple[str, ...], batches: str | None,

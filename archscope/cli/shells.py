@@ -111,11 +111,11 @@ class Bash(BashComplete):
     def complete(self) -> str:
         """As Bash takes them: without what it keeps of the word."""
         args, incomplete = self.get_completion_args()
-        kept = max(incomplete.rfind(":"), incomplete.rfind("=")) + 1
+        begin = max(incomplete.rfind(":"), incomplete.rfind("=")) + 1
         lines = []
         for item in self.get_completions(args, incomplete):
             value = incomplete if item.type == "file" else str(item.value)
-            lines.append(f"{item.type},{value[kept:]}")
+            lines.append(f"{item.type},{value[begin:]}")
         return "\n".join(lines)
 
 

@@ -26,7 +26,7 @@ from archscope.cli.options import (
 )
 @click.option(
     "--device", type=click.Choice(("cpu", "cuda")),
-    help="Where its tensors say that they are (cpu by default); need not be here.",
+    help="Device that tensors report (cpu by default); need not be present.",
 )  # fmt: skip
 @click.option("--depth", metavar="N", type=click.IntRange(min=0), help="Levels of the tree.")
 @click.option("--all", "unfold", is_flag=True, help="Every level, and equal blocks one by one.")

@@ -23,7 +23,7 @@ from archscope.measure import silence_profiler
 @set_option
 @click.option("--peaks", metavar="KEY=RATE,…",
               help="Roofs of the device: fp32=15.7T,copy=900G, in flop/s and bytes/s.")  # fmt: skip
-@click.option("--every-layer", is_flag=True, help="List every layer, not the slowest.")
+@click.option("--every-layer", is_flag=True, help="List every layer, not only the slowest.")
 @output_option
 def command(
     files: tuple[str, ...], model: str | None, input_text: str | None, batch: int | None,

@@ -175,9 +175,9 @@ def of_fsdp(
 
 
 SEPARATE = (
-    "PyTorch all-reduces the gradient of the input of every column-parallel layer by itself, "
-    "{columns} times; the formula does once for those with one input, {rows} times.{blocks} "
-    "PrepareModuleInput makes theirs one, on a module that gives its input to nothing else"
+    "PyTorch all-reduces the gradient of the input of every column-parallel layer separately, "
+    "{columns} times; the formula has one for layers that share their input, {rows} in all."
+    "{blocks} PrepareModuleInput merges them on a module whose input goes nowhere else"
 )
 AGAIN = "checkpointed layers run their forward pass again"
 UNWANTED = "nothing that is trained comes before {names}, so no gradient of its input is needed"

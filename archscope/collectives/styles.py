@@ -53,13 +53,13 @@ class Styles:
             for name in self.by_layer
             if name.rpartition(".")[2] in ATTENTION
         }
-        kept = {
+        remaining = {
             name: style
             for name, style in self.by_layer.items()
             if name.rpartition(".")[0] not in parents
         }
         note = f"Attention stays undivided, as its code does not run on a part of its heads: {why}."
-        return Styles(kept, notes=(*self.notes, note))
+        return Styles(remaining, notes=(*self.notes, note))
 
 
 def styles_of(network: nn.Module, given: Sequence[tuple[str, str]]) -> Styles:

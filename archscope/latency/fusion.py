@@ -228,8 +228,8 @@ class _Values:
         }
         if own:
             bias = [kernel for kernel in own if kernel.kind == "bias"]
-            kept = tuple(kernel for kernel in own if kernel.kind != "bias")
-            yield Node(*place, reads, writes, 0, kept)
+            rest = tuple(kernel for kernel in own if kernel.kind != "bias")
+            yield Node(*place, reads, writes, 0, rest)
             if bias:
                 operand, dtype = pairs[0]
                 made, size = self._value(operand, dtype), operand.elements

@@ -194,9 +194,9 @@ def peaks(device: torch.device, store: cache.Store | None) -> Peaks:
         device: whose.
         store: where they are kept; `None` measures again and saves nothing.
     """
-    kept = None if store is None else _kept(store, device)
-    if kept is not None:
-        return kept
+    found = None if store is None else _saved_peaks(store, device)
+    if found is not None:
+        return found
     try:
         rates = measure_peaks(device)
     except RuntimeError:
@@ -299,7 +299,7 @@ def _key(device: torch.device) -> str:
     return " | ".join(parts)
 
 
-def _kept(store: cache.Store, device: torch.device) -> Peaks | None:
+def _saved_peaks(store: cache.Store, device: torch.device) -> Peaks | None:
     text = store.get(_key(device))
     if text is None:
         return None

@@ -74,11 +74,11 @@ class StoppingRule:
 
     Args:
         precision: half of the median's 95 % interval over the median.
-        min_seconds: kept samples cover at least this much time.
+        min_seconds: samples after the warm-up cover at least this much time.
         max_seconds: give up after this long, `not converged`; half of it at most is warm-up.
         min_warmup_seconds: warm-up lasts at least this long.
-        min_samples: size of the first batch kept.
-        min_effective: independent samples that the kept ones must be worth.
+        min_samples: size of the first batch after the warm-up.
+        min_effective: independent samples that those after the warm-up must be worth.
     """
 
     precision: float = 0.005
@@ -116,12 +116,12 @@ class Taken:
     Args:
         first: the very first call, which stands apart.
         steady: whether the warm-up ended because its windows agreed.
-        cut: how many of the kept still belong to the warm-up.
+        cut: how many of the samples still belong to the warm-up.
     """
 
     first: list[Laps] = field(default_factory=list)
     warmup: list[Laps] = field(default_factory=list)
-    kept: list[Laps] = field(default_factory=list)
+    samples: list[Laps] = field(default_factory=list)
     steady: bool = True
     cut: int = 0
 
@@ -153,14 +153,14 @@ def _repeat(clock: Clock, rule: StoppingRule, progress: Progress, taken: Taken) 
     expected = statistics.median(sum(laps) for laps in taken.warmup[-5:])
     while True:
         affordable = int((rule.max_seconds - spent) / max(expected, 1e-9))
-        begun = len(taken.kept)
+        begun = len(taken.samples)
         # A list takes items as they come, so an interruption keeps those before it.
-        taken.kept += clock.laps(max(1, min(planned, affordable)))
-        spent += sum(map(sum, taken.kept[begun:]))
-        totals = [sum(laps) for laps in taken.kept]
+        taken.samples += clock.laps(max(1, min(planned, affordable)))
+        spent += sum(map(sum, taken.samples[begun:]))
+        totals = [sum(laps) for laps in taken.samples]
         taken.cut = 0 if two_states(totals) else warmup_cut(totals)
         expected = statistics.median(totals[taken.cut :])
-        planned = _samples_needed(taken.kept, taken.cut, rule)
+        planned = _samples_needed(taken.samples, taken.cut, rule)
         progress(min(1.0, spent / rule.max_seconds))
         if planned == 0 or spent >= rule.max_seconds:
             return
@@ -168,9 +168,9 @@ def _repeat(clock: Clock, rule: StoppingRule, progress: Progress, taken: Taken) 
 
 def timing_of(taken: Taken, rule: StoppingRule) -> Timing:
     """What finished repetitions say."""
-    first, kept = taken.first[0], taken.kept
+    first, samples = taken.first[0], taken.samples
     dropped = len(taken.warmup) + taken.cut
-    series = [tuple(map(sum, kept)), *zip(*kept, strict=True)]
+    series = [tuple(map(sum, samples)), *zip(*samples, strict=True)]
     whole, *stages = (
         summarise(values, rule, cut=taken.cut, first=begin, warmup=dropped)
         for values, begin in zip(series, [sum(first), *first], strict=True)
@@ -182,12 +182,12 @@ def timing_of(taken: Taken, rule: StoppingRule) -> Timing:
 
 def cut_short(taken: Taken, rule: StoppingRule) -> Timing:
     """What an interrupted measurement says: of its samples, else of its warm-up, else its first."""
-    if taken.kept:
+    if taken.samples:
         where, chosen = "", taken
     elif taken.warmup:
-        where, chosen = " of the warm-up", replace(taken, warmup=[], kept=taken.warmup)
+        where, chosen = " of the warm-up", replace(taken, warmup=[], samples=taken.warmup)
     else:
-        where, chosen = ", the first call", replace(taken, kept=taken.first)
+        where, chosen = ", the first call", replace(taken, samples=taken.first)
     timing = timing_of(chosen, rule)
 
     def explained(measurement: Measurement) -> Measurement:
@@ -227,22 +227,22 @@ def _agree(before: Sequence[float], now: Sequence[float]) -> bool:
 def _samples_needed(taken: Sequence[Laps], cut: int, rule: StoppingRule) -> int:
     """How many samples the next batch should hold; 0 when the rule is met."""
     totals = [sum(laps) for laps in taken]
-    kept = totals[cut:]
-    median = statistics.median(kept)
-    worst = relative_half_width(kept)
+    steady = totals[cut:]
+    median = statistics.median(steady)
+    worst = relative_half_width(steady)
     for values in zip(*taken[cut:], strict=True):
         if statistics.median(values) >= 0.1 * median:
             worst = max(worst, relative_half_width(values))
     if (
         worst <= rule.precision
-        and sum(kept) >= rule.min_seconds
-        and effective_count(kept) >= rule.min_effective
+        and sum(steady) >= rule.min_seconds
+        and effective_count(steady) >= rule.min_effective
         and not two_states(totals)
     ):
         return 0
-    missing = len(kept) * max(0.2, (worst / rule.precision) ** 2 - 1)
+    missing = len(steady) * max(0.2, (worst / rule.precision) ** 2 - 1)
     tenth_of_a_second = min(1000.0, 0.1 / max(median, 1e-9))
-    return max(1, int(max(min(missing, len(kept) + 8), tenth_of_a_second)))
+    return max(1, int(max(min(missing, len(steady) + 8), tenth_of_a_second)))
 
 
 def relative_half_width(seconds: Sequence[float]) -> float:

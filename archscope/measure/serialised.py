@@ -18,7 +18,7 @@ from archscope.measure.step import Loss, Step
 from archscope.records import LayerTime
 from archscope.traces.rows import HOST_GAP, LayerTimes
 
-NOTE = "Layer times are serialised: the device was waited for after every layer (upper bounds)."
+NOTE = "Layer times are serialised: the device was synchronised after every layer (upper bounds)."
 
 
 def serialised_layers(step: Step, steps: int = 5) -> LayerTimes:

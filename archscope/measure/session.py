@@ -290,7 +290,9 @@ class Session:
             table = closed(table, stages, latency)
         self.layers = table
         if plan.settings.compile is not None:
-            self.notes.append("Compiled: one row per graph, as modules are no longer apart in it.")
+            self.notes.append(
+                "Compiled: one row per graph, since its kernels no longer belong to single modules."
+            )
         progress("memory", 0.0)
         self.peak_bytes = peak_bytes(step)
         progress("roofs of the device", 0.0)

@@ -120,9 +120,9 @@ def _repeat(
     order, spent, limit = list(range(len(clocks))), 0.0, rule.max_seconds * len(clocks)
     while True:
         for place in order:
-            begun = len(taken[place].kept)
-            taken[place].kept += clocks[place].laps(repeats[place])
-            turn = [sum(laps) for laps in taken[place].kept[begun:]]
+            begun = len(taken[place].samples)
+            taken[place].samples += clocks[place].laps(repeats[place])
+            turn = [sum(laps) for laps in taken[place].samples[begun:]]
             rounds[place].append(statistics.median(turn))
             spent += sum(turn)
         order.reverse()

@@ -40,8 +40,8 @@ class _Placed(NamedTuple):
 def icicle(drawing: Icicle, size: tuple[float, float] | None = None) -> Figure:
     """Draw a tree of modules, widths to scale, in order of execution."""
     width, height = size or (WIDTH_INCHES, 0.0)
-    whole = sum(block.amount for block in drawing.roots)
-    placed = list(_placed(drawing.roots, 0, 0.0, 1.0 / whole if whole else 0.0))
+    total = sum(block.amount for block in drawing.roots)
+    placed = list(_placed(drawing.roots, 0, 0.0, 1.0 / total if total else 0.0))
     rows = 1 + max((each.row for each in placed), default=0)
     families = [name for name in FAMILIES if any(each.block.family == name for each in placed)]
     families = [name for name in families if name != "container"]

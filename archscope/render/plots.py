@@ -144,19 +144,19 @@ def _drawn(charts: list[Chart], size: Size | None, ground: Ground) -> Figure:
     width = panels[0].width
     lines = [panels[start : start + columns] for start in range(0, len(panels), columns)]
     heights = [max(panel.height for panel in line) for line in lines]
-    whole = Figure(figsize=(columns * width, sum(heights)), dpi=DPI, layout="constrained")
-    canvas = FigureCanvasAgg(whole)
-    parts = whole.subfigures(rows, columns, height_ratios=heights, squeeze=False)
+    sheet = Figure(figsize=(columns * width, sum(heights)), dpi=DPI, layout="constrained")
+    canvas = FigureCanvasAgg(sheet)
+    parts = sheet.subfigures(rows, columns, height_ratios=heights, squeeze=False)
     for panel, part in zip(panels, parts.flat, strict=False):
         panel.draw(part)
-    whole.draw_without_rendering()
-    whole.set_layout_engine("none")  # texts placed from here on must find the axes where they are
+    sheet.draw_without_rendering()
+    sheet.set_layout_engine("none")  # texts placed from here on must find the axes where they are
     for axes in (axes for part in parts.flat for axes in part.axes):
         axes.set_position([round(side, 9) for side in axes.get_position().bounds])
     for panel in panels:
         if panel.chart.kind == "scatter":
             panel.label_points(canvas.get_renderer())  # type: ignore[no-untyped-call]
-    return whole
+    return sheet
 
 
 class _Panel:

@@ -115,14 +115,14 @@ def terminal(
     """
     ink = _Ink(color, codecs.lookup(encoding).name.startswith("utf"))
     strips = [_strip(table, index, ink) for index in range(len(table.columns))]
-    kept = _fitted(strips, width, shorten)
+    shown = _fitted(strips, width, shorten)
     lines = [
         ink.paint(line, "bold") for line in cells.wrapped(ink.safe(printable(table.title)), width)
     ]
-    lines += _body(table, kept, ink)
-    notes = cells.all_notes(table, [strip.column for strip in kept])
-    if len(kept) < len(strips):
-        notes.append(_left_out(strips, kept, table.chooser))
+    lines += _body(table, shown, ink)
+    notes = cells.all_notes(table, [strip.column for strip in shown])
+    if len(shown) < len(strips):
+        notes.append(_left_out(strips, shown, table.chooser))
     for note in notes:
         lines += [ink.paint(line, "dim") for line in cells.wrapped(ink.safe(note), width)]
     return "\n".join(lines) + "\n"
@@ -135,9 +135,9 @@ def answer_line(text: str, width: int, color: bool, *, encoding: str) -> str:
     return "\n".join(ink.paint(line, "best") for line in lines) + "\n"
 
 
-def _left_out(strips: list[_Strip], kept: list[_Strip], chooser: str) -> str:
+def _left_out(strips: list[_Strip], shown: list[_Strip], chooser: str) -> str:
     """Which columns are not shown, and how to see them: the width they need, or a choice."""
-    titles = ", ".join(printable(strip.column.title) for strip in strips if strip not in kept)
+    titles = ", ".join(printable(strip.column.title) for strip in strips if strip not in shown)
     for strip in strips:
         strip.width = max(_heading_width(strip), _natural(strip))
     choice = f", or choose with {chooser}" if chooser else ""
@@ -194,21 +194,21 @@ def _fitted(strips: list[_Strip], width: int, shorten: bool) -> list[_Strip]:
     if shorten:  # one very long name must not drive every other column out
         for strip in names:
             strip.width = max(_heading_width(strip), min(strip.width, width // 2))
-    kept = list(strips)
-    while _needed(kept) > width and any(strip.column.priority for strip in kept):
-        highest = max(strip.column.priority for strip in kept)
-        kept.remove([strip for strip in kept if strip.column.priority == highest][-1])
-    wrapping = [strip for strip in kept if strip.wraps]
-    _squeeze({strip: strip.unbroken for strip in wrapping}, kept, width)
-    if _needed(kept) > width:
-        _break_headings([strip for strip in kept if not strip.wraps])
+    shown = list(strips)
+    while _needed(shown) > width and any(strip.column.priority for strip in shown):
+        highest = max(strip.column.priority for strip in shown)
+        shown.remove([strip for strip in shown if strip.column.priority == highest][-1])
+    wrapping = [strip for strip in shown if strip.wraps]
+    _squeeze({strip: strip.unbroken for strip in wrapping}, shown, width)
+    if _needed(shown) > width:
+        _break_headings([strip for strip in shown if not strip.wraps])
     if shorten:
-        _squeeze({strip: strip.narrowest for strip in names if strip in kept}, kept, width)
-    if _needed(kept) - sum(strip.width - strip.narrowest for strip in wrapping) <= width:
-        _squeeze({strip: strip.narrowest for strip in wrapping}, kept, width)
-    _relax([strip for strip in names if strip in kept], width - _needed(kept))
-    _relax([strip for strip in kept if strip.wraps], width - _needed(kept))
-    return kept
+        _squeeze({strip: strip.narrowest for strip in names if strip in shown}, shown, width)
+    if _needed(shown) - sum(strip.width - strip.narrowest for strip in wrapping) <= width:
+        _squeeze({strip: strip.narrowest for strip in wrapping}, shown, width)
+    _relax([strip for strip in names if strip in shown], width - _needed(shown))
+    _relax([strip for strip in shown if strip.wraps], width - _needed(shown))
+    return shown
 
 
 def _natural(strip: _Strip) -> int:
@@ -242,9 +242,9 @@ def _break_headings(strips: list[_Strip]) -> None:
         strip.width = max(_heading_width(strip), min(strip.width, strip.natural))
 
 
-def _squeeze(least: Mapping[_Strip, int], kept: list[_Strip], width: int) -> None:
+def _squeeze(least: Mapping[_Strip, int], shown: list[_Strip], width: int) -> None:
     """Take what is still too much from the widest of these, of equals the one that wraps most."""
-    for _ in range(_needed(kept) - width):
+    for _ in range(_needed(shown) - width):
         wide = [strip for strip, narrowest in least.items() if strip.width > narrowest]
         if wide:
             max(wide, key=lambda strip: (strip.width, strip.natural)).width -= 1

@@ -40,7 +40,7 @@ _BEGINNING = b'{"archscope": "journal", '
 
 
 class UnusableError(ArchscopeError):
-    """A journal that cannot be kept, which costs its run nothing but the way to resume it."""
+    """A journal that cannot be written, which costs its run nothing but the way to resume it."""
 
 
 class Journal:
@@ -89,7 +89,7 @@ class Journal:
             raise self._unusable("cannot be opened", error) from None
         try:
             self._lock()
-            self._begin(resume, kept=trusted)
+            self._begin(resume, expected=trusted)
         except OSError as error:
             self._file.close()
             raise self._unusable("cannot be written", error) from None
@@ -181,7 +181,7 @@ class Journal:
         self.doubted = self.doubted or now is None
         return {KEY: None if self.changed else now}
 
-    def _begin(self, resume: bool, kept: bool) -> None:
+    def _begin(self, resume: bool, expected: bool) -> None:
         """Take what the file holds, or start it empty; its position is at the end of what stays."""
         if os.fstat(self._file.fileno()).st_size > MOST_BYTES:
             raise self._not_ours()
@@ -190,7 +190,7 @@ class Journal:
         # An empty file is as good as none, and so is one whose first line a full disk cut short.
         if not (content.startswith(_BEGINNING) or _BEGINNING.startswith(content)):
             raise self._not_ours()
-        if kept and not resume:
+        if expected and not resume:
             self._require_no_entries(lines)
         if resume and lines:
             self._take(lines)

@@ -54,11 +54,11 @@ class LongRun:
                 raise ArchscopeError(parameter("resume"), "needs a journal", remedy)
             yield None
             return
-        with Journal(Path(path), self.identity, resume=resume, key=self.key) as kept:
-            kept.keep(self.read)
-            for line in kept.left:
+        with Journal(Path(path), self.identity, resume=resume, key=self.key) as journal:
+            journal.keep(self.read)
+            for line in journal.left:
                 warnings.warn(line, stacklevel=4)
-            yield kept
+            yield journal
 
     @contextmanager
     def journal(
@@ -73,46 +73,48 @@ class LongRun:
         Raises:
             ArchscopeError: the file is not a journal of this run, or `resume` and there is none.
         """
-        kept = self._opened(path, resume, say)
-        if kept is None:
+        journal = self._opened(path, resume, say)
+        if journal is None:
             yield None
             return
-        with kept:
-            for line in kept.left:
+        with journal:
+            for line in journal.left:
                 say(line)
             try:
-                yield kept
+                yield journal
             except KeyboardInterrupt:
-                self._offer(kept, say)
+                self._offer(journal, say)
                 raise
-            if kept.failure:
-                say(f"the journal ends early ({kept.failure}), but this run has every point")
-            elif kept.changed:
+            if journal.failure:
+                say(f"the journal ends early ({journal.failure}), but this run has every point")
+            elif journal.changed:
                 say("sources changed during this run; --resume repeats what was counted after that")
 
     def _opened(self, path: str | None, resume: bool, say: Callable[[str], None]) -> Journal | None:
         try:
             if path is None:
-                kept = in_default_folder(self.file_name, self.identity, resume=resume, key=self.key)
+                journal = in_default_folder(
+                    self.file_name, self.identity, resume=resume, key=self.key
+                )
             else:
-                kept = Journal(Path(path), self.identity, resume=resume, key=self.key)
+                journal = Journal(Path(path), self.identity, resume=resume, key=self.key)
         except ArchscopeError as error:
             if resume or (path is not None and not isinstance(error, UnusableError)):
                 raise
             where = "" if path is None else f"{path} "
             say(f"no journal is written, so this run cannot be resumed: {where}{error.problem}")
             return None
-        kept.keep(self.read)
-        return kept
+        journal.keep(self.read)
+        return journal
 
-    def _offer(self, kept: Journal, say: Callable[[str], None]) -> None:
-        done = len(kept.entries)
+    def _offer(self, journal: Journal, say: Callable[[str], None]) -> None:
+        done = len(journal.entries)
         if not done:
             return
         offer = f"--resume {'runs the others' if done < self.count else 'shows them'}"
-        if not kept.resumable:
+        if not journal.resumable:
             offer = (
-                kept.failure
+                journal.failure
                 or "--resume cannot use them, since not everything that decides them is known"
             )
         say(f"{done} of {self.count} {self.parts} are saved; {offer}")

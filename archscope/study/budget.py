@@ -62,7 +62,7 @@ def budget_report(outcomes: Sequence[Outcome]) -> Report:
 
 
 def _notes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    """How many limits are kept, and why others cannot be checked."""
+    """How many limits are met, and why others cannot be checked."""
     verdicts = [outcome.verdict for outcome in outcomes]
     number = "1 limit" if len(outcomes) == 1 else f"{len(outcomes)} limits"
     measured = [
@@ -72,8 +72,8 @@ def _notes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
         for text in _measured_notes(o)
     ]
     if all(verdict == "ok" for verdict in verdicts):
-        kept = "The limit is met." if len(outcomes) == 1 else f"All {number} are met."
-        return (kept, *measured)
+        met = "The limit is met." if len(outcomes) == 1 else f"All {number} are met."
+        return (met, *measured)
     over, undecided = verdicts.count("OVER"), verdicts.count("UNDECIDED")
     notes = [f"{over} of {number} exceeded: {_worst(outcomes)}."] if over else []
     if undecided:

@@ -178,13 +178,13 @@ def _check(check: Verified) -> str:
 
 def _holds(found: Formula) -> str:
     """Where the forms hold, distinguished where a copy at one size is a view at another."""
-    whole, own = _domain(found, found.limits), found.activation_limits
-    activations = _domain(found, own) if own else whole
-    if activations == whole:
-        return f"Holds for {whole}."
+    macs, own = _domain(found, found.limits), found.activation_limits
+    activations = _domain(found, own) if own else macs
+    if activations == macs:
+        return f"Holds for {macs}."
     return (
-        f"MACs hold for {whole}, activation bytes for {activations}: at smaller sizes "
-        "PyTorch copies other tensors or fuses other operators."
+        f"MACs hold for {macs}, activation bytes for {activations}: at smaller sizes "
+        "PyTorch copies different tensors or fuses different operators."
     )
 
 

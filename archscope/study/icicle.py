@@ -11,12 +11,12 @@ from archscope.wording import network_title
 
 def icicle(analysis: Analysis) -> Icicle:
     """The modules of a network by their MACs; by their parameters where it has no MACs."""
-    whole = analysis.total
-    key = "macs" if whole.macs else "params"
-    name = "MACs" if whole.macs else "parameters"
+    total = analysis.total
+    key = "macs" if total.macs else "params"
+    name = "MACs" if total.macs else "parameters"
     title = f"{network_title(analysis.model, analysis.keywords)} on {analysis.input}, by {name}"
     roots = tuple(_block(group, key) for group in grouped(analysis))
-    return Icicle(title, "macs" if whole.macs else "count", roots)
+    return Icicle(title, "macs" if total.macs else "count", roots)
 
 
 def _block(group: Group, key: str) -> Block:

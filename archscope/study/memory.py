@@ -31,8 +31,8 @@ ALLOWANCE = (
 ON_A_CPU = "Bytes of tensors as the kernels of a CPU save them; its workspaces are added to them."
 
 ON_A_GPU = (
-    "Predicted for a GPU, whose kernels save other tensors than a CPU's; device cpu predicts for a "
-    "CPU."
+    "Predicted for a GPU, whose kernels save different tensors from a CPU's; device cpu predicts "
+    "for a CPU."
 )
 
 RECURRENT = ("LSTM", "GRU", "RNN")
@@ -173,17 +173,17 @@ LARGEST_SHOWN = 12
 
 
 def _largest_table(prediction: MemoryPrediction) -> Table:
-    whole = prediction.saved_bytes or 1
+    all_saved = prediction.saved_bytes or 1
     largest = sorted(prediction.saved, key=lambda row: -row.saved_bytes)
     rows = [
         Row((call_title(row.name, row.kind, row.call), row.kind, row.saved_bytes,
-             row.saved_bytes / whole))
+             row.saved_bytes / all_saved))
         for row in largest[:LARGEST_SHOWN]
     ]  # fmt: skip
     rest = sum(row.saved_bytes for row in largest[LARGEST_SHOWN:])
     if rest:
         label = f"{len(largest) - LARGEST_SHOWN} more"
-        rows.append(Row((label, None, rest, rest / whole), "note"))
+        rows.append(Row((label, None, rest, rest / all_saved), "note"))
     rows.append(Row(("Total", None, prediction.saved_bytes, 1.0), "total"))
     return Table(
         "Activations saved for the backward pass",

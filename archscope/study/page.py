@@ -299,8 +299,8 @@ class _Parts:
         self.children = {id(layer): inside for layer, inside in with_children(analysis)}
         rows = () if profile is None else profile.layers
         self.seconds = {(row.name, row.call): row.seconds for row in rows if row.in_network}
-        kept = () if memory is None else memory.saved
-        self.saved = {(row.name, row.call): row.saved_bytes for row in kept}
+        layers_saved = () if memory is None else memory.saved
+        self.saved = {(row.name, row.call): row.saved_bytes for row in layers_saved}
         self.predicted: dict[tuple[str, int, str], float] = defaultdict(float)
         for timed in () if explored.prediction is None else explored.prediction.layers:
             self.predicted[timed.name, timed.call, timed.direction] += timed.seconds

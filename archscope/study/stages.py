@@ -130,30 +130,30 @@ class Geometry:
     def label(self, layer: Layer) -> str | None:
         """The output stride of a call, `None` when its output has no resolution."""
         size = self.size(layer.output_shape, layer)
-        whole = self._input
-        if size is None or whole is None or 0 in (*size, *whole):
+        image = self._input
+        if size is None or image is None or 0 in (*size, *image):
             return None
-        ratio = math.prod(whole) / math.prod(size)
-        power = round(math.log2(ratio) / len(whole))
+        ratio = math.prod(image) / math.prod(size)
+        power = round(math.log2(ratio) / len(image))
         return str(2**power) if power >= 0 else f"1/{2**-power}"
 
     def size(self, shape: Shape | None, layer: Layer) -> tuple[int, ...] | None:
         """Sides of a feature map, or the number of tokens; `None` when there is but one place."""
-        whole = self._input
-        if shape is None or whole is None:
+        image = self._input
+        if shape is None or image is None:
             return None
         sides = [side for side in shape if isinstance(side, int)]
         if len(sides) != len(shape) or len(shape) < 3:
             return None
-        size = self._sides(sides, layer, whole)
-        if size is None or (math.prod(size) <= 1 < math.prod(whole)):
+        size = self._sides(sides, layer, image)
+        if size is None or (math.prod(size) <= 1 < math.prod(image)):
             return None
         return size
 
     def _sides(
-        self, shape: list[int], layer: Layer, whole: tuple[int, ...]
+        self, shape: list[int], layer: Layer, image: tuple[int, ...]
     ) -> tuple[int, ...] | None:
-        axes = len(whole)
+        axes = len(image)
         if len(shape) < axes + 2:  # tokens, batch and length in either order
             if axes == 1 or layer.setting("in_channels") or layer.setting("num_features"):
                 return (shape[-1],)
@@ -161,8 +161,8 @@ class Geometry:
         behind, between = tuple(shape[-axes:]), tuple(shape[-axes - 1 : -1])
         if axes == 1:
             return between if self._channels_last else behind
-        best = min((behind, between), key=lambda sides: _distortion(sides, whole))
-        if min(best) > 1 and _distortion(best, whole) > LARGEST_DISTORTION:
+        best = min((behind, between), key=lambda sides: _distortion(sides, image))
+        if min(best) > 1 and _distortion(best, image) > LARGEST_DISTORTION:
             return None
         return best
 
@@ -198,7 +198,7 @@ def input_sides(spec: InputSpec) -> tuple[int, ...] | None:
     return None
 
 
-def _distortion(sides: Sequence[int], whole: Sequence[int]) -> float:
+def _distortion(sides: Sequence[int], image: Sequence[int]) -> float:
     """How much the proportions of two maps differ; 0 when one is the other, scaled."""
-    scales = [math.log(a / b) if a and b else math.inf for a, b in zip(whole, sides, strict=True)]
+    scales = [math.log(a / b) if a and b else math.inf for a, b in zip(image, sides, strict=True)]
     return max(scales) - min(scales)

@@ -128,14 +128,14 @@ def _complete_steps(
     usual = max(seen, key=lambda count: (seen[count], count))
     differ: tuple[str, ...] = ()
     if seen[usual] > 1:
-        kept = tuple(step for step in lengths if launches[step] == usual)
+        counted = tuple(step for step in lengths if launches[step] == usual)
     else:
-        kept = tuple(step for step in lengths if launches[step] >= CUT_OFF * usual)
-        differ = (DIFFER,) if len(kept) > 1 else ()
-    dropped = len(lengths) - len(kept)
+        counted = tuple(step for step in lengths if launches[step] >= CUT_OFF * usual)
+        differ = (DIFFER,) if len(counted) > 1 else ()
+    dropped = len(lengths) - len(counted)
     if dropped == 0:
-        return kept, differ
-    return kept, (f"left out: {dropped} of {len(lengths)} steps, {WHY_LEFT_OUT}", *differ)
+        return counted, differ
+    return counted, (f"left out: {dropped} of {len(lengths)} steps, {WHY_LEFT_OUT}", *differ)
 
 
 WHY_LEFT_OUT = (

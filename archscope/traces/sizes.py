@@ -84,8 +84,8 @@ def batch(found: Iterable[Size], samples: int, model: str, remedy: str) -> int |
         if math.floor(most) <= least:
             problem = (
                 f"is not what was traced: {size.operator}: the trace's kernel "
-                f"works on {size.most} elements, which no batch of {model} has here if it has "
-                f"those before"
+                f"works on {size.most} elements, which no batch of {model} has that agrees with "
+                f"the kernels before it"
             )
             raise MismatchError(parameter("model", model), problem, remedy, number)
     candidates = range(math.floor(least) + 1, math.floor(most) + 1) if most < math.inf else []

@@ -370,12 +370,12 @@ def add_dense_stages(
         features.add_module(f"denseblock{i}", block)
         width += count * dense["growth_rate"]
         if i < len(counts):
-            kept = int(width * compression)
+            compressed = int(width * compression)
             transition = Transition(
-                input_channels=width, output_channels=kept, image_size=size, **options
+                input_channels=width, output_channels=compressed, image_size=size, **options
             )
             features.add_module(f"transition{i}", transition)
-            width, size = kept, size // 2
+            width, size = compressed, size // 2
     return width, size
 
 

@@ -89,7 +89,7 @@ def test_networks_are_measured_in_turns(
     assert "load" in announced
     answer = " ".join(said.out.split("\n\n")[0].split())
     assert re.search(r"(equally fast|faster|is faster) .*in inference at batch 2", answer)
-    assert "which both networks met the same load" in " ".join(said.out.split())
+    assert "which both networks ran under the same load" in " ".join(said.out.split())
 
 
 def test_how_to_measure_goes_with_measuring(capsys: pytest.CaptureFixture[str]) -> None:

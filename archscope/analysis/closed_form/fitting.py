@@ -119,9 +119,9 @@ class _Fitting:
                 for axis, value in enumerate(point):
                     self._look(self._along(axis, value))
             self._locate_last_steps(forms)
-        kept = self._disproved(forms)
-        self._refuse_missing(kept)
-        return Fit(tuple(kept), tuple(fresh))
+        confirmed = self._disproved(forms)
+        self._refuse_missing(confirmed)
+        return Fit(tuple(confirmed), tuple(fresh))
 
     def _look(self, point: Point) -> None:
         if point not in self.seen:
@@ -166,8 +166,8 @@ class _Fitting:
 
     def _locate_last_steps(self, forms: Sequence[Polynomial | None]) -> None:
         """Find the last step of functions that were fitted wrong: it pins the slope down."""
-        kept = self._disproved(forms)
-        wrong = [i for i, form in enumerate(forms) if form is not None and kept[i] is None]
+        confirmed = self._disproved(forms)
+        wrong = [i for i, form in enumerate(forms) if form is not None and confirmed[i] is None]
         for axis, where in enumerate(self.ranges):
             columns = {self.seen[self._along(axis, where.far)][i]: i for i in wrong}
             for index in list(columns.values())[:WRONG_TOGETHER]:

@@ -41,8 +41,8 @@ def _without_hooks(hooks: Any) -> Any:
     if not isinstance(hooks, dict):
         return hooks
     home = "torch.distributed.fsdp"
-    kept = {k: v for k, v in hooks.items() if not _home(v).startswith(home)}
-    return hooks if len(kept) == len(hooks) else type(hooks)(kept)
+    remaining = {k: v for k, v in hooks.items() if not _home(v).startswith(home)}
+    return hooks if len(remaining) == len(hooks) else type(hooks)(remaining)
 
 
 def _home(hook: Any) -> str:

@@ -96,10 +96,10 @@ def batch_norm_backward(
 def layer_norm(
     x: Tensor, normalized_shape: list[int], weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor, Tensor] | None:
-    kept = x.dim() - len(normalized_shape)
-    if x.dtype != torch.float32 or list(x.shape[kept:]) != list(normalized_shape):
+    leading = x.dim() - len(normalized_shape)
+    if x.dtype != torch.float32 or list(x.shape[leading:]) != list(normalized_shape):
         return None
-    statistics = [*x.shape[:kept], *([1] * len(normalized_shape))]
+    statistics = [*x.shape[:leading], *([1] * len(normalized_shape))]
     return new(x, x.shape), new(x, statistics), new(x, statistics)
 
 

@@ -164,7 +164,7 @@ def check(budgets: Sequence[Budget], named: Sequence[str] = ()) -> tuple[Outcome
     for name in named:
         if not any(_same_network(budget.model, name) for budget in budgets):
             raise ArchscopeError(
-                parameter("model", name), "is in no budget of this file", "leave it out"
+                parameter("model", name), "is not in any budget of this file", "leave it out"
             )
     times = Counter(budget.model for budget in budgets)
     return tuple(
@@ -227,7 +227,7 @@ def _outcomes(budget: Budget) -> Iterator[Outcome]:
         if isinstance(network, Saved):
             raise ArchscopeError(
                 network.name,
-                "is a record, which has no memory predicted",
+                "is a saved record, which says nothing of memory",
                 "name the network itself",
             )
         needed = predict(network).peak_bytes

@@ -229,10 +229,10 @@ def _joined(pieces: Sequence[Piece]) -> list[Piece]:
     """Neighbours on one straight line as one piece."""
     found: list[Piece] = []
     for piece in pieces:
-        whole = Piece(found[-1].first, piece.last) if found else piece
+        joint = Piece(found[-1].first, piece.last) if found else piece
         ends = (found[-1].last, piece.first) if found else ()
-        if found and all(_even(whole.first, whole.last, end) for end in ends):
-            found[-1] = whole
+        if found and all(_even(joint.first, joint.last, end) for end in ends):
+            found[-1] = joint
         else:
             found.append(piece)
     return found
@@ -240,10 +240,10 @@ def _joined(pieces: Sequence[Piece]) -> list[Piece]:
 
 def _even(one: StepCost, end: StepCost, between: StepCost) -> bool:
     """Whether a step is on the straight line between two others, in every cost."""
-    whole, own = end.context - one.context, between.context - one.context
+    joint, own = end.context - one.context, between.context - one.context
     return all(
         (getattr(end, key) - getattr(one, key)) * own
-        == (getattr(between, key) - getattr(one, key)) * whole
+        == (getattr(between, key) - getattr(one, key)) * joint
         for key in ("macs", "elementwise", "bytes_moved", "weight_bytes", "cache_bytes")
     )
 

@@ -216,7 +216,7 @@ class Steps:
         if cache is None:
             raise ArchscopeError(
                 self.subject.name,
-                "returns no cache that its forward takes again",
+                "returns no cache that its next call accepts",
                 "generation needs a network with one, such as hf:llama",
             )
         more: dict[str, Any] = {}

@@ -136,8 +136,8 @@ def failure(
     if "NestedTensorImpl" in str(error):
         return ArchscopeError(
             name,
-            f"{place_of(error)} makes a nested tensor of the strided layout, whose operators run "
-            f"out of sight",
+            f"{place_of(error)} makes a nested tensor of the strided layout, whose operators "
+            f"cannot be observed",
             "make it with layout=torch.jagged, or pad it",
         )
     if one_sample(given, error):
@@ -172,7 +172,7 @@ def blames_the_user(refusal: ArchscopeError, error: BaseException) -> bool:
 def untried(refusal: ArchscopeError) -> ArchscopeError:
     """What is said where nobody knows whether PyTorch runs the call."""
     kind = type(refusal)
-    remedy = "give the network with its weights, so that PyTorch can be asked whether it runs"
+    remedy = "give the network with its weights, so that archscope can try the call in PyTorch"
     return kind(refusal.argument, f"{refusal.problem} (counted without weights)", remedy)
 
 

@@ -193,7 +193,7 @@ class _Way:
         trains = self._records(error)
         if self.without is None and not trains:  # a network may differentiate in its `forward`
             without = f"{place_of(error)} fails ({first_line(error)})"
-            note = f"Counted with gradients on: without, {without}."
+            note = f"Counted with gradients enabled: without them, {without}."
             return replace(self, gradients=note, without=error)
         if self.without is not None and str(self.without) == str(error):
             self = replace(self, gradients=None)

@@ -74,8 +74,8 @@ def timed(
         own = networks
         profiles, together = in_turns(own, how, journal)
     found = {id(target): Saved(target.name, p) for target, p in zip(own, profiles, strict=True)}
-    kept = [t for t in targets if isinstance(t, Saved) or id(t) in found]
-    return Timed([found.get(id(target), target) for target in kept], together)
+    usable = [t for t in targets if isinstance(t, Saved) or id(t) in found]
+    return Timed([found.get(id(target), target) for target in usable], together)
 
 
 def named(targets: Sequence[Target | Saved]) -> list[Target]:

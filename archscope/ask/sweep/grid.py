@@ -83,7 +83,7 @@ class Grid:
         if not all(isinstance(text, str) for text in (*texts, *dict(grid.keywords))):
             raise TypeError("a name is not text")
         if math.prod(len(values) for _, values in grid.axes) > MOST_POINTS:
-            raise ValueError("it has more points than a sweep")
+            raise ValueError("it has more points than a sweep may have")
         return grid
 
     def question(self, outcome: Outcome) -> dict[str, Any]:

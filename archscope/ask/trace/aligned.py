@@ -51,7 +51,7 @@ def of_network(trace: Trace, network: Target) -> Aligned:
     """
     from archscope.ask.trace.operators import network_operators
 
-    called, samples, told = _with_batch(trace, network)
+    called, samples, known = _with_batch(trace, network)
     assert called.found is not None
     model, train = called.found.name, trains(trace)
     operators = network_operators(called, train)
@@ -69,7 +69,7 @@ def of_network(trace: Trace, network: Target) -> Aligned:
     if network.batch is not None:
         sizes.check(sizes.sizes(trace, found.matched), model, otherwise)
     replicas = [each for operators in beside if (each := _replica(align, operators)) is not None]
-    if replicas and told and isinstance(called.input, InputSpec):
+    if replicas and known and isinstance(called.input, InputSpec):
         called = _of_batch(called, samples * (1 + len(replicas)))
     attributed = _attributed(trace, found, replicas)
     passes, others = _in_a_step(attributed, found.passes), _in_a_step(attributed, found.others)
@@ -77,14 +77,14 @@ def of_network(trace: Trace, network: Target) -> Aligned:
         *([REPLICAS.format(1 + len(replicas))] if replicas else []),
         *_several(passes, others),
         *_untrained(attributed, (*found.passes, *found.others)),
-        *([] if told else [UNKNOWN_BATCH.format(plural(samples, "sample"))]),
+        *([] if known else [UNKNOWN_BATCH.format(plural(samples, "sample"))]),
     )
     facts = [("passes", str(passes))] if passes > 1 else []
-    facts += [] if told else [("batch", "unknown")]
+    facts += [] if known else [("batch", "unknown")]
     return Aligned(attributed, called, notes, tuple(facts))
 
 
-UNKNOWN_BATCH = "The file does not tell the batch: MACs and roofs are of {}."
+UNKNOWN_BATCH = "The file does not say the batch size: MACs and roofs are those of {}."
 
 REPLICAS = (
     "{} threads run the network at once, as DataParallel's do: rows and the batch add them up."
@@ -92,7 +92,7 @@ REPLICAS = (
 
 
 def _with_batch(trace: Trace, network: Target) -> tuple[Target, int, bool]:
-    """The network with its input, the samples in it, and whether anything told how many."""
+    """The network with its input, the samples in it, and whether anything says how many."""
     subject, call = network.called()
     called = replace(network, batch=None, found=subject)
     if isinstance(network.input, Tensors):
@@ -145,7 +145,7 @@ def _several(passes: int, others: int) -> tuple[str, ...]:
     if passes + others < 2:
         return ()
     of_others = OTHER_SIZES.format(others) if others else ""
-    return (f"A step runs the network {passes + others} times (Call tells them apart){of_others}.",)
+    return (f"A step runs the network {passes + others} times (Call numbers them){of_others}.",)
 
 
 def _untrained(found: Attribution, passes: Sequence[tuple[int, int]]) -> tuple[str, ...]:
@@ -163,8 +163,8 @@ def _untrained(found: Attribution, passes: Sequence[tuple[int, int]]) -> tuple[s
 
 
 WITHOUT_GRADIENTS = (
-    "Forward passes without gradients in a step: {}, of an evaluation, or of another network of "
-    "the same layers, such as a teacher, which a trace does not tell from this one."
+    "Forward passes without gradients in a step: {}. They are of an evaluation, or of another "
+    "network with the same layers, such as a teacher: a trace does not distinguish the two."
 )
 
 OTHER_SIZES = ", {} of them on inputs of other sizes, for which MACs and roofs are left out"

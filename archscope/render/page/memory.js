@@ -101,7 +101,7 @@ class MemoryPanel {
     return Math.min(this.totals.length - 1, Math.max(0, Math.floor(share * this.totals.length)));
   }
 
-  told(at) {
+  described(at) {
     const parts = this.areas.filter((area) => area.values[at]).reverse()
       .map((area) => `${area.title}: ${bytes(area.values[at])}`);
     return [`${bytes(this.totals[at])} ${this.where(at)}`, ...parts];
@@ -116,7 +116,7 @@ class MemoryPanel {
   hover(event) {
     const at = this.momentAt(event);
     this.point(at);
-    tip.show(event, this.told(at));
+    tip.show(event, this.described(at));
   }
 
   choose(at) {
@@ -132,6 +132,6 @@ class MemoryPanel {
     const next = (this.here ?? this.at) + step;
     this.here = Math.min(this.totals.length - 1, Math.max(0, next));
     this.point(this.here);
-    this.status.textContent = this.told(this.here).join(", ");
+    this.status.textContent = this.described(this.here).join(", ");
   }
 }

@@ -88,13 +88,13 @@ def kind_times(profile: Profile) -> dict[str, KindTime]:
 
 def elsewhere_seconds(profile: Profile) -> float:
     """Forward and backward time of the profiled step that is no counted layer's."""
-    whole = sum(
+    everything = sum(
         row.seconds.get(phase, 0.0)
         for row in profile.layers
         if not row.is_cost_of_measuring
         for phase in ("forward", "backward")
     )
-    return whole - sum(point.seconds for _, point in layer_points(profile))
+    return everything - sum(point.seconds for _, point in layer_points(profile))
 
 
 def kinds_table(chosen: Sequence[Contender]) -> Table | None:
@@ -126,12 +126,12 @@ def kinds_table(chosen: Sequence[Contender]) -> Table | None:
 def _folded(kinds: Mapping[str, KindTime]) -> dict[str, KindTime]:
     """Kinds of little time as one."""
     least = LEAST * sum(kind.seconds for kind in kinds.values())
-    kept = {name: kind for name, kind in kinds.items() if kind.seconds >= least}
+    large = {name: kind for name, kind in kinds.items() if kind.seconds >= least}
     small = [kind for kind in kinds.values() if kind.seconds < least]
     if small:
         points = tuple(point for kind in small for point in kind.points)
-        kept[OTHERS] = KindTime(points, small[0].limits)
-    return kept
+        large[OTHERS] = KindTime(points, small[0].limits)
+    return large
 
 
 def _columns(labels: Sequence[str]) -> tuple[Column, ...]:
@@ -155,8 +155,8 @@ def _seconds_cells(seconds: Sequence[float | None], sums: Sequence[float]) -> li
     """The times, then of each later network the difference to the first and its share."""
     cells: list[Cell] = list(seconds)
     for own, total in zip(seconds[1:], sums[1:], strict=True):
-        difference, whole = (own or 0.0) - (seconds[0] or 0.0), total - sums[0]
-        cells += [difference, difference / whole if whole else None]
+        difference, overall = (own or 0.0) - (seconds[0] or 0.0), total - sums[0]
+        cells += [difference, difference / overall if overall else None]
     return cells
 
 

@@ -29,7 +29,7 @@ PLACES = {
 
 STRIDE_NOTE = (
     "Output stride: side of the input over side of a layer's output, to the nearest power of two; "
-    "a layer whose output is one place counts where the block around it does, or in the head."
+    "a layer whose output is a single position counts with the block around it, or in the head."
 )
 FAMILY_NOTE = (
     "Kind of work: of each module call, by the products that it computes, and by its class where "
@@ -143,11 +143,11 @@ def stage_tables(chosen: Sequence[Contender], quantities: Sequence[Divided]) -> 
 
 def _time_notes(chosen: Sequence[Contender], phase: str, where: tuple[str, ...]) -> tuple[str, ...]:
     """Where the time goes, unless the whole phase shows no difference."""
-    whole = [c.measured(phase) for c in chosen]
-    if len(whole) == 2 and whole[0] and whole[1]:
-        overlap, subject = whole[0].overlaps(whole[1]), f"Difference in the whole {phase} time"
+    both = [c.measured(phase) for c in chosen]
+    if len(both) == 2 and both[0] and both[1]:
+        overlap, subject = both[0].overlaps(both[1]), f"Difference in the whole {phase} time"
         if overlap is None:
-            why = whole[0].no_interval or whole[1].no_interval
+            why = both[0].no_interval or both[1].no_interval
             where = (f"{subject}: unknown, {why}.",)
         elif overlap:
             where = (f"{subject}: {NONE}, the intervals overlap.",)
@@ -185,8 +185,8 @@ def _differences(
         if total is None or sums[0] is None:
             cells += [None, None]
             continue
-        difference, whole = (value or 0) - (values[0] or 0), total - sums[0]
-        cells += [difference, difference / whole + 0.0 if whole else None]  # no -0.0
+        difference, overall = (value or 0) - (values[0] or 0), total - sums[0]
+        cells += [difference, difference / overall + 0.0 if overall else None]  # no -0.0
     return tuple(cells)
 
 
@@ -195,15 +195,15 @@ def _where(chosen: Sequence[Contender], quantity: Divided) -> tuple[str, ...]:
     values = quantity.values
     if len(chosen) != 2 or not all(values):
         return ()
-    whole = sum(values[1].values()) - sum(values[0].values())
+    overall = sum(values[1].values()) - sum(values[0].values())
     gaps = {
         label: values[1].get(label, 0) - values[0].get(label, 0)
         for each in values
         for label in each
     }
-    if not whole:
+    if not overall:
         return ()
-    label = max(gaps, key=lambda label: gaps[label] / whole)
+    label = max(gaps, key=lambda label: gaps[label] / overall)
     place = quantity.place(label)
-    share = percent(gaps[label] / whole, digits=0)
+    share = percent(gaps[label] / overall, digits=0)
     return (f"The largest part of the difference is {place} ({share} of it).",)

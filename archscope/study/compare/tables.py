@@ -58,7 +58,7 @@ NONE_NOTE = (
 
 PAIRED_NOTE = (
     "Measured in turns: ratios of inference and of a training step are medians over rounds, in "
-    "which both networks met the same load."
+    "which both networks ran under the same load."
 )
 
 NO_INTERVAL_NOTE = (

@@ -167,17 +167,17 @@ def _title(layer: Layer) -> str:
 
 def _totals(analysis: Analysis) -> Derivation:
     """The sums over every layer, explained ones and others."""
-    whole = analysis.total
+    total = analysis.total
     least = "" if analysis.coverage.complete else "≥ "
     steps = [
-        Step("Parameters", f"{whole.params:,}"),
-        Step("MACs", f"{least}{whole.macs:,}"),
-        Step("flops", f"{least}2·{whole.macs:,} = {whole.flops:,}"),
+        Step("Parameters", f"{total.params:,}"),
+        Step("MACs", f"{least}{total.macs:,}"),
+        Step("flops", f"{least}2·{total.macs:,} = {total.flops:,}"),
     ]
-    if whole.macs_backward is not None:
-        ratio = f" ({whole.macs_backward / whole.macs:.3f}× forward)" if whole.macs else ""
-        steps.append(Step("Backward MACs", f"{least}{whole.macs_backward:,}{ratio}", "prose"))
-    steps.append(Step("Elementwise", f"{least}{whole.elementwise:,}"))
+    if total.macs_backward is not None:
+        ratio = f" ({total.macs_backward / total.macs:.3f}× forward)" if total.macs else ""
+        steps.append(Step("Backward MACs", f"{least}{total.macs_backward:,}{ratio}", "prose"))
+    steps.append(Step("Elementwise", f"{least}{total.elementwise:,}"))
     if least:
         text = wording.lower_bound_note(wording.missing_formulas(analysis.coverage))
         steps.append(Step("Lower bound", text, "prose"))

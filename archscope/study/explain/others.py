@@ -35,11 +35,11 @@ def normalisation(layer: Layer) -> list[Step]:
         values = times(2, *shape) if pairs == 2 else times(*shape)
         steps += parameter_steps(layer, rule, values, pairs * prod(shape))
     if layer.params:
-        text = "a scale γ and a shift β, fitted by training."
+        text = "a scale γ and a shift β, learned in training."
         steps.append(prose("Parameters, parts", text))
     if layer.buffers and channels and layer.buffers == 2 * int(channels) + 1:
         steps.append(chain("Buffers", "2·C + 1", f"2·{channels} + 1", number(layer.buffers)))
-        text = "running mean and variance a channel and the number of batches: kept, not fitted."
+        text = "running mean and variance of each channel, number of batches: stored, not trained."
         steps.append(prose("Buffers, parts", text))
     elif channels or layer.setting("normalized_shape"):
         steps.append(prose("Buffers", "none: statistics are those of each sample."))
@@ -103,8 +103,8 @@ def _residual_adds(layer: Layer) -> list[Step]:
     """Operators that read two tensors of the output's size and write one."""
     work, size = layer.forward, elements(layer.output_shape)
     adds = work.operators
-    whole = work.elementwise == adds * size and work.bytes_read == 2 * work.bytes_written
-    if not (adds and whole) or layer.macs or layer.params:
+    joint = work.elementwise == adds * size and work.bytes_read == 2 * work.bytes_written
+    if not (adds and joint) or layer.macs or layer.params:
         return []
     text = "the branches are added element by element; an add has no weights and no MACs."
     values = shape_product(layer.output_shape)
@@ -123,8 +123,8 @@ def _concatenation(layer: Layer, children: Sequence[Layer]) -> list[Step]:
     made = tuple(child.output_shapes[0] for child in children if child.output_shapes)
     joined.append(((*layer.input_shapes[:1], *made), layer.output_shape))
     joined.append((made, layer.output_shape))
-    for parts, whole in joined:
-        if len(parts) > 1 and _joins(parts, whole):
+    for parts, joint in joined:
+        if len(parts) > 1 and _joins(parts, joint):
             channels = [int(part[1]) for part in parts]
             return [
                 chain(
@@ -137,10 +137,10 @@ def _concatenation(layer: Layer, children: Sequence[Layer]) -> list[Step]:
     return []
 
 
-def _joins(parts: Sequence[Shape], whole: Shape | None) -> bool:
+def _joins(parts: Sequence[Shape], joint: Shape | None) -> bool:
     """Whether tensors of one size along all other axes have the channels of the whole."""
-    if whole is None or any(len(part) != len(whole) or len(part) < 2 for part in parts):
+    if joint is None or any(len(part) != len(joint) or len(part) < 2 for part in parts):
         return False
-    rest = (whole[0], *whole[2:])
+    rest = (joint[0], *joint[2:])
     same = all((part[0], *part[2:]) == rest for part in parts)
-    return same and sum(int(part[1]) for part in parts) == whole[1]
+    return same and sum(int(part[1]) for part in parts) == joint[1]

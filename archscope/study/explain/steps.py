@@ -19,8 +19,8 @@ def number(value: int) -> str:
 
 def chain(label: str, *sides: str) -> Step:
     """`MACs: N·D_in·D_out = 1·400·120 = 48,000`; a side that repeats the one before is left out."""
-    kept = [side for index, side in enumerate(sides) if index == 0 or side != sides[index - 1]]
-    return Step(label, " = ".join(kept))
+    distinct = [side for index, side in enumerate(sides) if index == 0 or side != sides[index - 1]]
+    return Step(label, " = ".join(distinct))
 
 
 def prose(label: str, text: str) -> Step:
@@ -67,7 +67,7 @@ def backward_steps(layer: Layer, operands: Sequence[Operand] = ()) -> list[Step]
     cost = gradients.named(layer.backward.cost, operands)
     steps = cost_steps("Backward MACs", cost)
     if not cost.products:
-        return [prose("Backward MACs", "0: no gradient is asked for here.")]
+        return [prose("Backward MACs", "0: no gradient is needed here.")]
     ratio = cost.macs / layer.macs
     if ratio == 1:
         reason = "nothing before this layer needs a gradient, as the network's input has none"

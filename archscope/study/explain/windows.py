@@ -108,10 +108,12 @@ def _kind_of_convolution(layer: Layer, kernel: tuple[int, ...]) -> list[Step]:
     dilations = pair(layer.setting("dilation"), len(kernel))
     if any(d > 1 for d in dilations):
         spans = "×".join(str(d * (k - 1) + 1) for d, k in zip(dilations, kernel, strict=True))
-        text = f"the kernel reaches over {spans} inputs with no weight more: MACs stay the same."
+        text = f"the kernel reaches over {spans} inputs without more weights: MACs stay the same."
         steps.append(prose("Dilation", text))
     if layer.setting("transposed"):
-        text = "each input position spreads its kernel, so positions of the input are counted."
+        text = (
+            "each input position is multiplied by the whole kernel, so input positions are counted."
+        )
         steps.append(prose("Transposed", text))
     return steps
 
@@ -201,7 +203,7 @@ def _ceiling(noun: str, sizes: tuple[int, int, int, int], actual: int) -> list[S
     if actual != rounded:
         text = f"the last window would start beyond the input, so it is dropped: {actual}."
     elif rounded != floor:
-        text = f"one window more than with the floor, partly outside the input: {floor} + 1."
+        text = f"one more window than with the floor, partly outside the input: {floor} + 1."
     else:
         text = "here the same as the floor."
     return [prose(f"Ceiling, {noun}", text)]

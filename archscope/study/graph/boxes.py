@@ -40,16 +40,16 @@ def boxed(boxes: Sequence[Box], nodes: Sequence[Node]) -> tuple[list[Cluster], l
 
 def needed(clusters: Sequence[Cluster], nodes: Sequence[Node]) -> tuple[list[Cluster], list[Node]]:
     """Without the boxes of a single node that repeats nothing."""
-    kept: list[Cluster] = []
+    remaining: list[Cluster] = []
     places: dict[int, int] = {-1: -1}
     for index, cluster in enumerate(clusters):
         inside = [node for node in nodes if _is_in(clusters, node.cluster, index)]
         if len(inside) > 1 or cluster.times > 1:
-            places[index] = len(kept)
-            kept.append(replace(cluster, parent=places[cluster.parent]))
+            places[index] = len(remaining)
+            remaining.append(replace(cluster, parent=places[cluster.parent]))
         else:
             places[index] = places[cluster.parent]
-    return kept, [replace(node, cluster=places[node.cluster]) for node in nodes]
+    return remaining, [replace(node, cluster=places[node.cluster]) for node in nodes]
 
 
 def _is_in(clusters: Sequence[Cluster], cluster: int, other: int) -> bool:

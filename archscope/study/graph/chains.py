@@ -27,8 +27,8 @@ def joined(nodes: Sequence[Node], edges: Edges) -> tuple[list[Node], Edges]:
     groups.sort(key=lambda members: members[0])
     place = {index: number for number, members in enumerate(groups) for index in members}
     made = [_together([nodes[index] for index in members]) for members in groups]
-    kept = dict.fromkeys((place[a], place[b]) for a, b in edges if place[a] != place[b])
-    return made, list(kept)
+    remaining = dict.fromkeys((place[a], place[b]) for a, b in edges if place[a] != place[b])
+    return made, list(remaining)
 
 
 def _chains(nodes: Sequence[Node], edges: Edges) -> list[list[int]]:

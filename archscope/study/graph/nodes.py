@@ -49,28 +49,28 @@ class Drawing:
             raise unmatched(pattern, pattern, self.graph.analysis.model, names)
         return found
 
-    def reduced(self, kept: Sequence[int]) -> tuple[list[Node], list[tuple[int, int]]]:
+    def reduced(self, steps: Sequence[int]) -> tuple[list[Node], list[tuple[int, int]]]:
         """One node a key, in order, the input first; each edge once."""
-        whole = self.graph.analysis.total.macs or 1
+        total = self.graph.analysis.total.macs or 1
         nodes: list[Node] = []
         places: dict[object, int] = {}
-        for index in kept:
+        for index in steps:
             key, step = self.keys[index], self.steps[index]
             if key not in places:
                 places[key] = len(nodes) + 1
                 nodes.append(self._node(step))
             here = places[key] - 1
-            nodes[here] = replace(nodes[here], share=nodes[here].share + step.macs / whole)
+            nodes[here] = replace(nodes[here], share=nodes[here].share + step.macs / total)
             if self._is_first(index):
                 nodes[here] = replace(nodes[here], macs=nodes[here].macs + step.macs)
         edges: dict[tuple[int, int], None] = {}
-        for index in kept:
+        for index in steps:
             for source in self.steps[index].reads:
                 start = places.get(self.keys[source], 0) if source != INPUT else 0
                 end = places[self.keys[index]]
                 if start < end and (source == INPUT or self._same_copy(source, index)):
                     edges.setdefault((start, end))
-        return [self._input(kept), *nodes], list(edges)
+        return [self._input(steps), *nodes], list(edges)
 
     def _is_first(self, index: int) -> bool:
         place = self.folding.places[self.calls[self.steps[index].layer]]
@@ -84,11 +84,11 @@ class Drawing:
         )
         return all(second.get(run, copy) == copy for run, copy in first.items())
 
-    def _input(self, kept: Sequence[int]) -> Node:
+    def _input(self, steps: Sequence[int]) -> Node:
         given = self.graph.analysis.input
-        if kept and kept[0] == 0:
+        if steps and steps[0] == 0:
             return Node("", "input", "", str(given), 0, 0.0, "input")
-        sources = [source for source in self.steps[kept[0]].reads if source != INPUT]
+        sources = [source for source in self.steps[steps[0]].reads if source != INPUT]
         shape = self.steps[sources[0]].shape if sources else ()
         return Node("", "what comes before", "", shape_text(shape) or "", 0, 0.0, "input")
 

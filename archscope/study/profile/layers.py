@@ -34,7 +34,9 @@ WAITS_NOTE = "Waits: the last row, attributed to the layers that the profiled st
 FASTEST_PROFILED = 0.9
 """Profiled steps that take a smaller multiple of the others were disturbed less."""
 
-DISTURBED = "Faster than without: other programs slowed the timed steps; try an idle machine."
+DISTURBED = (
+    "Faster than without a profiler: other programs slowed the timed steps; try an idle machine."
+)
 
 DOMINANT = 0.7
 """A stage that takes more than this share of the time is shown by its children instead."""
@@ -204,7 +206,7 @@ def layer_table(profile: Profile, most: int | None) -> Table:
     ordered = (
         profile.layers if most is None else sorted(slowest, key=lambda row: not row.in_network)
     )
-    kept = [row for row in ordered if id(row) in places]
+    shown = [row for row in ordered if id(row) in places]
     rest = [row for row in profile.layers if id(row) not in places]
     labels = layer_labels(row.name for row in profile.layers if row.in_network)
     whole = _Whole(phases, profile)
@@ -217,7 +219,7 @@ def layer_table(profile: Profile, most: int | None) -> Table:
                 *whole.cells([row]),
             )
         )
-        for row in kept
+        for row in shown
     ]
     if rest:
         rows.append(

@@ -75,8 +75,8 @@ def roofline_table(profile: Profile) -> Table | None:
 
     `None` where the device's roofs or the counts are missing.
     """
-    limits, whole, parts = roofs(profile), total_point(profile), layer_points(profile)
-    if limits is None or whole is None or profile.analysis is None:
+    limits, total, parts = roofs(profile), total_point(profile), layer_points(profile)
+    if limits is None or total is None or profile.analysis is None:
         return None
     few = len(parts) <= MOST_PASSES
     slowest = sorted(parts, key=lambda part: -part[1].seconds)[:MOST_PASSES]
@@ -85,7 +85,7 @@ def roofline_table(profile: Profile) -> Table | None:
         Row(_cells(point, limits, 0.0), lower_bound=_bound(layer.name in coverage.unknown_layers))
         for layer, point in slowest
     ]
-    cells = _cells(whole, limits, idle_share(profile))
+    cells = _cells(total, limits, idle_share(profile))
     rows.append(Row(cells, "total", lower_bound=_bound(not coverage.complete)))
     missing = wording.missing_formulas(coverage)
     source = profile.environment.fact("roofs") or "unknown source"
@@ -119,9 +119,9 @@ def _bound(missing: bool) -> frozenset[str]:
 
 def used_rates(profile: Profile, limits: Roofs) -> dict[str, float]:
     """Operations a second by the arithmetic that the network uses, that of convolutions first."""
-    keys, whole = arithmetic(profile), total_point(profile)
+    keys, total = arithmetic(profile), total_point(profile)
     assert keys is not None
-    convolves = whole is not None and whole.convolutions
+    convolves = total is not None and total.convolutions
     used = {keys.convolutions: limits.convolutions} if convolves else {}
     return {**used, keys.others: limits.others}
 
@@ -157,9 +157,9 @@ def _cells(
 
 def roofline_chart(profile: Profile) -> Chart | None:
     """Layers by arithmetic intensity and rate, bubbles by time, under the roofs."""
-    limits, whole = roofs(profile), total_point(profile)
+    limits, total = roofs(profile), total_point(profile)
     parts = [p for p in points(profile) if p.operations and p.moved_bytes]
-    if limits is None or whole is None or not parts:
+    if limits is None or total is None or not parts:
         return None
     longest = max(point.seconds for point in parts)
     named = _named(parts)

@@ -67,21 +67,21 @@ def _table(
 ) -> Table:
     before, after = rows
     keys = list({**before, **after})
-    whole = _sum(after.values()) - _sum(before.values())
+    total = _sum(after.values()) - _sum(before.values())
     order = keys
     if most is not None and len(keys) > most:
         chosen = sorted(keys, key=lambda key: -abs(_difference(key, before, after)))[:most]
         order = [key for key in keys if key in chosen]
     names = layer_labels(name for inside, name, _ in keys if inside)
     shown = [
-        Row((names[key[1]] if key[0] else key[1], *_cells([key], before, after, whole)))
+        Row((names[key[1]] if key[0] else key[1], *_cells([key], before, after, total)))
         for key in order
     ]
     rest = [key for key in keys if key not in order]
     if rest:
-        cells = _cells(rest, before, after, whole)
+        cells = _cells(rest, before, after, total)
         shown.append(Row((plural(len(rest), "other row"), *cells), kind="note"))
-    shown.append(Row(("step", *_cells(keys, before, after, whole)), kind="total"))
+    shown.append(Row(("step", *_cells(keys, before, after, total)), kind="total"))
     columns = (
         Column("name", first, "name"),
         Column("before_seconds", labels[0], "seconds"),
@@ -97,7 +97,7 @@ def _cells(
     keys: Sequence[Key],
     before: Mapping[Key, LayerTime],
     after: Mapping[Key, LayerTime],
-    whole: float,
+    total: float,
 ) -> tuple[Cell, ...]:
     """Seconds of both, their ratio, their difference, and its share of that of the step."""
     one = _sum(before[key] for key in keys if key in before)
@@ -108,7 +108,7 @@ def _cells(
         two if has_two else None,
         two / one if has_one and has_two and one > 0 else None,
         two - one,
-        (two - one) / whole if whole else None,
+        (two - one) / total if total else None,
     )
 
 

@@ -107,7 +107,7 @@ def test_one_share_is_for_everything_that_is_counted(folder: Path) -> None:
 def test_a_saved_record_can_be_checked(folder: Path) -> None:
     (found,) = outcomes(folder, '[[budget]]\nmodel = "lenet.json"\nmax_macs = 416520\n')
     assert found.passed and found.value == LENET_MACS
-    with pytest.raises(ArchscopeError, match="is a record, which has no memory"):
+    with pytest.raises(ArchscopeError, match="is a saved record, which says nothing"):
         outcomes(folder, '[[budget]]\nmodel = "lenet.json"\nmax_memory = "1GiB"\n')
 
 

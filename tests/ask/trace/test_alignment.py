@@ -389,8 +389,8 @@ def test_passes_on_other_sizes_are_of_the_network_too(tmp_path: Path) -> None:
     # The step's own pass is the first one, whose work was counted.
     by_call = {row.call: row for row in found.profile.layers if row.name == "0"}
     assert "backward" in by_call[0].seconds and "backward" not in by_call[1].seconds
-    assert any("2 times (Call tells them apart), 1 of them" in n for n in found.profile.notes)
-    assert any("without gradients in a step: 1," in note for note in found.profile.notes)
+    assert any("2 times (Call numbers them), 1 of them" in n for n in found.profile.notes)
+    assert any("without gradients in a step: 1." in note for note in found.profile.notes)
 
 
 def test_a_network_that_cannot_train_on_one_sample_has_its_batch_found(tmp_path: Path) -> None:
@@ -427,7 +427,7 @@ def test_a_batch_that_the_file_does_not_tell_is_not_made_up(tmp_path: Path) -> N
         network(torch.ones(3, 4)).sum().backward()
     profiler.export_chrome_trace(str(path))
     found = traced(str(path), network_target(network, input="4")).profile
-    assert any("does not tell the batch" in note for note in found.notes)
+    assert any("does not say the batch size" in note for note in found.notes)
     assert "samples" not in answer(found)
     told = traced(str(path), network_target(network, input="4", batch=3)).profile
     assert "3 samples" in answer(told) and told.notes == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -142,8 +143,9 @@ def find_device(name: str, given: str = "device") -> Device:
     """
     names = _names()
     plain = _plain(name)
-    if plain in names:
-        return devices()[names[plain]]
+    key = names.get(plain) or _with_memory(name)
+    if key:
+        return devices()[key]
     near = dict.fromkeys(names[close] for close in get_close_matches(plain, names, 6, 0.5))
     remedy = f"did you mean {' or '.join([*near][:3])}?" if near else "see archscope devices"
     raise ArchscopeError(parameter(given), f"unknown device {name!r}", remedy)
@@ -167,6 +169,15 @@ def matching_devices(pattern: str) -> list[Device]:
     return found or [find_device(pattern, "device")]
 
 
+def _with_memory(name: str) -> str:
+    """The key of a device whose name ends with the size of its memory; empty for none."""
+    found = re.fullmatch(r"(.*\D)\b(\d+) ?gi?b", name.strip(), re.IGNORECASE)
+    key = _names().get(_plain(found[1]), "") if found else ""
+    if not found or not key:
+        return ""
+    return key if round(devices()[key].memory_bytes / 2**30) == int(found[2]) else ""
+
+
 @cache
 def _names() -> Mapping[str, str]:
     found: dict[str, str] = {}
@@ -176,9 +187,17 @@ def _names() -> Mapping[str, str]:
     return found
 
 
+LINES = ("nvidia", "amd", "geforce", "quadro", "tesla", "instinct", "radeon")
+"""Vendors and lines of products, which a name may leave out."""
+
+CARD = ("gpu", "graphics", "card", "edition", "generation", "workstation", "tensor", "core")
+"""Words of a name that tell no device from another."""
+
+
 def _plain(name: str) -> str:
     """Small letters and digits alone, without the vendor and the line of products."""
-    letters = "".join(letter for letter in name.lower() if letter.isalnum())
-    for word in ("nvidia", "amd", "geforce", "tesla", "instinct", "radeon"):
+    words = re.findall(r"[a-z]+|[0-9]+", name.lower())
+    letters = "".join(word for word in words if word not in CARD)
+    for word in LINES:
         letters = letters.removeprefix(word)
     return letters

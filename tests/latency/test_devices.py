@@ -25,6 +25,12 @@ from archscope.latency.devices import devices, find_device
         ("RTX_4090", "rtx4090"),
         ("instinct mi300x", "mi300x"),
         ("h200", "h200-sxm"),
+        ("RTX PRO 6000 Blackwell Max-Q", "rtxpro6000-maxq"),
+        ("NVIDIA A10G Tensor Core GPU", "a10g"),
+        ("Tesla V100-SXM2-32GB", "v100-sxm"),
+        ("RTX 3090 24GB", "rtx3090"),
+        ("Quadro RTX 8000", "rtx8000"),
+        ("3080 Ti", "rtx3080ti"),
     ],
 )
 def test_a_device_is_found_under_its_names(name: str, key: str) -> None:
@@ -34,6 +40,13 @@ def test_a_device_is_found_under_its_names(name: str, key: str) -> None:
 def test_an_unknown_device_is_answered_with_near_names() -> None:
     with pytest.raises(ArchscopeError, match=r"unknown device 'rtx4091'; did you mean rtx4090"):
         find_device("rtx4091")
+
+
+def test_a_card_of_another_memory_is_not_taken_for_the_one_known() -> None:
+    """An RTX 3080 of 12 GB has more units than that of 10 GB."""
+    assert find_device("RTX 3080 10GB").key == "rtx3080"
+    with pytest.raises(ArchscopeError, match="unknown device 'RTX 3080 12GB'"):
+        find_device("RTX 3080 12GB")
 
 
 @pytest.mark.parametrize("key", devices())

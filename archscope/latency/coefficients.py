@@ -246,6 +246,12 @@ class Rates:
         """What every step takes besides its kernels."""
         return self.table.step_seconds if self.table else 0.0
 
+    def nearest(self, kind: str) -> str:
+        """The kind itself, or whose efficiency stands for one that no table holds."""
+        if kind in self.given.kinds:
+            return kind
+        return LIKE.get(kind, "elementwise")
+
     def name(self, kind: str, order: str) -> str:
         """Of the factors of a kind of work, which hang on the order of images for some."""
         return f"{kind} nhwc" if order == "nhwc" and kind in self.given.last else kind
@@ -266,7 +272,7 @@ class Rates:
     def _efficiency(self, kind: str, order: str, unit: Unit) -> Efficiency:
         given = self.given
         own = given.devices.get(self.table.device if self.table else self.device.key, {})
-        found = given.kinds.get(kind, given.kinds["elementwise"])
+        found = given.kinds[kind]
         name = self.name(kind, order)
         if name != kind:
             found = found.times(given.last[kind])
@@ -322,6 +328,19 @@ class Rates:
             and other.peak("float16") == self.device.peak("float16")
         )
 
+
+LIKE = {
+    "attention_backward": "attention",
+    "masked_attention_backward": "masked_attention",
+    "convolution_transposed": "convolution_strided_input_gradient",
+    "convolution_transposed_input_gradient": "convolution_strided",
+    "convolution_transposed_weight_gradient": "convolution_strided_weight_gradient",
+}
+"""Kinds whose kernels are those of another kind, or nearest to them, where no table holds them.
+
+A transposed convolution is the gradient of the input of the convolution with the same weight, and
+the other way round.
+"""
 
 PRODUCT = "linear"
 """The kind whose rate stands for that of all matrix products."""

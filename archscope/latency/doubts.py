@@ -71,10 +71,11 @@ def doubts(execution: Execution, timed: Timed, rates: Rates, step: float) -> tup
 def _doubts(execution: Execution, timed: Timed, rates: Rates, step: float) -> Iterator[str]:
     share = strange_share(timed, rates)
     if share > STRANGE:
-        kinds = sorted({kernel.kind for kernel, _ in timed if _is_strange(kernel, rates)})
+        kinds = {kernel.kind for kernel, _ in timed if _is_strange(kernel, rates)}
+        taken = sorted({rates.nearest(kind) for kind in kinds})
         yield (
             f"{percent(share)} of the time is in work that no measured network holds "
-            f"({', '.join(kinds)}): it is taken as elementwise."
+            f"({', '.join(sorted(kinds))}): it is taken as {', '.join(taken)}."
         )
     axes = sorted(set(_other_axes(execution)))
     if axes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 
 from archscope.latency.fusion import compiled_kernels
 from archscope.latency.kernel import Kernel, width
@@ -40,7 +41,10 @@ def kernels(execution: Execution, precision: str, compiled: bool = False) -> Ite
     recurrent = frozenset(
         place for place, layer in enumerate(execution.layers) if layer.kind in RECURRENT
     )
-    operators = typed(execution, precision)
+    operators = (
+        _of_library(operator) if operator.run.layer in recurrent else operator
+        for operator in typed(execution, precision)
+    )
     if execution.trained:
         yield from update(execution, precision)
     if not compiled:
@@ -133,13 +137,23 @@ def _is_tiny(run: OperatorRun) -> bool:
     return not run.outputs or max(o.elements for o in run.outputs) <= 1
 
 
+def _of_library(operator: Typed) -> Typed:
+    """An operator of a recurrent layer, whose states are in the precision of its products."""
+    casts = (cast for cast in operator.casts if cast[0].role == "parameter")
+    return replace(operator, casts=tuple(casts))
+
+
 def _in_cell(kernel: Kernel) -> Kernel:
-    """What cuDNN's recurrent layers do of an operator: products as they are, cells fused."""
+    """What cuDNN's recurrent layers do of an operator: products as they are, cells fused.
+
+    The library starts a product and its cell in one call of its own, in about the time in which
+    PyTorch starts one operator.
+    """
     if kernel.times:
         return kernel
     return kernel._replace(
         kind="elementwise" if kernel.phase == "forward" else "elementwise_backward",
         read=kernel.read / FUSED_CELL,
         written=kernel.written / FUSED_CELL,
-        launches=kernel.launches / FUSED_CELL,
+        launches=0,
     )

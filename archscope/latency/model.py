@@ -58,6 +58,7 @@ class Seconds(NamedTuple):
 def kernel_seconds(kernel: Kernel, rates: Rates) -> Seconds:
     """The time of one kernel."""
     shape, device = rates.given.shape, rates.device
+    kernel = known(kernel, rates)
     peak, unit = arithmetic_rate(kernel, device, rates.setting.dtype)
     efficiency = rates.efficiency(kernel.kind, kernel.order, unit)
     compute = _compute_seconds(kernel, rates, peak * efficiency.compute, unit)
@@ -65,6 +66,12 @@ def kernel_seconds(kernel: Kernel, rates: Rates) -> Seconds:
     memory *= 1 - cached_share(kernel, shape, device) * (1 - 1 / shape.cache_gain)
     launch = kernel.launches * rates.launch_seconds + kernel.serial * shape.serial_seconds
     return Seconds(compute, memory, both(compute, memory, shape.overlap), launch)
+
+
+def known(kernel: Kernel, rates: Rates) -> Kernel:
+    """The kernel as of the nearest kind, if no table holds its own."""
+    nearest = rates.nearest(kernel.kind)
+    return kernel if nearest == kernel.kind else kernel._replace(kind=nearest)
 
 
 def both(one: float, other: float, overlap: float) -> float:

@@ -146,7 +146,6 @@ def convolution(operator: Typed) -> Iterator[Kernel]:
     x, weight = run.inputs[:2]
     out = run.outputs[0]
     stride, padding, dilation, transposed, _, groups = _settings(run.arguments[-6:])
-    applied = x if transposed else out
     kind = convolution_kind(weight, groups, stride, transposed)
     if _differs(x, out):
         size = width(operator.dtype) * x.elements
@@ -160,8 +159,11 @@ def convolution(operator: Typed) -> Iterator[Kernel]:
         taps = in_bounds(x, out, weight, stride, padding, dilation)
         work = 2.0 * out.shape[0] * out.shape[1] * taps
         yield made._replace(operations=work)
+    elif transposed:
+        sides = _spread_sides(out, x, weight, groups)
+        yield made._replace(times=groups, rows=sides[0], columns=sides[1], depth=sides[2])
     else:
-        rows, columns, depth = convolution_sides(applied, weight, groups)
+        rows, columns, depth = convolution_sides(out, weight, groups)
         squares = winograd_squares(kind, out)
         yield made._replace(times=groups, rows=rows, columns=columns, depth=depth, squares=squares)
     if len(run.inputs) > 2:
@@ -180,6 +182,27 @@ def convolution_sides(applied: Operand, weight: Operand, groups: int) -> tuple[i
     spatial = len(weight.shape) - 2
     rows = applied.shape[0] * prod(applied.shape[-spatial:])
     return rows, weight.shape[0] // groups, prod(weight.shape[1:])
+
+
+def _spread_sides(
+    result: Operand, source: Operand, weight: Operand, groups: int
+) -> tuple[int, int, float]:
+    """Rows, columns and depth where every position of a result sums what it got from a source.
+
+    So a transposed convolution is computed, and the gradient of a convolution's input.
+
+    Args:
+        result: at whose positions the sums are.
+        source: at whose positions the kernel is applied.
+        weight: (channels of the source, channels of a group of the result, *kernel).
+        groups: of the channels.
+    """
+    applied, channels, depth = convolution_sides(source, weight, groups)
+    taps = prod(weight.shape[2:])
+    spatial = len(weight.shape) - 2
+    positions = applied if taps == 1 else result.shape[0] * prod(result.shape[-spatial:])
+    met = taps * applied / positions  # kernel elements that a position meets
+    return positions, depth // taps, channels * met
 
 
 def convolution_kind(
@@ -279,12 +302,12 @@ def _gradient(
         taps = in_bounds(x, gradient, weight, stride, padding, dilation)
         return made._replace(operations=2.0 * gradient.shape[0] * gradient.shape[1] * taps)
     rows, columns, depth = convolution_sides(x if transposed else gradient, weight, groups)
+    if result is x and transposed:
+        return made._replace(times=groups, rows=rows, columns=columns, depth=depth)
     if result is x:
-        taps = prod(weight.shape[2:])
-        positions = rows if taps == 1 else x.shape[0] * prod(x.shape[2:])
-        met = taps * rows / positions  # kernel elements that a position meets
+        sides = _spread_sides(x, gradient, weight, groups)
         return made._replace(
-            times=groups, rows=positions, columns=depth // taps, depth=columns * met,
+            times=groups, rows=sides[0], columns=sides[1], depth=sides[2],
             squares=winograd_squares(kind, x),
         )  # fmt: skip
     return made._replace(

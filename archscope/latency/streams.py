@@ -24,9 +24,10 @@ COPIES = frozenset(("_to_copy", "clone", "contiguous", "copy_"))
 
 GATHERS = frozenset(
     (
-        "_unsafe_index", "cat", "col2im", "constant_pad_nd", "embedding", "flip", "gather",
-        "channel_shuffle", "im2col", "index", "index_select", "pixel_shuffle", "pixel_unshuffle",
-        "reflection_pad2d", "repeat", "replication_pad2d", "roll", "select_backward",
+        "_embedding_bag", "_unsafe_index", "cat", "channel_shuffle", "col2im", "constant_pad_nd",
+        "embedding", "flip", "gather", "grid_sampler_2d", "grid_sampler_3d", "im2col", "index",
+        "index_add", "index_select", "pixel_shuffle", "pixel_unshuffle", "reflection_pad2d",
+        "repeat", "replication_pad2d", "roll", "scatter_add", "scatter_reduce", "select_backward",
         "slice_backward", "stack",
     )
 )  # fmt: skip
@@ -34,11 +35,12 @@ GATHERS = frozenset(
 
 REDUCTIONS = frozenset(
     (
-        "_adaptive_avg_pool2d", "all", "amax", "amin", "any", "argmax", "argmin",
-        "linalg_vector_norm", "logsumexp", "max", "mean", "min", "prod", "std", "sum", "var",
-        "var_mean",
+        "_adaptive_avg_pool2d", "_weight_norm_interface", "addmv", "all", "amax", "amin", "any",
+        "argmax", "argmin", "cumprod", "cumsum", "dot", "linalg_vector_norm", "logsumexp", "max",
+        "mean", "min", "mv", "prod", "std", "sum", "var", "var_mean", "vdot",
     )
 )  # fmt: skip
+"""Operators that read tensors once and keep little, products with a vector among them."""
 
 WINDOWS = frozenset(
     (
@@ -51,12 +53,14 @@ WINDOWS = frozenset(
 BY_ELEMENT = frozenset(
     (
         "_prelu_kernel", "arange", "bernoulli", "embedding_dense_backward", "empty", "empty_like",
-        "empty_strided", "eye", "fill", "full", "full_like", "glu", "hardsigmoid", "hardtanh",
-        "index_put", "leaky_relu", "linspace", "log_sigmoid", "log_sigmoid_forward", "masked_fill",
-        "native_dropout", "new_empty", "new_empty_strided", "new_full", "new_ones", "new_zeros",
-        "nll_loss", "nll_loss_forward", "normal", "ones", "ones_like", "rand", "rand_like", "randn",
-        "randn_like", "rrelu_with_noise", "scalar_tensor", "scatter", "softshrink", "tril", "triu",
-        "unfold", "uniform", "zero", "zeros", "zeros_like",
+        "empty_strided", "eye", "fake_quantize_per_channel_affine_cachemask",
+        "fake_quantize_per_tensor_affine_cachemask", "fill", "full", "full_like", "glu",
+        "hardsigmoid", "hardtanh", "index_put", "leaky_relu", "linspace", "log_sigmoid",
+        "log_sigmoid_forward", "masked_fill", "native_dropout", "new_empty", "new_empty_strided",
+        "new_full", "new_ones", "new_zeros", "nll_loss", "nll_loss_forward", "normal", "ones",
+        "ones_like", "rand", "rand_like", "randn", "randn_like", "rrelu_with_noise",
+        "scalar_tensor", "scatter", "softshrink", "tril", "triu", "unfold", "uniform", "zero",
+        "zeros", "zeros_like",
     )
 )  # fmt: skip
 """Operators, with their gradients, that read and write each element about once, as those do that

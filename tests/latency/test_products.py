@@ -51,6 +51,31 @@ def test_each_pass_of_a_convolution_multiplies_equally_much(convolution: nn.Modu
     assert max(by_pass.values()) == pytest.approx(min(by_pass.values()))
 
 
+def test_a_transposed_convolution_is_the_gradient_of_a_convolutions_input() -> None:
+    """Kernel 4 by steps of 2: each of 3·24·24 results meets 4·4 / (2·2) elements of 8 channels."""
+    (kernel,) = (
+        k
+        for k in kernels_of(
+            nn.ConvTranspose2d(8, 6, 4, stride=2, padding=1), "8x12x12", "inference"
+        )
+        if k.times
+    )
+    assert (kernel.rows, kernel.columns, kernel.depth) == (3 * 24 * 24, 6, 8 * 4)
+    rates = Rates(find_device("rtx3090"), Setting("inference", "float32"), fitted())
+    alike = kernel._replace(kind="convolution_strided_input_gradient")
+    assert kernel_seconds(kernel, rates) == kernel_seconds(alike, rates)
+
+
+def test_a_recurrent_layer_starts_its_products_alone_and_converts_no_states() -> None:
+    """The library starts the cell of each step with its products, and keeps states in half.
+
+    Two products a step, of the input and of the state, and no operator converts an activation.
+    """
+    found = kernels_of(nn.LSTM(8, 8, batch_first=True), "5x8", "inference", "amp")
+    assert sum(k.launches for k in found if k.kind != "weight_cast") == 2 * 5
+    assert not [k for k in found if k.kind == "cast"]
+
+
 def test_the_work_of_a_3x3_convolution() -> None:
     """3·14·14 positions × 5 channels × 4·3·3: 2·3·14·14·5·36 = 211,680 flops; 3·4·4 squares."""
     (kernel,) = (

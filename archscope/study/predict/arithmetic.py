@@ -11,6 +11,7 @@ from archscope.latency.model import (
     arithmetic_rate,
     cached_share,
     idle_waste,
+    known,
     tiled_flops,
 )
 from archscope.table import Derivation, Step
@@ -46,9 +47,9 @@ def _layer_steps(items: Sequence[TimedKernel], rates: Rates) -> list[Step]:
 
 def _kernel_steps(item: TimedKernel, rates: Rates) -> list[Step]:
     kernel, found = item.kernel, item.seconds
+    nearest = rates.nearest(kernel.kind)
     order = f", {kernel.order}" if kernel.order else ""
-    known = rates.given.kinds.get(kernel.kind) is not None
-    doubt = "" if known else "; its kind is unknown, so it is predicted as elementwise work"
+    doubt = "" if nearest == kernel.kind else f"; no table holds it, so it is taken as {nearest}"
     steps = [
         Step("Kernel", f"{kernel.operator}: {kernel.kind}{order}, {kernel.dtype}{doubt}", "prose")
     ]
@@ -66,7 +67,7 @@ def _kernel_steps(item: TimedKernel, rates: Rates) -> list[Step]:
 
 
 def _arithmetic(item: TimedKernel, rates: Rates) -> list[Step]:
-    kernel, shape, device = item.kernel, rates.given.shape, rates.device
+    kernel, shape, device = known(item.kernel, rates), rates.given.shape, rates.device
     if not kernel.times:
         return []
     sides = f"2·{kernel.times:g}·{kernel.rows:,g}·{kernel.columns:,g}·{kernel.depth:,g}"
@@ -97,7 +98,7 @@ def _arithmetic(item: TimedKernel, rates: Rates) -> list[Step]:
 
 
 def _traffic(item: TimedKernel, rates: Rates) -> list[Step]:
-    kernel, shape, device = item.kernel, rates.given.shape, rates.device
+    kernel, shape, device = known(item.kernel, rates), rates.given.shape, rates.device
     _, unit = arithmetic_rate(kernel, device, rates.setting.dtype)
     efficiency = rates.efficiency(kernel.kind, kernel.order, unit)
     moved = f"({si(kernel.read)}B + {si(kernel.written)}B)"

@@ -10,6 +10,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from archscope import interruption
 from archscope.errors import ArchscopeError
 
 MOST_BYTES = 2**28
@@ -92,20 +93,25 @@ def replace_file(path: str | Path, content: bytes, argument: str = "") -> None:
         beside = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
         if target.exists() and not target.is_file():
             raise OSError(0, "it is not an ordinary file")
-        try:
-            beside.touch(exist_ok=False)  # nobody's link under that name is followed
-            beside.write_bytes(content)
-            _synchronise(beside)
-            if target.exists():
-                shutil.copymode(target, beside)
-            beside.replace(target)
-        finally:
-            beside.unlink(missing_ok=True)
+        with interruption.held_back():  # what stops the process leaves nothing beside the file
+            _put(target, beside, content)
     except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise ArchscopeError(
             argument or str(path), f"cannot be written ({reason})", "check it"
         ) from None
+
+
+def _put(target: Path, beside: Path, content: bytes) -> None:
+    try:
+        beside.touch(exist_ok=False)  # nobody's link under that name is followed
+        beside.write_bytes(content)
+        _synchronise(beside)
+        if target.exists():
+            shutil.copymode(target, beside)
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _synchronise(path: Path) -> None:

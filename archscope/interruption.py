@@ -2,7 +2,8 @@
 
 While a command runs, Ctrl-C is a `KeyboardInterrupt`, which journals and measurements take for
 their end.
-Before and after, and at the third time, it leaves at once.
+Before and after, and at the third time, it leaves at once, unless a few steps that belong together,
+such as writing a file or ending processes, are under way.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class _Process:
 
     running = False
     times = 0
+    terminated = False
 
 
 def watch(leave: Callable[[], None]) -> None:
@@ -68,15 +70,36 @@ class Terminated(SystemExit):
     """SIGTERM, which ends the program on the way that leads past all that it must end."""
 
 
-def end_on_sigterm() -> None:
-    """Let SIGTERM end what this process started; elsewhere it ends the process at once."""
+@contextlib.contextmanager
+def terminable() -> Iterator[Callable[[], None]]:
+    """Let SIGTERM end what is started inside; elsewhere it ends the process at once.
+
+    Yields:
+        what takes the signal again, where a library took it meanwhile.
+    """
+    if not _is_main():
+        yield lambda: None
+        return
 
     def terminate(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        _Process.terminated = True
         raise Terminated(TERMINATED)
 
-    if threading.current_thread() is threading.main_thread():
+    def take() -> None:
         signal.signal(signal.SIGTERM, terminate)
+
+    before = signal.getsignal(signal.SIGTERM)
+    take()
+    try:
+        yield take
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
+def terminated() -> bool:
+    """Whether SIGTERM came inside `terminable`; a library may have made another error of it."""
+    return _Process.terminated
 
 
 def end(code: object) -> None:
@@ -124,23 +147,36 @@ def check() -> None:
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Deliver Ctrl-C behind a few steps that belong together.
+    """Deliver Ctrl-C and SIGTERM behind a few steps that belong together, however often they come.
 
-    Blocking the signal would not do: the system hands it to any thread that lets it in, and Python
-    answers it in the main one all the same.
+    Blocking the signals would not do: the system hands them to any thread that lets them in, and
+    Python answers them in the main one all the same.
     """
-    answer = signal.getsignal(signal.SIGINT)
-    if not callable(answer) or threading.current_thread() is not threading.main_thread():
+    # Ctrl-C is held first and delivered last, so that what it raises finds SIGTERM put back.
+    with _held(signal.SIGINT), _held(signal.SIGTERM):
+        yield
+
+
+@contextlib.contextmanager
+def _held(number: signal.Signals) -> Iterator[None]:
+    answer = signal.getsignal(number)
+    if answer in (None, signal.SIG_IGN) or not _is_main():
         yield
         return
-    pressed: list[FrameType | None] = []
-    signal.signal(signal.SIGINT, lambda number, frame: pressed.append(frame))
+    came: list[FrameType | None] = []
+    signal.signal(number, lambda _, frame: came.append(frame))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, answer)
-        if pressed:
-            answer(signal.SIGINT, pressed[0])
+        signal.signal(number, answer)
+        if came and callable(answer):
+            answer(number, came[0])
+        elif came:
+            signal.raise_signal(number)
+
+
+def _is_main() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 @contextlib.contextmanager

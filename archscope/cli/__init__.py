@@ -13,7 +13,7 @@ import click
 
 from archscope import interruption
 from archscope._version import __version__
-from archscope.cli import help
+from archscope.cli import help, streams
 from archscope.cli.fault import of_others
 from archscope.cli.stderr import say
 from archscope.errors import ArchscopeError, UnknownCostError, first_line, with_remedy
@@ -76,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         shells.answer(cli, COMPLETION)
     from archscope.saved import answers
 
+    streams.make_usable()
     given = list(sys.argv[1:] if arguments is None else arguments)
     answers.use("never" if "--no-cache" in given else "always")
     with interruption.raised():
@@ -113,7 +114,7 @@ def _judged(error: BaseException, arguments: Sequence[str]) -> tuple[str, int]:
     """What to tell of an exception that ended a command, and the exit code."""
     if isinstance(error, (click.Abort, KeyboardInterrupt)) or interruption.happened():
         return "interrupted", interruption.EXIT_CODE
-    if isinstance(error, interruption.Terminated):
+    if isinstance(error, interruption.Terminated) or interruption.terminated():
         return "terminated", interruption.TERMINATED
     if isinstance(error, ArchscopeError):
         line = error.worded(on_command_line)

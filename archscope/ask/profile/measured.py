@@ -252,13 +252,14 @@ def _trial(target: Target, plan: Plan, spec: InputSpec, limit: int) -> int | Non
     context = multiprocessing.get_context("spawn")
     answer, send = context.Pipe(duplex=False)
     process = context.Process(target=_try, args=(target, plan, spec, limit, send))
-    with interruption.starting_processes():
-        process.start()
-    send.close()
     try:
+        with interruption.starting_processes():
+            process.start()
+        send.close()
         process.join()
     finally:
-        process.kill()
+        if process.pid is not None:
+            process.kill()
     code = process.exitcode or 0
     if code > 0 and code != NO_MEMORY:
         problem = f"fails at batch {spec.batch} in a process of its own (its error is above)"

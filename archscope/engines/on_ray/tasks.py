@@ -121,6 +121,7 @@ class OnRay:
         ray = imported(self.address)
         if ray.is_initialized():
             return
+        take_sigterm = started.enter_context(interruption.terminable())
         folder = Path(started.enter_context(tempfile.TemporaryDirectory(prefix="archscope-")))
         _pack(folder, self.files)
         variables = {k: v for k, v in os.environ.items() if k.startswith(TRAVELS)}
@@ -137,7 +138,7 @@ class OnRay:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what they say is in the error too
                 self._join(ray, job, left)
-            interruption.end_on_sigterm()  # Ray's own handler leaves as if a network called exit
+            take_sigterm()  # Ray's own handler leaves as if a network called exit
         except SystemExit as error:  # Ray's own answer to SIGTERM
             raise interruption.Terminated(interruption.TERMINATED) from error
         except Exception as error:
@@ -156,7 +157,6 @@ class OnRay:
                 raise
             self.tell("no Ray cluster runs here, so one is started on this machine alone")
             left.callback(OwnCluster().end)  # once the job has left it
-            interruption.end_on_sigterm()
             ray.init(
                 "local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **job
             )

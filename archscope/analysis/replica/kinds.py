@@ -56,13 +56,16 @@ _SHARED = (
     torch._ops.HigherOrderOperator,
 )  # fmt: skip
 
+_READ_ONLY = ("torch.fx.graph", "torch.fx.node")
+"""Graphs and their nodes, which a run only reads; a copied node would enter itself in one."""
+
 
 def copier_of(kind: type) -> Copier:
     """How objects of a kind are copied."""
     exact = _EXACT.get(kind)
     if exact is not None:
         return exact
-    if issubclass(kind, _SHARED) or kind.__module__ == "torch.fx.graph":
+    if issubclass(kind, _SHARED) or kind.__module__ in _READ_ONLY:
         return shared
     if issubclass(kind, torch.Tensor):
         return tensors.copy_tensor

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nested._internal.nested_tensor import NestedTensor
 from torch.utils import _device
 
-from archscope.analysis.values import old_types, printing, storage
+from archscope.analysis.values import dispatch_keys, old_types, printing, storage
 from archscope.analysis.values.contents import (
     ADDRESS,
     PLAIN,
@@ -394,6 +394,7 @@ def on_the_users_device() -> Iterator[None]:
         (torch, "tensor", _from_numbers(torch.tensor)),
         (torch, "from_numpy", array),
         (torch, "as_tensor", _as_tensor(_from_numbers(torch.as_tensor), array)),
+        (torch._C, "_dispatch_keys", partial(dispatch_keys.of, _reader)),
     ]
     here += printing.answers()
     here += [(owner, "to_dlpack", _dlpack) for owner in (torch, torch.utils.dlpack)]

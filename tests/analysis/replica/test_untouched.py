@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.fx
 from torch import Tensor, nn
 
 import archscope
@@ -252,6 +253,17 @@ def test_an_object_that_cannot_be_copied_is_named() -> None:
     with pytest.raises(archscope.ArchscopeError, match="Linear8: holds a generator, which cannot"):
         macs(network, X)
     assert list(network.steps) == [0, 1, 2]
+
+
+def test_a_node_of_a_traced_graph_leaves_its_graph_as_it_is() -> None:
+    """A graph of `torch.fx` has a table of its nodes, which copied nodes would enter."""
+    network = Linear8()
+    network.traced = torch.fx.symbolic_trace(Linear8())
+    network.nodes = list(network.traced.graph.nodes)
+    table = network.traced.graph._find_nodes_lookup_table.table
+    before = {key: list(nodes) for key, nodes in table.items()}
+    assert macs(network, X) == ROW
+    assert {key: list(nodes) for key, nodes in table.items()} == before
 
 
 def test_depth_does_not_matter() -> None:

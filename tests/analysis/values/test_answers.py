@@ -140,6 +140,8 @@ def on_meta(make: Callable[..., Tensor]) -> Tensor:
 LENGTHS = torch.tensor([5, 3])
 MASK = torch.tensor([[True, True], [True, False]])
 
+KERNELS = str(torch._C._dispatch_keys(X))
+
 ON_WHOLE_NUMBERS: dict[str, Callable[..., Any]] = {
     "an item": lambda self, x, n, m: n[0].item() == 5,
     "a list": lambda self, x, n, m: n.tolist() == [5, 3],
@@ -183,6 +185,7 @@ ON_WHOLE_NUMBERS: dict[str, Callable[..., Any]] = {
     "its old type": lambda self, x, n, m: isinstance(x, torch.FloatTensor),
     "another old type": lambda self, x, n, m: not isinstance(x, torch.cuda.FloatTensor),
     "moved to an old type": lambda self, x, n, m: n.type(torch.IntTensor).dtype == torch.int32,
+    "its kernels": lambda self, x, n, m: str(torch._C._dispatch_keys(x)) == KERNELS,
     "printed": lambda self, x, n, m: print("seen", [x]) is None,
     "an own bound": lambda self, x, n, m: torch.equal(n, torch.tensor([5, 3])),
 }  # fmt: skip

@@ -65,14 +65,16 @@ def shared_out(
     found = []
     for moment in timeline:
         held = replace(moment, optimizer=share(moment.optimizer))
+        if moment.phase == "update":  # each GPU updates the weights whose state it holds
+            held = replace(held, temporary=share(moment.temporary))
         if stage >= 2:
             held = replace(held, gradients=share(moment.gradients))
         if stage >= 3:
-            here = gathered.get(block_of(moment.layer), 0)
+            here = 0 if moment.phase == "update" else gathered.get(block_of(moment.layer), 0)
             held = replace(
                 held,
                 parameters=share(moment.parameters),
-                temporary=moment.temporary + here - share(here),
+                temporary=held.temporary + here - share(here),
             )
         allowance = manner.allowance(held.allocated)
         found.append(replace(held, allowance=allowance))

@@ -298,6 +298,8 @@ def test_zero_shares_out_stage_by_stage():
     update = [p.timeline[-1] for p in (whole, *stages)]
     assert [m.optimizer for m in update[1:]] == [-(-update[0].optimizer // 4)] * 3
     assert [m.gradients for m in update[:2]] == [update[0].gradients] * 2
+    # Adam's update holds the roots of the second moments that are here.
+    assert [m.temporary for m in update[1:]] == [-(-update[0].temporary // 4)] * 3
     assert update[2].gradients == -(-update[0].gradients // 4)
     assert update[2].parameters == update[0].parameters
     assert update[3].parameters == -(-update[0].parameters // 4)

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from archscope.parameters import parameter
+from archscope.traces.compiled import Graph
 from archscope.traces.events import Event
 from archscope.traces.families import FREE, WEIGHTED, base, family
 from archscope.traces.forward import is_compiled, stands_for_many
@@ -28,7 +29,7 @@ def align(
     network: Sequence[NetworkOperator],
     model: str,
     remedy: str = "",
-    convolutions: Mapping[Event, Sequence[Event]] | None = None,
+    graphs: Mapping[Event, Graph] | None = None,
     boundaries: Sequence[int] = (),
 ) -> Alignment:
     """Match every forward pass of the network.
@@ -38,7 +39,7 @@ def align(
         network: all its operators in order.
         model: name of the network, for messages.
         remedy: what to do where they differ.
-        convolutions: inside compiled graphs, see `compiled_convolutions`.
+        graphs: compiled, see `compiled.graphs`.
         boundaries: host times at which no forward pass goes on, see `boundaries`.
 
     Raises:
@@ -48,7 +49,7 @@ def align(
     anchors = anchors or [i for i, op in enumerate(network) if base(op.name) not in FREE]
     kinds = {family(network[i].name) for i in anchors}
     text = [i for i, e in enumerate(forward) if stands_for_many(e) or family(e.name) in kinds]
-    run = partial(Search, forward, network, anchors, convolutions=convolutions or {},
+    run = partial(Search, forward, network, anchors, graphs=graphs or {},
                   boundaries=boundaries)  # fmt: skip
     search = run(text=text)
     found = Alignment()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archscope.traces.events import COMPILED, PROFILER_STEP, STEP, Event, Trace
-from archscope.traces.families import FUSED, base, family
+from archscope.traces.families import FUSED, base
 from archscope.traces.nesting import is_graph, is_node
 from archscope.traces.outside import named
 
@@ -53,36 +53,19 @@ def boundaries(trace: Trace) -> list[int]:
     ]
 
 
-def compiled_convolutions(trace: Trace) -> dict[Event, list[Event]]:
-    """The convolutions that each compiled graph of the forward pass calls."""
-    found: dict[Event, list[Event]] = {}
-    for event in trace.host:
-        if event.phase != "forward" or family(event.name) != "convolution":
-            continue
-        above = event.parent
-        while above is not None and not _is_operator(above) and not is_graph(above):
-            above = above.parent
-        if above is not None and is_graph(above):
-            outermost = above
-            while outermost.parent is not None and is_graph(outermost.parent):
-                outermost = outermost.parent
-            found.setdefault(outermost, []).append(event)
-    return found
-
-
 def _is_outermost(event: Event, hollow: set[Event]) -> bool:
-    if not (_is_operator(event) or is_compiled(event)):
+    if not (is_operator(event) or is_compiled(event)):
         return False
     above = event.parent
     while above is not None:
         inside_graph = is_compiled(above) and above not in hollow
-        if _is_operator(above) or inside_graph or named(above) is not None:
+        if is_operator(above) or inside_graph or named(above) is not None:
             return False
         above = above.parent
     return named(event) is None
 
 
-def _is_operator(event: Event) -> bool:
+def is_operator(event: Event) -> bool:
     return event.kind == "operator" and "::" in event.name and not is_node(event)
 
 

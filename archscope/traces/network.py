@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from archscope.traces.events import Call, Event, Shapes
@@ -19,6 +20,8 @@ class NetworkOperator:
         number: its place among the network's operators, from 1.
         functions: the module call that runs each function around it, the innermost first; see
             `functions.py`.
+        holder: the module that first holds its weight, as a tied one has several; `None` where
+            its module has no such weight.
     """
 
     name: str
@@ -26,6 +29,7 @@ class NetworkOperator:
     calls: tuple[Call, ...]
     number: int
     functions: tuple[Call | None, ...] = ()
+    holder: str | None = None
 
     def __str__(self) -> str:
         place = self.calls[-1].name if self.calls else ""
@@ -84,4 +88,8 @@ def described(event: Event | None, operator: NetworkOperator) -> tuple[str, str]
 
 
 def _text(shapes: Shapes, place: int) -> str:
-    return "×".join(map(str, shapes[place])) if place < len(shapes) else ""
+    return shape_text(shapes[place]) if place < len(shapes) else ""
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape))

@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
+from archscope.traces import compiled
+from archscope.traces.compiled import Graph
 from archscope.traces.events import Event
-from archscope.traces.families import FUSED, base, family
+from archscope.traces.families import FUSED, base
 from archscope.traces.forward import is_compiled, stands_for_many
 from archscope.traces.network import NetworkOperator, alike, described
 
@@ -30,7 +32,7 @@ class Search:
 
     Args:
         anchors, text: positions of the operators that are compared.
-        convolutions: inside compiled graphs.
+        graphs: compiled, see `compiled.graphs`.
         boundaries: host times at which no forward pass goes on, see `forward.boundaries`.
         alike: whether an operator of the trace may be one of the network's.
     """
@@ -41,17 +43,17 @@ class Search:
         network: Sequence[NetworkOperator],
         anchors: Sequence[int],
         text: Sequence[int],
-        convolutions: Mapping[Event, Sequence[Event]],
+        graphs: Mapping[Event, Graph],
         boundaries: Sequence[int],
         alike: Callable[[Event, NetworkOperator], bool] = alike,
     ) -> None:
         self._alike = alike
         self._forward, self._network = forward, network
         self._boundaries = boundaries
-        self._convolutions = convolutions
+        self._graphs = graphs
         self._anchors, self._text = anchors, text
         self.pairs: list[tuple[int, int]] = []
-        self._furthest: tuple[int, Event | None] | None = None
+        self._furthest: tuple[int, Event | None, tuple[str, str] | None] | None = None
 
     def run(self, start: int) -> int | None:
         """The position behind a forward pass that begins at one; `None` where none does."""
@@ -132,33 +134,30 @@ class Search:
         return None if following else len(self._anchors)
 
     def _holds(self, group: Sequence[Event], i: int, behind: int) -> bool:
-        """Whether the network has, in this order, the convolutions that graphs call as they are.
+        """Whether the graphs of a group can stand for these of the network's operators."""
+        between = self._anchors[i:behind]
+        beside = range(between[0], between[-1]) if between else ()
+        found = compiled.difference(
+            [self._graphs[event] for event in group if event in self._graphs],
+            [self._network[k] for k in between],
+            sum(base(self._network[k].name) in compiled.PRODUCTS for k in beside),
+            sized=self._alike is alike,
+        )
+        if found is not None:
+            self._differs(i + found.place, found.event, found.texts)
+        return found is None
 
-        The compiler makes other operators into kernels of its own.
-        """
-        network = [
-            k for k in range(i, behind)
-            if family(self._network[self._anchors[k]].name) == "convolution"
-        ]  # fmt: skip
-        for event in (each for graph in group for each in self._convolutions.get(graph, ())):
-            found = [k for k in network if self._alike(event, self._network[self._anchors[k]])]
-            if not found:
-                self._differs(network[0] if network else i, event)
-                return False
-            network = [k for k in network if k > found[0]]
-        return True
-
-    def _differs(self, i: int, event: Event | None) -> None:
+    def _differs(self, i: int, event: Event | None, texts: tuple[str, str] | None = None) -> None:
         if self._furthest is None or i > self._furthest[0]:
-            self._furthest = i, event
+            self._furthest = i, event, texts
 
     def difference(self, model: str, remedy: str) -> MismatchError:
         """The first difference of the run that went furthest."""
         if self._furthest is None:
             problem = "is not in the trace: it has no forward operators like its"
             return MismatchError(parameter("model", model), problem, remedy, 0)
-        i, event = self._furthest
+        i, event, texts = self._furthest
         operator = self._network[self._anchors[i]]
-        theirs, ours = described(event, operator)
+        theirs, ours = texts or described(event, operator)
         problem = f"is not what was traced: {operator}: the trace has {theirs}, {model} has {ours}"
         return MismatchError(parameter("model", model), problem, remedy, i)

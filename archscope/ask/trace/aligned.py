@@ -14,7 +14,7 @@ from archscope.ask.target import Target
 from archscope.ask.trace.batch import remedy, traced_batch
 from archscope.errors import ArchscopeError
 from archscope.records import Dim, InputSpec
-from archscope.traces import alignment, attribution, forward, sizes
+from archscope.traces import alignment, attribution, compiled, forward, sizes
 from archscope.traces.attribution import Attribution
 from archscope.traces.events import CALL, Event, Trace
 from archscope.traces.nesting import is_node
@@ -62,7 +62,7 @@ def of_network(trace: Trace, network: Target) -> Aligned:
         network=operators,
         model=model,
         remedy=otherwise,
-        convolutions=forward.compiled_convolutions(trace),
+        graphs=compiled.graphs(trace),
         boundaries=forward.boundaries(trace),
     )
     found = align(ran)

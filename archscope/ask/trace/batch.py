@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from archscope.parameters import parameter
-from archscope.traces import alignment, forward, sizes
+from archscope.traces import alignment, compiled, forward, sizes
 from archscope.traces.events import Event, Trace
 from archscope.traces.families import WEIGHTED, family
 from archscope.traces.network import NetworkOperator
@@ -34,8 +35,8 @@ def traced_batch(
         MismatchError: no batch of the network is what was traced.
     """
     ran = forward.forward_operators(trace)
-    compiled = forward.compiled_convolutions(trace)
-    seen = [*ran, *(event for events in compiled.values() for event in events)]
+    graphs = compiled.graphs(trace).values()
+    seen = [*ran, *(event for each in graphs for event in (*each.convolutions, *each.products))]
     weighted = [operator for operator in operators if family(operator.name) in WEIGHTED]
     for event in sorted(seen, key=lambda event: event.sequence < 0):
         for operator in weighted:
@@ -59,6 +60,8 @@ def _samples(event: Event, operator: NetworkOperator, samples: int) -> int | Non
     if event.shapes[weight] != operator.shapes[weight]:
         return None
     theirs, ours = event.shapes[input], operator.shapes[input]
+    if len(theirs) == 2 < len(ours):  # a graph's matrix product, whose rows are one side
+        ours = (math.prod(ours[:-1]), ours[-1])
     if theirs[1:] != ours[1:] or not theirs or not ours or samples * theirs[0] % ours[0]:
         return None
     return samples * theirs[0] // ours[0]

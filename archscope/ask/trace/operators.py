@@ -46,10 +46,25 @@ def _recorded(network: nn.Module, arguments: Any, train: bool) -> list[NetworkOp
     results: Any = session.profiler.kineto_results
     trace = events.read(results.events())
     attribution.attribute(trace)
-    return [
-        NetworkOperator(event.name, event.shapes, _calls(event), number, _functions(event))
-        for number, event in enumerate(forward_operators(trace), start=1)
-    ]
+    holders = _holders(network)
+    found = []
+    for number, event in enumerate(forward_operators(trace), start=1):
+        calls = _calls(event)
+        holder = holders.get(calls[-1].name) if calls else None
+        functions = _functions(event)
+        found.append(NetworkOperator(event.name, event.shapes, calls, number, functions, holder))
+    return found
+
+
+def _holders(network: nn.Module) -> dict[str, str]:
+    """The module that first holds the weight of each module."""
+    first: dict[int, str] = {}
+    found: dict[str, str] = {}
+    for name, module in network.named_modules():
+        weight = module._parameters.get("weight")
+        if weight is not None:
+            found[name] = first.setdefault(id(weight), name)
+    return found
 
 
 def _functions(event: Event) -> tuple[Call | None, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,80 @@ def test_a_region_of_the_compiler_is_told_from_what_runs_between_its_graphs(tmp_
     rows = {row.name: round(1e6 * row.total_seconds) for row in found.profile.layers}
     assert rows["compiled region 0/0"] == 50 and rows["compiled region 1/0"] == 30
     assert rows["blocks.0.0"] == 40
+
+
+def compiled_layers(path: Path, layers: int, width: int, *, train: bool, batch: int = 16) -> str:
+    """Written by hand: a compiled network of linear layers, whose last one has 10 outputs."""
+    from tests.traces.writing import File
+
+    file = File()
+    file.host("ProfilerStep#0", 0, 900, cat="user_annotation")
+    file.op("Torch-Compiled Region: 0/0", 10, 300)
+    sides = [32, *[width] * (layers - 1), 10]
+    pairs = list(pairwise(sides))
+    if train:
+        weights = [shape for a, b in pairs for shape in ([b, a], [b])]
+        file.op("CompiledFunction", 20, 200, 0, dims=[[batch, 32], *weights])
+    file.op("## Call CompiledFxGraph f0 ##", 30, 100)
+    for index, (a, b) in enumerate(pairs):
+        padded = -(-b // 4) * 4  # as the compiler pads ten outputs
+        dims = [[padded], [batch, a], [a, padded], [], []]
+        product = file.op("aten::addmm", 31 + 10 * index, 5, dims=dims)
+        file.kernel(1000 + 50 * index, 50, 32 + 10 * index, external=product)
+    return file.write(path)
+
+
+def linear_layers(layers: int, width: int) -> nn.Module:
+    sides = [32, *[width] * (layers - 1), 10]
+    return nn.Sequential(*(nn.Linear(a, b) for a, b in pairwise(sides)))
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_a_compiled_network_is_known_by_its_matrix_products(train: bool, tmp_path: Path) -> None:
+    path = compiled_layers(tmp_path / "a.json", 4, 64, train=train)
+    for batch in (None, 16):
+        found = traced(path, network_target(linear_layers(4, 64), input="32", batch=batch))
+        assert found.profile.input.batch == 16
+        assert [row.name for row in found.profile.layers if row.in_network] == [
+            "compiled region 0/0"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("layers", "width", "batch", "train", "message"),
+    [
+        (4, 48, None, True, r"operator 1 \(0\): the trace has no weight of 48×32"),
+        (4, 48, None, False, r"operator 1 \(0\): the trace has linear 64×32, .* linear 48×32"),
+        (5, 64, None, True, r"operator 4 \(3\): the trace has no more weight of 64×64"),
+        (5, 64, None, False, r"operator 4 \(3\): the trace has no more"),
+        (3, 64, None, True, r"operator 2 \(1\): the trace has 2 matrix products .* has 1"),
+        (3, 64, None, False, r"operator 2 \(1\): the trace has 2 matrix products .* has 1"),
+        (4, 64, 8, True, r"operator 1 \(0\): the trace has linear on 16×32, .* on 8×32"),
+        (4, 64, 4, False, r"operator 1 \(0\): the trace has linear on 16×32, .* on 4×32"),
+    ],
+)
+def test_another_network_than_the_compiled_one_is_refused(
+    layers: int, width: int, batch: int | None, train: bool, message: str, tmp_path: Path
+) -> None:
+    """The trace is of four layers that are 64 wide, on a batch of 16."""
+    path = compiled_layers(tmp_path / "a.json", 4, 64, train=train)
+    with pytest.raises(ArchscopeError, match=message):
+        traced(path, network_target(linear_layers(layers, width), input="32", batch=batch))
+
+
+def test_a_tied_weight_goes_into_a_compiled_graph_once(tmp_path: Path) -> None:
+    """As where the head of a language model has the weight of its embedding."""
+    path = compiled_layers(tmp_path / "a.json", 3, 32, train=True)
+    content = json.loads(Path(path).read_text())
+    for event in content["traceEvents"]:
+        if event["name"] == "CompiledFunction":
+            event["args"]["Input Dims"].remove([32, 32])
+    Path(path).write_text(json.dumps(content))
+    network = linear_layers(3, 32)
+    with pytest.raises(ArchscopeError, match="no more weight of 32×32"):
+        traced(path, network_target(network, input="32"))
+    network[1].weight = network[0].weight  # type: ignore[index,union-attr]
+    traced(path, network_target(network, input="32"))
 
 
 class Encoder(nn.Module):

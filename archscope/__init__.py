@@ -27,16 +27,9 @@ if TYPE_CHECKING:
     from archscope.analysis.rules import register_formula
     from archscope.api.answer import Answer, Checks, Predicted, Summary
     from archscope.api.comparing import compare, diff, verify
-    from archscope.api.counting import (
-        explain,
-        formula,
-        graph,
-        load,
-        models,
-        receptive_field,
-        summary,
-    )
+    from archscope.api.counting import load, models, summary
     from archscope.api.distributing import distribute
+    from archscope.api.explaining import explain, formula, graph, receptive_field
     from archscope.api.fitted import Fitted
     from archscope.api.machine import cache, recorder
     from archscope.api.predicting import devices, predict
@@ -54,10 +47,9 @@ _NAMES = {
     "archscope.analysis.rules": ("register_formula",),
     "archscope.api.answer": ("Answer", "Checks", "Predicted", "Summary"),
     "archscope.api.comparing": ("compare", "diff", "verify"),
-    "archscope.api.counting": (
-        "explain", "formula", "graph", "load", "models", "receptive_field", "summary",
-    ),
+    "archscope.api.counting": ("load", "models", "summary"),
     "archscope.api.distributing": ("distribute",),
+    "archscope.api.explaining": ("explain", "formula", "graph", "receptive_field"),
     "archscope.api.sweeping": ("check", "merge", "sweep", "sweep_groups"),
     "archscope.api.fitted": ("Fitted",),
     "archscope.api.machine": ("cache", "recorder"),

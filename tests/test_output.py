@@ -12,7 +12,8 @@ import pytest
 from archscope import archive, output
 from archscope.cli import run
 from archscope.errors import ArchscopeError
-from archscope.output import Drawn, Outputs, Screen, check_outputs, emit
+from archscope.formats import Drawn
+from archscope.output import Outputs, Screen, check_outputs, emit
 from archscope.records import Analysis, InputSpec, TensorSpec
 from archscope.table import Axis, Chart, Column, Report, Row, Table
 

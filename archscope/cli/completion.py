@@ -156,7 +156,7 @@ def formats(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Names of `--format`."""
-    from archscope.output import FORMATS
+    from archscope.formats import FORMATS
 
     return _matching([suffix[1:] for suffix in FORMATS], incomplete)
 

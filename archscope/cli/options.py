@@ -108,7 +108,8 @@ def _inches(context: click.Context, option: click.Parameter, text: str | None) -
 def _outputs(
     context: click.Context, option: click.Parameter, paths: tuple[str, ...]
 ) -> tuple[str, ...]:
-    from archscope.output import Drawn, Outputs
+    from archscope.formats import Drawn
+    from archscope.output import Outputs
 
     def said(name: str) -> Any:
         return context.meta.get(f"archscope.{name}")

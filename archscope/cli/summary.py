@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import click
 
@@ -65,25 +67,18 @@ def command(
     check_outputs(outputs)
     from archscope.ask.count import analyse, require_complete
     from archscope.ask.explored import explored
-    from archscope.ask.many import counted_each
     from archscope.ask.target import target
     from archscope.resolve import parse_settings
     from archscope.resolve.names import expanded
-    from archscope.study.compare.many import many_report
     from archscope.study.node_data import node_data
     from archscope.study.page import with_page
     from archscope.study.summary import summary_report
 
     named, keywords = expanded(models), parse_settings(settings)
     if len(named) > 1:
-        check_used(USED_BY_MANY, "several networks", "name one network")
-        found = counted_each(
-            named, input=input_text, batch=batch, keywords=keywords, backward=backward, train=train
-        )
-        order = None if sort == "execution" else sort
-        emit(many_report(found.networks, sort=order, top=top, problems=found.problems), outputs)
-        for each in found.networks if strict else ():
-            require_complete(each.analysis)
+        question = {"input": input_text, "batch": batch, "keywords": keywords}
+        _several(named, {**question, "backward": backward, "train": train}, sort, top, strict,
+                 outputs)  # fmt: skip
         return
     network = target(named[0], input=input_text, batch=batch, keywords=keywords)
     analysis = analyse(
@@ -111,3 +106,21 @@ USED_BY_MANY = (
     "models", "input_text", "batch", "settings", "backward", "train", "sort", "top", "strict",
     "outputs",
 )  # fmt: skip
+
+
+def _several(
+    named: Sequence[str], question: Mapping[str, Any], sort: str, top: int | None, strict: bool,
+    outputs: tuple[str, ...],
+) -> None:  # fmt: skip
+    """A row a network."""
+    check_used(USED_BY_MANY, "several networks", "name one network")
+    from archscope.ask.count import require_complete
+    from archscope.ask.many import counted_each
+    from archscope.output import emit
+    from archscope.study.compare.many import many_report
+
+    found = counted_each(named, **question)
+    order = None if sort == "execution" else sort
+    emit(many_report(found.networks, sort=order, top=top, problems=found.problems), outputs)
+    for each in found.networks if strict else ():
+        require_complete(each.analysis)

@@ -18,8 +18,7 @@ from typing import Any
 from archscope import interruption
 from archscope.errors import ArchscopeError
 from archscope.files import is_own, open_own, read_text, require_regular
-from archscope.parameters import marked, parameter
-from archscope.saved import cache
+from archscope.parameters import parameter
 from archscope.units import plural
 
 SCHEMA = 2
@@ -140,7 +139,7 @@ class Journal:
         try:
             self._append(line)
         except OSError as error:
-            self.failure = _reason(error)
+            self.failure = reason_of(error)
             return False
         return True
 
@@ -272,7 +271,7 @@ class Journal:
         return ArchscopeError(parameter("journal", self.path), problem, remedy)
 
     def _unusable(self, problem: str, error: OSError) -> UnusableError:
-        reason = f"{problem} ({_reason(error)})"
+        reason = f"{problem} ({reason_of(error)})"
         return UnusableError(parameter("journal", self.path), reason, "name another")
 
 
@@ -368,72 +367,12 @@ def _reads(read: Callable[[dict[str, Any]], object], entry: dict[str, Any]) -> b
     return True
 
 
-def _reason(error: OSError) -> str:
+def reason_of(error: OSError) -> str:
     return error.strerror or type(error).__name__
 
 
 def _line(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, sort_keys=True).encode() + b"\n"
-
-
-def default_folder() -> Path | None:
-    """Where journals lie when the user names none; `None` where nobody can say."""
-    folder = cache.folder()
-    return None if folder is None else folder / cache.JOURNALS
-
-
-def in_default_folder(
-    name: str,
-    identity: Mapping[str, Any],
-    *,
-    resume: bool,
-    key: Callable[[], str | None] | None = None,
-) -> Journal:
-    """The journal of that name where the user names none; the other arguments as for a journal.
-
-    Raises:
-        ArchscopeError: as for a journal; or there is no default folder.
-    """
-    folder = default_folder()
-    if folder is None:
-        raise ArchscopeError(
-            parameter("resume"),
-            "there is no cache folder",
-            f"name a {parameter('journal', 'FILE')}",
-        )
-    try:
-        cache.make_ours(folder.parent)
-        return Journal(folder / name, identity, resume=resume, key=key, trusted=False)
-    except ArchscopeError as error:
-        problem = f"{folder / name}: {error.problem}"
-        remedy = error.remedy if marked(error.remedy) else f"name a {parameter('journal', 'FILE')}"
-        raise ArchscopeError(parameter("resume"), problem, remedy) from None
-    except OSError as error:
-        remedy = f"name a {parameter('journal', 'FILE')}"
-        place = f"{error.filename}: " if error.filename else ""
-        raise ArchscopeError(parameter("resume"), f"{place}{_reason(error)}", remedy) from None
-
-
-def contents() -> cache.Contents:
-    """What the default folder holds."""
-    sizes = [path.lstat().st_size for path in _files()]
-    return cache.Contents(len(sizes), sum(sizes))
-
-
-def clear() -> cache.Contents:
-    """Remove the journals of the default folder; one whose run goes on loses only its name."""
-    before = contents()
-    for path in _files():
-        with suppress(OSError):
-            path.unlink()
-    return before
-
-
-def _files() -> list[Path]:
-    folder = default_folder()
-    if folder is None or not cache.is_ours(folder.parent):
-        return []
-    return sorted(folder.glob("*.jsonl"))
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:

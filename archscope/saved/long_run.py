@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
-from archscope.saved.journal import Journal, UnusableError, in_default_folder
+from archscope.saved.journal import Journal, UnusableError
+from archscope.saved.journal_folder import in_default_folder
 
 if TYPE_CHECKING:
     from os import PathLike

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from archscope.saved import journal
+from archscope.saved import journal_folder
 from archscope.saved.answers import stores
 
 
@@ -35,9 +35,9 @@ def held() -> tuple[Held, ...]:
         for kind, store in stores().items()
         for saved in [store.contents()]
     ]
-    folder = journal.default_folder()
+    folder = journal_folder.default_folder()
     if folder is not None:
-        saved = journal.contents()
+        saved = journal_folder.contents()
         found.append(Held("journals", saved.entries, saved.total_bytes, None, folder))
     return tuple(found)
 
@@ -47,5 +47,5 @@ def clear() -> tuple[Held, ...]:
     before = held()
     for store in stores().values():
         store.clear()
-    journal.clear()
+    journal_folder.clear()
     return before

@@ -46,7 +46,9 @@ def test_a_fault_of_archscope_is_no_failed_point(tmp_path, monkeypatch, capsys):
 
 
 def test_without_a_name_the_journal_lies_in_the_cache(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("archscope.saved.journal.default_folder", lambda: tmp_path / "journals")
+    monkeypatch.setattr(
+        "archscope.saved.journal_folder.default_folder", lambda: tmp_path / "journals"
+    )
     assert run(["sweep", "lenet", "batch=1,2"]) == 0
     (journal,) = (tmp_path / "journals").iterdir()
     before = journal.read_text()
@@ -59,7 +61,7 @@ def no_journals(request, tmp_path, monkeypatch):
     """No folder to keep journals in."""
     (tmp_path / "file").write_text("")
     place = None if request.param == "none" else tmp_path / "file" / "journals"
-    monkeypatch.setattr("archscope.saved.journal.default_folder", lambda: place)
+    monkeypatch.setattr("archscope.saved.journal_folder.default_folder", lambda: place)
 
 
 def test_where_no_journal_can_be_kept_a_sweep_runs_without(no_journals, capsys):

@@ -43,10 +43,9 @@ def generation(
     Raises:
         ArchscopeError: the network cannot be found or run, or keeps no cache; an unknown device.
     """
-    for name, value, least in (("prompt", prompt, SHORT + 1), ("tokens", tokens, 1),
-                               ("batch", batch, 1)):  # fmt: skip
-        if value < least:
-            raise ArchscopeError(parameter(name, value), "is too few", f"give {least} or more")
+    _require("prompt", prompt, SHORT + 1)
+    _require("tokens", tokens, 1)
+    _require("batch", batch, 1)
     subject = target.subject()
     parameters = list(subject.module.parameters())
     dtype = _dtype(parameters)
@@ -84,6 +83,11 @@ def generation(
         notes=(*subject.notes, *steps.said, *_notes(subject, steps, cache)),
     )
     return replace(found, times=tuple(time_on(place, found, steps) for place in places))
+
+
+def _require(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ArchscopeError(parameter(name, value), "is too few", f"give {least} or more")
 
 
 def _of_prompt(error: ArchscopeError, prompt: int) -> ArchscopeError:

@@ -80,10 +80,8 @@ def plan_of(
     _check_phases(train, eval, optimizer)
     _check_range("precision", precision, 0.2, 100)
     _check_range("max_seconds", max_seconds, 0.001, 86400)
-    if amp and full_name(dtype) in ("float32", "tf32"):
-        problem = "contradict each other: autocast is to bfloat16 or float16"
-        both = f"{parameter('amp', True)} {parameter('dtype', dtype)}"
-        raise ArchscopeError(both, problem, "leave out one of them")
+    if amp:
+        _check_autocast(dtype)
     chosen = device is not None
     if device is None:
         device = devices.best() if on == LOCAL else ANY
@@ -115,6 +113,14 @@ def _check_phases(train: bool, eval: bool, optimizer: Optimizer | None) -> None:
     if eval and optimizer is not None:
         problem = f"updates nothing with {parameter('eval', True)}"
         raise ArchscopeError(parameter("optimizer"), problem, "leave out one")
+
+
+def _check_autocast(dtype: str) -> None:
+    """Refuse a dtype that autocast does not convert to."""
+    if full_name(dtype) in ("float32", "tf32"):
+        problem = "contradict each other: autocast is to bfloat16 or float16"
+        both = f"{parameter('amp', True)} {parameter('dtype', dtype)}"
+        raise ArchscopeError(both, problem, "leave out one of them")
 
 
 def _check_mode(mode: str) -> None:

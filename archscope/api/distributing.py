@@ -28,6 +28,7 @@ def distribute(
     wrap: str | None = None,
     reshard_after_forward: bool = True,
     tp: int | None = None,
+    sequence_parallel: bool = False,
     style: Mapping[str, str] | None = None,
     optimizer: str = "adamw",
     on: str | None = None,
@@ -55,6 +56,7 @@ def distribute(
             when `None`.
         reshard_after_forward: as for `fully_shard`.
         tp: GPUs that divide each layer, where `"tp"` is beside another.
+        sequence_parallel: whether GPUs that divide layers also divide the tokens between them.
         style: pattern of linear layers to `"colwise"` or `"rowwise"`; when `None` as the network's
             configuration says, or the names of its layers.
         optimizer: of the predicted memory, as for `memory`.
@@ -83,7 +85,7 @@ def distribute(
     styles = tuple((style or {}).items())
     chosen = ParallelPlan(
         plan, gpus, wrap, reshard_after_forward, tp, styles, optimizer, on, replicas, dtype,
-        reduce_dtype,
+        reduce_dtype, sequence_parallel,
     )  # fmt: skip
     target = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
     found = distributed(target, chosen)

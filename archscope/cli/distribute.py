@@ -42,6 +42,12 @@ from archscope.cli.options import (
     "--tp", metavar="N", type=int, help="GPUs that divide a layer, where tp is beside another."
 )
 @click.option(
+    "--sequence-parallel",
+    "sequence",
+    is_flag=True,
+    help="GPUs that divide layers also divide the tokens between them.",
+)
+@click.option(
     "--replicas", metavar="N", type=int, help="Groups under hsdp that each hold all parameters."
 )
 @click.option(
@@ -75,8 +81,8 @@ from archscope.cli.options import (
 def command(
     model: str, input_text: str | None, batch: int | None, settings: tuple[str, ...],
     beside: str | None, kind: Any, gpus: int, wrap: str | None, reshard: bool,
-    tp: int | None, replicas: int | None, dtype: str | None, reduce_dtype: str | None,
-    styles: tuple[str, ...], optimizer: str, on: str | None,
+    tp: int | None, sequence: bool, replicas: int | None, dtype: str | None,
+    reduce_dtype: str | None, styles: tuple[str, ...], optimizer: str, on: str | None,
     outputs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """What a training step of MODEL moves between GPUs, as PyTorch issues it.
@@ -103,7 +109,7 @@ def command(
         return
     chosen = ParallelPlan(
         kind, gpus, wrap, reshard, tp, tuple(map(_style, styles)), optimizer, on, replicas, dtype,
-        reduce_dtype,
+        reduce_dtype, sequence,
     )  # fmt: skip
     target = network_target(
         record or model,

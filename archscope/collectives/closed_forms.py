@@ -174,6 +174,25 @@ def of_fsdp(
     return tuple(found)
 
 
+@dataclass(frozen=True)
+class Moved:
+    """What a division of the sequence promises to move.
+
+    Args:
+        gathered: bytes of what enters the divided modules, by the module that gathers it.
+        rows: bytes of the outputs that are scattered, by row-parallel layer.
+        entered: bytes of what the first blocks are given, by block.
+        left: bytes of what the last blocks return, by block.
+        normalising: bytes of the trained parameters that every GPU uses on its own tokens.
+    """
+
+    gathered: Mapping[str, int]
+    rows: Mapping[str, int]
+    entered: Mapping[str, int]
+    left: Mapping[str, int]
+    normalising: int
+
+
 SEPARATE = (
     "PyTorch all-reduces the gradient of the input of every column-parallel layer separately, "
     "{columns} times; the formula has one for layers that share their input, {rows} in all."
@@ -255,6 +274,67 @@ def of_tp(
         _form(outputs, formula, expected, outputs.of(issued)),
         _form(inputs, "as much as forward", expected, backward, reasons),
     )
+
+
+SEPARATELY = (
+    "PyTorch gathers what enters a divided module once, and what enters column-parallel layers "
+    "outside of one for each, {gathers} times for {rows} row-parallel layers"
+)
+LEFT = "what the last block returns is gathered for the layers behind it"
+ENTERED = "every GPU has all of what enters the first block, and gathers its gradient"
+
+
+def of_sequence(
+    issued: Sequence[Collective], moved: Moved, *, alone: bool
+) -> tuple[ClosedForm, ...]:
+    """Where tokens are divided between layers, an all-reduce is a scatter and a gather.
+
+    Korthikanti et al. 2022, section 4.2.2: what enters a pair of layers is gathered and what leaves
+    it scattered, and the gradients the other way round.
+
+    Args:
+        issued: the collectives of a step.
+        moved: what the styles promise.
+        alone: whether nothing reads the gradients of normalisation in the step, as data parallelism
+            does.
+    """
+    expected = sum(moved.rows.values())
+    counts = SEPARATELY.format(gathers=len(moved.gathered), rows=len(moved.rows))
+    separately = counts, sum(moved.gathered.values()) - expected
+    served = {(row.kind, row.layer) for row in issued if row.phase == "backward"}
+    outputs = "bytes of the outputs of row-parallel layers"
+
+    def form(kind: str, phase: str, formula: str, *reasons: tuple[str, int]) -> ClosedForm:
+        if phase == "forward":
+            what, again = Sum(kind, phase, "activations"), 0
+        else:
+            what = Sum(kind, phase, "gradients of activations")
+            again = Sum(kind, phase, "activations").of(issued)
+        every = [*reasons, (AGAIN, again)]
+        return _form(what, formula, expected, what.of(issued) + again, every)
+
+    def unwanted(kind: str, sizes: Mapping[str, int]) -> tuple[str, int]:
+        names = [name for name in sizes if (kind, name) not in served]
+        return UNWANTED.format(names=" and ".join(names)), -sum(sizes[name] for name in names)
+
+    normalising = Sum("all_reduce", "backward", "gradients of normalisation")
+    words = "bytes of the normalisation between divided layers"
+    summed = 0 if alone else moved.normalising
+    return (
+        _form(normalising, words, summed, normalising.of(issued)),
+        form(
+            "all_gather", "forward", outputs, separately, (LEFT, sum(moved.left.values())),
+        ),
+        form("reduce_scatter", "forward", outputs),
+        form(
+            "reduce_scatter", "backward", "as much as it gathers forward", separately,
+            unwanted("reduce_scatter", moved.gathered),
+        ),
+        form(
+            "all_gather", "backward", "as much as it scatters forward",
+            (ENTERED, sum(moved.entered.values())), unwanted("all_gather", moved.entered),
+        ),
+    )  # fmt: skip
 
 
 def _padded(units: Sequence[Unit], gpus: int, trained: bool) -> int:

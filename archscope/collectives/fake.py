@@ -42,12 +42,26 @@ def fake_group(gpus: int) -> Iterator[None]:
             "ask in another process, or after destroy_process_group()",
         )
     hook = sys.excepthook  # PyTorch puts the rank before every traceback, and leaves it there
+    _forget_layouts()
     dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=gpus)
     try:
         yield
     finally:
         dist.destroy_process_group()
+        _forget_layouts()
         sys.excepthook = hook
+
+
+def _forget_layouts() -> None:
+    """Empty PyTorch's cache of how operators divide their results.
+
+    It holds meshes, takes another of the same shape for them, and so finds groups that are gone, or
+    others that have got their names.
+    """
+    if "torch.distributed.tensor" in sys.modules:
+        from torch.distributed.tensor import debug
+
+        debug._clear_sharding_prop_cache()  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -93,6 +94,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._named = outer
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if any(issubclass(kind, DTensor) for kind in types):
+            return NotImplemented  # a divided tensor issues its own, which come here again
         result = func(*args, **(kwargs or {}))
         if func.namespace in NAMESPACES:
             self._take_down(func._schema.name.partition("::")[2], args, result)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import prod
 from typing import Any
@@ -50,19 +50,34 @@ def require_even(network: nn.Module, styles: Mapping[str, Style], gpus: int) -> 
             )
 
 
+def usual(styles: Mapping[str, Style]) -> list[tuple[str, ParallelStyle]]:
+    """PyTorch's style of each layer: what enters columns and leaves rows is on every GPU."""
+    return [(name, STYLES[style]()) for name, style in styles.items()]
+
+
 def divide(
-    network: nn.Module, mesh: DeviceMesh, styles: Mapping[str, Style], recorder: Recorder
+    network: nn.Module,
+    mesh: DeviceMesh,
+    styles: Sequence[tuple[str, ParallelStyle]],
+    recorder: Recorder,
 ) -> None:
     """Give each layer's part to this GPU, and take down how it gets there."""
-    for name, style in styles.items():
+    for name, style in styles:
         with recorder, recorder.because(Cause(name, "parameters")):
-            parallelize_module(network, mesh, {name: STYLES[style]()})
+            parallelize_module(network, mesh, {name: style})
 
 
 class Owners:
-    """Whose collective it is: the module that runs, or in the backward pass the one that ran."""
+    """Whose collective it is: the module that runs, or in the backward pass the one that ran.
 
-    def __init__(self, network: nn.Module) -> None:
+    Args:
+        network: whose modules.
+        sequence: whether the tokens are divided between layers, so that gradients of normalisation
+            are summed, which have one side where those of activations have three.
+    """
+
+    def __init__(self, network: nn.Module, sequence: bool = False) -> None:
+        self.sequence = sequence
         self.log = CallLog(network, torch._C._autograd._get_sequence_nr)
 
     def __call__(self, recorder: Recorder, tensors: list[Tensor]) -> Cause:
@@ -71,7 +86,8 @@ class Owners:
         node = torch._C._current_autograd_node()
         number = ACCUMULATE_GRAD if node is None else node._sequence_nr()
         made = self.log.made_node(number).name if number < ACCUMULATE_GRAD else ""
-        return Cause(made, "gradients of activations")
+        normalising = self.sequence and tensors[0].ndim == 1
+        return Cause(made, f"gradients of {'normalisation' if normalising else 'activations'}")
 
     def beside(
         self, others: Callable[[Recorder, list[Tensor]], Cause]

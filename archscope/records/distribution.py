@@ -19,7 +19,7 @@ class Collective:
         kind: `all_reduce`, `all_gather`, `reduce_scatter`, `broadcast` or `all_to_all`.
         phase: `forward` or `backward` of a step, or `start`, before the first one.
         layer: dotted path of the module that it serves, the last of several; empty for the network.
-        content: `parameters`, `gradients`, `activations`, `buffers`, or `agreement` on the order.
+        content: `parameters`, `gradients` (or of what), `activations`, `buffers`, or `agreement`.
         size_bytes: of the full tensor: what is reduced or sent, or what is gathered.
         group: GPUs that take part.
         dtype: of its elements.
@@ -152,6 +152,7 @@ class Distribution:
         closed_forms: totals beside their formulas.
         dtype: of the parameters.
         divided: GPUs that divide each layer.
+        sequence_parallel: whether they also divide the tokens between divided layers.
         computed_in: dtype of gathered parameters and of the work, where it is not `dtype`.
         replicas: groups that each hold the parameters once, under `hsdp`.
         optimizer: of the predicted memory.
@@ -170,6 +171,7 @@ class Distribution:
     closed_forms: tuple[ClosedForm, ...] = ()
     dtype: str = "float32"
     divided: int = 1
+    sequence_parallel: bool = False
     replicas: int = 1
     computed_in: str = ""
     optimizer: str = ""

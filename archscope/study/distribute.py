@@ -139,11 +139,17 @@ def _memory_notes(found: Distribution) -> Iterator[str]:
         yield MIXED.format(own=found.dtype, computed=found.computed_in)
     if found.gpus > found.divided:
         yield ZERO
+    if found.sequence_parallel:
+        yield TOKENS
 
 
 MIXED = (
     "Parameters, gradients and optimiser state are {own}, gathered parameters and activations "
     "{computed}."
+)
+TOKENS = (
+    "Memory, like a predicted time, is that of a GPU that has every token between divided layers: "
+    "what is saved there is in truth divided, too."
 )
 MEMORY = (
     "The largest of each over a step, as archscope memory predicts it; the peak adds what is "
@@ -165,6 +171,10 @@ def _answer(found: Distribution) -> str:
     groups = f", {found.divided:,} a group" if found.divided not in (1, found.gpus) else ""
     if found.replicas > 1:
         groups = f", {found.replicas:,} replicas of {found.gpus // found.replicas:,}"
+    if found.replicas > 1 and found.divided > 1:
+        groups += f", {found.divided:,} a group"
+    if found.sequence_parallel:
+        groups += ", tokens divided"
     each = "GPU" if found.divided == 1 else "group"
     return (
         f"{_name(found)} under {PLAN_TITLES[found.plan]} on {found.gpus:,} GPUs{groups}: "

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from archscope.analysis.calls import Arguments
     from archscope.ask.distribute.plan import ParallelPlan
     from archscope.collectives.recorder import Recorder
+    from archscope.collectives.sequence import Sequences
     from archscope.collectives.styles import Styles
     from archscope.collectives.tensor_parallel import Owners
 
@@ -51,7 +52,7 @@ def divided(lend: Lend, plan: ParallelPlan) -> Found:
     except ArchscopeError:
         raise
     except Exception as error:
-        if not seen or seen[0].chosen:
+        if not seen or seen[0].chosen or plan.sequence:
             raise
         why = f"{place_of(error)} raises {first_line(error)}"
         fewer = seen[0].without_attention(why)
@@ -90,30 +91,66 @@ def _run(
         seen: gets the styles that are tried, for a caller that wants to try fewer.
         attempt: how.
     """
-    import torch
-
     from archscope.collectives import closed_forms, fsdp, tensor_parallel
-    from archscope.collectives.blocks import blocks
     from archscope.collectives.styles import styles_of
 
     chosen = attempt.styles or styles_of(network, plan.styles)
     seen.append(chosen)
     tensor_parallel.require_even(network, chosen.by_layer, plan.divided)
-    step = _Step(network, arguments, loss, tensor_parallel.Owners(network))
+    step = _Step(network, arguments, loss, tensor_parallel.Owners(network, plan.sequence))
     data, layers = fsdp.meshes(plan.replicas, plan.sharing, plan.divided)
     recorder = step.recorder(plan)
-    tensor_parallel.divide(network, layers, chosen.by_layer, recorder)
+    tokens = _divided_tokens(network, arguments, plan, chosen) if plan.sequence else None
+    styles = tensor_parallel.usual(chosen.by_layer) if tokens is None else tokens.styles
+    tensor_parallel.divide(network, layers, styles, recorder)
     if plan.kind.startswith("ddp"):
         issued, forms, notes = step.replicated(recorder, data, attempt.unused)
     elif plan.sharded > 1:
         issued, forms, notes = step.sharded(recorder, data, plan)
     else:
         issued, forms, notes = step.alone(recorder)
+    if tokens is None:
+        own = _closed_forms(network, step.owners, plan, chosen, issued)
+    else:
+        own = closed_forms.of_sequence(issued, tokens.moved, alone=plan.sharded == 1)
+        notes = (*notes, NORMALISING) if plan.sharded == 1 else notes
+    return Found(issued, (*own, *forms), (*chosen.notes, *notes), chosen.by_layer)
+
+
+NORMALISING = (
+    "Gradients of normalisation between divided layers are sums over each GPU's own tokens: "
+    "PyTorch all-reduces them when they are read, as the optimiser does, and so not in this step."
+)
+
+
+def _divided_tokens(
+    network: nn.Module, arguments: Arguments, plan: ParallelPlan, chosen: Styles
+) -> Sequences:
+    import torch
+
+    from archscope.collectives.blocks import blocks
+    from archscope.collectives.sequence import sequences
+
+    own = next(network.parameters()).dtype
+    dtype: torch.dtype = own if plan.dtype is None else getattr(torch, plan.dtype)
+    return sequences(
+        network, arguments, chosen.by_layer, blocks(network), plan.divided, dtype.itemsize
+    )
+
+
+def _closed_forms(
+    network: nn.Module, owners: Owners, plan: ParallelPlan, chosen: Styles,
+    issued: tuple[Collective, ...],
+) -> tuple[ClosedForm, ...]:  # fmt: skip
+    import torch
+
+    from archscope.collectives import closed_forms
+    from archscope.collectives.blocks import blocks
+
     times = sum(any(n.startswith(f"{b}.") for n in chosen.by_layer) for b in blocks(network))
     dtype = None if plan.dtype is None else getattr(torch, plan.dtype)
-    columns, rows = step.owners.activation_bytes(chosen.by_layer, dtype)
-    forms = (*closed_forms.of_tp(issued, columns, rows, times), *forms)
-    return Found(issued, forms, (*chosen.notes, *notes), chosen.by_layer)
+    columns, rows = owners.activation_bytes(chosen.by_layer, dtype)
+    return closed_forms.of_tp(issued, columns, rows, times)
 
 
 class Ran(NamedTuple):

@@ -27,10 +27,12 @@ UNFOLLOWED = {
     ("pp", "pipeline"): "a pipeline's stage waits for tensors of other ranks, which a fake process "
     "group never sends",
     ("ep", "moe"): "which expert gets a token depends on values, which fake tensors do not have",
-    ("sp", "cp", "sequence", "context"): "PyTorch divides a sequence by layouts that depend on the "
-    "network's code, and has no plan of them for any network",
+    ("cp", "context"): "PyTorch's ring attention has kernels of a GPU alone",
 }
 """Kinds of parallel training that no plan follows, and why."""
+
+SEQUENCE = ("sp", "sequence")
+"""What divides tokens, which is an option of a plan that divides layers."""
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -54,6 +56,7 @@ class ParallelPlan:
         replicas: groups under `hsdp` that each hold the parameters once.
         dtype: in which `fully_shard` gathers parameters and computes; their own when `None`.
         reduce_dtype: in which it reduces gradients; as `dtype` when `None`.
+        sequence: whether GPUs that divide layers also divide the tokens between them.
         styles: patterns of linear layers and how each is divided, one of `STYLES`; those that the
             network is known by when empty.
 
@@ -73,6 +76,7 @@ class ParallelPlan:
     replicas: int | None = None
     dtype: str | None = None
     reduce_dtype: str | None = None
+    sequence: bool = False
 
     def __post_init__(self) -> None:
         self._check_kind()
@@ -107,8 +111,14 @@ class ParallelPlan:
         object.__setattr__(self, "kind", "+".join(sorted(self.kind.split("+"))))
         if self.kind in PLANS:
             return
+        parts = set(self.kind.split("+"))
+        if parts & set(SEQUENCE):
+            remedy = f"use {parameter('plan', 'tp')} with {parameter('sequence_parallel', True)}"
+            raise ArchscopeError(
+                parameter("plan", self.kind), "goes with tensor parallelism", remedy
+            )
         for names, why in UNFOLLOWED.items():
-            if set(self.kind.split("+")) & set(names):
+            if parts & set(names):
                 raise ArchscopeError(
                     parameter("plan", self.kind), f"cannot be run on fake tensors: {why}",
                     f"use one of {', '.join(PLANS)}",
@@ -138,6 +148,7 @@ class ParallelPlan:
             ("replicas", self.replicas, self.kind.startswith("hsdp"), "hsdp"),
             ("dtype", self.dtype, sharded, "fsdp"),
             ("reduce_dtype", self.reduce_dtype, sharded, "fsdp"),
+            ("sequence_parallel", self.sequence or None, divided, "tp"),
             ("style", "=".join(self.styles[0]) if self.styles else None, divided, "tp"),
         ):  # fmt: skip
             if value is not None and not heeded:

@@ -64,6 +64,7 @@ def distribute(target: Target, plan: ParallelPlan) -> Distribution:
         dtype=dtype,
         computed_in="" if plan.dtype in (None, dtype) else plan.dtype,
         divided=plan.divided,
+        sequence_parallel=plan.sequence,
         replicas=plan.replicas or 1,
         optimizer=plan.optimizer,
         memory=held_memory(subject, part, call, plan),

@@ -94,7 +94,8 @@ def _on_a_node(row: Collective, plan: ParallelPlan, links: Links) -> int:
     Those that divide a layer are neighbours, then come those that share the parameters of one
     replica.
     """
-    apart = 1 if "activations" in row.content else plan.divided
+    layers = any(word in row.content for word in ("activations", "normalisation"))
+    apart = 1 if layers else plan.divided
     if plan.replicas is not None and (row.kind, row.content) == ("all_reduce", "gradients"):
         apart *= plan.sharing
     return min(row.group, max(1, links.gpus_per_node // apart))

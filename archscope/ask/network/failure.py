@@ -38,6 +38,7 @@ def without_torch_s_advice() -> Iterator[None]:
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", NO_GRADIENT_OF_ITS_OWN, UserWarning)
+        warnings.filterwarnings("ignore", "FSDP2-wrapped module", UserWarning)
         yield
 
 

@@ -406,7 +406,7 @@ def test_prepare_module_input_makes_one_of_three():
         mesh = fsdp.meshes(None, 1, 4)[1]
         recorder = Recorder(tensor_parallel.Owners(network))
         styles = {"1.q": "colwise", "1.k": "colwise", "1.v": "colwise", "1.o": "rowwise"}
-        tensor_parallel.divide(network, mesh, styles, recorder)
+        tensor_parallel.divide(network, mesh, tensor_parallel.usual(styles), recorder)
         replicated = PrepareModuleInput(
             input_layouts=Replicate(), desired_input_layouts=Replicate()
         )

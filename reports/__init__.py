@@ -70,7 +70,7 @@ def index(articles: tuple[Page, ...], data: Data) -> str:
         "# Reports",
         "",
         "Short articles whose every number is counted or measured by archscope.",
-        "Their sentences are written from the numbers, so the two cannot part.",
+        "Their sentences are written from the numbers, so the two always agree.",
         "",
     ]
     lines += [f"- [{page.title}]({page.slug}.md): {page.summary}" for page in articles]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from archscope.records import Measurement, Profile
 from archscope.study.compare.kinds import KindTime, kind_times
@@ -13,6 +13,12 @@ from reports.data import device_of
 
 Phases = Mapping[str, tuple[Measurement | None, Measurement | None]]
 """Of each phase, in words (`forward time`), the later network's time and the first one's."""
+
+
+def batches(profiles: Sequence[Profile]) -> tuple[str, ...]:
+    """A sentence of how many images times and counts are of, where times are shown."""
+    sizes = ", ".join(dict.fromkeys(str(profile.input.batch) for profile in profiles))
+    return (f"Counts are of one image, times of a batch of {sizes}.",) if sizes else ()
 
 
 def comparison(subject: str, verb: str, other: str, phases: Phases) -> str:

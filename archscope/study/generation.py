@@ -169,7 +169,9 @@ def _time_table(time: GenerationTime) -> Table:
 
 
 def _interval(duration: Duration) -> str:
-    return f"{seconds(duration.low)} – {seconds(duration.high)}"
+    low, high = seconds(duration.low), seconds(duration.high)
+    number, _, unit = low.partition(" ")
+    return f"{number if high.endswith(' ' + unit) else low} – {high}"
 
 
 def _time_notes(time: GenerationTime) -> tuple[str, ...]:

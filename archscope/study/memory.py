@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from archscope.ask.memory.plan import MemoryPlan, Tried
+from archscope.parameters import parameter
 from archscope.records import LiveBytes, MemoryPrediction
 from archscope.table import Axis, Chart, Column, Mark, Report, Row, Series, Table
 from archscope.units import binary_bytes, percent, si
@@ -31,8 +32,8 @@ ALLOWANCE = (
 ON_A_CPU = "Bytes of tensors as the kernels of a CPU save them; its workspaces are added to them."
 
 ON_A_GPU = (
-    "Predicted for a GPU, whose kernels save different tensors from a CPU's; device cpu predicts "
-    "for a CPU."
+    "Predicted for a GPU, whose kernels save different tensors from a CPU's; "
+    f"{parameter('device', 'cpu')} predicts for a CPU."
 )
 
 RECURRENT = ("LSTM", "GRU", "RNN")

@@ -36,6 +36,7 @@ def page(data: Data) -> Page:
         blocks=tuple(blocks),
         findings=(
             *_findings("networks of torchvision", vision),
+            *_quantised(vision),
             *(_findings("networks of the sample of timm", timm) if timm else ()),
         ),
         commands=("python benchmarks/coverage.py",),
@@ -53,6 +54,15 @@ def _row(network: dict[str, Any]) -> Row:
     bound = frozenset({"macs"}) if unknown else frozenset[str]()
     cells = (network["model"], network["params"], network["macs"], network["executed_on"], remark)
     return Row(cells, lower_bound=bound)
+
+
+def _quantised(networks: Sequence[dict[str, Any]]) -> Iterator[str]:
+    several = sum(network["model"].startswith("quantized_") for network in networks)
+    if several:
+        yield (
+            f"{several} of the {len(networks)} are torchvision's quantised networks, built with "
+            f"float layers; the page on other tools compares the {len(networks) - several} others."
+        )
 
 
 def _findings(whose: str, networks: Sequence[dict[str, Any]]) -> Iterator[str]:

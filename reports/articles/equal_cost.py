@@ -14,7 +14,7 @@ from archscope.units import percent, ratio, si
 from reports.articles.unequal_time import published_ratios
 from reports.data import Data, device_of
 from reports.page import Figure, Page
-from reports.times import by_kind, comparison, gap, measured_on
+from reports.times import batches, by_kind, comparison, gap, measured_on
 
 NAMES = ("resnet50", "resnext50_32x4d")
 JOBS = ("resnet50", "resnext50")
@@ -46,6 +46,7 @@ def page(data: Data) -> Page:
         question="ResNet-50 and ResNeXt-50 (32×4d) are drawn up to cost the same.\n"
         "What differs, and is one of them slower?",
         blocks=(
+            *batches(profiles),
             *(_without(table, verdict(first, second)) for table in report.tables),
             Figure(
                 "resnet50-vs-resnext50",
@@ -55,7 +56,10 @@ def page(data: Data) -> Page:
             kernels(first.analysis, second.analysis),
         ),
         findings=tuple(_findings(data, first, second)),
-        commands=("archscope compare resnet50 resnext50_32x4d --time --batch 4 --device cpu",),
+        commands=(
+            "archscope compare resnet50 resnext50_32x4d  # the counts",
+            "archscope compare resnet50 resnext50_32x4d --time --batch 4 --device cpu  # the times",
+        ),
         profiles=profiles,
     )
 

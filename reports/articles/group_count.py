@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from archscope.ask.groups.members import Member
 from archscope.ask.groups.views import GroupSweep
-from archscope.records import Analysis, Profile, totals
+from archscope.records import Analysis, totals
 from archscope.study.groups import different_widths, file_name, group_report
 from archscope.study.groups.charts import HELD
 from archscope.study.groups.rows import PAPER_TOP1_ERROR
@@ -15,7 +15,7 @@ from archscope.table import Table
 from archscope.units import percent, ratio
 from reports.data import Data
 from reports.page import Figure, Page
-from reports.times import comparison, measured_on
+from reports.times import batches, comparison, measured_on
 
 GROUPS = tuple(groups for groups, _ in PAPER_TOP1_ERROR["resnet50"])
 
@@ -25,6 +25,7 @@ def page(data: Data) -> Page:
     sweep = data.group_sweep
     profiles = tuple(data.profiles(map(_job, sweep.counted("params"))).values())
     report = group_report(sweep, profiles)
+    counts = ",".join(map(str, GROUPS))
     return Page(
         slug="group-count",
         title="The effect of the group count",
@@ -33,18 +34,17 @@ def page(data: Data) -> Page:
         "What does that save at the same width, and what does it change when the width grows "
         "until the network costs as much as before?",
         blocks=(
-            f"Counts are of one image; times, where they are, of a batch of {_batch(profiles)}.",
-            *(part for table in report.tables for part in _narrow(_without_disagreement(table))),
+            *batches(profiles),
+            *(part for table in _of_one_image(report.tables) for part in _narrow(table)),
             Figure("group-count", "ResNet-50 over the group count, three views", report.charts),
         ),
         findings=(*_findings(sweep), *_times(data, sweep)),
-        commands=(f"archscope sweep-groups {','.join(map(str, GROUPS))}",),
+        commands=(
+            f"archscope sweep-groups {counts}  # the counts",
+            f"archscope sweep-groups {counts} --time --batch 2 --device cpu  # the times",
+        ),
         profiles=profiles,
     )
-
-
-def _batch(profiles: Sequence[Profile]) -> str:
-    return ", ".join(dict.fromkeys(str(profile.input.batch) for profile in profiles)) or "none"
 
 
 SUPPORTING = {
@@ -69,10 +69,13 @@ WIDEST = 12
 """Columns that a page shows side by side."""
 
 
-def _without_disagreement(table: Table) -> Table:
-    """Leave out the notes that the findings repeat."""
-    notes = tuple(note for note in table.notes if "the two differ" not in note)
-    return replace(table, notes=notes)
+def _of_one_image(tables: Sequence[Table]) -> Iterator[Table]:
+    """Without the MACs of the batch that was timed, and the notes that the findings repeat."""
+    for table in tables:
+        if table.title == "MACs by output stride":
+            continue
+        notes = tuple(note for note in table.notes if "the two differ" not in note)
+        yield replace(table, notes=notes)
 
 
 def _findings(sweep: GroupSweep) -> Iterator[str]:

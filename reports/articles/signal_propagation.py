@@ -75,25 +75,29 @@ def _by_name(record: SignalPropagation, name: str) -> list[SignalPoint]:
 
 
 def _growth(points: Sequence[SignalPoint], key: str) -> float:
-    """Factor a block, the geometric mean from the second block to the last."""
-    first, last = getattr(points[1], key), getattr(points[-1], key)
-    rate: float = (last / first) ** (1 / (len(points) - 2))
+    """Factor a block, the geometric mean from the first of these to the last."""
+    first, last = getattr(points[0], key), getattr(points[-1], key)
+    rate: float = (last / first) ** (1 / (len(points) - 1))
     return rate
 
 
 def _findings(normalised: SignalPropagation, bare: SignalPropagation) -> Iterator[str]:
     plain, residual = _by_name(normalised, "plain34"), _by_name(normalised, "resnet34")
+    # Towards the input, and from the second block on: the first is behind no other.
+    stack, shortcuts = (
+        1 / _growth(points[1:], "input_gradient_norm") for points in (plain, residual)
+    )
     yield (
         f"With batch normalisation the gradient of a plain stack of {len(plain)} blocks grows by "
-        f"{1 / _growth(plain, 'input_gradient_norm'):.2f} a block on its way back, with shortcuts "
-        f"by {1 / _growth(residual, 'input_gradient_norm'):.2f}; without it, shortcuts double the "
+        f"{stack:.2f} a block on its way back, with shortcuts "
+        f"by {shortcuts:.2f}; without it, shortcuts double the "
         f"activations in every block."
     )
     squares = [point.mean_square for point in plain]
     yield (
         f"Batch normalisation holds the activations of the plain network between "
         f"{min(squares):.3f} and {max(squares):.3f} in mean square, but its gradient grows "
-        f"by {1 / _growth(plain, 'input_gradient_norm'):.2f} a block on its way back: "
+        f"by {stack:.2f} a block on its way back: "
         f"{plain[1].input_gradient_norm or 0:.3g} at the second block after "
         f"{plain[-1].input_gradient_norm or 0:.3g} at the last."
     )
@@ -101,7 +105,7 @@ def _findings(normalised: SignalPropagation, bare: SignalPropagation) -> Iterato
     steps = [b.variance - a.variance for a, b in itertools.pairwise(stage)]
     yield (
         f"With shortcuts the gradient grows by only "
-        f"{1 / _growth(residual, 'input_gradient_norm'):.2f} a block.\n"
+        f"{shortcuts:.2f} a block.\n"
         f"The variance starts again in each stage and then rises by a constant step: in "
         f"ResNet-34's third stage from {stage[0].variance:.2f} to {stage[-1].variance:.2f}, by "
         f"{min(steps):.2f} to {max(steps):.2f} a block (De and Smith 2020)."

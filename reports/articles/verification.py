@@ -44,7 +44,7 @@ def page(data: Data) -> Page:
     found, failures = data.verifications
     marks = _marks(_every(data))
     blocks = _blocks("torchvision's networks", found, failures, marks)
-    findings = [*_findings("torchvision's", found, failures)]
+    findings = [*_findings("torchvision's", found, failures), *_quantised(data)]
     if data.timm_verifications is not None:
         title, sample, left_out = data.timm_verifications
         blocks += _blocks(title, sample, left_out, marks)
@@ -63,6 +63,17 @@ def page(data: Data) -> Page:
             "python benchmarks/verify_timm.py",
         ),
     )
+
+
+def _quantised(data: Data) -> Iterator[str]:
+    """Why the page on coverage has more networks of torchvision."""
+    names = [str(network["model"]) for network in data.coverage["networks"]]
+    several = sum(name.startswith("quantized_") for name in names)
+    if several:
+        yield (
+            f"The page on coverage has {len(names)} of torchvision: {several} quantised ones with "
+            f"the layers of another network here are not compared a second time."
+        )
 
 
 def _every(data: Data) -> list[Verification]:
@@ -163,16 +174,13 @@ def _by_reason(found: Sequence[Verification], marks: Mapping[str, str]) -> Table
             Row((tool, quantity, marks[reason], reason, networks))
             for reason, networks in reasons.most_common()
         ]
-    return Table(
-        "why they differ",
-        BY_REASON,
-        tuple(rows),
-        (
-            "Networks are those on which the tool differs. A reason counts only where it makes up "
-            "the whole difference, to the unit; NumPy's estimates, to their four digits. "
-            f"One has no arithmetic and is not tested: it {UNTESTED}.",
-        ),
+    note = (
+        "Networks are those on which the tool differs. A reason counts only where it makes up "
+        "the whole difference, to the unit; NumPy's estimates, to their four digits."
     )
+    if any(UNTESTED in row.cells for row in rows):
+        note += f" One has no arithmetic and is not tested: it {UNTESTED}."
+    return Table("why they differ", BY_REASON, tuple(rows), (note,))
 
 
 def _by_network(found: Sequence[Verification], marks: Mapping[str, str]) -> Table:
@@ -239,9 +247,11 @@ def _findings(
             f"known: {', '.join(unexplained)}."
         )
     else:
+        reasons = {reason for v in found for figure in v.figures for reason in figure.reasons}
+        tested = f"all but one (it {UNTESTED}) make" if UNTESTED in reasons else "all make"
         yield (
-            f"Wherever a tool differs from the count on {whose} networks, a reason is known; all "
-            f"but one (it {UNTESTED}) make up the difference to the unit."
+            f"Wherever a tool differs from the count on {whose} networks, a reason is known; "
+            f"{tested} up the difference to the unit."
         )
     for (tool, quantity), figures in _figures(found).items():
         given = [figure for figure in figures if figure.theirs is not None]

@@ -35,6 +35,14 @@ def test_the_saved_runs_follow_the_published_laws(data):
     assert all(0.3 < step < 0.4 for step in steps)
 
 
+def test_the_growth_a_block_is_that_of_the_table(data):
+    page = signal_propagation.page(data)
+    bare = next(block for block in page.blocks if getattr(block, "title", "").startswith("Without"))
+    for row, words in zip(bare.records(), ("({:.2f} a block)", "by {:.2f} a block"), strict=True):
+        rate = (row["mean_square_last"] / row["mean_square_first"]) ** (1 / (row["blocks"] - 1))
+        assert words.format(rate) in page.findings[-1]
+
+
 def test_sentences_change_with_the_numbers(data):
     normalised = data.signal(signal_propagation.NORMALISED)
     plain, *others = normalised.networks

@@ -117,6 +117,19 @@ def test_grouped_networks_part_from_pytorch_s_counter_in_training(data: Data) ->
     assert training.theirs - training.ours == (34 - 3) * grouped  # type: ignore[operator]
 
 
+def test_pages_say_why_they_have_other_numbers_of_networks(data: Data) -> None:
+    whole, compared = len(data.coverage["networks"]), len(data.verifications[0])
+    others = f"compares the {compared} others"
+    assert compared < whole and any(others in line for line in coverage.page(data).findings)
+    said = verification.page(data).findings
+    assert any(f"has {whole} of torchvision: {whole - compared} quantised" in line for line in said)
+
+
+def test_an_untested_reason_is_said_only_of_the_networks_that_have_it(data: Data) -> None:
+    known = [line for line in verification.page(data).findings if "a reason is known" in line]
+    assert ["all but one" in line for line in known] == [True, False]  # detectors, then timm's
+
+
 def test_coverage_holds_today_s_counts(data: Data) -> None:
     networks = {network["model"]: network for network in data.coverage["networks"]}
     for name in ("resnet18", "squeezenet1_0"):

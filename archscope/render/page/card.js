@@ -28,7 +28,7 @@ class CardView {
     const found = new Map();
     for (const node of items) {
       const rows = [["Kind", node.kind], ["Input", node.input], ["Output", node.output],
-        ["Stage", stageTitle(node.stage)],
+        ["Stage", node.parent && stageTitle(node.stage)],
         ...pairsOf(node.facts).map(([key, value]) => [key.replace(/_/g, " "), value])];
       for (const [key, value] of rows.filter((row) => row[1])) {
         const values = found.get(key) ?? new Map();

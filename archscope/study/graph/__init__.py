@@ -44,10 +44,10 @@ def diagram(graph: NetworkGraph, *, depth: int | None = None, pattern: str = "")
 COLUMNS = (
     Column("node", "Node", "exact"),
     Column("title", "What", "name"),
-    Column("modules", "Modules", "text", 2),
+    Column("modules", "Modules", "text", 1),
     Column("output_shape", "Output", "text", 3),
     Column("macs", "MACs", "macs"),
-    Column("macs_share", "Share", "percent", 1),
+    Column("macs_share", "Share", "percent", 2),
     Column("reads", "Reads", "text"),
 )
 

@@ -21,6 +21,7 @@ from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
 from archscope.process import interruptible
 from archscope.records import InputSpec
+from archscope.resolve.huggingface.configuration import lacking
 from archscope.resolve.inputs import parse_batch, parse_input, parse_settings, setting_text
 from archscope.resolve.published import published, published_entries
 from archscope.resolve.recipe import Recipe
@@ -201,6 +202,7 @@ def _built(
         remedy = "check its code and the constructor keywords"
         if re.search(r"missing \d+ required", str(error)):
             remedy = f"give them by {parameter('set', 'NAME=VALUE')}"
+        remedy = lacking(error) or remedy
         raise ArchscopeError(name, f"its constructor raises {described(error)}", remedy) from error
 
 

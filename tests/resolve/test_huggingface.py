@@ -85,6 +85,14 @@ def test_mistakes_say_what_there_is(name, settings, message):
         resolve.network(name, **settings)
 
 
+def test_a_setting_that_the_network_reads_in_vain_is_named():
+    """A part of a configuration has its settings under its own name."""
+    with pytest.raises(ArchscopeError, match="set it with num_key_value_heads=VALUE"):
+        archscope.summary("hf:moonshine_streaming")
+    with pytest.raises(ArchscopeError, match=r"set it with attn_config\.rope_theta=VALUE"):
+        archscope.summary("hf:dbrx")
+
+
 def test_a_folder_or_its_file_is_a_network_and_no_saved_record(tmp_path: Path):
     config = transformers.LlamaConfig(**SMALL, architectures=["LlamaForCausalLM"])
     config.save_pretrained(tmp_path)

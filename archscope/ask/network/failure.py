@@ -15,6 +15,7 @@ from archscope.ask.network.proposal import meant
 from archscope.errors import ArchscopeError, BackwardError, NetworkError, first_line
 from archscope.parameters import parameter
 from archscope.records import InputSpec
+from archscope.resolve.huggingface.configuration import lacking
 from archscope.resolve.inputs import input_text
 from archscope.units import plural
 
@@ -143,7 +144,7 @@ def failure(
         )
     if one_sample(given, error):
         return one_sample_failure(name, place_of(error))
-    remedy = TAKES_INPUT
+    remedy = lacking(error) or TAKES_INPUT
     if default is not None and default != given:
         remedy = f"its default is {parameter('input', input_text(default))}"
     if suggestion := meant(given, default, error):

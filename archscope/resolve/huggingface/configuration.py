@@ -15,6 +15,7 @@ from typing import Any
 
 from archscope.errors import ArchscopeError
 from archscope.files import at_home
+from archscope.parameters import SET, parameter
 from archscope.resolve.signatures import did_you_mean, nearest
 from archscope.resolve.stored import configuration
 
@@ -245,3 +246,16 @@ def quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)
+
+
+def lacking(error: BaseException) -> str:
+    """What to give where a network reads a setting that its configuration does not have.
+
+    Empty for any other error, and for configurations that are not of transformers.
+    """
+    config = error.obj if isinstance(error, AttributeError) else None
+    if not hasattr(config, "model_type") or not hasattr(config, "to_diff_dict"):
+        return ""
+    part = getattr(config, "base_config_key", "")  # of a configuration inside of another one
+    name = f"{part}.{error.name}" if part else error.name  # type: ignore[attr-defined]
+    return f"set it with {parameter(SET, f'{name}=VALUE')}"

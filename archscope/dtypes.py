@@ -6,12 +6,12 @@ SHORT = {"fp64": "float64", "fp32": "float32", "fp16": "float16", "bf16": "bfloa
 """The field's short names of floating-point dtypes."""
 
 
-def full_name(dtype: str) -> str:
-    """PyTorch's name of a dtype, `float32` of `fp32`; any other name as it is.
+def full_name(dtype: object) -> str:
+    """PyTorch's name of a dtype, `float32` of `fp32` or `torch.float32`; any other as it is.
 
     Example:
         >>> full_name("bf16"), full_name("amp-bf16"), full_name("int64")
         ('bfloat16', 'amp-bfloat16', 'int64')
     """
-    prefix, dash, name = dtype.rpartition("-")
+    prefix, dash, name = str(dtype).removeprefix("torch.").rpartition("-")
     return f"{prefix}{dash}{SHORT.get(name, name)}"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 import archscope
 from archscope.ask.memory.setting import Setting as MemorySetting
+from archscope.ask.trace.device import roof_key
 from archscope.cli import run
+from archscope.latency.place import read_places
 from archscope.latency.setting import Setting as PredictionSetting
 from archscope.measure.step import Settings
 from archscope.resolve.inputs import parse_input
@@ -20,6 +23,29 @@ def test_short_names_of_dtypes_are_accepted_everywhere(short: str, full: str) ->
     assert MemorySetting(dtype=short) == MemorySetting(dtype=full)
     assert PredictionSetting(dtype=short) == PredictionSetting(dtype=full)
     assert parse_input(f"4:{short}") == parse_input(f"4:{full}")
+    assert read_places(f"t4:{short}") == read_places(f"t4:{full}")
+    assert roof_key(short) == roof_key(full)
+
+
+@pytest.mark.parametrize(("short", "full"), NAMES)
+def test_python_takes_pytorch_s_own_dtypes(short: str, full: str) -> None:
+    dtype = getattr(torch, full)
+    assert (
+        archscope.memory("lenet", dtype=dtype).record
+        == archscope.memory("lenet", dtype=short).record
+    )
+    assert archscope.predict("lenet", device="a100", dtype=dtype).record.dtype == full
+    assert archscope.Settings(dtype=dtype) == archscope.Settings(dtype=full)  # type: ignore[arg-type]
+    sharded = archscope.distribute("lenet", "fsdp", 2, dtype=dtype)
+    assert sharded.record == archscope.distribute("lenet", "fsdp", 2, dtype=short).record
+
+
+def test_a_transformer_takes_every_name_of_its_dtype() -> None:
+    pytest.importorskip("transformers")
+    small = {"n_embd": 8, "n_layer": 1, "n_head": 1, "vocab_size": 9}
+    for dtype in ("bf16", "bfloat16", torch.bfloat16):
+        found = archscope.summary("hf:gpt2", **small, dtype=dtype).total
+        assert found.param_bytes == 2 * found.params
 
 
 @pytest.mark.parametrize(("short", "full"), NAMES)

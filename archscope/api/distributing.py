@@ -9,8 +9,11 @@ from archscope.api.answer import Answer
 from archscope.api.asked import asked
 from archscope.api.spelling import spelt
 from archscope.ask.network.allowance import allowing
+from archscope.dtypes import full_name
 
 if TYPE_CHECKING:
+    import torch
+
     from archscope.ask.network.subject import Source
     from archscope.ask.target import Input, Model
     from archscope.records import Distribution, ParallelKind
@@ -33,8 +36,8 @@ def distribute(
     optimizer: str = "adamw",
     on: str | None = None,
     replicas: int | None = None,
-    dtype: str | None = None,
-    reduce_dtype: str | None = None,
+    dtype: str | torch.dtype | None = None,
+    reduce_dtype: str | torch.dtype | None = None,
     model: Source | None = None,
     batch: int | None = None,
     allow_memory: int | str | None = None,
@@ -84,8 +87,9 @@ def distribute(
 
     styles = tuple((style or {}).items())
     chosen = ParallelPlan(
-        plan, gpus, wrap, reshard_after_forward, tp, styles, optimizer, on, replicas, dtype,
-        reduce_dtype, sequence_parallel,
+        plan, gpus, wrap, reshard_after_forward, tp, styles, optimizer, on, replicas,
+        None if dtype is None else full_name(dtype),
+        None if reduce_dtype is None else full_name(reduce_dtype), sequence_parallel,
     )  # fmt: skip
     target = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
     found = distributed(target, chosen)

@@ -12,10 +12,13 @@ from archscope.api.fitted import Fitted, warn_left_out
 from archscope.api.spelling import spelt
 from archscope.ask.network.allowance import allowing
 from archscope.ask.target import network_targets
+from archscope.dtypes import full_name
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
 
 if TYPE_CHECKING:
+    import torch
+
     from archscope.ask.gpus import Measured
     from archscope.ask.network.subject import Source
     from archscope.ask.target import Input, Model, Target
@@ -35,7 +38,7 @@ def predict(
     model: Source | None = None,
     device: str | None = None,
     batch: int | None = None,
-    dtype: str = "amp",
+    dtype: str | torch.dtype = "amp",
     layout: str = "nchw",
     mode: str = "inference",
     compiled: bool = False,
@@ -60,7 +63,7 @@ def predict(
     peak: float | None = None,
     bandwidth: float | None = None,
     batch: int | None = None,
-    dtype: str = "amp",
+    dtype: str | torch.dtype = "amp",
     layout: str = "nchw",
     mode: str = "inference",
     compiled: bool = False,
@@ -83,7 +86,7 @@ def predict(
     peak: float | None = None,
     bandwidth: float | None = None,
     batch: int | None = None,
-    dtype: str = "amp",
+    dtype: str | torch.dtype = "amp",
     layout: str = "nchw",
     mode: str = "inference",
     compiled: bool = False,
@@ -106,7 +109,7 @@ def predict(
     peak: float | None = None,
     bandwidth: float | None = None,
     batch: int | None = None,
-    dtype: str = "amp",
+    dtype: str | torch.dtype = "amp",
     layout: str = "nchw",
     mode: str = "inference",
     compiled: bool = False,
@@ -174,7 +177,7 @@ def predict(
     from archscope.study.predict import arithmetic_report, predict_report
 
     silence_profiler()
-    setting = Setting(mode, dtype, layout, compiled)
+    setting = Setting(mode, full_name(dtype), layout, compiled)
     question = {"input": input, "batch": batch, "keywords": constructor_keywords}
     part = ALL if shard is None else parse_shard(shard)
     if fit:
@@ -190,7 +193,12 @@ def predict(
         )  # fmt: skip
     targets = _asked(network, model, **question)
     found = gpus(
-        names, peak=peak, bandwidth=bandwidth, dtype=dtype, calibrate=calibrate, networks=targets
+        names,
+        peak=peak,
+        bandwidth=bandwidth,
+        dtype=setting.dtype,
+        calibrate=calibrate,
+        networks=targets,
     )
     if explain:
         patterns = [explain] if isinstance(explain, str) else explain

@@ -19,6 +19,8 @@ from archscope.parameters import parameter
 if TYPE_CHECKING:
     from os import PathLike
 
+    import torch
+
     from archscope.ask.network.subject import Source
     from archscope.ask.profile.measured import LargestBatch
     from archscope.ask.profile.plan import PlanSettings
@@ -39,7 +41,7 @@ def profile(
     batch: int | None = None,
     device: str | None = None,
     threads: int | None = None,
-    dtype: str = "default",
+    dtype: str | torch.dtype = "default",
     amp: bool = False,
     channels_last: bool = False,
     compile: str | None = None,
@@ -68,7 +70,7 @@ def profile(
     model: Source | None = None,
     device: str | None = None,
     threads: int | None = None,
-    dtype: str = "default",
+    dtype: str | torch.dtype = "default",
     amp: bool = False,
     channels_last: bool = False,
     compile: str | None = None,
@@ -97,7 +99,7 @@ def profile(
     model: Source | None = None,
     device: str | None = None,
     threads: int | None = None,
-    dtype: str = "default",
+    dtype: str | torch.dtype = "default",
     amp: bool = False,
     channels_last: bool = False,
     compile: str | None = None,
@@ -121,7 +123,7 @@ def profile(
     batch: int | Sequence[int] | None = None,
     device: str | None = None,
     threads: int | None = None,
-    dtype: str = "default",
+    dtype: str | torch.dtype = "default",
     amp: bool = False,
     channels_last: bool = False,
     compile: str | None = None,
@@ -157,7 +159,7 @@ def profile(
         eval: measure inference alone.
         precision: half width of the median's interval at which to stop, in percent.
         max_seconds: longest time spent on one number, in seconds.
-        every_layer: list every layer, not the slowest.
+        every_layer: list every layer, not only the slowest.
         max_batch: find the largest batch that fits, in place of timing; on a CPU this takes
             minutes.
         plan: all of these settings as one object (see `Plan`, `Settings`, `StoppingRule`), in place
@@ -283,9 +285,9 @@ def trace(
             the file has no modules.
         input: as for `summary`.
         batch: that of the trace when `None`.
-        peaks: roofs of the device, in flop/s by dtype (`"fp32"`, `"fp16"`, …) and in bytes/s under
-            `"copy"`.
-        every_layer: list every layer, not the slowest.
+        peaks: roofs of the device, in flop/s by dtype (`"float32"`, `"float16"`, …) and in bytes/s
+            under `"copy"`.
+        every_layer: list every layer, not only the slowest.
         allow_memory: bytes that a run on the CPU may take, or `"40GiB"`; half of the free ones
             by default.
         constructor_keywords: passed to the constructor.

@@ -9,9 +9,12 @@ from archscope.api.asked import asked
 from archscope.api.spelling import spelt
 from archscope.ask.network.allowance import allowing
 from archscope.ask.target import network_targets
+from archscope.dtypes import full_name
 from archscope.errors import ArchscopeError
 
 if TYPE_CHECKING:
+    import torch
+
     from archscope.ask.network.subject import Source
     from archscope.ask.target import Input, Model
     from archscope.records import Generation, MemoryPrediction, SignalPropagation
@@ -28,7 +31,7 @@ def memory(
     batch: int | None = None,
     inference: bool = False,
     optimizer: str = "sgd",
-    dtype: str = "own",
+    dtype: str | torch.dtype = "own",
     master_weights: bool = False,
     train_only: str | None = None,
     form: str = "foreach",
@@ -93,8 +96,8 @@ def memory(
     from archscope.units import parse_bytes
 
     setting = Setting(
-        "inference" if inference else "training", optimizer, dtype, master_weights, train_only,
-        form, accumulate, checkpoint, lora, lora_on, zero, gpus, device, attention,
+        "inference" if inference else "training", optimizer, full_name(dtype), master_weights,
+        train_only, form, accumulate, checkpoint, lora, lora_on, zero, gpus, device, attention,
         layout,
     )  # fmt: skip
     chosen = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)

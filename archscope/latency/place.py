@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from archscope.dtypes import full_name
 from archscope.errors import ArchscopeError
 from archscope.latency.devices import find_device
 from archscope.latency.precision import DTYPES
@@ -45,7 +46,7 @@ def _place(text: str, named: str, given: str) -> Place:
     for word in words:
         if word in MODES:
             setting = replace(setting, mode=word)
-        elif word in DTYPES:
+        elif full_name(word) in DTYPES:
             setting = replace(setting, dtype=word)
         elif word in LAYOUTS:
             setting = replace(setting, layout=word)

@@ -159,8 +159,8 @@ def test_another_network_is_refused_in_one_line(
     [
         (["--batch", "2"], "--batch: goes with --model"),
         (["--input", "3x8x8"], "--input: goes with --model"),
-        (["--peaks", "fp99=1T"], "unknown roof 'fp99=1T'"),
-        (["--peaks", "fp32"], "unknown roof 'fp32'"),
+        (["--peaks", "fp99=1T"], "--peaks: unknown roof 'fp99'; use one of "),
+        (["--peaks", "fp32"], "'fp32' has no rate"),
     ],
 )
 def test_options_that_decide_nothing_are_refused(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from archscope.ask.profile.there import ANY
 from archscope.dtypes import full_name
@@ -16,13 +16,16 @@ from archscope.measure.step import Mode, Optimizer, Settings
 from archscope.parameters import parameter
 from archscope.saved import answers
 
+if TYPE_CHECKING:
+    import torch
+
 
 class PlanSettings(TypedDict, total=False):
     """The settings of `plan_of`, for functions that hand them on."""
 
     device: str | None
     threads: int | None
-    dtype: str
+    dtype: str | torch.dtype
     amp: bool
     channels_last: bool
     compile: str | None
@@ -39,7 +42,7 @@ def plan_of(
     *,
     device: str | None = None,
     threads: int | None = None,
-    dtype: str = "default",
+    dtype: str | torch.dtype = "default",
     amp: bool = False,
     channels_last: bool = False,
     compile: str | None = None,
@@ -73,6 +76,7 @@ def plan_of(
     Raises:
         ArchscopeError: settings that contradict each other, out of range, or not of this device.
     """
+    dtype = full_name(dtype)
     if compile is not None:
         _check_mode(compile)
         # It warns of a CUDA compiler without a CUDA device, which is no news to the user.
@@ -117,7 +121,7 @@ def _check_phases(train: bool, eval: bool, optimizer: Optimizer | None) -> None:
 
 def _check_autocast(dtype: str) -> None:
     """Refuse a dtype that autocast does not convert to."""
-    if full_name(dtype) in ("float32", "tf32"):
+    if dtype in ("float32", "tf32"):
         problem = "contradict each other: autocast is to bfloat16 or float16"
         both = f"{parameter('amp', True)} {parameter('dtype', dtype)}"
         raise ArchscopeError(both, problem, "leave out one of them")

@@ -6,8 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from archscope.dtypes import full_name
 from archscope.errors import ArchscopeError
 from archscope.latency.devices import Device, devices, find_device
+from archscope.parameters import parameter
 from archscope.records.measured import COPY, ROOF_OF
 from archscope.traces.events import Event, Trace
 from archscope.traces.families import WEIGHTED, base, family
@@ -18,6 +20,9 @@ DTYPES = {
     "float": "float32", "c10::BFloat16": "bfloat16", "c10::Half": "float16", "double": "float64",
 }  # fmt: skip
 """PyTorch's names by those that a trace has for the inputs of an operator."""
+
+ROOFS = {**ROOF_OF, "tf32": "tf32", COPY: COPY}
+"""Keys of a Profile's roofs, by PyTorch's names of dtypes, and of the bandwidth."""
 
 UNNAMED = "AMD Radeon Graphics"
 """What a driver calls an accelerator whose name it does not know."""
@@ -134,6 +139,19 @@ def _kind(event: Event) -> str:
     return ""
 
 
+def roof_key(name: str) -> str:
+    """What a Profile calls a roof: `fp32` where `float32` or `fp32` is written.
+
+    Raises:
+        ArchscopeError: there is no such roof.
+    """
+    dtype = full_name(name)
+    if dtype in ROOFS:
+        return ROOFS[dtype]
+    known = ", ".join(ROOFS)
+    raise ArchscopeError(parameter("peaks"), f"unknown roof {name!r}", f"use one of {known}")
+
+
 def peaks_of(
     facts: dict[str, str], sheets: Sequence[Device], given: Mapping[str, float]
 ) -> dict[str, float]:
@@ -142,19 +160,21 @@ def peaks_of(
     Args:
         facts: of the device; gets the source of the rates.
         sheets: data sheets of equal rates, of which the first one is taken.
-        given: flop/s by dtype (`fp32`, `tf32`, `fp16`, `bf16`, `fp64`) and bytes/s under `copy`.
+        given: flop/s by dtype (`float32`, `tf32`, …) and bytes/s under `copy`.
+
+    Raises:
+        ArchscopeError: a rate is of no roof.
     """
     found: dict[str, float] = {}
     for sheet in sheets[:1]:
-        keys = {**ROOF_OF, "tf32": "tf32"}
         found = {
-            keys[dtype]: float(rate)
+            ROOFS[dtype]: float(rate)
             for dtype, rate in sheet.peak_flops_per_second.items()
-            if dtype in keys
+            if dtype in ROOFS
         }
         found[COPY] = float(sheet.bandwidth_bytes_per_second)
         facts["roofs"] = f"data sheet: {sheet.source}"
     if given:
-        found |= given
+        found |= {roof_key(name): rate for name, rate in given.items()}
         facts["roofs"] = f"{facts['roofs']}, and as given" if sheets else "as given"
     return found

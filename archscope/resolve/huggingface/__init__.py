@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeGuard
 
+from archscope.dtypes import full_name
 from archscope.errors import ArchscopeError
 from archscope.records import InputSpec
 from archscope.resolve.huggingface import configuration, inputs, tasks
@@ -115,7 +116,7 @@ def _options(keywords: Mapping[str, Any]) -> dict[str, Any]:
         if key in keywords
     }
     if "dtype" in keywords:
-        dtype = getattr(torch, str(keywords["dtype"]), None)
+        dtype = getattr(torch, full_name(keywords["dtype"]), None)
         if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
             raise ArchscopeError(
                 f"dtype={keywords['dtype']}",

@@ -84,7 +84,7 @@ def test_figures_show_layers_and_memory():
     ("kind", "options", "message"),
     [
         ("pp", {}, "a pipeline's stage waits for tensors of other ranks"),
-        ("sp", {}, "PyTorch divides a sequence by layouts"),
+        ("cp+tp", {}, "ring attention has kernels of a GPU alone"),
         ("ep", {}, "which expert gets a token depends on values"),
         ("hsdp", {}, "replicas: is needed"),
         ("hsdp", {"replicas": 3}, "does not divide 8 GPUs into groups"),

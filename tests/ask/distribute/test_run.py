@@ -353,7 +353,7 @@ def test_tp_reduces_six_times_a_block_where_the_textbook_says_four():
     assert backward.expected_bytes == 2 * 2 * TOKENS
     ((why, size),) = backward.reasons
     assert size == 2 * 2 * TOKENS
-    assert "8 times; the formula does once for those with one input, 4 times" in why
+    assert "separately, 8 times" in why
     assert "That is 6 all-reduces a block instead of 4." in why
 
 

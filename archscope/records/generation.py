@@ -203,6 +203,7 @@ class Generation:
         prefill_form: multiply-accumulates of the prefill as coefficients of 1, P and P²; empty
             where they are no polynomial in the prompt.
         experts: of mixtures, by layer.
+        table_params: of embedding tables that multiply nothing: a token reads a row of each.
         prefill_macs, step_macs: by what they do, of a mixture.
         textbook_cache_bytes: 2·layers·KV heads·head width·tokens, where the configuration says
             these; after the last step.
@@ -223,6 +224,7 @@ class Generation:
     cache: tuple[CacheLayer, ...]
     prefill_form: tuple[int, ...] = ()
     experts: tuple[Experts, ...] = ()
+    table_params: int = 0
     prefill_macs: ExpertMacs | None = None
     step_macs: ExpertMacs | None = None
     textbook_cache_bytes: int | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from archscope.records.generation import (
     CacheLayer,
@@ -368,7 +368,18 @@ def _mixture_table(found: Generation) -> Table:
     )
     layers, each = len(found.experts), f"{one.per_token} of {one.count}"
     title = f"Mixture of experts: {layers} layers, {each} experts a token"
-    return Table(title, columns, tuple(rows), (EXPECTED,))
+    return Table(title, columns, tuple(rows), (*_active_note(found), EXPECTED))
+
+
+def _active_note(found: Generation) -> Iterator[str]:
+    """What published counts of active parameters include or leave out."""
+    if found.table_params:
+        others = found.active_params - found.table_params
+        yield (
+            f"Parameters that a token meets: all but those of other experts. "
+            f"{found.table_params:,} of them are in embedding tables, of which it reads a row; "
+            f"without these {others:,}."
+        )
 
 
 def _part(macs: ExpertMacs | None, key: str) -> str | None:

@@ -82,6 +82,25 @@ def _within(name: str, place: str) -> bool:
     return name == place or name.startswith(f"{place}.")
 
 
+def table_params(module: nn.Module, layers: Sequence[Layer]) -> int:
+    """Parameters of tables that a call looks rows up in, and multiplies with nothing."""
+    from torch import nn
+
+    called = _called(module, layers)
+    tables = {id(part.weight): part.weight for part in called if isinstance(part, nn.Embedding)}
+    for part in called:
+        if not isinstance(part, nn.Embedding):
+            for parameter in part._parameters.values():
+                tables.pop(id(parameter), None)
+    return sum(weight.numel() for weight in tables.values())
+
+
+def _called(module: nn.Module, layers: Sequence[Layer]) -> list[nn.Module]:
+    """The modules of a call."""
+    modules = members(module)
+    return [modules[layer.name] for layer in layers if layer.called and layer.name in modules]
+
+
 def touched(
     module: nn.Module, layers: Sequence[Layer], mixtures: Sequence[Experts], tokens: int
 ) -> int:
@@ -95,8 +114,7 @@ def touched(
     """
     from torch import nn
 
-    modules = members(module)
-    called = [modules[layer.name] for layer in layers if layer.called and layer.name in modules]
+    called = _called(module, layers)
     tables = [part for part in called if isinstance(part, nn.Embedding)]
     used = {
         id(p): p.nbytes

@@ -75,6 +75,7 @@ def generation(
         cache=cache,
         prefill_form=_prefill_form(steps, prefill.macs),
         experts=experts,
+        table_params=mixture.table_params(subject.module, layers),
         prefill_macs=mixture.macs(layers, experts),
         step_macs=mixture.macs(step, experts) if step else None,
         textbook_cache_bytes=_textbook(subject, batch * last),

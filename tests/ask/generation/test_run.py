@@ -179,6 +179,7 @@ def test_experts_are_told_from_what_every_token_meets():
     expert = 3 * 32 * 16
     assert (mixture.count, mixture.per_token, mixture.params) == (4, 2, expert)
     assert found.params - found.active_params == 2 * expert
+    assert found.table_params == 96 * 32  # tokens; the head has a matrix of its own
     assert found.prefill_macs is not None
     assert found.prefill_macs.routed == 2 * 10 * 2 * expert
     assert found.prefill_macs.shared == 2 * 10 * expert

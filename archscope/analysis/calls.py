@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from threading import get_ident
 from typing import Any
 
 from torch import Tensor, nn
@@ -91,6 +92,7 @@ class CallLog:
             carries a number between them.
 
     Once `repeating` is set, calls are not listed: they run a checkpointed block a second time.
+    `thread` is the one whose calls are listed, which `turns` passes on once there are several;
     `out_of_sight` names a module that ran in another thread, `graph_elsewhere` says whether
     autograd recorded there, `ended` that nothing is the run's any more, `value_needed_in` the call
     that asked for the value of a tensor of which only the shape is known, `trains` whether a run
@@ -111,6 +113,8 @@ class CallLog:
         self.failed_in: Call | None = None
         self.repeating = False
         self.trains = False
+        self.thread = get_ident()
+        self.turns: Any = None  # `Turns`, which are those of a log
         self.out_of_sight: str | None = None
         self.graph_elsewhere = False
         self.ended = False
@@ -133,7 +137,8 @@ class CallLog:
         """
         if self.out_of_sight is not None:
             raise TypeError(
-                f"{self.out_of_sight} runs in a thread of its own, which cannot be observed"
+                f"{self.out_of_sight} runs in a thread that waits for others, which cannot be "
+                f"observed"
             )
         if of_graph and self.graph_elsewhere:
             raise TypeError("autograd records in threads that it starts, which cannot be observed")
@@ -158,6 +163,8 @@ class CallLog:
         return call
 
     def leave(self, call: Call) -> None:
+        if self.out_of_sight is not None and call not in self.stack:
+            return
         while self.stack[-1] is not call:
             self.stack.pop()
         self.stack.pop()

@@ -27,14 +27,13 @@ def watching(log: CallLog, direct: Direct) -> list[tuple[type, str, Callable[...
             inherits from, begin no other call.
         direct: what to do instead where another module's is called.
     """
-    thread = threading.get_ident()
 
     def seen(original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def forward(module: Any, *args: Any, **kwargs: Any) -> Any:
             if (
                 module is log.stack[-1].module
-                or threading.get_ident() != thread
+                or threading.get_ident() != log.thread
                 or id(module) not in log.names
             ):
                 return original(module, *args, **kwargs)

@@ -39,10 +39,9 @@ def observed(log: CallLog, repeats: Repeats | None = None) -> Iterator[None]:
             `archscope_trains` whether gradients were recorded.
     """
     original: Any = nn.Module._call_impl
-    thread = threading.get_ident()
 
     def observed_call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        if threading.get_ident() != thread:
+        if threading.get_ident() != log.thread:
             log.out_of_sight = log.names.get(id(module), log.out_of_sight)
             return original(module, *args, **kwargs)
         return logged(module, original, args, kwargs)

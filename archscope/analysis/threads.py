@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from archscope.analysis import dispatch
+from archscope.analysis import dispatch, waits
 from archscope.analysis.nested import tensors
+from archscope.analysis.turns import Turns
 from archscope.analysis.values.needed import NoValueError, ValueNeeded
 from archscope.analysis.values.tensor import running
 from archscope.process import joined, patched, patched_here
@@ -58,10 +59,14 @@ class _Elsewhere(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.observer.need_value()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if self.observer.log.ended:
+        log = self.observer.log
+        if log.ended:
             return func(*args, **(kwargs or {}))
-        if torch.is_grad_enabled() and any(t.requires_grad for t in tensors((args, kwargs))):
-            self.observer.log.graph_elsewhere = True
+        if log.thread != threading.get_ident() and torch.is_grad_enabled():
+            if any(t.requires_grad for t in tensors((args, kwargs))):
+                log.graph_elsewhere = True
+        elif log.turns is not None:
+            log.turns.operators += 1
         with _caught():
             return self.observer.__torch_dispatch__(func, types, args, kwargs)
 
@@ -86,25 +91,34 @@ def followed(log: CallLog) -> Iterator[None]:
     def submit(pool: ThreadPoolExecutor, function: Any, /, *args: Any, **kwargs: Any) -> Any:
         nonlocal submitting
         submitting = True  # its threads outlive the function
+        ended = threading.Event()
         try:
-            return _submit(pool, _taking_along(function), *args, **kwargs)
+            future = _submit(pool, _taking_along(function, ended), *args, **kwargs)
         finally:
             submitting = False
+        _give(log, ended.wait)
+        return future
 
     def start(thread: threading.Thread) -> None:
-        if not submitting:
-            own: Any = thread
-            own.run = _taking_along(thread.run)
+        if submitting or _serves_a_pool(thread):
+            return _start(thread)
+        own: Any = thread
+        ended = threading.Event()
+        own.run = _taking_along(thread.run, ended)
         _start(thread)
+        return _give(log, ended.wait)
 
     def start_new(function: Any, *args: Any) -> int:
-        along = _taking_along(function)
+        ended = threading.Event()
+        along = _taking_along(function, ended)
 
         def run(*given: Any, **named: Any) -> None:
             with suppress(NoValueError):
                 along(*given, **named)
 
-        return _start_new(run, *args)
+        number = _start_new(run, *args)
+        _give(log, ended.wait)
+        return number
 
     def silent(arguments: Any) -> Any:
         """The run goes on with values: nothing has failed."""
@@ -116,7 +130,7 @@ def followed(log: CallLog) -> Iterator[None]:
         (threading.Thread, "start", start),
         (_thread, "start_new_thread", start_new),
     ]
-    here += _of_pools()
+    here += [*_of_pools(log), *waits.answers(log)]
     with patched([(threading, "excepthook", silent)]), patched_here(here):
         try:
             yield
@@ -124,21 +138,34 @@ def followed(log: CallLog) -> Iterator[None]:
             log.ended = True
 
 
-def _of_pools() -> list[tuple[Any, str, Callable[..., Any]]]:
+def _serves_a_pool(thread: Any) -> bool:
+    """Whether a thread is one of a `ThreadPool`, whose functions are followed one by one."""
+    return getattr(thread._target, "__module__", None) == "multiprocessing.pool"
+
+
+def _of_pools(log: CallLog) -> list[tuple[Any, str, Any]]:
     """The same for `multiprocessing.pool.ThreadPool`, where that is imported."""
     pools: Any = sys.modules.get("multiprocessing.pool")
     if pools is None:
         return []
 
-    def taking(original: Callable[..., Any]) -> Callable[..., Any]:
+    def taking(original: Callable[..., Any], waits_for_all: bool) -> Callable[..., Any]:
         def submitted(pool: Any, function: Any, *args: Any, **kwargs: Any) -> Any:
-            here = isinstance(pool, pools.ThreadPool)
-            return original(pool, _taking_along(function) if here else function, *args, **kwargs)
+            if not isinstance(pool, pools.ThreadPool):
+                return original(pool, function, *args, **kwargs)
+            ended = threading.Event() if waits_for_all else None
+            result = original(pool, _taking_along(function, ended), *args, **kwargs)
+            if waits_for_all:
+                _give(log, lambda seconds: result.wait(seconds) or result.ready())
+            return result
 
         return submitted
 
-    methods = ("apply_async", "_map_async", "imap", "imap_unordered")
-    return [(pools.Pool, name, taking(vars(pools.Pool)[name])) for name in methods]
+    methods = {"apply_async": True, "_map_async": True, "imap": False, "imap_unordered": False}
+    return [
+        (pools.Pool, name, taking(vars(pools.Pool)[name], waits_for_all))
+        for name, waits_for_all in methods.items()
+    ]
 
 
 _submit = ThreadPoolExecutor.submit
@@ -146,22 +173,46 @@ _start = threading.Thread.start
 _start_new = _thread.start_new_thread
 
 
-def _taking_along(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that runs in another thread as a part of this thread's run."""
+def _give(log: CallLog, finished: Callable[[float], bool]) -> None:
+    """Let a thread that was started have the turn, where it has come to take it."""
+    if log.turns is not None:
+        log.turns.give(finished)
+
+
+def _taking_along(
+    function: Callable[..., Any], ended: threading.Event | None
+) -> Callable[..., Any]:
+    """A function that runs in another thread as a part of this thread's run.
+
+    Args:
+        function: what is handed to it.
+        ended: set once it has run; `None` where nobody waits for it.
+    """
     observer: Any = running()
     if observer is None:
         return function
     if isinstance(observer, _Elsewhere):
         observer = observer.observer
     observer.lock = observer.lock or threading.RLock()
+    turns: Turns = observer.log.turns or Turns(observer.log)
+    observer.log.turns = turns
     known = dict(vars(dispatch.run))
 
     @functools.wraps(function)
     def inside(*args: Any, **kwargs: Any) -> Any:
         if observer.log.ended or running() is not None:
             return function(*args, **kwargs)
-        with joined(), _counting_as(known), _Elsewhere(observer):
-            return function(*args, **kwargs)
+        try:
+            with (
+                joined(),
+                _counting_as(known),
+                turns.taken(patient=ended is not None),
+                _Elsewhere(observer),
+            ):
+                return function(*args, **kwargs)
+        finally:
+            if ended is not None:
+                ended.set()
 
     return inside
 

@@ -22,6 +22,7 @@ __all__ = [
     "collector_paused",
     "finaliser",
     "interruptible",
+    "is_joined",
     "joined",
     "patched",
     "patched_here",
@@ -129,6 +130,11 @@ def joined() -> Iterator[None]:
         yield
     finally:
         _present.joined.discard(thread)
+
+
+def is_joined(thread: int) -> bool:
+    """Whether a thread is inside `joined`, by its identity."""
+    return thread in _present.joined
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -27,19 +26,6 @@ def counted(network: Any, input: Any = "4", **options: Any) -> Summary:
 
 def macs(summary: Summary) -> tuple[int, int | None]:
     return summary.total.macs, summary.total.macs_backward
-
-
-class InThread(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc = nn.Linear(4, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        found: list[Tensor] = []
-        thread = threading.Thread(target=lambda: found.append(self.fc(x)))
-        thread.start()
-        thread.join()
-        return found[0]
 
 
 class Generates(nn.Module):
@@ -70,14 +56,13 @@ class Endless(nn.Module):
 @pytest.mark.parametrize(
     ("network", "reason"),
     [
-        (InThread(), "fc runs in a thread of its own"),
         (Generates(), "generator"),
         (Awaits(), "coroutine"),
         (Endless(), "recursion"),
         (nn.ModuleList([nn.Linear(4, 4)]), "forward"),
         (nn.Flatten(), "no output that needs a gradient"),
     ],
-    ids=["thread", "generator", "coroutine", "endless", "no forward", "nothing to train"],
+    ids=["generator", "coroutine", "endless", "no forward", "nothing to train"],
 )
 def test_what_cannot_be_counted_is_said_in_one_line(network: nn.Module, reason: str) -> None:
     with pytest.raises(archscope.ArchscopeError, match=reason) as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import archscope
 from tests.analysis.values.test_answers import DEAR, Ways, X, way
@@ -94,13 +95,96 @@ def test_many_threads_at_once_lose_nothing() -> None:
     assert summary.total.macs == DEAR + 5 * 50 * 2 * 2 * 8
 
 
-def test_layers_and_gradients_in_threads_are_refused() -> None:
-    network = Ways(lambda self, x: in_a_pool(lambda: self.cheap(x)) is not None)
-    with pytest.raises(archscope.ArchscopeError, match="cheap runs in a thread of its own"):
-        archscope.summary(network, X)
-    network = Ways(lambda self, x: in_a_pool(lambda: x @ self.cheap.weight.T) is not None)
-    with pytest.raises(archscope.ArchscopeError, match="autograd records in threads"):
-        archscope.summary(network, X, backward=True)
+class Twice(nn.Module):
+    """Returns what a function of itself and its input says."""
+
+    def __init__(self, says: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 8, bias=False)
+        self.says = says
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.says(self, x)
+
+
+LAYER_PLACES: dict[str, Callable[[Callable[[], Any], Any], Any]] = {
+    **PLACES,
+    "map of a pool": lambda f, pools: next(iter(pools["executor"].map(lambda _: f(), [0]))),
+    "map of another pool": lambda f, pools: pools["pool"].map(lambda _: f(), [0])[0],
+    "a thread's thread": lambda f, pools: in_a_pool(lambda: PLACES["thread"](f, pools)),
+}
+
+
+@pytest.mark.parametrize("place", LAYER_PLACES)
+def test_layers_in_a_thread_are_counted_as_if_they_were_called(place: str, pools: Any) -> None:
+    """A call is of 2·8·8 MACs; its backward pass has two products, of the first call one.
+
+    The input of that needs no gradient.
+    """
+
+    def says(self: Twice, x: Tensor) -> Tensor:
+        h = LAYER_PLACES[place](lambda: self.layer(x), pools)
+        return LAYER_PLACES[place](lambda: self.layer(torch.tanh(h)), pools)
+
+    summary = archscope.summary(Twice(says), X, backward=True)
+    one = 2 * 8 * 8
+    assert (summary.total.macs, summary.total.macs_backward) == (2 * one, 3 * one)
+    rows = [layer for layer in summary.analysis.layers if layer.name == "layer"]
+    work = [(r.forward.macs, r.backward.macs) for r in rows]
+    assert work == [(one, one), (one, 2 * one)]
+    assert summary.analysis.executed_on == "meta"
+
+
+def test_a_thread_that_waits_for_others_is_refused_and_nothing_hangs() -> None:
+    def produced(self: Ways, x: Tensor) -> bool:
+        items: queue.Queue[Any] = queue.Queue(1)
+
+        def produce() -> None:
+            for _ in range(3):
+                items.put(self.cheap(x))
+            items.put(None)
+
+        threading.Thread(target=produce).start()
+        return len(list(iter(items.get, None))) == 3
+
+    assert Ways(produced)(X).shape == (2, 1000)
+    with pytest.raises(archscope.ArchscopeError, match="cheap runs in a thread that waits"):
+        archscope.summary(Ways(produced), X)
+
+
+def test_work_for_a_thread_that_was_there_before_is_refused() -> None:
+    """It would get tensors without values, end by asking for one, and never answer again."""
+    asked: queue.Queue[Any] = queue.Queue()
+    answered: queue.Queue[Any] = queue.Queue()
+
+    def serve() -> None:
+        for function in iter(asked.get, None):
+            answered.put(function())
+
+    QUEUES[:] = asked, answered
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+
+        def says(self: Ways, x: Tensor) -> bool:
+            QUEUES[0].put(lambda: x.sum().item() > 0)
+            return QUEUES[1].get()
+
+        assert Ways(says)(X).shape == (2, 1000)
+        with pytest.raises(archscope.ArchscopeError, match="thread that was started before"):
+            archscope.summary(Ways(says), X)
+        network = Ways(says)
+        network.asked = asked
+        with pytest.raises(archscope.ArchscopeError, match="a thread waits for it"):
+            archscope.summary(network, X)
+        assert Ways(says)(X).shape == (2, 1000)
+    finally:
+        asked.put(None)
+        thread.join()
+
+
+QUEUES: list[Any] = []
+"""Where the code of a network finds them; what a closure holds is copied."""
 
 
 def test_a_pool_is_used_as_it_is_and_a_running_thread_is_refused(pools: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from archscope.analysis.replica.arrays import copy_array
 from archscope.analysis.replica.graph import Copier, Replica
+from archscope.analysis.replica.objects import fill_attributes
 
 
 def copy_generator(copies: Replica, value: torch.Generator) -> Any:
@@ -53,6 +54,13 @@ def _copy_thread(copies: Replica, value: threading.Thread) -> Any:
     return value
 
 
+def _copy_condition(copies: Replica, value: threading.Condition) -> Any:
+    """A thread that waits for the original, as for a queue, would never notice the copy."""
+    if vars(value)["_waiters"]:
+        raise copies.refusal(value, "a thread waits for it")
+    return copies.add(value, object.__new__(type(value)), fill_attributes)
+
+
 def _share(copies: Replica, value: Any) -> Any:
     """A pool of threads runs whatever it is given."""
     return value
@@ -66,6 +74,8 @@ def copier_of(kind: type) -> Copier | None:
         return _copy_thread_local
     if issubclass(kind, threading.Thread):
         return _copy_thread
+    if issubclass(kind, threading.Condition):
+        return _copy_condition
     pools: Any = sys.modules.get("multiprocessing.pool")
     if issubclass(kind, ThreadPoolExecutor) or (pools and issubclass(kind, pools.ThreadPool)):
         return _share

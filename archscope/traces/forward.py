@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from archscope.traces.events import COMPILED, PROFILER_STEP, STEP, Event, Trace
 from archscope.traces.families import FUSED, base
 from archscope.traces.nesting import is_graph, is_node
@@ -20,6 +22,9 @@ def forward_operators(trace: Trace) -> list[Event]:
 def by_thread(trace: Trace) -> list[list[Event]]:
     """The same of every thread, the one with most of them first.
 
+    Threads that do the same one after another count as one: DataParallel starts new ones in every
+    step.
+
     Args:
         trace: nested.
     """
@@ -28,7 +33,22 @@ def by_thread(trace: Trace) -> list[list[Event]]:
     for event in trace.host:
         if event.phase == "forward" and event not in hollow and _is_outermost(event, hollow):
             found.setdefault(event.thread, []).append(event)
-    return sorted(found.values(), key=len, reverse=True)
+    return sorted(_successions(found.values()), key=len, reverse=True)
+
+
+def _successions(threads: Iterable[list[Event]]) -> list[list[Event]]:
+    """The events of threads, in one list where one begins like another one, after its end."""
+    found: list[list[Event]] = []
+    for events in sorted(threads, key=lambda events: events[0].start):
+        first = events[0]
+        before = next(
+            (e for e in found if e[0].name == first.name and e[-1].end <= first.start), None
+        )
+        if before is None:
+            found.append(events)
+        else:
+            before += events
+    return found
 
 
 def _regions_of_graphs(trace: Trace) -> set[Event]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -259,7 +259,7 @@ def compiled_layers(path: Path, layers: int, width: int, *, train: bool, batch: 
     file.host("ProfilerStep#0", 0, 900, cat="user_annotation")
     file.op("Torch-Compiled Region: 0/0", 10, 300)
     sides = [32, *[width] * (layers - 1), 10]
-    pairs = list(pairwise(sides))
+    pairs = list(itertools.pairwise(sides))
     if train:
         weights = [shape for a, b in pairs for shape in ([b, a], [b])]
         file.op("CompiledFunction", 20, 200, 0, dims=[[batch, 32], *weights])
@@ -274,7 +274,7 @@ def compiled_layers(path: Path, layers: int, width: int, *, train: bool, batch: 
 
 def linear_layers(layers: int, width: int) -> nn.Module:
     sides = [32, *[width] * (layers - 1), 10]
-    return nn.Sequential(*(nn.Linear(a, b) for a, b in pairwise(sides)))
+    return nn.Sequential(*(nn.Linear(a, b) for a, b in itertools.pairwise(sides)))
 
 
 @pytest.mark.parametrize("train", [True, False])
@@ -370,27 +370,32 @@ def test_accumulated_gradients_are_of_several_calls(tmp_path: Path) -> None:
     assert found.throughput("step") == pytest.approx(4 / found.phases["step"].median)
 
 
-def test_replicas_on_several_threads_are_one_network(tmp_path: Path) -> None:
-    """As DataParallel runs them, a thread and a device each; a further thread does something else.
+@pytest.mark.parametrize("steps", [1, 3])
+def test_replicas_on_several_threads_are_one_network(steps: int, tmp_path: Path) -> None:
+    """As DataParallel runs them, a thread and a device each, which are new threads in every step.
+
+    A further thread does something else.
 
     Every replica takes 30 + 10 µs forward and 40 µs backward on a device of its own.
     """
     from tests.traces.writing import NODE, File
 
     file = File()
-    file.host("ProfilerStep#0", 0, 900, cat="user_annotation")
-    other = file.op("aten::relu", 5, 2, tid=77)
-    file.kernel(950, 3, 6, tid=77, external=other)
-    for replica in range(2):
-        thread, engine, at = 30 + replica, 60 + replica, 10 + replica
+    for step, replica in itertools.product(range(steps), range(2)):
+        begin = 2000 * step
+        if replica == 0:
+            file.host(f"ProfilerStep#{step}", begin, 900, cat="user_annotation")
+            other = file.op("aten::relu", begin + 5, 2, tid=77)
+            file.kernel(begin + 950, 3, begin + 6, tid=77, external=other)
+        thread, engine, at = 30 + 2 * step + replica, 60 + replica, begin + 10 + replica
         device = {"stream": 7 + replica}
         op = file.op("aten::linear", at, 20, 0, dims=[[2, 4], [4, 4]], tid=thread)
-        file.kernel(1000, 30, at + 1, tid=thread, external=op, **device)
+        file.kernel(begin + 1000, 30, at + 1, tid=thread, external=op, **device)
         op = file.op("aten::relu", at + 30, 5, 1, tid=thread)
-        file.kernel(1030, 10, at + 31, tid=thread, external=op, **device)
-        file.op(NODE + "AddmmBackward0", at + 100, 20, 0, 1 + replica, tid=engine)
-        op = file.op("AddmmBackward0", at + 101, 10, 0, 1 + replica, tid=engine)
-        file.kernel(1100, 40, at + 102, tid=engine, external=op, **device)
+        file.kernel(begin + 1030, 10, at + 31, tid=thread, external=op, **device)
+        file.op(NODE + "AddmmBackward0", at + 100, 20, 0, 1 + thread, tid=engine)
+        op = file.op("AddmmBackward0", at + 101, 10, 0, 1 + thread, tid=engine)
+        file.kernel(begin + 1100, 40, at + 102, tid=engine, external=op, **device)
     path = file.write(tmp_path / "trace.json")
     network = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
     found = traced(path, network_target(network, input="4")).profile

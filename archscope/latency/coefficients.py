@@ -16,7 +16,13 @@ from importlib import resources
 from math import log2
 from typing import Any, Literal, NamedTuple
 
-from archscope.latency.devices import Device, devices, has_tensor_cores, sustained
+from archscope.latency.devices import (
+    Device,
+    devices,
+    has_tensor_cores,
+    sustained,
+    sustained_plain,
+)
 from archscope.latency.setting import Setting
 
 Unit = Literal["tensor cores", "plain cores", "plain cores in half precision"]
@@ -195,9 +201,15 @@ class Rates:
         self._known: dict[tuple[str, str, Unit], Efficiency] = {}
 
     def alone(self, layer: str) -> Rates:
-        """Those of one kernel that runs alone, where single layers were measured."""
+        """Those of one kernel that runs alone, where single layers were measured.
+
+        Elsewhere it has the rates of a network, without what a step of networks takes besides.
+        The host's time is no part of either: layers are timed over many runs in a row.
+        """
         rates = Rates(self.device, self.setting, self.given, layer)
-        return rates if rates.table is not None else self
+        if rates.table is None and self.table is not None:
+            rates.table = replace(self.table, step_seconds=0.0, host=0.0)
+        return rates
 
     @property
     def measured(self) -> bool:
@@ -284,9 +296,15 @@ class Rates:
         if self.table is not None:
             found = found.times(self.table.kinds.get(ANY, NEUTRAL))
             found = found.times(self.table.kinds.get(name, NEUTRAL))
-            if unit == "tensor cores" and not self._own:
-                found = found.times(Efficiency(self._products(self.table)))
+            if not self._own:
+                found = found.times(Efficiency(self._powered(self.table, unit)))
         return found
+
+    def _powered(self, lent: Measured, unit: Unit) -> float:
+        """Rate of a unit's arithmetic over its peak, beside that of the device that lends."""
+        if unit == "tensor cores":
+            return self._products(lent)
+        return sustained_plain(self.device) / sustained_plain(devices()[lent.device])
 
     def as_own(self) -> Measured:
         """The table that makes this device, without factors of its own, what it is here."""
@@ -301,8 +319,10 @@ class Rates:
             name: theirs.get(name, NEUTRAL).times(table.kinds.get(name, NEUTRAL))
             for name in (*theirs, *table.kinds, ANY)
         }
-        if not self._own and self.setting.dtype not in ("float32", "tf32"):
-            kinds[ANY] = kinds[ANY].times(Efficiency(self._products(table)))
+        if not self._own:
+            plain = self.setting.dtype in ("float32", "tf32")
+            unit: Unit = "plain cores" if plain else "tensor cores"
+            kinds[ANY] = kinds[ANY].times(Efficiency(self._powered(table, unit)))
         return replace(table, device=self.device.key, kinds=kinds)
 
     def _products(self, lent: Measured) -> float:
@@ -369,14 +389,17 @@ def _closest(device: Device, setting: Setting, given: Fitted, layer: str) -> Mea
     lent = [row for row in rows if row.rows >= FEWEST_LENT and _is_similar(device, row.device)]
 
     def likeness(row: Measured) -> tuple[float | bool, ...]:
-        return (
-            row.mode == setting.mode,
-            row.compiled == setting.compiled,
-            -_distance(device, row),
-            row.dtype == setting.dtype,
-        )
+        distance, dtype = -_distance(device, row), float(row.dtype == setting.dtype)
+        if row.device == device.key and {row.dtype, setting.dtype} <= IN_HALF:
+            dtype = max(dtype, 0.5)
+        nearest = (dtype, distance) if layer else (distance, dtype)
+        return (row.mode == setting.mode, row.compiled == setting.compiled, *nearest)
 
     return max(reversed([*lent, *own]), key=likeness, default=None)
+
+
+IN_HALF = frozenset(("amp", "float16", "bfloat16"))
+"""Precisions whose products are in half: a device's own table of one serves for another."""
 
 
 def _is_similar(device: Device, key: str) -> bool:

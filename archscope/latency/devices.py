@@ -87,6 +87,25 @@ def sustained(device: Device) -> float:
     return float(min(1.0, joules / ENOUGH_JOULES) ** POWER_EXPONENT)
 
 
+ENOUGH_PLAIN_JOULES = {
+    "pascal": 20e-12, "ampere": 10e-12, "ada": 5e-12, "hopper": 5e-12, "blackwell": 5e-12,
+}  # fmt: skip
+"""Likewise of an operation in float32, by the process that an architecture's chips are made in.
+
+About what the cards have that reach their peak: TITAN Xp 21 pJ, RTX 3090 9.8, RTX 4090 5.4. A P4
+of 75 W, with 14 pJ, multiplies at 0.38 to 0.55 of its peak where other Pascal cards reach 0.73 to
+0.99 (NeuSight's and DeepBench's tables). Turing's T4 falls behind in single layers and not in
+networks, so its architecture has no entry.
+"""
+
+
+def sustained_plain(device: Device) -> float:
+    """Rate of arithmetic in float32 that its power allows, over the peak."""
+    enough = ENOUGH_PLAIN_JOULES.get(device.architecture)
+    joules = device.watts / device.peak_flops_per_second["float32"]
+    return float(min(1.0, joules / enough) ** POWER_EXPONENT) if enough else 1.0
+
+
 def from_rates(peak: float, bandwidth: float, dtype: str) -> Device:
     """A device of which only two rates are known; the rest is as usual for a GPU of its speed.
 

@@ -149,7 +149,7 @@ def _measured(
         "rows": sum(t.published for t in tables),
         "source": "; ".join(dict.fromkeys(map(_source, tables))),
         "launch": _short(exp(fit.launch(place))),
-        "host": 1.0 if table.layers else _short(exp(fit.host(place))),
+        "host": 0.0 if table.layers else _short(exp(fit.host(place))),
         "step_seconds": _short(step),
         "kinds": {"*": _every(fit, "software", place), **_factors(fit, "table", place)},
         "low": round(low, 3),

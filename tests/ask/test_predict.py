@@ -58,7 +58,7 @@ def test_a_gpu_of_two_rates_reaches_no_more_than_they_allow() -> None:
     assert found.seconds > 2 * 416_520 * 4096 / 1e12
     with pytest.raises(ArchscopeError, match="bandwidth: is needed with the other rate"):
         archscope.predict("lenet", peak=1e12)
-    with pytest.raises(ArchscopeError, match=r"device='t4': is another GPU .* device=\['t4'\]"):
+    with pytest.raises(ArchscopeError, match=r"device='t4': is not the GPU .* device=\['t4'\]"):
         archscope.predict("lenet", device="t4", peak=1e12, bandwidth=1e15)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from archscope.latency.coefficients import Rates, Unit, fitted
-from archscope.latency.devices import find_device, sustained
+from archscope.latency.devices import find_device, sustained, sustained_plain
 from archscope.latency.setting import Setting
 
 
@@ -61,3 +61,44 @@ def test_matrix_products_run_slower_where_power_is_short() -> None:
         unit: Unit = "tensor cores" if kind == "linear" else "plain cores"
         ratio = lent.efficiency(kind, "", unit).compute / own.efficiency(kind, "", unit).compute
         assert ratio == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("device", ["titanrtx", "t4", "rtx2070"])
+def test_a_kernel_alone_takes_no_share_of_a_step(device: str) -> None:
+    """No layer of these was timed as a pooling: a network's rates, without its step and its host.
+
+    Networks on a TITAN RTX took 3.8 ms a step besides their kernels.
+    """
+    found = rates(device).alone("pooling")
+    assert found.table is not None
+    assert not found.table.layers
+    assert found.step_seconds == found.host_seconds == 0
+    assert found.launch_seconds > 0
+
+
+def test_single_layers_were_timed_without_the_host() -> None:
+    for table in fitted().measured:
+        assert bool(table.layers) == (table.host == 0)
+
+
+def test_a_layer_alone_borrows_from_one_in_its_precision() -> None:
+    """Products on an H100 were measured in bfloat16 alone, on tensor cores that float32 has not."""
+    single = Rates(find_device("h100"), Setting("inference", "float32"), fitted()).alone("linear")
+    half = Rates(find_device("h100"), Setting("inference", "bfloat16"), fitted()).alone("linear")
+    assert single.table is not None and half.table is not None
+    assert (single.table.dtype, half.table.dtype) == ("float32", "bfloat16")
+    assert half.table.device == "h100-sxm"
+
+
+def test_amp_takes_a_devices_own_table_of_half_precision() -> None:
+    found = rates("rtx2080ti").table
+    assert found is not None
+    assert (found.device, found.dtype) == ("rtx2080ti", "float16")
+
+
+def test_float32_is_slower_where_power_is_short() -> None:
+    """72 W for 30.3 TFLOP/s is 2.4 pJ each, where an RTX 4090 has 5.4: (2.4/5)^0.4 = 0.74."""
+    assert sustained_plain(find_device("l4")) == pytest.approx(0.743, abs=0.005)
+    assert sustained_plain(find_device("rtx4090")) == 1
+    short, own = (rates(name).efficiency("linear", "", "plain cores") for name in ("l4", "rtx4090"))
+    assert short.compute == pytest.approx(own.compute * 0.743, rel=0.01)

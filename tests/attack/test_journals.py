@@ -7,6 +7,8 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,8 @@ import pytest
 from archscope.cli import run
 from archscope.saved import cache
 
-ARCHSCOPE = [sys.executable, "-m", "archscope"]
 SWEEP = ["sweep", "lenet", "batch=1,2,3"]
+SHORT = ["sweep", "lenet", "batch=1"]
 NETS = """
 from torch import nn
 from helper import WIDTH
@@ -95,7 +97,7 @@ KINDS = ["pipe", "zeros", "full", "folder", "loop", "nowhere"]
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_useless_journal_costs_one_line(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     make_useless(kind, Path("j"))
-    assert run([*SWEEP, "--journal", "j"]) == 0
+    assert run([*SHORT, "--journal", "j"]) == 0
     told = capsys.readouterr()
     assert told.err.count("\n") == 1
     assert told.err.startswith(
@@ -108,12 +110,12 @@ def test_a_useless_journal_costs_one_line(kind: str, capsys: pytest.CaptureFixtu
 def test_a_planted_journal_costs_one_line(
     kind: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(SWEEP) == 0
+    assert run(SHORT) == 0
     (journal,) = (here / "cache" / "journals").iterdir()
     journal.unlink()
     make_useless(kind, journal)
     capsys.readouterr()
-    assert run(SWEEP) == 0
+    assert run(SHORT) == 0
     told = capsys.readouterr()
     assert told.err.startswith("no journal is written, so this run cannot be resumed: ")
     assert told.err.count("\n") == 1 and "lenet over batch" in told.out
@@ -164,19 +166,22 @@ def test_what_is_unknown_is_counted_again(
     assert all(",15," in row for row in Path("rows.csv").read_text().splitlines()[1:])
 
 
-def test_a_full_disk_costs_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@contextmanager
+def full_disk() -> Iterator[None]:
     """A limit on the size of files is how a disk is full for one process."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (700, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-    def small_files() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700))
 
+def test_a_full_disk_costs_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = ["sweep", "lenet", "batch=1,2,3,4,5", "-o"]
-    done = subprocess.run(
-        [*ARCHSCOPE, *sweep, "first.csv", "--journal", "j"],
-        preexec_fn=small_files, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    wrote, ends = done.stderr.splitlines()
+    with full_disk():
+        assert run([*sweep, "first.csv", "--journal", "j"]) == 0
+    wrote, ends = capsys.readouterr().err.splitlines()
     assert wrote.startswith("wrote first.csv")
     assert ends == "the journal ends early (File too large), but this run has every point"
     assert run([*sweep, "whole.csv"]) == 0
@@ -287,16 +292,16 @@ def test_what_another_user_planted_is_not_taken(
 ) -> None:
     for folder in ("shared", "private"):
         Path(folder).mkdir()
-        assert run([*SWEEP, "--journal", f"{folder}/j"]) == 0
+        assert run([*SHORT, "--journal", f"{folder}/j"]) == 0
     Path("shared").chmod(0o1777)
-    assert run(SWEEP) == 0
+    assert run(SHORT) == 0
     capsys.readouterr()
     monkeypatch.setattr(os, "geteuid", lambda: 12345)  # all of that is another user's
-    assert run(SWEEP) == 0
+    assert run(SHORT) == 0
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "cache belongs to another user" in told
-    assert run([*SWEEP, "--journal", "shared/j"]) == 0
+    assert run([*SHORT, "--journal", "shared/j"]) == 0
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "in a folder where anyone can write" in told
-    assert run([*SWEEP, "--journal", "shared/j", "--resume"]) == 2
-    assert run([*SWEEP, "--journal", "private/j", "--resume"]) == 0  # a colleague's
+    assert run([*SHORT, "--journal", "shared/j", "--resume"]) == 2
+    assert run([*SHORT, "--journal", "private/j", "--resume"]) == 0  # a colleague's

@@ -48,6 +48,13 @@ _SIGNED = {(ClosedForm, "reasons"), (Layer, "settings"), (LayerTime, "seconds")}
 _UNBOUNDED = {(Layer, "settings")}
 """Constructor facts of any sign: `Hardtanh` has an infinite one."""
 
+_COUNTS = frozenset({
+    "dilation", "embedding_dim", "groups", "hidden_size", "in_channels", "in_features",
+    "kernel_size", "num_embeddings", "num_features", "num_groups", "num_heads", "num_layers",
+    "out_channels", "out_features", "stride",
+})  # fmt: skip
+"""Those that are numbers of something."""
+
 
 @cache
 def _numeric(kind: type) -> tuple[tuple[str, float, bool], ...]:
@@ -111,6 +118,9 @@ def _layer(layer: Layer) -> Iterator[Flaw]:
         yield "trainable_params", "are more than its params"
     if any(len(shape) > MOST_SIDES for shape in (*layer.input_shapes, *layer.output_shapes)):
         yield "output_shapes", f"have more than {MOST_SIDES} sides"
+    for name, value in layer.settings:
+        if name in _COUNTS and _misfit(value, 0, finite=True):
+            yield "settings", f"say that {name} {_misfit(value, 0, finite=True)}"
 
 
 def _totals(total: Totals) -> Iterator[Flaw]:

@@ -52,6 +52,8 @@ IMPOSSIBLE: tuple[tuple[str, str, Any], ...] = (
     ("analysis", "calls 1 forward cost products 0 factors 1 value", False),
     ("analysis", "calls 1 forward cost products 0 factors 1 value", 10**29),
     ("analysis", "calls 1 settings 0 1", 10**40),
+    ("analysis", "calls 1 settings 2 1 0", -1),
+    ("analysis", "calls 4 settings 3 1", -1),
     ("analysis", "input tensors 0 shape 0", -1),
     ("analysis", "input tensors 0 shape 0", True),
     ("analysis", "coverage counted", {}),

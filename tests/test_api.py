@@ -399,6 +399,13 @@ def test_what_other_tools_call_a_function_is_answered(name: str) -> None:
 def test_what_a_record_has_is_said_where_its_answer_lacks_it() -> None:
     with pytest.raises(AttributeError, match=r"no attribute 'peak'; write \.record\.peak"):
         archscope.memory("lenet").peak  # type: ignore[attr-defined]  # noqa: B018
+    for answer, place in (
+        (archscope.memory("lenet"), "record.peak.parameters"),
+        (archscope.summary("lenet"), "total.macs"),
+        (archscope.compare("lenet", "lenet5"), "record[0].label"),
+    ):
+        with pytest.raises(AttributeError, match=re.escape(f"; write .{place}")):
+            getattr(answer, place.rpartition(".")[2])
     with pytest.raises(AttributeError, match=r"no attribute 'nothing'$"):
         archscope.memory("lenet").nothing  # type: ignore[attr-defined]  # noqa: B018
 
@@ -489,6 +496,49 @@ def test_every_command_has_a_function_with_its_arguments(name: str) -> None:
     wanted = options(name) - {"help"} - FILES - KEYWORDS - TERMINAL.get(name, set())
     spelt = SPELT.get(name, {})
     assert {spelt.get(option, option.replace("-", "_")) for option in wanted} <= taken
+
+
+ALLOWING = [
+    name
+    for name in FUNCTIONS
+    if "allow_memory" in inspect.signature(getattr(archscope, name)).parameters
+]
+
+
+@pytest.mark.parametrize("name", ALLOWING)
+def test_every_function_that_takes_an_allowance_reads_it(name: str) -> None:
+    ask = getattr(archscope, name)
+    with pytest.raises(archscope.ArchscopeError, match=r"^allow_memory: 'lots' is not a quantity"):
+        ask("lenet", "lenet", allow_memory="lots")
+
+
+REFUSED: dict[str, tuple[Callable[[], object], str]] = {
+    "equal": (lambda: archscope.sweep_groups([1], equal=["flops"]), "equal='flops': is unknown"),  # type: ignore[list-item]
+    "no view": (lambda: archscope.sweep_groups([1], equal=[]), "equal: an empty list"),
+    "layout": (lambda: archscope.compare("lenet", "lenet5", layout="wide"), "layout='wide': is"),  # type: ignore[arg-type]
+    "weights": (lambda: archscope.compare("lenet", "lenet5", weights="V9"), "weights='V9': is"),  # type: ignore[arg-type]
+    "depth": (lambda: archscope.summary("lenet", depth=-1), "depth=-1: is out of range"),
+    "top": (lambda: archscope.summary("lenet", sort="macs", top=0), "top=0: is out of range"),
+    "axes": (lambda: archscope.sweep("lenet", {"batch": 4}), "axes: an axis has no list"),  # type: ignore[dict-item]
+    "jobs": (lambda: archscope.sweep("lenet", {"batch": [4]}, jobs=0), "jobs=0: is out of range"),
+    "a list": (lambda: archscope.compare(["lenet", "lenet5"]), "give several one after the other"),  # type: ignore[arg-type]
+    "a tensor": (lambda: archscope.signal("lenet", torch.zeros(1, 4)), "a tensor of 1×4: is not a"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("given", REFUSED)
+def test_what_a_command_refuses_python_refuses(given: str) -> None:
+    ask, message = REFUSED[given]
+    with pytest.raises(archscope.ArchscopeError, match=re.escape(message)):
+        ask()
+
+
+def test_a_shape_without_its_batch_is_recognised() -> None:
+    """Torchsummary takes channels and sides alone."""
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
+    for model in (net, "resnet18"):
+        with pytest.raises(archscope.ArchscopeError, match=r"did you mean input='3x32x32'\?"):
+            archscope.summary(model, (3, 32, 32))
 
 
 def test_what_python_leaves_to_commands_is_there() -> None:

@@ -89,7 +89,14 @@ class Answer(Generic[Record]):
 
     def _place_of(self, name: str) -> str:
         """The attribute that has what is asked for under another name; empty where none is."""
-        return f"record.{name}" if hasattr(self.__dict__.get("record"), name) else ""
+        record, place = self.__dict__.get("record"), "record"
+        if isinstance(record, tuple) and record:
+            record, place = record[0], "record[0]"
+        inside = ((getattr(record, part, None), f"{place}.{part}") for part in ("total", "peak"))
+        for holder, where in ((record, place), *inside):
+            if hasattr(holder, name):
+                return f"{where}.{name}"
+        return ""
 
 
 class Summary(Answer[Analysis]):
@@ -116,7 +123,8 @@ class Summary(Answer[Analysis]):
         return self.record.coverage
 
     def _place_of(self, name: str) -> str:
-        return RESULTS_HERE.get(name, "") or super()._place_of(name)
+        found = RESULTS_HERE.get(name, "")
+        return found or super()._place_of(name).replace("record.total.", "total.")
 
     def __repr__(self) -> str:
         total = self.total

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from archscope.api.answer import Answer, Checks
+from archscope.api.checked import require_least, require_one_of
 from archscope.api.spelling import spelt
 from archscope.ask.network.allowance import allowing
 from archscope.ask.target import network_targets, side_by_side
@@ -108,11 +109,15 @@ def compare(
     from archscope.engines.shard import ALL, parse_shard
     from archscope.latency.place import read_places
     from archscope.resolve.names import expanded
-    from archscope.study.compare import compare_report
+    from archscope.resolve.published import Recipe
+    from archscope.study.compare import Layout, compare_report
     from archscope.study.compare.match import match_tables
     from archscope.study.compare.shard import shard_report
     from archscope.study.page import with_comparison_page
 
+    require_one_of("layout", layout, get_args(Layout))
+    require_one_of("weights", weights, get_args(Recipe))
+    require_least("top", top, 1)
     models = tuple(expanded(models))
     if isinstance(keywords, Sequence):
         _one_each("keywords", keywords, models)

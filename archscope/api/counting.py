@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from archscope.api.answer import Answer, Summary
+from archscope.api.checked import require_least
 from archscope.api.spelling import spelt
 from archscope.ask.network.allowance import allowing
 from archscope.ask.target import target
@@ -39,7 +40,7 @@ def summary(
     device: str | torch.device | None = None,
     depth: int | None = None,
     unfold: bool = False,
-    columns: Sequence[str] | None = None,
+    columns: str | Sequence[str] | None = None,
     sort: str = "execution",
     top: int | None = None,
     strict: bool = False,
@@ -81,7 +82,7 @@ def summary(
     device: str | torch.device | None = None,
     depth: int | None = None,
     unfold: bool = False,
-    columns: Sequence[str] | None = None,
+    columns: str | Sequence[str] | None = None,
     sort: str = "execution",
     top: int | None = None,
     strict: bool = False,
@@ -107,7 +108,7 @@ def summary(
             assumed; that of the input when `None`.
         depth: levels of the printed tree; as many as read comfortably by default.
         unfold: print every one of several equal blocks.
-        columns: keys of the printed columns, such as `["params", "macs"]`.
+        columns: keys of the printed columns, such as `["params", "macs"]`, or `"params,macs"`.
         sort: print single layers, or the networks of a list, the largest in this key (`"macs"`)
             first.
         top: print so many of them.
@@ -136,12 +137,15 @@ def summary(
     from archscope.ask.count import analyse, require_complete
     from archscope.ask.many import counted_each
 
+    require_least("depth", depth, 0)
+    require_least("top", top, 1)
+    chosen = columns.split(",") if isinstance(columns, str) else columns
     given = _one_input(input, input_size)
     named = {**(keywords or {}), **constructor_keywords}
     if isinstance(model, (list, tuple)):
         _refuse_for_several(
             train_only=train_only, device=device, depth=depth, unfold=unfold or None,
-            columns=columns,
+            columns=chosen,
         )  # fmt: skip
         found = counted_each(
             model, input=given, batch=batch, keywords=named, backward=backward, train=train
@@ -155,7 +159,7 @@ def summary(
     )
     if strict:
         require_complete(analysis)
-    if columns and "receptive_field" in columns:
+    if chosen and "receptive_field" in chosen:
         from archscope.study.receptive_field import add_fields
 
         analysis = add_fields(analysis, network)
@@ -169,7 +173,7 @@ def summary(
         frozen = train_only is not None and backward
         unfrozen = analyse(network, backward=True, train=train) if frozen else None
         report = summary_report(
-            analysis, depth=depth, unfold=unfold, columns=columns, sort=sort, top=top,
+            analysis, depth=depth, unfold=unfold, columns=chosen, sort=sort, top=top,
             unfrozen=unfrozen,
         )  # fmt: skip
         report = replace(report, exports=node_data(network))

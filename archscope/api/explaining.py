@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.api.answer import Answer
 from archscope.api.asked import asked
+from archscope.api.checked import require_least
 from archscope.api.spelling import spelt
 from archscope.ask.network.allowance import allowing
 from archscope.ask.target import target
@@ -60,6 +61,7 @@ def graph(
     from archscope.study.graph import graph_report
     from archscope.study.page import with_page
 
+    require_least("depth", depth, 0)
     chosen = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
     followed = network_graph(chosen)
 
@@ -138,6 +140,7 @@ def formula(
         >>> "416,520·N" in str(archscope.formula("lenet"))
         True
     """
+    require_least("depth", depth, 0)
     if layers and depth is not None:
         raise ArchscopeError("layers", "does not go with depth", "leave one out")
     from archscope.ask.symbols import formula as symbols

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from archscope.api.answer import Answer, Checks
 from archscope.api.asked import asked
+from archscope.api.checked import require_least, require_one_of
 from archscope.api.fitted import Fitted, warn_left_out
 from archscope.api.spelling import spelt
 from archscope.ask.network.allowance import allowing
@@ -94,8 +95,11 @@ def sweep(
     from archscope.study.page import with_sweep_page
     from archscope.study.sweep import sweep_report, sweep_title
 
-    if not axes:
-        raise ArchscopeError("axes", "nothing to sweep", 'give one like {"groups": [1, 2]}')
+    listed = isinstance(axes, Mapping) and all(map(_is_listed, axes.values()))
+    if not axes or not listed:
+        problem = "an axis has no list of values" if axes else "nothing to sweep"
+        raise ArchscopeError("axes", problem, 'give one like {"groups": [1, 2]}')
+    require_least("jobs", jobs, 1)
     if predict is not None:
         read_places(predict)
     chosen = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
@@ -214,12 +218,34 @@ _MERGED: Mapping[str, Callable[[Sequence[ShardFile]], Answer[Merged]]] = {
 """By what the first line of a journal calls its run."""
 
 
+def _is_listed(values: object) -> bool:
+    return isinstance(values, Iterable) and not isinstance(values, str)
+
+
+def _views(equal: Equal | Sequence[Equal]) -> Sequence[Equal]:
+    """What is held equal, once it is known.
+
+    Raises:
+        ArchscopeError: nothing, or something else.
+    """
+    from archscope.ask.groups.views import EQUALS
+
+    views: Sequence[Equal] = [equal] if isinstance(equal, str) else equal
+    for view in views:
+        require_one_of("equal", view, EQUALS)
+    if not views:
+        raise ArchscopeError("equal", "an empty list", f"give some of {', '.join(EQUALS)}")
+    return views
+
+
+@allowing
+@spelt
 def sweep_groups(
     groups: Sequence[int] | str,
     base: Model = "resnet50",
     *,
     by: str | None = None,
-    equal: Sequence[Equal] = ("none", "macs", "params"),
+    equal: Equal | Sequence[Equal] = ("none", "macs", "params"),
     input: Input | None = None,
     batch: int | None = None,
     profiles: Sequence[str | PathLike[str] | Profile] = (),
@@ -241,7 +267,7 @@ def sweep_groups(
         groups: the counts, such as `[1, 2, 4, 8, 32]`.
         base: as for `summary`; it has a name.
         by: the keyword of the width that is solved for equal cost.
-        equal: what is held equal: `"none"` (the width), `"macs"`, `"params"`.
+        equal: what is held equal: `"none"` (the width), `"macs"`, `"params"`, or several of them.
         input: as for `summary`.
         batch: as for `summary`.
         profiles: measured times of some of the networks, or their files, to set beside the counts.
@@ -278,6 +304,7 @@ def sweep_groups(
     from archscope.latency.place import read_places
     from archscope.study.groups import group_report, unused_notes
 
+    views = _views(equal)
     how = _measuring(time, device, on, gpu)
     network = asked(base, model, input=input, batch=batch, keywords=constructor_keywords)
     saved = [times.measured_before(profile, network.batch) for profile in profiles]
@@ -287,9 +314,9 @@ def sweep_groups(
     family = Family(network, by)
     counts = parse_groups(groups if isinstance(groups, str) else ",".join(map(str, groups)))
     part = ALL if shard is None else parse_shard(shard)
-    with long_run(family, counts, equal, part).named_journal(journal, resume) as held:
+    with long_run(family, counts, views, part).named_journal(journal, resume) as held:
         with engine(on, counted(family.model), jobs=None) as place:
-            found = swept(family, counts, equal, place, shard=part, journal=held)
+            found = swept(family, counts, views, place, shard=part, journal=held)
         now = [] if how is None else times.timed(family, found, how, held)
     require_finished(now)
     names = [

@@ -205,7 +205,20 @@ def network_target(
         )
     if isinstance(model, str) or callable(model) or is_configuration(model):
         return Target(model, chosen, given, size)
-    raise ArchscopeError(
+    raise _not_a_network(model)
+
+
+def _not_a_network(model: object) -> ArchscopeError:
+    if isinstance(model, (list, tuple)):
+        return ArchscopeError(
+            repr(model)[:60], "is not a network", "give several one after the other, not as a list"
+        )
+    if hasattr(model, "shape"):
+        given = f"a tensor of {'×'.join(map(str, model.shape)) or 'no sides'}"
+        return ArchscopeError(
+            given, "is not a network", f"give what a network is called with as {parameter('input')}"
+        )
+    return ArchscopeError(
         repr(model)[:60], "is not a network", "give a name, an nn.Module, or a class that makes one"
     )
 

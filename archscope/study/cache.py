@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from archscope.parameters import parameter
 from archscope.saved import cache
 from archscope.saved.overview import Held
 from archscope.table import Column, Report, Row, Table
@@ -34,8 +35,8 @@ def info_report(held: Sequence[Held]) -> Report:
         for one in held
     )
     notes = (
-        "A journal holds the finished points of a sweep, or networks of verify --all, for "
-        "--resume.",
+        "A journal holds the finished points of a long run, such as a sweep, for "
+        f"{parameter('resume', True)}.",
         "A count is used while archscope, torch, torchvision, timm and the sources of a user's "
         "network stay unchanged.",
         "Roofs are used while the device, its driver, torch, the thread count and the way of "

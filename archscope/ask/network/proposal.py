@@ -90,6 +90,11 @@ def meant(given: InputSpec, default: InputSpec | None, error: BaseException) -> 
     if known is not None and sides != known and sorted(map(str, sides)) == sorted(map(str, known)):
         return _tried(_text(known))
     layer: Any = getattr(getattr(error, "archscope_call", None), "module", None)
+    unbatched = (given.batch, *sides)  # a shape whose first side was meant for the channels
+    if (known is not None and len(known) == len(unbatched) and known[0] == unbatched[0]) or (
+        type(layer).__name__.endswith(f"Norm{len(sides)}d")
+    ):
+        return _tried(_text(unbatched))
     channels = getattr(layer, "in_channels", None)
     if not isinstance(channels, int) or not isinstance(getattr(layer, "kernel_size", None), tuple):
         return ""

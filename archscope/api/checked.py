@@ -1,0 +1,30 @@
+"""What the command line refuses by the kind of an option, for arguments of Python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
+
+
+def require_one_of(name: str, given: str, known: Sequence[str]) -> None:
+    """Refuse a word that means nothing.
+
+    Raises:
+        ArchscopeError: it is none of those known.
+    """
+    if given not in known:
+        raise ArchscopeError(parameter(name, given), "is unknown", f"use one of {', '.join(known)}")
+
+
+def require_least(name: str, given: int | None, least: int) -> None:
+    """Refuse a number that is too small; `None` is left to its default.
+
+    Raises:
+        ArchscopeError: it is below the least one, or is not a whole number.
+    """
+    if given is not None and (not isinstance(given, int) or given < least):
+        raise ArchscopeError(
+            parameter(name, given), "is out of range", f"give a whole number from {least}"
+        )

@@ -8,6 +8,7 @@ timm's benchmark falls from batch 512 through the sizes below until a step runs:
 below 512, the step needs at most 24 GiB at that batch and more at the next larger one, unless
 another error lowered it.
 A prediction is right where both hold.
+A network that has another number of parameters today is not counted.
 Predicted is what ran then (`THEN`), or a step of today's PyTorch with `--today`.
 Printed: the share of right predictions by table, of networks with scaled dot-product attention and
 of the others, then every miss with the predicted shares of 24 GiB at the two batches.
@@ -39,12 +40,13 @@ if it were a later one that one update adds up."""
 
 @dataclass(frozen=True)
 class Run:
-    """The largest batch of a network that ran."""
+    """The largest batch of a network that ran, and its parameters in millions."""
 
     table: str
     model: str
     side: int
     batch: int
+    millions: float
 
 
 def runs(folder: Path, every: int) -> Iterator[Run]:
@@ -56,7 +58,8 @@ def runs(folder: Path, every: int) -> Iterator[Run]:
             for row in csv.DictReader(file):
                 batch = int(row["train_batch_size"])
                 if batch < BATCHES[0]:
-                    run = Run(table, row["model"], int(row["train_img_size"]), batch)
+                    side, millions = int(row["train_img_size"]), float(row["param_count"])
+                    run = Run(table, row["model"], side, batch, millions)
                     found[run.model, run.side].append(run)
     for key in sorted(found)[::every]:
         yield from found[key]
@@ -69,10 +72,12 @@ class Predicted:
     Args:
         share: the peak over 24 GiB.
         attends: whether it calls scaled dot-product attention.
+        millions: of its parameters.
     """
 
     share: float
     attends: bool
+    millions: float
 
 
 @cache
@@ -82,7 +87,8 @@ def predicted(model: str, side: int, batch: int, today: bool) -> Predicted:
         f"timm:{model}", f"3x{side}x{side}", batch=batch, dtype="amp", optimizer="momentum",
         **step,
     )  # fmt: skip
-    return Predicted(answer.record.peak.total / CAPACITY, attends(model))
+    peak = answer.record.peak
+    return Predicted(peak.total / CAPACITY, attends(model), peak.parameters / 4e6)
 
 
 @cache
@@ -118,6 +124,9 @@ def main() -> None:
             )
         except archscope.ArchscopeError as error:
             unknown.add(str(error))
+            continue
+        if abs(ran.millions - run.millions) > 0.01 * run.millions:
+            unknown.add(f"{run.model} has {ran.millions:.1f} M parameters, then {run.millions} M")
             continue
         inside = ran.share <= 1 < failed.share
         for group in (run.table, "attention" if ran.attends else "no attention", "together"):

@@ -75,7 +75,9 @@ class Saved:
         record = self.at(batch)
         analysis = record.analysis if isinstance(record, Profile) else record
         if analysis is None:
-            raise ArchscopeError(self.name, "this profile holds no count", "profile it again")
+            is_traced = isinstance(record, Profile) and record.environment.fact("trace")
+            again = f"trace it again with {parameter('model')}" if is_traced else "profile it again"
+            raise ArchscopeError(self.name, "this profile holds no count", again)
         if backward and not analysis.backward_traced:
             raise ArchscopeError(
                 self.name,

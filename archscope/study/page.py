@@ -20,12 +20,12 @@ from archscope.study.explain import derivation_of, with_children
 from archscope.study.families import family_of
 from archscope.study.graph import diagram
 from archscope.study.memory import TENSOR_TITLES, beside_tensors, memory_title
-from archscope.study.profile.layers import heading, stage_times
+from archscope.study.profile.layers import heading, knows_batch, speed, stage_times, subject
 from archscope.study.profile.roofline import above_roof, used_rates
 from archscope.study.stages import labels
 from archscope.study.tree import Group, grouped
 from archscope.table import Report
-from archscope.units import binary_bytes, rate, ratio, seconds, si
+from archscope.units import binary_bytes, ratio, seconds, si
 from archscope.wording import (
     CONVENTION,
     OWN_WORK,
@@ -214,14 +214,14 @@ def _measured(profile: Profile) -> str:
     phases = [phase for phase in ("step", "inference") if phase in profile.phases]
     names = {"step": "a training step", "inference": "inference"}
     times = [
-        f"{names[phase]} takes {seconds(profile.phases[phase].median)} "
-        f"({rate(profile.throughput(phase))} samples/s)"
+        f"{names[phase]} takes {seconds(profile.phases[phase].median)}"
+        + (f" ({speed(profile, phase)})" if knows_batch(profile) else "")
         for phase in phases
     ]
     inside = [stage for stage in stage_times(profile) if stage.in_network]
     slowest = max(inside, key=lambda stage: stage.total_seconds, default=None)
     share = f"; slowest: {slowest.name}" if slowest is not None and len(inside) > 1 else ""
-    return f"{profile.model}, batch {profile.input.batch}: {', '.join(times)}{share}."
+    return f"{subject(profile)}: {', '.join(times)}{share}."
 
 
 def _costs(explored: Explored) -> str:

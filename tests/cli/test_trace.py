@@ -97,6 +97,21 @@ def test_what_follows_a_trace_in_its_file_is_noted(
     assert capsys.readouterr().out.count("follows the end of the trace") == noted
 
 
+def test_samples_are_not_counted_where_the_batch_is_unknown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, saved = several_steps(modules=True).write(tmp_path / "a.json"), str(tmp_path / "run.json")
+    page = str(tmp_path / "run.html")
+    assert run(["trace", path, "-o", saved]) == 0
+    capsys.readouterr()
+    assert run(["profile", saved, "-o", page]) == 0
+    out = capsys.readouterr().out
+    assert "samples/s" not in out and "batch 1" not in out and "input ," not in out
+    assert "training 1.64 ms" in out
+    assert run(["summary", saved]) == 2
+    assert "holds no count; trace it again with --model" in capsys.readouterr().err
+
+
 def test_a_saved_trace_is_a_profile_that_other_commands_take(
     network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,7 +25,7 @@ from archscope.quantities import (
 from archscope.records import Measurement
 from archscope.records.measured import FEWEST_RUNS, PairedRatio
 from archscope.study.predict.answer import device_title
-from archscope.study.profile.layers import device_name
+from archscope.study.profile.layers import device_name, throughput
 from archscope.table import Cell, Column, Row, Table
 from archscope.units import ratio
 from archscope.wording import CONVENTION, PREDICTED, TRAINING_TENSORS_NOTE, coverage_note
@@ -268,7 +268,7 @@ def time_ratio(own: Measurement | None, base: Measurement | None) -> float | str
 def _throughput(contender: Contender, phase: str) -> float | None:
     if contender.profile is None or phase not in contender.profile.phases:
         return None
-    return contender.profile.throughput(phase)
+    return throughput(contender.profile, phase)
 
 
 def _with_ratios(

@@ -14,14 +14,17 @@ from archscope.study.profile.layers import (
     layer_table,
     profiled_seconds,
     share_chart,
+    speed,
     stage_chart,
     stage_table,
     stage_times,
+    subject,
     tells_more,
+    throughput,
 )
 from archscope.study.profile.roofline import roofline_chart, roofline_table
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
-from archscope.units import percent, rate
+from archscope.units import percent
 from archscope.wording import network_title
 
 MOST_LAYERS = 20
@@ -116,7 +119,7 @@ def _answer(profile: Profile) -> str:
         if phase in phases:
             half = phases[phase].known_half_width
             spread = f" ({phases[phase].no_interval})" if half is None else f" ± {percent(half)}"
-            found.append(f"{title.lower()} {rate(profile.throughput(phase))} samples/s{spread}")
+            found.append(f"{title.lower()} {speed(profile, phase)}{spread}")
     if not found:
         return ""
     if "step" in phases and "backward" in phases:
@@ -127,8 +130,7 @@ def _answer(profile: Profile) -> str:
         slowest = max(inside, key=lambda stage: stage.total_seconds)
         share = slowest.total_seconds / profiled_seconds(profile)
         found.append(f"slowest: {slowest.name} ({percent(share)} of the profiled step)")
-    name = _name(profile)
-    return f"{name}, batch {profile.input.batch}: {'; '.join(found)}."
+    return f"{subject(profile)}: {'; '.join(found)}."
 
 
 def _data(profiles: Sequence[Profile]) -> Table | None:
@@ -172,7 +174,7 @@ def _measured(profile: Profile, phase: str, measurement: Measurement) -> tuple[C
         phase,
         measurement.median,
         measurement.known_half_width,
-        profile.throughput(phase),
+        throughput(profile, phase),
         low,
         high,
         measurement.minimum,

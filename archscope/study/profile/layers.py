@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from archscope import units
 from archscope.ask.profile.roofline import counted_calls
 from archscope.records import LayerTime, Measurement, Profile
 from archscope.records.measured import PROFILER_OVERHEAD
@@ -188,7 +189,7 @@ def stage_table(profile: Profile) -> Table:
         Column("launches", "Launches", "exact", 3),
         *(WAITS if waits else ()),
     )
-    return Table(f"Stages of {_subject(profile)}", columns, tuple(rows), (_basis(profile),))
+    return Table(f"Stages of {subject(profile)}", columns, tuple(rows), (_basis(profile),))
 
 
 def tells_more(profile: Profile, most: int | None) -> bool:
@@ -236,18 +237,31 @@ def layer_table(profile: Profile, most: int | None) -> Table:
         Column("launches", "Launches", "exact", 3),
         *(WAITS if whole.waits else ()),
     )
-    title = f"Slowest layers of {_subject(profile)}" if rest else f"Layers of {_subject(profile)}"
+    title = f"Slowest layers of {subject(profile)}" if rest else f"Layers of {subject(profile)}"
     return Table(title, columns, tuple(rows), _layer_notes(profile))
-
-
-def _subject(profile: Profile) -> str:
-    name = network_title(profile.model, profile.keywords)
-    return f"{name}, batch {profile.input.batch}" if knows_batch(profile) else name
 
 
 def knows_batch(profile: Profile) -> bool:
     """Whether it says of how many samples a step is; a trace may not."""
     return bool(profile.input.tensors) and profile.environment.fact("batch") != "unknown"
+
+
+def throughput(profile: Profile, phase: str) -> float | None:
+    """Samples per second of a phase; `None` where the batch is unknown."""
+    return profile.throughput(phase) if knows_batch(profile) else None
+
+
+def speed(profile: Profile, phase: str) -> str:
+    """`180 samples/s`, or the phase's median where the batch is unknown."""
+    samples = throughput(profile, phase)
+    median = units.seconds(profile.phases[phase].median)
+    return median if samples is None else f"{units.rate(samples)} samples/s"
+
+
+def subject(profile: Profile) -> str:
+    """The network with its settings, and its batch where that is known."""
+    name = network_title(profile.model, profile.keywords)
+    return f"{name}, batch {profile.input.batch}" if knows_batch(profile) else name
 
 
 def _macs(profile: Profile) -> dict[LayerKey, int]:
@@ -367,7 +381,8 @@ def heading(profile: Profile) -> str:
         dtype = f"{dtype}, autocast to {cast}"
     within = f", {dtype}" if dtype else ""
     name = network_title(profile.model, profile.keywords)
-    return f"{name}{within}, input {profile.input}, on {device}"
+    input = f", input {profile.input}" if knows_batch(profile) else ""
+    return f"{name}{within}{input}, on {device}"
 
 
 def stage_chart(profile: Profile) -> Chart:

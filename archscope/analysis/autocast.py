@@ -96,7 +96,7 @@ class Autocast(TorchFunctionMode):
             if kwargs.get("dtype") is None and _has_half(args):
                 kwargs["dtype"] = torch.float32
         elif name in WIDEST:
-            wide = torch.float32 if _has_single((args, kwargs)) else self.dtype
+            wide = torch.float32 if has_single((args, kwargs)) else self.dtype
             args, kwargs = self._converted(args, wide), self._converted(kwargs, wide)
         return func(*args, **kwargs)
 
@@ -147,7 +147,8 @@ def _has_half(value: Any) -> bool:
     return any(t.dtype in (torch.float16, torch.bfloat16) for t in _tensors(value))
 
 
-def _has_single(value: Any) -> bool:
+def has_single(value: Any) -> bool:
+    """Whether a tensor of a nesting is of float32."""
     return any(t.dtype is torch.float32 for t in _tensors(value))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -59,16 +60,23 @@ def reached(value: Any) -> Iterator[Tensor]:
         if id(item) in seen or isinstance(item, _NO_TENSORS) or callable(item):
             continue
         seen[id(item)] = item
-        if isinstance(item, Mapping):
-            pending += reversed([*item.values()])
-        elif isinstance(item, Iterable) and not hasattr(item, "__next__"):
-            pending += reversed([*item])
-        attributes = [*getattr(item, "__dict__", {}).values()]
-        for kind in type(item).__mro__:
-            slots = vars(kind).get("__slots__", ())
-            names = (slots,) if isinstance(slots, str) else slots
-            attributes += [getattr(item, name, None) for name in names]
-        pending += reversed(attributes)
+        pending += reversed([*_items(item), *_attributes(item)])
+
+
+def _items(value: Any) -> Iterable[Any]:
+    """What an object gives when it is iterated; nothing where its author lets that fail."""
+    if isinstance(value, Iterable) and not hasattr(value, "__next__"):
+        with suppress(Exception):
+            return [*(value.values() if isinstance(value, Mapping) else value)]
+    return ()
+
+
+def _attributes(value: Any) -> Iterable[Any]:
+    yield from getattr(value, "__dict__", {}).values()
+    for kind in type(value).__mro__:
+        slots = vars(kind).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            yield getattr(value, name, None)
 
 
 _NO_TENSORS = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device)

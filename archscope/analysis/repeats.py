@@ -132,6 +132,8 @@ class Repeats:
             torch.get_default_dtype(),
             torch._C._len_torch_dispatch_stack(),
             torch._C._len_torch_function_stack(),
+            torch.is_autocast_enabled("cpu"),
+            torch.is_autocast_enabled("cuda"),
         )
         return Start(
             (outline, called_with, modes),

@@ -24,6 +24,16 @@ class Slots:
         self.value = value
 
 
+class Endless:
+    """As caches of transformers whose layers keep states in place of keys."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __iter__(self):
+        raise AttributeError("keys")
+
+
 RETURNS = {
     "dataclass": lambda y: Result({"deep": [None, (y, 3)]}),
     "namespace": lambda y: types.SimpleNamespace(y=y, text="no", none=None),
@@ -32,6 +42,7 @@ RETURNS = {
     "mapping": lambda y: UserDict(a=OrderedDict(b=y)),
     "integers beside": lambda y: (y.argmax(-1), y, True),
     "packed": lambda y: nn.utils.rnn.pack_padded_sequence(y[None], [2], batch_first=True),
+    "what cannot be iterated": lambda y: Endless(y),
     "itself twice": lambda y: [y, y],
     "a cycle": lambda y: _cycle(y),
 }

@@ -1,8 +1,9 @@
-"""What a sweep on a Ray cluster costs beside its points: `python benchmarks/fleet.py [POINTS]`.
+"""What a long sweep costs beside its points: `python benchmarks/fleet.py [POINTS] [ray|local]`.
 
-A cluster of one core is started on this machine, and LeNet is counted for as many values of
-`num_classes`. The sum is of the seconds that each point took in its worker; the run's time begins
-when the driver joins the cluster and ends with the last outcome.
+LeNet is counted for as many values of `num_classes`, on a cluster of one core that is started on
+this machine, or by two workers here, whose time is added. The sum is of the seconds that each point
+took in its worker; the run's time begins when the driver joins the cluster and ends with the last
+outcome.
 """
 
 from __future__ import annotations
@@ -13,11 +14,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-from ray.cluster_utils import Cluster
 
 from archscope.ask.sweep.grid import Grid, run
 from archscope.ask.travel import counted
@@ -53,22 +53,30 @@ def timed(function: Callable[[Any], Any], task: Any) -> tuple[float, Any]:
     return time.perf_counter() - began, result
 
 
-def main(points: int) -> None:
-    grid = Grid("lenet", (("num_classes", tuple(range(1, points + 1))),))
-    head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
-    cluster = Cluster(initialize_head=True, connect=False, head_node_args=head)
+@contextmanager
+def cluster() -> Iterator[None]:
+    """One core, where `--on ray` finds it."""
+    from ray.cluster_utils import Cluster
 
-    os.environ["RAY_ADDRESS"] = cluster.address
+    head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+    made = Cluster(initialize_head=True, connect=False, head_node_args=head)
+    os.environ["RAY_ADDRESS"] = made.address
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            journal = Journal(Path(folder) / "j.jsonl", grid.identity, resume=False, key=grid.key)
-            began = time.perf_counter()
-            with journal, engine("ray", counted("lenet"), jobs=None) as place:
-                clocked: Any = Timed(place)
-                outcomes = run(grid, engine=clocked, journal=journal)
-            seconds = time.perf_counter() - began
+        yield
     finally:
-        cluster.shutdown()
+        made.shutdown()
+
+
+def main(points: int, on: str) -> None:
+    grid = Grid("lenet", (("num_classes", tuple(range(1, points + 1))),))
+    jobs = 2 if on == "local" else None  # one job counts in this process
+    with cluster() if on == "ray" else nullcontext(), tempfile.TemporaryDirectory() as folder:
+        journal = Journal(Path(folder) / "j.jsonl", grid.identity, resume=False, key=grid.key)
+        began = time.perf_counter()
+        with journal, engine(on, counted("lenet"), jobs=jobs) as place:
+            clocked: Any = Timed(place)
+            outcomes = run(grid, engine=clocked, journal=journal)
+        seconds = (time.perf_counter() - began) * (jobs or 1)
     assert all(outcome.total is not None for outcome in outcomes)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{points} points: {seconds:.1f} s, {clocked.seconds:.1f} s of it in points")
@@ -76,4 +84,4 @@ def main(points: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000, (sys.argv[2:] or ["ray"])[0])

@@ -60,8 +60,9 @@ def distribute(
         reshard_after_forward: as for `fully_shard`.
         tp: GPUs that divide each layer, where `"tp"` is beside another.
         sequence_parallel: whether GPUs that divide layers also divide the tokens between them.
-        style: pattern of linear layers to `"colwise"` or `"rowwise"`; when `None` as the network's
-            configuration says, or the names of its layers.
+        style: pattern of linear layers or embeddings to `"colwise"`, `"rowwise"` or
+            `"colwise_gather_output"`; when `None` as the network's configuration says, or the
+            names of its layers.
         optimizer: of the predicted memory, as for `memory`.
         on: GPU whose time is predicted, such as `"h100"`.
         replicas: groups of GPUs under `"hsdp"`, each of which holds all parameters once.

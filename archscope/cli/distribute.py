@@ -65,7 +65,8 @@ from archscope.cli.options import (
     "styles",
     multiple=True,
     metavar="PATTERN=STYLE",
-    help="Divide linear layers under tp: '*.up=colwise', '*.down=rowwise'; may repeat.",
+    help="Divide layers under tp: '*.up=colwise', '*.down=rowwise', "
+    "head=colwise_gather_output; may repeat.",
 )
 @click.option(
     "--optimizer",

@@ -234,9 +234,27 @@ def _idle(issued: Sequence[Collective], units: Sequence[Unit]) -> list[Unit]:
     return [unit for unit in units if unit.name not in ran and unit.parameters]
 
 
-def of_tp(
-    issued: Sequence[Collective], columns: Mapping[str, int], rows: Mapping[str, int], blocks: int
-) -> tuple[ClosedForm, ...]:
+@dataclass(frozen=True)
+class Divided:
+    """Bytes of the full tensors around divided layers, by layer.
+
+    Args:
+        columns: what enters column-parallel linear layers.
+        rows: what leaves row-parallel linear layers.
+        embedded: what leaves embeddings whose rows are divided.
+        gathered: what leaves column-parallel layers whose output is gathered.
+    """
+
+    columns: dict[str, int]
+    rows: dict[str, int]
+    embedded: dict[str, int]
+    gathered: dict[str, int]
+
+
+INDICES = "indices have no gradient, so {names} reduces none"
+
+
+def of_tp(issued: Sequence[Collective], moved: Divided, blocks: int) -> tuple[ClosedForm, ...]:
     """Layers in pairs, columns then rows, all-reduce once in each pass.
 
     Shoeybi et al. 2019, section 3: the outputs of the row-parallel layers forward (g), and as much
@@ -244,11 +262,12 @@ def of_tp(
 
     Args:
         issued: the collectives of a step.
-        columns: bytes of the input of each column-parallel layer.
-        rows: bytes of the output of each row-parallel layer.
+        moved: bytes of what enters and leaves the layers.
         blocks: how often the network repeats its pairs, to say how many a block has.
     """
-    expected = sum(rows.values())
+    columns, rows = moved.columns, moved.rows
+    embedded = sum(moved.embedded.values())
+    expected = sum(rows.values()) + embedded
     outputs = Sum("all_reduce", "forward", "activations")
     inputs = Sum("all_reduce", "backward", "gradients of activations")
     again = Sum("all_reduce", "backward", "activations").of(issued)
@@ -263,17 +282,22 @@ def of_tp(
     reasons = [
         (
             SEPARATE.format(columns=len(columns), rows=len(rows), blocks=a_block),
-            sum(columns.values()) - expected,
+            sum(columns.values()) - sum(rows.values()),
         ),
+        (INDICES.format(names=" and ".join(moved.embedded)), -embedded),
         (AGAIN, again),
         (UNWANTED.format(names=" and ".join(unwanted)), -sum(columns[name] for name in unwanted)),
     ]
     formula = "bytes of the outputs of row-parallel layers"
     backward = inputs.of(issued) + again
-    return (
+    gathers = Sum("all_gather", "forward", "activations")
+    whole = sum(moved.gathered.values())
+    forms = (
         _form(outputs, formula, expected, outputs.of(issued)),
         _form(inputs, "as much as forward", expected, backward, reasons),
     )
+    gathered = _form(gathers, "bytes of the outputs that are gathered", whole, gathers.of(issued))
+    return (*forms, gathered) if moved.gathered else forms
 
 
 SEPARATELY = (

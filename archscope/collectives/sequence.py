@@ -132,23 +132,19 @@ def sequences(
     Args:
         network: of fake tensors; it is as before afterwards.
         arguments: of its call.
-        layers: how its linear layers are divided.
+        layers: how layers are divided; those of no block stay as they are.
         blocks: its repeated modules.
         gpus: that divide them.
         itemsize: bytes of an element of an activation.
 
     Raises:
-        NetworkError: a layer of a block does not treat every token by itself, a divided layer is in
-            no block, or the tokens cannot be shared evenly.
+        NetworkError: a layer of a block does not treat every token by itself, no divided layer is
+            in a block, or the tokens cannot be shared evenly.
     """
     divided = [name for name in blocks if any(_inside(layer, name) for layer in layers)]
-    outside = [layer for layer in layers if not any(_inside(layer, name) for name in divided)]
-    if outside or not divided:
-        raise NetworkError(
-            f"{outside[0] if outside else 'it'} belongs to no repeated block, around which tokens "
-            "could be divided",
-            REMEDY,
-        )
+    layers = {n: style for n, style in layers.items() if any(_inside(n, b) for b in divided)}
+    if not layers:
+        raise NetworkError("has no divided layer in a repeated block", REMEDY)
     regions = _regions(layers, divided)
     watched = {*divided, *layers, *(region for region in regions.values() if region)}
     seen = _seen(network, arguments, watched)
@@ -280,6 +276,11 @@ def _runs(blocks: Sequence[str]) -> Iterator[tuple[str, str]]:
         held.setdefault(block.rpartition(".")[0], []).append(block)
     for names in held.values():
         yield names[0], names[-1]
+
+
+def outside(layers: Mapping[str, Style], blocks: Sequence[str]) -> dict[str, Style]:
+    """The divided layers of no block."""
+    return {n: style for n, style in layers.items() if not any(_inside(n, b) for b in blocks)}
 
 
 def _inside(name: str, module: str) -> bool:

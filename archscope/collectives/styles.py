@@ -15,7 +15,10 @@ from archscope.parameters import parameter
 from archscope.patterns import matching
 from archscope.units import percent, plural
 
-Style = Literal["colwise", "rowwise"]
+Style = Literal["colwise", "rowwise", "colwise_gather_output"]
+
+DIVISIBLE = (nn.Linear, nn.Embedding)
+"""What parallelize_module divides by columns or rows."""
 
 COLUMNS = frozenset({
     "c_fc", "fc1", "gate", "gate_proj", "k", "k_proj", "key", "lin1", "linear1", "q", "q_proj",
@@ -62,15 +65,15 @@ class Styles:
         return Styles(remaining, notes=(*self.notes, note))
 
 
-def styles_of(network: nn.Module, given: Sequence[tuple[str, str]]) -> Styles:
+def styles_of(network: nn.Module, given: Sequence[tuple[str, Style]]) -> Styles:
     """The styles that the user gives, else those of its configuration, else those of its names.
 
     Args:
-        network: whose linear layers.
+        network: whose layers.
         given: patterns and styles.
 
     Raises:
-        NetworkError: nothing can be divided, or a pattern chooses no linear layer.
+        NetworkError: nothing can be divided, or a pattern chooses no layer that can be.
     """
     if given:
         chosen = _given(network, given)
@@ -96,8 +99,20 @@ def _notes(network: nn.Module, by_layer: Mapping[str, Style]) -> Iterator[str]:
     if any(isinstance(module, nn.MultiheadAttention) for module in members(network).values()):
         yield MULTIHEAD
     others = undivided(network, by_layer)
+    for one, other in _tied(network, by_layer):
+        yield f"{one} and {other} have one weight, which parallelize_module makes two."
     if others:
         yield f"Every GPU holds and computes all of {others}."
+
+
+def _tied(network: nn.Module, by_layer: Mapping[str, Style]) -> Iterator[tuple[str, str]]:
+    """Layers that share a weight of which one is divided."""
+    first: dict[int, str] = {}
+    for name, module in members(network).items():
+        for own in module.parameters(recurse=False):
+            other = first.setdefault(id(own), name)
+            if other != name and (other in by_layer or name in by_layer):
+                yield other, name
 
 
 LEAST_SHARE = 0.01
@@ -131,14 +146,23 @@ MULTIHEAD = (
 )
 
 
-def _given(network: nn.Module, given: Sequence[tuple[str, str]]) -> dict[str, Style]:
+def _given(network: nn.Module, given: Sequence[tuple[str, Style]]) -> dict[str, Style]:
     found: dict[str, Style] = {}
-    linear = {name: m for name, m in members(network).items() if isinstance(m, nn.Linear)}
+    layers = {name: m for name, m in members(network).items() if isinstance(m, DIVISIBLE)}
     for pattern, style in given:
-        chosen = [n for n, module in linear.items() if matching(pattern, n, type(module).__name__)]
+        chosen = [n for n, module in layers.items() if matching(pattern, n, type(module).__name__)]
         if not chosen:
-            raise NetworkError(f"has no linear layer {pattern}", "archscope summary lists them")
-        found |= dict.fromkeys(chosen, "colwise" if style == "colwise" else "rowwise")
+            raise NetworkError(
+                f"has no linear layer or embedding {pattern}", "archscope summary lists them"
+            )
+        for name in chosen:
+            if isinstance(layers[name], nn.Embedding) and style == "colwise":
+                raise NetworkError(
+                    f"{name} is an embedding, whose divided features no layer behind it expects",
+                    f"use {parameter('style', f'{pattern}=colwise_gather_output')} or "
+                    f"{parameter('style', f'{pattern}=rowwise')}",
+                )
+            found[name] = style
     return found
 
 

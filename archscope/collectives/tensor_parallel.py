@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, Replicate
 from torch.distributed.tensor.parallel import (
     ColwiseParallel,
     ParallelStyle,
@@ -23,14 +23,23 @@ from archscope.analysis.borrow import members
 from archscope.analysis.calls import CallLog
 from archscope.analysis.observed import observed
 from archscope.analysis.observer import ACCUMULATE_GRAD
+from archscope.collectives.closed_forms import Divided
 from archscope.collectives.recorder import Cause, Recorder
 from archscope.collectives.styles import Style
 from archscope.errors import NetworkError
 
-STYLES: dict[Style, Callable[[], ParallelStyle]] = {
-    "colwise": ColwiseParallel,
-    "rowwise": RowwiseParallel,
-}
+
+def parallel_style(module: nn.Module, style: Style) -> ParallelStyle:
+    """PyTorch's style for a layer; indices enter every row of an embedding."""
+    if style == "colwise_gather_output":
+        return ColwiseParallel(output_layouts=Replicate())
+    if style == "colwise":
+        return ColwiseParallel()
+    return RowwiseParallel(input_layouts=Replicate()) if _embeds(module) else RowwiseParallel()
+
+
+def _embeds(module: nn.Module) -> bool:
+    return isinstance(module, nn.Embedding)
 
 
 def require_even(network: nn.Module, styles: Mapping[str, Style], gpus: int) -> None:
@@ -41,7 +50,9 @@ def require_even(network: nn.Module, styles: Mapping[str, Style], gpus: int) -> 
     """
     modules = members(network)
     for name, style in styles.items():
-        side = "out_features" if style == "colwise" else "in_features"
+        sides = ("num_embeddings", "embedding_dim")
+        rows, columns = sides if _embeds(modules[name]) else ("in_features", "out_features")
+        side = rows if style == "rowwise" else columns
         length = getattr(modules[name], side)
         if length % gpus:
             raise NetworkError(
@@ -50,9 +61,9 @@ def require_even(network: nn.Module, styles: Mapping[str, Style], gpus: int) -> 
             )
 
 
-def usual(styles: Mapping[str, Style]) -> list[tuple[str, ParallelStyle]]:
+def usual(network: nn.Module, styles: Mapping[str, Style]) -> list[tuple[str, ParallelStyle]]:
     """PyTorch's style of each layer: what enters columns and leaves rows is on every GPU."""
-    return [(name, STYLES[style]()) for name, style in styles.items()]
+    return [(n, parallel_style(network.get_submodule(n), style)) for n, style in styles.items()]
 
 
 def divide(
@@ -119,28 +130,39 @@ class Owners:
         with observed(self.log):
             yield
 
-    def activation_bytes(
-        self, styles: Mapping[str, Style], dtype: torch.dtype | None
-    ) -> tuple[dict[str, int], dict[str, int]]:
-        """Bytes of the inputs of column-parallel layers, and of the outputs of row-parallel ones.
+    def activation_bytes(self, styles: Mapping[str, Style], dtype: torch.dtype | None) -> Divided:
+        """Bytes of what enters column-parallel layers, and leaves row-parallel ones.
 
-        Both are full tensors, which every GPU has; from the shapes of the calls that were made.
+        All are full tensors, which every GPU has; from the shapes of the calls that were made.
 
         Args:
             styles: how layers are divided.
             dtype: in which they compute; that of their weights when `None`.
         """
-        sizes: dict[Style, dict[str, int]] = {"colwise": {}, "rowwise": {}}
+        found = Divided({}, {}, {}, {})
         for call in self.log.calls:
             style = styles.get(call.name)
-            if style is not None:
-                shapes = call.input_shapes if style == "colwise" else call.output_shapes
-                weight = call.module.weight  # DDP hides it from parameters()
-                assert isinstance(weight, Tensor)
-                itemsize = weight.itemsize if dtype is None else dtype.itemsize
-                size = sum(prod(map(int, shape)) for shape in shapes) * itemsize
-                sizes[style][call.name] = sizes[style].get(call.name, 0) + size
-        return sizes["colwise"], sizes["rowwise"]
+            if style is None:
+                continue
+            weight = call.module.weight  # DDP hides it from parameters()
+            assert isinstance(weight, Tensor)
+            itemsize = weight.itemsize if dtype is None else dtype.itemsize
+            entered, left = (
+                itemsize * sum(prod(map(int, shape)) for shape in shapes)
+                for shapes in (call.input_shapes, call.output_shapes)
+            )
+            if style == "rowwise":
+                _add(found.embedded if _embeds(call.module) else found.rows, call.name, left)
+                continue
+            if not _embeds(call.module):
+                _add(found.columns, call.name, entered)
+            if style == "colwise_gather_output":
+                _add(found.gathered, call.name, left)
+        return found
+
+
+def _add(sizes: dict[str, int], name: str, size: int) -> None:
+    sizes[name] = sizes.get(name, 0) + size
 
 
 def local(tensor: Tensor) -> Tensor:

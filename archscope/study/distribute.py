@@ -201,11 +201,11 @@ def _totals_table(found: Distribution) -> Table:
     )
     rows = []
     for (kind, content, phase), group in _grouped(found.collectives).items():
-        form = next((form for form in found.closed_forms if form.covers(group[0])), None)
+        promised = [f.expected_bytes for f in found.closed_forms if f.covers(group[0])]
         rows.append(
             Row((
                 KIND_TITLES.get(kind, kind), content, phase, len(group), _bytes(group),
-                None if form is None else form.expected_bytes, round(_sent(group)),
+                sum(promised) if promised else None, round(_sent(group)),
             ))
         )  # fmt: skip
     step = found.step

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from archscope.ask.distribute.found import Found, Lend
 from archscope.ask.distribute.replicated import UNUSED, replicated_bytes
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from archscope.ask.distribute.plan import ParallelPlan
     from archscope.collectives.recorder import Recorder
     from archscope.collectives.sequence import Sequences
-    from archscope.collectives.styles import Styles
+    from archscope.collectives.styles import Style, Styles
     from archscope.collectives.tensor_parallel import Owners
 
 
@@ -92,16 +92,21 @@ def _run(
         attempt: how.
     """
     from archscope.collectives import closed_forms, fsdp, tensor_parallel
+    from archscope.collectives.blocks import blocks
+    from archscope.collectives.sequence import outside
     from archscope.collectives.styles import styles_of
 
-    chosen = attempt.styles or styles_of(network, plan.styles)
+    chosen = attempt.styles or styles_of(
+        network, cast("tuple[tuple[str, Style], ...]", plan.styles)
+    )
     seen.append(chosen)
     tensor_parallel.require_even(network, chosen.by_layer, plan.divided)
     step = _Step(network, arguments, loss, tensor_parallel.Owners(network, plan.sequence))
     data, layers = fsdp.meshes(plan.replicas, plan.sharing, plan.divided)
     recorder = step.recorder(plan)
     tokens = _divided_tokens(network, arguments, plan, chosen) if plan.sequence else None
-    styles = tensor_parallel.usual(chosen.by_layer) if tokens is None else tokens.styles
+    usual = chosen.by_layer if tokens is None else outside(chosen.by_layer, blocks(network))
+    styles = tensor_parallel.usual(network, usual) + ([] if tokens is None else tokens.styles)
     tensor_parallel.divide(network, layers, styles, recorder)
     if plan.kind.startswith("ddp"):
         issued, forms, notes = step.replicated(recorder, data, attempt.unused)
@@ -109,12 +114,15 @@ def _run(
         issued, forms, notes = step.sharded(recorder, data, plan)
     else:
         issued, forms, notes = step.alone(recorder)
-    if tokens is None:
-        own = _closed_forms(network, step.owners, plan, chosen, issued)
-    else:
-        own = closed_forms.of_sequence(issued, tokens.moved, alone=plan.sharded == 1)
-        notes = (*notes, NORMALISING) if plan.sharded == 1 else notes
-    return Found(issued, (*own, *forms), (*chosen.notes, *notes), chosen.by_layer)
+    theirs = issued if tokens is None else tuple(row for row in issued if row.layer in usual)
+    if usual:
+        forms = (*_closed_forms(network, step.owners, plan, usual, theirs), *forms)
+    if tokens is not None:
+        alone = plan.sharded == 1
+        others = [row for row in issued if row.layer not in usual]
+        forms = (*closed_forms.of_sequence(others, tokens.moved, alone=alone), *forms)
+        notes = (*notes, NORMALISING) if alone else notes
+    return Found(issued, forms, (*chosen.notes, *notes), chosen.by_layer)
 
 
 NORMALISING = (
@@ -139,7 +147,7 @@ def _divided_tokens(
 
 
 def _closed_forms(
-    network: nn.Module, owners: Owners, plan: ParallelPlan, chosen: Styles,
+    network: nn.Module, owners: Owners, plan: ParallelPlan, layers: Mapping[str, Style],
     issued: tuple[Collective, ...],
 ) -> tuple[ClosedForm, ...]:  # fmt: skip
     import torch
@@ -147,10 +155,10 @@ def _closed_forms(
     from archscope.collectives import closed_forms
     from archscope.collectives.blocks import blocks
 
-    times = sum(any(n.startswith(f"{b}.") for n in chosen.by_layer) for b in blocks(network))
+    times = sum(any(n.startswith(f"{b}.") for n in layers) for b in blocks(network))
     dtype = None if plan.dtype is None else getattr(torch, plan.dtype)
-    columns, rows = owners.activation_bytes(chosen.by_layer, dtype)
-    return closed_forms.of_tp(issued, columns, rows, times)
+    moved = owners.activation_bytes(layers, dtype)
+    return closed_forms.of_tp(issued, moved, times)
 
 
 class Ran(NamedTuple):

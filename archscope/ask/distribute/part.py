@@ -12,31 +12,24 @@ if TYPE_CHECKING:
 
 
 def part_of(subject: Subject, styles: Mapping[str, Style], gpus: int) -> Subject:
-    """A copy whose divided linear layers have this GPU's share of columns or rows.
+    """A copy whose divided layers have this GPU's share of columns or rows.
 
     It runs as the divided network does between collectives, so that its memory and time are those
     of one GPU.
 
     Args:
         subject: the network.
-        styles: how its linear layers are divided.
+        styles: how its layers are divided.
         gpus: that divide them.
     """
-    import torch
     from torch import nn
 
     from archscope.analysis import borrow
+    from archscope.collectives.parts import part
 
     with borrow.copied(subject.module, (), borrow.weightless) as (network, _):
         for name, style in styles.items():
             whole = network.get_submodule(name)
-            assert isinstance(whole, nn.Linear)
-            columns = whole.out_features // (gpus if style == "colwise" else 1)
-            rows = whole.in_features // (gpus if style == "rowwise" else 1)
-            part = nn.Linear(
-                rows, columns, whole.bias is not None, torch.device("meta"), whole.weight.dtype
-            )
-            for own, parameter in part.named_parameters():
-                parameter.requires_grad_(getattr(whole, own).requires_grad)
-            network.set_submodule(name, part)
+            assert isinstance(whole, (nn.Linear, nn.Embedding))
+            network.set_submodule(name, part(whole, style, gpus))
     return replace(subject, module=network, rebuild=None, private=False)

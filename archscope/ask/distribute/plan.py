@@ -21,7 +21,8 @@ PLANS: dict[ParallelKind, str] = {
 }
 """Each plan, and PyTorch's name for what runs it."""
 
-STYLES = ("colwise", "rowwise")
+STYLES = ("colwise", "rowwise", "colwise_gather_output")
+"""As configurations of transformers call them."""
 
 UNFOLLOWED = {
     ("pp", "pipeline"): "a pipeline's stage waits for tensors of other ranks, which a fake process "
@@ -57,7 +58,7 @@ class ParallelPlan:
         dtype: in which `fully_shard` gathers parameters and computes; their own when `None`.
         reduce_dtype: in which it reduces gradients; as `dtype` when `None`.
         sequence: whether GPUs that divide layers also divide the tokens between them.
-        styles: patterns of linear layers and how each is divided, one of `STYLES`; those that the
+        styles: patterns of layers and how each is divided, one of `STYLES`; those that the
             network is known by when empty.
 
     Raises:
@@ -104,7 +105,7 @@ class ParallelPlan:
                 raise ArchscopeError(
                     parameter("style", f"{pattern}={style}"),
                     f"{style!r} is unknown",
-                    f"use {' or '.join(STYLES)}",
+                    f"use one of {', '.join(STYLES)}",
                 )
 
     def _check_kind(self) -> None:

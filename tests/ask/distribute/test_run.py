@@ -406,7 +406,7 @@ def test_prepare_module_input_makes_one_of_three():
         mesh = fsdp.meshes(None, 1, 4)[1]
         recorder = Recorder(tensor_parallel.Owners(network))
         styles = {"1.q": "colwise", "1.k": "colwise", "1.v": "colwise", "1.o": "rowwise"}
-        tensor_parallel.divide(network, mesh, tensor_parallel.usual(styles), recorder)
+        tensor_parallel.divide(network, mesh, tensor_parallel.usual(network, styles), recorder)
         replicated = PrepareModuleInput(
             input_layouts=Replicate(), desired_input_layouts=Replicate()
         )
@@ -441,7 +441,7 @@ def test_styles_may_be_given():
     [
         ({"gpus": 3}, "3 GPUs cannot divide the 64 out_features"),
         ({"style": {"*.up": "diagonal"}}, "'diagonal' is unknown"),
-        ({"style": {"nothing": "colwise"}}, "has no linear layer nothing"),
+        ({"style": {"nothing": "colwise"}}, "has no linear layer or embedding nothing"),
         ({"tp": 2}, "has no effect under tp"),
         ({"plan": "fsdp+tp"}, "is needed"),
         ({"plan": "fsdp+tp", "gpus": 8, "tp": 3}, "does not divide 8 GPUs"),
@@ -456,6 +456,43 @@ def test_what_tensor_parallelism_cannot_divide_is_refused(how, message):
 def test_a_network_without_pairs_is_refused_by_name():
     with pytest.raises(archscope.ArchscopeError, match="Tower: has no pair of linear layers"):
         archscope.distribute(Tower(8), "tp", 2, input="8", batch=2)
+
+
+class Language(Transformer):
+    """An embedding of 32 rows before the layers, and a head behind them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(32, 64)
+        self.head = nn.Linear(64, 32, bias=False)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.head(super().forward(self.embed(ids)))
+
+
+ENDS = {"*.q": "colwise", "*.k": "colwise", "*.v": "colwise", "*.o": "rowwise",
+        "*.up": "colwise", "*.down": "rowwise",
+        "embed": "rowwise", "head": "colwise_gather_output"}  # fmt: skip
+
+
+def test_embedding_and_head_are_divided_where_that_is_asked():
+    """The embedding all-reduces its output, the head gathers its own and reduces its input's."""
+    asked = {"input": "4:int64", "batch": 2, "style": ENDS}
+    found = archscope.distribute(Language(), "tp", 4, **asked).record
+    tokens, classes = 4 * 2 * 4 * 64, 4 * 2 * 4 * 32
+    at = {(row.layer, row.kind, row.phase): row.size_bytes for row in found.step}
+    assert at["embed", "all_reduce", "forward"] == tokens
+    assert at["head", "all_gather", "forward"] == classes
+    assert at["head", "all_reduce", "backward"] == tokens
+    assert not any("not explained" in why for form in found.closed_forms for why, _ in form.reasons)
+    alone, part = found.memory
+    assert part.parameters == (alone.parameters - 4 * 64 * 64) // 4 + 4 * 64 * 64  # but the stem
+
+
+def test_an_embedding_without_its_gather_is_refused():
+    asked = {"input": "4:int64", "batch": 2, "style": {"embed": "colwise"}}
+    with pytest.raises(archscope.ArchscopeError, match="embed=colwise_gather_output"):
+        archscope.distribute(Language(), "tp", 4, **asked)
 
 
 def test_replicas_reduce_their_shards_of_divided_layers():

@@ -137,6 +137,15 @@ def test_data_parallelism_sums_the_gradients_of_normalisation(plan, how):
     assert found.total("reduce_scatter", "forward") == 2 * DEPTH * TOKENS * itemsize // 4
 
 
+def test_layers_around_the_blocks_are_divided_as_without_it():
+    style = {"*.q": "colwise", "*.k": "colwise", "*.v": "colwise", "*.o": "rowwise",
+             "*.up": "colwise", "*.down": "rowwise", "stem": "colwise_gather_output"}  # fmt: skip
+    found = divide(style=style)
+    gathers = {row.layer: row.size_bytes for row in found.step if row.phase == "forward"}
+    assert gathers["stem"] == TOKENS and gathers["blocks.0.attention"] == TOKENS
+    assert not any("not explained" in why for form in found.closed_forms for why, _ in form.reasons)
+
+
 def test_groups_of_an_earlier_run_are_forgotten():
     """PyTorch caches layouts by the shape of a mesh, with the names of its groups."""
     plans = [("fsdp+tp", {}), ("hsdp+tp", {"replicas": 2}), ("ddp+tp", {}), ("fsdp+tp", {})]
@@ -172,7 +181,7 @@ class Whole(Block):
     [
         (None, {"length": 18}, "4 GPUs cannot divide the 18 tokens that blocks.0 takes evenly"),
         (Transformer(Whole), {}, r"blocks.0.attention \(MultiheadAttention\) stays undivided"),
-        (None, {"style": {"stem": "colwise"}}, "stem belongs to no repeated block"),
+        (None, {"style": {"stem": "colwise_gather_output"}}, "no divided layer in a repeated"),
     ],
 )
 def test_what_pytorch_has_no_style_for_is_refused(network, how, message):

@@ -23,7 +23,7 @@ FROM_ZERO: frozenset[str] = frozenset({"bars", "stacked", "area", "line"})
 NEARLY_ZERO = 0.05
 """An axis that begins at a smaller share of its end is as true as one that begins at zero."""
 
-SHOWN = 26
+SHOWN = 30
 """Characters of a category."""
 
 

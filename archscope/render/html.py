@@ -43,9 +43,9 @@ TABLE_STYLE = """\
 .archscope thead button { all: unset; cursor: pointer; }
 .archscope thead button:hover { text-decoration: underline; }
 .archscope thead button:focus-visible { outline: 2px solid; outline-offset: 2px; }
-.archscope th[aria-sort=none] button::after { content: " ↕"; opacity: .45; }
-.archscope th[aria-sort=ascending] button::after { content: " ↑"; }
-.archscope th[aria-sort=descending] button::after { content: " ↓"; }
+.archscope th[aria-sort=none] button::after { content: "\\a0 ↕"; opacity: .45; }
+.archscope th[aria-sort=ascending] button::after { content: "\\a0 ↑"; }
+.archscope th[aria-sort=descending] button::after { content: "\\a0 ↓"; }
 """
 _PAGE_STYLE = """\
 :root { color-scheme: light dark; }

@@ -6,13 +6,13 @@ Hatches, markers and dashes repeat the distinction of colours for print.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from archscope.render.palette import Ground
 from archscope.table import Chart, Series
 
-HATCHES = ("", "///", "...", "xxx", "\\\\\\", "---", "ooo")
+HATCHES = ("", "///", "|||", "xxx", "\\\\\\", "---", "+++")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 POINT_POINTS = 42.0
@@ -111,18 +111,33 @@ def _has_markers(series: Series, chart: Chart) -> bool:
 
 
 def _area(axes: Any, chart: Chart, ground: Ground, scale: float) -> None:
+    """Areas above each other: each reaches down to zero, behind those below it.
+
+    An area then needs its upper edge alone, and of that only the places where it changes.
+    """
     tops: dict[float, float] = {}
     for index, series in enumerate(chart.series):
         places = _positions(series, chart)
         values = [0.0 if math.isnan(value) else value for value in heights(series)]
-        bottoms = [tops.get(place, 0.0) for place in places]
-        sums = [bottom + value for bottom, value in zip(bottoms, values, strict=True)]
+        for place, value in zip(places, values, strict=True):
+            tops[place] = tops.get(place, 0.0) + value
+        edge = _corners([(place, tops[place]) for place in places])
         axes.fill_between(
-            places, bottoms, sums, step="post", label=series.name, linewidth=0.3,
-            facecolor=ground.color(series.name, index), edgecolor=ground.paper,
+            [place for place, _ in edge], 0.0, [top for _, top in edge], step="post",
+            label=series.name, linewidth=0.3, facecolor=ground.color(series.name, index),
+            edgecolor=ground.paper, zorder=1.0 - 0.01 * index,
         )  # fmt: skip
-        tops.update(zip(places, sums, strict=True))
     axes.margins(x=0)
+
+
+def _corners(edge: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """A stepped edge without the points at which its height stays, but for the last."""
+    last = len(edge) - 1
+    return [
+        point
+        for index, point in enumerate(edge)
+        if index in (0, last) or point[1] != edge[index - 1][1]
+    ]
 
 
 def _scatter(axes: Any, chart: Chart, ground: Ground, scale: float) -> None:
@@ -139,7 +154,7 @@ def _scatter(axes: Any, chart: Chart, ground: Ground, scale: float) -> None:
             alpha=0.75 if series.sizes else 1.0,
             edgecolors=ground.soft,
             linewidths=0.6,
-            label=series.name,
+            label="" if series.labels == (series.name,) else series.name,
             zorder=3,
         )
     front = sorted((x, y) for x, y, _, name in points(chart, scale) if name in chart.frontier)

@@ -98,11 +98,21 @@ def _numbered(svg: bytes) -> bytes:
     Matplotlib names them by a hash of their exact sides, whose last bits depend on the order in
     which its layout solver happens to meet its constraints: one figure, many files. So does the
     sign of a 0, and so did places halfway between two that are written, before axes were rounded.
+    Places are written to a hundredth of a point, not to a millionth: a curve takes half the bytes.
     """
+    svg = re.sub(rb' (?:d|x|y)="[^"]*"', lambda match: _LONG.sub(_rounded, match[0]), svg)
     svg = re.sub(rb"(?<=[ ,(])-0(?=[ ,)\n])", b"0", svg)
     found = re.findall(rb"url\(#([a-z][0-9a-f]{10})\)", svg)
     numbers = {name: b"clip%d" % n for n, name in enumerate(dict.fromkeys(found), 1)}
     return re.sub(rb"\b[a-z][0-9a-f]{10}\b", lambda match: numbers.get(match[0], match[0]), svg)
+
+
+_LONG = re.compile(rb"-?\d+\.\d{3,}")
+
+
+def _rounded(number: re.Match[bytes]) -> bytes:
+    text = f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
+    return b"0" if text == "-0" else text.encode()
 
 
 def figure(charts: Sequence[Chart], size: Size | None = None) -> Figure:
@@ -257,7 +267,7 @@ class _Panel:
 
     def _legend(self, part: SubFigure) -> None:
         handles, names = self.axes.get_legend_handles_labels()
-        if len(names) > 1:
+        if len(names) > 1 or self.chart.frontier:
             columns = self._legend_columns()
             legend = part.legend(handles, names, loc="outside lower center", ncols=columns)
             for handle in legend.legend_handles:

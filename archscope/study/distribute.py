@@ -124,8 +124,8 @@ def _memory_table(found: Distribution) -> Table:
             Column("gpus", "GPUs", "exact", 1),
             Column("parameters_bytes", "Parameters", "bytes"),
             Column("gradients_bytes", "Gradients", "bytes"),
-            Column("optimizer_bytes", "Optimiser", "bytes"),
-            Column("activations_bytes", "Activations", "bytes"),
+            Column("optimizer_bytes", "Optimiser state", "bytes"),
+            Column("activations_bytes", "Saved activations", "bytes"),
             Column("peak_bytes", "Peak", "bytes"),
         ),
         tuple(rows),
@@ -321,8 +321,8 @@ def _charts(found: Distribution) -> Iterator[Chart]:
 PART_TITLES = {
     "parameters": "Parameters",
     "gradients": "Gradients",
-    "optimizer": "Optimiser",
-    "activations": "Activations",
+    "optimizer": "Optimiser state",
+    "activations": "Saved activations",
 }
 
 

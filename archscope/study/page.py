@@ -20,7 +20,7 @@ from archscope.study.explain import derivation_of, with_children
 from archscope.study.families import family_of
 from archscope.study.graph import diagram
 from archscope.study.memory import TENSOR_TITLES, beside_tensors, memory_title
-from archscope.study.profile.layers import heading, knows_batch, speed, stage_times, subject
+from archscope.study.profile.layers import heading
 from archscope.study.profile.roofline import above_roof, used_rates
 from archscope.study.stages import labels
 from archscope.study.tree import Group, grouped
@@ -194,34 +194,19 @@ def with_profile_page(report: Report, profiles: Sequence[Profile]) -> Report:
     if not counted:
         return report
     return with_page(
-        report, lambda: [explored(Saved(p.model, p), count, profile=p) for p, count in counted]
+        report,
+        lambda: [explored(Saved(p.model, p), count, profile=p) for p, count in counted],
+        report.answer,
     )
 
 
 def answer(networks: Sequence[Explored]) -> str:
     """What the networks cost, in one sentence."""
     first = networks[0]
-    if len(networks) == 1 and first.profile is not None and first.profile.phases:
-        return _measured(first.profile)
     if len(networks) == 1:
         return f"{first.label} on {first.analysis.input} takes {_costs(first)}."
     beside = "; ".join(_beside(first, other) for other in networks[1:])
     return f"{first.label} takes {_costs(first)}; {beside}."
-
-
-def _measured(profile: Profile) -> str:
-    """How long it takes, and which module takes the most of it."""
-    phases = [phase for phase in ("step", "inference") if phase in profile.phases]
-    names = {"step": "a training step", "inference": "inference"}
-    times = [
-        f"{names[phase]} takes {seconds(profile.phases[phase].median)}"
-        + (f" ({speed(profile, phase)})" if knows_batch(profile) else "")
-        for phase in phases
-    ]
-    inside = [stage for stage in stage_times(profile) if stage.in_network]
-    slowest = max(inside, key=lambda stage: stage.total_seconds, default=None)
-    share = f"; slowest: {slowest.name}" if slowest is not None and len(inside) > 1 else ""
-    return f"{subject(profile)}: {', '.join(times)}{share}."
 
 
 def _costs(explored: Explored) -> str:

@@ -120,8 +120,16 @@ def test_stacked_bars_add_up() -> None:
 def test_stacked_areas_add_up() -> None:
     series = (Series("a", (0, 1, 2), (1, 2, 3)), Series("b", (0, 1, 2), (10, None, 30)))
     axes = axes_of(figure([Chart("t", "area", Axis("step"), Axis("live", "bytes"), series)]))
-    top = axes.collections[1].get_paths()[0].vertices
-    assert {(x, y) for x, y in top} >= {(0, 1), (0, 11), (1, 2), (2, 3), (2, 33)}
+    lower, upper = axes.collections
+    edge = {(x, y) for x, y in upper.get_paths()[0].vertices}
+    assert edge >= {(0, 11), (1, 2), (2, 33)}
+    assert lower.get_zorder() > upper.get_zorder()  # which reaches down to zero behind it
+
+
+def test_an_area_has_no_points_where_it_stays_flat() -> None:
+    flat = Series("flat", tuple(range(500)), (7,) * 500)
+    axes = axes_of(figure([Chart("t", "area", Axis("step"), Axis("live", "bytes"), (flat,))]))
+    assert len(axes.collections[0].get_paths()[0].vertices) < 12
 
 
 def test_series_differ_without_color() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from archscope.study.compare.tables import recipes
 from archscope.study.profile.layers import ERRORS, interval, measured_where
 from archscope.table import Axis, Chart, Series
 
@@ -39,7 +40,7 @@ def many_charts(chosen: Sequence[Contender]) -> tuple[Chart, ...]:
     known = [size for size in sizes if size[0] > 0 and size[1] > 0]
     if len(known) < 2:
         return accuracy_charts(chosen)
-    macs, params, names = zip(*known, strict=True)
+    macs, params, _ = zip(*known, strict=True)
 
     def along(axis: Axis, values: Sequence[float]) -> Axis:
         return replace(axis, log=max(values) / min(values) >= LOG_FROM)
@@ -49,7 +50,7 @@ def many_charts(chosen: Sequence[Contender]) -> tuple[Chart, ...]:
         "scatter",
         along(Axis("MACs forward", "macs"), macs),
         along(Axis("Parameters", "count"), params),
-        (Series("networks", macs, params, names),),
+        _clouds(chosen, known),
         name="macs_parameters",
     )
     return (*accuracy_charts(chosen), costs)
@@ -59,7 +60,8 @@ def _names(chosen: Sequence[Contender]) -> str:
     """Their names, of many how many there are: the legend has them."""
     if len(chosen) > NAMED:
         return f"{len(chosen)} networks"
-    return " and ".join(contender.label for contender in chosen)
+    *others, last = (contender.label for contender in chosen)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 WHOLE = ("inference", "forward", "backward", "step")
@@ -138,17 +140,37 @@ def _scatter(
     ]
     if len(points) < 2:
         return None
-    costs, accuracies, names = zip(*points, strict=True)
+    costs = [cost for cost, _, _ in points]
     wide = min(costs) > 0 and max(costs) / min(costs) >= LOG_FROM
     return Chart(
         f"Published ImageNet top-1 of {_names(chosen)} against {name}",
         "scatter",
         replace(axis, log=wide),
         Axis("ImageNet top-1", "percent"),
-        (Series("networks", tuple(costs), tuple(accuracies), tuple(names)),),
+        _clouds(chosen, points),
         frontier=pareto_front(points) if len(points) > 2 else (),
         name=f"accuracy_{name.lower().replace(' ', '_')}",
-        notes=("Accuracy from the metadata of torchvision's weights.",),
+        notes=(recipes(chosen),),
+    )
+
+
+COLORED = 4
+"""Networks that have a colour each, the same as in the bars."""
+
+
+def _clouds(
+    chosen: Sequence[Contender], points: Sequence[tuple[float, float, str]]
+) -> tuple[Series, ...]:
+    """Points as a series a network, in the order that gives each its colour, or as one of all."""
+    if len(chosen) > COLORED:
+        costs, gains, names = zip(*points, strict=True)
+        return (Series("networks", costs, gains, names),)
+    own = {name: (cost, gain) for cost, gain, name in points}
+    return tuple(
+        Series(c.label, own[c.label][:1], own[c.label][1:], (c.label,))
+        if c.label in own
+        else Series(c.label, (), ())
+        for c in chosen
     )
 
 

@@ -221,6 +221,7 @@ def test_memory_is_told_along_the_step(lenet: Path, opened: Any) -> None:
 
 def test_measured_time_is_a_width(measured: Path, opened: Any) -> None:
     page = opened(measured)
+    assert "slowest: conv1 (75.0 %" in page.locator(".answer").text_content()  # as the terminal
     assert page.locator("#amount").input_value() == "measured_seconds"
     widths = shares(page)
     assert widths["conv1"] == pytest.approx(0.75) and widths["fc1"] == pytest.approx(0.25)

@@ -23,7 +23,7 @@ from archscope.study.compare.charts import pareto_front
 from archscope.study.compare.match import match_tables
 from archscope.study.compare.places import by_stride, stage_tables
 from archscope.study.compare.settings import settings_tables
-from archscope.study.compare.tables import FEW_ROUNDS_NOTE, NO_INTERVAL_NOTE, totals_tables
+from archscope.study.compare.tables import FEW_ROUNDS_NOTE, NO_INTERVAL_NOTE, recipes, totals_tables
 from archscope.table import Table
 
 
@@ -357,7 +357,10 @@ def test_charts_show_every_model_by_stride_and_accuracy_against_cost() -> None:
             assert series.name == contender.label
             heights = [value for value in series.y if value is not None]
             assert sum(heights) == getattr(contender.analysis.total, figure)
-    assert by_macs.series[0].labels == ("resnet18", "resnet50", "vgg16")
+    # A series a network, in the same order: what is blue in one chart is blue in all.
+    assert [series.name for series in by_macs.series] == [series.name for series in macs.series]
+    assert all(series.labels == (series.name,) for series in by_macs.series)
+    assert by_macs.notes == (recipes(chosen),) and "IMAGENET1K_V1" in by_macs.notes[0]
     assert by_macs.frontier == ("resnet18", "resnet50")
     assert (by_macs.x.unit, by_macs.y.unit, by_macs.x.log) == ("macs", "percent", True)
     assert by_params.frontier == ("resnet18", "resnet50")

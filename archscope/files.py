@@ -95,8 +95,8 @@ def replace_file(path: str | Path, content: bytes, argument: str = "") -> None:
             raise OSError(0, "it is not an ordinary file")
         with interruption.held_back():  # what stops the process leaves nothing beside the file
             _put(target, beside, content)
-    except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
-        reason = getattr(error, "strerror", None) or type(error).__name__
+    except (OSError, RuntimeError, ValueError) as error:  # loops of links, null characters
+        reason = getattr(error, "strerror", None) or str(error)
         raise ArchscopeError(
             argument or str(path), f"cannot be written ({reason})", "check it"
         ) from None

@@ -74,8 +74,8 @@ def check_outputs(paths: Sequence[str], *, figures: bool = True) -> None:
         figures: whether the command can have one.
 
     Raises:
-        ArchscopeError: an unknown suffix, a missing or read-only folder, a folder as the file, a
-            figure of a command that has none.
+        ArchscopeError: an unknown suffix, a missing or read-only folder, a folder, a read-only file
+            or a journal as the file, a figure of a command that has none.
     """
     for path in paths:
         format_of(path)
@@ -84,6 +84,8 @@ def check_outputs(paths: Sequence[str], *, figures: bool = True) -> None:
         target, named = Path(path), parameter("output", path)
         if target.is_dir():
             raise ArchscopeError(named, "is a folder", "name a file in it")
+        if target.is_file():
+            _require_replaceable(target, named)
         if not target.parent.is_dir():
             raise ArchscopeError(
                 parameter("output", path), "its folder does not exist", "create it first"
@@ -92,6 +94,15 @@ def check_outputs(paths: Sequence[str], *, figures: bool = True) -> None:
             raise ArchscopeError(
                 parameter("output", path), "its folder is read-only", "choose another"
             )
+
+
+def _require_replaceable(target: Path, named: str) -> None:
+    from archscope.saved.journal import is_journal
+
+    if not os.access(target, os.W_OK):
+        raise ArchscopeError(named, "is read-only", "choose another")
+    if is_journal(target):
+        raise ArchscopeError(named, "is the journal of a run", "choose another")
 
 
 def emit(report: Report, outputs: Sequence[str] = (), stream: TextIO | None = None) -> None:

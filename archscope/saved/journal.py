@@ -84,7 +84,7 @@ class Journal:
         self.decided_by = None if key is None else key()
         try:
             self._file = _opened(path, trusted)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a name with a null character is a ValueError
             raise self._unusable("cannot be opened", error) from None
         try:
             self._lock()
@@ -186,8 +186,7 @@ class Journal:
             raise self._not_ours()
         content = self._file.readall()
         lines = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
-        # An empty file is as good as none, and so is one whose first line a full disk cut short.
-        if not (content.startswith(_BEGINNING) or _BEGINNING.startswith(content)):
+        if not _is_ours(content, lines):
             raise self._not_ours()
         if expected and not resume:
             self._require_no_entries(lines)
@@ -270,7 +269,7 @@ class Journal:
     def _refused(self, problem: str, remedy: str) -> ArchscopeError:
         return ArchscopeError(parameter("journal", self.path), problem, remedy)
 
-    def _unusable(self, problem: str, error: OSError) -> UnusableError:
+    def _unusable(self, problem: str, error: OSError | ValueError) -> UnusableError:
         reason = f"{problem} ({reason_of(error)})"
         return UnusableError(parameter("journal", self.path), reason, "name another")
 
@@ -367,8 +366,28 @@ def _reads(read: Callable[[dict[str, Any]], object], entry: dict[str, Any]) -> b
     return True
 
 
-def reason_of(error: OSError) -> str:
-    return error.strerror or type(error).__name__
+def _is_ours(content: bytes, lines: list[bytes]) -> bool:
+    """Whether archscope began a file; an empty one is as good as none.
+
+    A full disk may have cut its first line short.
+    """
+    if not (content.startswith(_BEGINNING) or _BEGINNING.startswith(content)):
+        return False
+    header = _entry(lines[0]) if lines else {"schema": SCHEMA}
+    return header is not None and type(header.get("schema")) is int
+
+
+def is_journal(path: Path) -> bool:
+    """Whether a file holds the finished parts of a run."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_BEGINNING)) == _BEGINNING
+    except OSError:
+        return False
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _line(value: Mapping[str, Any]) -> bytes:

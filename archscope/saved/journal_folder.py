@@ -10,7 +10,7 @@ from typing import Any
 from archscope.errors import ArchscopeError
 from archscope.parameters import marked, parameter
 from archscope.saved import cache
-from archscope.saved.journal import Journal, reason_of
+from archscope.saved.journal import Journal, UnusableError, reason_of
 
 
 def default_folder() -> Path | None:
@@ -29,11 +29,12 @@ def in_default_folder(
     """The journal of that name where the user names none; the other arguments as for a journal.
 
     Raises:
-        ArchscopeError: as for a journal; or there is no default folder.
+        UnusableError: there is no such folder, or it cannot be used.
+        ArchscopeError: as for a journal.
     """
     folder = default_folder()
     if folder is None:
-        raise ArchscopeError(
+        raise UnusableError(
             parameter("resume"),
             "there is no cache folder",
             f"name a {parameter('journal', 'FILE')}",
@@ -44,11 +45,11 @@ def in_default_folder(
     except ArchscopeError as error:
         problem = f"{folder / name}: {error.problem}"
         remedy = error.remedy if marked(error.remedy) else f"name a {parameter('journal', 'FILE')}"
-        raise ArchscopeError(parameter("resume"), problem, remedy) from None
+        raise type(error)(parameter("resume"), problem, remedy) from None
     except OSError as error:
         remedy = f"name a {parameter('journal', 'FILE')}"
         place = f"{error.filename}: " if error.filename else ""
-        raise ArchscopeError(parameter("resume"), f"{place}{reason_of(error)}", remedy) from None
+        raise UnusableError(parameter("resume"), f"{place}{reason_of(error)}", remedy) from None
 
 
 def contents() -> cache.Contents:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from os import PathLike
 
 
+NO_JOURNAL = "no journal is written, so this run cannot be resumed"
+
+
 @dataclass(frozen=True)
 class LongRun:
     """A run whose parts are worth keeping.
@@ -42,21 +45,25 @@ class LongRun:
     def named_journal(
         self, path: str | PathLike[str] | None, resume: bool
     ) -> Iterator[Journal | None]:
-        """The journal that the user names, `None` without a name.
+        """The journal that the user names, `None` without a name or where it cannot be written.
 
-        What is not taken of an earlier run is a warning.
+        What is not taken of an earlier run, or why there is no journal, is a warning.
 
         Raises:
-            ArchscopeError: the file is not a journal of this run, or `resume` and no file.
+            ArchscopeError: the file is not a journal of this run, or `resume` and no name.
         """
-        if path is None:
-            if resume:
-                remedy = "give the journal to resume"
-                raise ArchscopeError(parameter("resume"), "needs a journal", remedy)
+        if path is None and resume:
+            remedy = "give the journal to resume"
+            raise ArchscopeError(parameter("resume"), "needs a journal", remedy)
+
+        def warn(line: str) -> None:
+            warnings.warn(line, stacklevel=6)
+
+        journal = None if path is None else self._opened(str(path), resume, warn)
+        if journal is None:
             yield None
             return
-        with Journal(Path(path), self.identity, resume=resume, key=self.key) as journal:
-            journal.keep(self.read)
+        with journal:
             for line in journal.left:
                 warnings.warn(line, stacklevel=4)
             yield journal
@@ -72,7 +79,7 @@ class LongRun:
         parts of an earlier run are not taken, and after Ctrl-C how many are saved.
 
         Raises:
-            ArchscopeError: the file is not a journal of this run, or `resume` and there is none.
+            ArchscopeError: the file is not a journal of this run, or another process writes it.
         """
         journal = self._opened(path, resume, say)
         if journal is None:
@@ -100,10 +107,11 @@ class LongRun:
             else:
                 journal = Journal(Path(path), self.identity, resume=resume, key=self.key)
         except ArchscopeError as error:
-            if resume or (path is not None and not isinstance(error, UnusableError)):
+            if not isinstance(error, UnusableError) and (resume or path is not None):
                 raise
             where = "" if path is None else f"{path} "
-            say(f"no journal is written, so this run cannot be resumed: {where}{error.problem}")
+            lost = "nothing is resumed, and no journal is written" if resume else NO_JOURNAL
+            say(f"{lost}: {where}{error.problem}")
             return None
         journal.keep(self.read)
         return journal

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import archscope
 from archscope.cli import run
 from archscope.saved import cache
 
@@ -47,6 +48,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         b"\0" * 1000,
         b"no line end",
         b" {",
+        b'{"archscope": "journal", by Darwin\n',
+        b'{"archscope": "journal", "author": "Darwin"}\nOn the origin\n',
     ],
 )
 def test_a_file_that_is_no_journal_stays_as_it_is(
@@ -97,13 +100,39 @@ KINDS = ["pipe", "zeros", "full", "folder", "loop", "nowhere"]
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_useless_journal_costs_one_line(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     make_useless(kind, Path("j"))
-    assert run([*SHORT, "--journal", "j"]) == 0
-    told = capsys.readouterr()
-    assert told.err.count("\n") == 1
-    assert told.err.startswith(
-        "no journal is written, so this run cannot be resumed: j cannot be opened ("
+    lost = {
+        "": "no journal is written, so this run cannot be resumed",
+        "--resume": "nothing is resumed, and no journal is written",
+    }
+    for resume, said in lost.items():
+        assert run([*SHORT, "--journal", "j", *filter(None, [resume])]) == 0
+        told = capsys.readouterr()
+        assert told.err.count("\n") == 1 and told.err.startswith(f"{said}: j cannot be opened (")
+        assert "61,706" in told.out or "61.71 k" in told.out
+    with pytest.warns(UserWarning, match="no journal is written"):
+        assert archscope.sweep("lenet", {"batch": [1]}, journal="j").record
+
+
+def test_a_file_that_is_write_protected_stays(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine.md").write_text("precious")
+    # As for any user but root, whom no mode of a file stops.
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).is_dir())
+    assert run(["summary", "lenet", "-o", "mine.md"]) == 2
+    assert capsys.readouterr().err == "archscope: -o mine.md: is read-only; choose another\n"
+    assert Path("mine.md").read_text() == "precious"
+
+
+def test_no_file_is_written_over_a_journal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*SHORT, "--journal", "j.json", "-o", "j.json"]) == 2
+    before = Path("j.json").read_bytes()
+    assert run(["summary", "lenet", "-o", "j.json"]) == 2
+    assert capsys.readouterr().err == (
+        "archscope: -o j.json: is the journal of a run; choose another\n" * 2
     )
-    assert "61,706" in told.out or "61.71 k" in told.out
+    assert Path("j.json").read_bytes() == before
+    assert run([*SHORT, "--journal", "j.json", "--resume", "-o", "rows.csv"]) == 0
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "another user's"])
@@ -303,5 +332,9 @@ def test_what_another_user_planted_is_not_taken(
     assert run([*SHORT, "--journal", "shared/j"]) == 0
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "in a folder where anyone can write" in told
-    assert run([*SHORT, "--journal", "shared/j", "--resume"]) == 2
+    assert run([*SHORT, "--journal", "shared/j", "--resume"]) == 0
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and told.startswith(
+        "nothing is resumed, and no journal is written"
+    )
     assert run([*SHORT, "--journal", "private/j", "--resume"]) == 0  # a colleague's

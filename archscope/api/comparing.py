@@ -119,14 +119,7 @@ def compare(
     require_one_of("weights", weights, get_args(Recipe))
     require_least("top", top, 1)
     models = tuple(expanded(models))
-    if isinstance(keywords, Sequence):
-        _one_each("keywords", keywords, models)
-        targets = [
-            side_by_side([model], input=input, batch=batch, keywords=own)[0]
-            for model, own in zip(models, keywords, strict=True)
-        ]
-    else:
-        targets = side_by_side(models, input=input, batch=batch, keywords=keywords)
+    targets = _targets(models, keywords, input, batch)
     part = ALL if shard is None else parse_shard(shard)
     check_shard(part, journal)
     targets, solved = matched(targets, match, by)
@@ -149,9 +142,7 @@ def compare(
     found = contenders(targets, places, weights)
     if measured is not None:
         found = tuple(map(measured.with_rounds, found))
-    if labels is not None:
-        _one_each("labels", labels, models)
-        found = tuple(replace(one, label=label) for one, label in zip(found, labels, strict=True))
+    found = _labelled(found, labels, models)
     if strict:
         for one in found:
             require_complete(one.analysis)
@@ -182,6 +173,32 @@ def _timed(
     run = compared.long_run("compare", compared.named(targets), how, shard, shown)
     with run.named_journal(journal, resume) as finished:
         return compared.timed(targets, how, shard, finished, alone=journal is not None)
+
+
+def _targets(
+    models: Sequence[Model],
+    keywords: Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None,
+    input: Input | None,
+    batch: int | None,
+) -> list[Target | Saved]:
+    """What is compared, each with its own keywords where there is one mapping a model."""
+    if not isinstance(keywords, Sequence):
+        return side_by_side(models, input=input, batch=batch, keywords=keywords)
+    _one_each("keywords", keywords, models)
+    return [
+        side_by_side([model], input=input, batch=batch, keywords=own)[0]
+        for model, own in zip(models, keywords, strict=True)
+    ]
+
+
+def _labelled(
+    found: tuple[Contender, ...], labels: Sequence[str] | None, models: Sequence[Model]
+) -> tuple[Contender, ...]:
+    """The networks under the names to print."""
+    if labels is None:
+        return found
+    _one_each("labels", labels, models)
+    return tuple(replace(one, label=label) for one, label in zip(found, labels, strict=True))
 
 
 def _one_each(argument: str, given: Sequence[object], models: Sequence[object]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
-from os import fspath
+from os import PathLike, fspath
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from archscope.api.answer import Answer
@@ -17,8 +18,6 @@ from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     import torch
 
     from archscope.ask.network.subject import Source
@@ -235,6 +234,21 @@ def _plan(plan: Plan | None, settings: PlanSettings) -> Plan:
     return replace(plan, roofs=answers.roofs())
 
 
+def _paths(path: str | PathLike[str] | Sequence[str | PathLike[str]]) -> list[str]:
+    """One path or several, as text.
+
+    Raises:
+        ArchscopeError: it is neither, or empty.
+    """
+    given = path if isinstance(path, (list, tuple)) else [path]
+    for each in given:
+        if not isinstance(each, (str, PathLike)):
+            raise ArchscopeError("path", f"{each!r} is not a path", "give the path of a trace")
+    if not given:
+        raise ArchscopeError("path", "an empty list", "give the path of a trace")
+    return [fspath(cast(str, each)) for each in given]
+
+
 @overload
 def trace(
     path: str | PathLike[str],
@@ -301,16 +315,26 @@ def trace(
     """
     from archscope.ask.trace.profile import traced
     from archscope.measure import silence_profiler
+    from archscope.resolve import parse_batch
     from archscope.study.trace.report import report_of
 
     silence_profiler()
-    paths = [*map(fspath, path)] if isinstance(path, (list, tuple)) else [fspath(cast(str, path))]
-    if not paths:
-        raise ArchscopeError("path", "an empty list", "give the path of a trace")
+    paths = _paths(path)
+    if not isinstance(peaks, (Mapping, NoneType)):
+        raise ArchscopeError("peaks", "not a dictionary", 'give one like {"float32": 15.7e12}')
     network = None
     if model is not None:
         network = network_target(model, input=input, batch=batch, keywords=constructor_keywords)
-    found = [traced(each, network, peaks=dict(peaks or {})) for each in paths]
+        if batch is not None and not isinstance(parse_batch(batch), int):
+            problem = "is not a number, as the batch of a trace is"
+            raise ArchscopeError(parameter("batch", batch), problem, "give a number")
+    else:
+        given = {"input": input, "batch": batch, **constructor_keywords}
+        for name, value in given.items():
+            if value is not None:
+                problem = f"goes with {parameter('model')}"
+                raise ArchscopeError(parameter(name), problem, f"add {parameter('model')}")
+    found = [traced(each, network, peaks=peaks) for each in paths]
     report = report_of(
         paths, found, every_layer=every_layer
     )  # what does not go together is refused here

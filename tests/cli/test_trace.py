@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -301,6 +302,31 @@ def test_only_one_trace_is_exported(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert run([*command, "-o", str(flames)]) == 2
         assert "archscope trace FILE" in capsys.readouterr().err
     assert not flames.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"peaks": {"float32": 0}}, "peaks: the rate of float32 is 0; give a positive number"),
+        ({"peaks": {"copy": float("nan")}}, "peaks: the rate of copy is nan"),
+        ({"peaks": {"float32": "15.7T"}}, "peaks: the rate of float32 is '15.7T'"),
+        ({"peaks": 5}, "peaks: not a dictionary"),
+        ({"peaks": {"float31": 1e12}}, "peaks: unknown roof 'float31'"),
+        ({"input": "4x8x8"}, "input: goes with model"),
+        ({"batch": 2}, "batch: goes with model"),
+        ({"width": 8}, "width: goes with model"),
+        ({"path": None}, "path: None is not a path"),
+        ({"path": ["a.json", 5]}, "path: 5 is not a path"),
+        ({"path": []}, "path: an empty list"),
+        ({"model": "lenet", "batch": "n"}, "batch='n': is not a number"),
+    ],
+)
+def test_what_python_hands_over_wrongly_is_refused(
+    options: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    path = several_steps(modules=True).write(tmp_path / "a.json")
+    with pytest.raises(ArchscopeError, match=re.escape(message)):
+        archscope.trace(**{"path": path, **options})  # type: ignore[call-overload]
 
 
 def test_several_traces_in_python(tmp_path: Path) -> None:

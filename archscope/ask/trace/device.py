@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from numbers import Real
 
 from archscope.dtypes import full_name
 from archscope.errors import ArchscopeError
@@ -152,6 +154,14 @@ def roof_key(name: str) -> str:
     raise ArchscopeError(parameter("peaks"), f"unknown roof {name!r}", f"use one of {known}")
 
 
+def _rate(name: str, rate: float) -> float:
+    is_number = isinstance(rate, Real) and not isinstance(rate, bool)
+    if is_number and 0 < rate < math.inf:
+        return float(rate)
+    problem = f"the rate of {name} is {rate!r}"
+    raise ArchscopeError(parameter("peaks"), problem, "give a positive number")
+
+
 def peaks_of(
     facts: dict[str, str], sheets: Sequence[Device], given: Mapping[str, float]
 ) -> dict[str, float]:
@@ -163,7 +173,7 @@ def peaks_of(
         given: flop/s by dtype (`float32`, `tf32`, …) and bytes/s under `copy`.
 
     Raises:
-        ArchscopeError: a rate is of no roof.
+        ArchscopeError: a rate is of no roof, or not a positive number.
     """
     found: dict[str, float] = {}
     for sheet in sheets[:1]:
@@ -175,6 +185,6 @@ def peaks_of(
         found[COPY] = float(sheet.bandwidth_bytes_per_second)
         facts["roofs"] = f"data sheet: {sheet.source}"
     if given:
-        found |= {roof_key(name): rate for name, rate in given.items()}
+        found |= {roof_key(name): _rate(name, rate) for name, rate in given.items()}
         facts["roofs"] = f"{facts['roofs']}, and as given" if sheets else "as given"
     return found

@@ -137,6 +137,7 @@ class Fitted:
         devices: factors by device.
         measured: the tables behind them.
         unmeasured: the 80 % interval on a device that no table holds.
+        unmeasured_layers: that of a kernel alone, where no table of layers holds it.
         calibrated: that on such a device after a network was measured there.
     """
 
@@ -148,6 +149,7 @@ class Fitted:
     devices: Mapping[str, Efficiencies]
     measured: tuple[Measured, ...]
     unmeasured: tuple[float, float]
+    unmeasured_layers: tuple[float, float]
     calibrated: tuple[float, float]
 
 
@@ -169,6 +171,7 @@ def parsed(data: Mapping[str, Any]) -> Fitted:
         {key: _efficiencies(kinds) for key, kinds in data["devices"].items()},
         tuple(map(read_table, data["measured"])),
         tuple(data["unmeasured"]),
+        tuple(data["unmeasured_layers"]),
         tuple(data["calibrated"]),
     )
 
@@ -197,6 +200,7 @@ class Rates:
         self.device = device
         self.setting = setting
         self.given = given
+        self.layer = layer
         self.table = _closest(device, setting, given, layer)
         self._known: dict[tuple[str, str, Unit], Efficiency] = {}
 
@@ -223,8 +227,8 @@ class Rates:
     @property
     def interval(self) -> tuple[float, float]:
         """Measured over predicted seconds that 80 % of measurements lie between."""
-        if self.table is None or not self.measured:
-            return self.given.unmeasured
+        if self.table is None or not self.measured or (self.layer and not self.table.layers):
+            return self.given.unmeasured_layers if self.layer else self.given.unmeasured
         return self.table.low, self.table.high
 
     @property

@@ -48,7 +48,7 @@ def interval_of(timed: Timed, rates: Rates) -> tuple[float, float]:
     low, high = rates.interval
     if strange_share(timed, rates) < STRANGEST:
         return low, high
-    widest = rates.given.unmeasured
+    widest = rates.given.unmeasured_layers if rates.layer else rates.given.unmeasured
     return min(low, widest[0]), max(high, widest[1])
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from arrays import Numbers, Table, joined, layer_tables, network_table, saved_tables
-from export import coefficients, written
+from export import Interval, coefficients, written
 from fit import Fit
 from judge import (
     FOLDS,
@@ -31,6 +31,7 @@ from judge import (
     fitted_without,
     folds,
     intervals,
+    layers_at_interface,
     named_faster,
     proportional,
     roofline,
@@ -208,44 +209,58 @@ def faster_lines(held: Sequence[Held]) -> None:
 
 def judge_devices(
     tables: Sequence[Table], work: Path, steps: int, only: str
-) -> tuple[float, float]:
+) -> tuple[Interval, Interval]:
     """Errors on devices held out, from their data sheets.
 
     Returns:
-        The ends between which 80 % of the measured times lie, over the predicted ones.
+        The ends between which 80 % of the measured times lie, over the predicted ones: of
+        networks, and of single layers.
     """
     recorded = Recorded(work)
     print("| device, table | rows | median | 90 % | bias |\n|:--|--:|--:|--:|--:|")
-    keys = dict.fromkeys(
-        table.device.key for table in tables if not table.layers and only in table.device.key
-    )
-    ratios = []
+    keys = dict.fromkeys(table.device.key for table in tables if only in table.device.key)
+    ratios: dict[bool, list[Numbers]] = {False: [], True: []}
     some = [table.drawn(OF_DEVICES) for table in tables]
     for key in keys:
         _, given = fitted_without(some, set(), steps, frozenset([key]))
         for table in tables:
-            if table.device.key == key and not table.layers:
-                setting = Setting(table.mode, table.dtype, table.layout, table.compiled)
+            if table.device.key == key:
                 part = table.drawn(ROWS_OF_DEVICE)
-                one = Held(part, at_interface(part, given, runs_of(recorded, part), setting, ""))
-                ratios.append(one.ratio[np.isfinite(one.ratio)])
+                one = Held(part, _on_new_device(part, given, recorded))
+                ratios[table.layers].append(one.ratio[np.isfinite(one.ratio)])
                 print(f"| {key}, {table.name} | {len(part.seconds)} | {np.median(one.error):.1%} | "
                       f"{np.quantile(one.error, 0.9):.1%} | {np.median(1 / one.ratio):.3f} |",
                       flush=True)  # fmt: skip
+    networks, layers = (_middle(ratios[layers]) for layers in (False, True))
+    for what, (low, high) in (("networks", networks), ("layers", layers)):
+        print(f"\n80 % of {what} take {low:.3f} to {high:.3f} times the prediction")
+    return networks, layers
+
+
+def _on_new_device(part: Table, given: Fitted, recorded: Recorded) -> Numbers:
+    if part.layers:
+        return layers_at_interface(part, given)
+    setting = Setting(part.mode, part.dtype, part.layout, part.compiled)
+    return at_interface(part, given, runs_of(recorded, part), setting, "")
+
+
+def _middle(ratios: Sequence[Numbers]) -> Interval:
+    """What 80 % of the ratios are between; any where there are none."""
+    if not ratios:
+        return float("nan"), float("nan")
     low, high = np.quantile(np.concatenate(ratios), [0.1, 0.9])
-    print(f"\n80 % of the measurements are {low:.3f} to {high:.3f} times the prediction")
     return float(low), float(high)
 
 
 def write(tables: Sequence[Table], work: Path, steps: int) -> None:
     """Judge, fit all rows, and write the coefficients with their intervals."""
     held = judge(tables, work, steps, FOLDS)
-    low, high = judge_devices(tables, work, steps, "")
+    (low, high), layers = judge_devices(tables, work, steps, "")
     fit = Fit(tables)
     left = fit.fit(pack(tables, fit.kinds, fit.groups), steps)
     print(f"loss {left:.0f}, {len(fit.groups)} tables of {len(fit.devices)} devices")
     data = coefficients(
-        fit, tables, intervals(held), (low, high), (low**CALIBRATED, high**CALIBRATED)
+        fit, tables, intervals(held), (low, high), layers, (low**CALIBRATED, high**CALIBRATED)
     )
     COEFFICIENTS.write_text(written(data), "utf-8")
 

@@ -50,6 +50,7 @@ def coefficients(
     tables: Sequence[Table],
     intervals: Mapping[Group, Interval],
     unmeasured: Interval,
+    unmeasured_layers: Interval,
     calibrated: Interval,
 ) -> dict[str, Any]:
     """All of a fit, as `coefficients.json` holds it.
@@ -59,6 +60,7 @@ def coefficients(
         tables: that were fitted.
         intervals: measured over predicted seconds on families held out, by group.
         unmeasured: likewise on devices held out.
+        unmeasured_layers: likewise of single layers there.
         calibrated: likewise, with one network measured there.
     """
     log = fit.logs
@@ -96,6 +98,7 @@ def coefficients(
         "kinds": kinds, "last": last, "plain": plain, "half": half,
         "devices": devices, "measured": measured,
         "unmeasured": [round(end, 3) for end in unmeasured],
+        "unmeasured_layers": [round(end, 3) for end in unmeasured_layers],
         "calibrated": [round(end, 3) for end in calibrated],
     }  # fmt: skip
 

@@ -17,6 +17,8 @@ from tables import Measurement
 from archscope.ask.predict import Run, predicted
 from archscope.latency.coefficients import Fitted, Rates, parsed
 from archscope.latency.devices import has_tensor_cores
+from archscope.latency.kernel import Kernel
+from archscope.latency.model import kernel_seconds, step_seconds
 from archscope.latency.setting import Setting
 from archscope.records import InputSpec, TensorSpec
 
@@ -81,7 +83,7 @@ def fitted_without(
     rest = [t for t in without(tables, families) if t.device.key not in devices]
     fit = Fit(rest)
     fit.fit(pack(rest, fit.kinds, fit.groups), steps)
-    return fit, parsed(coefficients(fit, rest, {}, (0.7, 1.4), (0.85, 1.2)))
+    return fit, parsed(coefficients(fit, rest, {}, (0.7, 1.4), (0.6, 2.0), (0.85, 1.2)))
 
 
 def at_interface(
@@ -108,6 +110,23 @@ def at_interface(
     for name, side, batch in zip(table.names, table.sides, table.batches, strict=True):
         run = runs(name, int(side), int(batch))
         found.append(np.nan if run is None else predicted(run, rates).seconds)
+    return np.array(found)
+
+
+def layers_at_interface(table: Table, given: Fitted) -> Numbers:
+    """Seconds of every single layer, as `archscope.predict` times a network of one operator."""
+    rates = Rates(table.device, Setting(table.mode, table.dtype), given)
+    rows: list[list[Kernel]] = [[] for _ in table.seconds]
+    for place, row in enumerate(table.row):
+        kind, half = table.kinds[table.kind[place]], table.half[place]
+        numbers = dict(zip(FIELDS, map(float, table.numbers[place]), strict=True))
+        dtype = ("bfloat16" if table.dtype == "bfloat16" else "float16") if half else "float32"
+        rows[row] += [Kernel(kind, dtype, **numbers)] * int(table.count[place])
+    found = []
+    for kernels in rows:
+        alone = rates.alone(next(kernel.kind for kernel in kernels if kernel.kind != "bias"))
+        timed = [(kernel, kernel_seconds(kernel, alone)) for kernel in kernels]
+        found.append(step_seconds(timed, alone)[0])
     return np.array(found)
 
 

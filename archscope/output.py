@@ -52,7 +52,7 @@ class Outputs(tuple[str, ...]):
             raise ArchscopeError(parameter("output", STANDARD_OUTPUT), "needs a format", remedy)
         made.piped = "" if format is None else f"{STANDARD_OUTPUT}.{format}"
         if made.piped:
-            format_of(made.piped)
+            _check_format(made.piped, str(format))
         made.drawn, made.opened = drawn, opened
         written = (*made, made.piped)
         figures = any(is_figure(path) for path in written)
@@ -64,6 +64,16 @@ class Outputs(tuple[str, ...]):
 
 
 STANDARD_OUTPUT = "-"
+
+
+def _check_format(path: str, name: str) -> None:
+    """Refuse an unknown `--format` by that name, not as the suffix that it makes."""
+    try:
+        format_of(path)
+    except ArchscopeError:
+        known = ", ".join(suffix[1:] for suffix in FORMATS)
+        remedy = f"use one of {known}"
+        raise ArchscopeError(parameter("format", name), "unknown format", remedy) from None
 
 
 def check_outputs(paths: Sequence[str], *, figures: bool = True) -> None:

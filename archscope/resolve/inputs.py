@@ -43,6 +43,21 @@ def parse_input(text: str | Sequence[str], batch: Dim = 1) -> InputSpec:
         ArchscopeError: naming `--input` or `--batch`.
     """
     size = parse_batch(batch)
+    try:
+        return _read(text, size)
+    except ArchscopeError:
+        sides = re.findall("[0-9]+", text) if isinstance(text, str) and _SLIP.match(text) else []
+        if not sides:
+            raise
+        guess = parameter("input", "x".join(sides))
+    raise ArchscopeError(parameter("input", text), "is not an input", f"did you mean {guess}?")
+
+
+_SLIP = re.compile(r"\s*[(\[]?\s*[0-9]+(?:\s*[xX*,;/ -]\s*[0-9]+)+\s*[xX,]?\s*[)\]]?\s*\Z")
+"""Numbers with something between them that is no x: `(3, 224, 224)`, `3*224*224`."""
+
+
+def _read(text: str | Sequence[str], size: Dim) -> InputSpec:
     parts = [part for piece in ([text] if isinstance(text, str) else text)
              for part in piece.split(",")]  # fmt: skip
     tensors: list[TensorSpec] = []

@@ -146,9 +146,7 @@ def summary_report(
     readings = [_reading(key, analysis) for key in columns or _shown(analysis, sort)]
     readings = [_always(each) if each.column.key == sort else each for each in readings]
     if sort not in SORTABLE:
-        raise ArchscopeError(
-            parameter("sort", sort), "unknown order", f"use one of {', '.join(SORTABLE)}"
-        )
+        raise ArchscopeError(parameter("sort", sort), "unknown order", _one_of(sort, SORTABLE))
     if top is not None and sort == "execution":
         remedy = f"add {parameter('sort', 'macs')}"
         raise ArchscopeError(parameter("top"), "takes the first of sorted layers", remedy)
@@ -194,11 +192,15 @@ def _first_digit(fraction: float) -> str:
     return percent(fraction, digits)
 
 
+def _one_of(word: str, known: Iterable[str]) -> str:
+    """The remedy for an unknown word: the nearest that is known, or all of them."""
+    near = get_close_matches(word, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
+
+
 def _reading(key: str, analysis: Analysis) -> _Reading:
     if key not in COLUMNS:
-        near = get_close_matches(key, COLUMNS, n=1)
-        remedy = f"did you mean {near[0]}?" if near else f"use some of {', '.join(COLUMNS)}"
-        raise ArchscopeError(parameter("columns", key), "unknown column", remedy)
+        raise ArchscopeError(parameter("columns", key), "unknown column", _one_of(key, COLUMNS))
     reading = COLUMNS[key]
     if reading.column.unit in ("macs", "count") and analysis.total.macs < CHECKED_BY_HAND:
         return replace(reading, column=replace(reading.column, unit="exact"))

@@ -30,6 +30,10 @@ class Timed(Flat):
     def forward(self, x, timestep):
         return self.fc(x) * timestep
 
+class Named(Flat):
+    def forward(self, *, hidden):
+        return self.fc(hidden)
+
 class Graph(Flat):
     def forward(self, x, edges):
         return self.fc(x)[edges[0]]
@@ -50,12 +54,24 @@ def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (
             "nets.py",
-            "write nets.py:Flat, nets.py:Image, nets.py:Timed, nets.py:Graph or nets.py:make",
+            "write nets.py:Flat, nets.py:Image, nets.py:Timed, nets.py:Named, nets.py:Graph or "
+            "nets.py:make",
         ),
         ("nets.py:make", "its first layer fc takes 8 features; give one like --input 8\n"),
         ("nets.py:Image", "conv takes 3 channels; give one like --input 3x224x224\n"),
         ("nets.py:Timed", "forward takes x and timestep, and its first layer fc takes 8 features"),
         ("nets.py:Timed", "give one like --input x=8,timestep=…"),
+        ("nets.py:Named", "forward takes hidden by name, and its first layer fc takes 8 features"),
+        ("nets.py:Named", "give one like --input hidden=8\n"),
+        ("nets.py:Image --input (3,32,32)", "did you mean --input 3x32x32?"),
+        ("nets.py:Image --input 3*32*32", "did you mean --input 3x32x32?"),
+        ("nets.py:Image --input 3X32X32", "did you mean --input 3x32x32?"),
+        ("nets.py:Image --input 3x32x32x", "did you mean --input 3x32x32?"),
+        (
+            "nets.py:Image --input 3x32x32 --sort mac",
+            "--sort mac: unknown order; did you mean macs?",
+        ),
+        ("nets.py:Image --format yaml", "--format yaml: unknown format; use one of md, csv"),
         ("nets.py:Image --input 3,32,32", "did you mean --input 3x32x32?"),
         ("nets.py:Image --input 4x3x32x32", "did you mean --input 3x32x32 --batch 4?"),
         ("nets.py:Image --input 32x48x3", "did you mean --input 3x32x48?"),

@@ -140,7 +140,7 @@ def test_sorted_layers_fall_and_re_add(resnet: Analysis, sort: str) -> None:
     ("options", "words"),
     [
         ({"columns": ["mac"]}, "columns='mac': unknown column; did you mean macs?"),
-        ({"columns": ["colour"]}, "columns='colour': unknown column; use some of"),
+        ({"columns": ["colour"]}, "columns='colour': unknown column; use one of"),
         ({"sort": "size"}, "sort='size': unknown order; use one of"),
     ],
 )

@@ -29,6 +29,8 @@ def proposal(module: nn.Module) -> tuple[str, str]:
     first = next(_readings(module), None)
     names = _parameters(module)
     called = f"forward takes {' and '.join(names)}" if len(names) > 1 else ""
+    if len(names) == 1 and _by_name_alone(module):
+        called = f"forward takes {names[0]} by name"
     if first is None:
         return called, ",".join(f"{name}=…" for name in names) if called else ""
     said, spec = first
@@ -55,6 +57,12 @@ def _readings(module: nn.Module) -> Iterator[tuple[str, str]]:
             for kind, (noun, sides) in _IMAGES.items():
                 if isinstance(layer, getattr(nn, kind)) and layer.in_channels:
                     yield f"{takes} {layer.in_channels} {noun}", f"{layer.in_channels}x{sides}"
+
+
+def _by_name_alone(module: nn.Module) -> bool:
+    """Whether `forward` takes nothing by place."""
+    kinds = {each.kind for each in inspect.signature(module.forward).parameters.values()}
+    return not kinds & {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}
 
 
 def _parameters(module: nn.Module) -> list[str]:

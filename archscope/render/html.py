@@ -49,7 +49,8 @@ TABLE_STYLE = """\
 """
 _PAGE_STYLE = """\
 :root { color-scheme: light dark; }
-body { margin: 1.5em auto; padding: 0 1em; max-width: 80em; background: #fff; color: #1a1a1a;
+body { --paper: #fff; margin: 1.5em auto; padding: 0 1em; max-width: 80em;
+  background: var(--paper); color: #1a1a1a;
   font: 15px/1.45 system-ui, sans-serif; }
 h1 { font-size: 1.35em; }
 .answer { font-size: 1.1em; max-width: 45em; }
@@ -61,12 +62,12 @@ figure img { max-width: 100%; height: auto; }
 @media screen and (max-width: 48em) { body { padding: 0 .7em; } h1 { font-size: 1.2em; }
   .archscope table { font-size: .9em; }
   .archscope thead th:first-child, .archscope tbody th { position: sticky; left: 0;
-    background: Canvas; }
+    background: var(--paper); }
   figure { display: block; margin-right: 0; overflow-x: auto; }
   figure img { max-width: none; width: 31em; } }
-@media (prefers-color-scheme: dark) { body { background: #14161a; color: #e4e4e4; }
+@media (prefers-color-scheme: dark) { body { --paper: #14161a; color: #e4e4e4; }
   .archscope .fill { background: #56b4e9; } }
-@media print { body { margin: 0; max-width: none; background: #fff; color: #000;
+@media print { body { --paper: #fff; margin: 0; max-width: none; color: #000;
   font-size: 9pt; } .archscope { overflow: visible; } thead { display: table-header-group; }
   .archscope th[aria-sort=none] button::after { content: none; }
   tr, figure { break-inside: avoid; } }
@@ -117,10 +118,12 @@ def script_hash(script: str) -> str:
 
 
 def sortable(table: Table) -> bool:
-    """Whether a table is a list, whose rows mean the same in any order."""
-    if any(row.depth or row.kind not in ("row", "total", "note") for row in table.rows):
+    """Whether a table is a list of like things, with numbers to sort them by."""
+    if any(row.depth or row.unit or row.kind not in ("row", "total", "note") for row in table.rows):
         return False
-    return sum(row.kind == "row" for row in table.rows) >= LIST_ROWS
+    rows = [row for row in table.rows if row.kind == "row"]
+    numbers = [index for index, column in enumerate(table.columns) if index and column.numeric]
+    return len(rows) >= LIST_ROWS and bool(numbers)
 
 
 def table_html(table: Table) -> str:

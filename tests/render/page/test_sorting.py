@@ -49,7 +49,20 @@ def test_keys_sort_by_name(page: Any) -> None:
     assert page.locator("th[aria-sort='ascending']").count() == 1
 
 
-def test_a_tree_keeps_its_order() -> None:
-    tree = Table("Tree", COLUMNS, tuple(Row((str(n), n), depth=n) for n in range(4)))
-    text = html(Report("Tree", (tree,)))
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param([Row((str(n), n), depth=n) for n in range(4)], id="tree"),
+        pytest.param([Row((str(n), n), unit="bytes") for n in range(4)], id="quantities"),
+        pytest.param([Row((str(n), n), "added") for n in range(4)], id="changes"),
+    ],
+)
+def test_what_is_no_list_keeps_its_order(rows: list[Row]) -> None:
+    text = html(Report("Others", (Table("Others", COLUMNS, tuple(rows)),)))
     assert "<script" not in text and "data-value" not in text
+
+
+def test_a_list_without_numbers_is_not_sorted() -> None:
+    columns = (COLUMNS[0], Column("form", "Closed form", "text"))
+    rows = tuple(Row((name, "2·N")) for name in "abc")
+    assert "<script" not in html(Report("Forms", (Table("Forms", columns, rows),)))

@@ -88,6 +88,19 @@ def test_the_cost_of_recording_is_noted(
     assert note in " ".join(capsys.readouterr().out.replace(".0 ", " ").split())
 
 
+@pytest.mark.parametrize(("before", "noted"), [(0, False), (70, True)])
+def test_kernels_before_the_first_step_are_noted(
+    before: int, noted: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As those that bring a network's weights to the device: 70 µs."""
+    file = several_steps(modules=True, **V100)
+    if before:
+        file.kernel(-200, before, -300, cat="gpu_memcpy", launch="cudaMemcpyAsync")
+    assert run(["trace", file.write(tmp_path / "a.json")]) == 0
+    note = "Kernels of 70.0 µs in the file are in no step, and in no row."
+    assert (note in " ".join(capsys.readouterr().out.split())) == noted
+
+
 @pytest.mark.parametrize(("behind", "noted"), [("", 0), (" \n\n", 0), ('\n}{"a"', 1), ("\0", 1)])
 def test_what_follows_a_trace_in_its_file_is_noted(
     behind: str, noted: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -91,11 +91,21 @@ def _profile(
         peaks=rates,
         notes=(
             *(f"{note[0].upper()}{note[1:]}." for note in table.notes),
+            *_in_no_step(found),
             *_another_network(trace),
             *([GOES_ON] if chrome.BEHIND in trace.facts else []),
             *_cost_of_recording(trace),
         ),
     )
+
+
+def _in_no_step(found: Attribution) -> tuple[str, ...]:
+    """The kernels that no row has, as those of loading a network before the first step."""
+    steps = sum(credit.nanoseconds for credit in found.credits)
+    rest = sum(kernel.end - kernel.start for kernel in found.trace.device) - steps
+    if rest <= 0:
+        return ()
+    return (f"Kernels of {seconds(rest / 1e9)} in the file are in no step, and in no row.",)
 
 
 def _cost_of_recording(trace: Trace) -> tuple[str, ...]:

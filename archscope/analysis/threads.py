@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
@@ -87,11 +87,18 @@ def _caught() -> Iterator[None]:
 def followed(log: CallLog) -> Iterator[None]:
     """Let functions that this thread hands to others inside belong to its run."""
     submitting = False
+    watched = ExitStack()
+
+    def watch_waits() -> None:
+        """From when there are several threads on, which few networks have."""
+        if log.turns is None:
+            watched.enter_context(patched_here(waits.answers(log)))
 
     def submit(pool: ThreadPoolExecutor, function: Any, /, *args: Any, **kwargs: Any) -> Any:
         nonlocal submitting
         submitting = True  # its threads outlive the function
         ended = threading.Event()
+        watch_waits()
         try:
             future = _submit(pool, _taking_along(function, ended), *args, **kwargs)
         finally:
@@ -102,6 +109,7 @@ def followed(log: CallLog) -> Iterator[None]:
     def start(thread: threading.Thread) -> None:
         if submitting or _serves_a_pool(thread):
             return _start(thread)
+        watch_waits()
         own: Any = thread
         ended = threading.Event()
         own.run = _taking_along(thread.run, ended)
@@ -109,6 +117,7 @@ def followed(log: CallLog) -> Iterator[None]:
         return _give(log, ended.wait)
 
     def start_new(function: Any, *args: Any) -> int:
+        watch_waits()
         ended = threading.Event()
         along = _taking_along(function, ended)
 
@@ -130,8 +139,10 @@ def followed(log: CallLog) -> Iterator[None]:
         (threading.Thread, "start", start),
         (_thread, "start_new_thread", start_new),
     ]
-    here += [*_of_pools(log), *waits.answers(log)]
-    with patched([(threading, "excepthook", silent)]), patched_here(here):
+    here += _of_pools(log)
+    if threading.active_count() > 1:
+        here += waits.answers(log)
+    with patched([(threading, "excepthook", silent)]), patched_here(here), watched:
         try:
             yield
         finally:

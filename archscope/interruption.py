@@ -33,6 +33,7 @@ class _Process:
 
     running = False
     times = 0
+    answered = 0
     terminated = False
 
 
@@ -45,7 +46,7 @@ def watch(leave: Callable[[], None]) -> None:
 
     def handle(number: int, frame: FrameType | None) -> None:
         _Process.times += 1
-        if not _Process.running or _Process.times >= PATIENCE:
+        if not _Process.running or _Process.times >= PATIENCE or _may_be_lost():
             leave()
         raise KeyboardInterrupt
 
@@ -64,6 +65,25 @@ def watch(leave: Callable[[], None]) -> None:
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, handle)
     sys.excepthook, sys.unraisablehook = uncaught, unraisable
+
+
+def _may_be_lost() -> bool:
+    """Whether PyTorch is being imported, and nothing is to be said or ended before the process is.
+
+    It takes an exception that is raised meanwhile for a NumPy that is missing, and goes on.
+    """
+    loading = getattr(sys.modules.get("torch"), "__spec__", None)
+    return not _Process.answered and getattr(loading, "_initializing", False)
+
+
+@contextlib.contextmanager
+def answered() -> Iterator[None]:
+    """Inside, a `KeyboardInterrupt` reaches what says how to go on, and ends what was started."""
+    _Process.answered += 1
+    try:
+        yield
+    finally:
+        _Process.answered -= 1
 
 
 class Terminated(SystemExit):

@@ -1,9 +1,11 @@
 """What waits for a few steps that belong together, and what is put back behind them."""
 
 import signal
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from archscope import files, interruption
 
@@ -50,3 +52,23 @@ def test_sigterm_is_taken_inside_alone(handlers):
         signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) == handlers
     interruption._Process.terminated = False
+
+
+def test_ctrl_c_is_not_lost_while_pytorch_loads(monkeypatch):
+    for hook in ("excepthook", "unraisablehook"):
+        monkeypatch.setattr(sys, hook, getattr(sys, hook))
+    monkeypatch.setattr(interruption._Process, "times", 0)
+    left = []
+    interruption.watch(lambda: left.append("at once"))
+    with interruption.raised():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert not left
+        monkeypatch.setattr(torch.__spec__, "_initializing", True, raising=False)
+        with interruption.answered(), pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert not left
+        interruption._Process.times = 0
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert left == ["at once"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archscope import interruption
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
 from archscope.saved.journal import Journal, UnusableError
@@ -83,9 +84,10 @@ class LongRun:
         """
         journal = self._opened(path, resume, say)
         if journal is None:
-            yield None
+            with interruption.answered():
+                yield None
             return
-        with journal:
+        with interruption.answered(), journal:
             for line in journal.left:
                 say(line)
             try:

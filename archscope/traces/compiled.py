@@ -135,15 +135,22 @@ def difference(
 def _of_convolutions(
     group: Sequence[Graph], operators: Sequence[NetworkOperator], sized: bool
 ) -> Difference | None:
-    """The network has all convolutions of the graphs, in this order."""
+    """The network has all convolutions of the graphs, in this order, and no more of a size."""
     like = alike if sized else has_weights_of
-    left = [k for k, op in enumerate(operators) if family(op.name) == "convolution"]
-    for event in (each for graph in group for each in graph.convolutions):
+    ours = [k for k, op in enumerate(operators) if family(op.name) == "convolution"]
+    left, matched = list(ours), set()
+    events = [event for graph in group for event in graph.convolutions]
+    for event in events:
         found = [k for k in left if like(event, operators[k])]
         if not found:
             return Difference(left[0] if left else 0, event)
+        matched.add(found[0])
         left = [k for k in left if k > found[0]]
-    return None
+    if any(graph.templates for graph in group):
+        return None
+    called = {event.shapes[1] for event in events if len(event.shapes) > 1}
+    lacking = (k for k in ours if k not in matched and operators[k].shapes[1] in called)
+    return next(map(Difference, lacking), None)
 
 
 def _of_inputs(

@@ -310,6 +310,32 @@ def test_another_network_than_the_compiled_one_is_refused(
         traced(path, network_target(linear_layers(layers, width), input="32", batch=batch))
 
 
+def convolutions(number: int) -> nn.Module:
+    return nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=1) for _ in range(number)))
+
+
+def test_a_compiled_network_has_all_convolutions_of_a_size(tmp_path: Path) -> None:
+    from tests.traces.writing import File
+
+    file = File()
+    file.host("ProfilerStep#0", 0, 900, cat="user_annotation")
+    file.op("Torch-Compiled Region: 0/0", 10, 300)
+    file.op("## Call CompiledFxGraph f0 ##", 30, 100)
+    for index in range(2):
+        dims = [[2, 3, 8, 8], [3, 3, 3, 3], [3]]
+        called = file.op("aten::convolution", 31 + 10 * index, 5, dims=dims)
+        file.kernel(1000 + 50 * index, 50, 32 + 10 * index, external=called)
+    path = file.write(tmp_path / "a.json")
+    found = traced(path, network_target(convolutions(2), input="3x8x8"))
+    assert found.profile.input.batch == 2
+    for number, place in (
+        (1, r"operator 1 \(0\)"),
+        (3, r"operator 3 \(2\): the trace has no more"),
+    ):
+        with pytest.raises(ArchscopeError, match=place):
+            traced(path, network_target(convolutions(number), input="3x8x8"))
+
+
 def test_a_tied_weight_goes_into_a_compiled_graph_once(tmp_path: Path) -> None:
     """As where the head of a language model has the weight of its embedding."""
     path = compiled_layers(tmp_path / "a.json", 3, 32, train=True)

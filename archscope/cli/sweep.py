@@ -54,16 +54,12 @@ def command(
 
     KEY is a constructor keyword, `input` or `batch`; brackets hold a value with commas.
 
-    \b
-    archscope sweep densenet growth_rate=12,24,32,40
-    archscope sweep resnet50 input=3x160x160,3x224x224 norm_layer=batch,group
-
     --on ray counts on the nodes of a Ray cluster. --shard 3/8 counts every eighth point into a
     --journal, and archscope merge joins the files of all eight jobs.
 
     A point that fails says why in its row. Finished points are saved in a journal at once, so that
     after an interruption the same command with --resume counts the others only.
-    """  # noqa: D301
+    """
     from archscope.output import check_outputs, emit
 
     check_outputs(outputs)

@@ -69,7 +69,10 @@ def test_standard_output_takes_any_format(capsysbinary: pytest.CaptureFixture[by
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [("-o -", "-o -: needs a format; add --format csv"), ("--format doc", "unknown suffix '.doc'")],
+    [
+        ("-o -", "-o -: needs a format; add --format csv"),
+        ("--format doc", "--format doc: unknown format; use one of md"),
+    ],
 )
 def test_a_format_is_named_and_known(
     options: str, said: str, capsys: pytest.CaptureFixture[str]

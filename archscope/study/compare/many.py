@@ -15,7 +15,7 @@ from archscope.study.compare.answer import least
 from archscope.study.compare.charts import many_charts
 from archscope.study.compare.tables import recipes
 from archscope.table import Cell, Column, Report, Row, Table
-from archscope.units import plural
+from archscope.units import binary_bytes, percent, plural, seconds, si
 from archscope.wording import CONVENTION, PREDICTED, TRAINING_TENSORS_NOTE, coverage_note
 
 if TYPE_CHECKING:
@@ -104,8 +104,29 @@ def many_report(
         (table,),
         many_charts(networks),
         data=_table(title, shown, facts),
-        answer=least(networks),
+        answer=_by_size(chosen, facts, sort) or least(networks),
     )
+
+
+WRITTEN = {"bytes": binary_bytes, "seconds": seconds, "percent": percent}
+"""How an amount of a unit reads in a sentence; others take an SI prefix."""
+
+
+def _by_size(chosen: Sequence[Contender], facts: Sequence[_Fact], sort: str | None) -> str:
+    """The first and the last network of those in an order of numbers; empty for any other."""
+    key = (sort or "").removeprefix("-")
+    fact = next((fact for fact in facts if fact.column.key == key), None)
+    if fact is None or not fact.column.numeric:
+        return ""
+    write = WRITTEN.get(fact.column.unit, si)
+    known = [
+        f"{network.label} ({write(float(amount))})"
+        for network in chosen
+        if isinstance(amount := fact.read(network), (int, float))
+    ]
+    if len(known) < 2:
+        return ""
+    return f"{fact.column.title}, {len(known)} networks: from {known[0]} to {known[-1]}."
 
 
 def plain_table(networks: Sequence[Contender]) -> Table:

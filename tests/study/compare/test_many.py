@@ -75,3 +75,19 @@ def test_the_csv_of_a_comparison_is_one_frame(capsysbinary: pytest.CaptureFixtur
 def test_an_order_that_no_network_has_is_refused() -> None:
     with pytest.raises(ArchscopeError, match="unknown order"):
         _ = archscope.compare("lenet", "lenet5", sort="step_seconds").report
+
+
+@pytest.mark.parametrize(
+    ("sort", "first"),
+    [
+        # Parameters by hand: LeNet has 61,706; AlexNet 61,100,840 as torchvision publishes it.
+        ("params", "Params, 2 networks: from alexnet (61.1 M) to lenet (61.7 k)."),
+        ("-params", "Params, 2 networks: from lenet (61.7 k) to alexnet (61.1 M)."),
+        ("name", "Fewest MACs: lenet"),
+    ],
+)
+def test_the_first_line_answers_the_order(
+    sort: str, first: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["summary", "lenet", "alexnet", "--sort", sort, "--top", "1"]) == 0
+    assert capsys.readouterr().out.startswith(first)

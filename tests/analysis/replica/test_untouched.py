@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import torch
 import torch.fx
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import archscope
@@ -226,6 +228,45 @@ def test_what_a_forward_pass_spoils_is_a_copy(
     else:
         with pytest.raises((archscope.ArchscopeError, KeyboardInterrupt)):
             macs(network, *arguments)
+    assert looks([state, list(network.parameters()), X], {}) == before
+
+
+HASHED = ("a set", "a frozen set")
+"""Holders of what can be hashed alone."""
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.sampled_from(sorted(HOLDERS.keys() - HASHED)), min_size=2, max_size=5),
+    st.sampled_from([None, ValueError, KeyboardInterrupt]),
+    st.booleans(),
+)
+def test_what_is_spoilt_of_nested_holders_is_a_copy(
+    holders: list[str], end: type[BaseException] | None, aliased: bool
+) -> None:
+    """Holders in holders, in the network and its arguments alike, one tensor at several places."""
+    tensor = torch.ones(2, 8)
+    state: Any = tensor
+    for holder in holders:
+        state = HOLDERS[holder]([state, tensor] if aliased else state)
+
+    class Net(Linear8):
+        def forward(self, x: Tensor, given: Any) -> Tensor:
+            y = self.layer(x)
+            assert given is self.state
+            spoil([given, x], set())
+            if end is not None:
+                raise end
+            return y
+
+    network = Net()
+    network.state = state
+    before = looks([state, list(network.parameters()), X], {})
+    if end is None:
+        assert macs(network, X, state) == ROW
+    else:
+        with pytest.raises((archscope.ArchscopeError, KeyboardInterrupt)):
+            macs(network, X, state)
     assert looks([state, list(network.parameters()), X], {}) == before
 
 

@@ -44,7 +44,13 @@ def is_imported(sources: Collection[Path]) -> bool:
         getattr(module, "__file__", None) for name, module in list(sys.modules.items())
         if not name.startswith("_archscope_")
     ]  # fmt: skip
-    return any(file is not None and Path(file).resolve() in sources for file in loaded)
+    return any(file is not None and _resolved(file) in sources for file in loaded)
+
+
+@functools.cache
+def _resolved(file: str) -> Path:
+    """Where a file is; a long run asks of thousands of modules at each of its points."""
+    return Path(file).resolve()
 
 
 def _modules(packages: tuple[str, ...]) -> Iterator[tuple[str, ModuleType]]:

@@ -101,7 +101,7 @@ def _of_trace(path: str, networks: Sequence[Target]) -> Saved:
         problem = f"is not a trace of {network.name}: {found.partition(': ')[2] or found}"
     if networks[1:]:
         problem = "is a trace of none of these networks"
-    remedy = f"make a profile of it with archscope trace {path} --model NETWORK -o run.json"
+    remedy = f"trace it with {parameter('model', 'NETWORK')} and give the profile that this saves"
     raise ArchscopeError(path, problem, remedy)
 
 

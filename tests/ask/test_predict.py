@@ -110,7 +110,7 @@ def test_a_trace_calibrates_as_the_profile_made_of_it(tmp_path: Path) -> None:
     profile = archscope.trace(TRACE, "alexnet").record
     assert by_trace == archscope.predict("alexnet", **given, calibrate=[profile]).seconds
     assert by_trace != before
-    with pytest.raises(ArchscopeError, match=r"is not a trace of lenet: .*; make a profile of it"):
+    with pytest.raises(ArchscopeError, match=r"is not a trace of lenet: .*; trace it with"):
         archscope.predict("lenet", device="a100", calibrate=[TRACE])
 
 

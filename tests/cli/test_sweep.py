@@ -70,10 +70,11 @@ def test_where_no_journal_can_be_kept_a_sweep_runs_without(no_journals, capsys):
     assert "lenet over batch" in printed.out
     assert printed.err.startswith("no journal is written, so this run cannot be resumed: ")
     assert printed.err.count("\n") == 1
-    assert run(["sweep", "lenet", "batch=1,2", "--resume"]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("archscope: --resume: ")
-    assert told.endswith("; name a --journal FILE\n")
+    assert run(["sweep", "lenet", "batch=1,2", "--resume"]) == 0
+    resumed = capsys.readouterr()
+    assert resumed.out == printed.out
+    assert resumed.err.startswith("nothing is resumed, and no journal is written: ")
+    assert resumed.err.count("\n") == 1
 
 
 def test_journals_are_shown_and_cleared(tmp_path, monkeypatch, capsys):

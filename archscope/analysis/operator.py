@@ -41,11 +41,13 @@ class Operator:
 def is_pointwise(overload: Any) -> bool:
     """Whether an operator works element by element.
 
-    PyTorch tags such operators, but not every in-place form of one (`mish_`; in 2.11 `hardtanh_`).
+    PyTorch tags such operators, but not every in-place form of one (`mish_`; in 2.11 `hardtanh_`),
+    and no primitive.
     """
     if torch.Tag.pointwise in overload.tags:
         return True
-    namespace, _, name = rules.functional(overload._schema.name).partition("::")
+    name = rules.functional(rules.namesake(overload._schema.name))
+    namespace, _, name = name.partition("::")
     form = getattr(getattr(torch.ops, namespace), name, None)
     overloads = [] if form is None else map(partial(getattr, form), form.overloads())
     return any(torch.Tag.pointwise in overload.tags for overload in overloads)

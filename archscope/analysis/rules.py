@@ -259,6 +259,13 @@ FREE: Mapping[str, Rule] = {
     "aten::_foreach_copy": ops.free,
     "aten::_foreach_zero": ops.free,
     "prim::device": ops.free,
+    "prims::broadcast_in_dim": ops.free,
+    "prims::collapse_view": ops.free,
+    "prims::convert_element_type": ops.free,
+    "prims::device_put": ops.free,
+    "prims::split_dim": ops.free,
+    "prims::view_element_type": ops.free,
+    "prims::view_of": ops.free,
     "profiler::_record_function_enter_new": ops.free,
     "profiler::_record_function_exit": ops.free,
 }
@@ -347,15 +354,21 @@ _FOREACH = "aten::_foreach_"
 def lookup(operator: str) -> tuple[OperatorKind, Rule] | None:
     """The rule for an operator's name and the column it counts in, `None` when there is none.
 
-    An in-place form has the rule of the operator that it is a form of, unless it has its own.
+    An in-place form has the rule of the operator that it is a form of, unless it has its own, and
+    a primitive that of its namesake.
     """
-    for name in dict.fromkeys((operator, functional(operator))):
+    for name in dict.fromkeys((operator, functional(operator), namesake(operator))):
         for kind, table in TABLES:
             if name in table:
                 return kind, table[name]
     if operator.startswith(_FOREACH):
         return "elementwise", ops.elements_of_list
     return None
+
+
+def namesake(operator: str) -> str:
+    """`aten::add` for the primitive `prims::add`, of which forward-mode derivatives are made."""
+    return operator.replace("prims::", "aten::", 1)
 
 
 def functional(operator: str) -> str:

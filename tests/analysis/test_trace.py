@@ -36,6 +36,19 @@ def test_groups_divide_the_cost_forward_and_backward(groups: int) -> None:
     assert total.macs_backward == 2 * total.macs
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # PyTorch's own use
+def test_forward_mode_derivatives_run_primitives_that_count_as_their_namesakes() -> None:
+    class Derivative(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            _, tangent = torch.func.jvp(super().forward, (x,), (torch.ones_like(x),))
+            return torch.as_tensor(tangent)
+
+    found = archscope.summary(Derivative(8, 16), torch.zeros(2, 8))
+    assert not found.coverage.unknown
+    # the product itself, that with the input's tangent, and that with the weight's, which is 0
+    assert found.total.macs == 3 * 2 * 8 * 16
+
+
 def product(*factors: int) -> int:
     return torch.Size(factors).numel()
 

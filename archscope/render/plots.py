@@ -97,10 +97,14 @@ def _numbered(svg: bytes) -> bytes:
 
     Matplotlib names them by a hash of their exact sides, whose last bits depend on the order in
     which its layout solver happens to meet its constraints: one figure, many files. So does the
-    sign of a 0, and so did places halfway between two that are written, before axes were rounded.
-    Places are written to a hundredth of a point, not to a millionth: a curve takes half the bytes.
+    sign of a 0, and so would places halfway between two millionths of a point: they are written to
+    a hundredth, in which a curve takes half the bytes, too.
     """
-    svg = re.sub(rb' (?:d|x|y)="[^"]*"', lambda match: _LONG.sub(_rounded, match[0]), svg)
+    svg = re.sub(
+        rb' (?:d|x|y|width|height)="[^"]*"|translate\([^)]*\)',
+        lambda match: _LONG.sub(_rounded, match[0]),
+        svg,
+    )
     svg = re.sub(rb"(?<=[ ,(])-0(?=[ ,)\n])", b"0", svg)
     found = re.findall(rb"url\(#([a-z][0-9a-f]{10})\)", svg)
     numbers = {name: b"clip%d" % n for n, name in enumerate(dict.fromkeys(found), 1)}

@@ -112,10 +112,10 @@ def test_padding_that_an_encoder_leaves_out_is_counted_and_said() -> None:
     x = torch.ones(2, 5, 8)
     masked = {"src": x, "src_key_padding_mask": padded}
     said = archscope.summary(encoder, masked)
-    assert "Padding is counted" in str(said)
+    assert "Padded steps are counted" in str(said)
     trained, dense = (
         archscope.summary(encoder, masked, backward=True),
         archscope.summary(encoder, x),
     )
-    assert "Padding is counted" not in str(trained) + str(dense)
+    assert "Padded steps are counted" not in str(trained) + str(dense)
     assert said.total.macs == trained.total.macs == dense.total.macs

@@ -39,7 +39,7 @@ QUICK = (*SMALL, "--max-seconds", "0.02")
         (("Net", "--cuda-graph"), "--cuda-graph: needs --device cuda"),
         (("Net", "--dtype", "tf32"), "--dtype tf32: needs --device cuda"),
         (("Net", "--threads", "9999"), "--threads 9999: this process may use"),
-        (("Net", "--amp", "--dtype", "fp32"), "--amp --dtype fp32: contradict each other"),
+        (("Net", "--amp", "--dtype", "fp32"), "--amp --dtype float32: contradict each other"),
         (("Net", "--amp", "--dtype", "tf32"), "--amp --dtype tf32: contradict each other"),
         (("Net", "--max-seconds", "nan"), "--max-seconds nan: is out of range; give a number"),
         (("Net", "--max-seconds", "inf"), "--max-seconds inf: is out of range; give a number"),

@@ -78,7 +78,7 @@ def test_a_network_that_differentiates_in_its_forward_is_counted(
     network = Energy(makes)
     summary = archscope.summary(network, X)
     assert summary.total.macs == DIFFERENTIATE[makes]
-    assert any("with gradients on" in note for note in summary.analysis.notes)
+    assert any("with gradients enabled" in note for note in summary.analysis.notes)
     assert all(p.grad is None for p in network.parameters())
     assert not X.requires_grad
 

@@ -67,19 +67,32 @@ def sweep_report(title: str, outcomes: Sequence[Outcome]) -> Report:
 
 
 def _answer(outcomes: Sequence[Outcome], counted: Sequence[Outcome]) -> str:
-    """From where to where the MACs go, and how many points failed."""
+    """How many points failed and why, and from where to where the MACs of the others go."""
     sizes = [(outcome.total.macs, outcome) for outcome in counted if outcome.total is not None]
     least, most = (pick(sizes, key=lambda size: size[0]) for pick in (min, max))
-    failed = len(outcomes) - len(counted)
-    where = f"{plural(failed, 'point')} of {len(outcomes)} failed; " if failed else ""
+    where = _failures(outcomes)
+    if len(counted) == 1:
+        who = "The other point" if where else "The only point"
+        return f"{where}{who}, {_named(counted[0])}, takes {si(least[0])} MACs."
     if least[0] == most[0]:
-        who = "the other takes" if len(counted) == 1 else f"all {len(counted)} points take"
-        return f"{where}{who} {si(least[0])} MACs."
-    low, high = (
-        f"{si(macs)} ({', '.join(f'{key}={text}' for key, text in outcome.point)})"
-        for macs, outcome in (least, most)
-    )
+        who = "The others" if where else f"All {len(counted)} points"
+        return f"{where}{who} take {si(least[0])} MACs."
+    low, high = (f"{si(macs)} ({_named(outcome)})" for macs, outcome in (least, most))
     return f"{where}MACs go from {low} to {high}, {ratio(most[0] / (least[0] or 1))} as many."
+
+
+def _failures(outcomes: Sequence[Outcome]) -> str:
+    """How many points failed, with the first and its problem; empty where none did."""
+    failed = [outcome for outcome in outcomes if outcome.total is None]
+    if not failed:
+        return ""
+    count = f"{len(failed)} of {plural(len(outcomes), 'point')} could not be counted"
+    such = "such as " if len(failed) > 1 else ""
+    return f"{count}: {such}{_named(failed[0])}: {failed[0].problem.rstrip('.')}. "
+
+
+def _named(outcome: Outcome) -> str:
+    return ", ".join(f"{key}={text}" for key, text in outcome.point)
 
 
 def _table(title: str, outcomes: Sequence[Outcome], notes: Sequence[str]) -> Table:

@@ -36,6 +36,25 @@ def test_a_sweep_of_nothing_but_failures_exits_with_2(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("axis", "first"),
+    [
+        # MACs of LeNet at a batch of 1 by hand: 416,520, of which every sample takes as many.
+        ("batch=2", "The only point, batch=2, takes 833 k MACs."),
+        ("batch=1,1", "The only point, batch=1, takes 417 k MACs."),
+        ("input=1x28x28,3x28x28", "1 of 2 points could not be counted: input=3x28x28: "),
+        ("input=3x28x28,3x2x2,1x28x28", "2 of 3 points could not be counted: such as input=3x28"),
+    ],
+)
+def test_the_first_line_says_what_was_counted_and_what_not(axis, first, capsys):
+    assert run(["sweep", "lenet", axis]) == 0
+    line, _, _ = capsys.readouterr().out.partition("\n\n")
+    assert line.startswith(first)
+    assert ("input" not in axis) or "The other point, input=1x28x28, takes 417 k MACs." in " ".join(
+        line.split()
+    )
+
+
 def test_a_fault_of_archscope_is_no_failed_point(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("archscope.ask.count.analyse", None)  # so that archscope's own line fails
     journal = str(tmp_path / "journal.jsonl")

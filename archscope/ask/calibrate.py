@@ -13,7 +13,7 @@ from archscope.ask.trace.profile import traced
 from archscope.errors import ArchscopeError
 from archscope.latency.calibration import Calibrated, Observation, calibrated
 from archscope.latency.coefficients import Rates, fitted
-from archscope.latency.devices import Device, find_device
+from archscope.latency.devices import Device, devices, find_device
 from archscope.latency.kernel import Kernel
 from archscope.latency.kernels import kernels
 from archscope.latency.setting import Setting
@@ -43,14 +43,17 @@ def calibrate(runs: Sequence[Saved], device: Device | None, *, by_kind: bool) ->
         by_kind: whether each kind of work gets factors of its own.
 
     Raises:
-        ArchscopeError: a file is no profile of a GPU, two are of different models of GPU, the
-            network cannot be built from its name, or its device has no data sheet.
+        ArchscopeError: a file is no profile of a GPU, two are of different models of GPU, one is
+            of another GPU than the data sheet's, the network cannot be built from its name, or its
+            device has no data sheet.
     """
     _require_one_device(runs)
     observations: list[Observation] = []
     sheet = device
     for run in runs:
         profile = _profile(run)
+        if device is not None:
+            _require_measured_on(device, run.name, profile)
         sheet = sheet or sheet_of(run.name, profile)
         observations += _observations(run, profile, sheet)
     if sheet is None or not observations:
@@ -139,6 +142,33 @@ def _require_one_device(runs: Sequence[Saved]) -> None:
                 f"was measured on {name}, and {runs[0].name} on {names[0]}",
                 "give profiles of one model of GPU",
             )  # fmt: skip
+
+
+def _require_measured_on(device: Device, file: str, profile: Profile) -> None:
+    """Refuse a profile that names a GPU other than the one it should correct.
+
+    A device that only its rates describe has no name to differ from, and one without a data sheet
+    is taken as the user says.
+
+    Raises:
+        ArchscopeError: it names another one.
+    """
+    facts = dict(profile.environment.facts)
+    names = [facts[fact] for fact in ("device name", "data sheet") if fact in facts]
+    sheets = [sheet for name in names for sheet in _known(name)]
+    if device.key in devices() and sheets and device not in sheets:
+        raise ArchscopeError(
+            file,
+            f"was measured on {names[0]}, not on {device.name}",
+            f"name {sheets[0].key} as the GPU, or give a profile of {device.name}",
+        )
+
+
+def _known(name: str) -> tuple[Device, ...]:
+    try:
+        return (find_device(name),)
+    except ArchscopeError:
+        return ()
 
 
 def _device_name(profile: Profile) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import archscope
 from archscope.errors import ArchscopeError
 
 TRACE = Path(__file__).parents[3] / "shared" / "traces" / "alexnet-forward-a100.json.gz"
+
+V100 = Path(__file__).parents[2] / "reports" / "data" / "traced-resnet50-v100.json"
 
 
 def test_seconds_lie_in_their_interval_and_add_up_over_layers() -> None:
@@ -112,6 +115,25 @@ def test_a_trace_calibrates_as_the_profile_made_of_it(tmp_path: Path) -> None:
     assert by_trace != before
     with pytest.raises(ArchscopeError, match=r"is not a trace of lenet: .*; trace it with"):
         archscope.predict("lenet", device="a100", calibrate=[TRACE])
+
+
+def test_a_profile_of_another_gpu_corrects_nothing() -> None:
+    """The saved trace names a Tesla V100-DGXS-32GB, an SXM2 card."""
+    given: Any = {"batch": 32, "dtype": "float32", "mode": "training", "calibrate": [V100]}
+    problem = "was measured on Tesla V100-DGXS-32GB, not on NVIDIA H100 SXM5 80 GB; name v100-sxm"
+    with pytest.raises(ArchscopeError, match=problem):
+        archscope.predict("resnet18", device="h100", **given)
+    assert archscope.predict("resnet18", device="v100-sxm", **given).seconds > 0
+    assert archscope.predict("resnet18", peak=125e12, bandwidth=9e11, **given).seconds > 0
+
+
+def test_a_profile_of_an_unknown_gpu_corrects_the_one_that_is_named() -> None:
+    profile = archscope.load(V100).record
+    facts = {**dict(profile.environment.facts), "device name": "Engineering sample"}
+    del facts["data sheet"]
+    environment = replace(profile.environment, facts=tuple(facts.items()))
+    unnamed = replace(profile, environment=environment)
+    assert archscope.predict("resnet18", device="h100", calibrate=[unnamed]).seconds > 0
 
 
 def test_a_calibration_needs_one_gpu_and_profiles(tmp_path: Path) -> None:

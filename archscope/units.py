@@ -131,6 +131,14 @@ def parse_bytes(text: str, argument: str) -> int:
     return round(_parse(text, _BYTES, argument, "24GiB or 512MB"))
 
 
+def parse_rate(text: str, argument: str) -> float:
+    """Read `989e12`, `989T`, `989 TFLOP/s` or `4.8TB/s` as an amount a second."""
+    return _parse(_PER_SECOND.sub("", text), _DECIMAL, argument, "989e12, 989T or 4.8TB/s")
+
+
+_PER_SECOND = re.compile(r"(?:flops?/s|flops|b/s)\s*\Z", re.IGNORECASE)
+
+
 def parse_seconds(text: str, argument: str) -> float:
     """Read `3.1ms` or `2s` as seconds."""
     return _parse(text, _SECONDS, argument, "3.1ms or 2s")

@@ -60,8 +60,8 @@ def predict(
     *,
     model: Source | None = None,
     device: str | None = None,
-    peak: float | None = None,
-    bandwidth: float | None = None,
+    peak: float | str | None = None,
+    bandwidth: float | str | None = None,
     batch: int | None = None,
     dtype: str | torch.dtype = "amp",
     layout: str = "nchw",
@@ -83,8 +83,8 @@ def predict(
     *,
     model: Source | None = None,
     device: str | Sequence[str] | None = None,
-    peak: float | None = None,
-    bandwidth: float | None = None,
+    peak: float | str | None = None,
+    bandwidth: float | str | None = None,
     batch: int | None = None,
     dtype: str | torch.dtype = "amp",
     layout: str = "nchw",
@@ -106,8 +106,8 @@ def predict(
     *,
     model: Source | None = None,
     device: str | Sequence[str] | None = None,
-    peak: float | None = None,
-    bandwidth: float | None = None,
+    peak: float | str | None = None,
+    bandwidth: float | str | None = None,
     batch: int | None = None,
     dtype: str | torch.dtype = "amp",
     layout: str = "nchw",
@@ -130,8 +130,8 @@ def predict(
         network: as for `summary`, or a list of networks.
         input: as for `summary`.
         device: its name, such as `"rtx4090"`, or a device file; a list for several of them.
-        peak: a GPU by its flop/s in `dtype`, such as `989e12`, in place of a name.
-        bandwidth: and its memory's bytes/s, such as `4.8e12`.
+        peak: a GPU by its flop/s in `dtype`, `989e12` or `"989T"`, in place of a name.
+        bandwidth: and its memory's bytes/s, `4.8e12` or `"4.8T"`.
         batch: batch size of a specification, 1 by default.
         dtype: `"amp"` (autocast to float16), `"float16"`, `"bfloat16"`, `"float32"` or `"tf32"`.
         layout: `"nchw"` or `"nhwc"` (channels last).

@@ -12,6 +12,7 @@ from archscope.latency.calibration import Calibrated
 from archscope.latency.devices import Device, find_device, from_rates
 from archscope.parameters import parameter
 from archscope.records import Profile
+from archscope.units import parse_rate
 
 GPU = Device | Calibrated
 """A data sheet, alone or with factors of the device's own."""
@@ -23,8 +24,8 @@ Measured = str | PathLike[str] | Profile
 def gpus(
     names: Sequence[str],
     *,
-    peak: float | None = None,
-    bandwidth: float | None = None,
+    peak: float | str | None = None,
+    bandwidth: float | str | None = None,
     dtype: str = "amp",
     calibrate: Sequence[Measured] = (),
     networks: Sequence[Target] = (),
@@ -34,8 +35,8 @@ def gpus(
 
     Args:
         names: of devices, and paths of device files.
-        peak: operations a second of one more, in `dtype`.
-        bandwidth: bytes a second of its memory.
+        peak: operations a second of one more, in `dtype`: `989e12` or `"989T"`.
+        bandwidth: bytes a second of its memory: `4.8e12` or `"4.8T"`.
         dtype: the precision that the peak is of.
         calibrate: profiles measured on the one GPU that is named, which is corrected by them, or
             traces.
@@ -53,14 +54,33 @@ def gpus(
         missing = "bandwidth" if bandwidth is None else "peak"
         raise ArchscopeError(parameter(missing), "is needed with the other rate", "give both")
     if peak is not None and bandwidth is not None:
-        for name, rate in (("peak", peak), ("bandwidth", bandwidth)):
-            if not rate > 0:
-                raise ArchscopeError(parameter(name, rate), "is not above 0", "give a rate")
-        found.append(from_rates(peak, bandwidth, dtype))
+        rates = _rate("peak", peak), _rate("bandwidth", bandwidth)
+        found.append(from_rates(*rates, dtype))
     if not found:
         remedy = f"name a GPU such as {parameter(given, 'rtx4090')}"
         raise ArchscopeError(parameter(given), "is needed", remedy)
     return [_corrected(found, calibrate, networks, given)] if calibrate else found
+
+
+RATES = {"peak": (1e9, 1e18), "bandwidth": (1e8, 1e16)}
+"""A second's operations and bytes of memory that a GPU may have: far from those of any real one."""
+
+
+def _rate(name: str, given: float | str) -> float:
+    """A rate of a GPU.
+
+    Raises:
+        ArchscopeError: it is not a number, or none that a GPU reaches, as 989 for 989e12.
+    """
+    rate = parse_rate(given, parameter(name)) if isinstance(given, str) else given
+    low, high = RATES[name]
+    if low <= rate <= high:
+        return rate
+    unit = {"peak": "flop/s", "bandwidth": "bytes/s"}[name]
+    usual = {"peak": "989e12", "bandwidth": "4.8e12"}[name]
+    tera = f"{rate:g}e12" if 0.01 <= rate < 1e4 else usual
+    problem = "is not above 0" if not rate > 0 else f"is the rate of no GPU in {unit}"
+    raise ArchscopeError(parameter(name, given), problem, f"write {parameter(name, tera)}")
 
 
 def _corrected(

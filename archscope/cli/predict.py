@@ -32,11 +32,10 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--peak",
-    type=float,
     metavar="RATE",
-    help="A GPU by its flop/s in --dtype: 989e12.",
+    help="A GPU by its flop/s in --dtype: 989e12 or 989T.",
 )
-@click.option("--bandwidth", type=float, metavar="RATE", help="And its memory's bytes/s: 4.8e12.")
+@click.option("--bandwidth", metavar="RATE", help="And its memory's bytes/s: 4.8e12 or 4.8T.")
 @click.option(
     "--dtype", default="amp", show_default=True, help="amp, float16, bfloat16, float32 or tf32."
 )
@@ -74,7 +73,7 @@ if TYPE_CHECKING:
 @output_option
 def command(
     models: tuple[str, ...], input_text: str | None, batch: int | None, settings: tuple[str, ...],
-    on: str | None, peak: float | None, bandwidth: float | None, dtype: str, layout: str,
+    on: str | None, peak: str | None, bandwidth: str | None, dtype: str, layout: str,
     mode: str, compiled: bool, runs: tuple[str, ...], fit: bool, gpu: str, shard: Shard,
     journal_path: str | None, resume: bool, patterns: tuple[str, ...],
     outputs: tuple[str, ...], beside: str | None,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import archscope
 from archscope.errors import ArchscopeError
+from archscope.parameters import on_command_line
 
 TRACE = Path(__file__).parents[3] / "shared" / "traces" / "alexnet-forward-a100.json.gz"
 
@@ -47,6 +48,31 @@ def test_resnext_is_predicted_slower_than_resnet_at_equal_macs() -> None:
 def test_an_unknown_device_is_one_line() -> None:
     with pytest.raises(ArchscopeError, match="unknown device 'rtx4091'; did you mean rtx4090"):
         archscope.predict("resnet18", device="rtx4091")
+
+
+@pytest.mark.parametrize(
+    ("peak", "bandwidth", "message"),
+    [
+        (989, 4.8, "--peak 989: is the rate of no GPU in flop/s; write --peak 989e12"),
+        (
+            "989T",
+            4.8,
+            "--bandwidth 4.8: is the rate of no GPU in bytes/s; write --bandwidth 4.8e12",
+        ),
+        (float("inf"), 1e12, "--peak inf: is the rate of no GPU"),
+        ("fast", 1e12, "--peak: 'fast' is not a quantity; write it like 989e12, 989T"),
+        (-1.0, 1e12, "--peak -1.0: is not above 0; write --peak 989e12"),
+    ],
+)
+def test_rates_that_no_gpu_has_are_refused(peak: Any, bandwidth: Any, message: str) -> None:
+    with pytest.raises(ArchscopeError) as caught:
+        archscope.predict("lenet", peak=peak, bandwidth=bandwidth)
+    assert message in caught.value.worded(on_command_line)
+
+
+def test_rates_may_have_units() -> None:
+    written = archscope.predict("lenet", peak="989 TFLOP/s", bandwidth="4.8TB/s").record
+    assert written == archscope.predict("lenet", peak=989e12, bandwidth=4.8e12).record
 
 
 def test_lists_are_predicted_network_by_network() -> None:

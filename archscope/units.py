@@ -127,8 +127,17 @@ def parse_count(text: str, argument: str) -> int:
 
 
 def parse_bytes(text: str, argument: str) -> int:
-    """Read `24GiB`, `512 MB` or `1000` as a number of bytes."""
-    return round(_parse(text, _BYTES, argument, "24GiB or 512MB"))
+    """Read `24GiB`, `512 MB` or `2000000` as a number of bytes.
+
+    Raises:
+        ArchscopeError: naming `argument`; of a number below 1 MiB without a unit too, since `4`
+            is rarely meant as 4 bytes.
+    """
+    size = round(_parse(text, _BYTES, argument, "24GiB or 512MB"))
+    if size < 2**20 and not text.strip()[-1].isalpha():
+        number = text.strip()
+        raise ArchscopeError(argument, f"{text!r} has no unit", f"write {number}GiB or {number}B")
+    return size
 
 
 def parse_rate(text: str, argument: str) -> float:

@@ -65,7 +65,14 @@ def test_quantities_are_read_as_they_are_written() -> None:
     assert units.parse_count("25M", "--max") == 25_000_000
     assert units.parse_bytes("24GiB", "--fit") == 24 * 2**30
     assert units.parse_bytes("512 MB", "--fit") == 512_000_000
+    assert units.parse_bytes("2000000", "--fit") == 2_000_000
+    assert units.parse_bytes("4B", "--fit") == 4
     assert units.parse_seconds("3.1ms", "--max") == pytest.approx(0.0031)
+
+
+def test_a_few_bytes_without_a_unit_are_refused() -> None:
+    with pytest.raises(ArchscopeError, match=r"^--plan: '4' has no unit; write 4GiB or 4B$"):
+        units.parse_bytes("4", "--plan")
 
 
 @pytest.mark.parametrize("text", ["", "G", "4.2Q", "-3", "4,2G", "1e", "nan", "inf"])

@@ -280,7 +280,17 @@ def _plan_title(plan: MemoryPlan) -> str:
         return f"{plan.model} on {plan.input} fits into {budget} as it is"
     if not plan.fits:
         return f"{plan.model} on {plan.input} does not fit into {budget} with these measures"
-    return f"{plan.model} on {plan.input} fits into {budget} with the measures below, together"
+    named = " and ".join(tried.measure.name for tried in _latest(plan.together))
+    return f"{plan.model} on {plan.input} fits into {budget} with {named}"
+
+
+def _latest(together: tuple[Tried, ...]) -> list[Tried]:
+    """The measures of a plan, without passes that more passes replace."""
+    passes = max(tried.measure.divided for tried in together)
+    return [
+        tried for tried in together[1:]
+        if "passes" not in tried.measure.name or tried.measure.name.startswith(f"{passes} ")
+    ]  # fmt: skip
 
 
 def _plan_note(plan: MemoryPlan, last: Tried) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import TYPE_CHECKING
 
+from archscope.analysis.memory import CONTEXT_BYTES
 from archscope.ask.memory.prediction import predicted
 from archscope.ask.memory.setting import OWN, Setting
 from archscope.errors import ArchscopeError
 from archscope.parameters import in_words, parameter
 from archscope.records import MemoryPrediction
+from archscope.units import binary_bytes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -66,15 +69,15 @@ class Tried:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """What was tried, the cheapest measure first, until the step fits.
+    """The fewest measures with which a step fits, and what each saves by itself.
 
     Args:
         model: name of the network.
         input: what it is called with.
         budget_bytes: what there is.
         alone: each measure by itself; the first is the step as asked.
-        together: each with all before it, up to the first that fits, without those that would
-            save nothing there.
+        together: the step as asked, then each measure of the plan with all before it; where
+            nothing fits, all measures that save anything.
     """
 
     model: str
@@ -89,7 +92,7 @@ class MemoryPlan:
 
 
 def plan_to_fit(target: Target, budget_bytes: int, setting: Setting) -> MemoryPlan:
-    """Take measures, the cheapest first, until a training step fits.
+    """Find the fewest measures with which a training step fits, and of as many the cheapest.
 
     Args:
         target: the network with its call.
@@ -97,33 +100,99 @@ def plan_to_fit(target: Target, budget_bytes: int, setting: Setting) -> MemoryPl
         setting: of the step; measures that it has are not taken again.
 
     Raises:
-        ArchscopeError: of inference, or the network cannot be followed.
+        ArchscopeError: of inference, the budget is below what a GPU's context takes, or the
+            network cannot be followed.
     """
     if setting.mode == "inference":
         raise ArchscopeError(
             parameter("plan"), "is of training", f"leave {parameter('inference')} out"
         )
+    if setting.device == "cuda" and budget_bytes <= CONTEXT_BYTES:
+        raise ArchscopeError(
+            parameter("plan", binary_bytes(budget_bytes)),
+            f"nothing can fit: {binary_bytes(CONTEXT_BYTES)} is allowed for the driver and the "
+            f"context of a GPU alone",
+            f"give more, or {parameter('device', 'cpu')}",
+        )
     subject, call = target.called()
-    as_asked = Measure("as asked", "", "", setting)
-    start = _tried(subject, call, as_asked)
-    alone, together = [start], [start]
-    for measure in measures(subject.module, call.spec.batch, setting):
-        alone.append(_tried(subject, call, measure))
-        if together[-1].peak_bytes > budget_bytes:
-            joined = _tried(subject, call, _joined(together[-1].measure, measure))
-            if joined.peak_bytes < together[-1].peak_bytes:
-                together.append(joined)
-    batch = call.spec.batch
-    divided = together[-1].measure
-    while (
-        together[-1].peak_bytes > budget_bytes
-        and isinstance(batch, int)
-        and batch % (2 * divided.divided) == 0
-        and 2 * divided.divided <= MOST_PASSES
-    ):
-        divided = _divided(divided, 2 * divided.divided)
-        together.append(_tried(subject, call, divided))
-    return MemoryPlan(subject.name, str(call.spec), budget_bytes, tuple(alone), tuple(together))
+    start = _tried(subject, call, Measure("as asked", "", "", setting))
+    possible = tuple(measures(subject.module, call.spec.batch, setting))
+    alone = (start, *(_tried(subject, call, measure) for measure in possible))
+    search = _Search(subject, call, budget_bytes, alone)
+    return MemoryPlan(subject.name, str(call.spec), budget_bytes, alone, search.cheapest())
+
+
+class _Search:
+    """The fewest measures that fit, and of as many the cheapest.
+
+    Args:
+        subject: the network.
+        call: the step's, as asked.
+        budget_bytes: what there is.
+        alone: the step as asked, then with each measure by itself, the cheapest first.
+    """
+
+    def __init__(
+        self, subject: Subject, call: NetworkCall, budget_bytes: int, alone: tuple[Tried, ...]
+    ) -> None:
+        self.subject, self.call, self.budget_bytes = subject, call, budget_bytes
+        self.start, self.singles = alone[0], alone[1:]
+
+    def cheapest(self) -> tuple[Tried, ...]:
+        """The step as asked, then each measure on top of those before it."""
+        if self.fits(self.start):
+            return (self.start,)
+        for single in self.singles:
+            if self.fits(single):
+                return (self.start, single)
+        everything = self.everything()
+        if not self.fits(everything[-1]):
+            return everything
+        possible = self.possible(everything[-1].measure.divided)
+        for number in range(1, len(possible)):
+            for some in combinations(possible, number):
+                if self.fits((taken := self.joined(some))[-1]):
+                    return taken
+        return everything
+
+    def possible(self, passes: int) -> tuple[Measure, ...]:
+        """The measures, with as many passes as all of them together need."""
+        return tuple(
+            _divided(replace(single.measure, setting=self.start.measure.setting), passes)
+            if single.measure.divided > 1
+            else single.measure
+            for single in self.singles
+        )
+
+    def fits(self, tried: Tried) -> bool:
+        return tried.peak_bytes <= self.budget_bytes
+
+    def joined(self, measures: Sequence[Measure]) -> tuple[Tried, ...]:
+        found = [self.start]
+        for measure in measures:
+            found.append(self.tried(_joined(found[-1].measure, measure)))
+        return tuple(found)
+
+    def everything(self) -> tuple[Tried, ...]:
+        """All that save anything, and then more passes, until the step fits."""
+        taken = [self.start]
+        for single in self.singles:
+            joined = self.tried(_joined(taken[-1].measure, single.measure))
+            if joined.peak_bytes < taken[-1].peak_bytes:
+                taken.append(joined)
+        batch, divided = self.call.spec.batch, taken[-1].measure
+        while (
+            not self.fits(taken[-1])
+            and isinstance(batch, int)
+            and batch % (2 * divided.divided) == 0
+            and 2 * divided.divided <= MOST_PASSES
+        ):
+            divided = _divided(divided, 2 * divided.divided)
+            taken.append(self.tried(divided))
+        return tuple(taken)
+
+    def tried(self, measure: Measure) -> Tried:
+        return _tried(self.subject, self.call, measure)
 
 
 def measures(module: nn.Module, batch: int | str, setting: Setting) -> Iterator[Measure]:

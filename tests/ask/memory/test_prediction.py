@@ -6,6 +6,7 @@ from torch import nn
 
 import archscope
 from archscope import archive
+from archscope.analysis.memory import CONTEXT_BYTES
 from archscope.ask.count import analyse
 from archscope.ask.memory.fit import largest_batch
 from archscope.ask.memory.plan import blocks_pattern, plan_to_fit
@@ -341,7 +342,7 @@ def test_a_plan_takes_the_cheapest_measures_until_the_step_fits():
     batch = 64 // last.measure.divided
     again = predict(network_target("resnet18", input=SMALL, batch=batch), last.measure.setting)
     assert again.peak_bytes == last.peak_bytes
-    assert not plan_to_fit(target, 2**29, asked).fits
+    assert not plan_to_fit(target, CONTEXT_BYTES + MIB, asked).fits
     with pytest.raises(ArchscopeError, match="is of training"):
         plan_to_fit(target, start, Setting("inference"))
 
@@ -350,8 +351,23 @@ def test_the_report_of_a_plan_says_first_whether_it_fits():
     target = network_target("resnet18", input=SMALL, batch=64)
     report = plan_report(plan_to_fit(target, 2**40, Setting()))
     assert report.tables[0].title.endswith("fits into 1.00 TiB as it is")
-    report = plan_report(plan_to_fit(target, 2**29, Setting()))
-    assert "does not fit into 512 MiB" in report.tables[0].title
+    report = plan_report(plan_to_fit(target, CONTEXT_BYTES + MIB, Setting()))
+    assert "does not fit into 1.00 GiB" in report.tables[0].title
+    with pytest.raises(ArchscopeError, match=r"^plan='100 MiB': nothing can fit: 1.00 GiB is"):
+        plan_to_fit(target, 100 * MIB, Setting())
+
+
+def test_a_plan_takes_one_measure_where_one_is_enough_and_names_it_first():
+    target = network_target("resnet18", input=SMALL, batch=1024)
+    alone = plan_to_fit(target, 2**40, Setting()).alone
+    autocast, passes = alone[1:3]
+    assert passes.peak_bytes < autocast.peak_bytes  # so that the cheaper one is not enough
+    plan = plan_to_fit(target, passes.peak_bytes, Setting())
+    assert [tried.measure.name for tried in plan.together] == ["as asked", "2 passes per update"]
+    assert plan_report(plan).tables[0].title.endswith(" with 2 passes per update")
+    least = min(tried.peak_bytes for tried in alone)
+    both = plan_report(plan_to_fit(target, least - 1, Setting())).tables[0].title
+    assert both.endswith(" with autocast to bfloat16 and 2 passes per update")
 
 
 def test_blocks_are_what_repeats():

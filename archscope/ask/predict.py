@@ -252,9 +252,17 @@ def _execution(
 
 
 def predicted(run: Run, rates: Rates) -> Prediction:
-    """The time of a run on a device."""
+    """The time of a run on a device.
+
+    Raises:
+        ArchscopeError: it starts no kernel, so there is nothing to time.
+    """
     setting, device = rates.setting, rates.device
     timed = _timed(run, rates)
+    if not timed:
+        raise ArchscopeError(
+            run.model, "starts no kernel, so a GPU takes no time for it", "leave it out"
+        )
     if len({kernel.operator for kernel, _ in timed}) == 1:
         rates = rates.alone(timed[0][0].kind)
         timed = _timed(run, rates)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +27,10 @@ DEVICE = "cpu"
 """Device of the fake tensors: a fake CUDA tensor would need PyTorch's CUDA library."""
 
 
+_ONE_GROUP = threading.RLock()
+"""PyTorch has one default process group: threads that ask at once wait for each other."""
+
+
 @contextmanager
 def fake_group(gpus: int) -> Iterator[None]:
     """A default process group of `gpus` ranks that is destroyed afterwards; this process is rank 0.
@@ -33,6 +38,12 @@ def fake_group(gpus: int) -> Iterator[None]:
     Raises:
         ArchscopeError: this process has a process group of its own, which is left alone.
     """
+    with _ONE_GROUP, _default_group(gpus):
+        yield
+
+
+@contextmanager
+def _default_group(gpus: int) -> Iterator[None]:
     from torch.testing._internal.distributed.fake_pg import FakeStore
 
     if dist.is_initialized():

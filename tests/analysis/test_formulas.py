@@ -70,6 +70,20 @@ LINEAR_ALGEBRA = [
 ]
 
 
+def test_the_gradients_of_a_linear_system_take_its_factors_the_other_way_round():
+    class System(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.matrix = nn.Parameter(torch.eye(4))
+
+        def forward(self, x):
+            return torch.linalg.solve(self.matrix, x)
+
+    total = archscope.summary(System(), torch.ones(4, 3), backward=True).total
+    assert total.macs == 14 + 2 * 6 * 3
+    assert total.macs_backward == 2 * 6 * 3 + 4 * 4 * 3  # the right side's, then an outer product
+
+
 @pytest.mark.parametrize(("function", "right"), LINEAR_ALGEBRA)
 def test_linear_algebra(function, right):
     assert macs(function, A) == right

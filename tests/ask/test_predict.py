@@ -171,3 +171,8 @@ def test_a_calibration_needs_one_gpu_and_profiles(tmp_path: Path) -> None:
     budget.write_text('[[budget]]\nmodel = "lenet"\n')
     with pytest.raises(ArchscopeError, match=r"budget\.toml: is not a saved profile or a trace"):
         archscope.predict("lenet", device="a100", calibrate=[budget])
+
+
+def test_a_network_that_starts_no_kernel_takes_no_time() -> None:
+    with pytest.raises(ArchscopeError, match="Identity: starts no kernel"):
+        archscope.predict(nn.Identity(), "4", device="a100")

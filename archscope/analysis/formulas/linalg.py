@@ -85,7 +85,9 @@ def solve_factored(b: Sized, factor: Sized, *rest: Any, out: Any, **options: Any
     return _tally(factor, "substitution", 2 * _substituted(factor.shape[-1], b.shape[-1]), out)
 
 
-def solve_factored_first(factor: Sized, pivots: Sized, b: Sized, *rest: Any, out: Any) -> Tally:
+def solve_factored_first(
+    factor: Sized, pivots: Sized, b: Sized, *rest: Any, out: Any, **options: Any
+) -> Tally:
     """As `solve_factored`, the factor given first."""
     return solve_factored(b, factor, out=out)
 

@@ -79,6 +79,8 @@ def _beside(one: Contender, other: Contender) -> str:
     ]
     shares = [f"{ratio(b / a)} the {name}" for name, a, b in amounts if a and b]
     if not shares:
+        if any((ours.macs, ours.params, theirs.macs, theirs.params)):
+            return f"{one.label} and {other.label} have no quantity in common."
         return f"Neither {one.label} nor {other.label} has MACs or parameters."
     listed = " and ".join(filter(None, (", ".join(shares[:-1]), shares[-1])))
     return f"{other.label} takes {listed} of {one.label}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -561,3 +562,13 @@ def test_both_shard_the_parts_of_divided_layers():
 def test_the_parameters_that_torchvision_publishes(name, parameters):
     found = archscope.distribute(name, "ddp", 64, batch=2).record
     assert found.total("all_reduce") == 4 * parameters
+
+
+def test_threads_that_ask_at_once_wait_for_each_other() -> None:
+    def ask(_: int) -> int:
+        network = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 4))
+        asked = archscope.distribute(network, "ddp", 2, input="4", batch=2)
+        return sum(collective.size_bytes for collective in asked.record.collectives)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(ask, range(8)))) == 1

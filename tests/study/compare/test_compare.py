@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from torch import nn
 
+import archscope
 from archscope.ask.contenders import Contender, contenders, matched
 from archscope.ask.count import analyse
 from archscope.ask.target import network_target, target
@@ -390,3 +392,8 @@ def test_accuracies_are_of_one_recipe_and_differ_in_points() -> None:
     assert any("IMAGENET1K_V1, not measured" in note for note in report.tables[0].notes)
     fronts = [c.frontier for c in report.charts if c.kind == "scatter"]
     assert fronts and not any(fronts)
+
+
+def test_a_network_without_quantities_beside_one_that_has_some() -> None:
+    found = str(archscope.compare(nn.Identity(), nn.Linear(4, 4), input="4x4"))
+    assert found.startswith("Identity and Linear have no quantity in common.")

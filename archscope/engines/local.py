@@ -9,10 +9,11 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -110,8 +111,9 @@ class _Team:
         self.busy: dict[Connection, tuple[BaseProcess, int]] = {}
 
     def assign(self, index: int, task: Any) -> None:
-        with interruption.starting_processes():  # a worker is in the list, or was never there
-            connection, process = self.idle.pop() if self.idle else self._started()
+        # A worker is in the list, or was never there.
+        with _same_modules() as own, interruption.starting_processes():
+            connection, process = self.idle.pop() if self.idle else self._started(own)
             self.busy[connection] = process, index
         with contextlib.suppress(OSError):  # a worker that is gone shows when its answer is read
             connection.send(task)
@@ -145,14 +147,45 @@ class _Team:
             if interruption.happened():
                 _end_fork_server()
 
-    def _started(self) -> tuple[Connection, BaseProcess]:
+    def _started(self, own: Mapping[str, str | None]) -> tuple[Connection, BaseProcess]:
         ours, theirs = self.context.Pipe()
         process = self.context.Process(
-            target=_serve, args=(theirs, self.function), daemon=True, name="archscope worker"
+            target=_serve, args=(theirs, self.function, own), daemon=True, name="archscope worker"
         )
         process.start()
         theirs.close()
         return ours, process
+
+
+_PATHS = ("PYTHONPATH", "PYTHONSAFEPATH")
+"""Variables that decide where a process finds its modules."""
+
+
+@contextlib.contextmanager
+def _same_modules() -> Iterator[Mapping[str, str | None]]:
+    """Let a process that starts here find its modules where this one does.
+
+    Python searches the current folder before its own modules in the servers that start workers,
+    so that a `queue.py` or `copy.py` beside the user's networks would run in place of Python's.
+
+    Yields:
+        the variables of this process, as they are afterwards.
+    """
+    own = {name: os.environ.get(name) for name in _PATHS}
+    places = [place or str(Path.cwd()) for place in sys.path]
+    _set_variables({"PYTHONPATH": os.pathsep.join(places), "PYTHONSAFEPATH": "1"})
+    try:
+        yield own
+    finally:
+        _set_variables(own)
+
+
+def _set_variables(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _end_fork_server() -> None:
@@ -175,8 +208,17 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _serve(connection: Connection, function: Callable[[Any], Any]) -> None:
-    """Answer tasks until the other end closes, which a kill does too."""
+def _serve(
+    connection: Connection, function: Callable[[Any], Any], variables: Mapping[str, str | None]
+) -> None:
+    """Answer tasks until the other end closes, which a kill does too.
+
+    Args:
+        connection: of tasks and their results.
+        function: finds the result.
+        variables: of the environment, as the parent has them.
+    """
+    _set_variables(variables)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch

@@ -122,8 +122,9 @@ def summary(
         the count; for a list of networks the counts of all that can be counted, in its order.
 
     Raises:
-        ArchscopeError: the network, or every one of several, cannot be found, built, or run on
-            this input; an unknown column; what is of one network, such as `depth`, beside several;
+        ArchscopeError: the network, or every one of several, cannot be built or run on this input;
+            one that nothing has the name of, or an empty list; an unknown column; what is of one
+            network, such as `depth`, beside several;
             an operator without a formula, if `strict`.
 
     Example:

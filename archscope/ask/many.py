@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archscope.ask.contenders import Contender, distinct
 from archscope.ask.count import analyse
 from archscope.ask.target import side_by_side
 from archscope.errors import ArchscopeError
+from archscope.parameters import parameter
 from archscope.resolve.names import expanded
 from archscope.wording import network_title
 
@@ -24,7 +26,7 @@ class Counted:
 
     Args:
         networks: in the order of their names.
-        problems: one sentence for each of the others.
+        problems: what is wrong with each of the others.
     """
 
     networks: tuple[Contender, ...]
@@ -51,17 +53,20 @@ def counted_each(
         train: run in training mode.
 
     Raises:
-        ArchscopeError: none can be counted, or no name matches a pattern.
+        ArchscopeError: no network is given, none can be counted, no name matches a pattern, or
+            nothing has a name that is given itself.
     """
+    if not models:
+        raise ArchscopeError(parameter("model"), "is an empty list", "name a network")
     found, problems, named = [], [], expanded(models)
     for model in named:
         try:
             (one,) = side_by_side([model], input=input, batch=batch, keywords=keywords)
             found.append(analyse(one, backward=backward, train=train))
         except ArchscopeError as error:  # noqa: PERF203 - nothing beside a count
-            if len(named) == 1:
+            if len(named) == 1 or not _leads_somewhere(model):
                 raise
-            problems.append(f"Left out: {error}.")
+            problems.append(error.worded(str))  # parameters marked
     if not found:
         raise ArchscopeError(
             ", ".join(map(str, named))[:80], "no network can be counted", problems[0]
@@ -69,3 +74,16 @@ def counted_each(
     labels = distinct([network_title(each.model, each.keywords) for each in found])
     networks = tuple(Contender(label, one) for label, one in zip(labels, found, strict=True))
     return Counted(networks, tuple(problems))
+
+
+def _leads_somewhere(model: object) -> bool:
+    """Whether a network that failed exists; a slip in its name is no network to leave out."""
+    from archscope.resolve.sources import recipe
+
+    if not isinstance(model, str) or Path(model).is_file():
+        return True
+    try:
+        recipe(model, {})
+    except ArchscopeError:
+        return False
+    return True

@@ -84,7 +84,7 @@ def many_report(
         sort: key of the column to sort by, largest first, or `-key` for the smallest first; the
             order given when `None`.
         top: how many rows; all when `None`.
-        problems: why others are missing.
+        problems: what is wrong with others that were asked for.
 
     Raises:
         ArchscopeError: an unknown key, or rows to choose in no order.
@@ -98,14 +98,24 @@ def many_report(
     shown = chosen[:top]
     title = plural(len(networks), "network")
     title = title if len(shown) == len(networks) else f"{len(shown)} of {title}"
-    table = _table(title, shown, facts, [*_notes(networks), *problems, CONVENTION])
+    left_out = [f"Left out: {problem}." for problem in problems]
+    table = _table(title, shown, facts, [*_notes(networks), *left_out, CONVENTION])
     return Report(
         title,
         (table,),
         many_charts(networks),
         data=_table(title, shown, facts),
-        answer=_by_size(chosen, facts, sort) or least(networks),
+        answer=_failures(problems, networks) + (_by_size(chosen, facts, sort) or least(networks)),
     )
+
+
+def _failures(problems: Sequence[str], networks: Sequence[Contender]) -> str:
+    """How many networks are missing, and why the first is; empty where all are there."""
+    if not problems:
+        return ""
+    asked = plural(len(networks) + len(problems), "network")
+    such = "such as " if len(problems) > 1 else ""
+    return f"{len(problems)} of {asked} could not be counted: {such}{problems[0].rstrip('.')}. "
 
 
 WRITTEN = {"bytes": binary_bytes, "seconds": seconds, "percent": percent}

@@ -45,8 +45,20 @@ def test_a_pattern_names_networks(capsysbinary: pytest.CaptureFixture[bytes]) ->
 def test_what_fails_is_left_out_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["summary", "lenet", "alexnet", "--input", "1x28x28"]) == 0
     out = capsys.readouterr().out
-    assert "Left out: " in out and "alexnet" in out and out.count("lenet") >= 1
+    assert out.startswith("1 of 2 networks could not be counted: --input 1x28x28: alex")
+    assert "Left out: " in out and out.count("lenet") >= 1
     assert run(["summary", "alexnet", "vgg11", "--input", "1x28x28"]) == 2
+
+
+@pytest.mark.parametrize("slip", ["nope", "nope.py:Net", "nope.json", "torch.nn:Nope"])
+def test_a_slip_in_one_of_several_names_is_refused(
+    slip: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["summary", "lenet", slip]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.startswith(f"archscope: {slip.partition('.py')[0]}")
+    with pytest.raises(ArchscopeError, match=r"nope|Nope"):
+        archscope.summary(["lenet", slip])
 
 
 @pytest.mark.parametrize(
@@ -63,6 +75,11 @@ def test_what_does_not_go_with_many_is_refused(
 ) -> None:
     assert run(argv) == 2
     assert error in capsys.readouterr().err
+
+
+def test_no_networks_are_refused() -> None:
+    with pytest.raises(ArchscopeError, match=r"^model: is an empty list; name a network$"):
+        archscope.summary([])
 
 
 def test_the_csv_of_a_comparison_is_one_frame(capsysbinary: pytest.CaptureFixture[bytes]) -> None:

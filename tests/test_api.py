@@ -552,3 +552,8 @@ def test_what_python_leaves_to_commands_is_there() -> None:
 def test_group_counts_are_whole_numbers_from_one(groups: Any) -> None:
     with pytest.raises(archscope.ArchscopeError, match="group count"):
         archscope.sweep_groups(groups)
+
+
+def test_a_size_that_other_tools_print_is_refused() -> None:
+    with pytest.raises(archscope.ArchscopeError, match=r"input_size=.*: has a size below 0"):
+        archscope.summary(nn.Linear(4, 4), input_size=(-1, 4))

@@ -235,12 +235,16 @@ def _one_input(
     """The input, which may have been given as a size.
 
     Raises:
-        ArchscopeError: both are given.
+        ArchscopeError: both are given, or a size is below 0, as in the tables of other tools.
     """
     if input_size is None:
         return input
     if input is not None:
         raise ArchscopeError("input_size", "is another way to write input", "give one of the two")
+    if any(isinstance(side, int) and side < 0 for side in input_size):
+        raise ArchscopeError(
+            parameter("input_size", input_size), "has a size below 0", "give the batch, such as 1"
+        )
     return tuple(tuple(part) if isinstance(part, Sequence) else part for part in input_size)
 
 

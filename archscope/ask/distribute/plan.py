@@ -81,7 +81,7 @@ class ParallelPlan:
 
     def __post_init__(self) -> None:
         self._check_kind()
-        if not 2 <= self.gpus <= MOST_GPUS:
+        if not isinstance(self.gpus, int) or not 2 <= self.gpus <= MOST_GPUS:
             raise ArchscopeError(
                 parameter("gpus", self.gpus),
                 "is not a number of GPUs that share a step",

@@ -87,6 +87,8 @@ def generation(
 
 
 def _require(name: str, value: int, least: int) -> None:
+    if not isinstance(value, int):
+        raise ArchscopeError(parameter(name, value), "is not a number of tokens", "give an integer")
     if value < least:
         raise ArchscopeError(parameter(name, value), "is too few", f"give {least} or more")
 

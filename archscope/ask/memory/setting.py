@@ -105,6 +105,12 @@ class Setting:
         self._check_numbers()
 
     def _check_numbers(self) -> None:
+        for name, least in (("accumulate", 1), ("lora", 0), ("gpus", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ArchscopeError(
+                    parameter(name, value), "is out of range", f"give a whole number from {least}"
+                )
         if self.zero not in (0, 1, 2, 3):
             raise ArchscopeError(parameter("zero", self.zero), "is not a stage", "use 1, 2 or 3")
         if self.zero and self.gpus < 2:
@@ -119,9 +125,6 @@ class Setting:
                 f"has no effect without {parameter('zero')}",
                 f"add {parameter('zero', 2)}",
             )
-        for name, value, least in (("accumulate", self.accumulate, 1), ("lora", self.lora, 0)):
-            if value < least:
-                raise ArchscopeError(parameter(name, value), "is too few", f"give {least} or more")
 
     @property
     def weights(self) -> torch.dtype | None:

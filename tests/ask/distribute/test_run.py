@@ -572,3 +572,8 @@ def test_threads_that_ask_at_once_wait_for_each_other() -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(ask, range(8)))) == 1
+
+
+def test_half_a_gpu_is_refused() -> None:
+    with pytest.raises(archscope.ArchscopeError, match=r"gpus=2\.5: is not a number of GPUs"):
+        archscope.distribute(nn.Linear(4, 4), "ddp", 2.5, input="4")  # type: ignore[arg-type]

@@ -388,3 +388,10 @@ def test_a_module_is_predicted_in_its_own_dtype():
     assert record.dtype == "bfloat16"
     asked = archscope.memory(net, "512", dtype="float32").record
     assert asked.peak.parameters == 512 * 512 * 4
+
+
+@pytest.mark.parametrize("setting", [{"gpus": 0}, {"accumulate": 1.5}, {"lora": 1.5}])
+def test_numbers_that_are_none_are_refused_by_name(setting):
+    (name,) = setting
+    with pytest.raises(ArchscopeError, match=f"{name}=.*: is out of range; give a whole number"):
+        archscope.memory("lenet", **setting)

@@ -76,16 +76,19 @@ def _check_format(path: str, name: str) -> None:
         raise ArchscopeError(parameter("format", name), "unknown format", remedy) from None
 
 
-def check_outputs(paths: Sequence[str], *, figures: bool = True) -> None:
+def check_outputs(
+    paths: Sequence[str], *, figures: bool = True, reads: Sequence[str | None] = ()
+) -> None:
     """Refuse what `write` could not write, before any long computation.
 
     Args:
         paths: files to write.
         figures: whether the command can have one.
+        reads: what the command was given to read, files and other names, which it never replaces.
 
     Raises:
-        ArchscopeError: an unknown suffix, a missing or read-only folder, a folder, a read-only file
-            or a journal as the file, a figure of a command that has none.
+        ArchscopeError: an unknown suffix, a missing or read-only folder, a folder, a read-only
+            file, a journal or a file to read as the file, a figure of a command that has none.
     """
     for path in paths:
         format_of(path)
@@ -96,6 +99,7 @@ def check_outputs(paths: Sequence[str], *, figures: bool = True) -> None:
             raise ArchscopeError(named, "is a folder", "name a file in it")
         if target.is_file():
             _require_replaceable(target, named)
+            _require_not_read(target, named, reads)
         if not target.parent.is_dir():
             raise ArchscopeError(
                 parameter("output", path), "its folder does not exist", "create it first"
@@ -113,6 +117,17 @@ def _require_replaceable(target: Path, named: str) -> None:
         raise ArchscopeError(named, "is read-only", "choose another")
     if is_journal(target):
         raise ArchscopeError(named, "is the journal of a run", "choose another")
+
+
+def _require_not_read(target: Path, named: str, reads: Sequence[str | None]) -> None:
+    for name in filter(None, reads):
+        try:
+            same = target.samefile(name)
+        except (OSError, ValueError):  # no file: the name of a network
+            continue
+        if same:
+            problem = "is a file that the command reads, and would replace"
+            raise ArchscopeError(named, problem, "choose another")
 
 
 def emit(report: Report, outputs: Sequence[str] = (), stream: TextIO | None = None) -> None:

@@ -95,6 +95,16 @@ def test_a_place_that_cannot_be_written_is_refused_early(tmp_path: Path) -> None
             check_outputs([str(path)])
 
 
+def test_a_file_that_is_read_is_never_replaced(tmp_path: Path) -> None:
+    trace, link = tmp_path / "trace.json", tmp_path / "link.json"
+    trace.write_text("{}")
+    link.symlink_to(trace)
+    for path in (trace, link):
+        with pytest.raises(ArchscopeError, match="is a file that the command reads"):
+            check_outputs([str(path)], reads=["resnet50", "nets.py:Net", str(trace)])
+    check_outputs([str(tmp_path / "run.json")], reads=["resnet50", str(trace)])
+
+
 def test_a_figure_needs_a_chart_and_all_else_is_written_without(tmp_path: Path) -> None:
     outputs = [str(tmp_path / "run.png"), str(tmp_path / "run.md")]
     stream = io.StringIO()

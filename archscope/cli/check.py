@@ -53,7 +53,7 @@ def command(
     from archscope.parameters import parameter
     from archscope.study import budget
 
-    check_outputs(outputs, figures=False)
+    check_outputs(outputs, figures=False, reads=(file,))
     outcomes = check.check(limits.load(file), named)
     report = budget.budget_report(outcomes)
     if junit_file is not None:

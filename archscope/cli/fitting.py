@@ -61,6 +61,9 @@ def fit_device(
         ArchscopeError: there is no GPU, a measurement fails, or nothing can be fitted.
     """
     require_file(outputs)
+    from archscope.output import check_outputs
+
+    check_outputs(outputs, reads=models)
     from archscope.ask.calibrate import profiles_of
     from archscope.ask.fit import fitted
     from archscope.ask.target import network_target

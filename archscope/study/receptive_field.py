@@ -104,7 +104,9 @@ def fields_report(network: NetworkFields, pattern: str | None = None) -> Report:
 def _answer(network: NetworkFields) -> str:
     """What one place of the last feature map sees."""
     image = "×".join(map(str, network.found.image))
-    last = next(layer for layer in reversed(_changes(network.found.layers)) if _is_local(layer))
+    last = next(filter(_is_local, reversed(_changes(network.found.layers))), None)
+    if last is None:
+        return f"No layer has a known local receptive field on the {image} input."
     sizes = [ceil(field.size or 0) for field in last.fields if field is not None]
     strides = dict.fromkeys(f"{stride:g}" for stride in _strides(last))
     return (

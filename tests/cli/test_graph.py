@@ -30,3 +30,15 @@ def test_the_terminal_lists_the_nodes(capsys: pytest.CaptureFixture[str]) -> Non
 def test_an_unknown_module_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["graph", "lenet", "conv9"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_network_that_returns_its_input_is_the_input_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "nets.py"
+    file.write_text(
+        "from torch import nn\n\nclass Same(nn.Module):\n    def forward(self, x):\n"
+        "        return x\n"
+    )
+    assert run(["graph", f"{file}:Same", "--input", "3x4x4"]) == 0
+    assert "1 node and 0 edges" in capsys.readouterr().out.splitlines()[0]

@@ -26,3 +26,13 @@ def test_a_mistake_is_one_line_and_exit_code_2(given, capsys):
     assert run(["receptive-field", *given]) == 2
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("layer", ["AdaptiveAvgPool2d(1)", "InstanceNorm2d(3)", "Softmax(-1)"])
+def test_a_network_that_sees_everything_says_that_no_field_is_local(layer, tmp_path, capsys):
+    file = tmp_path / "nets.py"
+    file.write_text(f"from torch import nn\n\ndef net():\n    return nn.{layer}\n")
+    assert run(["receptive-field", f"{file}:net", "--input", "3x8x6"]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    # A softmax over the width leaves every row its own: local along one axis only.
+    assert first == "No layer has a known local receptive field on the 8×6 input."

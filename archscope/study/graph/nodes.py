@@ -86,7 +86,7 @@ class Drawing:
 
     def _input(self, steps: Sequence[int]) -> Node:
         given = self.graph.analysis.input
-        if steps and steps[0] == 0:
+        if not steps or steps[0] == 0:
             return Node("", "input", "", str(given), 0, 0.0, "input")
         sources = [source for source in self.steps[steps[0]].reads if source != INPUT]
         shape = self.steps[sources[0]].shape if sources else ()

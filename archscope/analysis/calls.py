@@ -15,6 +15,7 @@ from archscope.analysis.borrow import members
 from archscope.analysis.formulas.sparse import stored_bytes
 from archscope.analysis.quantized import logical_elements, packed
 from archscope.records import FREE, IDLE, Cost, Layer, Product, Setting, Shape, Work
+from archscope.records.network import nearest_around
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 """Positional and keyword arguments of one call."""
@@ -298,15 +299,18 @@ class _Census:
 
     def never_called(self) -> Iterable[Layer]:
         """A row for each module whose parameters or buffers no call has used."""
+        depths = {call.name: call.depth for call in self.log.first_calls.values()}
         for name, module in self.log.members.items():
             if id(module) in self.log.first_calls:
                 continue
             params, trainable, _, buffers, stored = self.take(module)
             if params or buffers:
+                around = nearest_around(name, depths)
+                depths[name] = 0 if around is None else around + 1
                 yield Layer(
                     name=name,
                     kind=type(module).__name__,
-                    depth=name.count(".") + 1,
+                    depth=depths[name],
                     called=False,
                     params=params,
                     trainable_params=trainable,

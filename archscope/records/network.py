@@ -80,7 +80,8 @@ class Layer:
         name: dotted path in the network, empty for the network itself.
         kind: class name.
         call: 0 for the first call of this module, 1 for the second, ….
-        depth: nesting of calls, 0 for the network itself.
+        depth: nesting of calls, 0 for the network itself; of a module that never ran, one more
+            than that of the nearest module around it that has a row.
         children: how many calls it makes directly.
         called: False for a module that holds parameters and never ran.
         input_shapes, output_shapes: of every tensor passed in and returned.
@@ -247,7 +248,7 @@ class Node:
     Args:
         layer: the call.
         index: its place in `Analysis.calls`.
-        children: the calls that it makes directly, in order.
+        children: the calls that it makes directly, in order, then modules in it that never ran.
     """
 
     layer: Layer
@@ -300,22 +301,39 @@ class Analysis:
         return totals(self.calls)
 
     def tree(self) -> tuple[Node, ...]:
-        """The outermost calls, each with the calls inside it; walking them all gives `calls`."""
-        inside: list[list[Node]] = [[]]  # the children found so far: of no call, of each open one
+        """The outermost calls, each with the calls inside it and then what never ran in it.
+
+        A module that never ran is inside the first call of the nearest module around it that has
+        a row, whichever calls came between.
+        """
+        outermost: list[int] = []
+        inside: list[list[int]] = [[] for _ in self.calls]
         open_calls: list[int] = []
-
-        def close() -> None:
-            index, children = open_calls.pop(), inside.pop()
-            inside[-1].append(Node(self.calls[index], index, tuple(children)))
-
+        first: dict[str, int] = {}
         for index, layer in enumerate(self.calls):
-            while open_calls and self.calls[open_calls[-1]].depth >= layer.depth:
-                close()
-            open_calls.append(index)
-            inside.append([])
-        while open_calls:
-            close()
-        return tuple(inside[0])
+            if layer.called:
+                while open_calls and self.calls[open_calls[-1]].depth >= layer.depth:
+                    open_calls.pop()
+                around = open_calls[-1] if open_calls else None
+                open_calls.append(index)
+            else:
+                around = nearest_around(layer.name, first)
+            (outermost if around is None else inside[around]).append(index)
+            first.setdefault(layer.name, index)
+        nodes: dict[int, Node] = {}
+        for index in reversed(range(len(self.calls))):  # what is inside a call comes after it
+            children = tuple(nodes.pop(child) for child in inside[index])
+            nodes[index] = Node(self.calls[index], index, children)
+        return tuple(nodes[index] for index in outermost)
+
+
+def nearest_around(name: str, known: Mapping[str, int]) -> int | None:
+    """What is known of the nearest module around a named one, the network's name being empty."""
+    while name:
+        name = name.rpartition(".")[0]
+        if name in known:
+            return known[name]
+    return None
 
 
 def totals(layers: Iterable[Layer]) -> Totals:

@@ -151,10 +151,11 @@ def _calls(analysis: Analysis) -> Iterator[Flaw]:
     """The tree of calls, which every table walks."""
     waiting: list[list[int]] = []  # of each open call its place and the children it still lacks
     for place, layer in enumerate(analysis.calls):
-        if not layer.called and layer.depth <= MOST_DEPTH:
-            continue  # a module that never ran is as deep as its name, and stands behind all calls
-        if layer.depth > min(len(waiting), MOST_DEPTH):
-            yield f"calls[{place}].depth", f"is {layer.depth}, deeper than any call around it"
+        depth = layer.depth if layer.called else max(layer.depth, layer.name.count("."))
+        if not layer.called and depth <= MOST_DEPTH:
+            continue  # a module that never ran is where its name says, and stands behind all calls
+        if depth > min(len(waiting), MOST_DEPTH):
+            yield f"calls[{place}].depth", f"is {depth}, deeper than any call around it"
             return
         for closed, missing in waiting[layer.depth :]:
             if missing:

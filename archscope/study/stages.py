@@ -92,24 +92,25 @@ def in_order(found: Iterable[str]) -> list[str]:
 def labels(analysis: Analysis) -> list[str]:
     """The stage label of each call, in order of `analysis.calls`."""
     geometry = Geometry(analysis)
-    found: list[str] = []
+    found: dict[int, str] = {}
     users: dict[str, str] = {}
 
     def label(node: Node, around: str) -> None:
         layer = node.layer
-        if layer.called:
-            own = geometry.label(layer) or around
-            if layer.macs:
-                users.setdefault(layer.name, own)
-        else:
-            own = _user_label(layer.name, users)
-        found.append(own)
+        if not layer.called:
+            return
+        own = found[node.index] = geometry.label(layer) or around
+        if layer.macs:
+            users.setdefault(layer.name, own)
         for child in node.children:
             label(child, own)
 
     for root in analysis.tree():
         label(root, HEAD)
-    return found
+    return [
+        found[index] if layer.called else _user_label(layer.name, users)
+        for index, layer in enumerate(analysis.calls)
+    ]
 
 
 def _user_label(name: str, users: Mapping[str, str]) -> str:

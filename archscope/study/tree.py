@@ -38,10 +38,10 @@ class _Grouping:
         self.unfold = unfold
         self.signatures: dict[object, int] = {}
 
-    def group(self, node: Node) -> Group:
+    def group(self, node: Node, around: str = "") -> Group:
         """One call with everything below it; its total is the sum of those of its children."""
         layer = node.layer
-        children = [self.group(child) for child in node.children]
+        children = [self.group(child, layer.name) for child in node.children]
         if children and (layer.forward.operators or layer.params or layer.shared_params):
             children.append(self._leaf(layer, OWN_WORK))
         folded = self.folded(children)
@@ -50,7 +50,9 @@ class _Grouping:
                layer.shared_params, layer.called, layer.receptive_field, whole,
                tuple((child.signature, child.times) for child in folded))  # fmt: skip
         unknown = layer.name in self.unknown or any(child.unknown for child in folded)
-        return Group(layer, _label(layer), whole, folded, self._number(key), unknown=unknown)
+        return Group(
+            layer, _label(layer, around), whole, folded, self._number(key), unknown=unknown
+        )
 
     def _leaf(self, layer: Layer, label: str) -> Group:
         number = self._number((label, layer.forward, layer.backward, layer.params))
@@ -106,7 +108,7 @@ def _summed(groups: Sequence[Group]) -> Totals:
     return functools.reduce(operator.add, (group.total for group in groups))
 
 
-def _label(layer: Layer) -> str:
+def _label(layer: Layer, around: str) -> str:
     if not layer.called:
-        return f"{layer.name} (not called)"
+        return f"{layer.name.removeprefix(f'{around}.')} (not called)"
     return call_title(layer.name.rpartition(".")[2], layer.kind, layer.call)

@@ -105,6 +105,68 @@ def test_a_later_call_of_a_module_says_so() -> None:
     assert {"conv", "conv (call 2)", "conv (call 3)"} <= set(names(tree))
 
 
+class Mixture(nn.Module):
+    """Uses one of three experts; a linear layer of n inputs and m outputs has (n + 1)·m weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Linear(4, 4)  # 5·4 = 20
+        self.experts = nn.ModuleList(nn.Linear(4, 4) for _ in range(3))  # 20 each
+        self.head = nn.Linear(4, 4)  # 20
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.experts[1](self.gate(x)))
+
+
+IDLE_EXPERTS = "experts.0 (not called) … experts.2 (not called) ×2"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"depth": 1}, [("Sequential", 210), ("0 … 1 ×2", 200), ("2", 10), ("Total", 210)]),
+        (
+            {"depth": 2, "unfold": True},
+            [
+                ("Sequential", 210),
+                *(
+                    row
+                    for block in "01"
+                    for row in (
+                        (block, 100),
+                        ("gate", 20),
+                        ("1", 20),
+                        ("head", 20),
+                        ("experts.0 (not called)", 20),
+                        ("experts.2 (not called)", 20),
+                    )
+                ),
+                ("2", 10),
+                ("Total", 210),
+            ],
+        ),
+        (
+            {},
+            [
+                ("Sequential", 210),
+                ("0 … 1 ×2", 200),
+                ("gate … head ×3", 120),
+                (IDLE_EXPERTS, 80),
+                ("2", 10),
+                ("Total", 210),
+            ],
+        ),
+    ],
+)
+def test_what_never_ran_adds_to_the_module_that_holds_it_alone(
+    options: dict[str, object], expected: list[tuple[str, int]]
+) -> None:
+    network = nn.Sequential(Mixture(), Mixture(), nn.Linear(4, 2))  # the last 5·2 = 10
+    shown = table(analyse(target(network, input="4")), **options)
+    params = [column.key for column in shown.columns].index("params")
+    assert [(row.cells[0], row.cells[params]) for row in shown.rows] == expected
+
+
 def test_depth_is_chosen_to_read_comfortably_and_said(resnet: Analysis) -> None:
     tree = table(resnet)
     assert len(tree.rows) <= 61

@@ -16,6 +16,9 @@ from archscope.units import percent, seconds
 SHORTEST, LONGEST = 1e-3, 20.0
 """Steps of nearly all measured networks, in seconds."""
 
+FAR = 2
+"""Times beyond them from which on a step is far outside."""
+
 STRANGE = 0.05
 """Share of the time in work that nobody measured from which on it is named."""
 
@@ -83,7 +86,8 @@ def _doubts(execution: Execution, timed: Timed, rates: Rates, step: float) -> It
         yield f"Its {names} convolutions were not measured: they are taken as 2-D ones."
     if not SHORTEST <= step <= LONGEST:
         usual = f"{seconds(SHORTEST)} to {seconds(LONGEST)}"
-        yield f"The steps of measured networks take {usual}: this one is far outside."
+        far = "far " if not SHORTEST / FAR <= step <= LONGEST * FAR else ""
+        yield f"The steps of measured networks take {usual}: this one is {far}outside."
 
 
 def _other_axes(execution: Execution) -> Iterable[int]:

@@ -59,10 +59,15 @@ def calibrate(runs: Sequence[Saved], device: Device | None, *, by_kind: bool) ->
     if sheet is None or not observations:
         remedy = "save one with archscope profile"
         raise ArchscopeError(parameter("fit"), "needs measured profiles", remedy)
-    named = ", ".join(dict.fromkeys(_profile(run).model for run in runs))
-    return calibrated(
-        observations, sheet, fitted(), by_kind=by_kind, source=f"own measurements of {named}"
-    )
+    return calibrated(observations, sheet, fitted(), by_kind=by_kind, source=_source(runs))
+
+
+def _source(runs: Sequence[Saved]) -> str:
+    profiles = [_profile(run) for run in runs]
+    named = ", ".join(dict.fromkeys(profile.model for profile in profiles))
+    traces = any("trace" in dict(profile.environment.facts) for profile in profiles)
+    idle = ", time in which the GPU waits left out" if traces else ""
+    return f"own measurements of {named}{idle}"
 
 
 def profiles_of(

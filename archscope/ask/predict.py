@@ -287,6 +287,7 @@ def predicted(run: Run, rates: Rates) -> Prediction:
         keywords=run.keywords,
         versions=run.versions,
         notes=(*run.notes, *doubts(run.execution, timed, rates, seconds)),
+        constant_seconds=rates.step_seconds,
     )
 
 

@@ -90,6 +90,7 @@ class Prediction:
         fitted_on: the measurements behind it.
         measured_device: whether this device is among those measured.
         unknown: operators without a formula; they make it a lower bound.
+        constant_seconds: that every step takes besides its kernels.
     """
 
     model: str
@@ -110,6 +111,17 @@ class Prediction:
     keywords: tuple[tuple[str, str], ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    constant_seconds: float = 0.0
+
+    @property
+    def kernel_seconds(self) -> float:
+        """All kernels, one after the other."""
+        return sum(layer.seconds for layer in self.layers)
+
+    @property
+    def launch_bound(self) -> bool:
+        """Whether the host needs longer to start the kernels than the GPU to run them."""
+        return self.host_seconds > self.kernel_seconds
 
     @property
     def short_device(self) -> str:

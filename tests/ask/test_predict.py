@@ -61,7 +61,7 @@ def test_an_unknown_device_is_one_line() -> None:
         ),
         (float("inf"), 1e12, "--peak inf: is the rate of no GPU"),
         ("fast", 1e12, "--peak: 'fast' is not a quantity; write it like 989e12, 989T"),
-        (-1.0, 1e12, "--peak -1.0: is not above 0; write --peak 989e12"),
+        (-1.0, 1e12, "--peak -1: is not above 0; write --peak 989e12"),
     ],
 )
 def test_rates_that_no_gpu_has_are_refused(peak: Any, bandwidth: Any, message: str) -> None:
@@ -149,7 +149,8 @@ def test_a_profile_of_another_gpu_corrects_nothing() -> None:
     problem = "was measured on Tesla V100-DGXS-32GB, not on NVIDIA H100 SXM5 80 GB; name v100-sxm"
     with pytest.raises(ArchscopeError, match=problem):
         archscope.predict("resnet18", device="h100", **given)
-    assert archscope.predict("resnet18", device="v100-sxm", **given).seconds > 0
+    corrected = archscope.predict("resnet18", device="v100-sxm", **given).record
+    assert "resnet50, time in which the GPU waits left out" in corrected.fitted_on
     assert archscope.predict("resnet18", peak=125e12, bandwidth=9e11, **given).seconds > 0
 
 

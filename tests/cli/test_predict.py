@@ -52,7 +52,7 @@ def test_several_devices_stand_side_by_side(
     assert run(["predict", "resnet18", "lenet", "--on", "t4,h100", "--batch", "64"]) == 0
     first = capsys.readouterr().out.splitlines()[0]
     assert " is predicted fastest: " in first and first.startswith("lenet on a")
-    assert first.endswith(" a step, inference, AMP, batch 64.")
+    assert " a step, inference, AMP, batch 64; launch-bound in 2 of 4 steps: " in first
 
 
 def test_eighty_columns_keep_the_interval(
@@ -178,3 +178,41 @@ def test_work_far_from_what_was_measured_is_named() -> None:
     assert "3-D convolutions were not measured" in notes
     assert "this one is far outside" in notes
     assert archscope.predict("resnet18", device="rtx4090", batch=256).record.notes == ()
+
+
+def test_the_first_line_names_the_host_where_its_launches_bound_the_step(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """By the definition: starting the kernels takes longer than running them."""
+    small = archscope.predict("lenet", device="h100", batch=1)
+    assert small.record.launch_bound
+    assert small.record.host_seconds > sum(layer.seconds for layer in small.record.layers)
+    assert "launch-bound: the host needs " in small.report.answer
+    large = archscope.predict("resnet18", device="h100", batch=512)
+    assert not large.record.launch_bound
+    assert "launch-bound" not in large.report.answer
+    assert run(["predict", "lenet", "lenet5", "--on", "h100"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "launch-bound in each step: the host needs " in shown
+    assert "lenet5 on an H100 SXM5 80 GB: its kernels take " in shown
+    both = archscope.predict(["lenet", "resnet18"], device="h100", batch=512)
+    assert "launch-bound in 1 of 2 steps" in both.report.answer
+
+
+def test_the_constant_time_of_a_step_is_named() -> None:
+    """coefficients.json: `step_seconds` 0.005169 on a V100 and 0.004506 on a T4."""
+    found = archscope.predict("lenet", device=["v100", "t4", "rtx4090"])
+    notes = found.report.tables[0].notes
+    assert [note.split(":")[0] for note in notes if "is constant" in note] == [
+        "NVIDIA V100 SXM2", "NVIDIA T4",
+    ]  # fmt: skip
+    for one in found.record:
+        longest = max(one.kernel_seconds, one.host_seconds)
+        assert one.seconds >= longest + one.constant_seconds
+
+
+def test_a_step_just_outside_is_not_far_outside() -> None:
+    """Measured steps take 1 ms at least."""
+    found = archscope.predict("resnet18", device="h100", dtype="float16").record
+    assert 0.5e-3 < found.seconds < 1e-3
+    assert any("this one is outside" in note for note in found.notes)

@@ -17,7 +17,21 @@ def answer(predictions: Sequence[Prediction]) -> str:
     """The sentence above the tables."""
     bounds = dict.fromkeys(name(p) for p in predictions if p.unknown)
     below = f"; {' and '.join(bounds)} may take longer" if bounds and predictions[1:] else ""
-    return f"{_answer(predictions)}{below}."
+    return f"{_answer(predictions)}{_starting(predictions)}{below}."
+
+
+def _starting(predictions: Sequence[Prediction]) -> str:
+    """Which steps the host's launches bound, not the work of the GPU."""
+    bound = [prediction for prediction in predictions if prediction.launch_bound]
+    if not bound:
+        return ""
+    hosts = [prediction.host_seconds for prediction in bound]
+    shortest, longest = seconds(min(hosts)), seconds(max(hosts))
+    needed = shortest if shortest == longest else f"{shortest} to {longest}"
+    which = f" in {len(bound)} of {len(predictions)} steps" if predictions[1:] else ""
+    if len(bound) == len(predictions) > 1:
+        which = " in each step"
+    return f"; launch-bound{which}: the host needs {needed} to start the kernels"
 
 
 def _answer(predictions: Sequence[Prediction]) -> str:

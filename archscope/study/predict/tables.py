@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from archscope.records import LayerPrediction, Pass, Prediction
-from archscope.study.predict.answer import chance_faster, name, time_ratio
+from archscope.study.predict.answer import chance_faster, device_title, name, time_ratio
 from archscope.table import Column, Row, Table
+from archscope.units import seconds
 from archscope.wording import PREDICTED, call_title
 
 MOST_LAYERS = 20
 """Rows of the table of layers."""
+
+MOST_REASONS = 4
+"""Steps of which each has a sentence on what it takes besides its kernels."""
 
 BOUND = (
     "Bound: what takes most of the time, arithmetic (compute), moving bytes (memory) or starting "
@@ -59,6 +63,12 @@ def _notes(predictions: Sequence[Prediction]) -> tuple[str, ...]:
     sources = dict.fromkeys(
         f"{prediction.device}: from {prediction.fitted_on}." for prediction in predictions
     )
+    constant = dict.fromkeys(
+        f"{p.device}: {seconds(p.constant_seconds)} of each step is constant: what the "
+        f"published steps take besides their kernels."
+        for p in predictions
+        if p.constant_seconds
+    )
     unknown = dict.fromkeys(name for p in predictions for name in p.unknown)
     bound = (
         [f"≥ marks a lower bound: no kind of work is known for {', '.join(unknown)}."]
@@ -66,7 +76,7 @@ def _notes(predictions: Sequence[Prediction]) -> tuple[str, ...]:
         else []
     )
     given = dict.fromkeys(note for prediction in predictions for note in prediction.notes)
-    return (PREDICTED, *sources, *bound, *given)
+    return (PREDICTED, *sources, *constant, *bound, *given)
 
 
 def stage_sums(prediction: Prediction) -> dict[str, list[float]]:
@@ -91,13 +101,26 @@ def stages_table(prediction: Prediction) -> Table:
         Column("time_share", "of time", "bar"),
         Column("bound", "Bound", "text"),
     )
-    notes = [BOUND]
-    if prediction.seconds > 1.02 * total:
-        notes.append(
-            f"The host needs {1e3 * prediction.host_seconds:.3g} ms to start all kernels, so the "
-            f"step takes longer than its kernels."
+    return Table("Where the time goes", columns, tuple(rows), (BOUND, *_longer(prediction)))
+
+
+def _longer(prediction: Prediction) -> Iterator[str]:
+    """Why a step takes longer than the sum of its kernels."""
+    kernels, host = prediction.kernel_seconds, prediction.host_seconds
+    if prediction.launch_bound:
+        yield (
+            f"{_step(prediction)}: its kernels take {seconds(kernels)}, and the host needs "
+            f"{seconds(host)} to start them, so the step takes longer than its kernels."
         )
-    return Table("Where the time goes", columns, tuple(rows), tuple(notes))
+    elif prediction.seconds - prediction.constant_seconds > 1.02 * kernels:
+        yield (
+            f"{_step(prediction)}: the host needs {seconds(host)} to start its kernels, nearly as "
+            f"long as they take ({seconds(kernels)}), so the step takes longer than either."
+        )
+
+
+def _step(prediction: Prediction) -> str:
+    return f"{name(prediction)} on {device_title(prediction)}"
 
 
 def _bound(parts: Sequence[float]) -> str:
@@ -122,7 +145,13 @@ def kinds_table(predictions: Sequence[Prediction]) -> Table:
         title = name(prediction) if same_device else f"{name(prediction)}, {prediction.device}"
         columns.append(Column(f"predicted_seconds_{place + 1}", title, "seconds"))
     rows = tuple(Row((kind, *times)) for kind, times in ordered)
-    return Table("Predicted time by kind of layer", tuple(columns), rows)
+    notes = [note for prediction in predictions for note in _longer(prediction)]
+    if len(notes) > MOST_REASONS:
+        notes = [
+            f"{len(notes)} of {len(predictions)} steps take longer than their kernels, since the "
+            f"host needs about as long as these, or longer, to start them."
+        ]
+    return Table("Predicted time by kind of layer", tuple(columns), rows, tuple(notes))
 
 
 LAYER_COLUMNS = (

@@ -46,11 +46,7 @@ def weightless(tensor: torch.Tensor) -> torch.Tensor:
 
 def _twin(tensor: torch.Tensor) -> torch.Tensor:
     if is_lazy(tensor):
-        lazy: Any = type(tensor)  # its constructor's keywords are missing from torch's own stubs
-        return cast(
-            torch.Tensor,
-            lazy(requires_grad=tensor.requires_grad, device="meta", dtype=tensor.dtype),
-        )
+        return _lazy_twin(tensor, META)
     kind, trainable = type(tensor), tensor.requires_grad
     if is_sparse(tensor):
         own = tensor.detach().clone()
@@ -67,6 +63,12 @@ def _twin(tensor: torch.Tensor) -> torch.Tensor:
     return twin.requires_grad_(trainable)
 
 
+def _lazy_twin(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    lazy: Any = type(tensor)  # its constructor's keywords are missing from torch's own stubs
+    twin = lazy(requires_grad=tensor.requires_grad, device=device, dtype=tensor.dtype)
+    return cast(torch.Tensor, twin)
+
+
 def _empty_twin(tensor: torch.Tensor) -> torch.Tensor:
     if tensor.layout is not torch.strided or tensor.is_quantized:
         dtype = torch.float32 if tensor.is_quantized else tensor.dtype
@@ -81,8 +83,9 @@ def _is_plain(tensor: torch.Tensor) -> bool:
 
 def with_storage(tensor: torch.Tensor) -> torch.Tensor:
     """A parameter that shares its values, so that gradients land elsewhere; a copy of any other."""
-    shares = not is_lazy(tensor) and not tensor.is_inference()
-    if isinstance(tensor, nn.Parameter) and shares:
+    if is_lazy(tensor):
+        return _lazy_twin(tensor, tensor.device)
+    if isinstance(tensor, nn.Parameter) and not tensor.is_inference():
         return nn.Parameter(tensor.detach(), requires_grad=tensor.requires_grad)
     return tensor.detach().clone().requires_grad_(tensor.requires_grad)
 

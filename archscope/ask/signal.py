@@ -51,6 +51,7 @@ def _measured(target: Target) -> NetworkSignal:
     from archscope.ask.network.allowance import require_memory
     from archscope.ask.network.call import network_call
     from archscope.ask.network.failure import one_sample, one_sample_failure, training_of
+    from archscope.ask.network.lazy import materialised
     from archscope.measure.signal import propagate
     from archscope.measure.step import Loss
 
@@ -64,6 +65,7 @@ def _measured(target: Target) -> NetworkSignal:
     is_specification = not isinstance(target.input, Tensors)
     size = BATCH if target.batch is None and is_specification else target.batch
     call = network_call(subject, target.input, size)
+    subject = materialised(subject, call)
     require_memory(
         subject, tensors(call.on_meta()), "its forward and backward pass", gradients=True
     )

@@ -89,12 +89,15 @@ class Target:
         """Build the network, and the arguments of its call.
 
         Raises:
-            ArchscopeError: as `subject`, or it has no default input and none is given.
+            ArchscopeError: as `subject`, it has no default input and none is given, or it has
+                lazy modules and fails on this input.
         """
         from archscope.ask.network.call import network_call
+        from archscope.ask.network.lazy import materialised
 
         subject = self.subject()
-        return subject, network_call(subject, self.input, self.batch)
+        call = network_call(subject, self.input, self.batch)
+        return materialised(subject, call), call
 
 
 def target(

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
 from archscope.resolve import timm_models, vision
+from archscope.resolve.signatures import did_you_mean
 
 BESIDE = f"name the network as well as the file: {parameter('model', 'nets.py:Net')}"
 
@@ -39,6 +40,8 @@ def require_buildable(file: str, model: str, keywords: Mapping[str, object]) -> 
         ArchscopeError: the name is that of code, or a value is none that a file may give.
     """
     if not _is_of_a_library(model):
+        if model.isidentifier():  # no name of code, which has a colon or a dot
+            raise ArchscopeError(f"{file}: {model:.80}", "unknown network", _nearest(model))
         raise ArchscopeError(
             file,
             f"names {model!r:.80} as its network; archscope runs no code that only a file names",
@@ -77,6 +80,12 @@ def _is_of_a_library(name: str) -> bool:
     if timm is not None:
         return timm_models.has(timm[1])
     return name.isidentifier() and name in vision.names()
+
+
+def _nearest(model: str) -> str:
+    from archscope import zoo
+
+    return did_you_mean(model, [*zoo.names(), *vision.names()]) or BESIDE
 
 
 def _plain(value: object) -> bool:

@@ -40,7 +40,7 @@ def largest_batch(
     """
     from archscope.ask.network.call import network_call
 
-    subject = target.subject()
+    subject, _ = target.called()
     seen: dict[int, MemoryPrediction] = {}
 
     def peak(batch: int) -> int:

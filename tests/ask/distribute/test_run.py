@@ -276,11 +276,17 @@ class Lookup(nn.Module):
         return self.table(ids)
 
 
+def with_a_spare_lazy_layer() -> nn.Module:
+    network = nn.Linear(4, 4)
+    network.spare = nn.LazyLinear(7)  # never called: nobody knows its size
+    return network
+
+
 @pytest.mark.parametrize(
     ("network", "plan", "input", "message"),
     [
         (Lookup(), "ddp", "3:int64", "cannot run Lookup under DistributedDataParallel"),
-        (nn.Sequential(nn.LazyLinear(4)), "ddp", "4", "has lazy parameters"),
+        (with_a_spare_lazy_layer(), "ddp", "4", "has lazy parameters"),
         (
             nn.Sequential(nn.Conv2d(3, 4, 1), nn.SyncBatchNorm(4)),
             "ddp", "3x2x2", "1 is a SyncBatchNorm, which PyTorch runs on a GPU alone",

@@ -50,13 +50,42 @@ def regroup(reaches: Reaches, args: Any, shape: Shape) -> Reach | None:
                 left //= factor.length
             elif factor.length % left == 0:
                 cut = bool(factor.axes)
-                taken.append(Factor(left, factor.axes, cut))
-                waiting.append(Factor(factor.length // left, factor.axes, cut))
+                inner = factor.length // left
+                step = factor.step * inner if cut else 1
+                taken.append(Factor(left, factor.axes, cut, step))
+                waiting.append(Factor(inner, factor.axes, cut, factor.step))
                 left = 1
             else:
                 return lost(reach, shape)
         dims.append(tuple(taken) or (Factor(1),))
-    return replace(reach, dims=tuple(_with_lone_axes(reach, dims)))
+    return _gathered(replace(reach, dims=tuple(_with_lone_axes(reach, dims))))
+
+
+def _gathered(reach: Reach) -> Reach:
+    """Space to depth: where the rows of a block have become channels, a position sees them all."""
+    sides = len(reach.spans)
+    if len(reach.dims) != sides + 2:
+        return reach
+    for dim in range(2, len(reach.dims)):
+        factors = reach.dims[dim]
+        if len(factors) == 1 and factors[0].cut and len(factors[0].axes) == 1:
+            reach = _gathered_along(reach, dim, factors[0])
+    return reach
+
+
+def _gathered_along(reach: Reach, dim: int, outer: Factor) -> Reach:
+    (axis,) = outer.axes
+    channels = reach.dims[1]
+    block = prod(factor.length for factor in channels if factor.axes == (axis,))
+    others = (factors for place, factors in enumerate(reach.dims) if place not in (1, dim))
+    if block != outer.step or any(axis in f.axes for factors in others for f in factors):
+        return reach
+    spans, dims = list(reach.spans), list(reach.dims)
+    span = spans[axis]
+    spans[axis] = span and span.window(block, block, 0)
+    dims[1] = tuple(Factor(f.length) if f.axes == (axis,) else f for f in channels)
+    dims[dim] = (Factor(outer.length, (axis,)),)
+    return Reach(tuple(dims), tuple(spans))
 
 
 def _with_lone_axes(reach: Reach, dims: list[Dimension]) -> list[Dimension]:

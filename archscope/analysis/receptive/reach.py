@@ -67,11 +67,13 @@ class Factor:
         length: positions along it.
         axes: of the image, that vary along it.
         cut: whether it is only a part of them, as the rows of one window are.
+        step: positions of the axis from one of its own to the next; more than 1 only if cut.
     """
 
     length: int
     axes: tuple[int, ...] = ()
     cut: bool = False
+    step: int = 1
 
 
 Dimension = tuple[Factor, ...]
@@ -166,8 +168,9 @@ def _slid(
     spans = list(reach.spans)
     for index in range(spatial):
         place = len(shape) - spatial + index
+        factors = reach.dims[len(reach.dims) - spatial + index]
         axes = reach.axes(len(reach.dims) - spatial + index)
-        whole = len(axes) == 1 and len(reach.dims[len(reach.dims) - spatial + index]) == 1
+        whole = len(axes) == 1 and len(factors) == 1 and not factors[0].cut
         for axis in axes:
             span = spans[axis]
             spans[axis] = moved(span, index) if span is not None and whole else None

@@ -280,3 +280,32 @@ def test_networks_of_one_and_three_axes():
     assert (length.size, length.stride) == (9, 6)
     video = fields_of(nn.Conv3d(2, 2, (3, 5, 7)), (1, 2, 8, 16, 16))
     assert [field.size for field in video] == [3, 5, 7]
+
+
+def _blocks(x):
+    b, c, h, w = x.shape
+    return x.view(b, c, h // 2, 2, w // 2, 2)
+
+
+SPACE_TO_DEPTH = {
+    "channels first": (lambda x: _blocks(x).permute(0, 1, 3, 5, 2, 4).reshape(1, 8, 12, 12), 8),
+    "blocks first": (lambda x: _blocks(x).permute(0, 3, 5, 1, 2, 4).reshape(1, 8, 12, 12), 8),
+    "height": (lambda x: x.view(1, 2, 12, 2, 24).transpose(2, 3).reshape(1, 4, 12, 24), 4),
+    "width": (lambda x: x.view(1, 2, 24, 12, 2).permute(0, 1, 4, 2, 3).reshape(1, 4, 24, 12), 4),
+}
+
+
+@pytest.mark.parametrize("name", SPACE_TO_DEPTH)
+def test_blocks_that_become_channels_are_seen_together(name):
+    rearrange, channels = SPACE_TO_DEPTH[name]
+    network = nn.Sequential(InPlace(rearrange), nn.Conv2d(channels, 2, 3), nn.ReLU(), conv(3))
+    sides = [field.size for field in fields_of(network, (1, 2, 24, 24))]
+    # Five positions of two pixels along each axis in blocks, of one pixel along the others.
+    assert sides == [5 if name == "width" else 10, 5 if name == "height" else 10]
+    assert_matches_gradient(network, (1, 2, 24, 24))
+
+
+def test_halves_that_become_channels_are_not_claimed():
+    halves = InPlace(lambda x: x.view(1, 2, 2, 12, 24).reshape(1, 4, 12, 24))
+    height, width = fields_of(nn.Sequential(halves, nn.Conv2d(4, 2, 3)), (1, 2, 24, 24))
+    assert height is None and width.size == 3

@@ -82,7 +82,9 @@ class _OwnAutocast(Autocast):
         return torch.float32 if _in_single_on_cpu(name) else None
 
     def _cast(self, tensor: Tensor, dtype: torch.dtype) -> Tensor:
-        return super()._cast(tensor, dtype) if is_meta(tensor) else tensor
+        with torch._C.DisableTorchFunction():  # modes further out answer for the user's device
+            on_meta = is_meta(tensor)
+        return super()._cast(tensor, dtype) if on_meta else tensor
 
 
 @contextlib.contextmanager

@@ -100,3 +100,26 @@ def test_a_gpu_widens_softmax_as_its_own_autocast_does() -> None:
     network = OnGpu(lambda h: h.softmax(-1))
     rows = archscope.summary(network, X, device="cuda").analysis.layers
     assert "wide" in {layer.name for layer in rows if layer.called}
+
+
+@pytest.mark.parametrize(("device", "kept"), [("cpu", 4 + 16 + 32), ("cuda", 32 + 32)])
+def test_memory_keeps_what_autocast_makes_for_the_device_that_it_is_for(
+    device: str, kept: int
+) -> None:
+    """In KiB: the input and the layer's result in bfloat16, and the float32 that the next takes.
+
+    Without the casts, which a GPU does not make for the CPU's autocast, no copy of the input.
+    """
+
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(64, 256), nn.Linear(256, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                made = F.gelu(self.first(x))
+            return torch.as_tensor(self.second(made.float()))
+
+    step = archscope.memory(Mixed(), "64", batch=32, device=device).record
+    assert sum(each.saved_bytes for each in step.saved if each.name != "loss") == kept * 1024

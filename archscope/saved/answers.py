@@ -23,6 +23,7 @@ from archscope._version import __version__
 from archscope.errors import ArchscopeError
 from archscope.files import at_home, read_text
 from archscope.saved import cache, environment, in_memory, user_files
+from archscope.saved.journal import UNKNOWN
 from archscope.saved.libraries import LIBRARIES as LIBRARIES_OF_LAYERS
 
 Answer = TypeVar("Answer")
@@ -192,6 +193,18 @@ def deciding(
     ):
         return lambda: None
     return partial(_decided, model)
+
+
+def obstacle(model: object) -> str:
+    """Why `decisive` knows nothing, such as "net.py imports os, which may read anything"."""
+    place, colon, _ = model.rpartition(":") if isinstance(model, str) else ("", "", "")
+    if colon and place.endswith(".py"):
+        found = user_files.obstacle(Path(place), partial(_is_known, set()))
+        if found:
+            return found
+        if not is_certain(str(model)):
+            return f"{Path(place).name} draws numbers that decide what is counted"
+    return UNKNOWN
 
 
 def _decided(model: str) -> str | None:

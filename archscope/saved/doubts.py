@@ -14,8 +14,10 @@ from archscope.saved.reached import reaches_doubt
 from archscope.saved.texts import show_an_address
 
 HARMLESS = frozenset({
-    "__future__", "abc", "collections", "copy", "dataclasses", "enum", "functools", "itertools",
-    "math", "numbers", "operator", "string", "torch", "torchvision", "typing", "warnings",
+    "__future__", "abc", "bisect", "cmath", "collections", "contextlib", "copy", "dataclasses",
+    "decimal", "enum", "fractions", "functools", "heapq", "itertools", "json", "math", "numbers",
+    "operator", "re", "statistics", "string", "textwrap", "torch", "torchvision", "types", "typing",
+    "warnings",
 })  # fmt: skip
 """Modules that a network may import and still depend on nothing but sources and versions."""
 
@@ -37,6 +39,8 @@ DOUBTFUL_ATTRIBUTES = frozenset({
     "are_deterministic_algorithms_enabled", "is_deterministic_algorithms_warn_only_enabled",
     "getwarnings", "filters", "data_ptr", "storage", "untyped_storage", "UntypedStorage",
     "TypedStorage", "cpu_count", "version", "Event", "Stream", "profiler", "jit",
+    "CodeType", "FunctionType", "LambdaType", "get_type_hints", "redirect_stdout",
+    "redirect_stderr", "chdir",
 })  # fmt: skip
 """Ways to read files, ask the machine, run other code, or change what other networks share."""
 
@@ -44,7 +48,7 @@ DRAWS = frozenset({
     "rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "bernoulli",
     "multinomial", "normal", "poisson", "seed", "manual_seed", "initial_seed", "Generator",
     "default_generator", "get_rng_state", "set_rng_state", "random", "shuffle", "choice",
-    "empty", "empty_like", "empty_strided",
+    "empty", "empty_like", "empty_strided", "samples", "kde_random",
 })  # fmt: skip
 """What differs from run to run: random numbers, and memory that nobody wrote."""
 
@@ -64,19 +68,34 @@ SYSTEM = frozenset(sys.stdlib_module_names) - HARMLESS - {"select", "trace", "to
 
 def doubtful(tree: ast.AST) -> bool:
     """Whether a file may do what its text does not show, or change what it imports."""
+    return (
+        reaches_doubt(tree, HARMLESS)
+        or show_an_address(tree)
+        or may_read(tree)
+        or next(_doubts(tree), None) is not None
+    )
+
+
+def line_in_doubt(tree: ast.AST) -> int | None:
+    """The first line that leaves something open; `None` where it is not one line that does."""
+    lines = [getattr(node, "lineno", None) for node in _doubts(tree)]
+    return min((line for line in lines if line is not None), default=None)
+
+
+def _doubts(tree: ast.AST) -> Iterator[ast.AST]:
+    """Names, attributes, imports, calls and sets that leave something open."""
     nodes = list(ast.walk(tree))
     weights = {id(drawn) for node in nodes for drawn in _held(node)}
     searched = {id(place) for node in nodes for place in _searched(node)}
-    if reaches_doubt(tree, HARMLESS) or show_an_address(tree) or may_read(tree):
-        return True
-    return any(
-        (isinstance(node, ast.Name) and node.id in DOUBTFUL_NAMES)
+    return (
+        node
+        for node in nodes
+        if (isinstance(node, ast.Name) and node.id in DOUBTFUL_NAMES)
         or (isinstance(node, ast.Attribute) and _is_doubtful(node, id(node) in weights))
         or (isinstance(node, (ast.Import, ast.ImportFrom)) and _imports_doubt(node))
         or (isinstance(node, ast.Call) and _asks_by_text(node))
         # A set has another order in each run, and none where something is only looked for in it.
         or (isinstance(node, (ast.Set, ast.SetComp)) and id(node) not in searched)
-        for node in nodes
     )
 
 
@@ -137,7 +156,7 @@ def _asks_by_text(node: ast.Call) -> bool:
         return False
     if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
         return True
-    return name.value in DOUBTFUL_ATTRIBUTES | DRAWS | SYSTEM
+    return name.value.startswith("_") or name.value in DOUBTFUL_ATTRIBUTES | DRAWS | SYSTEM
 
 
 def _imports_doubt(node: ast.Import | ast.ImportFrom) -> bool:

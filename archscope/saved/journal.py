@@ -29,6 +29,9 @@ KEY = "key"
 UNFINISHED = "unfinished"
 """Field of an entry whose part ended without its result, for want of memory or by a crash."""
 
+UNKNOWN = "not everything that decides them is known"
+"""Why entries are counted again, where nobody can say more."""
+
 MOST_BYTES = 2**28
 """Above every journal: what is larger is none."""
 
@@ -58,6 +61,7 @@ class Journal:
             the user named must hold no finished part.
         key: says what decides the entries at this moment, `None` where nobody can say; without
             it only `identity` decides them.
+        obstacle: says why nobody can say.
         trusted: whether a link may lead to the file, and another user own it: the user named it.
 
     Raises:
@@ -73,6 +77,7 @@ class Journal:
         *,
         resume: bool,
         key: Callable[[], str | None] | None = None,
+        obstacle: Callable[[], str] = lambda: UNKNOWN,
         trusted: bool = True,
     ) -> None:
         self.path = path
@@ -80,7 +85,7 @@ class Journal:
         self.outdated = self.uncertain = self.damaged = 0
         self.failure, self.changed, self.doubted = "", False, False
         self._header = _line({"archscope": "journal", "schema": SCHEMA, **identity})
-        self._key = key
+        self._key, self.obstacle = key, obstacle
         self.decided_by = None if key is None else key()
         try:
             self._file = _opened(path, trusted)
@@ -159,11 +164,13 @@ class Journal:
         again = "they are counted again"
         reasons = {
             f"entries were counted by other sources, versions or settings; {again}": self.outdated,
-            "entries cannot be trusted, since not everything that decides them is known; "
-            f"{again}": self.uncertain,
+            f"entries cannot be trusted{self._since()}; {again}": self.uncertain,
             f"lines are damaged; {again}": self.damaged,
         }
         return [f"{count} of the journal's {why}" for why, count in reasons.items() if count]
+
+    def _since(self) -> str:
+        return f", since {self.obstacle()}" if self.uncertain else ""
 
     @property
     def resumable(self) -> bool:
@@ -201,13 +208,22 @@ class Journal:
 
     def _require_no_entries(self, lines: list[bytes]) -> None:
         entries = [entry for line in lines[1:] if (entry := _entry(line)) is not None]
-        done = sum(not entry.get(UNFINISHED) for entry in entries)
-        if done:
+        finished = [entry for entry in entries if not entry.get(UNFINISHED)]
+        if finished:
             own = lines[0] == self._header
             of = "" if own else " of another run"
-            them = "it" if done == 1 else "them"
-            add = f"add {parameter('resume')} to take {them}, or " if own else ""
-            raise self._refused(f"holds {plural(done, 'finished part')}{of}", f"{add}name another")
+            add = f"add {parameter('resume')} to {self._offered(finished)}, or " if own else ""
+            raise self._refused(
+                f"holds {plural(len(finished), 'finished part')}{of}", f"{add}name another"
+            )
+
+    def _offered(self, finished: list[dict[str, Any]]) -> str:
+        """What resuming does with the parts that a file holds."""
+        them = "it" if len(finished) == 1 else "them"
+        if any(map(self._is_usable, finished)):
+            return f"take {them}"
+        unknown = self.decided_by is None or all(entry.get(KEY) is None for entry in finished)
+        return f"count {them} again{f' ({self.obstacle()})' if unknown else ''}"
 
     def _not_ours(self) -> ArchscopeError:
         return self._refused(
@@ -227,12 +243,16 @@ class Journal:
                 self.damaged += 1
             elif entry.get(UNFINISHED):
                 continue
-            elif self._key is None or entry.get(KEY) == (self.decided_by or ""):
+            elif self._is_usable(entry):
                 entry.pop(KEY, None)
                 self.entries.append(entry)
             else:
                 others.append(entry)
         self._count_left(others)
+
+    def _is_usable(self, entry: Mapping[str, Any]) -> bool:
+        """Whether what decided an entry is known, and what is at hand."""
+        return self._key is None or entry.get(KEY) == (self.decided_by or "")
 
     def _count_left(self, others: list[dict[str, Any]]) -> None:
         """Count the parts that no entry is taken of, each once."""

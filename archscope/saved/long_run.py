@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from archscope import interruption
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
-from archscope.saved.journal import Journal, UnusableError
+from archscope.saved.journal import UNKNOWN, Journal, UnusableError
 from archscope.saved.journal_folder import in_default_folder
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class LongRun:
         read: reads a part back, and raises a ValueError for a damaged one.
         count: how many parts there are.
         parts: what they are, such as `points`.
+        obstacle: says why nobody can say what decides them.
     """
 
     file_name: str
@@ -41,6 +42,7 @@ class LongRun:
     read: Callable[[dict[str, Any]], object]
     count: int
     parts: str
+    obstacle: Callable[[], str] = lambda: UNKNOWN
 
     @contextmanager
     def named_journal(
@@ -104,10 +106,20 @@ class LongRun:
         try:
             if path is None:
                 journal = in_default_folder(
-                    self.file_name, self.identity, resume=resume, key=self.key
+                    self.file_name,
+                    self.identity,
+                    resume=resume,
+                    key=self.key,
+                    obstacle=self.obstacle,
                 )
             else:
-                journal = Journal(Path(path), self.identity, resume=resume, key=self.key)
+                journal = Journal(
+                    Path(path),
+                    self.identity,
+                    resume=resume,
+                    key=self.key,
+                    obstacle=self.obstacle,
+                )
         except ArchscopeError as error:
             if not isinstance(error, UnusableError) and (resume or path is not None):
                 raise
@@ -124,8 +136,5 @@ class LongRun:
             return
         offer = f"--resume {'runs the others' if done < self.count else 'shows them'}"
         if not journal.resumable:
-            offer = (
-                journal.failure
-                or "--resume cannot use them, since not everything that decides them is known"
-            )
+            offer = journal.failure or f"--resume counts them again, since {journal.obstacle()}"
         say(f"{done} of {self.count} {self.parts} are saved; {offer}")

@@ -54,5 +54,6 @@ def _before_python() -> tuple[Path, ...]:
     own = Path(sysconfig.get_path("stdlib"))
     places = [Path(entry or ".").absolute() for entry in sys.path]
     zipped = [place.suffix == ".zip" for place in places]
-    end = places.index(own) if own in places else len(places)
+    same = (index for index, place in enumerate(places) if place.resolve() == own.resolve())
+    end = next(same, len(places))
     return tuple(p for p, z in zip(places[:end], zipped[:end], strict=True) if not z)

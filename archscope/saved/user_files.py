@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from archscope.saved.doubts import HARMLESS, doubtful
+from archscope.saved.doubts import HARMLESS, doubtful, line_in_doubt
 from archscope.saved.runs import is_hidden, runs
 
 
@@ -43,6 +43,39 @@ def fingerprint(path: Path, known: Callable[[str], bool] = is_harmless) -> str |
 
 def sources(path: Path, known: Callable[[str], bool] = is_harmless) -> dict[Path, bytes] | None:
     """What a file and every local module that it imports hold; arguments as for `fingerprint`."""
+    try:
+        return _read(path, known)
+    except _UnknownError:
+        return None
+
+
+def obstacle(path: Path, known: Callable[[str], bool] = is_harmless) -> str:
+    """Why `fingerprint` has none, such as "net.py imports os, which may read anything".
+
+    Args:
+        path: of the file.
+        known: as for `fingerprint`.
+
+    Returns:
+        empty text where there is a fingerprint.
+    """
+    try:
+        _read(path, known)
+    except _UnknownError as unknown:
+        return str(unknown)
+    return ""
+
+
+class _UnknownError(Exception):
+    """What a file hangs on cannot be told from its text, and why."""
+
+
+def _read(path: Path, known: Callable[[str], bool]) -> dict[Path, bytes]:
+    """As `sources`.
+
+    Raises:
+        _UnknownError: in place of `None`.
+    """
     folder = path.resolve().parent
     waiting, found = [path.resolve()], dict[Path, bytes]()
     while waiting:
@@ -53,10 +86,14 @@ def sources(path: Path, known: Callable[[str], bool] = is_harmless) -> dict[Path
             content = file.read_bytes()
             tree = ast.parse(content)
         except (OSError, SyntaxError, ValueError, RecursionError):
-            return None
+            raise _UnknownError(f"{file.name} cannot be read") from None
         local = _local_imports(tree, file, folder, known)
-        if local is None or doubtful(tree) or not runs(file):
-            return None
+        if doubtful(tree):
+            line = line_in_doubt(tree)
+            where = file.name if line is None else f"line {line} of {file.name}"
+            raise _UnknownError(f"{where} may read files, ask the machine or draw numbers")
+        if not runs(file):
+            raise _UnknownError(f"compiled code may run in place of {file.name}")
         found[file] = content
         waiting += sorted(local)
     return found
@@ -64,16 +101,25 @@ def sources(path: Path, known: Callable[[str], bool] = is_harmless) -> dict[Path
 
 def _local_imports(
     tree: ast.AST, file: Path, folder: Path, known: Callable[[str], bool]
-) -> set[Path] | None:
-    """Files that the imports of one file may run; `None` when one cannot be followed."""
+) -> set[Path]:
+    """Files that the imports of one file may run.
+
+    Raises:
+        _UnknownError: an import cannot be followed.
+    """
     found: set[Path] = set()
     for start, names in _imports(tree, file, folder):
         if start is None:
-            return None
+            raise _UnknownError(f"{file.name} imports from above its folder")
         local = _files(start, names)
-        trusted = start == folder and known(names[0]) and not is_hidden(names[0])
-        if trusted == bool(local):  # neither known nor there, or both: which would run?
-            return None
+        module = names[0] if names else "its folder"
+        trusted = start == folder and bool(names) and known(module) and not is_hidden(module)
+        if trusted and local:  # which would run?
+            raise _UnknownError(f"{file.name} imports {module}, and a file beside it has that name")
+        if not trusted and not local:
+            hidden = start == folder and known(module)
+            why = "which another file hides" if hidden else "which may read anything"
+            raise _UnknownError(f"{file.name} imports {module}, {why}")
         found |= local
     return found
 

@@ -195,6 +195,26 @@ def test_what_is_unknown_is_counted_again(
     assert all(",15," in row for row in Path("rows.csv").read_text().splitlines()[1:])
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("import os\n", "nets.py imports os, which may read anything"),
+        ("\nREAD = open\n", "line 2 of nets.py may read files, ask the machine or draw numbers"),
+    ],
+)
+def test_why_nothing_can_be_trusted_is_said(
+    capsys: pytest.CaptureFixture[str], text: str, why: str
+) -> None:
+    """By the run that finds the journal, and by the one that is resumed."""
+    Path("nets.py").write_text(text + NETS.replace("from helper import WIDTH", "WIDTH = 3"))
+    sweep = ["sweep", "nets.py:net", "batch=1,2", "--input", "2", "--journal", "j"]
+    assert run(sweep) == 0
+    assert run(sweep) == 2
+    assert f"add --resume to count them again ({why}), or name" in capsys.readouterr().err
+    assert run([*sweep, "--resume"]) == 0
+    assert f"cannot be trusted, since {why}; they are counted" in capsys.readouterr().err
+
+
 @contextmanager
 def full_disk() -> Iterator[None]:
     """A limit on the size of files is how a disk is full for one process."""

@@ -42,6 +42,12 @@ READ_ELSEWHERE = (
     "import timm\nWIDTH = timm.create_model('local-dir:c').num_features",
     "import json\nWIDTH = json.load(open('c'))['w']",
     "import os\nWIDTH = int(os.environ['W'])",
+    "import statistics\nWIDTH = int(statistics.NormalDist(5).samples(1)[0])",
+    "import contextlib\nWIDTH = 1 + contextlib.os.getpid() % 8",
+    "import collections\nWIDTH = getattr(collections, '_sys').maxsize % 8",
+    "import json\nWIDTH = len(json.codecs.open('c').read())",
+    "from types import FunctionType\nWIDTH = 1",
+    "import typing\nWIDTH = len(typing.get_type_hints(nn.Linear))",
     "import importlib\nWIDTH = importlib.import_module('helper').WIDTH",
 )
 """Widths that neither the text nor a version decides."""
@@ -49,6 +55,9 @@ READ_ELSEWHERE = (
 READ_HERE = (
     "WIDTH = 3",
     "import numpy as np\nWIDTH = int(np.prod([1, 3])) + np.int64(np.log2(8)).item()",
+    "import bisect, cmath, decimal, fractions, heapq, json, math, re, textwrap, types\nWIDTH = 3",
+    "from contextlib import nullcontext\nfrom statistics import median\nWIDTH = median([3])",
+    "import json, re\nWIDTH = len(json.dumps(re.sub('a', 'b', 'a')))",
     "from numpy import ceil, pi\nWIDTH = int(ceil(pi))",
     "def f(m):\n    m.load_state_dict({})\nWIDTH = 3",
     "from fvcore.nn import weight_init\nWIDTH = 3",

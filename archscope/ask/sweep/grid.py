@@ -104,6 +104,12 @@ class Grid:
 
         return answers.deciding(self.model, {**dict(self.keywords), **dict(self.axes)})
 
+    def obstacle(self) -> str:
+        """Why `key` knows nothing."""
+        from archscope.saved import answers
+
+        return answers.obstacle(self.model)
+
     def file_name(self) -> str:
         """A name for the journal of this sweep, readable and its own."""
         definition = json.dumps(asdict(self), sort_keys=True).encode()
@@ -317,6 +323,7 @@ def long_run(grid: Grid, shard: Shard) -> LongRun:
         Outcome.from_entry,
         len(shard.of(grid.points)),
         "points",
+        grid.obstacle,
     )
 
 

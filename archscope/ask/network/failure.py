@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dis
 import re
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from archscope.analysis.values.needed import NoValueError
-from archscope.ask.network.proposal import meant
+from archscope.ask.network.proposal import dictionary, lacking_arguments, meant
 from archscope.errors import ArchscopeError, BackwardError, NetworkError, first_line
 from archscope.parameters import parameter
 from archscope.records import InputSpec
@@ -20,6 +21,8 @@ from archscope.resolve.inputs import input_text
 from archscope.units import plural
 
 _TORCH = str(Path(find_spec("torch").origin or "").parent)  # type: ignore[union-attr]
+
+_ARCHSCOPE = str(Path(__file__).parents[2])
 
 _NEEDS_VALUES = re.compile(
     r"(?<![\w.])[Mm]eta(?!\w|\.\w)"  # "on meta tensors", "device meta!" (torch 2.14)
@@ -40,6 +43,7 @@ def without_torch_s_advice() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", NO_GRADIENT_OF_ITS_OWN, UserWarning)
         warnings.filterwarnings("ignore", "FSDP2-wrapped module", UserWarning)
+        warnings.filterwarnings("ignore", "Using a non-tuple sequence", UserWarning)
         yield
 
 
@@ -144,12 +148,19 @@ def failure(
         )
     if one_sample(given, error):
         return one_sample_failure(name, place_of(error))
+    if (place := _faulty_code(error)) and not lacking(error):
+        return ArchscopeError(name, f"fails at {place}: {_reason(error)}", CORRECT)
     remedy = lacking(error) or TAKES_INPUT
     if default is not None and default != given:
         remedy = f"its default is {parameter('input', input_text(default))}"
     if suggestion := meant(given, default, error):
         remedy = f"{suggestion}?"
+    if missing := lacking_arguments(given, error):
+        remedy = f"give one like {missing}"
     reason = _channels_refused(error) or _reason(error)
+    if keys := dictionary(error):
+        remedy = f"pass it from Python: archscope.summary(net, {keys})"
+        reason = "its forward takes a dictionary"
     return ArchscopeError(
         parameter("input", input_text(given) or given),
         f"{name} fails in {place_of(error)}: {reason}",
@@ -158,6 +169,7 @@ def failure(
 
 
 TAKES_INPUT = "check that the network takes this input"
+CORRECT = "correct the code there"
 TRAINS = "check that it trains, or count the forward pass alone"
 
 
@@ -168,7 +180,22 @@ def blames_the_user(refusal: ArchscopeError, error: BaseException) -> bool:
         refusal: what is said of it.
         error: what the run raised.
     """
-    return refusal.remedy in (TAKES_INPUT, TRAINS) and not _channels_refused(error)
+    return refusal.remedy in (TAKES_INPUT, TRAINS, CORRECT) and not _channels_refused(error)
+
+
+def _faulty_code(error: BaseException) -> str:
+    """File and line of an error that no input explains, `nets.py, line 7`; empty for others."""
+    from torch import nn
+
+    own = isinstance(error, AttributeError) and isinstance(error.obj, nn.Module)
+    if not (own or isinstance(error, (NameError, ImportError, SyntaxError))):
+        return ""
+    places = [
+        f"{Path(frame.filename).name}, line {frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((_TORCH, _ARCHSCOPE, "<"))
+    ]
+    return places[-1] if places else ""
 
 
 def untried(refusal: ArchscopeError) -> ArchscopeError:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import re
+import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from archscope.parameters import parameter
-from archscope.records import InputSpec
+from archscope.records import InputSpec, TensorSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -92,6 +95,8 @@ def meant(given: InputSpec, default: InputSpec | None, error: BaseException) -> 
         return _tried("x".join(str(shape[0]) for shape in shapes))
     if len(shapes) != 1:
         return ""
+    if "scalar types: Long, Int" in str(error) and given.tensors[0].dtype == "float32":
+        return _tried(f"{_text(shapes[0])}:int64")
     sides, known = shapes[0], default.sample_shapes[0] if default is not None else None
     if known is not None and len(known) + 1 == len(sides) and sides[1:] == known:
         return f"{_tried(_text(known))} {parameter('batch', sides[0])}"
@@ -112,6 +117,50 @@ def meant(given: InputSpec, default: InputSpec | None, error: BaseException) -> 
     if len(sides) == rank + 1 and sides[-1] == channels:
         return _tried(_text((channels, *sides[:-1])))
     return ""
+
+
+def lacking_arguments(given: InputSpec, error: BaseException) -> str:
+    """A specification with the arguments that `forward` lacked; empty where it lacked none."""
+    call: Any = getattr(error, "archscope_call", None)
+    if call is None or call.name or not _LACKS.search(str(error)):
+        return ""
+    said = {tensor.name: shape for tensor, shape in _shapes(given) if tensor.name}
+    unnamed = iter([_text(shape) for tensor, shape in _shapes(given) if not tensor.name])
+    spec = ",".join(
+        f"{name}={_text(said[name]) if name in said else next(unnamed, '…')}"
+        for name in _parameters(call.module)
+    )
+    return parameter("input", spec)
+
+
+_LACKS = re.compile(r"forward\(\) missing \d+ required")
+
+
+def _shapes(given: InputSpec) -> list[tuple[TensorSpec, tuple[int | str, ...]]]:
+    return list(zip(given.tensors, given.sample_shapes, strict=True))
+
+
+def dictionary(error: BaseException) -> str:
+    """What to pass where `forward` reads an argument by keys: `{"batch": {"x": …}}`."""
+    call: Any = getattr(error, "archscope_call", None)
+    if call is None or call.name:
+        return ""
+    try:
+        code = ast.parse(textwrap.dedent(inspect.getsource(call.module.forward)))
+    except (OSError, TypeError, SyntaxError):
+        return ""
+    names, keys = _parameters(call.module), dict[str, list[str]]()
+    for node in ast.walk(code):
+        if not (isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name)):
+            continue
+        name, key = node.value.id, node.slice
+        if name in names and isinstance(key, ast.Constant) and isinstance(key.value, str):
+            keys.setdefault(name, []).append(key.value)
+    said = (
+        f'"{name}": {{' + ", ".join(f'"{key}": …' for key in dict.fromkeys(own)) + "}"
+        for name, own in keys.items()
+    )
+    return "{" + ", ".join(said) + "}" if keys else ""
 
 
 def _text(sides: tuple[int | str, ...]) -> str:

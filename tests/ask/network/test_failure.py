@@ -402,3 +402,32 @@ def test_without_weights_nobody_is_blamed() -> None:
     text = refusal(Refuses(4, 4).to("meta"))
     assert "takes this input" not in text
     assert "give the network with its weights" in text
+
+
+class Faulty(nn.Module):
+    def forward(self, x):
+        return undefined(x)  # noqa: F821
+
+
+class Keyed(nn.Module):
+    def forward(self, batch):
+        return batch["x"] + batch["y"]
+
+
+class OfTwo(nn.Module):
+    def forward(self, x, y):
+        return x + y
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (Faulty(), r"^Faulty: fails at test_failure.py, line \d+: NameError.*; correct the code"),
+        (Keyed(), r'its forward takes a dictionary; .*\{"batch": \{"x": …, "y": …\}\}'),
+        (OfTwo(), "give one like input='x=8,y=…'"),
+        (nn.Sequential(nn.Embedding(9, 2)), "did you mean input='8:int64'"),
+    ],
+)
+def test_the_remedy_is_that_of_the_cause(network, message):
+    with pytest.raises(archscope.ArchscopeError, match=message):
+        archscope.summary(network, "8")

@@ -557,3 +557,30 @@ def test_group_counts_are_whole_numbers_from_one(groups: Any) -> None:
 def test_a_size_that_other_tools_print_is_refused() -> None:
     with pytest.raises(archscope.ArchscopeError, match=r"input_size=.*: has a size below 0"):
         archscope.summary(nn.Linear(4, 4), input_size=(-1, 4))
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (lambda: archscope.predict([], device="t4"), "network: is an empty list; name a network"),
+        (lambda: archscope.predict("lenet", on="t4"), "name the GPU as device='t4'"),
+        (lambda: archscope.predict("lenet", device="t4", on="ray"), "on='ray': goes with fit=True"),
+        (lambda: archscope.sweep("lenet", {"batch": []}), "axes: batch has an empty list"),
+        (
+            lambda: archscope.sweep("densenet_cifar", growth_rate=[12, 24]),
+            'write sweep("densenet_cifar", {"growth_rate": [12, 24]})',
+        ),
+        (lambda: archscope.sweep("lenet", batch=[1, 2]), 'write sweep("lenet", {"batch": [1, 2]})'),
+        (
+            lambda: archscope.sweep_groups(4),
+            "groups=4: is not a list of counts; give one such as [",
+        ),
+        (lambda: archscope.sweep_groups([]), "groups: no group count is given; give some"),
+        (lambda: archscope.sweep_groups([1], model="resnet18"), "write base='resnet18'"),
+        (lambda: archscope.explain("lenet", ""), "layers: an empty name"),
+    ],
+)
+def test_a_slip_in_python_names_the_parameter_and_the_call(asked, said):
+    with pytest.raises(archscope.ArchscopeError) as refused:
+        asked()
+    assert said in str(refused.value)

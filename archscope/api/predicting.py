@@ -185,6 +185,7 @@ def predict(
         sheet = _sheet(device, peak=peak, bandwidth=bandwidth, calibrate=calibrate, explain=explain)
         return _fitted(given, question, sheet, setting, on, gpu, part, journal, resume)
     check_not_fitted(gpu, part, journal, resume)
+    _check_here(on)
     names = [device] if isinstance(device, str) else list(device or ())
     if isinstance(device, str) and not (peak is None and bandwidth is None):
         raise ArchscopeError(
@@ -218,10 +219,36 @@ def predict(
 def _asked(
     network: Model | Sequence[Model] | None, model: Source | None, **question: Any
 ) -> list[Target]:
-    """The networks that are asked about; see `asked`."""
+    """The networks that are asked about; see `asked`.
+
+    Raises:
+        ArchscopeError: an empty list, or as `asked` raises.
+    """
     if isinstance(network, (list, tuple)):
+        if not network:
+            raise ArchscopeError(parameter("network"), "is an empty list", "name a network")
         return network_targets(network, **question, beside=model)
     return [asked(cast("Model | None", network), model, **question)]
+
+
+def _check_here(on: str) -> None:
+    """Refuse a place to run where nothing runs; the GPU that is asked about is a device.
+
+    Raises:
+        ArchscopeError: it is not this machine.
+    """
+    if on == "local":
+        return
+    from archscope.engines.place import is_place
+
+    if is_place(on):
+        problem, remedy = f"goes with {parameter('fit', True)}", "leave it out"
+    else:
+        problem, remedy = (
+            "is no place where networks are measured",
+            f"name the GPU as {parameter('device', on)}",
+        )
+    raise ArchscopeError(parameter("on", on), problem, remedy)
 
 
 def _is_list(network: object) -> bool:

@@ -95,17 +95,17 @@ def sweep(
     from archscope.study.page import with_sweep_page
     from archscope.study.sweep import sweep_report, sweep_title
 
-    listed = isinstance(axes, Mapping) and all(map(_is_listed, axes.values()))
-    if not axes or not listed:
-        problem = "an axis has no list of values" if axes else "nothing to sweep"
-        raise ArchscopeError("axes", problem, 'give one like {"groups": [1, 2]}')
+    if not axes:
+        remedy = _as_axes(network, {"input": input, "batch": batch, **constructor_keywords})
+        raise ArchscopeError("axes", "nothing to sweep", remedy)
+    read = _read_axes(axes)
     require_least("jobs", jobs, 1)
     if predict is not None:
         read_places(predict)
     chosen = asked(network, model, input=input, batch=batch, keywords=constructor_keywords)
     grid = Grid(
         chosen.name,
-        tuple((key, tuple(values)) for key, values in axes.items()),
+        read,
         tuple(chosen.keywords.items()),
         chosen.input_text,
         chosen.batch,
@@ -218,6 +218,53 @@ _MERGED: Mapping[str, Callable[[Sequence[ShardFile]], Answer[Merged]]] = {
 """By what the first line of a journal calls its run."""
 
 
+Axes: TypeAlias = tuple[tuple[str, tuple[object, ...]], ...]
+
+
+def _read_axes(axes: object) -> Axes:
+    """The keys with their values.
+
+    Raises:
+        ArchscopeError: a key has no list of values, or an empty one.
+    """
+    like = 'give one like {"groups": [1, 2]}'
+    if not isinstance(axes, Mapping) or not all(map(_is_listed, axes.values())):
+        raise ArchscopeError("axes", "an axis has no list of values", like)
+    read = tuple((key, tuple(values)) for key, values in axes.items())
+    for key, values in read:
+        if not values:
+            raise ArchscopeError("axes", f"{key} has an empty list of values", like)
+    return read
+
+
+def _as_axes(network: object, keywords: Mapping[str, object]) -> str:
+    """The call that sweeps over what was given as lists; an example where nothing was."""
+    lists = {key: value for key, value in keywords.items() if isinstance(value, (list, range))}
+    if not lists:
+        return 'give one like {"groups": [1, 2]}'
+    name = f'"{network}"' if isinstance(network, str) else "network"
+    axes = ", ".join(f'"{key}": {list(values)!r}' for key, values in lists.items())
+    return f"write sweep({name}, {{{axes}}})"
+
+
+def _groups_text(groups: object) -> str:
+    """Group counts as the command line takes them.
+
+    Raises:
+        ArchscopeError: it is no list of any.
+    """
+    if isinstance(groups, str):
+        return groups
+    if not isinstance(groups, Iterable):
+        example = f"[{groups}]" if isinstance(groups, int) else "[1, 2, 4]"
+        problem = "is not a list of counts"
+        raise ArchscopeError(parameter("groups", groups), problem, f"give one such as {example}")
+    counts = ",".join(map(str, groups))
+    if not counts:
+        raise ArchscopeError("groups", "no group count is given", "give some such as [1, 2, 4]")
+    return counts
+
+
 def _is_listed(values: object) -> bool:
     return isinstance(values, Iterable) and not isinstance(values, str)
 
@@ -294,7 +341,7 @@ def sweep_groups(
     """
     from archscope.ask.groups import times
     from archscope.ask.groups.entries import long_run
-    from archscope.ask.groups.family import Family
+    from archscope.ask.groups.family import Family, check_base
     from archscope.ask.groups.sweep import swept
     from archscope.ask.groups.views import parse_groups
     from archscope.ask.profile.points import require_finished
@@ -306,13 +353,14 @@ def sweep_groups(
 
     views = _views(equal)
     how = _measuring(time, device, on, gpu)
+    check_base(base, model)
     network = asked(base, model, input=input, batch=batch, keywords=constructor_keywords)
     saved = [times.measured_before(profile, network.batch) for profile in profiles]
     if how is not None:
         network = replace(network, batch=times.batch_measured(network.batch))
     places = () if predict is None else read_places(predict)
     family = Family(network, by)
-    counts = parse_groups(groups if isinstance(groups, str) else ",".join(map(str, groups)))
+    counts = parse_groups(_groups_text(groups))
     part = ALL if shard is None else parse_shard(shard)
     with long_run(family, counts, views, part).named_journal(journal, resume) as held:
         with engine(on, counted(family.model), jobs=None) as place:

@@ -15,6 +15,7 @@ from archscope.parameters import parameter
 from archscope.quantities import MATCHED
 from archscope.records import Analysis, InputSpec, Measurement, Prediction, Profile
 from archscope.records.measured import PairedRatio
+from archscope.resolve.names import run_together
 from archscope.saved.record import Saved
 from archscope.wording import network_title
 
@@ -79,6 +80,9 @@ def contenders(
         ArchscopeError: fewer than two, or one cannot be counted.
     """
     if len(targets) < 2:
+        together = run_together(targets[0].name) if targets else None
+        if together is not None:
+            raise together
         raise ArchscopeError("compare", "needs at least two models", "name another one")
     return those_of_a_shard(targets, places, weights)
 

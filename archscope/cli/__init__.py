@@ -47,8 +47,10 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = _near(args[0], COMMANDS)[:1]
-            remedy = f"did you mean {near[0]}?" if near else "see archscope --help"
+            remedy = f"write archscope summary {args[0]}"
+            if not _is_network(args[0]):
+                near = _near(args[0], COMMANDS)[:1]
+                remedy = f"did you mean {near[0]}?" if near else "see archscope --help"
             raise ArchscopeError(args[0], "unknown command", remedy)
         return super().resolve_command(ctx, args)
 
@@ -151,6 +153,15 @@ def _whose_fault(reason: str, arguments: Sequence[str]) -> str:
             f"not help, please report it with --debug"
         )
     return f"internal error ({reason}); this is archscope's fault, please report it with --debug"
+
+
+def _is_network(word: str) -> bool:
+    """Whether a word in the place of a command names a network or a saved record."""
+    from archscope.resolve.names import known
+
+    if Path(word.partition(":")[0]).suffix in (".py", ".json"):
+        return Path(word.partition(":")[0]).is_file()
+    return word.startswith(("timm:", "hf:", "diffusers:")) or word in known("")
 
 
 def _near(word: str, known: Iterable[str]) -> list[str]:

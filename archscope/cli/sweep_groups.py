@@ -77,7 +77,7 @@ def command(
     how = _measuring(timed, device, on, gpu)
     from archscope.ask.groups import times
     from archscope.ask.groups.entries import long_run
-    from archscope.ask.groups.family import Family
+    from archscope.ask.groups.family import Family, check_base
     from archscope.ask.groups.views import EQUALS, parse_groups
     from archscope.ask.profile.points import require_finished
     from archscope.ask.target import network_target
@@ -85,6 +85,7 @@ def command(
     from archscope.study.groups import group_report, unused_notes
 
     counts, where = parse_groups(groups), places(predicted)
+    check_base(base, beside)
     network = network_target(
         base, input=input_text, batch=batch, keywords=parse_settings(settings), beside=beside
     )

@@ -35,15 +35,20 @@ class Work:
     fresh: bool = False
 
 
+def is_place(on: str) -> bool:
+    """Whether a text is `local`, `ray` or `ray://host:port`."""
+    host, colon, port = on.removeprefix(CLIENT).rpartition(":")
+    address = on.startswith(CLIENT) and bool(host and colon) and port.isdecimal()
+    return on in (NAME, RAY) or address
+
+
 def check_place(on: str) -> None:
     """Refuse what names no engine, before any work.
 
     Raises:
         EngineError: it is neither `local`, `ray` nor `ray://host:port`.
     """
-    host, colon, port = on.removeprefix(CLIENT).rpartition(":")
-    address = on.startswith(CLIENT) and bool(host and colon) and port.isdecimal()
-    if on not in (NAME, RAY) and not address:
+    if not is_place(on):
         raise EngineError(on, "unknown place to run", PLACES)
 
 

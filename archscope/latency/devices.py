@@ -160,6 +160,10 @@ def find_device(name: str, given: str = "device") -> Device:
     Raises:
         ArchscopeError: no device of that name has a data sheet here.
     """
+    if not isinstance(name, str) or "," in name:
+        one = (name if isinstance(name, str) else str(next(iter(name), "h100"))).split(",")[0]
+        remedy = f"name one, such as {parameter(given, one)}"
+        raise ArchscopeError(parameter(given, name), "is more than one GPU", remedy)
     names = _names()
     plain = _plain(name)
     key = names.get(plain) or _with_memory(name)

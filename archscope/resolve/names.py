@@ -44,6 +44,15 @@ def matching(pattern: str) -> list[str]:
     return [name for name in names if wanted in name.lower()]
 
 
+def run_together(text: str) -> ArchscopeError | None:
+    """What to say of several names with commas between them; `None` for any other text."""
+    names = [part.strip() for part in text.split(",")]
+    if len(names) < 2 or not set(names) <= set(known("")):
+        return None
+    remedy = f"name them one after the other without commas: {' '.join(names)}"
+    return ArchscopeError(text, "is more than one network", remedy)
+
+
 def expanded(models: Iterable[Named]) -> list[Named | str]:
     """Names in place of patterns, each once; what is not a pattern stays as it is.
 

@@ -13,6 +13,7 @@ from archscope.parameters import parameter
 from archscope.records import InputSpec
 from archscope.resolve import diffusion, huggingface, timm_models, user_code, vision
 from archscope.resolve.inputs import parse_input
+from archscope.resolve.names import run_together
 from archscope.resolve.recipe import Recipe, for_constructor, of_transformers
 from archscope.resolve.sides import resized
 from archscope.resolve.signatures import (
@@ -55,6 +56,9 @@ def recipe(name: str, keywords: Mapping[str, Any]) -> Recipe:
         return _from_torchvision(name, keywords)
     if name.endswith(".json"):
         raise ArchscopeError(name, "is a file, and this needs the network itself", "name that")
+    several = run_together(name)
+    if several is not None:
+        raise several
     raise ArchscopeError(
         name,
         "unknown network",

@@ -119,6 +119,12 @@ def strange(tmp_path: Path) -> str:
         (["summary", "lenet", "--json"], "No such option '--json'; see"),
         (["summary", "lenet", "--column"], "Did you mean '--columns'?"),
         (["sumary", "lenet"], "sumary: unknown command; did you mean summary?"),
+        (["lenet"], "lenet: unknown command; write archscope summary lenet"),
+        (["compare", "lenet,vgg16"], "one after the other without commas: lenet vgg16"),
+        (["summary", "lenet,vgg16", "lenet"], "one after the other without commas: lenet vgg16"),
+        (["sweep-groups", "1,2", "--model", "resnet18"], "write --base resnet18"),
+        (["explain", "lenet", ""], "layers: an empty name; name a layer"),
+        (["distribute", "lenet", "--on", "h100,a100"], "--on h100,a100: is more than one GPU;"),
         (
             ["memory", "lenet", "vgg16"],
             "one network; ask about one after the other, or archscope compare lenet vgg16",

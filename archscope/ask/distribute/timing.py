@@ -77,7 +77,7 @@ def connected(name: str) -> tuple[Device, Links]:
     from archscope.collectives.links import systems
     from archscope.latency.devices import find_device
 
-    device = find_device(name)
+    device = find_device(name, "on")
     links = systems().get(device.key)
     if links is None:
         raise ArchscopeError(

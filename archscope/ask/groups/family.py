@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from archscope.ask.target import Target
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
+from archscope.saved.record import saved
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,6 +20,18 @@ if TYPE_CHECKING:
 GROUPS = "groups"
 PER_GROUP = "width_per_group"
 """Constructor keywords as in torchvision's ResNet and archscope's ResNeXt."""
+
+
+def check_base(base: object, model: object) -> None:
+    """Refuse the network of a record where the base is none: the base itself was meant.
+
+    Raises:
+        ArchscopeError: there is such a network.
+    """
+    if model is not None and saved(base) is None:
+        name = str(getattr(model, "__name__", model))[:60]
+        remedy = f"write {parameter('base', name)}"
+        raise ArchscopeError(parameter("model", name), "goes with a saved record", remedy)
 
 
 class Family:

@@ -102,6 +102,8 @@ def _chosen(analysis: Analysis, patterns: Sequence[str]) -> set[int]:
         return {id(layer) for layer in analysis.calls}
     found: set[int] = set()
     for pattern in patterns:
+        if not pattern:
+            raise ArchscopeError("layers", "an empty name", "name a layer, or none for all")
         named = [layer for layer in analysis.calls if matching(pattern, layer.name, layer.kind)]
         if not named:
             names = (layer.name for layer in analysis.calls)

@@ -66,6 +66,7 @@ def _measured(target: Target) -> NetworkSignal:
     size = BATCH if target.batch is None and is_specification else target.batch
     call = network_call(subject, target.input, size)
     subject = materialised(subject, call)
+    assert subject.rebuild is not None, "it had weights before"
     require_memory(
         subject, tensors(call.on_meta()), "its forward and backward pass", gradients=True
     )

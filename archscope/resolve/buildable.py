@@ -40,8 +40,8 @@ def require_buildable(file: str, model: str, keywords: Mapping[str, object]) -> 
         ArchscopeError: the name is that of code, or a value is none that a file may give.
     """
     if not _is_of_a_library(model):
-        if model.isidentifier():  # no name of code, which has a colon or a dot
-            raise ArchscopeError(f"{file}: {model:.80}", "unknown network", _nearest(model))
+        if model.isidentifier() and (nearest := _nearest(model)):  # a slip, not a name of code
+            raise ArchscopeError(f"{file}: {model:.80}", "unknown network", nearest)
         raise ArchscopeError(
             file,
             f"names {model!r:.80} as its network; archscope runs no code that only a file names",
@@ -85,7 +85,7 @@ def _is_of_a_library(name: str) -> bool:
 def _nearest(model: str) -> str:
     from archscope import zoo
 
-    return did_you_mean(model, [*zoo.names(), *vision.names()]) or BESIDE
+    return did_you_mean(model, [*zoo.names(), *vision.names()])
 
 
 def _plain(value: object) -> bool:

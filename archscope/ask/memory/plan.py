@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from archscope.analysis.memory import CONTEXT_BYTES
 from archscope.ask.memory.prediction import predicted
 from archscope.ask.memory.setting import OWN, Setting
 from archscope.errors import ArchscopeError
@@ -103,6 +102,8 @@ def plan_to_fit(target: Target, budget_bytes: int, setting: Setting) -> MemoryPl
         ArchscopeError: of inference, the budget is below what a GPU's context takes, or the
             network cannot be followed.
     """
+    from archscope.analysis.memory import CONTEXT_BYTES
+
     if setting.mode == "inference":
         raise ArchscopeError(
             parameter("plan"), "is of training", f"leave {parameter('inference')} out"

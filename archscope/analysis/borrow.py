@@ -145,7 +145,7 @@ def set_training(network: nn.Module, training: bool) -> None:
             if part.training is not training:
                 part.training = training
         return
-    with suppress(NotImplementedError):
+    with suppress(NotImplementedError):  # what torch.export raises: its network has one mode
         network.train(training)
 
 

@@ -54,7 +54,7 @@ def parse_input(text: str | Sequence[str], batch: Dim = 1) -> InputSpec:
 
 
 _SLIP = re.compile(r"\s*[(\[]?\s*[0-9]+(?:\s*[xX*,;/ -]\s*[0-9]+)+\s*[xX,]?\s*[)\]]?\s*\Z")
-"""Numbers with something between them that is no x: `(3, 224, 224)`, `3*224*224`."""
+"""Sizes written with another separator than `x`, or in brackets: `(3, 224, 224)`, `3*224*224`."""
 
 
 def _read(text: str | Sequence[str], size: Dim) -> InputSpec:

@@ -405,5 +405,8 @@ _SIGNS = (
 
 
 def is_of_meta(error: RuntimeError) -> bool:
-    """Whether a kernel failed only because tensors on meta have no values."""
+    """Whether a kernel failed only because tensors on meta have no values.
+
+    PyTorch raises NotImplementedError where an operator has no kernel for meta at all.
+    """
     return isinstance(error, NotImplementedError) or any(sign in str(error) for sign in _SIGNS)

@@ -63,7 +63,7 @@ def depends_on_values(error: BaseException) -> bool:
         return False
     if _makes_sparse(error):
         return False
-    if isinstance(error, NotImplementedError):
+    if isinstance(error, NotImplementedError):  # PyTorch's, of an operator without a meta kernel
         return True
     return isinstance(error, (RuntimeError, ValueError, TypeError)) and bool(
         _NEEDS_VALUES.search(str(error))

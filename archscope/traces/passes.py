@@ -11,6 +11,7 @@ from archscope.traces.families import FREE, FUSED, base, family
 from archscope.traces.forward import is_compiled
 from archscope.traces.functions import functions_around
 from archscope.traces.network import NetworkOperator
+from archscope.traces.unlike import Unlike, unlike
 
 
 @dataclass(slots=True)
@@ -22,12 +23,14 @@ class Alignment:
         passes: host times at which each forward pass of the network starts and ends.
         others: the same of passes on inputs of other sizes.
         matched: pairs of an operator of the trace and the network's, of the first pass.
+        unlike: what differs between operators with weights, in the first pass.
     """
 
     owners: dict[Event, Call] = field(default_factory=dict)
     passes: list[tuple[int, int]] = field(default_factory=list)
     others: list[tuple[int, int]] = field(default_factory=list)
     matched: list[tuple[Event, NetworkOperator]] = field(default_factory=list)
+    unlike: list[Unlike] = field(default_factory=list)
 
 
 class Pass:
@@ -64,6 +67,7 @@ class Pass:
         found.passes.append((self._forward[first].start, self._forward[last].end))
         if not found.matched:
             found.matched = [(self._forward[p], self._network[i]) for p, i in pairs]
+            found.unlike = unlike(self._forward, self._network, self._anchors)
 
     def _between(self) -> list[tuple[int, int]]:
         pairs = [self._anchors[0]]

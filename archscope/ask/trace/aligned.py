@@ -75,6 +75,8 @@ def of_network(trace: Trace, network: Target) -> Aligned:
     passes, others = _in_a_step(attributed, found.passes), _in_a_step(attributed, found.others)
     notes = (
         *([REPLICAS.format(1 + len(replicas))] if replicas else []),
+        *_without_shapes(trace, ran, found),
+        *_unlike(found, model),
         *_several(passes, others),
         *_untrained(attributed, (*found.passes, *found.others)),
         *([] if known else [UNKNOWN_BATCH.format(plural(samples, "sample"))]),
@@ -85,6 +87,24 @@ def of_network(trace: Trace, network: Target) -> Aligned:
 
 
 UNKNOWN_BATCH = "The file does not say the batch size: MACs and roofs are those of {}."
+
+
+def _without_shapes(trace: Trace, ran: Sequence[Event], found: Alignment) -> tuple[str, ...]:
+    """What was compared where the file does not have shapes."""
+    if any(event.shapes for event in ran):
+        return ()
+    by_blocks = any(True for _ in sizes.sizes(trace, found.matched))
+    compared = "by name and order" + (", and by the blocks of their kernels" if by_blocks else "")
+    return (f"The file has no shapes: operators were compared {compared}.",)
+
+
+def _unlike(found: Alignment, model: str) -> tuple[str, ...]:
+    """What to know of a trace whose operators without weights are not all the network's."""
+    if not found.unlike:
+        return ()
+    number = plural(len(found.unlike), "operator")
+    return (f"{number} without weights did not match; the first: {found.unlike[0].text(model)}.",)
+
 
 REPLICAS = (
     "{} threads run the network at once, as DataParallel's do: rows and the batch add them up."

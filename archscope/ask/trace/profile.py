@@ -92,7 +92,7 @@ def _profile(
         notes=(
             *(f"{note[0].upper()}{note[1:]}." for note in table.notes),
             *_in_no_step(found),
-            *_another_network(trace),
+            *_another_network(found, table),
             *([GOES_ON] if chrome.BEHIND in trace.facts else []),
             *_cost_of_recording(trace),
         ),
@@ -162,9 +162,14 @@ def _count(trace: Trace, network: Target) -> Analysis | None:
         return None
 
 
-def _another_network(trace: Trace) -> tuple[str, ...]:
-    """What else has weights in the trace."""
-    event = next((e for e in trace.host if e.owner is FOREIGN and family(e.name) in WEIGHTED), None)
+def _another_network(found: Attribution, table: LayerTimes) -> tuple[str, ...]:
+    """What else has weights in the steps that the rows are of."""
+    weighted = (
+        event
+        for event in found.trace.host
+        if event.owner is FOREIGN and family(event.name) in WEIGHTED
+    )
+    event = next((e for e in weighted if found.steps.at(e.start) in table.numbers), None)
     if event is None:
         return ()
     weight = event.shapes[weight_at(event.name)] if len(event.shapes) > 1 else ()

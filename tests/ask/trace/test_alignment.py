@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -535,8 +536,40 @@ def test_a_batch_that_the_file_does_not_tell_is_not_made_up(tmp_path: Path) -> N
     found = traced(str(path), network_target(network, input="4")).profile
     assert any("does not say the batch size" in note for note in found.notes)
     assert "samples" not in answer(found)
-    told = traced(str(path), network_target(network, input="4", batch=3)).profile
-    assert "3 samples" in answer(told) and told.notes == ()
+    given = traced(str(path), network_target(network, input="4", batch=3)).profile
+    note = "The file has no shapes: operators were compared by name and order."
+    assert "3 samples" in answer(given) and given.notes == (note,)
+
+
+@pytest.mark.parametrize(
+    ("traced_as", "told"),
+    [
+        (nn.ReLU(), None),
+        # Operators of the network that was counted: linear, relu, linear.
+        (nn.GELU(), r"1 operator .* the first: operator 2 \(1\): the trace has gelu, .* relu\."),
+        (nn.Identity(), r"1 operator .*: operator 2 \(1\): the trace has nothing, .* relu\."),
+        (
+            nn.Sequential(nn.ReLU(), nn.Tanh()),
+            r": behind operator 2 \(1\): the trace has tanh, Sequential has nothing\.",
+        ),
+    ],
+)
+def test_operators_without_weights_that_differ_are_named(
+    tmp_path: Path, traced_as: nn.Module, told: str | None
+) -> None:
+    path = tmp_path / "a.json"
+    ran = nn.Sequential(nn.Linear(4, 8), traced_as, nn.Linear(8, 4))
+    recorded = profile(activities=[ProfilerActivity.CPU], record_shapes=True)
+    with recorded as profiler:
+        ran(torch.ones(3, 4)).sum().backward()
+    profiler.export_chrome_trace(str(path))
+    named = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 4))
+    notes = traced(str(path), network_target(named, input="4")).profile.notes
+    if told is None:
+        assert notes == ()
+    else:
+        (note,) = notes
+        assert re.search(told, note)
 
 
 def test_another_length_of_text_is_refused_with_the_one_that_was_traced(tmp_path: Path) -> None:

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from archscope.api.explaining import explain, formula, graph, receptive_field
     from archscope.api.fitted import Fitted
     from archscope.api.machine import cache, recorder
+    from archscope.api.merging import merge
     from archscope.api.predicting import devices, predict
-    from archscope.api.sweeping import check, merge, sweep, sweep_groups
+    from archscope.api.sweeping import check, sweep, sweep_groups
     from archscope.api.timing import profile, trace
     from archscope.api.training import generate, memory, signal
     from archscope.errors import ArchscopeError
@@ -50,7 +51,8 @@ _NAMES = {
     "archscope.api.counting": ("load", "models", "summary"),
     "archscope.api.distributing": ("distribute",),
     "archscope.api.explaining": ("explain", "formula", "graph", "receptive_field"),
-    "archscope.api.sweeping": ("check", "merge", "sweep", "sweep_groups"),
+    "archscope.api.merging": ("merge",),
+    "archscope.api.sweeping": ("check", "sweep", "sweep_groups"),
     "archscope.api.fitted": ("Fitted",),
     "archscope.api.machine": ("cache", "recorder"),
     "archscope.api.predicting": ("devices", "predict"),

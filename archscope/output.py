@@ -111,7 +111,7 @@ def check_outputs(
 
 
 def _require_replaceable(target: Path, named: str) -> None:
-    from archscope.saved.journal import is_journal
+    from archscope.saved.journal_lines import is_journal
 
     if not os.access(target, os.W_OK):
         raise ArchscopeError(named, "is read-only", "choose another")

@@ -13,8 +13,9 @@ from archscope.ask.profile.measured import profile
 from archscope.ask.target import network_target
 from archscope.files import check_folder, replace_file
 from archscope.measure import device as devices
+from archscope.measure.failure import OutOfMemoryError
 from archscope.measure.sampling import StoppingRule
-from archscope.measure.session import OutOfMemoryError, Plan, Progress, silent
+from archscope.measure.session import Plan, Progress, silent
 from archscope.measure.step import Settings
 from archscope.records import Profile
 from archscope.saved import answers

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-import torch
 from torch import nn
 
-from archscope.errors import ArchscopeError, NetworkError, first_line
+from archscope.errors import first_line
 from archscope.measure import device as devices
 from archscope.measure.clock import Stage, StreamClock, WallClock, cold_cache, nothing, synchronizer
+from archscope.measure.failure import failures
 from archscope.measure.graph import captured
 from archscope.measure.layers import profile_layers
-from archscope.measure.memory import is_out_of_memory, peak_bytes, release
+from archscope.measure.memory import peak_bytes, release
 from archscope.measure.roofs import roofs
 from archscope.measure.sampling import (
     Clock,
@@ -35,7 +33,6 @@ from archscope.measure.step import (
     autocast_dtype,
     configured,
 )
-from archscope.parameters import parameter
 from archscope.records import Environment, InputSpec, LayerTime, Measurement, Profile
 from archscope.records.measured import INTERRUPTED, PROFILER_OVERHEAD
 from archscope.saved import cache
@@ -43,10 +40,6 @@ from archscope.traces.rows import LayerTimes
 
 Progress = Callable[[str, float], None]
 """Called with what is being measured and which share of its time limit is spent."""
-
-
-class OutOfMemoryError(ArchscopeError):
-    """A step of this batch does not fit on the device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,40 +308,6 @@ def _first_run(step: Step, model: str, input: InputSpec) -> dict[str, float]:
             clock = WallClock([stage], synchronizer(step.device))
             seconds[phase] = clock.laps(1)[0][0]
     return seconds
-
-
-LONGEST_REASON = 90
-"""Characters of an exception that a message quotes; `--debug` shows all of it."""
-
-REMEDIES = {
-    "training": f"check {parameter('input')}, or measure inference with {parameter('eval', True)}",
-    "forward": f"check {parameter('input')}",
-    "backward": f"measure inference with {parameter('eval', True)}",
-    "optimizer": f"leave out the update with {parameter('optimizer', 'none')}",
-    "inference": f"check {parameter('input')}",
-}
-
-
-@contextmanager
-def failures(model: str, phase: str, input: InputSpec, device: torch.device) -> Iterator[None]:
-    """Tell in one line what failed, in which phase of which network."""
-    try:
-        yield
-    except NetworkError as error:
-        raise error.named(model) from error
-    except ArchscopeError:
-        raise
-    except Exception as error:
-        if is_out_of_memory(error):
-            release(device)
-            raise OutOfMemoryError(
-                f"batch {input.batch}",
-                f"runs out of memory on {device} in {phase}",
-                f"use a smaller {parameter('batch')} or ask {parameter('max_batch', True)}",
-            ) from error
-        reason = textwrap.shorten(first_line(error), LONGEST_REASON, placeholder=" …")
-        problem = f"fails in {phase} ({type(error).__name__}: {reason})"
-        raise ArchscopeError(model, problem, REMEDIES[phase]) from error
 
 
 def _between(step: Step, plan: Plan) -> Stage:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from torch import nn
 
 from archscope.measure import device as devices
-from archscope.measure.session import Plan, Session, TimedPhases, failures, silent, within_time
+from archscope.measure.failure import failures
+from archscope.measure.session import Plan, Session, TimedPhases, silent, within_time
 from archscope.measure.step import Mode, Step, configured
 from archscope.measure.turns import Rounds, Turns, TurnsInterrupted, measure_in_turns
 from archscope.records import InputSpec, Profile

@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from archscope import interruption
 from archscope.errors import ArchscopeError
-from archscope.files import is_own, open_own, read_text, require_regular
+from archscope.files import is_own, open_own, require_regular
 from archscope.parameters import parameter
+from archscope.saved.journal_lines import (
+    KEY,
+    MOST_BYTES,
+    SCHEMA,
+    UNFINISHED,
+    begins_as_journal,
+    line_of,
+    read_line,
+    subject_of,
+)
 from archscope.units import plural
-
-SCHEMA = 2
-
-KEY = "key"
-"""Field of an entry: what decided it besides the run, as a hash; `None` where nobody can say."""
-
-UNFINISHED = "unfinished"
-"""Field of an entry whose part ended without its result, for want of memory or by a crash."""
 
 UNKNOWN = "not everything that decides them is known"
 """Why entries are counted again, where nobody can say more."""
-
-MOST_BYTES = 2**28
-"""Above every journal: what is larger is none."""
-
-QUESTION, VERSIONS, ADDRESS = "question", "versions", "address"
-"""Fields of an entry: what it is of, the versions that decided it, and the hash of both."""
-
-_BEGINNING = b'{"archscope": "journal", '
 
 
 class UnusableError(ArchscopeError):
@@ -84,7 +74,7 @@ class Journal:
         self.entries: list[dict[str, Any]] = []
         self.outdated = self.uncertain = self.damaged = 0
         self.failure, self.changed, self.doubted = "", False, False
-        self._header = _line({"archscope": "journal", "schema": SCHEMA, **identity})
+        self._header = line_of({"archscope": "journal", "schema": SCHEMA, **identity})
         self._key, self.obstacle = key, obstacle
         self.decided_by = None if key is None else key()
         try:
@@ -135,7 +125,7 @@ class Journal:
 
     def _lined(self, entry: dict[str, Any], certain: bool) -> bytes:
         """An entry with what decided it."""
-        return _line({**entry, **self._decided(certain)})
+        return line_of({**entry, **self._decided(certain)})
 
     def _written(self, line: bytes) -> bool:
         """Append a line; whether the run may count its entry as done."""
@@ -193,7 +183,7 @@ class Journal:
             raise self._not_ours()
         content = self._file.readall()
         lines = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
-        if not _is_ours(content, lines):
+        if not begins_as_journal(content, lines):
             raise self._not_ours()
         if expected and not resume:
             self._require_no_entries(lines)
@@ -207,7 +197,7 @@ class Journal:
         self._file.truncate()
 
     def _require_no_entries(self, lines: list[bytes]) -> None:
-        entries = [entry for line in lines[1:] if (entry := _entry(line)) is not None]
+        entries = [entry for line in lines[1:] if (entry := read_line(line)) is not None]
         finished = [entry for entry in entries if not entry.get(UNFINISHED)]
         if finished:
             own = lines[0] == self._header
@@ -238,7 +228,7 @@ class Journal:
             )
         others = []
         for line in lines[1:]:
-            entry = _entry(line)
+            entry = read_line(line)
             if entry is None:
                 self.damaged += 1
             elif entry.get(UNFINISHED):
@@ -256,9 +246,9 @@ class Journal:
 
     def _count_left(self, others: list[dict[str, Any]]) -> None:
         """Count the parts that no entry is taken of, each once."""
-        taken = set(map(_part, self.entries))
+        taken = set(map(subject_of, self.entries))
         for entry in {
-            _part(entry): entry for entry in others if _part(entry) not in taken
+            subject_of(entry): entry for entry in others if subject_of(entry) not in taken
         }.values():
             unknown = self.decided_by is None or entry.get(KEY) is None
             self.uncertain += unknown
@@ -294,52 +284,6 @@ class Journal:
         return UnusableError(parameter("journal", self.path), reason, "name another")
 
 
-@dataclass(frozen=True)
-class Written:
-    """What a journal holds, read without touching it.
-
-    Args:
-        identity: what was run.
-        entries: all that can be read, unfinished ones too.
-    """
-
-    identity: Mapping[str, Any]
-    entries: tuple[dict[str, Any], ...]
-
-
-def read(path: str | Path) -> Written:
-    """Read a journal that this process does not write, whoever wrote it.
-
-    Raises:
-        ArchscopeError: it cannot be read, or is no journal.
-    """
-    lines = read_text(path).split("\n")[:-1]  # what a kill cut short has no end of line
-    header = _entry(lines[0].encode()) if lines else None
-    if (
-        header is None
-        or header.pop("archscope", "") != "journal"
-        or header.pop("schema", 0) != SCHEMA
-    ):
-        raise ArchscopeError(str(path), "is not a journal of this version of archscope", "name one")
-    entries = [_entry(line.encode()) for line in lines[1:]]
-    return Written(header, tuple(entry for entry in entries if entry is not None))
-
-
-def address(question: Mapping[str, Any], versions: Mapping[str, str]) -> dict[str, Any]:
-    """What an entry is of and what decided it, with the hash of both, to put beside its result.
-
-    Args:
-        question: the network, its keywords and input, and the settings.
-        versions: of all that decides the result, the model of the device included if it does.
-    """
-    content = json.dumps([question, versions], sort_keys=True, default=str).encode()
-    return {
-        QUESTION: question,
-        VERSIONS: versions,
-        ADDRESS: hashlib.sha256(content).hexdigest(),
-    }
-
-
 def _opened(path: Path, trusted: bool) -> io.FileIO:
     """A file to append to, made where it is missing.
 
@@ -364,20 +308,6 @@ def _opened(path: Path, trusted: bool) -> io.FileIO:
     return io.FileIO(descriptor, "r+")
 
 
-def _entry(line: bytes) -> dict[str, Any] | None:
-    """One line read back, `None` for a damaged one."""
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return entry if isinstance(entry, dict) else None
-
-
-def _part(entry: Mapping[str, Any]) -> str:
-    """What an entry is of, as text."""
-    return json.dumps(entry.get(QUESTION) or {**entry, KEY: None}, sort_keys=True)
-
-
 def _reads(read: Callable[[dict[str, Any]], object], entry: dict[str, Any]) -> bool:
     try:
         read(entry)
@@ -386,38 +316,5 @@ def _reads(read: Callable[[dict[str, Any]], object], entry: dict[str, Any]) -> b
     return True
 
 
-def _is_ours(content: bytes, lines: list[bytes]) -> bool:
-    """Whether archscope began a file; an empty one is as good as none.
-
-    A full disk may have cut its first line short.
-    """
-    if not (content.startswith(_BEGINNING) or _BEGINNING.startswith(content)):
-        return False
-    header = _entry(lines[0]) if lines else {"schema": SCHEMA}
-    return header is not None and type(header.get("schema")) is int
-
-
-def is_journal(path: Path) -> bool:
-    """Whether a file holds the finished parts of a run."""
-    try:
-        with path.open("rb") as file:
-            return file.read(len(_BEGINNING)) == _BEGINNING
-    except OSError:
-        return False
-
-
 def reason_of(error: OSError | ValueError) -> str:
     return getattr(error, "strerror", None) or str(error)
-
-
-def _line(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, sort_keys=True).encode() + b"\n"
-
-
-def versions(packages: Iterable[str]) -> dict[str, str]:
-    """The installed version of each package, for the key of a journal."""
-    found = dict.fromkeys(packages, "missing")
-    for package in found:
-        with suppress(metadata.PackageNotFoundError):
-            found[package] = metadata.version(package)
-    return found

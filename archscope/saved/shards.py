@@ -13,7 +13,7 @@ from typing import Any
 from archscope.engines.shard import Shard
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
-from archscope.saved.journal import ADDRESS, KEY, UNFINISHED, VERSIONS, Written, read
+from archscope.saved.journal_lines import ADDRESS, KEY, UNFINISHED, VERSIONS, Written, read
 
 MOST_NAMED = 6
 """How many shards a message names."""

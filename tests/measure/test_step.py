@@ -13,8 +13,9 @@ from torch import nn
 from archscope.errors import ArchscopeError
 from archscope.measure import session
 from archscope.measure.clock import WallClock, cold_cache
+from archscope.measure.failure import OutOfMemoryError
 from archscope.measure.sampling import StoppingRule
-from archscope.measure.session import OutOfMemoryError, Plan, run
+from archscope.measure.session import Plan, run
 from archscope.measure.step import (
     InferenceStep,
     Loss,

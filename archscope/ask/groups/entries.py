@@ -18,7 +18,7 @@ from archscope.ask.travel import decided_by, luggage
 from archscope.engines.shard import Shard
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis
-from archscope.saved.journal import address
+from archscope.saved.journal_lines import address
 from archscope.saved.long_run import LongRun
 
 Found = Member | Uncounted

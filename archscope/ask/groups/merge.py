@@ -12,7 +12,7 @@ from archscope.ask.groups.views import GroupSweep
 from archscope.ask.profile.points import in_files
 from archscope.errors import ArchscopeError
 from archscope.records import Profile
-from archscope.saved.journal import Written
+from archscope.saved.journal_lines import Written
 from archscope.saved.shards import Kind, ShardFile, joined, require_one_run
 
 NETWORKS = Kind("sweep", lambda entry: (entry["view"], entry["asked"]), read)

@@ -20,8 +20,9 @@ from archscope.ask.target import Target
 from archscope.errors import ArchscopeError
 from archscope.measure import device as devices
 from archscope.measure import memory, session
+from archscope.measure.failure import OutOfMemoryError, failures
 from archscope.measure.roofs import raised
-from archscope.measure.session import OutOfMemoryError, Plan, Progress, silent
+from archscope.measure.session import Plan, Progress, silent
 from archscope.measure.step import STEPS, Step, configured
 from archscope.parameters import in_words, parameter
 from archscope.records import Analysis, InputSpec, Profile
@@ -218,7 +219,7 @@ class _Attempts:
         try:
             with (
                 configured(self.plan.settings, device),
-                session.failures(self.name, self.plan.modes[0], spec, device),
+                failures(self.name, self.plan.modes[0], spec, device),
             ):
                 found = memory.peak_bytes(_step(self.plan, self.module, spec))
         except OutOfMemoryError:

@@ -14,7 +14,8 @@ from archscope.ask.travel import decided_by, luggage
 from archscope.errors import ArchscopeError
 from archscope.measure.session import Plan
 from archscope.records import Profile
-from archscope.saved.journal import Journal, address
+from archscope.saved.journal import Journal
+from archscope.saved.journal_lines import address
 
 if TYPE_CHECKING:
     from archscope.saved.shards import ShardFile

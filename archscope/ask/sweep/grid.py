@@ -21,7 +21,8 @@ from archscope.engines.shard import ALL, Shard
 from archscope.errors import ArchscopeError
 from archscope.records import Analysis, Dim, PredictedTime, Totals
 from archscope.saved.answers import is_certain
-from archscope.saved.journal import Journal, address
+from archscope.saved.journal import Journal
+from archscope.saved.journal_lines import address
 from archscope.saved.long_run import LongRun
 
 if TYPE_CHECKING:

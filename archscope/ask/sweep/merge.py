@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from archscope.ask.sweep.grid import Grid, Outcome, as_text
 from archscope.errors import ArchscopeError
-from archscope.saved.journal import UNFINISHED
+from archscope.saved.journal_lines import UNFINISHED
 from archscope.saved.shards import Entry, Kind, ShardFile, joined, require_one_run
 
 POINTS = Kind("sweep", lambda entry: tuple(sorted(entry["point"].items())), Outcome.from_entry)

@@ -25,7 +25,8 @@ from archscope.peers.reasons import Convention, Operator, Part, explained
 from archscope.peers.runs import PEERS, Peer, PeerCount
 from archscope.peers.tools import Counted
 from archscope.records import Analysis, Layer
-from archscope.saved.journal import Journal, address, versions
+from archscope.saved.journal import Journal
+from archscope.saved.journal_lines import address, versions
 from archscope.saved.long_run import LongRun
 from archscope.units import parse_count, seconds
 

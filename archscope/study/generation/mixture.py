@@ -1,0 +1,72 @@
+"""Generation → what a token meets of a mixture of experts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from archscope.records.generation import (
+    ExpertMacs,
+    Generation,
+)
+from archscope.table import Column, Row, Table
+from archscope.units import binary_bytes
+
+EXPECTED = (
+    "Which experts a token meets is decided by values: MACs are the same for any choice; the bytes "
+    "of experts are those expected of uniform, independent routing, E·(1 − (1 − k/E)ⁿ) of E "
+    "experts for n tokens of k choices."
+)
+
+
+def mixture_table(found: Generation) -> Table:
+    rows = [
+        Row(("Parameters", f"{found.params:,}", None)),
+        Row(("Parameters that a token meets", f"{found.active_params:,}", None)),
+    ]
+    for title, key in (
+        ("MACs of routed experts", "routed"),
+        ("MACs of shared experts", "shared"),
+        ("MACs of routers", "router"),
+        ("MACs of all else", "others"),
+    ):
+        cells = [_part(found.prefill_macs, key), _part(found.step_macs, key)]
+        if any(cells):
+            rows.append(Row((title, *cells)))
+    one = found.experts[0]
+    tokens = [found.batch * found.prompt, found.batch]
+    distinct = [f"{one.distinct(n):.1f} of {one.count}" for n in tokens]
+    rows.append(Row((f"Distinct experts of {one.name}", *distinct)))
+    step = found.pieces[0].first.weight_bytes if found.pieces else None
+    rows.append(
+        Row(
+            (
+                "Weights read",
+                binary_bytes(found.prefill.weight_bytes),
+                None if step is None else binary_bytes(step),
+            )
+        )
+    )
+    columns = (
+        Column("quantity", "Quantity", "text"),
+        Column("prefill", "Prefill", "text"),
+        Column("step", "A step", "text"),
+    )
+    layers, each = len(found.experts), f"{one.per_token} of {one.count}"
+    title = f"Mixture of experts: {layers} layers, {each} experts a token"
+    return Table(title, columns, tuple(rows), (*_active_note(found), EXPECTED))
+
+
+def _active_note(found: Generation) -> Iterator[str]:
+    """What published counts of active parameters include or leave out."""
+    if found.table_params:
+        others = found.active_params - found.table_params
+        yield (
+            f"Parameters that a token meets: all but those of other experts. "
+            f"{found.table_params:,} of them are in embedding tables, of which it reads a row; "
+            f"without these {others:,}."
+        )
+
+
+def _part(macs: ExpertMacs | None, key: str) -> str | None:
+    value = 0 if macs is None else int(getattr(macs, key))
+    return f"{value:,}" if value else None

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from archscope.analysis.dispatch import run
-from archscope.analysis.values.contents import is_meta, value_of
+from archscope.analysis.values.contents import is_meta
+from archscope.analysis.values.known import value_of
 from archscope.analysis.values.needed import ValueNeeded
 
 aten = torch.ops.aten

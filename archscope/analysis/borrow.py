@@ -14,7 +14,8 @@ from torch.nn.parameter import is_lazy
 from archscope.analysis.formulas.sparse import is_sparse
 from archscope.analysis.replica import StandIn, replica
 from archscope.analysis.replica.arrays import share_with_tensors
-from archscope.analysis.values.contents import PLAIN, Contents, know, sweep
+from archscope.analysis.values.contents import PLAIN, Contents
+from archscope.analysis.values.known import know, sweep
 from archscope.errors import ArchscopeError
 from archscope.process import undisturbed
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from archscope.analysis import flex
 from archscope.analysis.dispatch import KEY, run
-from archscope.analysis.values.contents import contents_of
+from archscope.analysis.values.known import contents_of
 from archscope.process import patched
 
 

@@ -19,7 +19,8 @@ from archscope.analysis import dispatch, jagged
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.operator import Operator
 from archscope.analysis.values.answers import Answers, is_known
-from archscope.analysis.values.contents import PLAIN, TABLE, is_meta
+from archscope.analysis.values.contents import PLAIN, is_meta
+from archscope.analysis.values.known import TABLE
 from archscope.analysis.values.needed import ValueNeeded
 
 LIFT = torch.ops.aten.lift_fresh.default

@@ -23,7 +23,7 @@ from archscope.analysis import dispatch, waits
 from archscope.analysis.nested import tensors
 from archscope.analysis.turns import Turns
 from archscope.analysis.values.needed import NoValueError, ValueNeeded
-from archscope.analysis.values.tensor import running
+from archscope.analysis.values.reader import running
 from archscope.process import joined, patched, patched_here
 
 if TYPE_CHECKING:

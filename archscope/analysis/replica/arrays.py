@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from archscope.analysis.replica.graph import Replica
-from archscope.analysis.values.contents import lend_to_array
+from archscope.analysis.values.known import lend_to_array
 
 MOST_BYTES = 2**26
 """Of an array that is copied for the sake of a view of it."""

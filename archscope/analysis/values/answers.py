@@ -16,8 +16,19 @@ import torch
 from torch import Tensor
 
 from archscope.analysis.formulas import sparse
-from archscope.analysis.values import contents as known
-from archscope.analysis.values.contents import PLAIN, TABLE, Shape, Step, View, is_meta
+from archscope.analysis.values import known
+from archscope.analysis.values.contents import (
+    ADDRESS,
+    PLAIN,
+    Contents,
+    Shape,
+    Step,
+    View,
+    blank,
+    is_meta,
+)
+from archscope.analysis.values.facts import Facts
+from archscope.analysis.values.known import TABLE
 from archscope.analysis.values.needed import ValueNeeded
 
 aten = torch.ops.aten
@@ -27,53 +38,6 @@ META = torch.device("meta")
 class _UnknownError(Exception):
     """An operand is known by shape alone."""
 
-
-class Facts:
-    """What an operator's schema says, looked up once.
-
-    Args:
-        overload: the operator.
-    """
-
-    __slots__ = (
-        "by_shape", "draws", "fills", "makes_on_a_device", "makes_sparse", "multiplies_sparse",
-        "overload", "takes_device", "written",
-    )  # fmt: skip
-
-    def __init__(self, overload: Any) -> None:
-        arguments = overload._schema.arguments
-        self.overload = overload
-        self.written: tuple[int | str, ...] = tuple(
-            argument.name if argument.kwarg_only else place
-            for place, argument in enumerate(arguments)
-            if argument.alias_info is not None and argument.alias_info.is_write
-        )
-        self.takes_device = any(argument.name == "device" for argument in arguments)
-        self.makes_on_a_device = self.takes_device and overload is not aten._to_copy.default
-        self.makes_sparse = overload._schema.name in sparse.MADE
-        self.multiplies_sparse = overload._schema.name in sparse.PRODUCTS
-        self.draws = torch.Tag.nondeterministic_seeded in overload.tags
-        self.by_shape = overload in _BY_SHAPE
-        self.fills = overload in _FILLING
-
-
-_BY_SHAPE = frozenset(
-    (
-        aten.zeros_like.default, aten.ones_like.default, aten.full_like.default,
-        aten.empty_like.default, aten.rand_like.default, aten.randn_like.default,
-        aten.new_zeros.default, aten.new_ones.default, aten.new_full.default,
-        aten.new_empty.default, aten.new_empty_strided.default,
-    )
-)  # fmt: skip
-"""What looks at nothing of its tensor but the shape."""
-
-_FILLING = frozenset(
-    (
-        aten.zero_.default, aten.fill_.Scalar, aten.fill_.Tensor, aten.copy_.default,
-        aten.normal_.default, aten.uniform_.default, aten.bernoulli_.float, aten.random_.default,
-    )
-)  # fmt: skip
-"""What overwrites every element, whatever was there."""
 
 _EMPTY = {
     aten.empty.memory_format: aten.zeros.default,
@@ -134,7 +98,7 @@ class Answers:
         if facts.by_shape:
             first, args = (Shape(args[0]),), args[1:]
         elif facts.fills and type(args[0]) in PLAIN and _covers(args[0]):
-            first, args = (known.blank(args[0]),), args[1:]
+            first, args = (blank(args[0]),), args[1:]
         options = {key: _operand(value) for key, value in kwargs.items()}
         if facts.takes_device:
             options.pop("pin_memory", None)
@@ -170,7 +134,7 @@ class Answers:
         for place in facts.written:
             argument = args[place] if isinstance(place, int) else kwargs.get(place)
             if isinstance(argument, Tensor):
-                step.makes(argument, place, writes=True)
+                known.know(argument, step.makes(argument, place, writes=True))
                 written.add(id(argument))
         return _recorded(step, result, twins, written)
 
@@ -315,7 +279,7 @@ def _operand(value: Any) -> Any:
 def is_known(value: Any) -> bool:
     """Whether the contents of a tensor on meta, or of all in a list, are known."""
     if type(value) in PLAIN:
-        return value.layout is torch.strided and known.ADDRESS(value) in TABLE
+        return value.layout is torch.strided and ADDRESS(value) in TABLE
     if isinstance(value, (tuple, list)):
         return bool(value) and all(map(is_known, value))
     return False
@@ -371,7 +335,8 @@ def _recorded(step: Step, result: Any, twins: Mapping[int, Tensor], written: set
     for place, item in enumerate(result if several else (result,)):
         new = isinstance(item, Tensor) and id(item) not in written and id(item) not in twins
         if new and item.layout is torch.strided:
-            step.makes(item, place if several else None, writes=False)
+            made = step.makes(item, place if several else None, writes=False)
+            known.know(item, made)
     return _returned(result, twins)
 
 
@@ -386,7 +351,7 @@ def _twin(real: Tensor) -> Tensor:
     if not _covers(real):
         real = real.clone(memory_format=torch.contiguous_format)
     twin = torch.empty_strided(real.shape, real.stride(), dtype=real.dtype, device="meta")
-    known.know(twin, known.Contents(real.untyped_storage()))
+    known.know(twin, Contents(real.untyped_storage()))
     return twin
 
 

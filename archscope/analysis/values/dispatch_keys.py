@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from archscope.analysis.values.contents import was_made_on_meta
+from archscope.analysis.values.known import was_made_on_meta
 
 Keys = torch._C.DispatchKeySet
 

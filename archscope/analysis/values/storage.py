@@ -7,25 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NoReturn, Protocol
+from typing import Any
 
 import torch
 from torch import UntypedStorage
 
-from archscope.analysis.values.contents import ON_META, TABLE
+from archscope.analysis.values.known import ON_META, TABLE
+from archscope.analysis.values.reader import Reader, running
 
 _Base: Any = torch._C.StorageBase
-
-
-class Run(Protocol):
-    """The mode of a run."""
-
-    @property
-    def users_device(self) -> torch.device:
-        """Where the user's tensors are."""
-
-    def need_value(self) -> NoReturn:
-        """Stop the run, which goes on with values."""
 
 
 _VALUES = (
@@ -39,14 +29,10 @@ _VALUES = (
 
 
 @cache
-def answers(running: Callable[[], Run | None]) -> list[tuple[type, str, Any]]:
-    """Patches of storages, which change nothing for those that do not belong to a run.
+def answers() -> list[tuple[type, str, Any]]:
+    """Patches of storages, which change nothing for those that do not belong to a run."""
 
-    Args:
-        running: the run of this thread.
-    """
-
-    def run_of(storage: UntypedStorage) -> Run | None:
+    def run_of(storage: UntypedStorage) -> Reader | None:
         if _Base.device.__get__(storage).type != "meta":
             return None
         held = TABLE.get(storage._cdata)

@@ -11,10 +11,10 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, cast
+from typing import Any
 
 import torch
 import torch.utils.dlpack
@@ -22,52 +22,22 @@ from torch import Tensor, nn
 from torch.nested._internal.nested_tensor import NestedTensor
 from torch.utils import _device
 
-from archscope.analysis.values import dispatch_keys, old_types, printing, storage
-from archscope.analysis.values.contents import (
-    ADDRESS,
-    PLAIN,
-    Contents,
-    ask_whether_lent,
+from archscope.analysis.values import dispatch_keys, makers, old_types, printing, storage
+from archscope.analysis.values.contents import ADDRESS, PLAIN, Contents, is_meta
+from archscope.analysis.values.known import (
     contents_of,
     forever,
-    is_meta,
     lend,
     make_on_meta,
     was_made_on_meta,
 )
 from archscope.analysis.values.old_types import OldType
+from archscope.analysis.values.reader import Reader, running
 from archscope.process import patched, patched_here
 
 _Base: Any = torch._C.TensorBase
 _unobserved: Any = torch._C._DisableTorchDispatch
 """Lets operators pass the run's mode by."""
-
-
-class Reader(Protocol):
-    """The mode of a run, of which a tensor's value can be asked."""
-
-    @property
-    def users_device(self) -> torch.device:
-        """Where the user's tensors are."""
-
-    def read(self, tensor: Tensor) -> Tensor:
-        """The tensor with its values, never to be written to."""
-
-    def need_value(self) -> NoReturn:
-        """Stop the run, which goes on with values.
-
-        Raises:
-            ValueNeeded: always.
-        """
-
-
-def running() -> Reader | None:
-    """The run of this thread; `None` inside of PyTorch's own kernels."""
-    for place in range(torch._C._len_torch_dispatch_stack()):
-        mode: Any = torch._C._get_dispatch_stack_at(place)
-        if getattr(mode, "users_device", None) is not None:
-            return cast(Reader, mode)
-    return None
 
 
 def _reader(tensor: Tensor, kinds: tuple[type[Tensor], ...] = PLAIN) -> Reader | None:
@@ -326,82 +296,20 @@ for _name, _answer in _ANSWERS.items():
         _answer.__name__ = _name  # by which a mode of PyTorch's knows it
 
 
-def _from_numbers(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Of numbers PyTorch makes a tensor on meta out of the mode's sight."""
-
-    def made(*args: Any, **kwargs: Any) -> Tensor:
-        tensor = make(*args, **kwargs)
-        asked = kwargs.get("device") or _surrounding_device()
-        if torch.device(asked).type != "meta" or (args and isinstance(args[0], Tensor)):
-            return tensor
-        return make_on_meta(tensor)
-
-    return made
-
-
-def _of_array(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Of an array PyTorch makes a tensor over its memory; nobody else may have the array."""
-
-    def made(array: Any, *args: Any, **kwargs: Any) -> Tensor:
-        tensor = make(array, *args, **kwargs)
-        if running() is not None and is_meta(tensor) and getattr(array, "base", tensor) is None:
-            with suppress(TypeError):  # of what has no weak references
-                ask_whether_lent(tensor, partial(_referenced, weakref.ref(array)))
-        return tensor
-
-    return made
-
-
-def _as_tensor(
-    numbers: Callable[..., Tensor], array: Callable[..., Tensor]
-) -> Callable[..., Tensor]:
-    """`torch.as_tensor`, which under a mode copies an array that it shares otherwise."""
-
-    def made(data: Any, dtype: torch.dtype | None = None, device: Any = None) -> Tensor:
-        numpy: Any = sys.modules.get("numpy")
-        if numpy is None or type(data) is not numpy.ndarray or running() is None:
-            return numbers(data, dtype=dtype, device=device)
-        return array(data).to(device=device or _surrounding_device(), dtype=dtype)
-
-    return made
-
-
-def _referenced(reference: weakref.ref[Any]) -> object:
-    """An array; `None` where only the tensor over its memory still has it."""
-    array = reference()
-    return array if sys.getrefcount(array) > OWN_REFERENCES else None
-
-
-OWN_REFERENCES = 3
-"""Of an array: the tensor's, and two of whoever counts them."""
-
-
-def _surrounding_device() -> torch.device:
-    """Of `with torch.device(…)`: `torch.get_default_device` makes a tensor to find it."""
-    for place in reversed(range(torch._C._len_torch_function_stack())):
-        mode = torch._C._get_function_stack_at(place)
-        if isinstance(mode, _device.DeviceContext):
-            return torch.device(mode.device)
-    return torch.device("cpu")
-
-
 @contextmanager
 def on_the_users_device() -> Iterator[None]:
     """Let tensors of a run answer as on the user's device."""
     _device._device_constructors()  # a list that PyTorch makes once, of what it finds
-    array = _of_array(torch.from_numpy)
     here: list[tuple[Any, str, Any]] = [
-        (torch, "tensor", _from_numbers(torch.tensor)),
-        (torch, "from_numpy", array),
-        (torch, "as_tensor", _as_tensor(_from_numbers(torch.as_tensor), array)),
         (torch._C, "_dispatch_keys", partial(dispatch_keys.of, _reader)),
     ]
+    here += makers.answers()
     here += printing.answers()
     here += [(owner, "to_dlpack", _dlpack) for owner in (torch, torch.utils.dlpack)]
     answers: list[tuple[Any, str, Any]] = [
         (Tensor, name, answer) for name, answer in _ANSWERS.items()
     ]
     answers.append((nn.Parameter, "__reduce_ex__", _reduce(nn.Parameter.__reduce_ex__)))
-    answers += [*storage.answers(running), *old_types.answers()]
+    answers += [*storage.answers(), *old_types.answers()]
     with patched(answers), patched_here(here):
         yield

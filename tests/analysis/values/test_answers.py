@@ -23,7 +23,7 @@ import archscope
 from archscope.analysis.borrow import weightless
 from archscope.analysis.calls import CallLog
 from archscope.analysis.trace import Recorder
-from archscope.analysis.values import contents
+from archscope.analysis.values import known
 from archscope.analysis.values.needed import ValueNeeded
 from tests.fuzz.networks import many
 
@@ -257,19 +257,19 @@ def test_what_is_computed_of_known_values_is_what_pytorch_computes(
     with torch.no_grad(), recorder:
         found = run(*twins)
     assert all(t.is_meta for t in found)
-    assert all(map(torch.equal, map(contents.value_of, reversed(found)), reversed(expected)))
+    assert all(map(torch.equal, map(known.value_of, reversed(found)), reversed(expected)))
     assert torch.equal(given[0], torch.arange(16).view(4, 4) % 5)
 
 
 def test_nothing_stays_behind_in_the_table() -> None:
-    before = dict(contents.TABLE)
+    before = dict(known.TABLE)
     archscope.summary(Ways(ON_WHOLE_NUMBERS["sorted"]), (X, LENGTHS, MASK))
-    assert contents.TABLE.keys() <= before.keys()
+    assert known.TABLE.keys() <= before.keys()
 
 
 def test_a_value_of_a_shape_alone_is_refused() -> None:
     with pytest.raises(ValueNeeded):
-        contents.value_of(weightless(X))
+        known.value_of(weightless(X))
 
 
 class Placed(nn.Module):

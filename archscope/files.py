@@ -7,6 +7,9 @@ import secrets
 import select
 import shutil
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +22,57 @@ MOST_BYTES = 2**28
 
 WRITER_SECONDS = 5.0
 """How long a pipe may be silent at first."""
+
+
+_read: ContextVar[set[Path] | None] = ContextVar("the files that were read", default=None)
+
+
+@contextmanager
+def noting_reads(before: set[Path] | None = None) -> Iterator[set[Path]]:
+    """Note each file that is read inside, and let nothing inside replace one.
+
+    Args:
+        before: what else is not replaced.
+
+    Yields:
+        the paths, to which those that are read later are added.
+    """
+    read = set(before or ())
+    token = _read.set(read)
+    try:
+        yield read
+    finally:
+        _read.reset(token)
+
+
+def note_read(path: str | Path) -> None:
+    """Say that what is asked is answered from a file, which nothing then replaces."""
+    noted = _read.get()
+    if noted is not None:
+        noted.add(Path(path).absolute())
+
+
+def require_not_read(path: str | Path, argument: str = "") -> None:
+    """Refuse to write where the answer comes from, under whatever name, link or case.
+
+    Args:
+        path: of the file to write.
+        argument: what a message calls it; its path when empty.
+
+    Raises:
+        ArchscopeError: it is a file that was read.
+    """
+    if any(_same(path, name) for name in _read.get() or ()):
+        problem = "is a file that the command reads, and would replace"
+        raise ArchscopeError(argument or str(path), problem, "choose another")
+
+
+def _same(path: str | Path, other: Path) -> bool:
+    """Whether two names are of one file, which may not be there yet."""
+    try:
+        return other.samefile(path)
+    except (OSError, ValueError):  # the name of a network is no file
+        return Path(path).absolute() == other
 
 
 def at_home(path: str) -> Path:
@@ -56,6 +110,7 @@ def opened(path: str | Path) -> BinaryIO:
     """
     waiting = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
     descriptor = os.open(path, os.O_RDONLY | waiting | getattr(os, "O_BINARY", 0))
+    note_read(path)
     try:
         if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
             _require_writer(descriptor)
@@ -86,8 +141,10 @@ def replace_file(path: str | Path, content: bytes, argument: str = "") -> None:
         argument: what a message calls the file; its path when empty.
 
     Raises:
-        ArchscopeError: the file cannot be written, or is a device, a pipe or a folder.
+        ArchscopeError: the file cannot be written, is a device, a pipe or a folder, or is one
+            that was read for what is written.
     """
+    require_not_read(path, argument)
     try:
         target = Path(path).resolve()
         beside = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")

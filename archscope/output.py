@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from archscope.errors import ArchscopeError
-from archscope.files import replace_file
+from archscope.files import replace_file, require_not_read
 from archscope.formats import FORMATS, Drawn, NoFigureError, format_of, is_figure, no_figure
 from archscope.inert import one_line
 from archscope.parameters import in_python, on_command_line, parameter
@@ -76,15 +76,12 @@ def _check_format(path: str, name: str) -> None:
         raise ArchscopeError(parameter("format", name), "unknown format", remedy) from None
 
 
-def check_outputs(
-    paths: Sequence[str], *, figures: bool = True, reads: Sequence[str | None] = ()
-) -> None:
+def check_outputs(paths: Sequence[str], *, figures: bool = True) -> None:
     """Refuse what `write` could not write, before any long computation.
 
     Args:
         paths: files to write.
         figures: whether the command can have one.
-        reads: what the command was given to read, files and other names, which it never replaces.
 
     Raises:
         ArchscopeError: an unknown suffix, a missing or read-only folder, a folder, a read-only
@@ -94,20 +91,29 @@ def check_outputs(
         format_of(path)
         if is_figure(path) and not figures:
             raise no_figure(path)
-        target, named = Path(path), parameter("output", path)
-        if target.is_dir():
-            raise ArchscopeError(named, "is a folder", "name a file in it")
-        if target.is_file():
-            _require_replaceable(target, named)
-            _require_not_read(target, named, reads)
-        if not target.parent.is_dir():
-            raise ArchscopeError(
-                parameter("output", path), "its folder does not exist", "create it first"
-            )
-        if not os.access(target.parent, os.W_OK):
-            raise ArchscopeError(
-                parameter("output", path), "its folder is read-only", "choose another"
-            )
+        check_file(path, parameter("output", path))
+
+
+def check_file(path: str, named: str) -> None:
+    """Refuse a file that cannot be written, or that must not be, whatever its format.
+
+    Args:
+        path: of the file.
+        named: what a message calls it.
+
+    Raises:
+        ArchscopeError: as `check_outputs`.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise ArchscopeError(named, "is a folder", "name a file in it")
+    if target.is_file():
+        _require_replaceable(target, named)
+    require_not_read(path, named)
+    if not target.parent.is_dir():
+        raise ArchscopeError(named, "its folder does not exist", "create it first")
+    if not os.access(target.parent, os.W_OK):
+        raise ArchscopeError(named, "its folder is read-only", "choose another")
 
 
 def _require_replaceable(target: Path, named: str) -> None:
@@ -117,17 +123,6 @@ def _require_replaceable(target: Path, named: str) -> None:
         raise ArchscopeError(named, "is read-only", "choose another")
     if is_journal(target):
         raise ArchscopeError(named, "is the journal of a run", "choose another")
-
-
-def _require_not_read(target: Path, named: str, reads: Sequence[str | None]) -> None:
-    for name in filter(None, reads):
-        try:
-            same = target.samefile(name)
-        except (OSError, ValueError):  # no file: the name of a network
-            continue
-        if same:
-            problem = "is a file that the command reads, and would replace"
-            raise ArchscopeError(named, problem, "choose another")
 
 
 def emit(report: Report, outputs: Sequence[str] = (), stream: TextIO | None = None) -> None:

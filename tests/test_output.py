@@ -12,6 +12,7 @@ import pytest
 from archscope import archive, output
 from archscope.cli import run
 from archscope.errors import ArchscopeError
+from archscope.files import noting_reads, read_text, replace_file
 from archscope.formats import Drawn
 from archscope.output import Outputs, Screen, check_outputs, emit
 from archscope.records import Analysis, InputSpec, TensorSpec
@@ -96,13 +97,19 @@ def test_a_place_that_cannot_be_written_is_refused_early(tmp_path: Path) -> None
 
 
 def test_a_file_that_is_read_is_never_replaced(tmp_path: Path) -> None:
-    trace, link = tmp_path / "trace.json", tmp_path / "link.json"
+    trace, link, hard = (tmp_path / f"{name}.json" for name in ("trace", "link", "hard"))
     trace.write_text("{}")
     link.symlink_to(trace)
-    for path in (trace, link):
-        with pytest.raises(ArchscopeError, match="is a file that the command reads"):
-            check_outputs([str(path)], reads=["resnet50", "nets.py:Net", str(trace)])
-    check_outputs([str(tmp_path / "run.json")], reads=["resnet50", str(trace)])
+    hard.hardlink_to(trace)
+    with noting_reads():
+        read_text(trace)
+        for path in (trace, link, hard):
+            with pytest.raises(ArchscopeError, match="is a file that the command reads"):
+                check_outputs([str(path)])
+            with pytest.raises(ArchscopeError, match="is a file that the command reads"):
+                replace_file(path, b"")
+        check_outputs([str(tmp_path / "run.json")])
+    check_outputs([str(trace)])  # what is asked next may replace it
 
 
 def test_a_figure_needs_a_chart_and_all_else_is_written_without(tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from functools import cached_property, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from archscope.api.spelling import RESULTS_HERE
+from archscope.files import noting_reads
 from archscope.parameters import in_python
 from archscope.records import Analysis, Coverage, Layer, Prediction, Totals
 from archscope.table import Report
@@ -17,6 +19,21 @@ if TYPE_CHECKING:
 
 
 Record = TypeVar("Record", covariant=True)
+Given = ParamSpec("Given")
+Result = TypeVar("Result", bound="Answer[Any]")
+
+
+def remembering(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Let what a function returns know the files that it was read from, and never replace one."""
+
+    @wraps(function)
+    def answered(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+        with noting_reads() as read:
+            answer = function(*args, **kwargs)
+        answer._read = read
+        return answer
+
+    return answered
 
 
 class Answer(Generic[Record]):
@@ -32,6 +49,7 @@ class Answer(Generic[Record]):
     def __init__(self, record: Record, made: Callable[[], Report]) -> None:
         self.record = record
         self._made = made
+        self._read: set[Path] = set()
 
     @cached_property
     def report(self) -> Report:
@@ -58,11 +76,13 @@ class Answer(Generic[Record]):
         """Write files; the suffix of each picks its format, as with `-o`.
 
         Raises:
-            ArchscopeError: an unknown suffix, or a file that cannot be written.
+            ArchscopeError: an unknown suffix, a file that cannot be written, or one that the
+                answer was read from.
         """
         from archscope.output import write
 
-        write(self.report, paths)
+        with noting_reads(self._read):
+            write(self.report, paths)
 
     def __str__(self) -> str:
         from archscope.output import Screen, printed

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
-from archscope.api.answer import Answer, Checks
+from archscope.api.answer import Answer, Checks, remembering
 from archscope.api.checked import require_least, require_one_of
 from archscope.api.spelling import spelt
 from archscope.ask.network.allowance import allowing
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from archscope.table import Report
 
 
+@remembering
 @allowing
 @spelt
 def compare(
@@ -207,6 +208,7 @@ def _one_each(argument: str, given: Sequence[object], models: Sequence[object]) 
         raise ArchscopeError(argument, problem, "give one a model")
 
 
+@remembering
 @allowing
 @spelt
 def diff(
@@ -241,6 +243,7 @@ def diff(
     return Answer(changes(*pair), lambda: diff_report(*pair))
 
 
+@remembering
 @allowing
 @spelt
 def verify(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast, overload
 
-from archscope.api.answer import Answer, Summary
+from archscope.api.answer import Answer, Summary, remembering
 from archscope.api.checked import require_least
 from archscope.api.spelling import spelt
 from archscope.ask.network.allowance import allowing
@@ -68,6 +68,7 @@ def summary(
 ) -> Answer[tuple[Contender, ...]]: ...
 
 
+@remembering
 @allowing
 @spelt
 def summary(
@@ -270,6 +271,7 @@ def models(pattern: str = "") -> Answer[tuple[str, ...]]:
     return Answer(names if table.columns[0].key == "name" else (pattern,), lambda: report)
 
 
+@remembering
 def load(path: str | PathLike[str]) -> Answer[Record]:
     """Read what `save` or `-o run.json` wrote. A file is data: nothing of it is run.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from archscope.api.answer import Answer
+from archscope.api.answer import Answer, remembering
 from archscope.api.asked import asked
 from archscope.api.spelling import spelt
 from archscope.ask.network.allowance import allowing
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from archscope.records import Distribution, ParallelKind
 
 
+@remembering
 @allowing
 @spelt
 def distribute(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from archscope.api.answer import Answer
+from archscope.api.answer import Answer, remembering
 from archscope.api.asked import asked
 from archscope.api.checked import require_least
 from archscope.api.spelling import spelt
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from archscope.table import Report
 
 
+@remembering
 @allowing
 @spelt
 def graph(
@@ -72,6 +73,7 @@ def graph(
     return Answer(followed, made)
 
 
+@remembering
 @allowing
 @spelt
 def explain(
@@ -106,6 +108,7 @@ def explain(
     return Answer(analysis, lambda: report)
 
 
+@remembering
 @allowing
 @spelt
 def formula(
@@ -153,6 +156,7 @@ def formula(
     return Answer(found, lambda: formula_report(found, every_layer=layers, depth=depth))
 
 
+@remembering
 @allowing
 @spelt
 def receptive_field(

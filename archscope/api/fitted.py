@@ -6,7 +6,7 @@ import warnings
 
 from archscope.api.answer import Answer
 from archscope.errors import ArchscopeError
-from archscope.files import replace_file
+from archscope.files import noting_reads, replace_file
 from archscope.latency.calibration import Calibrated
 from archscope.output import check_outputs
 
@@ -20,12 +20,13 @@ class Fitted(Answer[Calibrated]):
         Raises:
             ArchscopeError: an unknown suffix, or a file that cannot be written.
         """
-        check_outputs(paths)
-        for path in paths:
-            if path.endswith(".json"):
-                replace_file(path, self.record.text().encode(), path)
-            else:
-                super().save(path)
+        with noting_reads(self._read):
+            check_outputs(paths)
+            for path in paths:
+                if path.endswith(".json"):
+                    replace_file(path, self.record.text().encode(), path)
+                else:
+                    super().save(path)
 
 
 def warn_left_out(failure: ArchscopeError) -> None:

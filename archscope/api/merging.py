@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from archscope.api.answer import Answer
+from archscope.api.answer import Answer, remembering
 from archscope.api.fitted import Fitted, warn_left_out
 from archscope.errors import ArchscopeError
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
 
 
+@remembering
 def merge(*journals: str | PathLike[str]) -> Answer[Merged]:
     """Join the journals of a run's shards to what one run over all of it would be.
 

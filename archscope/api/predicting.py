@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
-from archscope.api.answer import Answer, Predicted
+from archscope.api.answer import Answer, Predicted, remembering
 from archscope.api.asked import asked
 from archscope.api.fitted import Fitted, warn_left_out
 from archscope.api.spelling import spelt
@@ -97,6 +97,7 @@ def predict(
 ) -> Answer[tuple[Prediction, ...]]: ...
 
 
+@remembering
 @allowing
 @spelt
 def predict(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from archscope.api.answer import Answer, Checks
+from archscope.api.answer import Answer, Checks, remembering
 from archscope.api.asked import asked
 from archscope.api.checked import require_least, require_one_of
 from archscope.api.spelling import spelt
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from archscope.ask.target import Input, Model
 
 
+@remembering
 @allowing
 @spelt
 def sweep(
@@ -176,6 +177,7 @@ def _views(equal: Equal | Sequence[Equal]) -> Sequence[Equal]:
     return views
 
 
+@remembering
 @allowing
 @spelt
 def sweep_groups(
@@ -283,6 +285,7 @@ def _measuring(time: bool, device: str | None, on: str, gpu: str) -> Measuring |
     return Measuring(plan_of(device=device, on=on, train=True), on, gpu)
 
 
+@remembering
 @allowing
 @spelt
 def check(

@@ -9,7 +9,7 @@ from os import PathLike, fspath
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
-from archscope.api.answer import Answer
+from archscope.api.answer import Answer, remembering
 from archscope.api.asked import asked
 from archscope.api.spelling import spelt
 from archscope.ask.network.allowance import allowing
@@ -111,6 +111,7 @@ def profile(
 ) -> Answer[LargestBatch]: ...
 
 
+@remembering
 @allowing
 @spelt
 def profile(
@@ -277,6 +278,7 @@ def trace(
 ) -> Answer[tuple[Profile, ...]]: ...
 
 
+@remembering
 @allowing
 @spelt
 def trace(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from archscope.api.answer import Answer
+from archscope.api.answer import Answer, remembering
 from archscope.api.asked import asked
 from archscope.api.spelling import spelt
 from archscope.ask.network.allowance import allowing
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from archscope.records import Generation, MemoryPrediction, SignalPropagation
 
 
+@remembering
 @allowing
 @spelt
 def memory(
@@ -117,6 +118,7 @@ def memory(
     return Answer(largest, lambda: memory_report(largest, budget_bytes=budget))
 
 
+@remembering
 @allowing
 @spelt
 def generate(
@@ -161,6 +163,7 @@ def generate(
     return Answer(found, lambda: generation_report(found, budget_bytes=budget))
 
 
+@remembering
 @allowing
 @spelt
 def signal(

@@ -49,11 +49,13 @@ def command(
     """  # noqa: D301
     from archscope.ask.budget import check, limits
     from archscope.files import replace_file
-    from archscope.output import check_outputs, emit
+    from archscope.output import check_file, check_outputs, emit
     from archscope.parameters import parameter
     from archscope.study import budget
 
-    check_outputs(outputs, figures=False, reads=(file,))
+    check_outputs(outputs, figures=False)
+    if junit_file is not None:
+        check_file(junit_file, parameter("junit", junit_file))
     outcomes = check.check(limits.load(file), named)
     report = budget.budget_report(outcomes)
     if junit_file is not None:

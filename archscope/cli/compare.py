@@ -89,7 +89,7 @@ def command(
     """
     from archscope.output import check_outputs, emit
 
-    check_outputs(outputs, reads=models)
+    check_outputs(outputs)
     _check_options(timed, on, gpu, shard, journal_path, resume)
     check_shard(shard, journal_path)
     where = places(predicted)

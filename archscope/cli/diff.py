@@ -32,7 +32,7 @@ def command(
     from archscope.output import check_outputs, emit
     from archscope.study.diff import diff_report, differs
 
-    check_outputs(outputs, figures=False, reads=(old, new))
+    check_outputs(outputs, figures=False)
     pair = counted(old, new, input=input_text, batch=batch)
     report = diff_report(*pair)
     emit(report, outputs)

@@ -63,7 +63,7 @@ def fit_device(
     require_file(outputs)
     from archscope.output import check_outputs
 
-    check_outputs(outputs, reads=models)
+    check_outputs(outputs)
     from archscope.ask.calibrate import profiles_of
     from archscope.ask.fit import fitted
     from archscope.ask.target import network_target

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import click
 
 from archscope.errors import ArchscopeError
+from archscope.files import at_home, noting_reads
 
 COMMANDS = {
     "Count": {
@@ -100,6 +105,20 @@ NETWORKS = ("model", "old", "new")
 """Arguments of which each is one network."""
 
 
+WRITTEN = ("outputs", "junit_file", "save")
+"""Arguments that are files to write."""
+
+
+def _paths(given: object) -> Iterator[Path]:
+    """Every file that an argument may name: `run.json`, `nets.py:Net`, `config=folder/a.json`."""
+    if isinstance(given, (list, tuple)):
+        for one in given:
+            yield from _paths(one)
+    elif isinstance(given, str) and given:
+        for text in {given, *given.partition(":"), given.partition("=")[2]} - {""}:
+            yield at_home(text)
+
+
 class Command(click.Command):
     """A command whose help shows examples, then its own options, then those that all have."""
 
@@ -111,6 +130,12 @@ class Command(click.Command):
         if rest and not ctx.resilient_parsing:
             raise _too_many(ctx, rest)
         return rest
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, which replaces no file that it was given to read."""
+        given = [value for name, value in ctx.params.items() if name not in WRITTEN]
+        with noting_reads({path.absolute() for path in _paths(given)}):
+            return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         _examples(EXAMPLES.get(str(ctx.info_name), ()), formatter)

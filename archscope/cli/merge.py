@@ -34,13 +34,13 @@ def command(files: tuple[str, ...], outputs: tuple[str, ...]) -> int:
     from archscope.output import check_outputs, emit
     from archscope.saved.shards import kind_of, read_files, refusing_damage
 
+    check_outputs(outputs)
     parts = read_files(files)
     kind = kind_of(parts, (*REPORTS, FIT))
     if kind == FIT:
         with refusing_damage(parts):
             _fit(parts, outputs)
         return 0
-    check_outputs(outputs)
     with refusing_damage(parts):
         report, passed = REPORTS[kind](parts)
     emit(report, outputs)

@@ -98,7 +98,7 @@ def command(
         fit_device(models, _given(input_text, batch, settings), on, setting, run, outputs)
         return
     run.require_unused()
-    check_outputs(outputs, reads=(*models, *runs))
+    check_outputs(outputs)
     from archscope.ask.gpus import gpus
     from archscope.ask.target import network_targets
     from archscope.resolve import parse_settings

@@ -43,7 +43,7 @@ def command(
     from archscope.output import check_outputs, emit
     from archscope.resolve import parse_settings
 
-    check_outputs(outputs, reads=files)
+    check_outputs(outputs)
     if model is None:
         given = {"--input": input_text, "--batch": batch, "--set": settings or None}
         for option, value in given.items():

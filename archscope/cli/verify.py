@@ -47,13 +47,14 @@ def command(
     from archscope.engines.place import check_place
     from archscope.errors import ArchscopeError
     from archscope.files import replace_file
-    from archscope.output import check_outputs, emit
+    from archscope.output import check_file, check_outputs, emit
     from archscope.parameters import parameter
 
     check_outputs(outputs, figures=False)
     if save is not None and not save.endswith(".json"):
         raise ArchscopeError(f"--save {save}", "is not a JSON file", "name one like verify.json")
-    check_outputs(() if save is None else (save,))
+    if save is not None:
+        check_file(save, parameter("save", save))
     asked.require_named_or_all(models, every)
     if not every:
         asked.check_named(on, shard, journal_path, resume)

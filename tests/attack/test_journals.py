@@ -125,7 +125,9 @@ def test_a_file_that_is_write_protected_stays(
 
 
 def test_no_file_is_written_over_a_journal(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([*SHORT, "--journal", "j.json", "-o", "j.json"]) == 2
+    assert run([*SHORT, "--journal", "j.json"]) == 0
+    capsys.readouterr()
+    assert run([*SHORT, "--journal", "j.json", "--resume", "-o", "j.json"]) == 2
     before = Path("j.json").read_bytes()
     assert run(["summary", "lenet", "-o", "j.json"]) == 2
     assert capsys.readouterr().err == (

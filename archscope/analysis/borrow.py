@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
@@ -12,12 +12,12 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from archscope.analysis.formulas.sparse import is_sparse
-from archscope.analysis.replica import StandIn, replica
+from archscope.analysis.replica import Replica, StandIn, replica
 from archscope.analysis.replica.arrays import share_with_tensors
 from archscope.analysis.values.contents import PLAIN, Contents
 from archscope.analysis.values.known import know, sweep
 from archscope.errors import ArchscopeError
-from archscope.process import undisturbed
+from archscope.process import code_state_kept, undisturbed
 
 META = torch.device("meta")
 
@@ -113,8 +113,9 @@ def copied(
             copies = replica(type(network).__name__, stand_in)
             twins = copies.of((network, arguments))
             share_with_tensors(copies)
-        with _ends_alone(network):
+        with code_state_kept(copies.code()) as state, _ends_alone(network):
             yield twins
+            _require_own_memory(network, copies, state.written_arrays())
 
 
 @contextmanager
@@ -134,8 +135,30 @@ def owned(network: nn.Module, arguments: Any, stand_in: StandIn) -> Iterator[tup
                 for name, buffer in module._buffers.items():
                     if buffer is not None and not buffer.is_meta:
                         module._buffers[name] = stand_in(buffer)
-        with _ends_alone(network):
+        code = [*copies.code(), *set(map(type, members(network).values()))]
+        with code_state_kept(code) as state, _ends_alone(network):
             yield network, twins
+            _require_own_memory(network, copies, state.written_arrays())
+
+
+def _require_own_memory(network: nn.Module, copies: Replica, written: Sequence[Any]) -> None:
+    """Refuse a run that wrote to what it was given by a way that its copies do not share.
+
+    Raises:
+        ArchscopeError: an array of its code is over the memory of a tensor that was copied.
+    """
+    places = [array.__array_interface__["data"][0] for array in written]
+    for original, _ in copies.stand_ins() if places else ():
+        if original.layout is torch.strided and original.device.type == "cpu":
+            storage = original.untyped_storage()
+            start, end = storage.data_ptr(), storage.data_ptr() + storage.nbytes()
+            if any(start <= place < end for place in places):
+                raise ArchscopeError(
+                    type(network).__name__,
+                    "writes to the memory of a tensor that it is given through a global array of "
+                    "NumPy's, so a count of a copy is not one of what runs",
+                    "write to the tensor, or give a clone of it",
+                )
 
 
 def set_training(network: nn.Module, training: bool) -> None:

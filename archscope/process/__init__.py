@@ -11,14 +11,16 @@ import functools
 import gc
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from archscope.process.code_state import CodeState
 from archscope.process.signals import finaliser, interruptible, signals_waiting
 from archscope.process.snapshot import Snapshot, watch
 
 __all__ = [
+    "code_state_kept",
     "collector_paused",
     "finaliser",
     "interruptible",
@@ -44,6 +46,7 @@ class _Count:
     def __init__(self) -> None:
         self.runs = False
         self.changes: list[tuple[Any, str, Any]] = []
+        self.code: list[CodeState] = []
         self.joined: set[int] = set()
 
 
@@ -138,6 +141,25 @@ def is_joined(thread: int) -> bool:
 
 
 @contextmanager
+def code_state_kept(code: Iterable[Any]) -> Iterator[CodeState]:
+    """Put back what classes and functions change outside of objects; see `CodeState`."""
+    with undisturbed():
+        start = len(_present.code)
+        state = CodeState(code)
+        _present.code.append(state)
+        try:
+            yield state
+        finally:
+            _restore_code(start)
+
+
+def _restore_code(start: int) -> None:
+    while len(_present.code) > start:
+        _present.code[-1].put_back()
+        _present.code.pop()
+
+
+@contextmanager
 def collector_paused() -> Iterator[None]:
     """Keep the garbage collector out: thousands of new modules would wake it for nothing.
 
@@ -156,6 +178,7 @@ def collector_paused() -> Iterator[None]:
 def _put_back(before: Snapshot) -> None:
     _undo(0)
     before.put_back()
+    _restore_code(0)
 
 
 def _undo(start: int) -> None:

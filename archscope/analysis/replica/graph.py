@@ -6,6 +6,7 @@ Objects are made empty first and filled afterwards, so neither a cycle nor depth
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -58,6 +59,11 @@ class Replica:
         for original in self._originals:
             if isinstance(original, torch.Tensor):
                 yield original, self._twins[id(original)]
+
+    def code(self) -> list[Any]:
+        """The classes and functions of what was copied."""
+        functions = [one for one in self._originals if isinstance(one, FunctionType)]
+        return [*self._copiers, *functions]
 
     def _fill_all(self) -> None:
         while self._unfilled:

@@ -10,8 +10,8 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from archscope import interruption
 from archscope.errors import ArchscopeError
@@ -102,7 +102,7 @@ def read_text(path: str | Path) -> str:
         raise ArchscopeError(str(path), f"cannot be read ({reason})", "check the path") from None
 
 
-def opened(path: str | Path) -> BinaryIO:
+def opened(path: str | Path) -> BufferedReader:
     """Open a file to read it; a pipe too, unless nobody writes into it.
 
     Raises:
@@ -120,6 +120,11 @@ def opened(path: str | Path) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def is_pipe(path: str | Path) -> bool:
+    """Whether what is read from a path is gone then; not where nothing is there."""
+    return Path(path).is_fifo()
 
 
 def _require_writer(pipe: int) -> None:

@@ -11,6 +11,7 @@ from archscope.ask.predict import executed
 from archscope.ask.target import Target, network_target
 from archscope.ask.trace.profile import traced
 from archscope.errors import ArchscopeError
+from archscope.files import is_pipe
 from archscope.latency.calibration import Calibrated, Observation, calibrated
 from archscope.latency.coefficients import Rates, fitted
 from archscope.latency.devices import Device, devices, find_device
@@ -89,6 +90,8 @@ def _run(run: str | PathLike[str] | Profile, networks: Sequence[Target]) -> Save
     if isinstance(run, Profile):
         return Saved(run.model, run)
     path = fspath(run)
+    if is_pipe(path):
+        raise ArchscopeError(path, "is a pipe, which can be read only once", "save it as a file")
     if is_trace(path):
         return _of_trace(path, networks)
     record = saved(path)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
+from io import BufferedReader
 from math import prod
-from pathlib import Path
 from typing import IO, Any, cast
 
 from archscope.errors import ArchscopeError, first_line
@@ -62,7 +63,7 @@ def read(path: str, progress: Progress = lambda share: None) -> Trace:
     """Read one file, `.json` or `.json.gz`, and find out what runs inside what.
 
     Args:
-        path: of the file.
+        path: of the file, or of a pipe such as `/dev/stdin`, which is read once.
         progress: called now and then.
 
     Raises:
@@ -75,9 +76,8 @@ def read(path: str, progress: Progress = lambda share: None) -> Trace:
     reader = _Reader()
     text: _Text | None = None
     try:
-        size = Path(path).stat().st_size
         with opened(path) as raw, _unpacked(raw) as stream:
-            text = _Text(stream, lambda: progress(raw.tell() / max(1, size)))
+            text = _Text(stream, _moved(raw, progress))
             for key, value in _members(text):
                 reader.take(key, value)
             if text.peek():
@@ -113,11 +113,16 @@ class _EventError(Exception):
     """An event that no profiler writes."""
 
 
-def _unpacked(raw: IO[bytes]) -> IO[bytes]:
-    """The content of a file that may be packed, whatever its name."""
-    is_packed = raw.read(2) == b"\x1f\x8b"
-    raw.seek(0)
+def _unpacked(raw: BufferedReader) -> IO[bytes]:
+    """The content of a file or pipe that may be packed, whatever its name."""
+    is_packed = raw.peek(2)[:2] == b"\x1f\x8b"
     return cast(IO[bytes], gzip.open(raw)) if is_packed else raw
+
+
+def _moved(raw: BufferedReader, progress: Progress) -> Callable[[], None]:
+    """Say how much of a file was read; nobody knows that of a pipe."""
+    size = os.fstat(raw.fileno()).st_size
+    return (lambda: progress(raw.tell() / size)) if raw.seekable() and size else lambda: None
 
 
 def _cut_off(path: str) -> ArchscopeError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,23 @@ def test_a_packed_file_and_a_bare_list_of_events(tmp_path: Path) -> None:
     assert microseconds(str(packed)) == microseconds(str(bare)) == EXPECTED
     bare.write_text(json.dumps(file.events), "utf-8-sig")
     assert microseconds(str(bare)) == EXPECTED
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="pipes have no paths")
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_pipe_is_read_once(tmp_path: Path, packed: bool) -> None:
+    content = Path(training_step().write(tmp_path / "a.json")).read_bytes()
+    content = gzip.compress(content) if packed else content
+    assert len(content) < 1 << 16  # what a pipe holds without a reader
+    reads, writes = os.pipe()
+    try:
+        os.write(writes, content)
+        os.close(writes)
+        shares: list[float] = []
+        assert chrome.read(f"/dev/fd/{reads}", shares.append).device
+        assert shares == []
+    finally:
+        os.close(reads)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from archscope.ask.trace.aligned import of_network, trains
 from archscope.ask.trace.device import data_sheets, device_facts, peaks_of
 from archscope.errors import ArchscopeError
 from archscope.measure.series import median_interval
-from archscope.parameters import parameter
 from archscope.records import Analysis, Environment, InputSpec, Measurement, Profile
 from archscope.traces import attribution, chrome, durations
 from archscope.traces.attribution import Attribution
@@ -175,6 +174,6 @@ def _another_network(found: Attribution, table: LayerTimes) -> tuple[str, ...]:
     weight = event.shapes[weight_at(event.name)] if len(event.shapes) > 1 else ()
     first = f"{base(event.name)} {'×'.join(map(str, weight))}".strip()
     return (
-        f"{FOREIGN.name} has weights that no layer of this one has, such as {first}; name it with "
-        f"{parameter('model')} to see its layers.",
+        f"{FOREIGN.name} has weights that no layer of this one has, such as {first}; name that "
+        f"network as the model to see its layers.",
     )

@@ -32,7 +32,8 @@ def launch_bound_note(profile: Profile) -> tuple[str, ...]:
     if not rows:
         return (f"No layer is launch-bound ({meaning}).",)
     names = layer_labels(row.name for row in profile.layers if row.in_network)
-    first = ", ".join(names[row.name] for row in rows[:MOST_NAMES])
-    more = f" and {len(rows) - MOST_NAMES} more" if len(rows) > MOST_NAMES else ""
+    layers = list(dict.fromkeys(names[row.name] for row in rows))  # each call has a row
+    first = ", ".join(layers[:MOST_NAMES])
+    more = f" and {len(layers) - MOST_NAMES} more" if len(layers) > MOST_NAMES else ""
     waited = seconds(sum(row.waiting_seconds for row in rows))
     return (f"Launch-bound ({meaning}): {first}{more}; {waited} of waiting (Waits).",)

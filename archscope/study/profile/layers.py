@@ -14,6 +14,7 @@ from archscope.records.measured import PROFILER_OVERHEAD
 from archscope.study.profile.launches import launch_bound_note
 from archscope.study.profile.roofline import roofline_note
 from archscope.table import Axis, Cell, Chart, Column, Row, Series, Table
+from archscope.traces.rows import OVERLAP
 from archscope.units import plural
 from archscope.wording import OWN_WORK, layer_labels, network_title
 
@@ -26,6 +27,11 @@ PHASES = ("forward", "backward", "accumulation", "recompute", "optimizer")
 COLUMNS_NOTE = (
     "Accumulation: adding gradients up; MACs: share of those forward and backward; Other: time of "
     "no phase; Total: of all phases, those left out at a narrow width too."
+)
+
+OVERLAP_NOTE = (
+    f"{OVERLAP}: rows have the time of all their kernels, and this one takes off what kernels of "
+    f"several streams take at once, so that a row's share of the step may exceed 100 %. "
 )
 
 TIMED_BACKWARD = " The timed backward holds accumulation too."
@@ -59,7 +65,17 @@ def stage_times(profile: Profile) -> list[StageTime]:
 
     Stages are the network's direct children; one that takes most of the time is split up.
     """
-    names = _stage_names([row for row in profile.layers if row.in_network])
+    return _stages(profile, _stage_names([row for row in profile.layers if row.in_network]))
+
+
+def shared_stage_times(profiles: Sequence[Profile]) -> list[list[StageTime]]:
+    """The same of several profiles of one network, whose stages are split up alike."""
+    names = _stage_names([row for each in profiles for row in each.layers if row.in_network])
+    return [_stages(profile, names) for profile in profiles]
+
+
+def _stages(profile: Profile, names: Mapping[str, str]) -> list[StageTime]:
+    """The rows gathered by the stage that each of their names is in."""
     members: dict[tuple[bool, str], list[LayerTime]] = defaultdict(list)
     for row in profile.layers:
         members[not row.in_network, names[row.name] if row.in_network else row.name].append(row)
@@ -114,8 +130,8 @@ def _stage_names(rows: Sequence[LayerTime]) -> dict[str, str]:
             return {
                 row.name: name or OWN_WORK for name, members in groups.items() for row in members
             }
-        for row in dominant[1]:
-            depth[row.name] += 1
+        for name in {row.name for row in dominant[1]}:  # of a module's calls each is a row
+            depth[name] += 1
 
 
 OTHER = "other"
@@ -325,9 +341,10 @@ def _basis(profile: Profile) -> str:
     """What the seconds of the rows are, and by what they add up to the step."""
     if profile.environment.fact("trace"):
         own = "kernels" if profile.environment.device != "cpu" else "operators"
+        overlap = OVERLAP_NOTE if any(row.name == OVERLAP for row in profile.layers) else ""
         return (
             f"Busy time of {own}, the mean of the traced steps without their fastest and slowest "
-            f"quarter. Launches: {own}. {COLUMNS_NOTE}"
+            f"quarter. Launches: {own}. {overlap}{COLUMNS_NOTE}"
         )
     if profile.environment.device.startswith("cuda"):
         return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from archscope.records import LayerTime, Profile
-from archscope.study.profile.layers import stage_times
+from archscope.study.profile.layers import shared_stage_times
 from archscope.study.trace import answer, attributed, step_seconds
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
 from archscope.units import plural
@@ -27,7 +27,7 @@ def compare_report(
         labels: what to call them.
         every_layer: list every layer instead of those that differ most.
     """
-    stages = [{_key(stage): stage for stage in stage_times(profile)} for profile in profiles]
+    stages = [{_key(stage): stage for stage in found} for found in shared_stage_times(profiles)]
     title = f"Stages of {profiles[0].model}"
     by_stage = _table(title, "Stage", labels, stages, None)
     notes = (

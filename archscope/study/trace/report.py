@@ -9,6 +9,7 @@ from typing import Any
 
 from archscope.ask.trace.profile import Traced
 from archscope.errors import ArchscopeError
+from archscope.files import is_pipe
 from archscope.records import Profile
 from archscope.study.page import with_profile_page
 from archscope.study.trace import trace_report
@@ -66,7 +67,7 @@ def _labels(paths: Sequence[str], profiles: Sequence[Profile]) -> list[str]:
     if len(set(devices)) == len(devices) and all(devices):
         return devices
     places = [Path(path).resolve().parts for path in paths]
-    if len(set(places)) < len(places):
+    if len(set(places)) < len(places) or any(map(is_pipe, paths)):
         return ["first", "second"]
     differs = next(
         k for k in range(1, 1 + max(map(len, places))) if len({p[-k:] for p in places}) > 1

@@ -469,7 +469,7 @@ def test_another_network_in_the_step_has_a_row_of_its_own(tmp_path: Path) -> Non
     assert credited(found, "AddmmBackward0") == {"0"}
     assert credited(found, "aten::exp") == {"[loss]"}
     assert found.profile.attributed["forward"] < 1
-    assert any("such as conv1d 3×1×3; name it with" in note for note in found.profile.notes)
+    assert any("such as conv1d 3×1×3; name that" in note for note in found.profile.notes)
     # The other one's view of the same file: two passes, and no row for the loss has layers in it.
     found = traced(path, network_target(discriminator, input="1x4"))
     assert credited(found, "ConvolutionBackward0") == {"0", "2"}

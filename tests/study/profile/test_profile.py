@@ -24,15 +24,18 @@ from archscope.records import (
 from archscope.records.measured import PROFILER_OVERHEAD
 from archscope.render.ticks import tick_texts
 from archscope.study.profile import profile_report, throughput_chart, whole_step_table
+from archscope.study.profile.launches import launch_bound_note
 from archscope.study.profile.layers import (
     DISTURBED,
     layer_table,
     share_chart,
+    shared_stage_times,
     stage_chart,
     stage_table,
     stage_times,
 )
 from archscope.study.stages import stage_seconds
+from archscope.study.trace.compare import compare_report
 
 
 def seconds(*values, **changes):
@@ -129,6 +132,40 @@ def test_a_dominant_stage_is_told_by_its_children():
         "features", "features.a", "features.b", "head",
         "[loss]", "[optimizer]", "[GPU idle / launch gap]",
     ]  # fmt: skip
+
+
+def called_twice(measured):
+    """Each layer's second call has a row of its own."""
+    layers = measured.layers
+    again = tuple(replace(row, call=1) for row in layers if row.in_network)
+    return replace(measured, layers=(*layers, *again))
+
+
+def test_calls_of_one_layer_are_one_stage_and_one_name():
+    twice = called_twice(profile())
+    assert [stage.name for stage in stage_times(twice)] == [
+        stage.name for stage in stage_times(profile())
+    ]
+    waits = tuple(replace(row, waiting_seconds=row.total_seconds) for row in twice.layers)
+    (note,) = launch_bound_note(replace(twice, layers=waits))
+    assert "features.a.1, features.b, features.a.0, features [own ops] and 1 more;" in note
+
+
+def test_stages_of_two_traces_are_split_up_alike():
+    """Only in the first profile `features` takes most of the time."""
+    layers = tuple(
+        replace(row, seconds={"forward": 0.1}) if row.name == "head" else row
+        for row in profile().layers
+    )
+    other = replace(profile(), layers=layers)
+    alone = [[stage.name for stage in stage_times(each)] for each in (profile(), other)]
+    assert alone[0] != alone[1]
+    first, second = shared_stage_times([profile(), other])
+    assert [stage.name for stage in first] == [stage.name for stage in second]
+    stages = compare_report([profile(), other], ["one", "two"]).tables[0]
+    ratios = dict(zip(stages.column("name"), stages.column("ratio"), strict=True))
+    assert ratios["head"] == pytest.approx(0.1 / 0.001)
+    assert all(ratio == 1 for name, ratio in ratios.items() if name not in ("head", "step"))
 
 
 def test_stages_carry_forward_and_backward_macs():

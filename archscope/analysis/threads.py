@@ -83,41 +83,55 @@ def _caught() -> Iterator[None]:
         raise NoValueError("a value of which only the shape is known") from signal
 
 
-@contextmanager
-def followed(log: CallLog) -> Iterator[None]:
-    """Let functions that this thread hands to others inside belong to its run."""
-    submitting = False
-    watched = ExitStack()
+class _Starts:
+    """Every way in which a thread of a run starts another, taking the run along.
 
-    def watch_waits() -> None:
-        """From when there are several threads on, which few networks have."""
-        if log.turns is None:
-            watched.enter_context(patched_here(waits.answers(log)))
+    Args:
+        log: of the run.
+    """
 
-    def submit(pool: ThreadPoolExecutor, function: Any, /, *args: Any, **kwargs: Any) -> Any:
-        nonlocal submitting
-        submitting = True  # its threads outlive the function
+    def __init__(self, log: CallLog) -> None:
+        self.log = log
+        self.hook = threading.excepthook
+        self.submitting = False
+        """While a pool starts a thread, which outlives the function that it is given."""
+        self.waits = ExitStack()
+
+    def answers(self) -> list[tuple[Any, str, Callable[..., Any]]]:
+        """Patches of what starts a thread or hands a function to one."""
+        return [
+            (ThreadPoolExecutor, "submit", self.submit),
+            (threading.Thread, "start", self.start),
+            (_thread, "start_new_thread", self.start_new),
+            *_of_pools(self.log),
+        ]
+
+    def submit(self, pool: ThreadPoolExecutor, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """`ThreadPoolExecutor.submit`."""
+        self.submitting = True
         ended = threading.Event()
-        watch_waits()
+        self.watch_waits()
         try:
             future = _submit(pool, _taking_along(function, ended), *args, **kwargs)
         finally:
-            submitting = False
-        _give(log, ended.wait)
+            self.submitting = False
+        _give(self.log, ended.wait)
         return future
 
-    def start(thread: threading.Thread) -> None:
-        if submitting or _serves_a_pool(thread):
+    def start(self, thread: threading.Thread) -> None:
+        """`threading.Thread.start`."""
+        if self.submitting or _serves_a_pool(thread):
             return _start(thread)
-        watch_waits()
+        self.watch_waits()
         own: Any = thread
         ended = threading.Event()
         own.run = _taking_along(thread.run, ended)
         _start(thread)
-        return _give(log, ended.wait)
+        return _give(self.log, ended.wait)
 
-    def start_new(function: Any, *args: Any) -> int:
-        watch_waits()
+    def start_new(self, function: Any, *args: Any) -> int:
+        """`_thread.start_new_thread`."""
+        self.watch_waits()
         ended = threading.Event()
         along = _taking_along(function, ended)
 
@@ -126,23 +140,27 @@ def followed(log: CallLog) -> Iterator[None]:
                 along(*given, **named)
 
         number = _start_new(run, *args)
-        _give(log, ended.wait)
+        _give(self.log, ended.wait)
         return number
 
-    def silent(arguments: Any) -> Any:
-        """The run goes on with values: nothing has failed."""
-        return None if arguments.exc_type is NoValueError else hook(arguments)
+    def silent(self, arguments: Any) -> Any:
+        """`threading.excepthook`: the run goes on with values, so nothing has failed."""
+        return None if arguments.exc_type is NoValueError else self.hook(arguments)
 
-    hook = threading.excepthook
-    here: list[tuple[Any, str, Callable[..., Any]]] = [
-        (ThreadPoolExecutor, "submit", submit),
-        (threading.Thread, "start", start),
-        (_thread, "start_new_thread", start_new),
-    ]
-    here += _of_pools(log)
+    def watch_waits(self) -> None:
+        """From when there are several threads on, which few networks have."""
+        if self.log.turns is None:
+            self.waits.enter_context(patched_here(waits.answers(self.log)))
+
+
+@contextmanager
+def followed(log: CallLog) -> Iterator[None]:
+    """Let functions that this thread hands to others inside belong to its run."""
+    starts = _Starts(log)
+    here = starts.answers()
     if threading.active_count() > 1:
         here += waits.answers(log)
-    with patched([(threading, "excepthook", silent)]), patched_here(here), watched:
+    with patched([(threading, "excepthook", starts.silent)]), patched_here(here), starts.waits:
         try:
             yield
         finally:

@@ -21,7 +21,6 @@ class OutOfMemoryError(ArchscopeError):
 LONGEST_REASON = 90
 """Characters of an exception that a message quotes; `--debug` shows all of it."""
 
-
 REMEDIES = {
     "training": f"check {parameter('input')}, or measure inference with {parameter('eval', True)}",
     "forward": f"check {parameter('input')}",

@@ -16,22 +16,17 @@ from archscope.files import read_text
 
 SCHEMA = 2
 
-
 KEY = "key"
 """Field of an entry: what decided it besides the run, as a hash; `None` where nobody can say."""
-
 
 UNFINISHED = "unfinished"
 """Field of an entry whose part ended without its result, for want of memory or by a crash."""
 
-
 MOST_BYTES = 2**28
 """Above every journal: what is larger is none."""
 
-
 QUESTION, VERSIONS, ADDRESS = "question", "versions", "address"
 """Fields of an entry: what it is of, the versions that decided it, and the hash of both."""
-
 
 BEGINNING = b'{"archscope": "journal", '
 

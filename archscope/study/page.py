@@ -20,7 +20,7 @@ from archscope.study.explain import derivation_of, with_children
 from archscope.study.families import family_of
 from archscope.study.graph import diagram
 from archscope.study.memory import TENSOR_TITLES, beside_tensors, memory_title
-from archscope.study.profile.layers import heading
+from archscope.study.profile.headings import heading
 from archscope.study.profile.roofline import above_roof, used_rates
 from archscope.study.stages import labels
 from archscope.study.tree import Group, grouped

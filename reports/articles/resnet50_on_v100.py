@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from archscope.ask.profile.roofline import counted_calls, idle_share, layer_points, roofs
 from archscope.records import LayerTime, Profile
 from archscope.study.profile.launches import launch_bound
-from archscope.study.profile.layers import StageTime, stage_times
+from archscope.study.profile.stages import StageTime, stage_times
 from archscope.study.trace import trace_report
 from archscope.table import Column, Row, Table
 from archscope.units import percent, ratio, seconds

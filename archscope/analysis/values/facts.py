@@ -50,7 +50,6 @@ BY_SHAPE = frozenset(
 )  # fmt: skip
 """What looks at nothing of its tensor but the shape."""
 
-
 FILLING = frozenset(
     (
         aten.zero_.default, aten.fill_.Scalar, aten.fill_.Tensor, aten.copy_.default,

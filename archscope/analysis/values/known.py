@@ -145,7 +145,6 @@ def sweep() -> None:
 ON_META = Contents(torch.empty(0).untyped_storage())
 """What is held by storages that the network itself makes on meta: nothing, as PyTorch has it."""
 
-
 UNKNOWN = Contents(torch.empty(0).untyped_storage())
 UNKNOWN.borrowers.append(forever)
 """What is held by storages of which nobody knows the values, and an array sees what is written."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from archscope.study.compare.tables import recipes
-from archscope.study.profile.layers import ERRORS, interval, measured_where
+from archscope.study.profile.headings import ERRORS, interval, measured_where
 from archscope.table import Axis, Chart, Series
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from archscope.quantities import (
 from archscope.records import Measurement
 from archscope.records.measured import FEWEST_RUNS, PairedRatio
 from archscope.study.predict.answer import device_title
-from archscope.study.profile.layers import device_name, throughput
+from archscope.study.profile.headings import device_name, throughput
 from archscope.table import Cell, Column, Row, Table
 from archscope.units import ratio
 from archscope.wording import CONVENTION, PREDICTED, TRAINING_TENSORS_NOTE, coverage_note

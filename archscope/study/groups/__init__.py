@@ -16,7 +16,7 @@ from archscope.study.groups.charts import HELD, charts
 from archscope.study.groups.measured import timed_networks, unused, unused_notes
 from archscope.study.groups.rows import COLUMNS, TIMED, predicted_values, row_values
 from archscope.study.groups.stages import stage_tables
-from archscope.study.profile.layers import device_name, measured_where
+from archscope.study.profile.headings import device_name, measured_where
 from archscope.study.sweep import predicted_columns
 from archscope.table import Cell, Column, Report, Row, Table
 from archscope.units import plural, ratio, si

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from archscope.ask.groups.views import Equal, GroupSweep
 from archscope.records import Profile
-from archscope.study.profile.layers import ERRORS, measured_where
+from archscope.study.profile.headings import ERRORS, measured_where
 from archscope.study.sweep import CHARTED
 from archscope.table import Axis, Cell, Chart, Series
 

@@ -7,22 +7,17 @@ from collections.abc import Sequence
 from archscope.ask.profile.doubts import merged_warnings
 from archscope.measure.series import drift, outliers
 from archscope.records import BatchSweep, Measurement, Profile
-from archscope.study.profile.layers import (
-    ERRORS,
-    heading,
-    interval,
-    layer_table,
-    profiled_seconds,
+from archscope.study.profile.headings import ERRORS, heading, interval, speed, subject, throughput
+from archscope.study.profile.layers import layer_table
+from archscope.study.profile.phases import profiled_seconds
+from archscope.study.profile.roofline import roofline_chart, roofline_table
+from archscope.study.profile.stages import (
     share_chart,
-    speed,
     stage_chart,
     stage_table,
     stage_times,
-    subject,
     tells_more,
-    throughput,
 )
-from archscope.study.profile.roofline import roofline_chart, roofline_table
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
 from archscope.units import percent
 from archscope.wording import network_title

@@ -9,17 +9,17 @@ from archscope.ask.profile.roofline import idle_share
 from archscope.parameters import parameter
 from archscope.records import LayerTime, Profile
 from archscope.study.profile import MOST_LAYERS, environment_table
+from archscope.study.profile.headings import knows_batch
 from archscope.study.profile.launches import launch_bound_note
-from archscope.study.profile.layers import (
-    knows_batch,
-    layer_table,
+from archscope.study.profile.layers import layer_table
+from archscope.study.profile.roofline import roofline_chart, roofline_table
+from archscope.study.profile.stages import (
     share_chart,
     stage_chart,
     stage_table,
     stage_times,
     tells_more,
 )
-from archscope.study.profile.roofline import roofline_chart, roofline_table
 from archscope.table import Report
 from archscope.units import seconds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from archscope.records import LayerTime, Profile
-from archscope.study.profile.layers import shared_stage_times
+from archscope.study.profile.stages import shared_stage_times
 from archscope.study.trace import answer, attributed, step_seconds
 from archscope.table import Axis, Cell, Chart, Column, Report, Row, Series, Table
 from archscope.units import plural

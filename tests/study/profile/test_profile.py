@@ -25,9 +25,9 @@ from archscope.records.measured import PROFILER_OVERHEAD
 from archscope.render.ticks import tick_texts
 from archscope.study.profile import profile_report, throughput_chart, whole_step_table
 from archscope.study.profile.launches import launch_bound_note
-from archscope.study.profile.layers import (
-    DISTURBED,
-    layer_table,
+from archscope.study.profile.layers import layer_table
+from archscope.study.profile.phases import DISTURBED
+from archscope.study.profile.stages import (
     share_chart,
     shared_stage_times,
     stage_chart,

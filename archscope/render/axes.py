@@ -64,6 +64,7 @@ def _limit(axes: Any, chart: Chart) -> None:
     """Begin at zero where heights are amounts, or where the values nearly reach down to it."""
     heights = [value for series in chart.series for value in marks.heights(series)]
     heights += [high for series in chart.series for each in series.errors if each for high in each]
+    heights += marks.tops(chart)
     values = [value for value in heights if math.isfinite(value)]
     low, high = min(values, default=0.0), max(values, default=0.0)
     amounts = chart.y.unit in AMOUNTS and chart.kind in FROM_ZERO

@@ -47,6 +47,17 @@ def heights(series: Series) -> list[float]:
     ]
 
 
+def tops(chart: Chart) -> list[float]:
+    """How high the bars of a stacked chart reach."""
+    if chart.kind != "stacked":
+        return []
+    reached = [0.0] * len(categories(chart))
+    for series in chart.series:
+        for place, value in zip(_positions(series, chart), heights(series), strict=True):
+            reached[int(place)] += 0.0 if math.isnan(value) else value
+    return reached
+
+
 def _bars(axes: Any, chart: Chart, ground: Ground, scale: float) -> None:
     width = 0.82 / max(1, len(chart.series))
     for index, series in enumerate(chart.series):
@@ -69,12 +80,10 @@ def _stacked(axes: Any, chart: Chart, ground: Ground, scale: float) -> None:
 
 
 def _fill(series: Series, index: int, ground: Ground) -> dict[str, Any]:
-    color = ground.color(series.name, index)
-    same = color == ("#ffffff" if ground.dark else "#000000")
     return {
-        "facecolor": color,
+        "facecolor": ground.color(series.name, index),
         "hatch": HATCHES[index % len(HATCHES)],
-        "edgecolor": ground.paper if same or ground.dark else ground.soft,
+        "edgecolor": ground.edge(series.name, index),
         "linewidth": 0.5,
     }
 

@@ -12,12 +12,16 @@ from archscope.inert import printable
 from archscope.render import derivation
 from archscope.render.html import TABLE_STYLE, figure_html, table_html
 from archscope.table import Report
+from archscope.units import plural
 
 LARGEST_PAGE = 1 << 20
-"""Characters of a page, or of all figures, beyond which a notebook does without them.
+"""Characters of a page beyond which a notebook does without it.
 
 Whatever a cell shows is saved in its file.
 """
+
+LARGEST_CELL = 240_000
+"""Characters of a cell that figures do not exceed."""
 
 MOST_ROWS = 2000
 """Rows of plain data beyond which no page is made: following the tensors would take long."""
@@ -46,10 +50,10 @@ def cell_html(report: Report) -> str:
         f"<style>\n{style}</style>",
         *map(derivation.html, report.derivations),
         *map(table_html, report.tables),
-        *_figures(report),
     ]
-    below = "\n".join(parts)
     frame = _frame(report)
+    parts += _figures(report, LARGEST_CELL - len(frame) - sum(map(len, parts)))
+    below = "\n".join(parts)
     if not frame:
         return answer + below
     return f"{frame}\n<details><summary>The same as tables</summary>\n{answer}{below}</details>"
@@ -71,19 +75,24 @@ def _frame(report: Report) -> str:
     return (
         f'<iframe title="{escape(printable(report.title))}" sandbox="allow-scripts" '
         'style="width: 100%; height: 44rem; border: 1px solid rgba(128, 128, 128, .4)" '
-        f'srcdoc="{escape(page)}"></iframe>'
+        f"srcdoc='{_quoted(page)}'></iframe>"
     )
 
 
-def _figures(report: Report) -> list[str]:
-    """The figures in their order, as many as a cell may hold."""
+def _quoted(page: str) -> str:
+    """A page as an attribute in single quotes: its data holds many double ones."""
+    return page.replace("&", "&amp;").replace("'", "&#39;")
+
+
+def _figures(report: Report, room: int) -> list[str]:
+    """The figures in their order, as many as a cell has room for."""
     shown: list[str] = []
-    size = 0
     for chart in report.charts:
         figure = figure_html(chart)
-        size += len(figure)
-        if size > LARGEST_PAGE:
-            shown.append("<p>Further figures: save the answer as .svg, .pdf or .html.</p>")
+        room -= len(figure)
+        if room < 0:
+            left = plural(len(report.charts) - len(shown), "further figure")
+            shown.append(f"<p>{left}: save the answer as .svg, .pdf or .html.</p>")
             break
         shown.append(figure)
     return shown

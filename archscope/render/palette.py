@@ -6,6 +6,8 @@ readers.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 
@@ -65,19 +67,49 @@ SERIES = (
 """Of networks and all else, by place."""
 
 
-class Ground(NamedTuple):
-    """What stands behind a figure, and the inks that it takes."""
+PAPER = Color("#ffffff", "#14161a")
+INK = Color("#000000", "#e7e6e2")
+SOFT = Color("#333333", "#c0c3c9")
+GRID = Color("#dddddd", "#343941")
+EDGE = Color(SOFT.light, PAPER.dark)
+"""Around filled marks; of black ones on white, where it would not be seen, that of the paper."""
 
-    paper: str
-    ink: str
-    soft: str
-    grid: str
-    dark: bool
+EVERY = tuple(dict.fromkeys((PAPER, INK, SOFT, GRID, EDGE, *MEANINGS.values(), *SERIES)))
+
+
+class Ground(NamedTuple):
+    """What stands behind a figure: which of two colours it takes.
+
+    Args:
+        pick: the colour as matplotlib takes it.
+    """
+
+    pick: Callable[[Color], str]
+
+    @property
+    def paper(self) -> str:
+        return self.pick(PAPER)
+
+    @property
+    def ink(self) -> str:
+        return self.pick(INK)
+
+    @property
+    def soft(self) -> str:
+        return self.pick(SOFT)
 
     def color(self, name: str, place: int) -> str:
         """The colour of a meaning, or of the place where the name has none."""
-        found = MEANINGS.get(name, SERIES[place % len(SERIES)])
-        return found.dark if self.dark else found.light
+        return self.pick(self._meant(name, place))
+
+    def edge(self, name: str, place: int) -> str:
+        """The colour around what is filled with `color`."""
+        black = self._meant(name, place).light == INK.light
+        return self.pick(PAPER if black else EDGE)
+
+    @staticmethod
+    def _meant(name: str, place: int) -> Color:
+        return MEANINGS.get(name, SERIES[place % len(SERIES)])
 
     def style(self) -> dict[Any, Any]:
         """Settings of matplotlib."""
@@ -91,9 +123,28 @@ class Ground(NamedTuple):
             "axes.titlecolor": self.ink,
             "xtick.color": self.ink,
             "ytick.color": self.ink,
-            "grid.color": self.grid,
+            "grid.color": self.pick(GRID),
         }
 
 
-LIGHT = Ground("#ffffff", "#000000", "#333333", "#dddddd", dark=False)
-DARK = Ground("#14161a", "#e7e6e2", "#c0c3c9", "#343941", dark=True)
+def _number(color: Color) -> str:
+    """A colour that nothing else has, by which both of it are found again."""
+    return f"#a7c3{EVERY.index(color):02x}"
+
+
+LIGHT = Ground(lambda color: color.light)
+EITHER = Ground(_number)
+"""For a drawing whose colours are chosen where it is shown; see `chosen_where_shown`."""
+
+
+def chosen_where_shown(svg: str) -> str:
+    """Let an SVG image drawn on `EITHER` take the colours of the page around it."""
+    svg = re.sub(r'fill="(#[0-9a-f]{6})"', r'style="fill:\1"', svg)  # attributes have no var()
+    used = [(n, color) for n, color in enumerate(EVERY) if _number(color) in svg]
+    for number, color in used:
+        svg = svg.replace(_number(color), f"var(--c{number})")
+    light, dark = (
+        "".join(f"--c{number}:{color[place]};" for number, color in used) for place in (0, 1)
+    )
+    style = f":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+    return svg.replace("</style>", f"{style}</style>", 1)

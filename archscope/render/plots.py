@@ -24,8 +24,9 @@ from matplotlib.figure import Figure, SubFigure
 from archscope.diagram import Diagram, Icicle
 from archscope.render import axes as sides
 from archscope.render import labels, marks
+from archscope.render.compact import compact
 from archscope.render.drawable import FONT, drawable
-from archscope.render.palette import DARK, LIGHT, Ground
+from archscope.render.palette import EITHER, LIGHT, Ground, chosen_where_shown
 from archscope.table import Chart
 
 WIDTH_INCHES = 6.8
@@ -60,20 +61,23 @@ Size = tuple[float, float]
 """Width and height of one chart, in inches."""
 
 
-def image(
-    charts: Sequence[Chart], kind: str, size: Size | None = None, *, dark: bool = False
-) -> bytes:
+def image(charts: Sequence[Chart], kind: str, size: Size | None = None) -> bytes:
     """Draw charts in a grid.
 
     Args:
         charts: at least one.
         kind: `png`, `svg` or `pdf`.
         size: of each chart; what it needs when `None`.
-        dark: whether it is for a dark page.
     """
-    ground = DARK if dark else LIGHT
-    with _style(ground, _scale(size)):
-        return _saved(_drawn(list(map(_cleaned, charts)), size, ground), kind)
+    with _style(LIGHT, _scale(size)):
+        return _saved(_drawn(list(map(_cleaned, charts)), size, LIGHT), kind)
+
+
+def adaptive_image(chart: Chart) -> str:
+    """Draw one chart as an SVG image in the colours of the page around it, light or dark."""
+    with _style(EITHER, 1.0):
+        svg = _saved(_drawn([_cleaned(chart)], None, EITHER), "svg").decode()
+    return chosen_where_shown(compact(svg))
 
 
 def drawing_image(drawing: Diagram | Icicle, kind: str, size: Size | None = None) -> bytes:
@@ -147,25 +151,34 @@ def _style(ground: Ground, scale: float) -> Iterator[None]:
 
 
 def grid(count: int) -> tuple[int, int]:
-    """Rows and columns for this many charts: one below another, from three on side by side."""
+    """Rows and columns for this many charts: one below another, from three on side by side.
+
+    Those of a last row that is not full share its width, but where their size is given.
+    """
     columns = 1 if count <= 2 else 2 if count <= 4 else 3
     return math.ceil(count / columns), columns
 
 
 def _drawn(charts: list[Chart], size: Size | None, ground: Ground) -> Figure:
     rows, columns = grid(len(charts))
-    panels = [_Panel(chart, size, ground) for chart in charts]
-    width = panels[0].width
-    lines = [panels[start : start + columns] for start in range(0, len(panels), columns)]
-    heights = [max(panel.height for panel in line) for line in lines]
-    sheet = Figure(figsize=(columns * width, sum(heights)), dpi=DPI, layout="constrained")
+    width = columns * (WIDTH_INCHES if size is None else size[0])
+    lines = [charts[start : start + columns] for start in range(0, len(charts), columns)]
+    places = [columns if size else len(line) for line in lines]
+    made = [[_Panel(chart, size, ground, width / across) for chart in line]
+            for line, across in zip(lines, places, strict=True)]  # fmt: skip
+    heights = [max(panel.height for panel in line) for line in made]
+    sheet = Figure(figsize=(width, sum(heights)), dpi=DPI, layout="constrained")
     canvas = FigureCanvasAgg(sheet)
-    parts = sheet.subfigures(rows, columns, height_ratios=heights, squeeze=False)
-    for panel, part in zip(panels, parts.flat, strict=False):
-        panel.draw(part)
+    fine = math.lcm(*places)
+    spec = sheet.add_gridspec(rows, fine, left=0, right=1, bottom=0, top=1, height_ratios=heights)
+    for row, (line, across) in enumerate(zip(made, places, strict=True)):
+        step = fine // across
+        for place, panel in enumerate(line):
+            panel.draw(sheet.add_subfigure(spec[row, place * step : (place + 1) * step]))
+    panels = [panel for line in made for panel in line]
     sheet.draw_without_rendering()
     sheet.set_layout_engine("none")  # texts placed from here on must find the axes where they are
-    for axes in (axes for part in parts.flat for axes in part.axes):
+    for axes in (panel.axes for panel in panels):
         axes.set_position([round(side, 9) for side in axes.get_position().bounds])
     for panel in panels:
         if panel.chart.kind == "scatter":
@@ -181,11 +194,12 @@ class _Panel:
         size: of the part, in inches; what the chart needs when `None`. A chart of a given size has
             no notes: its caption stands elsewhere.
         ground: what stands behind it.
+        width: of the part, in inches.
     """
 
-    def __init__(self, chart: Chart, size: Size | None, ground: Ground) -> None:
+    def __init__(self, chart: Chart, size: Size | None, ground: Ground, width: float) -> None:
         self.chart, self.ground, self.scale = chart, ground, _scale(size)
-        self.width = WIDTH_INCHES if size is None else size[0]
+        self.width = width
         notes = chart.notes if size is None else ()
         self.notes = [line for note in notes for line in textwrap.wrap(note, self._letters(14.4))]
         self.title = textwrap.wrap(chart.title, self._letters(10.0))

@@ -11,8 +11,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from archscope.render import marks, palette
-from archscope.render.palette import DARK, LIGHT
-from archscope.render.plots import figure, grid, image
+from archscope.render.palette import INK, PAPER, SERIES
+from archscope.render.plots import adaptive_image, figure, grid, image
 from archscope.table import Axis, Chart, Mark, Series
 
 STAGES = ("stem", "stage 2", "stage 3", "stage 4", "stage 5")
@@ -338,7 +338,26 @@ def test_a_size_is_that_of_each_chart_and_leaves_its_caption_to_the_paper() -> N
     assert min(text.get_fontsize() for text in axes_of(drawn).get_xticklabels()) >= 6.5
 
 
-def test_a_dark_figure_has_light_letters() -> None:
-    light, dark = (image([bars()], "svg", dark=ground).decode() for ground in (False, True))
-    assert DARK.paper in dark and DARK.ink in dark
-    assert LIGHT.paper in light and DARK.paper not in light
+def test_an_image_for_a_page_has_both_colours_of_everything() -> None:
+    svg = adaptive_image(bars())
+    light, dark = re.findall(r":root\{(.*?)\}", svg)
+    for made, place in ((light, 0), (dark, 1)):
+        for color in (PAPER, INK, SERIES[0]):
+            assert re.search(rf"--c\d+:{color[place]};", made)
+    drawn = svg[svg.index("</style>") :]
+    assert not re.search(r"#[0-9a-f]{6}", drawn)  # no colour that is the same on both
+    assert not re.search(r'(?<!style)="var', drawn)  # attributes of SVG take no var()
+
+
+def test_a_last_row_that_is_not_full_leaves_no_gap() -> None:
+    drawn = figure([bars()] * 3)
+    first, second, last = (axes.bbox for axes in drawn.get_axes())
+    assert last.x0 == pytest.approx(first.x0, abs=20)  # pixels: labels of the axes may differ
+    assert last.x1 == pytest.approx(second.x1, abs=20)
+
+
+def test_stacked_bars_leave_room_above_where_the_last_is_empty() -> None:
+    parts = (Series("forward", ("a",), (1.0,)), Series("backward", ("a",), (2.0,)),
+             Series("other", ("a",), (0.0,)))  # fmt: skip
+    chart = dataclasses.replace(bars(), kind="stacked", series=parts)
+    assert axes_of(figure([chart])).get_ylim()[1] > 3.0

@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with interruption.raised():
         code = run(given)
     if interruption.happened() and code != interruption.EXIT_CODE:
-        say("archscope: interrupted")  # a library kept it to itself
+        say("archscope: interrupted")  # a library caught it without saying so
         code = interruption.EXIT_CODE
     sys.exit(code)
 

@@ -46,7 +46,7 @@ def command(
     max_params = "15M"
 
     A file runs no code: where a budget is of nets.py:Net, add --model nets.py:Net.
-    """  # noqa: D301
+    """  # noqa: D301 - \b is a backspace, which tells click to leave lines as they are
     from archscope.ask.budget import check, limits
     from archscope.files import replace_file
     from archscope.output import check_file, check_outputs, emit

@@ -30,7 +30,7 @@ def command(files: tuple[str, ...], outputs: tuple[str, ...]) -> int:
 
     Prints, writes and exits with what one run over all points would. Files of different runs or
     versions are refused, and points that no file holds are named by their shards.
-    """  # noqa: D301
+    """  # noqa: D301 - \b is a backspace, which tells click to leave lines as they are
     from archscope.output import check_outputs, emit
     from archscope.saved.shards import kind_of, read_files, refusing_damage
 

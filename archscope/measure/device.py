@@ -186,13 +186,13 @@ def _nvidia_smi(device: torch.device, queries: Mapping[str, str]) -> dict[str, s
 
 
 def peaks(device: torch.device, store: cache.Store | None) -> Peaks:
-    """Measured once for all that decides them, and kept.
+    """Measured once for all that decides them, and saved.
 
     Where measuring fails (no memory for large matrices), data-sheet values, labelled so.
 
     Args:
         device: whose.
-        store: where they are kept; `None` measures again and saves nothing.
+        store: where they are saved; `None` measures again and saves nothing.
     """
     found = None if store is None else _saved_peaks(store, device)
     if found is not None:
@@ -207,7 +207,7 @@ def peaks(device: torch.device, store: cache.Store | None) -> Peaks:
 
 
 def raised(known: Mapping[str, float], device: torch.device, store: cache.Store | None) -> Peaks:
-    """Measured once more, and of each the larger kept: no device is faster than its roof.
+    """Measured once more, and the larger of each saved: no device is faster than its roof.
 
     Raises:
         RuntimeError: no memory for large matrices.

@@ -20,7 +20,7 @@ def roofs(
     Args:
         device: whose.
         dtype: in which the network multiplies; `None` where no one dtype does.
-        store: where the device's peaks are kept; `None` measures them again.
+        store: where the device's peaks are saved; `None` measures them again.
     """
     peaks = devices.peaks(device, store)
     name = ROOF_OF.get(str(dtype).removeprefix("torch."))
@@ -45,7 +45,7 @@ def raised(
         known: rates measured before.
         device: whose.
         name: key of the dtype that the network multiplies in, measured too where peaks lack it.
-        store: where the device's peaks are kept.
+        store: where the device's peaks are saved.
 
     Raises:
         RuntimeError: no memory for large matrices.

@@ -51,7 +51,7 @@ class Plan:
         details: also layers, memory and the device's roofs, of the first mode.
         steps: how many steps to profile for the layers; `None` for as many as fill a fifth of a
             second, 5 to 40.
-        roofs: where the device's roofs are kept; `None` measures them again.
+        roofs: where the device's roofs are saved; `None` measures them again.
         chosen: whether the user chose the device, or it is the fastest there.
     """
 

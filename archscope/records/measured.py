@@ -28,10 +28,10 @@ class Measurement:
     """Raw seconds of one repeated thing, in the order taken, warm-up removed.
 
     Args:
-        seconds: every sample kept.
+        seconds: every sample after the warm-up.
         median_low, median_high: 95 % interval of the median, widened for autocorrelation.
         first_seconds: the very first call, with its compilation and algorithm search.
-        warmup: how many samples were spent and dropped before the first one kept.
+        warmup: how many samples were spent and dropped before the first of them.
         converged: whether the interval reached the precision asked for.
         warnings: what makes the number doubtful (drift, outliers, two clock states).
     """

@@ -12,7 +12,7 @@ import contextlib
 import functools
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -33,13 +33,13 @@ _READING = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 class _Process:
     """What the user's code of this process did."""
 
-    uncertain: set[str] = set()  # noqa: RUF012
+    uncertain: ClassVar[set[str]] = set()
     """The user's files and packages that read such values."""
     running = ""
     """The one whose code runs, or ran last."""
-    chance: dict[int, weakref.ref[torch.UntypedStorage]] = {}  # noqa: RUF012
+    chance: ClassVar[dict[int, weakref.ref[torch.UntypedStorage]]] = {}
     """By its address, each storage whose values differ from run to run."""
-    read: set[int] = set()  # noqa: RUF012
+    read: ClassVar[set[int]] = set()
     """Storages whose memory was handed out, to be read at any time."""
 
 

@@ -1,8 +1,8 @@
-"""Answers kept from earlier runs, so that a network already counted does not wait for torch.
+"""Answers saved by earlier runs, so that a network already counted does not wait for torch.
 
-An answer is kept under everything that decides it: what was asked, archscope's own sources, the
+An answer is saved under everything that decides it: what was asked, archscope's own sources, the
 versions and files of the libraries, and, for a user's file, every local source that it imports.
-Where something else might decide it, nothing is kept and nothing is looked up.
+Where something else might decide it, nothing is saved and nothing is looked up.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class _Process:
 
 
 def use(policy: Policy) -> None:
-    """Choose for this process whether answers are kept and looked up."""
+    """Choose for this process whether answers are saved and looked up."""
     _Process.policy = policy
 
 
@@ -69,14 +69,14 @@ def stores() -> dict[str, cache.Store]:
 
 
 def roofs() -> cache.Store | None:
-    """Where devices' roofs are kept; `None` where nothing may be kept or looked up."""
+    """Where devices' roofs are saved; `None` where nothing may be saved or looked up."""
     return None if _Process.policy == "never" else cache.store(cache.ROOFS)
 
 
 def record(
     kind: str, model: object, arguments: Mapping[str, object], compute: Callable[[], Answer]
 ) -> Answer:
-    """The record that answers a question, kept or computed; see `answer`."""
+    """The record that answers a question, saved or computed; see `answer`."""
     return answer(kind, model, arguments, compute, archive.compact, archive.loads)
 
 

@@ -1,6 +1,6 @@
 """The user's cache folder, and a store of texts in it that is bounded and safe to share.
 
-Everything kept here can be made again: whatever is missing, damaged or unwritable is as if it had
+Everything saved here can be made again: whatever is missing, damaged or unwritable is as if it had
 never been saved, and nothing is reported.
 """
 

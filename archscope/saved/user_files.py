@@ -67,7 +67,7 @@ def obstacle(path: Path, known: Callable[[str], bool] = is_harmless) -> str:
 
 
 class _UnknownError(Exception):
-    """What a file hangs on cannot be told from its text, and why."""
+    """What a file depends on cannot be seen from its text, and why."""
 
 
 def _read(path: Path, known: Callable[[str], bool]) -> dict[Path, bytes]:

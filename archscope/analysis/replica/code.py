@@ -53,7 +53,7 @@ def _content(cell: types.CellType) -> Any:
 
 def _is_set(cell: types.CellType) -> bool:
     try:
-        cell.cell_contents  # noqa: B018
+        cell.cell_contents  # noqa: B018 - reading an empty one raises
     except ValueError:
         return False
     return True

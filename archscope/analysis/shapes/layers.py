@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -117,8 +118,8 @@ def layer_norm_backward(
 
 
 def _pooled(
-    x: Tensor, kernel: list[int], stride: list[int], padding: list[int], dilation: list[int],
-    ceil_mode: bool,
+    x: Tensor, kernel: list[int], stride: Sequence[int], padding: Sequence[int],
+    dilation: Sequence[int], ceil_mode: bool,
 ) -> list[int] | None:  # fmt: skip
     """Shape after two-dimensional pooling, `None` where the arguments are unusual or wrong."""
     if x.dim() != 4 or 0 in x.shape or ceil_mode or not x.is_contiguous() or len(kernel) != 2:
@@ -135,8 +136,8 @@ def _pooled(
 
 
 def max_pool2d(
-    x: Tensor, kernel: list[int], stride: list[int] = [], padding: list[int] = [0],  # noqa: B006
-    dilation: list[int] = [1], ceil_mode: bool = False,  # noqa: B006
+    x: Tensor, kernel: list[int], stride: Sequence[int] = (), padding: Sequence[int] = (0,),
+    dilation: Sequence[int] = (1,), ceil_mode: bool = False,
 ) -> tuple[Tensor, Tensor] | None:  # fmt: skip
     shape = _pooled(x, kernel, stride, padding, dilation, ceil_mode)
     if shape is None or not x.dtype.is_floating_point:
@@ -145,10 +146,10 @@ def max_pool2d(
 
 
 def avg_pool2d(
-    x: Tensor, kernel: list[int], stride: list[int] = [], padding: list[int] = [0],  # noqa: B006
+    x: Tensor, kernel: list[int], stride: Sequence[int] = (), padding: Sequence[int] = (0,),
     ceil_mode: bool = False, *rest: Any,
 ) -> Tensor | None:  # fmt: skip
-    shape = _pooled(x, kernel, stride, padding, [1], ceil_mode)
+    shape = _pooled(x, kernel, stride, padding, (1,), ceil_mode)
     return None if shape is None or not x.dtype.is_floating_point else new(x, shape)
 
 

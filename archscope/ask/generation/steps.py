@@ -80,7 +80,7 @@ class Prefilled:
         argument: of `forward` that takes the cache.
         cache: as the prefill left it.
         more: what else a step needs.
-        states: what is kept in the network's modules instead.
+        states: what the network's modules hold instead.
     """
 
     argument: str

@@ -42,8 +42,8 @@ def require_countable(name: str, network: nn.Module) -> None:
             "store that one where PyTorch looks for no modules: in a list, self.parent = [parent]",
         )
     for path, part in parts.items():
-        where = f"{path} is" if path else "is"
         if isinstance(part, torch.jit.ScriptModule):
+            where = f"{path} is" if path else "is"
             raise ArchscopeError(
                 name,
                 f"{where} a ScriptModule, whose layers and operators cannot be observed",

@@ -37,7 +37,13 @@ def materialised(subject: Subject, call: NetworkCall) -> Subject:
 def _has_lazy(module: nn.Module) -> bool:
     from torch.nn.parameter import is_lazy
 
-    return any(map(is_lazy, chain(module.parameters(), module.buffers())))
+    from archscope.analysis.borrow import members
+
+    return any(
+        tensor is not None and is_lazy(tensor)
+        for part in members(module).values()
+        for tensor in chain(part._parameters.values(), part._buffers.values())
+    )
 
 
 def _with_values(subject: Subject, call: NetworkCall) -> nn.Module:

@@ -155,7 +155,7 @@ def in_turns(
 
 
 def one_by_one(targets: Sequence[Target], how: Measuring, journal: Journal | None) -> list[Profile]:
-    """Measure networks to be compared, one after another on one device; each is kept at once.
+    """Measure networks to be compared, one after another on one device; each is saved at once.
 
     Raises:
         ArchscopeError: a network fails, or nothing can run there.

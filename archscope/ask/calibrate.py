@@ -13,10 +13,11 @@ from archscope.ask.trace.profile import traced
 from archscope.errors import ArchscopeError
 from archscope.files import is_pipe
 from archscope.latency.calibration import Calibrated, Observation, calibrated
-from archscope.latency.coefficients import Rates, fitted
+from archscope.latency.coefficients import fitted
 from archscope.latency.devices import Device, devices, find_device
 from archscope.latency.kernel import Kernel
 from archscope.latency.kernels import kernels
+from archscope.latency.rates import Rates
 from archscope.latency.setting import Setting
 from archscope.parameters import parameter
 from archscope.records import Profile

@@ -16,10 +16,11 @@ from typing import Any
 
 from archscope.archive import decoded
 from archscope.errors import ArchscopeError
-from archscope.latency.coefficients import ANY, GENERATIONS, Efficiency, Fitted, Measured, Rates
+from archscope.latency.coefficients import ANY, Efficiency, Fitted, Measured
 from archscope.latency.devices import Device
 from archscope.latency.kernel import Kernel
 from archscope.latency.model import kernel_seconds
+from archscope.latency.rates import GENERATIONS, Rates
 from archscope.latency.setting import MODES, Setting
 
 DEVICE_SPREAD = 0.4

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from archscope.errors import ArchscopeError
-from archscope.latency.coefficients import Rates
 from archscope.latency.devices import Device
 from archscope.latency.kernel import Kernel
 from archscope.latency.model import Seconds
+from archscope.latency.rates import Rates
 from archscope.parameters import parameter
 from archscope.records import Execution
 from archscope.units import percent, seconds

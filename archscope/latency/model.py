@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from math import ceil
 from typing import NamedTuple
 
-from archscope.latency.coefficients import Rates, Shape, Unit
+from archscope.latency.coefficients import Shape
 from archscope.latency.devices import Device, has_tensor_cores
 from archscope.latency.kernel import HALVES, Kernel
+from archscope.latency.rates import Rates, Unit
 
 SMALL_TILE = 32
 TILE = 64

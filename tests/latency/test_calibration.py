@@ -9,10 +9,11 @@ import pytest
 
 from archscope.errors import ArchscopeError
 from archscope.latency.calibration import Calibrated, Observation, calibrated, from_json
-from archscope.latency.coefficients import ANY, Efficiency, Rates, fitted
+from archscope.latency.coefficients import ANY, Efficiency, fitted
 from archscope.latency.devices import find_device
 from archscope.latency.kernel import Kernel
 from archscope.latency.model import kernel_seconds
+from archscope.latency.rates import Rates
 from archscope.latency.setting import Setting
 
 SETTING = Setting(dtype="float16")

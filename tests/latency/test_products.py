@@ -10,12 +10,13 @@ from torch import nn
 
 from archscope.ask.predict import executed
 from archscope.ask.target import network_target
-from archscope.latency.coefficients import Rates, fitted
+from archscope.latency.coefficients import fitted
 from archscope.latency.devices import find_device
 from archscope.latency.kernel import Kernel
 from archscope.latency.kernels import kernels
 from archscope.latency.model import arithmetic_rate, idle_waste, kernel_seconds, winograd_sides
 from archscope.latency.products import in_bounds
+from archscope.latency.rates import Rates
 from archscope.latency.setting import Setting
 from archscope.records import Operand
 

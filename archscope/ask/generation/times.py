@@ -8,8 +8,8 @@ from functools import cache
 from archscope.ask.generation.steps import Steps
 from archscope.ask.network.call import NetworkCall
 from archscope.ask.predict import executed, predicted
-from archscope.latency.coefficients import Rates
 from archscope.latency.devices import Device
+from archscope.latency.rates import Rates
 from archscope.records import Prediction
 from archscope.records.generation import Duration, Generation, GenerationTime, StepCost
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from archscope.ask.predict import TimedKernel
-from archscope.latency.coefficients import Rates
 from archscope.latency.model import (
     Seconds,
     arithmetic_rate,
@@ -14,6 +13,7 @@ from archscope.latency.model import (
     known,
     tiled_flops,
 )
+from archscope.latency.rates import Rates
 from archscope.table import Derivation, Step
 from archscope.units import percent, seconds, si
 from archscope.wording import call_title

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from archscope.latency.coefficients import Rates, Unit, fitted
+from archscope.latency.coefficients import fitted
 from archscope.latency.devices import find_device, sustained, sustained_plain
+from archscope.latency.rates import Rates, Unit
 from archscope.latency.setting import Setting
 
 

@@ -15,7 +15,11 @@ import pickle
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +31,13 @@ from judge import (
     FOLDS,
     Held,
     at_interface,
-    covered,
     fitted_without,
     folds,
+    inside,
+    inside_others,
     intervals,
     layers_at_interface,
+    middle,
     named_faster,
     proportional,
     roofline,
@@ -56,18 +62,66 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40, help="of the fit, at most")
     parser.add_argument("--only", default="", help="tables, or devices, that hold this")
     parser.add_argument("--folds", type=int, default=FOLDS, help="how many of the four to judge")
+    parser.add_argument("--jobs", type=int, default=1, help="fits at a time, each in a process")
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.what == "tables":
         make_tables(given.work, given.only)
         return
-    tables = loaded(given.work, given.rows)
-    if given.what == "judge":
-        judge(tables, given.work, given.steps, given.folds)
-    elif given.what == "devices":
-        judge_devices(tables, given.work, given.steps, given.only)
-    else:
-        write(tables, given.work, given.steps)
+    fits = Fits(given.work, given.rows, given.steps)
+    if not fits.tables:
+        sys.exit("no tables: run `python benchmarks/prediction tables` first")
+    with ProcessPoolExecutor(given.jobs, get_context("fork")) as pool:
+        if given.what == "judge":
+            judge(fits, pool, given.folds)
+        elif given.what == "devices":
+            judge_devices(fits, pool, given.only)
+        else:
+            write(fits, pool)
+
+
+@dataclass(frozen=True)
+class Fits:
+    """What every fit is made from; each runs in a process of its own.
+
+    Args:
+        work: the folder of the tables and of recorded runs.
+        rows: of each table, at most.
+        steps: of a fit, at most.
+    """
+
+    work: Path
+    rows: int
+    steps: int
+
+    @property
+    def tables(self) -> list[Table]:
+        """Some rows of each table, read once: processes that start later find them in memory."""
+        return loaded(self.work, self.rows)
+
+    def without_families(self, families: set[str]) -> list[Held]:
+        """The rows of some families, as a fit without them predicts them."""
+        fit, given = fitted_without(self.tables, families, self.steps)
+        recorded, found = Recorded(self.work), []
+        for table in self.tables:
+            rows = np.flatnonzero([name in families for name in table.families])
+            if len(rows) and group(table) in fit.groups:
+                part = table.taken(rows)
+                found.append(Held(part, _predicted(part, fit, given, recorded)))
+        return found
+
+    def without_device(self, key: str) -> list[Held]:
+        """Some rows of a device, as a fit without all its tables predicts them."""
+        some = [table.drawn(OF_DEVICES) for table in self.tables]
+        _, given = fitted_without(some, set(), self.steps, frozenset([key]))
+        recorded = Recorded(self.work)
+        parts = [table.drawn(ROWS_OF_DEVICE) for table in self.tables if table.device.key == key]
+        return [Held(part, _on_new_device(part, given, recorded)) for part in parts]
+
+    def of_all(self) -> tuple[Fit, float]:
+        """The fit of every row, and the loss that is left."""
+        fit = Fit(self.tables)
+        return fit, fit.fit(pack(self.tables, fit.kinds, fit.groups), self.steps)
 
 
 def make_tables(work: Path, only: str) -> None:
@@ -91,18 +145,16 @@ def make_tables(work: Path, only: str) -> None:
             (work / "tables" / f"layers-{table.name}.pkl").write_bytes(pickle.dumps(table))
 
 
+@cache
 def loaded(work: Path, most: int) -> list[Table]:
     """The arrays of all tables, some rows of each."""
-    paths = saved_tables(work)
-    if not paths:
-        sys.exit("no tables: run `python benchmarks/prediction tables` first")
-    found = [pickle.loads(path.read_bytes()) for path in paths.values()]
+    found = (pickle.loads(path.read_bytes()) for path in saved_tables(work).values())
     return [table.drawn(most // 2 if table.layers else most) for table in found]
 
 
-def judge(tables: Sequence[Table], work: Path, steps: int, how_many: int) -> list[Held]:
+def judge(fits: Fits, pool: Executor, how_many: int) -> list[Held]:
     """Errors on families held out, table by table."""
-    held = held_out(tables, work, steps, how_many)
+    held = held_out(fits, pool, how_many)
     print("\n| table | rows | median | 90 % | bias | in interval | MACs | bytes | roofline |")
     print("|:--|--:|--:|--:|--:|--:|--:|--:|--:|")
     for one in held:
@@ -113,22 +165,16 @@ def judge(tables: Sequence[Table], work: Path, steps: int, how_many: int) -> lis
     return held
 
 
-def held_out(tables: Sequence[Table], work: Path, steps: int, how_many: int) -> list[Held]:
+def held_out(fits: Fits, pool: Executor, how_many: int) -> list[Held]:
     """All rows of some folds with what was predicted by a fit without their families."""
     parts: dict[str, list[Held]] = defaultdict(list)
-    recorded = Recorded(work)
-    for number, families in enumerate(folds(tables)[:how_many]):
-        start = time.perf_counter()
-        fit, given = fitted_without(tables, families, steps)
-        print(f"fold {number + 1}: fitted in {time.perf_counter() - start:.0f} s", flush=True)
-        for table in tables:
-            rows = np.flatnonzero([name in families for name in table.families])
-            if len(rows) and group(table) in fit.groups:
-                part = table.taken(rows)
-                parts[table.name].append(Held(part, _predicted(part, fit, given, recorded)))
-        print(f"fold {number + 1}: {time.perf_counter() - start:.0f} s", flush=True)
+    chosen = folds(fits.tables)[:how_many]
+    for number, found in enumerate(pool.map(fits.without_families, chosen), 1):
+        print(f"fold {number} of {how_many}", flush=True)
+        for part in found:
+            parts[part.table.name].append(part)
     held = [_joined(found) for found in parts.values()]
-    (work / "held.pkl").write_bytes(pickle.dumps(held))
+    (fits.work / "held.pkl").write_bytes(pickle.dumps(held))
     return held
 
 
@@ -173,7 +219,7 @@ def networks_line(one: Held) -> str:
     cells = [
         table.name, f"{len(table.seconds)}", f"{np.median(one.error):.1%}",
         f"{np.quantile(one.error, 0.9):.1%}", f"{np.median(1 / one.ratio):.3f}",
-        f"{covered(one):.0%}", median(proportional(table.macs, table.seconds)),
+        f"{inside(one).mean():.0%}", median(proportional(table.macs, table.seconds)),
         median(proportional(table.bytes_moved, table.seconds)), median(roofline(table)),
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
@@ -182,15 +228,18 @@ def networks_line(one: Held) -> str:
 def layers_lines(held: Sequence[Held]) -> None:
     """Single layers by what was timed, over all tables."""
     errors: dict[str, list[Numbers]] = defaultdict(list)
+    within: dict[str, list[Numbers]] = defaultdict(list)
     for one in held:
         if one.table.layers:
-            names = np.array(one.table.names)
-            for what in np.unique(names):
-                errors[str(what)].append(one.error[names == what])
-    print("\n| layer | rows | median | 90 % |\n|:--|--:|--:|--:|")
+            names, of_interval = np.array(one.table.names), inside(one)
+            for what in map(str, np.unique(names)):
+                errors[what].append(one.error[names == what])
+                within[what].append(of_interval[names == what])
+    print("\n| layer | rows | median | 90 % | in interval |\n|:--|--:|--:|--:|--:|")
     for what, parts in sorted(errors.items()):
-        error = np.concatenate(parts)
-        print(f"| {what} | {len(error)} | {np.median(error):.1%} | {np.quantile(error, 0.9):.1%} |")
+        error, share = np.concatenate(parts), np.concatenate(within[what]).mean()
+        print(f"| {what} | {len(error)} | {np.median(error):.1%} | {np.quantile(error, 0.9):.1%} | "
+              f"{share:.0%} |")  # fmt: skip
 
 
 def faster_lines(held: Sequence[Held]) -> None:
@@ -207,34 +256,40 @@ def faster_lines(held: Sequence[Held]) -> None:
             print(f"| {table.name} | {found[0][1]} | {shares} |")
 
 
-def judge_devices(
-    tables: Sequence[Table], work: Path, steps: int, only: str
-) -> tuple[Interval, Interval]:
+def judge_devices(fits: Fits, pool: Executor, only: str) -> tuple[Interval, Interval]:
     """Errors on devices held out, from their data sheets.
 
     Returns:
         The ends between which 80 % of the measured times lie, over the predicted ones: of
         networks, and of single layers.
     """
-    recorded = Recorded(work)
     print("| device, table | rows | median | 90 % | bias |\n|:--|--:|--:|--:|--:|")
-    keys = dict.fromkeys(table.device.key for table in tables if only in table.device.key)
-    ratios: dict[bool, list[Numbers]] = {False: [], True: []}
-    some = [table.drawn(OF_DEVICES) for table in tables]
-    for key in keys:
-        _, given = fitted_without(some, set(), steps, frozenset([key]))
-        for table in tables:
-            if table.device.key == key:
-                part = table.drawn(ROWS_OF_DEVICE)
-                one = Held(part, _on_new_device(part, given, recorded))
-                ratios[table.layers].append(one.ratio[np.isfinite(one.ratio)])
-                print(f"| {key}, {table.name} | {len(part.seconds)} | {np.median(one.error):.1%} | "
-                      f"{np.quantile(one.error, 0.9):.1%} | {np.median(1 / one.ratio):.3f} |",
-                      flush=True)  # fmt: skip
-    networks, layers = (_middle(ratios[layers]) for layers in (False, True))
-    for what, (low, high) in (("networks", networks), ("layers", layers)):
-        print(f"\n80 % of {what} take {low:.3f} to {high:.3f} times the prediction")
-    return networks, layers
+    keys = list(dict.fromkeys(t.device.key for t in fits.tables if only in t.device.key))
+    ratios: dict[bool, dict[str, list[Numbers]]] = {False: {}, True: {}}
+    for key, found in zip(keys, pool.map(fits.without_device, keys), strict=True):
+        for one in found:
+            ratio = one.ratio[np.isfinite(one.ratio)]
+            ratios[one.table.layers].setdefault(key, []).append(ratio)
+            print(f"| {key}, {one.table.name} | {len(one.ratio)} | {np.median(one.error):.1%} | "
+                  f"{np.quantile(one.error, 0.9):.1%} | {np.median(1 / one.ratio):.3f} |",
+                  flush=True)  # fmt: skip
+    return _left_out("networks", ratios[False]), _left_out("layers", ratios[True])
+
+
+def _left_out(what: str, ratios: Mapping[str, Sequence[Numbers]]) -> Interval:
+    """The interval of devices left out, printed with how many rows those of others hold."""
+    joined_ratios = {key: np.concatenate(parts) for key, parts in ratios.items()}
+    every = np.concatenate([*joined_ratios.values(), np.zeros(0)])
+    low, high = middle(every)
+    print(f"\n80 % of {len(every):,} {what} on {len(ratios)} GPUs take {low:.3f} to {high:.3f} "
+          f"times the prediction; within the interval of the other GPUs:")  # fmt: skip
+    shares = inside_others(joined_ratios)
+    for key, share in shares.items():
+        print(f"  {key}: {share:.0%} of {len(joined_ratios[key])}")
+    if shares:
+        total = sum(share * len(joined_ratios[key]) for key, share in shares.items())
+        print(f"  all: {total / len(every):.1%}", flush=True)
+    return low, high
 
 
 def _on_new_device(part: Table, given: Fitted, recorded: Recorded) -> Numbers:
@@ -244,24 +299,17 @@ def _on_new_device(part: Table, given: Fitted, recorded: Recorded) -> Numbers:
     return at_interface(part, given, runs_of(recorded, part), setting, "")
 
 
-def _middle(ratios: Sequence[Numbers]) -> Interval:
-    """What 80 % of the ratios are between; any where there are none."""
-    if not ratios:
-        return float("nan"), float("nan")
-    low, high = np.quantile(np.concatenate(ratios), [0.1, 0.9])
-    return float(low), float(high)
-
-
-def write(tables: Sequence[Table], work: Path, steps: int) -> None:
+def write(fits: Fits, pool: Executor) -> None:
     """Judge, fit all rows, and write the coefficients with their intervals."""
-    held = judge(tables, work, steps, FOLDS)
-    (low, high), layers = judge_devices(tables, work, steps, "")
-    fit = Fit(tables)
-    left = fit.fit(pack(tables, fit.kinds, fit.groups), steps)
+    of_all = pool.submit(fits.of_all)
+    held = judge(fits, pool, FOLDS)
+    (low, high), layers = judge_devices(fits, pool, "")
+    fit, left = of_all.result()
     print(f"loss {left:.0f}, {len(fit.groups)} tables of {len(fit.devices)} devices")
     data = coefficients(
-        fit, tables, intervals(held), (low, high), layers, (low**CALIBRATED, high**CALIBRATED)
-    )
+        fit, fits.tables, intervals(held), (low, high), layers,
+        (low**CALIBRATED, high**CALIBRATED),
+    )  # fmt: skip
     COEFFICIENTS.write_text(written(data), "utf-8")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,15 +10,17 @@ from arrays import FIELDS, Numbers, Table, execution_of
 from export import coefficients
 from fit import Fit
 from layers import LayerMeasurement
+from numpy.typing import NDArray
 from packed import Group, group, pack
 from runs import Recorded, at_batch
 from tables import Measurement
 
 from archscope.ask.predict import Run, predicted
-from archscope.latency.coefficients import Fitted, Rates, parsed
+from archscope.latency.coefficients import Fitted, parsed
 from archscope.latency.devices import has_tensor_cores
 from archscope.latency.kernel import Kernel
 from archscope.latency.model import kernel_seconds, step_seconds
+from archscope.latency.rates import Rates
 from archscope.latency.setting import Setting
 from archscope.records import InputSpec, TensorSpec
 
@@ -163,19 +165,41 @@ def intervals(held: Sequence[Held]) -> dict[Group, tuple[float, float]]:
     }
 
 
-def covered(held: Held) -> float:
-    """Share of the rows within intervals that come from the other families of the table.
+def inside(held: Held) -> NDArray[np.bool_]:
+    """Which rows are within intervals that come from the other families of the table.
 
     Every family's interval is that of all other families: it does not see its own rows.
     """
-    inside = 0
+    found = np.zeros(len(held.ratio), bool)
     for family in np.unique(held.table.families):
         own = held.table.families == family
-        if own.all():
-            return float("nan")
-        low, high = np.quantile(held.ratio[~own], [(1 - HELD) / 2, (1 + HELD) / 2])
-        inside += int(((held.ratio[own] >= low) & (held.ratio[own] <= high)).sum())
-    return inside / len(held.ratio)
+        if not own.all():
+            low, high = np.quantile(held.ratio[~own], [(1 - HELD) / 2, (1 + HELD) / 2])
+            found[own] = (held.ratio[own] >= low) & (held.ratio[own] <= high)
+    return found
+
+
+def inside_others(ratios: Mapping[str, Numbers]) -> dict[str, float]:
+    """Share of each device's rows within the interval of all other devices.
+
+    Args:
+        ratios: measured over predicted of each device, by fits that it was left out of.
+    """
+    found = {}
+    for key, own in ratios.items():
+        others = [ratio for other, ratio in ratios.items() if other != key]
+        if others:
+            low, high = middle(np.concatenate(others))
+            found[key] = float(((own >= low) & (own <= high)).mean())
+    return found
+
+
+def middle(ratios: Numbers) -> tuple[float, float]:
+    """What 80 % of the ratios are between; any where there are none."""
+    if not len(ratios):
+        return float("nan"), float("nan")
+    low, high = np.quantile(ratios, [0.1, 0.9])
+    return float(low), float(high)
 
 
 def proportional(amounts: Numbers, seconds: Numbers) -> Numbers:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from archscope.errors import ArchscopeError
 from archscope.files import read_text
 from archscope.latency.calibration import Calibrated, from_json
-from archscope.latency.coefficients import Rates, fitted
+from archscope.latency.coefficients import fitted
 from archscope.latency.devices import Device, find_device
 from archscope.latency.doubts import doubts, interval_of, require_rate
 from archscope.latency.fusion import image_order, likely_order
@@ -18,6 +18,7 @@ from archscope.latency.kernel import Kernel
 from archscope.latency.kernels import kernels, unknown_operators
 from archscope.latency.model import Seconds, kernel_seconds, step_seconds
 from archscope.latency.place import Place
+from archscope.latency.rates import Rates
 from archscope.latency.setting import Setting
 from archscope.parameters import parameter
 from archscope.patterns import matching, unmatched
@@ -268,6 +269,7 @@ def predicted(run: Run, rates: Rates) -> Prediction:
         timed = _timed(run, rates)
     seconds, _ = step_seconds(timed, rates)
     low, high = interval_of(timed, rates)
+    unknown = unknown_operators(run.execution)
     return Prediction(
         model=run.model,
         input=run.input,
@@ -283,11 +285,12 @@ def predicted(run: Run, rates: Rates) -> Prediction:
         host_seconds=rates.host_seconds * sum(kernel.launches for kernel, _ in timed),
         fitted_on=rates.source,
         measured_device=rates.measured,
-        unknown=tuple(sorted(unknown_operators(run.execution))),
+        unknown=tuple(sorted(unknown)),
         keywords=run.keywords,
         versions=run.versions,
         notes=(*run.notes, *doubts(run.execution, timed, rates, seconds)),
         constant_seconds=rates.step_seconds,
+        unknown_seconds=sum(found.total for kernel, found in timed if kernel.operator in unknown),
     )
 
 

@@ -9,7 +9,10 @@ from archscope.records import Operand
 
 HALVES = ("float16", "bfloat16")
 
-OTHER_BYTES = {"int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1}
+OTHER_BYTES = {
+    "bool": 1, "complex32": 4, "complex64": 8, "complex128": 16,
+    "int8": 1, "int16": 2, "int32": 4, "int64": 8, "uint8": 1,
+}  # fmt: skip
 
 
 class Kernel(NamedTuple):

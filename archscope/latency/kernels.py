@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 
+from archscope.latency.deformable import deformable, deformable_backward
+from archscope.latency.fourier import fourier
 from archscope.latency.fusion import compiled_kernels
 from archscope.latency.kernel import Kernel, width
 from archscope.latency.precision import Typed, typed
@@ -16,6 +18,16 @@ from archscope.records import Execution, OperatorRun
 NOTHING_LAUNCHED = frozenset(
     ("as_strided_", "empty", "empty_like", "empty_strided", "lift_fresh", "new_empty")
 )
+
+LIBRARY = {
+    **PRODUCTS,
+    "_fft_c2c": fourier,
+    "_fft_c2r": fourier,
+    "_fft_r2c": fourier,
+    "torchvision::_deform_conv2d_backward": deformable_backward,
+    "torchvision::deform_conv2d": deformable,
+}
+"""What makes the kernels of an operator that is a library's own, compiled or not."""
 
 OWNED = Kernel._fields.index("layer")
 """Place from which on a kernel's fields say whose it is; `_replace` is slow."""
@@ -55,7 +67,9 @@ def kernels(execution: Execution, precision: str, compiled: bool = False) -> Ite
     own = {
         place: tuple(_launched(operator, operator.run.layer in recurrent))
         for place, operator in enumerate(listed)
-        if operator.run.name in PRODUCTS or operator.run.layer in recurrent
+        if operator.run.name in LIBRARY
+        or operator.run.layer in recurrent
+        or not _has_kind(operator.run)
     }
     yield from compiled_kernels(listed, own)
 
@@ -83,7 +97,7 @@ def unknown_operators(execution: Execution) -> frozenset[str]:
 
 def _has_kind(run: OperatorRun) -> bool:
     return run.known and (
-        run.name in PRODUCTS or run.name in NOTHING_LAUNCHED or not run.outputs or has_kind(run)
+        run.name in LIBRARY or run.name in NOTHING_LAUNCHED or not run.outputs or has_kind(run)
     )
 
 
@@ -117,7 +131,7 @@ def _launched(operator: Typed, recurrent: bool) -> Iterator[Kernel]:
     run = operator.run
     if run.name in NOTHING_LAUNCHED or _is_tiny(run):
         return
-    for kernel in PRODUCTS.get(run.name, stream)(operator):
+    for kernel in LIBRARY.get(run.name, stream)(operator):
         made = Kernel._make((*kernel[:OWNED], run.layer, run.phase, run.name))
         yield _in_cell(made) if recurrent else made
 

@@ -51,6 +51,9 @@ TO_HALF = frozenset(
 TO_FLOAT = frozenset(
     (
         "_cdist_forward",
+        "_fft_c2c",
+        "_fft_c2r",
+        "_fft_r2c",
         "_log_softmax",
         "_log_softmax_backward_data",
         "_pdist_forward",
@@ -88,6 +91,11 @@ TO_FLOAT = frozenset(
         "softplus",
         "sum",
         "tan",
+        "torchvision::deform_conv2d",
+        "torchvision::ps_roi_align",
+        "torchvision::ps_roi_pool",
+        "torchvision::roi_align",
+        "torchvision::roi_pool",
         "upsample_bicubic2d",
         "upsample_bilinear2d",
         "upsample_linear1d",
@@ -96,7 +104,7 @@ TO_FLOAT = frozenset(
         "upsample_trilinear3d",
     )
 )
-"""Operators that autocast runs in float32."""
+"""Operators that autocast runs in float32; those of torchvision register that themselves."""
 
 
 OF_FIRST = frozenset(

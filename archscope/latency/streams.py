@@ -26,9 +26,12 @@ GATHERS = frozenset(
     (
         "_embedding_bag", "_unsafe_index", "cat", "channel_shuffle", "col2im", "constant_pad_nd",
         "embedding", "flip", "gather", "grid_sampler_2d", "grid_sampler_3d", "im2col", "index",
-        "index_add", "index_select", "pixel_shuffle", "pixel_unshuffle", "reflection_pad2d",
-        "repeat", "replication_pad2d", "roll", "scatter_add", "scatter_reduce", "select_backward",
-        "slice_backward", "stack",
+        "index_add", "index_select", "pixel_shuffle", "pixel_unshuffle", "reflection_pad1d",
+        "reflection_pad2d", "reflection_pad3d", "repeat", "replication_pad1d", "replication_pad2d",
+        "replication_pad3d", "roll", "scatter_add", "scatter_reduce", "select_backward",
+        "slice_backward", "stack", "torchvision::_ps_roi_align", "torchvision::_ps_roi_pool",
+        "torchvision::_roi_align", "torchvision::_roi_pool", "torchvision::ps_roi_align",
+        "torchvision::ps_roi_pool", "torchvision::roi_align", "torchvision::roi_pool",
     )
 )  # fmt: skip
 """Copies whose elements change places."""
@@ -36,8 +39,9 @@ GATHERS = frozenset(
 REDUCTIONS = frozenset(
     (
         "_adaptive_avg_pool2d", "_weight_norm_interface", "addmv", "all", "amax", "amin", "any",
-        "argmax", "argmin", "cumprod", "cumsum", "dot", "linalg_vector_norm", "logsumexp", "max",
-        "mean", "min", "mv", "prod", "std", "sum", "var", "var_mean", "vdot",
+        "argmax", "argmin", "cummax", "cummin", "cumprod", "cumsum", "dot", "linalg_vector_norm",
+        "logcumsumexp", "logsumexp", "max", "mean", "min", "mv", "prod", "renorm", "std", "sum",
+        "var", "var_mean", "vdot",
     )
 )  # fmt: skip
 """Operators that read tensors once and keep little, products with a vector among them."""
@@ -52,7 +56,8 @@ WINDOWS = frozenset(
 
 BY_ELEMENT = frozenset(
     (
-        "_prelu_kernel", "arange", "bernoulli", "embedding_dense_backward", "empty", "empty_like",
+        "_prelu_kernel", "affine_grid_generator", "arange", "bernoulli", "complex",
+        "embedding_dense_backward", "empty", "empty_like",
         "empty_strided", "eye", "fake_quantize_per_channel_affine_cachemask",
         "fake_quantize_per_tensor_affine_cachemask", "fill", "full", "full_like", "glu",
         "hardsigmoid", "hardtanh", "index_put", "leaky_relu", "linspace", "log_sigmoid",
@@ -89,6 +94,7 @@ def has_kind(run: OperatorRun) -> bool:
     known = (ACTIVATIONS, COPIES, GATHERS, REDUCTIONS, BY_ELEMENT, NORMS)
     return (
         (run.pointwise and not run.macs)
+        or run.name in COPIES
         or any(name in names or forward in names for names in known)
         or "pool" in name
         or "upsample" in name

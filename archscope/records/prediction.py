@@ -89,8 +89,9 @@ class Prediction:
         host_seconds: in which the host starts all kernels; the step is no shorter.
         fitted_on: the measurements behind it.
         measured_device: whether this device is among those measured.
-        unknown: operators without a formula; they make it a lower bound.
+        unknown: operators without a formula or a kind of work; they make it a lower bound.
         constant_seconds: that every step takes besides its kernels.
+        unknown_seconds: of moving the bytes of the unknown operators, the least that they take.
     """
 
     model: str
@@ -112,6 +113,7 @@ class Prediction:
     versions: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     constant_seconds: float = 0.0
+    unknown_seconds: float = 0.0
 
     @property
     def kernel_seconds(self) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from archscope.records import LayerPrediction, Pass, Prediction
 from archscope.study.predict.answer import chance_faster, device_title, name, time_ratio
 from archscope.table import Column, Row, Table
-from archscope.units import seconds
+from archscope.units import percent, seconds
 from archscope.wording import PREDICTED, call_title
 
 MOST_LAYERS = 20
@@ -69,14 +69,20 @@ def _notes(predictions: Sequence[Prediction]) -> tuple[str, ...]:
         for p in predictions
         if p.constant_seconds
     )
-    unknown = dict.fromkeys(name for p in predictions for name in p.unknown)
-    bound = (
-        [f"≥ marks a lower bound: no kind of work is known for {', '.join(unknown)}."]
-        if unknown
-        else []
-    )
     given = dict.fromkeys(note for prediction in predictions for note in prediction.notes)
-    return (PREDICTED, *sources, *constant, *bound, *given)
+    return (PREDICTED, *sources, *constant, *_lower_bound(predictions), *given)
+
+
+def _lower_bound(predictions: Sequence[Prediction]) -> Iterator[str]:
+    """Which operators make a time a lower bound, and how much of it they are at least."""
+    unknown = dict.fromkeys(name for p in predictions for name in p.unknown)
+    if unknown:
+        most = max(p.unknown_seconds / p.seconds for p in predictions)
+        step, up = ("a step", "up to ") if predictions[1:] else ("the step", "")
+        yield (
+            f"≥ marks a lower bound: no kind of work is known for {', '.join(unknown)}. Moving "
+            f"their bytes takes {up}{percent(most)} of {step}, and they may take longer."
+        )
 
 
 def stage_sums(prediction: Prediction) -> dict[str, list[float]]:

@@ -175,36 +175,55 @@ def decisive(model: object, keywords: Mapping[str, object] | None = None) -> str
     Returns:
         a hash; `None` where it is unknown.
     """
-    return deciding(model, keywords)()
+    return Deciding((model, keywords or {}))()
 
 
-def deciding(
-    model: object, keywords: Mapping[str, object] | None = None
-) -> Callable[[], str | None]:
-    """`decisive` for a long run, which asks it of every entry.
+class Deciding:
+    """`decisive` for a long run over some networks, which asks it of every entry.
 
     Memory is looked at once, here, as that takes longer than the count of a small network: what
     the run's own networks change there is in their sources.
+
+    Args:
+        networks: what the user names, each with the keywords of its constructor.
     """
-    if (
-        not isinstance(model, str)
-        or not all(map(_plain, (keywords or {}).values()))
-        or _is_changed_in_memory(model)
-    ):
-        return lambda: None
-    return partial(_decided, model)
+
+    def __init__(self, *networks: tuple[object, Mapping[str, object]]) -> None:
+        self._models = [str(model) for model, _ in networks]
+        self._unknown = next(filter(None, (_in_memory(*network) for network in networks)), "")
+
+    def __call__(self) -> str | None:
+        """The hash of each; `None` where one of them is unknown."""
+        if self._unknown:
+            return None
+        hashes = [_decided(model) for model in dict.fromkeys(self._models)]
+        return None if None in hashes else " ".join(filter(None, dict.fromkeys(hashes)))
+
+    def obstacle(self) -> str:
+        """Why it is unknown, such as "net.py imports os, which may read anything"."""
+        return self._unknown or next(filter(None, map(_obstacle, self._models)), UNKNOWN)
 
 
-def obstacle(model: object) -> str:
-    """Why `decisive` knows nothing, such as "net.py imports os, which may read anything"."""
-    place, colon, _ = model.rpartition(":") if isinstance(model, str) else ("", "", "")
+def _in_memory(model: object, keywords: Mapping[str, object]) -> str:
+    """Why memory decides about a network what no file tells; empty where it does not."""
+    if not isinstance(model, str):
+        return f"{getattr(model, '__name__', type(model).__name__)} is an object of this process"
+    objects = [key for key, value in keywords.items() if not _plain(value)]
+    if objects:
+        return f"{objects[0]} is an object of this process"
+    return "code of this process differs from its files" if _is_changed_in_memory(model) else ""
+
+
+def _obstacle(model: str) -> str:
+    place, colon, name = model.rpartition(":")
     if colon and place.endswith(".py"):
         found = user_files.obstacle(Path(place), partial(_is_known, set()))
-        if found:
+        if found or is_certain(model):
             return found
-        if not is_certain(str(model)):
-            return f"{Path(place).name} draws numbers that decide what is counted"
-    return UNKNOWN
+        return f"{Path(place).name} draws numbers that decide what is counted"
+    if place in CONFIGURED and _configuration(name) is None:
+        return f"{name} is wherever the hub's cache has it"
+    return ""
 
 
 def _decided(model: str) -> str | None:

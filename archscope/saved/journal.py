@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from archscope import interruption
 from archscope.errors import ArchscopeError
@@ -31,6 +31,16 @@ UNKNOWN = "not everything that decides them is known"
 """Why entries are counted again, where nobody can say more."""
 
 
+class Key(Protocol):
+    """What decides the entries of a journal besides its identity."""
+
+    def __call__(self) -> str | None:
+        """What it is at this moment; `None` where nobody can say."""
+
+    def obstacle(self) -> str:
+        """Why nobody can say, as the end of a sentence."""
+
+
 class UnusableError(ArchscopeError):
     """A journal that cannot be written, which costs its run nothing but the way to resume it."""
 
@@ -49,9 +59,7 @@ class Journal:
         identity: what is run.
         resume: take the entries of an earlier run; without it the file starts empty, and one that
             the user named must hold no finished part.
-        key: says what decides the entries at this moment, `None` where nobody can say; without
-            it only `identity` decides them.
-        obstacle: says why nobody can say.
+        key: says what decides the entries at this moment; without it only `identity` does.
         trusted: whether a link may lead to the file, and another user own it: the user named it.
 
     Raises:
@@ -66,8 +74,7 @@ class Journal:
         identity: Mapping[str, Any],
         *,
         resume: bool,
-        key: Callable[[], str | None] | None = None,
-        obstacle: Callable[[], str] = lambda: UNKNOWN,
+        key: Key | None = None,
         trusted: bool = True,
     ) -> None:
         self.path = path
@@ -75,7 +82,7 @@ class Journal:
         self.outdated = self.uncertain = self.damaged = 0
         self.failure, self.changed, self.doubted = "", False, False
         self._header = line_of({"archscope": "journal", "schema": SCHEMA, **identity})
-        self._key, self.obstacle = key, obstacle
+        self._key = key
         self.decided_by = None if key is None else key()
         try:
             self._file = _opened(path, trusted)
@@ -161,6 +168,10 @@ class Journal:
 
     def _since(self) -> str:
         return f", since {self.obstacle()}" if self.uncertain else ""
+
+    def obstacle(self) -> str:
+        """Why entries are counted again by a later run."""
+        return UNKNOWN if self._key is None else self._key.obstacle()
 
     @property
     def resumable(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from archscope.errors import ArchscopeError
 from archscope.parameters import marked, parameter
 from archscope.saved import cache
-from archscope.saved.journal import UNKNOWN, Journal, UnusableError, reason_of
+from archscope.saved.journal import Journal, Key, UnusableError, reason_of
 
 
 def default_folder() -> Path | None:
@@ -24,8 +24,7 @@ def in_default_folder(
     identity: Mapping[str, Any],
     *,
     resume: bool,
-    key: Callable[[], str | None] | None = None,
-    obstacle: Callable[[], str] = lambda: UNKNOWN,
+    key: Key | None = None,
 ) -> Journal:
     """The journal of that name where the user names none; the other arguments as for a journal.
 
@@ -42,9 +41,7 @@ def in_default_folder(
         )
     try:
         cache.make_ours(folder.parent)
-        return Journal(
-            folder / name, identity, resume=resume, key=key, obstacle=obstacle, trusted=False
-        )
+        return Journal(folder / name, identity, resume=resume, key=key, trusted=False)
     except ArchscopeError as error:
         problem = f"{folder / name}: {error.problem}"
         remedy = error.remedy if marked(error.remedy) else f"name a {parameter('journal', 'FILE')}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from archscope import interruption
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
-from archscope.saved.journal import UNKNOWN, Journal, UnusableError
+from archscope.saved.journal import Journal, Key, UnusableError
 from archscope.saved.journal_folder import in_default_folder
 
 if TYPE_CHECKING:
@@ -29,20 +29,18 @@ class LongRun:
     Args:
         file_name: of its journal, where the user names none.
         identity: what is run.
-        key: says what decides its parts at this moment; `None` where nobody can say.
+        key: says what decides its parts at this moment.
         read: reads a part back, and raises a ValueError for a damaged one.
         count: how many parts there are.
         parts: what they are, such as `points`.
-        obstacle: says why nobody can say what decides them.
     """
 
     file_name: str
     identity: Mapping[str, Any]
-    key: Callable[[], str | None]
+    key: Key
     read: Callable[[dict[str, Any]], object]
     count: int
     parts: str
-    obstacle: Callable[[], str] = lambda: UNKNOWN
 
     @contextmanager
     def named_journal(
@@ -110,7 +108,6 @@ class LongRun:
                     self.identity,
                     resume=resume,
                     key=self.key,
-                    obstacle=self.obstacle,
                 )
             else:
                 journal = Journal(
@@ -118,7 +115,6 @@ class LongRun:
                     self.identity,
                     resume=resume,
                     key=self.key,
-                    obstacle=self.obstacle,
                 )
         except ArchscopeError as error:
             if not isinstance(error, UnusableError) and (resume or path is not None):

@@ -217,6 +217,22 @@ def test_why_nothing_can_be_trusted_is_said(
     assert f"cannot be trusted, since {why}; they are counted" in capsys.readouterr().err
 
 
+def test_a_sweep_over_group_counts_says_why_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """As measurements do, whose journal asks the same object."""
+    Path("nets.py").write_text(
+        "import os\nfrom torch import nn\n\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self, width=4, groups=1):\n"
+        "        super().__init__(nn.Conv2d(4, width, 1, groups=groups))\n"
+    )
+    command = ["sweep-groups", "1,2", "--base", "nets.py:Net", "--input", "4x8x8", "--journal", "j"]
+    assert run([*command, "--equal", "none"]) == 0
+    capsys.readouterr()
+    assert run([*command, "--equal", "none", "--resume"]) == 0
+    why = "cannot be trusted, since nets.py imports os, which may read anything; they are counted"
+    assert why in capsys.readouterr().err
+
+
 @contextmanager
 def full_disk() -> Iterator[None]:
     """A limit on the size of files is how a disk is full for one process."""

@@ -12,6 +12,7 @@ from torchvision.models import resnet
 
 import archscope
 from archscope.saved import answers
+from archscope.saved.journal import UNKNOWN
 from tests.attack.figures import noted
 
 NET = """
@@ -102,6 +103,19 @@ def test_a_class_is_unknown() -> None:
     assert answers.decisive(nn.Linear) is None
     assert answers.decisive("resnet18", {"norm_layer": nn.BatchNorm2d}) is None
     assert answers.decisive("resnet18", {"num_classes": 3}) is not None
+
+
+def test_what_is_in_memory_says_so() -> None:
+    def why(*networks: tuple[object, dict[str, object]]) -> str:
+        deciding = answers.Deciding(*networks)
+        assert deciding() is None
+        return deciding.obstacle()
+
+    assert why((nn.Linear, {})) == "Linear is an object of this process"
+    changed = ("resnet18", {"norm_layer": nn.BatchNorm2d})
+    assert why(("lenet", {}), changed) == "norm_layer is an object of this process"
+    assert why(("hf:owner/name", {})) == "owner/name is wherever the hub's cache has it"
+    assert why(("runs.json", {})) == UNKNOWN
 
 
 def test_chance_in_one_point_is_counted_again() -> None:

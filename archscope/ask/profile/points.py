@@ -18,6 +18,7 @@ from archscope.saved.journal import Journal
 from archscope.saved.journal_lines import address
 
 if TYPE_CHECKING:
+    from archscope.saved.journal import Key
     from archscope.saved.shards import ShardFile
 
 MEASURED = "measured"
@@ -89,17 +90,11 @@ def read(entry: Mapping[str, Any]) -> Profile:
     return archive.decoded(Profile, entry.get("profile"))
 
 
-def key(targets: Sequence[Target]) -> Callable[[], str | None]:
+def key(targets: Sequence[Target]) -> Key:
     """What decides measurements of these networks besides their questions, as a journal asks it."""
     from archscope.saved import answers
 
-    each = [answers.deciding(target.model, target.keywords) for target in targets]
-
-    def decisive() -> str | None:
-        every = [decided() for decided in each]
-        return None if None in every else " ".join(filter(None, dict.fromkeys(every)))
-
-    return decisive
+    return answers.Deciding(*((target.model, target.keywords) for target in targets))
 
 
 def measured(

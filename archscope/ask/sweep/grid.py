@@ -27,6 +27,7 @@ from archscope.saved.long_run import LongRun
 
 if TYPE_CHECKING:
     from archscope.ask.target import Target
+    from archscope.saved.journal import Key
 
 INPUT, BATCH = "input", "batch"
 INPUTS = "write it like input=3x160x160,3x224x224; parentheses hold one input of several tensors"
@@ -99,17 +100,11 @@ class Grid:
             "settings": {"backward": self.backward, "predict": self.predict},
         }
 
-    def key(self) -> Callable[[], str | None]:
+    def key(self) -> Key:
         """Says what decides the numbers besides at any moment; `None` where that is unknown."""
         from archscope.saved import answers
 
-        return answers.deciding(self.model, {**dict(self.keywords), **dict(self.axes)})
-
-    def obstacle(self) -> str:
-        """Why `key` knows nothing."""
-        from archscope.saved import answers
-
-        return answers.obstacle(self.model)
+        return answers.Deciding((self.model, {**dict(self.keywords), **dict(self.axes)}))
 
     def file_name(self) -> str:
         """A name for the journal of this sweep, readable and its own."""
@@ -324,7 +319,6 @@ def long_run(grid: Grid, shard: Shard) -> LongRun:
         Outcome.from_entry,
         len(shard.of(grid.points)),
         "points",
-        grid.obstacle,
     )
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from archscope.ask.network.call import NetworkCall
     from archscope.ask.network.subject import Subject
     from archscope.engines.shard import Shard
+    from archscope.saved.journal import Key
 
 
 def verify(
@@ -98,7 +99,7 @@ def names_of(shard: Shard) -> list[str]:
 def long_run(shard: Shard) -> LongRun:
     """A part of verifying all of them as a run that a journal holds."""
     run = {**identity(all_names()), **shard.identity}
-    return LongRun("verify-all.jsonl", run, key, state, len(names_of(shard)), "networks")
+    return LongRun("verify-all.jsonl", run, key(), state, len(names_of(shard)), "networks")
 
 
 def identity(names: Sequence[str]) -> dict[str, Any]:
@@ -106,11 +107,11 @@ def identity(names: Sequence[str]) -> dict[str, Any]:
     return {"verify": list(names)}
 
 
-def key() -> str | None:
-    """What decides their figures besides; `None` where that is unknown."""
+def key() -> Key:
+    """What decides their figures besides."""
     from archscope.saved import answers
 
-    return answers.decisive("")  # every installed package is in it, those of the peers too
+    return answers.Deciding(("", {}))  # every installed package is in it, those of the peers too
 
 
 def _packages() -> tuple[str, ...]:

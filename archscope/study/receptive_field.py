@@ -109,8 +109,9 @@ def _answer(network: NetworkFields) -> str:
         return f"No layer has a known local receptive field on the {image} input."
     sizes = [ceil(field.size or 0) for field in last.fields if field is not None]
     strides = dict.fromkeys(f"{stride:g}" for stride in _strides(last))
+    layer = call_title(last.name, last.kind, last.call)
     return (
-        f"{last.name}, the last layer with a local receptive field, sees "
+        f"{layer}, the last layer with a local receptive field, sees "
         f"{'×'.join(map(str, sizes))} pixels of the {image} input, with a stride of "
         f"{'×'.join(strides)}."
     )

@@ -101,8 +101,9 @@ def _table(title: str, outcomes: Sequence[Outcome], notes: Sequence[str]) -> Tab
     columns = [Column(key, key, _unit(key, outcomes)) for key in keys]
     measured = [q for q, _ in MEASURES if q is not MACS_BACKWARD or first.macs_backward is not None]
     predicted = next(o.predicted for o in outcomes if o.total is not None)
+    later = 1 if predicted else 0  # what was asked for is the last to leave a narrow terminal
     measures = [column for q, priority in MEASURES if q in measured
-                for column in (q.column(priority), *_ratio_column(q))]  # fmt: skip
+                for column in (q.column(priority + later), *_ratio_column(q))]  # fmt: skip
     measures += predicted_columns(predicted)
     problems = [Column("problem", "Problem")] if any(o.problem for o in outcomes) else []
     rows = []
@@ -119,13 +120,18 @@ def _table(title: str, outcomes: Sequence[Outcome], notes: Sequence[str]) -> Tab
     return Table(title, (*columns, *measures, *problems), tuple(rows), tuple(notes))
 
 
+FEW_GPUS = 4
+"""So many columns of predicted times fit into a narrow terminal, beside what they are of."""
+
+
 def predicted_columns(times: Sequence[PredictedTime]) -> list[Column]:
     """Of each GPU the predicted seconds, their interval, and their ratio to the first network."""
     columns = []
+    priority = 0 if len(times) <= FEW_GPUS else 1
     for time in times:
         key = "_".join("".join(c if c.isalnum() else " " for c in time.place.lower()).split())
         columns += [
-            Column(f"predicted_seconds_{key}", f"Predicted, {time.place}", "seconds", 1),
+            Column(f"predicted_seconds_{key}", f"Predicted, {time.place}", "seconds", priority),
             Column(f"low_seconds_{key}", "80 % from", "seconds", 6),
             Column(f"high_seconds_{key}", "to", "seconds", 6),
             Column(f"predicted_ratio_{key}", "Predicted ×", "ratio", 2),

@@ -49,6 +49,8 @@ FIRST_LINES = {
     "sweep lenet batch=1,2": "MACs go from 417 k (batch=1) to 833 k (batch=2), 2.000× as many.",
     # conv1 of 5, pool of 2, conv2 of 5 (steps of 2), pool of 2: 5, 6, 14, 16; stride 4
     "receptive-field lenet": "pool2, the last layer with a local receptive field, sees 16×16 ",
+    "summary lenet lenet5 --sort name --top 1": "2 networks by name, from lenet to lenet5.",
+    "compare lenet lenet5 --predict rtx4090 --layout paper": "Predicted on RTX 4090",
     "summary lenet --train-only fc3": "850 of 61,706 parameters (1.4 %) are trained",
 }
 
@@ -139,3 +141,21 @@ def test_a_formula_by_module_or_by_layer(capsys: pytest.CaptureFixture[str]) -> 
     assert f"encoder.layers        85,054,464  {12 * layer:,}·N" in text
     assert run(["formula", "lenet", "--layers", "--depth", "1"]) == 2
     assert "--layers: does not go with --depth" in capsys.readouterr().err
+
+
+def test_predictions_stay_in_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    gpus = ("RTX 4090", "A100", "H100", "T4")
+    for line in (
+        "sweep lenet batch=1,2 --predict rtx4090,a100,h100,t4",
+        "compare lenet lenet5 lenet5_1998 --sort macs --predict rtx4090,a100,h100,t4",
+        "compare lenet lenet5 --predict rtx4090,a100,h100,t4 --layout paper",
+    ):
+        assert run(shlex.split(line)) == 0
+        text = capsys.readouterr().out
+        left_out = text[text.index("Left out") :] if "Left out" in text else ""
+        assert all(gpu in text.removesuffix(left_out) for gpu in gpus)
+        assert "Predicted, " not in left_out
+        assert max(map(len, text.splitlines())) <= 80

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,11 @@ def test_a_network_that_returns_its_input_is_the_input_alone(
     )
     assert run(["graph", f"{file}:Same", "--input", "3x4x4"]) == 0
     assert "1 node and 0 edges" in capsys.readouterr().out.splitlines()[0]
+
+
+def test_no_two_nodes_of_the_table_have_one_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["graph", "resnet18", "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    names = [row["modules"] for row in rows]
+    assert len(set(names)) == len(names) == 29
+    assert "layer3.0.downsample.0 · BN" in names and "layer3.1 · ReLU" in names

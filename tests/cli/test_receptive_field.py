@@ -36,3 +36,18 @@ def test_a_network_that_sees_everything_says_that_no_field_is_local(layer, tmp_p
     first = capsys.readouterr().out.splitlines()[0]
     # A softmax over the width leaves every row its own: local along one axis only.
     assert first == "No layer has a known local receptive field on the 8×6 input."
+
+
+def test_a_layer_that_runs_again_is_named_with_its_call(capsys, monkeypatch, tmp_path):
+    (tmp_path / "nets.py").write_text(
+        "from torch import nn\n"
+        "class Twice(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.conv = nn.Conv2d(3, 3, 3)\n"
+        "    def forward(self, x):\n"
+        "        return self.conv(self.conv(x))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert run(["receptive-field", "nets.py:Twice", "--input", "3x32x32"]) == 0
+    assert capsys.readouterr().out.startswith("conv (call 2), the last layer")  # sees 5×5

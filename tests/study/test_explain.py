@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+import archscope
 from archscope.ask.count import analyse
 from archscope.ask.target import target
 from archscope.errors import ArchscopeError
@@ -359,3 +360,15 @@ class Mean(nn.Module):
 def test_work_that_is_no_operation_on_each_output_is_a_plain_number() -> None:
     """A ReLU and a mean of 2·4·4 values each, and 2 outputs: `32·outputs` would mean nothing."""
     assert lines(explained(Mean(), input="1x4x4")["Mean"])["Elementwise"] == "64"
+
+
+def test_a_transform_says_by_which_convention_it_is_counted() -> None:
+    class Spectrum(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.fft.rfft(x).abs()
+
+    text = str(archscope.explain(Spectrum(), input=(1, 128)))
+    # half of 5·128·log₂128 real operations, two of which are one multiply-accumulate
+    assert "1.25·N·log₂N = 1·1120 = 1,120" in text
+    assert "FFTW" in text
+    assert "FFTW" not in str(archscope.explain("lenet"))

@@ -40,5 +40,8 @@ def _transforms(sized: Sized, dim: Sequence[int], operations: float) -> Tally:
     if points == 0:
         return Tally()
     one = round(operations * points * log2(points) / 2)
-    factors = (Factor("transforms", sized.numel() // points), Factor("N·log₂N", one))
+    factors = (
+        Factor("transforms", sized.numel() // points),
+        Factor(f"{operations / 2:g}·N·log₂N", one),
+    )
     return Tally(Cost((Product(factors, "transform"),)))

@@ -42,13 +42,20 @@ def compare_report(
 
     if sort is not None or top is not None or (len(chosen) > SIDE_BY_SIDE and layout != "paper"):
         report = many_report(chosen, sort=sort, top=top)
-        return replace(report, tables=(*first, *report.tables), answer=answer(chosen))
+        known = any(c.predictions or c.profile is not None for c in chosen)
+        return replace(
+            report,
+            tables=(*first, *report.tables),
+            answer=answer(chosen) if known or sort is None else report.answer,
+        )
     quantities = divided(chosen)
     title = " · ".join(contender.label for contender in chosen)
     if layout == "paper":
         from archscope.study.architecture import architecture_table
 
         tables = [architecture_table([(c.label, c.analysis) for c in chosen])]
+        if any(c.predictions or c.profile is not None for c in chosen):
+            tables += totals_tables(chosen)
     else:
         from archscope.study.compare.kinds import kinds_table
         from archscope.study.compare.settings import settings_tables

@@ -8,10 +8,13 @@ from math import hypot
 from archscope.ask.contenders import Contender
 from archscope.records import Measurement
 from archscope.records.measured import PairedRatio
-from archscope.units import binary_bytes, plural, ratio, si
+from archscope.units import binary_bytes, plural, ratio, seconds, si
 
 EQUALLY_FAST = 0.1
 """A ratio that may be 1 and is no better known than this is unknown, not 1."""
+
+SAME = 1.005
+"""A ratio of predicted times below this reads 1.00."""
 
 PHASES = {"step": "a training step", "inference": "inference"}
 
@@ -20,7 +23,21 @@ def answer(chosen: Sequence[Contender]) -> str:
     """Measured times first where all networks have them."""
     sentences = [text for phase in PHASES if (text := _timed(chosen, phase))]
     costs = _beside(*chosen) if len(chosen) == 2 else least(chosen)
-    return " ".join([*sentences, costs])
+    return " ".join([*sentences, *_predicted(chosen), costs])
+
+
+def _predicted(chosen: Sequence[Contender]) -> list[str]:
+    """Which two networks each GPU that was named is predicted to run fastest."""
+    sentences = []
+    for place, one in enumerate(chosen[0].predictions):
+        times = [(contender.predictions[place].time.seconds, contender) for contender in chosen]
+        (least, fast), (more, other) = sorted(times, key=lambda time: time[0])[:2]
+        beside = f"{more / least:.2f} times faster than {other.label} ({seconds(more)})"
+        if more < SAME * least:
+            beside = f"as long as {other.label}"
+        where = f"Predicted on {one.time.place}"
+        sentences.append(f"{where}: {fast.label} takes {seconds(least)}, {beside}.")
+    return sentences
 
 
 def _timed(chosen: Sequence[Contender], phase: str) -> str:

@@ -105,7 +105,7 @@ def many_report(
         (table,),
         many_charts(networks),
         data=_table(title, shown, facts),
-        answer=_failures(problems, networks) + (_by_size(chosen, facts, sort) or least(networks)),
+        answer=_failures(problems, networks) + (_in_order(chosen, facts, sort) or least(networks)),
     )
 
 
@@ -122,12 +122,17 @@ WRITTEN = {"bytes": binary_bytes, "seconds": seconds, "percent": percent}
 """How an amount of a unit reads in a sentence; others take an SI prefix."""
 
 
-def _by_size(chosen: Sequence[Contender], facts: Sequence[_Fact], sort: str | None) -> str:
-    """The first and the last network of those in an order of numbers; empty for any other."""
+def _in_order(chosen: Sequence[Contender], facts: Sequence[_Fact], sort: str | None) -> str:
+    """The first and the last network of those that are sorted; empty for those that are not."""
     key = (sort or "").removeprefix("-")
-    fact = next((fact for fact in facts if fact.column.key == key), None)
-    if fact is None or not fact.column.numeric:
+    by_name = _Fact(NAME, lambda network: network.label)
+    fact = next((fact for fact in (by_name, *facts) if fact.column.key == key), None)
+    if fact is None:
         return ""
+    if not fact.column.numeric:
+        what = "name" if fact is by_name else fact.column.title.lower()
+        ends = f"from {chosen[0].label} to {chosen[-1].label}"
+        return f"{plural(len(chosen), 'network')} by {what}, {ends}."
     write = WRITTEN.get(fact.column.unit, si)
     known = [
         f"{network.label} ({write(float(amount))})"
@@ -159,13 +164,19 @@ def _table(
 
 def _facts(networks: Sequence[Contender]) -> list[_Fact]:
     """What at least one network has."""
-    known = [*FACTS, *_predicted(networks[0])]
+    predicted = list(_predicted(networks[0]))
+    known = [*(map(_later, FACTS) if predicted else FACTS), *predicted]
     return [fact for fact in known if any(fact.read(network) is not None for network in networks)]
 
 
 def _always(fact: _Fact) -> _Fact:
     """The same column, which no narrow terminal leaves out."""
     return replace(fact, column=replace(fact.column, priority=0))
+
+
+def _later(fact: _Fact) -> _Fact:
+    """The same column, which leaves a narrow terminal before those of predicted times."""
+    return replace(fact, column=replace(fact.column, priority=fact.column.priority + 1))
 
 
 def _predicted(first: Contender) -> Iterator[_Fact]:

@@ -167,6 +167,12 @@ def _title(layer: Layer) -> str:
     return f"{call_title(layer.name, layer.kind, layer.call)}{kind}{shapes}"
 
 
+TRANSFORMS = (
+    "5·N·log₂N real operations for N complex values, half of that for real ones, as FFTW states "
+    "its speed (Frigo and Johnson 2005); two operations are one multiply-accumulate."
+)
+
+
 def _totals(analysis: Analysis) -> Derivation:
     """The sums over every layer, explained ones and others."""
     total = analysis.total
@@ -184,6 +190,9 @@ def _totals(analysis: Analysis) -> Derivation:
         text = wording.lower_bound_note(wording.missing_formulas(analysis.coverage))
         steps.append(Step("Lower bound", text, "prose"))
     steps.append(Step("Convention", CONVENTION, "prose"))
+    if any(item.role == "transform" for layer in analysis.calls
+           for item in layer.forward.cost.products):  # fmt: skip
+        steps.append(Step("Transforms", TRANSFORMS, "prose"))
     notes = wording.mask_notes(analysis.coverage.attention_scores)
     steps += [Step("Masks", note, "prose") for note in notes]
     return Derivation(f"Totals of {analysis.model} on {analysis.input}", tuple(steps))

@@ -13,7 +13,7 @@ from archscope.study.graph.nodes import Drawing
 from archscope.study.tree import Group, grouped
 from archscope.table import Column, Report, Row, Table
 from archscope.units import percent, plural
-from archscope.wording import network_title
+from archscope.wording import OWN_WORK, network_title
 
 MOST_NODES = 90
 """Without `--depth`, modules are opened as deep as they can with this many nodes."""
@@ -69,7 +69,7 @@ def graph_report(graph: NetworkGraph, *, depth: int | None = None, pattern: str 
         reads.setdefault(end, []).append(start)
     rows = tuple(
         Row((
-            place, _numbered(made.clusters, node), node.detail or None, node.shape or None,
+            place, _numbered(made.clusters, node), _modules(node) or None, node.shape or None,
             node.macs, node.share, ", ".join(map(str, reads.get(place, []))) or None,
         ))
         for place, node in enumerate(made.nodes)
@@ -91,6 +91,18 @@ def _answer(made: Diagram) -> str:
     share = percent(largest.share)
     where = f"{largest.title} ({largest.detail})" if largest.detail else largest.title
     return f"{text}{repeats}; the costliest node is {where} with {share} of the MACs."
+
+
+def _modules(node: Node) -> str:
+    """Its modules, with the name in the network: `layer1.0.conv1 · BN · ReLU`."""
+    name = node.name.removesuffix(f" {OWN_WORK}")
+    members = node.detail.split(" · ") if node.detail else []
+    own = next((at for at, each in enumerate(members) if f".{name}".endswith(f".{each}")), None)
+    if own is None:
+        members.insert(0, name)
+    else:
+        members[own] = name
+    return " · ".join(members)
 
 
 READS = "Reads: the nodes whose outputs it takes. A file .svg or .html has the drawing."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from archscope import wording
 from archscope.ask.profile.roofline import (
@@ -92,12 +93,22 @@ def roofline_table(profile: Profile) -> Table | None:
     shown = "" if few else f"The {len(slowest)} slowest of {len(parts)} passes. "
     roof_text = f"Roofs ({source}): {_roof_text(used_rates(profile, limits), limits)}"
     rule = HOST_RULE if profile.environment.device.startswith("cpu") else RULE
+    columns, rows, same = _told_apart(rows)
     title = (
         f"Roofline of {network_title(profile.model, profile.keywords)}, batch {profile.input.batch}"
     )
     doubt = list(above_roof(profile))
     doubt += [wording.lower_bound_note(missing)] if missing else []
-    return Table(title, COLUMNS, tuple(rows), (shown + roof_text, *doubt, OPERATIONS, rule))
+    return Table(title, columns, tuple(rows), (shown + roof_text, *doubt, OPERATIONS, *same, rule))
+
+
+def _told_apart(rows: list[Row]) -> tuple[tuple[Column, ...], list[Row], list[str]]:
+    """Without the column of classes where all are of one, which is said instead."""
+    classes = {str(row.cells[-1]) for row in rows}
+    if len(classes) > 1:
+        return COLUMNS, rows, []
+    rows = [replace(row, cells=row.cells[:-1]) for row in rows]
+    return COLUMNS[:-1], rows, [f"All of these are {classes.pop()}."]
 
 
 def above_roof(profile: Profile) -> tuple[str, ...]:

@@ -100,7 +100,7 @@ def test_an_order_that_no_network_has_is_refused() -> None:
         # Parameters by hand: LeNet has 61,706; AlexNet 61,100,840 as torchvision publishes it.
         ("params", "Params, 2 networks: from alexnet (61.1 M) to lenet (61.7 k)."),
         ("-params", "Params, 2 networks: from lenet (61.7 k) to alexnet (61.1 M)."),
-        ("name", "Fewest MACs: lenet"),
+        ("name", "2 networks by name, from alexnet to lenet."),
     ],
 )
 def test_the_first_line_answers_the_order(

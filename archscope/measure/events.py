@@ -9,6 +9,7 @@ from torch._C._autograd import DeviceType
 
 from archscope.traces.events import OWN, Event, Kernel, Launch, Trace
 from archscope.traces.nesting import nest
+from archscope.traces.settings import settings
 
 _RUNTIME = ("cuda", "cu", "hip")
 
@@ -70,6 +71,7 @@ def _event(raw: Any) -> Event:
         raw.correlation_id(),
         tuple(tuple(shape) for shape in raw.shapes()),
         tuple(raw.dtypes()),
+        settings(raw.name(), raw.concrete_inputs()) if raw.shapes() else (),
     )
 
 

@@ -19,9 +19,10 @@ from archscope.traces.compiled import Graph
 from archscope.traces.events import Event
 from archscope.traces.families import FREE, WEIGHTED, base, family
 from archscope.traces.forward import is_compiled, stands_for_many
-from archscope.traces.network import NetworkOperator, has_weights_of
+from archscope.traces.network import NetworkOperator, has_size_of, has_weights_of
 from archscope.traces.passes import Alignment, Pass
-from archscope.traces.search import MismatchError, Search
+from archscope.traces.search import MismatchError, Search, unlike_operators
+from archscope.traces.unlike import first_unlike
 
 
 def align(
@@ -48,6 +49,7 @@ def align(
     anchors = [i for i, operator in enumerate(network) if family(operator.name) in WEIGHTED]
     anchors = anchors or [i for i, op in enumerate(network) if base(op.name) not in FREE]
     kinds = {family(network[i].name) for i in anchors}
+    kinds |= WEIGHTED if kinds & WEIGHTED else set()
     text = [i for i, e in enumerate(forward) if stands_for_many(e) or family(e.name) in kinds]
     run = partial(Search, forward, network, anchors, graphs=graphs or {},
                   boundaries=boundaries)  # fmt: skip
@@ -55,8 +57,11 @@ def align(
     found = Alignment()
     rest = _passes(search, text, forward, network, found)
     if not found.passes:
-        raise search.difference(model, remedy)
-    _check_rest(forward, text, found, model, remedy)
+        raise _by_name(
+            forward, network[anchors[0] :], search.furthest, model, remedy
+        ) or search.difference(model, remedy)
+    _check_sizes(found, model, remedy)
+    _check_rest(forward, text, network[anchors[0] :], found, model, remedy)
     others = Alignment(matched=found.matched)
     for part in rest:
         _passes(run(text=part, alike=has_weights_of), part, forward, network, others)
@@ -92,8 +97,49 @@ def _passes(
     return rest
 
 
+def _by_name(
+    forward: Sequence[Event],
+    network: Sequence[NetworkOperator],
+    start: int | None,
+    model: str,
+    remedy: str,
+) -> MismatchError | None:
+    """The first difference of all operators, where a trace without shapes has names alone.
+
+    Args:
+        forward: of the trace.
+        network: from its first operator that is compared.
+        start: position in the trace of the operator that is compared with it.
+        model: name of the network, for messages.
+        remedy: what to do where they differ.
+    """
+    if start is None or any(event.shapes for event in forward):
+        return None
+    differs = first_unlike(forward[start:], network)
+    if differs is None:
+        return None
+    event, operator = differs
+    return unlike_operators(event, operator, model, remedy, operator.number - 1)
+
+
+def _check_sizes(found: Alignment, model: str, remedy: str) -> None:
+    """Refuse a network whose attention or pooling is of another size.
+
+    Raises:
+        MismatchError: naming the first of them.
+    """
+    for number, (event, operator) in enumerate(found.matched):
+        if not has_size_of(event, operator):
+            raise unlike_operators(event, operator, model, remedy, number)
+
+
 def _check_rest(
-    forward: Sequence[Event], text: Sequence[int], found: Alignment, model: str, remedy: str
+    forward: Sequence[Event],
+    text: Sequence[int],
+    network: Sequence[NetworkOperator],
+    found: Alignment,
+    model: str,
+    remedy: str,
 ) -> None:
     """Refuse a part of what was traced, where names alone decide.
 
@@ -106,6 +152,9 @@ def _check_rest(
     for position in text:
         event = forward[position]
         if event not in found.owners and not is_compiled(event):
+            differs = _by_name(forward, network, text[0], model, remedy)
+            if differs is not None:
+                raise differs
             when = "before the first" if event.start < first else "behind the last"
             problem = (
                 f"is not what was traced: the trace has {base(event.name)} {when} operator of "

@@ -22,6 +22,7 @@ from archscope.errors import ArchscopeError, first_line
 from archscope.files import opened
 from archscope.traces.events import MODULE, Event, Kernel, Kind, Launch, Link, Shapes, Trace
 from archscope.traces.nesting import nest
+from archscope.traces.settings import Settings, settings
 
 CHUNK = 1 << 20
 """Bytes that are read at once."""
@@ -279,6 +280,7 @@ class _Reader:
         self._names: dict[str, str] = {}
         self._shapes: dict[Shapes, Shapes] = {}
         self._types: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._settings: dict[Settings, Settings] = {}
         self._streams: dict[tuple[int, int], tuple[int, int]] = {}
         self._ends: dict[str, dict[Any, tuple[int, int]]] = {"s": {}, "f": {}}
 
@@ -332,6 +334,9 @@ class _Reader:
         if dims:
             shapes = _shapes(dims)
             event.shapes = self._shapes.setdefault(shapes, shapes)
+        if inputs := args.get("Concrete Inputs"):
+            values = settings(name, inputs)
+            event.settings = self._settings.setdefault(values, values)
         if types := args.get("Input type"):
             texts = tuple(each for each in types if isinstance(each, str))
             event.types = self._types.setdefault(texts, texts)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from archscope.traces.settings import Settings
+
 CALL = "archscope-call|"
 """Range around a module call: `archscope-call|layer1.0.conv1|Conv2d`."""
 LOSS = "archscope-loss|"
@@ -76,6 +78,7 @@ class Event:
         forward_thread: above 0 for a node of the backward pass.
         external: the operator's id.
         shapes, types: of an operator's inputs, where they were recorded.
+        settings: of a convolution or pooling, see `settings.py`.
         inner: time that nested events cover.
     """
 
@@ -89,6 +92,7 @@ class Event:
     external: int = 0
     shapes: Shapes = ()
     types: tuple[str, ...] = ()
+    settings: Settings = ()
     inner: int = 0
     parent: Event | None = None
     owner: Call | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from archscope.traces.events import Call, Event, Shapes
 from archscope.traces.families import base, family
+from archscope.traces.settings import Settings, unlike_setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class NetworkOperator:
             `functions.py`.
         holder: the module that first holds its weight, as a tied one has several; `None` where
             its module has no such weight.
+        settings: of a convolution or pooling, see `settings.py`.
     """
 
     name: str
@@ -30,6 +32,7 @@ class NetworkOperator:
     number: int
     functions: tuple[Call | None, ...] = ()
     holder: str | None = None
+    settings: Settings = ()
 
     def __str__(self) -> str:
         place = self.calls[-1].name if self.calls else ""
@@ -42,8 +45,28 @@ def alike(event: Event, operator: NetworkOperator) -> bool:
     comparable = base(event.name) == base(operator.name) or family(event.name) == "convolution"
     if not event.shapes or not comparable:
         return True
+    if unlike_setting(event.settings, operator.settings) is not None:
+        return False
     pairs = list(zip(event.shapes, operator.shapes, strict=False))[:2]
     return all(theirs == ours or not theirs or not ours for theirs, ours in pairs)
+
+
+SIZED = frozenset({
+    "scaled_dot_product_attention", "matmul", "bmm", "baddbmm", "softmax", "max_pool1d",
+    "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d", "adaptive_avg_pool3d",
+})  # fmt: skip
+"""Operators without weights whose first input shows heads, windows and the number of tokens."""
+
+
+def has_size_of(event: Event, operator: NetworkOperator) -> bool:
+    """Whether an operator without weights is like its match where its size tells networks apart."""
+    name = base(event.name)
+    if name != base(operator.name) or name not in SIZED:
+        return True
+    theirs, ours = event.shapes[:1], operator.shapes[:1]
+    same = theirs == ours or not theirs or not ours
+    return same and unlike_setting(event.settings, operator.settings) is None
 
 
 def has_weights_of(event: Event, operator: NetworkOperator) -> bool:
@@ -79,6 +102,10 @@ def described(event: Event | None, operator: NetworkOperator) -> tuple[str, str]
     if not event.shapes or family(theirs) != family(ours):
         return theirs, ours
     weight, input = (0, 1) if family(event.name).startswith("embedding") else (1, 0)
+    unlike = unlike_setting(event.settings, operator.settings)
+    if unlike is not None and event.shapes[:2] == operator.shapes[:2]:
+        setting, one, other = unlike
+        return f"{theirs} with {setting} {one}", f"{ours} with {setting} {other}"
     same = event.shapes[weight : weight + 1] == operator.shapes[weight : weight + 1]
     place, word = (input, "on ") if same else (weight, "")
     return (

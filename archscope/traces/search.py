@@ -27,6 +27,20 @@ class MismatchError(ArchscopeError):
         self.found = found
 
 
+def unlike_operators(
+    event: Event | None,
+    operator: NetworkOperator,
+    model: str,
+    remedy: str,
+    found: int,
+    texts: tuple[str, str] | None = None,
+) -> MismatchError:
+    """An operator of the trace is not the network's, in these words where they are given."""
+    theirs, ours = texts or described(event, operator)
+    problem = f"is not what was traced: {operator}: the trace has {theirs}, {model} has {ours}"
+    return MismatchError(parameter("model", model), problem, remedy, found)
+
+
 class Search:
     """Runs along a trace and the network together until they differ.
 
@@ -53,12 +67,14 @@ class Search:
         self._graphs = graphs
         self._anchors, self._text = anchors, text
         self.pairs: list[tuple[int, int]] = []
-        self._furthest: tuple[int, Event | None, tuple[str, str] | None] | None = None
+        self._start = 0
+        self._furthest: tuple[int, int, Event | None, tuple[str, str] | None] | None = None
 
     def run(self, start: int) -> int | None:
         """The position behind a forward pass that begins at one; `None` where none does."""
         pairs: list[tuple[int, int]] = []
         at, i = start, 0
+        self._start = start
         while i < len(self._anchors):
             if at >= len(self._text):
                 self._differs(i, None)
@@ -149,15 +165,18 @@ class Search:
 
     def _differs(self, i: int, event: Event | None, texts: tuple[str, str] | None = None) -> None:
         if self._furthest is None or i > self._furthest[0]:
-            self._furthest = i, event, texts
+            self._furthest = i, self._start, event, texts
+
+    @property
+    def furthest(self) -> int | None:
+        """The position in the trace at which the run begins that went furthest."""
+        return None if self._furthest is None else self._text[self._furthest[1]]
 
     def difference(self, model: str, remedy: str) -> MismatchError:
         """The first difference of the run that went furthest."""
         if self._furthest is None:
             problem = "is not in the trace: it has no forward operators like its"
             return MismatchError(parameter("model", model), problem, remedy, 0)
-        i, event, texts = self._furthest
+        i, _, event, texts = self._furthest
         operator = self._network[self._anchors[i]]
-        theirs, ours = texts or described(event, operator)
-        problem = f"is not what was traced: {operator}: the trace has {theirs}, {model} has {ours}"
-        return MismatchError(parameter("model", model), problem, remedy, i)
+        return unlike_operators(event, operator, model, remedy, i, texts)

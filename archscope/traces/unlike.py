@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from itertools import pairwise, zip_longest
+from itertools import islice, pairwise, zip_longest
 
 from archscope.traces.events import Event
 from archscope.traces.families import FREE, base, family
@@ -55,6 +55,27 @@ def unlike(
         if not any(map(stands_for_many, theirs)):
             found += _between(theirs, network[i:j])
     return found + _behind(forward, network, anchors[-1])
+
+
+def first_unlike(
+    forward: Sequence[Event], network: Sequence[NetworkOperator]
+) -> tuple[Event | None, NetworkOperator] | None:
+    """The first operator of another name, where names are all that is known.
+
+    `None` where there is none, or what runs there stands for many operators.
+
+    Args:
+        forward: operators of the trace from the beginning of a forward pass.
+        network: all its operators from the same one.
+    """
+    events = (event for event in forward if base(event.name) not in FREE)
+    operators = [operator for operator in network if base(operator.name) not in FREE]
+    for operator, event in zip_longest(operators, islice(events, len(operators))):
+        if event is not None and stands_for_many(event):
+            return None
+        if event is None or family(event.name) != family(operator.name):
+            return event, operator
+    return None
 
 
 def _between(theirs: Sequence[Event], ours: Sequence[NetworkOperator]) -> list[Unlike]:

@@ -52,7 +52,11 @@ def _recorded(network: nn.Module, arguments: Any, train: bool) -> list[NetworkOp
         calls = _calls(event)
         holder = holders.get(calls[-1].name) if calls else None
         functions = _functions(event)
-        found.append(NetworkOperator(event.name, event.shapes, calls, number, functions, holder))
+        found.append(
+            NetworkOperator(
+                event.name, event.shapes, calls, number, functions, holder, event.settings
+            )
+        )
     return found
 
 

@@ -541,6 +541,61 @@ def test_a_batch_that_the_file_does_not_tell_is_not_made_up(tmp_path: Path) -> N
     assert "3 samples" in answer(given) and given.notes == (note,)
 
 
+class Heads(nn.Module):
+    """Attention with weights that do not tell the number of heads."""
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(8, 24)
+        self.heads = heads
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.project(x).unflatten(2, (3, self.heads, -1)).transpose(1, 3).unbind(2)
+        return nn.functional.scaled_dot_product_attention(q, k, v).flatten(2)
+
+
+def two_convolutions(dilation: int = 1, norm: nn.Module | None = None) -> nn.Module:
+    second = nn.Conv2d(4, 4, 3, padding=dilation, dilation=dilation)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), norm or nn.Identity(), second)
+
+
+@pytest.mark.parametrize(
+    ("ran", "named", "input", "place"),
+    [
+        (Heads(2), Heads(4), "5x8",
+         r"the trace has scaled_dot_product_attention 2×2×5×4, Heads has .* 2×4×5×2"),
+        (two_convolutions(), two_convolutions(2), "3x8x8",
+         r"operator 2 \(2\): the trace has conv2d with padding \[1, 1\], .*\[2, 2\]"),
+        (two_convolutions(norm=nn.GroupNorm(2, 4)), two_convolutions(), "3x8x8",
+         r"operator 2 \(2\): the trace has group_norm, Sequential has conv2d"),
+        (nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(3, 4, 1)),
+         nn.Sequential(nn.MaxPool2d(3, 2, 1), nn.Conv2d(3, 4, 1)), "3x8x8",
+         r"operator 1 \(0\): the trace has max_pool2d with kernel_size \[2, 2\], .* \[3, 3\]"),
+    ],
+)  # fmt: skip
+def test_networks_with_the_same_weights_and_outputs_are_not_taken_for_each_other(
+    tmp_path: Path, ran: nn.Module, named: nn.Module, input: str, place: str
+) -> None:
+    images = torch.ones(2, *map(int, input.split("x")))
+    path = recorded(tmp_path / "a.json", lambda: ran(images).sum().backward())
+    assert traced(path, network_target(ran, input=input)).profile.layers
+    with pytest.raises(ArchscopeError, match=place):
+        traced(path, network_target(named, input=input))
+
+
+def test_the_first_operator_that_differs_is_named_without_shapes_too(tmp_path: Path) -> None:
+    """The first three convolutions are those of the network; what is between them is not."""
+    ran = nn.Sequential(*(nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU()) for _ in range(4)))
+    named = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.Conv2d(3, 3, 1), nn.GELU(),
+                          nn.Conv2d(3, 3, 1), nn.ReLU())  # fmt: skip
+    path = str(tmp_path / "a.json")
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        ran(torch.ones(2, 3, 4, 4)).sum().backward()
+    profiler.export_chrome_trace(path)
+    with pytest.raises(ArchscopeError, match=r"operator 4 \(3\): the trace has relu, .* gelu"):
+        traced(path, network_target(named, input="3x4x4"))
+
+
 @pytest.mark.parametrize(
     ("traced_as", "told"),
     [

@@ -19,10 +19,26 @@ class Drawn:
     Args:
         chart: name of the only one to draw; all in a grid when `None`.
         size: width and height of each, in inches; what they need when `None`.
+
+    Raises:
+        ArchscopeError: a size that no figure has.
     """
 
     chart: str | None = None
     size: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.size is not None and not is_size(self.size):
+            problem = "is not a width and height from 1 to 60 inches"
+            remedy = f"write {parameter('size')} like (6.8, 4)"
+            raise ArchscopeError(parameter("size", self.size), problem, remedy)
+
+
+def is_size(sides: object) -> bool:
+    """Whether they are the width and height of a figure in inches, 1 to 60 each."""
+    if not (isinstance(sides, Sequence) and len(sides) == 2):
+        return False
+    return all(isinstance(side, (int, float)) and 1 <= side <= 60 for side in sides)
 
 
 EXPORTS = {

@@ -53,14 +53,21 @@ class Outputs(tuple[str, ...]):
         made.piped = "" if format is None else f"{STANDARD_OUTPUT}.{format}"
         if made.piped:
             _check_format(made.piped, str(format))
-        made.drawn, made.opened = drawn, opened
-        written = (*made, made.piped)
-        figures = any(is_figure(path) for path in written)
-        if drawn != Drawn() and not figures:
+        made.opened = opened
+        return made.drawn_as(drawn)
+
+    def drawn_as(self, drawn: Drawn) -> Outputs:
+        """These files with their figures drawn so.
+
+        Raises:
+            ArchscopeError: there is something to say of figures, and none among the files.
+        """
+        if drawn != Drawn() and not any(map(is_figure, (*self, self.piped))):
             option = "size" if drawn.chart is None else "chart"
-            remedy = "add -o FILE.png, .svg or .pdf"
+            remedy = "write a .png, .svg or .pdf file"
             raise ArchscopeError(parameter(option), "goes with a figure", remedy)
-        return made
+        self.drawn = drawn
+        return self
 
 
 STANDARD_OUTPUT = "-"

@@ -330,6 +330,17 @@ def test_the_example_of_a_function_runs(
     assert not problems, "".join(problems)
 
 
+def test_the_examples_of_an_answer_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tests = doctest.DocTestFinder().find(archscope.Answer, "Answer", globs={"archscope": archscope})
+    run = doctest.DocTestRunner(verbose=False)
+    problems: list[str] = []
+    for test in tests:
+        run.run(test, out=problems.append)
+    assert not problems, "".join(problems)
+    assert run.tries == 4  # lines of `to_frame` and `save`
+
+
 def test_dir_and_help_show_the_public_names_alone() -> None:
     assert set(dir(archscope)) == {*archscope.__all__, "__version__"}
     text = pydoc.render_doc(archscope, renderer=pydoc.plaintext)
@@ -454,6 +465,24 @@ def test_a_sweep_from_python_resumes(tmp_path: Path) -> None:
 
 FILES = {"output", "format", "chart", "size", "open"}
 """Where an answer goes: `save`, `print` and a notebook do it in Python."""
+
+
+def test_an_answer_saves_one_figure_at_its_size(tmp_path: Path) -> None:
+    pair = archscope.compare("resnet18", "resnet34")
+    path = tmp_path / "pair.svg"
+    pair.save(path, chart="parameters", size=(3.5, 2.5))
+    assert re.search(r'<svg [^>]*width="252pt" height="180pt"', path.read_text())  # 72 an inch
+    for keywords, message in (
+        ({"chart": "speed"}, "chart='speed': this report has no such chart"),
+        ({"size": (0.5, 3)}, "size='(0.5, 3)': is not a width and height from 1 to 60 inches"),
+        ({"size": "3x4"}, "size='3x4': is not a width and height"),
+    ):
+        with pytest.raises(archscope.ArchscopeError, match=f"^{re.escape(message)}"):
+            pair.save(path, **keywords)  # type: ignore[arg-type]
+    with pytest.raises(archscope.ArchscopeError, match=r"^chart: goes with a figure"):
+        pair.save(tmp_path / "pair.csv", chart="parameters")
+    assert not (tmp_path / "pair.csv").exists()
+
 
 KEYWORDS = {"task", "seq", "image"}
 """Settings of the constructor, which Python passes by their names, as `--set` does."""

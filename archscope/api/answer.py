@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from functools import cached_property, wraps
@@ -72,17 +73,34 @@ class Answer(Generic[Record]):
         frame.attrs["title"] = table.title
         return frame
 
-    def save(self, *paths: str) -> None:
+    def save(
+        self,
+        *paths: str | os.PathLike[str],
+        chart: str | None = None,
+        size: tuple[float, float] | None = None,
+    ) -> None:
         """Write files; the suffix of each picks its format, as with `-o`.
+
+        Args:
+            paths: such as `"net.json"`, `"net.html"`, `"net.pdf"`.
+            chart: name of the only figure to draw; a wrong one lists those there are.
+            size: width and height of each figure in inches.
 
         Raises:
             ArchscopeError: an unknown suffix, a file that cannot be written, or one that the
-                answer was read from.
-        """
-        from archscope.output import write
+                answer was read from; no figure of this name, a size that none has, or either
+                without an image among the files.
 
+        Example:
+            >>> pair = archscope.compare("resnet18", "resnet34")
+            >>> pair.save("pair.csv", "pair.pdf", chart="parameters", size=(3.3, 2.4))
+        """
+        from archscope.formats import Drawn
+        from archscope.output import Outputs, write
+
+        outputs = Outputs(os.fspath(path) for path in paths).drawn_as(Drawn(chart, size))
         with noting_reads(self._read):
-            write(self.report, paths)
+            write(self.report, outputs)
 
     def __str__(self) -> str:
         from archscope.output import Screen, printed

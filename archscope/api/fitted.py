@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 
 from archscope.api.answer import Answer
@@ -14,19 +15,27 @@ from archscope.output import check_outputs
 class Fitted(Answer[Calibrated]):
     """A device that was fitted to measurements; saved as `.json` it is a device file."""
 
-    def save(self, *paths: str) -> None:
+    def save(
+        self,
+        *paths: str | os.PathLike[str],
+        chart: str | None = None,
+        size: tuple[float, float] | None = None,
+    ) -> None:
         """Write files: a device file, which `predict` takes, where the suffix is `.json`.
 
         Raises:
-            ArchscopeError: an unknown suffix, or a file that cannot be written.
+            ArchscopeError: as `Answer.save`.
         """
+        files = [os.fspath(path) for path in paths]
         with noting_reads(self._read):
-            check_outputs(paths)
-            for path in paths:
-                if path.endswith(".json"):
-                    replace_file(path, self.record.text().encode(), path)
-                else:
-                    super().save(path)
+            check_outputs(files)
+            super().save(*(file for file in files if not _is_device(file)), chart=chart, size=size)
+            for file in filter(_is_device, files):
+                replace_file(file, self.record.text().encode(), file)
+
+
+def _is_device(file: str) -> bool:
+    return file.endswith(".json")
 
 
 def warn_left_out(failure: ArchscopeError) -> None:

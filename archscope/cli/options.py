@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -90,19 +91,18 @@ def _noted(context: click.Context, option: click.Parameter, value: Any) -> None:
 
 def _inches(context: click.Context, option: click.Parameter, text: str | None) -> None:
     from archscope.errors import ArchscopeError
+    from archscope.formats import is_size
     from archscope.parameters import parameter
 
     if text is None:
         return
-    sides = text.lower().replace("×", "x").split("x")
-    try:
-        width, height = map(float, sides)
-    except ValueError:
-        width = height = 0.0
-    if not (1 <= width <= 60 and 1 <= height <= 60):
+    sides: tuple[float, ...] = ()
+    with suppress(ValueError):
+        sides = tuple(map(float, text.lower().replace("×", "x").split("x")))
+    if not is_size(sides):
         problem = "is not a width and height from 1 to 60 inches"
         raise ArchscopeError(parameter("size", text), problem, "write it like 6.8x4")
-    _noted(context, option, (width, height))
+    _noted(context, option, sides)
 
 
 def _outputs(

@@ -67,6 +67,7 @@ def predict(
     layout: str = "nchw",
     mode: str = "inference",
     compiled: bool = False,
+    own_hosts: bool = False,
     calibrate: Sequence[Measured] = (),
     explain: str | Sequence[str] = (),
     fit: Literal[False] = False,
@@ -90,6 +91,7 @@ def predict(
     layout: str = "nchw",
     mode: str = "inference",
     compiled: bool = False,
+    own_hosts: bool = False,
     calibrate: Sequence[Measured] = (),
     fit: Literal[False] = False,
     allow_memory: int | str | None = None,
@@ -114,6 +116,7 @@ def predict(
     layout: str = "nchw",
     mode: str = "inference",
     compiled: bool = False,
+    own_hosts: bool = False,
     calibrate: Sequence[Measured] = (),
     explain: str | Sequence[str] = (),
     fit: bool = False,
@@ -138,6 +141,8 @@ def predict(
         layout: `"nchw"` or `"nhwc"` (channels last).
         mode: `"inference"` or `"training"`.
         compiled: whether `torch.compile` fuses its operators.
+        own_hosts: whether each GPU has the host that it was measured on; otherwise several GPUs
+            are compared on one, that of the newest measurements.
         calibrate: profiles measured on the GPU, or their files, or those of traces of the network,
             to correct the prediction by.
         explain: patterns of the layers whose arithmetic is printed.
@@ -206,7 +211,7 @@ def predict(
         patterns = [explain] if isinstance(explain, str) else explain
         steps = explained(targets, found, setting, patterns)
         return Predicted(steps.prediction, lambda: arithmetic_report(steps))
-    records = predictions(targets, found, setting)
+    records = predictions(targets, found, setting, own_hosts)
     if _is_list(network) or not (device is None or isinstance(device, str)):
         each = [target for target in targets for _ in found]
         return Answer(

@@ -18,7 +18,7 @@ from archscope.latency.kernel import Kernel
 from archscope.latency.kernels import kernels, unknown_operators
 from archscope.latency.model import Seconds, kernel_seconds, step_seconds
 from archscope.latency.place import Place
-from archscope.latency.rates import Rates
+from archscope.latency.rates import Rates, on_one_host
 from archscope.latency.setting import Setting
 from archscope.parameters import parameter
 from archscope.patterns import matching, unmatched
@@ -50,14 +50,23 @@ def predict(target: Target, device: str | Device | Calibrated, setting: Setting)
 
 
 def predictions(
-    targets: Sequence[Target], devices: Sequence[str | Device | Calibrated], setting: Setting
-) -> list[Prediction]:
+    targets: Sequence[Target], devices: Sequence[str | Device | Calibrated], setting: Setting,
+    own_hosts: bool = False,
+) -> list[Prediction]:  # fmt: skip
     """Predict every network on every device; each network runs once.
+
+    Args:
+        targets: the networks with their calls.
+        devices: as for `predict`.
+        setting: how the networks run.
+        own_hosts: whether each device has the host that it was measured on, not all one.
 
     Raises:
         ArchscopeError: as `predict`.
     """
     given = [rates_of(device, setting) for device in devices]
+    if not own_hosts:
+        given = on_one_host(given)
     with collector_paused():
         return [found for target in targets for found in _on_each(target, given)]
 

@@ -45,6 +45,12 @@ if TYPE_CHECKING:
 @click.option("--mode", default="inference", show_default=True, help="inference or training.")
 @click.option("--compiled", is_flag=True, help="As torch.compile fuses it.")
 @click.option(
+    "--own-hosts",
+    is_flag=True,
+    help="Each GPU with the host that it was measured on; otherwise several GPUs are compared on "
+    "one.",
+)
+@click.option(
     "--calibrate",
     "runs",
     multiple=True,
@@ -74,8 +80,8 @@ if TYPE_CHECKING:
 def command(
     models: tuple[str, ...], input_text: str | None, batch: int | None, settings: tuple[str, ...],
     on: str | None, peak: str | None, bandwidth: str | None, dtype: str, layout: str,
-    mode: str, compiled: bool, runs: tuple[str, ...], fit: bool, gpu: str, shard: Shard,
-    journal_path: str | None, resume: bool, patterns: tuple[str, ...],
+    mode: str, compiled: bool, own_hosts: bool, runs: tuple[str, ...], fit: bool, gpu: str,
+    shard: Shard, journal_path: str | None, resume: bool, patterns: tuple[str, ...],
     outputs: tuple[str, ...], beside: str | None,
 ) -> None:  # fmt: skip
     """Time of a step of MODELS on GPUs that need not be here, with an 80 % interval.
@@ -114,7 +120,7 @@ def command(
     if patterns:
         _explain(targets, devices, setting, patterns, outputs)
     else:
-        _predict(targets, devices, setting, outputs)
+        _predict(targets, devices, setting, own_hosts, outputs)
 
 
 def _given(input_text: str | None, batch: int | None, settings: tuple[str, ...]) -> dict[str, Any]:
@@ -124,14 +130,15 @@ def _given(input_text: str | None, batch: int | None, settings: tuple[str, ...])
 
 
 def _predict(
-    targets: list[Target], devices: list[GPU], setting: Setting, outputs: tuple[str, ...]
-) -> None:
+    targets: list[Target], devices: list[GPU], setting: Setting, own_hosts: bool,
+    outputs: tuple[str, ...],
+) -> None:  # fmt: skip
     from archscope.ask.predict import predictions
     from archscope.output import emit
     from archscope.study.page import with_prediction_page
     from archscope.study.predict import predict_report
 
-    found = predictions(targets, devices, setting)
+    found = predictions(targets, devices, setting, own_hosts)
     each = [target for target in targets for _ in devices]
     emit(with_prediction_page(predict_report(found), each, found), outputs)
 

@@ -47,9 +47,15 @@ def require_rate(device: Device, dtype: str) -> None:
 
 
 def interval_of(timed: Timed, rates: Rates) -> tuple[float, float]:
-    """The 80 % interval: that of the table, or a wider one where much work was not measured."""
+    """The 80 % interval: that of the table, or a wider one where much work was not measured.
+
+    So it is, too, where another table's host takes longer to start the kernels than these take.
+    """
     low, high = rates.interval
-    if strange_share(timed, rates) < STRANGEST:
+    kernels = sum(found.total for _, found in timed)
+    starting = rates.host_seconds * sum(kernel.launches for kernel, _ in timed)
+    foreign = rates.borrows_host and starting > kernels
+    if not foreign and strange_share(timed, rates) < STRANGEST:
         return low, high
     widest = rates.given.unmeasured_layers if rates.layer else rates.given.unmeasured
     return min(low, widest[0]), max(high, widest[1])
@@ -67,11 +73,16 @@ def _is_strange(kernel: Kernel, rates: Rates) -> bool:
 
 
 def doubts(execution: Execution, timed: Timed, rates: Rates, step: float) -> tuple[str, ...]:
-    """Sentences about what is far from everything that was measured."""
+    """Sentences about what was assumed, and what is far from everything that was measured."""
     return tuple(_doubts(execution, timed, rates, step))
 
 
 def _doubts(execution: Execution, timed: Timed, rates: Rates, step: float) -> Iterator[str]:
+    if rates.shared_host:
+        yield (
+            f"All GPUs are on one host, which starts a kernel in {seconds(rates.host_seconds)} as "
+            f"that of the measurements on {rates.shared_host}."
+        )
     share = strange_share(timed, rates)
     if share > STRANGE:
         kinds = {kernel.kind for kernel, _ in timed if _is_strange(kernel, rates)}

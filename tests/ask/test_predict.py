@@ -177,3 +177,36 @@ def test_a_calibration_needs_one_gpu_and_profiles(tmp_path: Path) -> None:
 def test_a_network_that_starts_no_kernel_takes_no_time() -> None:
     with pytest.raises(ArchscopeError, match="Identity: starts no kernel"):
         archscope.predict(nn.Identity(), "4", device="a100")
+
+
+def test_gpus_are_compared_on_one_host() -> None:
+    """On one host, launch-bound steps take alike: 12.96 ms on a T4, 12.78 ms on a V100 (NVIDIA)."""
+    names = ["a100", "h100", "t4", "rtx3090", "rtx4090"]
+    found = archscope.predict("resnet50", device=names, batch=1).record
+    assert all(one.launch_bound for one in found)
+    longest = max(one.seconds for one in found)
+    assert longest == pytest.approx(min(one.seconds for one in found), rel=0.05)
+    newest = archscope.predict("resnet50", device="rtx4090", batch=1).record
+    assert {one.host_seconds for one in found} == {newest.host_seconds}
+    (said,) = {note for one in found for note in one.notes if "on one host" in note}
+    assert "GeForce RTX 4090" in said
+    assert found[-1].seconds == newest.seconds  # whose host it is
+    assert all(one.high / one.low > newest.high / newest.low for one in found[:-1])
+
+
+def test_each_gpu_may_keep_the_host_that_it_was_measured_on() -> None:
+    names = ["a100", "h100", "t4"]
+    found = archscope.predict("resnet50", device=names, batch=1, own_hosts=True).record
+    alone = [archscope.predict("resnet50", device=name, batch=1).record for name in names]
+    assert [one.seconds for one in found] == [one.seconds for one in alone]
+    assert not any("on one host" in note for one in found for note in one.notes)
+
+
+def test_work_that_fills_the_gpu_does_not_depend_on_the_host() -> None:
+    names = ["a100", "h100", "rtx3090"]
+    one, own = (
+        archscope.predict("resnet50", device=names, batch=512, own_hosts=own).record
+        for own in (False, True)
+    )
+    for shared, alone in zip(one, own, strict=True):
+        assert shared.seconds == pytest.approx(alone.seconds, rel=0.02)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, cast
@@ -14,7 +15,9 @@ from torch.nn.parameter import is_lazy
 from archscope.analysis.formulas.sparse import is_sparse
 from archscope.analysis.replica import Replica, StandIn, replica
 from archscope.analysis.replica.arrays import share_with_tensors
+from archscope.analysis.values import draws
 from archscope.analysis.values.contents import PLAIN, Contents
+from archscope.analysis.values.draws import SEED
 from archscope.analysis.values.known import know, sweep
 from archscope.errors import ArchscopeError
 from archscope.process import code_state_kept, undisturbed
@@ -201,17 +204,45 @@ def members(network: nn.Module) -> dict[str, nn.Module]:
 @contextmanager
 def _ends_alone(network: nn.Module) -> Iterator[None]:
     """Restore the random state, and keep the network from ending the program."""
-    random_state, torch_state = random.getstate(), torch.get_rng_state()
+    with _seeded():
+        try:
+            yield
+        except SystemExit as leave:
+            call = getattr(leave, "archscope_call", None)
+            whose = f"the code of {call.name}" if call is not None and call.name else "its code"
+            raise ArchscopeError(
+                type(network).__name__,
+                f"{whose} ends the program (SystemExit: {leave.code})",
+                "remove the call of sys.exit",
+            ) from leave
+
+
+@contextmanager
+def _seeded() -> Iterator[None]:
+    """Draw from generators of one seed, so that two counts are the same, and put them back.
+
+    What Python and NumPy draw are numbers at once, which may decide what runs.
+    """
+    python, own = random.getstate(), torch.get_rng_state()
+    numpy: Any = sys.modules.get("numpy.random")
+    arrays = None if numpy is None else numpy.get_state()
     try:
+        random.seed(SEED)
+        torch.default_generator.manual_seed(SEED)  # `torch.manual_seed` wakes every device
+        if numpy is not None:
+            numpy.seed(SEED)
+        seeds = random.getstate(), None if numpy is None else numpy.get_state()[1:3]
         yield
-    except SystemExit as leave:
-        call = getattr(leave, "archscope_call", None)
-        whose = f"the code of {call.name}" if call is not None and call.name else "its code"
-        raise ArchscopeError(
-            type(network).__name__,
-            f"{whose} ends the program (SystemExit: {leave.code})",
-            "remove the call of sys.exit",
-        ) from leave
+        if random.getstate() != seeds[0]:
+            draws.say_that_they_may_decide("Python's random module")
+        if numpy is not None and not _is_same_state(numpy.get_state(), seeds[1]):
+            draws.say_that_they_may_decide("numpy.random")
     finally:
-        random.setstate(random_state)
-        torch.set_rng_state(torch_state)
+        random.setstate(python)
+        torch.set_rng_state(own)
+        if numpy is not None:
+            numpy.set_state(arrays)
+
+
+def _is_same_state(now: Any, before: Any) -> bool:
+    return bool(now[2] == before[1] and (now[1] == before[0]).all())

@@ -27,6 +27,7 @@ class Run(threading.local):
         attention_kernels: those that were chosen; `None` while the thread counts nothing.
         branches: where the network could go several ways, and which was counted, in words.
         scores: of heads whose queries do not see every key: how many are computed, and needed.
+        said: what the reader of a count must know of its run, in sentences.
         measure: MACs and elementwise operations of a function, of which nothing else stays.
         place: the name of the module that runs.
     """
@@ -37,31 +38,39 @@ class Run(threading.local):
     attention_kernels: set[str] | None = None
     branches: dict[str, None]
     scores: dict[tuple[int, int], None]
+    said: dict[str, None]
     measure: Measure | None = None
     place: Callable[[], str] | None = None
 
     def __init__(self) -> None:
         self.branches = {}
         self.scores = {}
+        self.said = {}
 
 
 run = Run()
 
 
+def say(sentence: str) -> None:
+    """Tell the reader of the count something of its run."""
+    run.said[sentence] = None
+
+
 @contextmanager
-def asking_about(device: str | None, gradients: bool = False) -> Iterator[None]:
-    """Say how runs of this thread go.
+def asking_about(device: str | None, gradients: bool = False) -> Iterator[dict[str, None]]:
+    """Say how runs of this thread go; what the reader must know of them is there at the end.
 
     Args:
         device: as on which; what holds outside when `None`.
         gradients: see `Run`.
     """
-    before = run.users, run.gradients
+    before = run.users, run.gradients, run.said
     try:
         run.users, run.gradients = device or run.users, gradients or run.gradients
-        yield
+        run.said = {}
+        yield run.said
     finally:
-        run.users, run.gradients = before
+        run.users, run.gradients, run.said = before
 
 
 watch(lambda: dict(vars(run)), lambda before: vars(run).update(before))

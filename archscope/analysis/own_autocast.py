@@ -95,6 +95,8 @@ def own_autocast() -> Iterator[None]:
 
     def enter(block: Any) -> Any:
         result = _enter(block)
+        if block.device == "cuda" and kind != "cuda":
+            dispatch.say(ONLY_ON_A_GPU)
         if not entered and torch.is_autocast_enabled(kind):
             entered[id(block)] = _casting(kind)
         return result
@@ -118,6 +120,11 @@ def own_autocast() -> Iterator[None]:
             outer.enter_context(_casting(kind))
         yield
 
+
+ONLY_ON_A_GPU = (
+    'The network enters torch.autocast("cuda"), which casts nothing on a CPU: counted without it; '
+    "the device cuda counts it as on a GPU."
+)
 
 _enter: Any = torch.autocast.__enter__
 _leave: Any = torch.autocast.__exit__

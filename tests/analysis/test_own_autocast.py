@@ -123,3 +123,19 @@ def test_memory_keeps_what_autocast_makes_for_the_device_that_it_is_for(
 
     step = archscope.memory(Mixed(), "64", batch=32, device=device).record
     assert sum(each.saved_bytes for each in step.saved if each.name != "loss") == kept * 1024
+
+
+@pytest.mark.filterwarnings("ignore:.*CUDA is not available")
+@pytest.mark.parametrize(("device", "said"), [(None, True), ("cpu", True), ("cuda", False)])
+def test_autocast_for_a_gpu_says_that_a_cpu_casts_nothing(device: str | None, said: bool) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            with torch.autocast("cuda", dtype=torch.float16):
+                return self.layer(x)
+
+    notes = archscope.summary(Net(), (torch.ones(2, 8),), device=device).analysis.notes
+    assert any("casts nothing on a CPU" in note for note in notes) is said

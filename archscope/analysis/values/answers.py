@@ -8,7 +8,6 @@ Where the shape itself depends on values (`nonzero`, an index by a mask), they a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import count
 from math import prod
 from typing import Any
 
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from archscope.analysis.formulas import sparse
-from archscope.analysis.values import known
+from archscope.analysis.values import draws, known
 from archscope.analysis.values.contents import (
     ADDRESS,
     PLAIN,
@@ -27,6 +26,7 @@ from archscope.analysis.values.contents import (
     blank,
     is_meta,
 )
+from archscope.analysis.values.draws import FEW, Draws
 from archscope.analysis.values.facts import Facts
 from archscope.analysis.values.known import TABLE
 from archscope.analysis.values.needed import ValueNeeded
@@ -53,7 +53,7 @@ class Answers:
     def __init__(self) -> None:
         self.reads = 0
         self._facts: dict[Any, Facts] = {}
-        self._seeds = count()
+        self._draws = Draws()
 
     def of(self, overload: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What an operator returns that makes no view.
@@ -86,6 +86,7 @@ class Answers:
             ValueNeeded: they are not known.
         """
         self.reads += 1
+        draws.require(known.chance_of(tensor))
         return known.value_of(tensor)
 
     def _step(self, facts: Facts, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Step:
@@ -104,9 +105,11 @@ class Answers:
             options.pop("pin_memory", None)
             if options.get("device") is not None:
                 options["device"] = "cpu"
-        seed = next(self._seeds) if facts.draws else None
         function = _EMPTY.get(facts.overload, facts.overload)
-        return Step(function, [*first, *map(_operand, args)], options, seed)
+        step = Step(function, [*first, *map(_operand, args)], options, None)
+        if facts.draws:
+            step.chance = max(step.chance, self._draws.now(options.get("generator")))
+        return step
 
     def _known(
         self, facts: Facts, step: Step, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -118,7 +121,8 @@ class Answers:
         if facts.takes_device:
             options["device"] = META
             options.pop("pin_memory", None)
-            options.pop("generator", None)
+        if "generator" in options:
+            options["generator"] = None
         try:
             shapes, options, twins = _all_on_meta(args, options)
             result = facts.overload(*shapes, **options)
@@ -130,19 +134,27 @@ class Answers:
             return self._computed(step)
         if not isinstance(result, (Tensor, tuple, list)):
             return self._computed(step)
+        many = facts.draws and sum(x.numel() for x in _tensors(result)) > FEW
+        if many:
+            step.seed, chance = self._draws.later(kwargs.get("generator"))
+            if "generator" in step.kwargs:
+                step.kwargs["generator"] = None
+            step.chance = max(step.chance, chance)
         written = set()
         for place in facts.written:
             argument = args[place] if isinstance(place, int) else kwargs.get(place)
             if isinstance(argument, Tensor):
                 known.know(argument, step.makes(argument, place, writes=True))
                 written.add(id(argument))
-        return _recorded(step, result, twins, written)
+        recorded = _recorded(step, result, twins, written)
+        if facts.draws and not many:
+            step.compute()
+        return recorded
 
     def _computed(self, step: Step) -> Any:
         """What a step makes, as tensors on meta whose values are there."""
         self.reads += 1
-        for contents in step.before():
-            contents.bytes()
+        draws.require(step.chance)
         results: list[Any] = []
 
         def keep(*args: Any, **kwargs: Any) -> Any:
@@ -150,15 +162,18 @@ class Answers:
             return results[0]
 
         function, step.function = step.function, keep
-        with torch.no_grad():
-            step.run()
+        step.compute()
         return _on_meta(results[0])
 
     def _unknown(self, facts: Facts, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """The result by shape; what is written to is known no longer."""
+        if facts.draws:
+            self._draws.later(kwargs.get("generator"))
         options = dict(kwargs)
         if facts.takes_device and options.get("device") is not None:
             options["device"] = META
+        if "generator" in options:
+            options["generator"] = None
         shapes, options, twins = _all_on_meta(args, options)
         special = _BY_VALUE.get(facts.overload)
         if facts.makes_sparse:

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archscope.analysis.values.draws import Chance
+
 ADDRESS: Callable[[Tensor], int] = torch._C._storage_address  # type: ignore[attr-defined]
 PLAIN = (Tensor, nn.Parameter)
 is_meta: Callable[[Tensor], bool] = torch._C.TensorBase.is_meta.__get__  # type: ignore[attr-defined]
@@ -25,16 +27,18 @@ class Step:
         function: the operator.
         args: with a `View` or `Shape` in place of each tensor.
         kwargs: likewise.
-        seed: of an operator that draws random numbers.
+        seed: of an operator that draws random numbers on demand.
+        chance: what its operands and its own draws have to do with chance.
     """
 
-    __slots__ = ("args", "done", "function", "kwargs", "results", "seed")
+    __slots__ = ("args", "chance", "done", "function", "kwargs", "results", "seed")
 
     def __init__(self, function: Any, args: Any, kwargs: Any, seed: int | None) -> None:
         self.function = function
         self.args = args
         self.kwargs = kwargs
         self.seed = seed
+        self.chance: Chance = max((made.chance for made in self.before()), default=Chance.NONE)
         self.results: list[tuple[weakref.ref[Contents], Any, View | _Flat]] = []
         self.done = False
 
@@ -57,6 +61,13 @@ class Step:
     def bytes(self) -> int:
         """Of the results that are still asked for, with those that it does not say."""
         return sum(view.nbytes for _, _, view in self.results)
+
+    def compute(self) -> None:
+        """Compute, and first what it is made of."""
+        for contents in self.before():
+            contents.bytes()
+        with torch.no_grad():
+            self.run()
 
     def run(self) -> None:
         """Compute, and let go of what it was made of."""
@@ -85,10 +96,11 @@ class Contents:
     `borrowers` tell whether others than tensors still see the bytes, and may change them.
     """
 
-    __slots__ = ("__weakref__", "borrowers", "step", "storage")
+    __slots__ = ("__weakref__", "borrowers", "chance", "step", "storage")
 
-    def __init__(self, source: Step | torch.UntypedStorage) -> None:
+    def __init__(self, source: Step | torch.UntypedStorage, chance: Chance = Chance.NONE) -> None:
         self.step = source if isinstance(source, Step) else None
+        self.chance: Chance = chance if self.step is None else self.step.chance
         self.storage = None if isinstance(source, Step) else source
         self.borrowers: list[Callable[[], object]] = []
 
@@ -98,7 +110,7 @@ class Contents:
 
     def now(self) -> Contents:
         """What does not change: these, or a copy of what others may write to."""
-        return Contents(copied_bytes(self.bytes())) if self.is_shared else self
+        return Contents(copied_bytes(self.bytes()), self.chance) if self.is_shared else self
 
     def settle(self, storage: torch.UntypedStorage) -> None:
         self.storage, self.step = storage, None

@@ -19,6 +19,7 @@ from archscope.analysis.values.contents import (
     copied_bytes,
     is_meta,
 )
+from archscope.analysis.values.draws import Chance
 from archscope.analysis.values.needed import ValueNeeded
 from archscope.process import finaliser
 
@@ -88,7 +89,7 @@ def lend(tensor: Tensor) -> tuple[Tensor, Contents]:
     assert held is not None and held.contents is not None
     contents = held.contents
     if not contents.is_shared:  # bytes of the user's, or of other contents
-        contents = Contents(copied_bytes(contents.bytes()))
+        contents = Contents(copied_bytes(contents.bytes()), contents.chance)
         know(tensor, contents)
     return View(tensor, contents).real(), contents
 
@@ -178,6 +179,12 @@ def contents_of(tensor: Tensor) -> Contents | None:
         return None
     values = tensor.detach().cpu().untyped_storage()
     return Contents(values if owns_its_memory(tensor) else copied_bytes(values))
+
+
+def chance_of(tensor: Tensor) -> Chance:
+    """What random draws have to do with the values of a tensor."""
+    held = TABLE.get(ADDRESS(tensor))
+    return Chance.NONE if held is None or held.contents is None else held.contents.chance
 
 
 def forget(tensor: Tensor) -> None:

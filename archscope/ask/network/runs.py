@@ -91,10 +91,11 @@ def executed(
         imported = imported_late()
         try:
             with (
-                asking_about(asked.users or call.device, way.gradients is not None),
+                asking_about(asked.users or call.device, way.gradients is not None) as said,
                 way.lent(subject, call, lend or borrow.copied) as lent,
             ):
-                return run(*lent, way.device == "meta"), way.device, way.said
+                ran = run(*lent, way.device == "meta")
+            return ran, way.device, (*way.said, *said)
         except ArchscopeError:
             raise
         except Exception as error:

@@ -10,6 +10,7 @@ import sysconfig
 from pathlib import Path
 from traceback import extract_tb
 
+from archscope import hiding
 from archscope.errors import first_line
 
 PACKAGE = Path(__file__).parents[1]
@@ -24,6 +25,9 @@ def of_others(error: BaseException) -> str:
         place = f"{error.filename}: " if error.filename else ""
         remedy = "free some space" if error.errno in FULL else "check it, and try again"
         return f"{place}the operating system refuses ({error.strerror}); {remedy}"
+    hides = hiding.hidden(error)
+    if hides:
+        return f"{hides} ({type(error).__name__}: {first_line(error)})"
     reason = f"{type(error).__name__}: {first_line(error)}"
     place = _users_line(error)
     if place:

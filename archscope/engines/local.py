@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import sys
@@ -175,9 +176,25 @@ def _same_modules() -> Iterator[Mapping[str, str | None]]:
     places = [place or str(Path.cwd()) for place in sys.path]
     _set_variables({"PYTHONPATH": os.pathsep.join(places), "PYTHONSAFEPATH": "1"})
     try:
-        yield own
+        with contextlib.nullcontext() if sys.version_info >= (3, 11) else _isolated():
+            yield own
     finally:
         _set_variables(own)
+
+
+@contextlib.contextmanager
+def _isolated() -> Iterator[None]:
+    """Start servers with `-I`, where Python does not know `PYTHONSAFEPATH`.
+
+    They preload only what is installed, and hand workers the folders that this process searches.
+    """
+    util: Any = multiprocessing.util
+    flags = util._args_from_interpreter_flags
+    util._args_from_interpreter_flags = lambda: [*flags(), "-I"]
+    try:
+        yield
+    finally:
+        util._args_from_interpreter_flags = flags
 
 
 def _set_variables(values: Mapping[str, str | None]) -> None:

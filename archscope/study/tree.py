@@ -78,7 +78,7 @@ class _Grouping:
 def _merged(run: list[Group]) -> Group:
     """Equal groups as one; the numbers of each of its rows are sums over all of them."""
     first, last = run[0], run[-1]
-    label = f"{first.label} … {last.label} ×{len(run)}"
+    label = f"{first.label} … {_after(first.label, last.label)} ×{len(run)}"
     children = tuple(
         _merged_column(column) for column in zip(*(g.children for g in run), strict=True)
     )
@@ -109,6 +109,13 @@ def _summed(groups: Sequence[Group]) -> Totals:
 
 
 def _label(layer: Layer, around: str) -> str:
+    """A layer's name below the call around it: `blocks.0`, where a `ModuleList` is between them."""
+    name = layer.name.removeprefix(f"{around}.")
     if not layer.called:
-        return f"{layer.name.removeprefix(f'{around}.')} (not called)"
-    return call_title(layer.name.rpartition(".")[2], layer.kind, layer.call)
+        return f"{name} (not called)"
+    return call_title(name, layer.kind, layer.call)
+
+
+def _after(first: str, last: str) -> str:
+    """What the last of several labels adds: `5` to `blocks.0`, `dec.1` to `enc.0`."""
+    return last.removeprefix(f"{first.rpartition('.')[0]}.")

@@ -95,6 +95,23 @@ def test_blocks_that_differ_only_inside_do_not_fold() -> None:
     assert "2" in names(tree)
 
 
+def test_blocks_of_a_list_are_named_with_it() -> None:
+    class Translator(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = nn.ModuleList(nn.Linear(4, 4) for _ in range(3))
+            self.decoder = nn.ModuleList(nn.Linear(4, 4) for _ in range(2))
+            self.out = nn.ModuleList([nn.Linear(4, 4, bias=False) for _ in range(2)])
+
+        def forward(self, x: Tensor) -> Tensor:
+            for layer in (*self.encoder, *self.decoder, *self.out):
+                x = layer(x)
+            return x
+
+    tree = table(analyse(target(Translator(), input="4")))
+    assert names(tree)[1:-1] == ["encoder.0 … decoder.1 ×5", "out.0 … 1 ×2"]
+
+
 def test_functional_work_beside_children_has_a_row(resnet: Analysis) -> None:
     tree = table(resnet, unfold=True)
     assert names(tree).count(OWN_WORK) == 16  # the residual adds; flatten is a view
@@ -118,7 +135,7 @@ class Mixture(nn.Module):
         return self.head(self.experts[1](self.gate(x)))
 
 
-IDLE_EXPERTS = "experts.0 (not called) … experts.2 (not called) ×2"
+IDLE_EXPERTS = "experts.0 (not called) … 2 (not called) ×2"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +152,7 @@ IDLE_EXPERTS = "experts.0 (not called) … experts.2 (not called) ×2"
                     for row in (
                         (block, 100),
                         ("gate", 20),
-                        ("1", 20),
+                        ("experts.1", 20),
                         ("head", 20),
                         ("experts.0 (not called)", 20),
                         ("experts.2 (not called)", 20),

@@ -104,16 +104,22 @@ def fields_report(network: NetworkFields, pattern: str | None = None) -> Report:
 def _answer(network: NetworkFields) -> str:
     """What one place of the last feature map sees."""
     image = "×".join(map(str, network.found.image))
+    output = next((layer for layer in network.found.layers if not layer.name), None)
+    if output is not None and _is_local(output):
+        return f"One position of the output of {network.model} sees {_seen(output, image)}."
     last = next(filter(_is_local, reversed(_changes(network.found.layers))), None)
     if last is None:
         return f"No layer has a known local receptive field on the {image} input."
-    sizes = [ceil(field.size or 0) for field in last.fields if field is not None]
-    strides = dict.fromkeys(f"{stride:g}" for stride in _strides(last))
     layer = call_title(last.name, last.kind, last.call)
+    return f"{layer}, the last layer with a local receptive field, sees {_seen(last, image)}."
+
+
+def _seen(layer: LayerField, image: str) -> str:
+    sizes = [ceil(field.size or 0) for field in layer.fields if field is not None]
+    strides = dict.fromkeys(f"{stride:g}" for stride in _strides(layer))
     return (
-        f"{layer}, the last layer with a local receptive field, sees "
         f"{'×'.join(map(str, sizes))} pixels of the {image} input, with a stride of "
-        f"{'×'.join(strides)}."
+        f"{'×'.join(strides)}"
     )
 
 

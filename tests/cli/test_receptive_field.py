@@ -28,6 +28,34 @@ def test_a_mistake_is_one_line_and_exit_code_2(given, capsys):
     assert printed.out == "" and printed.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        # Two convolutions of 3 see 5 pixels, though the shortcut that runs last sees 1.
+        ("Block()", "5×5 pixels of the 8×6 input, with a stride of 1."),
+        ("nn.Conv2d(3, 4, 3)", "3×3 pixels of the 8×6 input, with a stride of 1."),
+    ],
+)
+def test_the_answer_is_of_the_output_where_that_is_local(
+    network, said, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nets.py").write_text(
+        "from torch import nn\n\n"
+        "class Block(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.convs = nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=1) for _ in range(2)))\n"
+        "        self.short = nn.Conv2d(3, 3, 1)\n\n"
+        "    def forward(self, x):\n"
+        "        return self.convs(x) + self.short(x)\n\n"
+        f"def net():\n    return {network}\n"
+    )
+    assert run(["receptive-field", "nets.py:net", "--input", "3x8x6"]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == f"One position of the output of nets.py:net sees {said}"
+
+
 @pytest.mark.parametrize("layer", ["AdaptiveAvgPool2d(1)", "InstanceNorm2d(3)", "Softmax(-1)"])
 def test_a_network_that_sees_everything_says_that_no_field_is_local(layer, tmp_path, capsys):
     file = tmp_path / "nets.py"

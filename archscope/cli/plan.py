@@ -34,7 +34,7 @@ _MEASURING = (
     click.option("--cold-l2", is_flag=True, help="Overwrite the cache before every repetition."),
     click.option(
         "--optimizer",
-        type=click.Choice(["sgd", "momentum", "adam", "adamw", "none"]),
+        type=click.Choice(["sgd", "momentum", "adam", "adamw", "none"], case_sensitive=False),
         help="What updates the weights (momentum: SGD with it).",
     ),
     click.option("--train", is_flag=True, help="Training only; both by default."),

@@ -80,6 +80,7 @@ def _followed(
     import torch
 
     from archscope.analysis import borrow, images, memory
+    from archscope.analysis.dispatch import asking_about
     from archscope.ask.memory import sharding
     from archscope.ask.network.call import floating_dtype
     from archscope.ask.network.failure import training_of
@@ -119,7 +120,7 @@ def _followed(
         return replace(step, timeline=shared)
 
     alone = f"predict a forward pass alone with {parameter('inference', True)}"
-    with training_of(subject.name, alone):
+    with training_of(subject.name, alone), asking_about(setting.device):
         step, _, notes = executed(subject, call, run, lend)
     return step, notes
 

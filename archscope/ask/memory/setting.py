@@ -81,6 +81,7 @@ class Setting:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", full_name(self.dtype))
+        object.__setattr__(self, "optimizer", self.optimizer.lower())  # `Adam`, as in torch.optim
         for name, known in (
             ("optimizer", OPTIMIZERS), ("dtype", DTYPES), ("form", FORMS), ("device", DEVICES),
             ("attention", ATTENTION), ("layout", LAYOUTS),

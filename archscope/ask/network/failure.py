@@ -10,15 +10,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from archscope.analysis.values.needed import NoValueError
 from archscope.ask.network.proposal import dictionary, lacking_arguments, meant
+from archscope.ask.network.sizes import fitting_image
 from archscope.errors import ArchscopeError, BackwardError, NetworkError, first_line
 from archscope.parameters import parameter
 from archscope.records import InputSpec
 from archscope.resolve.huggingface.configuration import lacking
 from archscope.resolve.inputs import input_text
 from archscope.units import plural
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _TORCH = str(Path(find_spec("torch").origin or "").parent)  # type: ignore[union-attr]
 
@@ -166,6 +171,29 @@ def failure(
         f"{name} fails in {place_of(error)}: {reason}",
         remedy,
     )
+
+
+def with_a_size(
+    refusal: ArchscopeError, module: nn.Module, given: InputSpec, error: BaseException
+) -> ArchscopeError:
+    """The refusal of an image, with one that the network takes where a usual one is found.
+
+    Args:
+        refusal: what `failure` made of `error`.
+        module: a copy of it is run.
+        given: the input it failed on.
+        error: what it raised.
+    """
+    shapes = given.sample_shapes
+    if refusal.remedy != TAKES_INPUT or len(shapes) != 1 or len(shapes[0]) != 3:
+        return refusal
+    layer = getattr(getattr(error, "archscope_call", None), "module", None)
+    channels, side = getattr(layer, "in_channels", shapes[0][0]), shapes[0][1]
+    if not (isinstance(channels, int) and isinstance(side, int)):
+        return refusal
+    image = fitting_image(module, channels, side)
+    remedy = f"did you mean {parameter('input', image)}?" if image else refusal.remedy
+    return type(refusal)(refusal.argument, refusal.problem, remedy)
 
 
 TAKES_INPUT = "check that the network takes this input"

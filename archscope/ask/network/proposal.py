@@ -9,16 +9,18 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from archscope.ask.network.sizes import fitting_image
 from archscope.parameters import parameter
 from archscope.records import InputSpec, TensorSpec
+from archscope.units import plural
 
 if TYPE_CHECKING:
     from torch import nn
 
 _IMAGES = {
-    "Conv1d": ("channels", "128"),
-    "Conv2d": ("channels", "224x224"),
-    "Conv3d": ("channels", "16x112x112"),
+    "Conv1d": ("channel", "128"),
+    "Conv2d": ("channel", "224x224"),
+    "Conv3d": ("channel", "16x112x112"),
 }
 """By class: what a convolution takes, and sides to try."""
 
@@ -51,15 +53,17 @@ def _readings(module: nn.Module) -> Iterator[tuple[str, str]]:
     for name, layer in module.named_modules():
         takes = f"its first layer {name} takes" if name else "it takes"
         if isinstance(layer, nn.Linear) and layer.in_features:
-            yield f"{takes} {layer.in_features} features", str(layer.in_features)
+            yield f"{takes} {plural(layer.in_features, 'feature')}", str(layer.in_features)
         elif isinstance(layer, nn.Embedding):
             yield f"{takes} indices below {layer.num_embeddings:,}", "128:int64"
         elif isinstance(layer, nn.RNNBase):
-            yield f"{takes} sequences of {layer.input_size} features", f"16x{layer.input_size}"
+            amount = plural(layer.input_size, "feature")
+            yield f"{takes} sequences of {amount}", f"16x{layer.input_size}"
         else:
             for kind, (noun, sides) in _IMAGES.items():
                 if isinstance(layer, getattr(nn, kind)) and layer.in_channels:
-                    yield f"{takes} {layer.in_channels} {noun}", f"{layer.in_channels}x{sides}"
+                    amount = plural(layer.in_channels, noun)
+                    yield f"{takes} {amount}", f"{layer.in_channels}x{sides}"
 
 
 def _by_name_alone(module: nn.Module) -> bool:
@@ -171,8 +175,14 @@ def _tried(spec: str) -> str:
     return f"did you mean {parameter('input', spec)}"
 
 
+_IMAGE = re.compile(r"(\d+)x224x224")
+
+
 def wanted(module: nn.Module, name: str) -> tuple[str, str]:
     """Why an input is needed, and what to give."""
     said, spec = proposal(module)
+    image = _IMAGE.fullmatch(spec)
+    if image:
+        spec = fitting_image(module, int(image[1])) or spec
     why = f"is needed: {name} has no default" + (f"; {said}" if said else "")
     return why, f"give one like {parameter('input', spec or '3x224x224')}"

@@ -17,6 +17,7 @@ from archscope.ask.network.failure import (
     limit,
     place_of,
     untried,
+    with_a_size,
     without_torch_s_advice,
 )
 from archscope.ask.network.subject import Subject
@@ -153,11 +154,13 @@ class _Way:
         Raises:
             ArchscopeError: nothing else would do.
         """
+        from archscope.analysis.dispatch import run as asked
         from archscope.analysis.nested import tensors
         from archscope.analysis.one_device import asks_for_a_device
 
         if not self.as_one_device and asks_for_a_device(error):
-            return replace(self, as_one_device=True, notes=(MOVES_ITSELF,))
+            notes = () if asked.users else (MOVES_ITSELF,)  # it names what the question is about
+            return replace(self, as_one_device=True, notes=notes)
         if self.device == "cpu" or not depends_on_values(error):
             return self._when_refused(error, subject, call)
         where = place_of(error)
@@ -190,7 +193,7 @@ class _Way:
         if self.proved:
             raise limit(subject.name, error) from error
         if not blames_the_user(refusal, error):
-            raise refusal from error
+            raise with_a_size(refusal, subject.module, call.spec, error) from error
         trains = self._records(error)
         if self.without is None and not trains:  # a network may differentiate in its `forward`
             without = f"{place_of(error)} fails ({first_line(error)})"
@@ -202,7 +205,7 @@ class _Way:
         if ran is None:
             raise untried(refusal) from error
         if not ran:
-            raise refusal from error
+            raise with_a_size(refusal, subject.module, call.spec, error) from error
         if self.device == "cpu":
             raise limit(subject.name, error) from error
         note = (

@@ -395,3 +395,24 @@ def test_numbers_that_are_none_are_refused_by_name(setting):
     (name,) = setting
     with pytest.raises(ArchscopeError, match=f"{name}=.*: is out of range; give a whole number"):
         archscope.memory("lenet", **setting)
+
+
+class Positions(nn.Module):
+    """Makes a tensor where its input is, as most code does."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(16, 4)
+
+    def forward(self, x):
+        return x + self.table(torch.arange(x.shape[1], device=x.device))
+
+
+def test_the_device_of_the_input_is_not_one_of_the_network_s_own():
+    assert not predict(network_target(Positions(), input="8x4"), Setting()).notes
+    named = network_target(Positions().requires_grad_(False), input="8x4")
+    assert not predict(named, Setting(mode="inference")).notes
+
+
+def test_an_optimizer_is_named_as_its_class_is():
+    assert Setting(optimizer="Adam") == Setting(optimizer="adam")

@@ -97,6 +97,12 @@ def loads(text: str, argument: str = "file") -> Record:
             "holds tables, not the record of a network",
             "save one with archscope summary",
         )
+    if kind is None and isinstance(data, dict) and "model_type" in data:
+        raise ArchscopeError(
+            argument,
+            "is a network's configuration, as transformers writes it, not an archscope record",
+            f"write hf:{argument}",
+        )
     if not isinstance(kind, str) or kind not in KINDS:
         raise ArchscopeError(
             argument, "is not an archscope record", "save one with archscope summary"

@@ -370,6 +370,13 @@ def test_what_other_tools_call_an_argument_is_answered(keyword: str) -> None:
     assert archscope.summary(nn.Upsample, (1, 3, 4, 4), scale_factor=2, mode="nearest").total
 
 
+@pytest.mark.parametrize("given", ["1x28x28", "20:int64", (1, 1, 28, 28)])
+def test_an_input_among_the_names_of_layers_is_given_by_its_keyword(given: Any) -> None:
+    with pytest.raises(archscope.ArchscopeError, match=r"names of layers; write input=") as raised:
+        archscope.explain("lenet", "conv1", given)
+    assert repr(given) in str(raised.value)
+
+
 def test_several_networks_are_rows_of_one_answer() -> None:
     found = archscope.summary(["lenet", "lenet5_*"], sort="-params", top=1)
     assert [one.label for one in found.record] == ["lenet", "lenet5_1998"]

@@ -86,6 +86,7 @@ def changed(**fields: Any) -> str:
         ("[" * 100_000, "is not JSON"),
         ("[]", "not an archscope record"),
         ('{"archscope": "cake"}', "not an archscope record"),
+        ('{"model_type": "llama"}', "write hf:run.json"),
         ('{"archscope": []}', "not an archscope record"),
         (table_json(Table("t", (), ())), "holds tables, not the record of a network"),
         (changed(schema=99), "schema 99, this archscope reads"),

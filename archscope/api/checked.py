@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from archscope.errors import ArchscopeError
@@ -28,3 +29,17 @@ def require_least(name: str, given: int | None, least: int) -> None:
         raise ArchscopeError(
             parameter(name, given), "is out of range", f"give a whole number from {least}"
         )
+
+
+def require_names(layers: Sequence[object]) -> None:
+    """Refuse an input where names of layers are wanted: it is given by its keyword.
+
+    Raises:
+        ArchscopeError: one is no text, or a text such as `1x28x28`.
+    """
+    for layer in layers:
+        if not isinstance(layer, str) or re.fullmatch(r"\d+(x\d+|:)\S*", layer):
+            remedy = (
+                f"write input={layer!r}" if isinstance(layer, (str, tuple)) else "write input=…"
+            )
+            raise ArchscopeError(parameter("layers"), "takes names of layers", remedy)

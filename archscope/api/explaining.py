@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from archscope.api.answer import Answer, remembering
 from archscope.api.asked import asked
-from archscope.api.checked import require_least
+from archscope.api.checked import require_least, require_names
 from archscope.api.spelling import spelt
 from archscope.ask.network.allowance import allowing
 from archscope.ask.target import target
@@ -102,6 +102,7 @@ def explain(
     from archscope.ask.count import analyse_both_passes
     from archscope.study.explain import explain_report
 
+    require_names(layers)
     network = target(model, input=input, batch=batch, keywords=constructor_keywords)
     analysis = analyse_both_passes(network)
     report = explain_report(analysis, layers)

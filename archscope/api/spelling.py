@@ -19,6 +19,8 @@ _PRINTED = "leave it out: nothing is printed before the answer is"
 SPELT_HERE: Mapping[str, str] = {
     # torchinfo
     "input_size": _SHAPE,
+    "input_shape": _SHAPE,
+    "batch_size": 'write batch beside input without it, as input="3x224x224", batch=8',
     "input_data": _TENSORS,
     "dtypes": 'write the dtype into input, such as input="128:int64"',
     "batch_dim": 'write input without the batch, such as "3x224x224", and batch=1',

@@ -65,6 +65,12 @@ class Contender:
         return None if self.profile is None else self.profile.phases.get(phase)
 
 
+ANOTHER = (
+    "name another one; to compare a network with itself under other settings, save each: "
+    "archscope summary NAME --set KEY=VALUE -o one.json"
+)
+
+
 def contenders(
     targets: Sequence[Target | Saved], places: Sequence[Place] = (), weights: Recipe = "V1"
 ) -> tuple[Contender, ...]:
@@ -83,7 +89,7 @@ def contenders(
         together = run_together(targets[0].name) if targets else None
         if together is not None:
             raise together
-        raise ArchscopeError("compare", "needs at least two models", "name another one")
+        raise ArchscopeError("compare", "needs at least two models", ANOTHER)
     return those_of_a_shard(targets, places, weights)
 
 

@@ -19,10 +19,18 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 model_argument = click.argument("model", shell_complete=completion.networks)
 
+
+def _inputs(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> str | None:
+    """Several `--input` are the inputs of one call, as those of one by commas."""
+    return ",".join(given) or None
+
+
 input_option = click.option(
     "--input",
     "input_text",
     metavar="SPEC",
+    multiple=True,
+    callback=_inputs,
     help="Input without the batch: 3x224x224, ids=128:int64, several by commas.",
 )
 beside_option = click.option(

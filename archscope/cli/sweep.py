@@ -30,7 +30,7 @@ FEW_POINTS = 8
 
 @click.command(cls=Command)
 @model_argument
-@click.argument("axes", nargs=-1, required=True, metavar="KEY=V1,V2,… …")
+@click.argument("axes", nargs=-1, metavar="KEY=V1,V2,… …")
 @network_options
 @beside_option
 @click.option("--backward", is_flag=True, help="Also count the backward pass.")
@@ -60,8 +60,13 @@ def command(
     A point that fails says why in its row. Finished points are saved in a journal at once, so that
     after an interruption the same command with --resume counts the others only.
     """
+    from archscope.errors import ArchscopeError
     from archscope.output import check_outputs, emit
 
+    if not axes:
+        listed = next((setting for setting in settings if "," in setting), "width=32,64,128")
+        problem = "has no values to count over"
+        raise ArchscopeError("KEY=V1,V2,…", problem, f"write archscope sweep {model} {listed}")
     check_outputs(outputs)
     check_shard(shard, journal_path)
     from archscope.engines.place import check_place

@@ -124,6 +124,10 @@ def _instead(argument: str, module: Any, attribute: str) -> str:
     from torch import nn
 
     place = argument.rpartition(":")[0]
+    named, space, keywords = attribute.partition(" ")
+    if space and "=" in keywords:
+        settings = " ".join(f"--set {keyword}" for keyword in keywords.split())
+        return f"write {place}:{named} {settings}"
     own = [
         key for key, value in vars(module).items()
         if isinstance(value, nn.Module)

@@ -26,6 +26,14 @@ class Image(nn.Module):
     def forward(self, image):
         return self.conv(image)
 
+class Digits(Image):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 6, 5)
+        self.fc = nn.Linear(6 * 24 * 24, 10)  # 28 − 5 + 1 = 24
+    def forward(self, image):
+        return self.fc(self.conv(image).flatten(1))
+
 class Timed(Flat):
     def forward(self, x, timestep):
         return self.fc(x) * timestep
@@ -54,11 +62,14 @@ def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (
             "nets.py",
-            "write nets.py:Flat, nets.py:Image, nets.py:Timed, nets.py:Named, nets.py:Graph or "
-            "nets.py:make",
+            "write nets.py:Flat, nets.py:Image, nets.py:Digits, nets.py:Timed, nets.py:Named, "
+            "nets.py:Graph or nets.py:make",
         ),
         ("nets.py:make", "its first layer fc takes 8 features; give one like --input 8\n"),
         ("nets.py:Image", "conv takes 3 channels; give one like --input 3x224x224\n"),
+        ("nets.py:Digits", "conv takes 1 channel; give one like --input 1x28x28\n"),
+        ("nets.py:Digits --input 1x32x32", "did you mean --input 1x28x28?"),
+        ("nets.py:Digits --input 3x28x28", "did you mean --input 1x28x28?"),
         ("nets.py:Timed", "forward takes x and timestep, and its first layer fc takes 8 features"),
         ("nets.py:Timed", "give one like --input x=8,timestep=…"),
         ("nets.py:Named", "forward takes hidden by name, and its first layer fc takes 8 features"),
@@ -85,6 +96,32 @@ def test_a_remedy_is_a_command_that_works(
     assert run(["summary", *command.split()]) == 2
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.count("\n") == 1 and said in printed.err
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (
+            ["summary", "nets.py:Flat width=2 depth=3"],
+            "write nets.py:Flat --set width=2 --set depth=3\n",
+        ),
+        (["compare", "nets.py:Flat"], "save each: archscope summary NAME --set KEY=VALUE -o"),
+        (["sweep", "nets.py:Flat", "--set", "n=2,3"], "write archscope sweep nets.py:Flat n=2,3\n"),
+    ],
+)
+@pytest.mark.usefixtures("nets")
+def test_settings_in_the_wrong_place_are_shown_theirs(
+    command: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(command) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("nets")
+def test_several_inputs_are_those_of_one_call(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--input", "x=8", "--input", "timestep=[]:int64"]
+    assert run(["summary", "nets.py:Timed", *given]) == 0
+    assert " on x=1×8, timestep=[]:int64." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

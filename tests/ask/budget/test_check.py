@@ -170,6 +170,7 @@ def test_a_device_that_is_not_there_is_told_with_file_and_key(folder: Path) -> N
         ("", "budget: is missing; begin with [[budget]]"),
         ("x = ", "is not valid TOML"),
         ("budgets = 1", "budgets: unknown key; did you mean budget?"),
+        ("[resnet18]\nparams = 1", 'resnet18: unknown key; write [[budget]], and in it model = "'),
         ("budget = 1", "budget: is not a list of tables; write [[budget]]"),
         ("[[budget]]\nmax_macs = 1", "budget 1, model: is missing"),
         ("[[budget]]\nmodel = 3", "budget 1, model: 3 is not text"),

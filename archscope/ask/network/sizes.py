@@ -34,7 +34,7 @@ def _runs(module: nn.Module, image: tuple[int, ...]) -> bool:
     from archscope.analysis import borrow
     from archscope.process import interruptible
 
-    given = ((torch.empty((1, *image), device="meta"),), {})
+    given: Any = ((torch.empty((1, *image), device="meta"),), {})
     copies: Any = borrow.copied(module, given, borrow.weightless)
     try:
         with copies as (network, (args, kwargs)), torch.no_grad(), interruptible():

@@ -74,7 +74,7 @@ def test_a_layer_that_runs_again_is_named_with_its_call(capsys, monkeypatch, tmp
         "        super().__init__()\n"
         "        self.conv = nn.Conv2d(3, 3, 3)\n"
         "    def forward(self, x):\n"
-        "        return self.conv(self.conv(x))\n"
+        "        return self.conv(self.conv(x)).mean()\n"
     )
     monkeypatch.chdir(tmp_path)
     assert run(["receptive-field", "nets.py:Twice", "--input", "3x32x32"]) == 0

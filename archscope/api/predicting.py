@@ -142,7 +142,7 @@ def predict(
         mode: `"inference"` or `"training"`.
         compiled: whether `torch.compile` fuses its operators.
         own_hosts: whether each GPU has the host that it was measured on; otherwise several GPUs
-            are compared on one, that of the newest measurements.
+            are compared on one, that of the newest software.
         calibrate: profiles measured on the GPU, or their files, or those of traces of the network,
             to correct the prediction by.
         explain: patterns of the layers whose arithmetic is printed.

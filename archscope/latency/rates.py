@@ -217,14 +217,22 @@ def on_one_host(given: Sequence[Rates]) -> list[Rates]:
     """The same devices on one host, so that their order is that of the devices.
 
     How fast kernels are started belongs to the host: in NVIDIA's tables, ResNet-50 in AMP takes
-    12.96 ms on a T4 and 12.78 ms on a V100 for one image. The host is that of the tables with the
-    newest software.
+    12.96 ms on a T4 and 12.78 ms on a V100 for one image. The host is that of the table with the
+    newest software, whichever the devices, so that times do not depend on what else is compared.
+
+    Args:
+        given: of several devices in one setting.
     """
-    tables = [rates.table for rates in given if rates.table is not None]
-    if len({(table.host, table.step_seconds) for table in tables}) < 2:
+    if len({(rates.host_seconds, rates.step_seconds) for rates in given}) < 2:
         return list(given)
-    newest = max(tables, key=lambda table: (table.torch, table.rows))
-    return [rates.hosted(newest) for rates in given]
+    setting = given[0].setting
+    alike = [
+        table for table in given[0].given.measured
+        if not table.layers
+        and (table.mode, table.compiled) == (setting.mode, setting.compiled)
+    ]  # fmt: skip
+    newest = max(alike, key=lambda table: (table.torch, table.rows), default=None)
+    return [rates.hosted(newest) if newest else rates for rates in given]
 
 
 LIKE = {

@@ -194,6 +194,13 @@ def test_gpus_are_compared_on_one_host() -> None:
     assert all(one.high / one.low > newest.high / newest.low for one in found[:-1])
 
 
+def test_a_time_does_not_depend_on_which_gpus_it_is_compared_with() -> None:
+    """No network was measured on an MI300X, and those on T4 and V100 have hosts of their own."""
+    old = archscope.predict("resnet50", device=["t4", "v100", "mi300x"], batch=4).record
+    new = archscope.predict("resnet50", device=["t4", "v100", "mi300x", "h100"], batch=4).record
+    assert [one.seconds for one in old] == [one.seconds for one in new[:3]]
+
+
 def test_each_gpu_may_keep_the_host_that_it_was_measured_on() -> None:
     names = ["a100", "h100", "t4"]
     found = archscope.predict("resnet50", device=names, batch=1, own_hosts=True).record

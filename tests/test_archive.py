@@ -1,4 +1,4 @@
-"""Records survive a round trip through JSON, and damaged files are told in one line."""
+"""Records survive a round trip through JSON, and damaged files are refused in one line."""
 
 from __future__ import annotations
 

@@ -108,12 +108,12 @@ class CacheLayer:
 
 @dataclass(frozen=True, slots=True)
 class Experts:
-    """The experts of one layer, of which each token meets a few.
+    """The experts of one layer, a few of which each token is routed to.
 
     Args:
         name: path of the module that holds them.
         count: how many there are.
-        per_token: how many a token meets.
+        per_token: to how many a token is routed.
         params: of one expert.
         bytes: of one expert.
     """
@@ -260,7 +260,7 @@ class Generation:
 
     @cached_property
     def active_params(self) -> int:
-        """Parameters that one token meets: all but those of the experts that it does not."""
+        """Parameters that one token uses: all but those of experts that it is not routed to."""
         idle = sum((e.count - e.per_token) * e.params for e in self.experts)
         return self.params - idle
 

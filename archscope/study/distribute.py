@@ -149,7 +149,7 @@ MIXED = (
 )
 TOKENS = (
     "Memory, like a predicted time, is that of a GPU that has every token between divided layers: "
-    "what is saved there is in truth divided, too."
+    "what is saved there is in fact divided, too."
 )
 MEMORY = (
     "The largest of each over a step, as archscope memory predicts it; the peak adds what is "

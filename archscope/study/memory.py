@@ -133,7 +133,7 @@ def _measure_notes(prediction: MemoryPrediction) -> list[str]:
     passes = next((m for m in prediction.measures if m.endswith(" passes per update")), "")
     if passes:
         notes.append(
-            f"Each of {passes} takes {prediction.input.batch} samples; shown is a later one, which "
+            f"Each of {passes} takes {prediction.input.batch} samples; the one shown is later, and "
             "finds the gradients of those before it in memory."
         )
     if any("ZeRO" in measure for measure in prediction.measures):

@@ -118,7 +118,7 @@ def _architectures_table(pattern: str) -> Table:
     rows = tuple(Row((PREFIX + found.name, *_numbers(found))) for found in map(short_card, named))
     note = (
         "Default configurations; keywords change them, and hf:./folder/ reads a config.json. "
-        "Width: of the stream between the layers. Per token: experts that a token meets."
+        "Width: of the stream between the layers. Per token: experts that a token is routed to."
     )
     title = f"{len(rows)} architectures of transformers" if len(rows) > 1 else named[0]
     return Table(title, ARCHITECTURES, rows, (note,))

@@ -147,7 +147,7 @@ def with_sweep_page(report: Report, grid: Grid, outcomes: Sequence[Outcome]) -> 
         drawn = page(report.title, report.answer, found)
         if len(chosen) == len(points):
             return drawn
-        note = f"Drawn are {len(chosen)} of {len(points)} points; the table below has all."
+        note = f"{len(chosen)} of {len(points)} points are drawn; the table below lists all."
         return replace(drawn, notes=(note, *drawn.notes))
 
     return replace(report, page=made)

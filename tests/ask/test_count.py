@@ -1,4 +1,4 @@
-"""Whatever the user names is counted, or told in one line."""
+"""Whatever the user names is counted, or refused in one line."""
 
 from __future__ import annotations
 

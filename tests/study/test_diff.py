@@ -1,4 +1,4 @@
-"""Two versions of a network are told apart like a reviewer would."""
+"""Two versions of a network are compared as a reviewer would."""
 
 from __future__ import annotations
 

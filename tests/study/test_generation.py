@@ -77,5 +77,5 @@ def test_a_mixture_has_a_table_of_its_own():
     table = generation_report(found).tables[3]
     assert table.title.startswith("Mixture of experts: 3 layers, 2 of 4")
     numbers = {row.cells[0]: row.cells[1] for row in table.rows}
-    assert numbers["Parameters that a token meets"] == f"{found.active_params:,}"
+    assert numbers["Active parameters"] == f"{found.active_params:,}"
     assert "MACs of shared experts" not in numbers

@@ -1,4 +1,4 @@
-"""Experts: which modules hold them, how many a token meets, and whose multiply-accumulates."""
+"""Experts: the modules that hold them, how many each token is routed to, and their MACs."""
 
 from __future__ import annotations
 

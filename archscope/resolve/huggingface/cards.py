@@ -20,7 +20,7 @@ class Card:
         heads: query heads of a block.
         kv_heads: key and value heads, fewer than `heads` in grouped-query attention.
         experts: of a mixture, routed ones of a layer.
-        experts_per_token: how many of them a token meets.
+        experts_per_token: to how many of them a token is routed.
         context: longest sequence of positions.
         vocabulary: tokens.
         tasks: what it can be built as.

@@ -145,7 +145,7 @@ def _time_notes(chosen: Sequence[Contender], phase: str, where: tuple[str, ...])
     """Where the time goes, unless the whole phase shows no difference."""
     both = [c.measured(phase) for c in chosen]
     if len(both) == 2 and both[0] and both[1]:
-        overlap, subject = both[0].overlaps(both[1]), f"Difference in the whole {phase} time"
+        overlap, subject = both[0].overlaps(both[1]), f"Difference in total {phase} time"
         if overlap is None:
             why = both[0].no_interval or both[1].no_interval
             where = (f"{subject}: unknown, {why}.",)

@@ -69,8 +69,8 @@ NO_INTERVAL_NOTE = (
 FEW_ROUNDS_NOTE = f"–: a ratio of fewer than {FEWEST_RUNS} rounds has no interval and is not shown."
 
 PROFILED_NOTE = (
-    "Times of layers are from profiled steps, which run apart from those timed whole, so the "
-    "totals here are not the medians timed whole."
+    "Layer times are from separate profiled steps, so these totals differ from the medians of the "
+    "timed steps."
 )
 
 # Totals

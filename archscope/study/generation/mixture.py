@@ -1,4 +1,4 @@
-"""Generation → what a token meets of a mixture of experts."""
+"""Generation → which part of a mixture of experts a token uses."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from archscope.table import Column, Row, Table
 from archscope.units import binary_bytes
 
 EXPECTED = (
-    "Which experts a token meets is decided by values: MACs are the same for any choice; the bytes "
-    "of experts are those expected of uniform, independent routing, E·(1 − (1 − k/E)ⁿ) of E "
+    "Which experts a token is routed to depends on values: MACs are the same for any choice; the "
+    "bytes of experts are those expected of uniform, independent routing, E·(1 − (1 − k/E)ⁿ) of E "
     "experts for n tokens of k choices."
 )
 
@@ -21,7 +21,7 @@ EXPECTED = (
 def mixture_table(found: Generation) -> Table:
     rows = [
         Row(("Parameters", f"{found.params:,}", None)),
-        Row(("Parameters that a token meets", f"{found.active_params:,}", None)),
+        Row(("Active parameters", f"{found.active_params:,}", None)),
     ]
     for title, key in (
         ("MACs of routed experts", "routed"),
@@ -61,7 +61,7 @@ def _active_note(found: Generation) -> Iterator[str]:
     if found.table_params:
         others = found.active_params - found.table_params
         yield (
-            f"Parameters that a token meets: all but those of other experts. "
+            f"Active parameters: all but those of experts that a token is not routed to. "
             f"{found.table_params:,} of them are in embedding tables, of which it reads a row; "
             f"without these {others:,}."
         )

@@ -21,7 +21,7 @@ BOUND = (
     "kernels (launches)."
 )
 
-FASTER = "Faster: the chance to take less time than the first."
+FASTER = "Faster: the probability of taking less time than the first."
 
 
 def comparison_table(title: str, predictions: Sequence[Prediction]) -> Table:
@@ -65,7 +65,7 @@ def _notes(predictions: Sequence[Prediction]) -> tuple[str, ...]:
     )
     constant = dict.fromkeys(
         f"{p.device}: {seconds(p.constant_seconds)} of each step is constant: what the "
-        f"published steps take besides their kernels."
+        f"published steps take in addition to their kernels."
         for p in predictions
         if p.constant_seconds
     )

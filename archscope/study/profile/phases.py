@@ -108,8 +108,8 @@ def basis(profile: Profile) -> str:
         )
     if profile.environment.device.startswith("cuda"):
         return (
-            "Busy time of kernels; the last row leads to the latency measured without profiler. "
-            f"Launches: kernels. {WAITS_NOTE if has_waits(profile) else ''}{COLUMNS_NOTE}"
+            "Busy time of kernels; the last row is the rest of the latency measured without a "
+            f"profiler. Launches: kernels. {WAITS_NOTE if has_waits(profile) else ''}{COLUMNS_NOTE}"
             f"{TIMED_BACKWARD}"
         )
     whole = sum(row.total_seconds for row in profile.layers)

@@ -113,5 +113,5 @@ def test_a_sweep_has_a_page_of_its_points(tmp_path: Path) -> None:
     text = path.read_text()
     data = json.loads(text.split('id="data">')[1].split("</script>")[0])
     assert [n["label"] for n in data["networks"]] == ["batch=1", "batch=3", "batch=5", "batch=7"]
-    assert "Drawn are 4 of 7 points; the table below has all." in text
+    assert "4 of 7 points are drawn; the table below lists all." in text
     assert text.count("<tr") > 7

@@ -192,7 +192,7 @@ def test_a_measured_difference_inside_the_intervals_is_none(pair: tuple[Contende
     assert best(table, "Inference latency") == frozenset()
     assert table.notes[0].startswith("none: the 95 % intervals of the two medians overlap")
     note = stride_tables(close)[-1].notes[0]
-    assert note == "Difference in the whole inference time: none, the intervals overlap."
+    assert note == "Difference in total inference time: none, the intervals overlap."
 
 
 def test_times_of_different_gpus_are_said_to_be_so(pair: tuple[Contender, ...]) -> None:
@@ -229,9 +229,9 @@ def test_the_settings_that_differ_are_told_in_a_table(pair: tuple[Contender, ...
     assert not settings_tables([measured(one, adam), pair[1]])
 
 
-def test_totals_of_layer_times_are_told_from_the_medians(pair: tuple[Contender, ...]) -> None:
+def test_totals_of_layer_times_differ_from_the_medians(pair: tuple[Contender, ...]) -> None:
     apart = [timed(pair[0], 10e-3, 0.1e-3), timed(pair[1], 12e-3, 0.1e-3)]
-    assert any("not the medians" in note for note in stride_tables(apart)[-1].notes)
+    assert any("differ from the medians" in note for note in stride_tables(apart)[-1].notes)
     assert not any("overlap" in note for note in totals_tables(apart)[0].notes)
 
 
@@ -249,7 +249,7 @@ def test_a_median_without_an_interval_has_no_ratio(pair: tuple[Contender, ...]) 
         assert cell(table, quantity, f"{pair[1].label} ratio") is None
     assert table.notes[0] == NO_INTERVAL_NOTE
     note = stride_tables(few)[-1].notes[0]
-    assert note == "Difference in the whole inference time: unknown, too few runs for an interval."
+    assert note == "Difference in total inference time: unknown, too few runs for an interval."
 
 
 @pytest.mark.parametrize(
@@ -301,8 +301,8 @@ def test_what_a_profile_says_against_its_times_is_repeated(pair: tuple[Contender
     phases = {"inference": slow, "inference stream": slow}
     profile = replace(cut.profile, phases=phases, notes=(INTERRUPTED,))
     (table,) = totals_tables([timed(pair[0], 10e-3, 0.1e-3), replace(cut, profile=profile)])
-    told = f"{cut.label}: {INTERRUPTED} Not converged: inference ±9 % in 2 s."
-    assert told in table.notes
+    message = f"{cut.label}: {INTERRUPTED} Not converged: inference ±9 % in 2 s."
+    assert message in table.notes
 
 
 def test_a_measured_difference_outside_the_intervals_has_a_winner(

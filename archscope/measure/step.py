@@ -378,8 +378,7 @@ def random_inputs(
     stay as they were asked for.
     """
     floating = next((p.dtype for p in network.parameters() if p.is_floating_point()), None)
-    args: list[Any] = []
-    kwargs: dict[str, Any] = {}
+    tensors: list[Tensor] = []
     for spec in input.tensors:
         shape = [int(side) for side in spec.shape]
         dtype: torch.dtype = getattr(torch, spec.dtype)
@@ -391,10 +390,8 @@ def random_inputs(
             tensor = torch.randint(0, 2, shape, device=device, dtype=dtype)
         if settings.channels_last and tensor.dim() == 4:
             tensor = tensor.to(memory_format=torch.channels_last)
-        if spec.name:
-            kwargs[spec.name] = tensor
-        else:
-            args.append(tensor)
+        tensors.append(tensor)
+    args, kwargs = input.arguments(tensors)
     if input.layout == "images":
         args[0] = list(args[0])
     return args, kwargs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -62,6 +62,26 @@ class InputSpec:
     def sample_shapes(self) -> tuple[Shape, ...]:
         """Shapes without the batch."""
         return tuple(t.shape[1:] if t.batched else t.shape for t in self.tensors)
+
+    def arguments(self, values: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+        """What a network is called with, by place and by name.
+
+        Args:
+            values: one for each of the tensors. Those named `batch.x` and `batch.y` are entries of
+                a dictionary, the argument `batch`.
+        """
+        positional: list[Any] = []
+        named: dict[str, Any] = {}
+        for tensor, value in zip(self.tensors, values, strict=True):
+            if not tensor.name:
+                positional.append(value)
+                continue
+            *around, last = tensor.name.split(".")
+            inner = named
+            for key in around:
+                inner = inner.setdefault(key, {})
+            inner[last] = value
+        return positional, named
 
     def __str__(self) -> str:
         return ", ".join(

@@ -33,7 +33,8 @@ def parse_input(text: str | Sequence[str], batch: Dim = 1) -> InputSpec:
 
     Sides are numbers or symbols (`3xHxW`) and leave out the batch, which comes in front; a shape in
     brackets, `mask=[2x1000]:bool`, gets none, and beside `edge_index=2x1000` nothing does. A scalar
-    is `[]:int64`, `:int64`, or a number such as `3.0`.
+    is `[]:int64`, `:int64`, or a number such as `3.0`. Where `forward(batch)` reads a dictionary,
+    its entries are `batch.ids=128:int64,batch.mask=128`.
 
     Args:
         text: one specification, or several that follow each other.
@@ -67,10 +68,22 @@ def _read(text: str | Sequence[str], size: Dim) -> InputSpec:
             raise _bad(part, "has no name but follows a named input", "put unnamed inputs first")
         if tensor.name and tensor.name in {earlier.name for earlier in tensors}:
             raise _bad(part, f"repeats the input {tensor.name!r}", "name each input once")
+        if clash := _clash(tensor.name, tensors):
+            problem = f"{clash!r} is a tensor and a dictionary at once"
+            raise _bad(part, problem, "give one of them")
         tensors.append(tensor)
     if any(tensor.name == EDGES for tensor in tensors):
         tensors = [*map(_without_batch, tensors)]
     return InputSpec(tuple(tensors))
+
+
+def _clash(name: str, earlier: Sequence[TensorSpec]) -> str:
+    """The argument that this name or an earlier one makes both; empty for none."""
+    for other in (tensor.name for tensor in earlier):
+        short, long = sorted((name, other), key=len)
+        if short and long.startswith(f"{short}."):
+            return short
+    return ""
 
 
 EDGES = "edge_index"
@@ -144,7 +157,7 @@ def _tensor(text: str, batch: Dim) -> TensorSpec:
         raise _bad(text, "is not an input", EXAMPLES)
     name, dtype = match["name"], match["dtype"]
     scalar = not match["shape"] or _DECIMAL.fullmatch(match["shape"]) is not None
-    if name is not None and not name.isidentifier():
+    if name is not None and not all(part.isidentifier() for part in name.split(".")):
         raise _bad(text, f"{name!r} is not an argument name", EXAMPLES)
     usual = "int64" if name == EDGES else "float32"
     dtype = usual if dtype is None else full_name(dtype)

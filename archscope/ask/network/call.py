@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
@@ -126,17 +126,13 @@ def _from_spec(spec: InputSpec, module: nn.Module) -> NetworkCall:
     width = floating_dtype(module)
 
     def arguments(make: Callable[[tuple[int, ...], torch.dtype, str], Tensor]) -> Arguments:
-        positional: list[Any] = []
-        named: dict[str, Any] = {}
+        values: list[Any] = []
         for tensor in spec.tensors:
             dtype = getattr(torch, tensor.dtype)
             dtype = width if dtype is torch.float32 else dtype
             made = make(_numbers(tensor), dtype, tensor.name)
-            value: Any = list(made) if spec.layout == "images" else made
-            if tensor.name:
-                named[tensor.name] = value
-            else:
-                positional.append(value)
+            values.append(list(made) if spec.layout == "images" else made)
+        positional, named = spec.arguments(values)
         return tuple(positional), named
 
     return NetworkCall(
@@ -182,7 +178,7 @@ def _from_tensors(given: Tensors) -> NetworkCall:
     spec = InputSpec(
         tuple(
             [_spec(tensor, "") for value in positional for tensor in tensors(value)]
-            + [_spec(tensor, key) for key, value in named.items() for tensor in tensors(value)]
+            + [spec for key, value in named.items() for spec in _named(value, key)]
         )
     )
 
@@ -196,6 +192,16 @@ def _from_tensors(given: Tensors) -> NetworkCall:
         partial(arguments, _detached),
         given=(positional, named),
     )
+
+
+def _named(value: Any, name: str) -> Iterator[TensorSpec]:
+    """The tensors of an argument; those of a dictionary by their keys: `batch.ids`."""
+    if isinstance(value, dict) and all(isinstance(k, str) and k.isidentifier() for k in value):
+        for key, entry in value.items():
+            yield from _named(entry, f"{name}.{key}")
+    else:
+        for tensor in tensors(value):
+            yield _spec(tensor, name)
 
 
 def _spec(tensor: Tensor, name: str) -> TensorSpec:

@@ -163,8 +163,8 @@ def failure(
     if missing := lacking_arguments(given, error):
         remedy = f"give one like {missing}"
     reason = _channels_refused(error) or _reason(error)
-    if keys := dictionary(error):
-        remedy = f"pass it from Python: archscope.summary(net, {keys})"
+    if entries := dictionary(given, error):
+        remedy = f"write its entries like {parameter('input', entries)}"
         reason = "its forward takes a dictionary"
     return ArchscopeError(
         parameter("input", input_text(given) or given),

@@ -7,11 +7,13 @@ import inspect
 import re
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from archscope.ask.network.sizes import fitting_image
 from archscope.parameters import parameter
 from archscope.records import InputSpec, TensorSpec
+from archscope.resolve.inputs import input_text
 from archscope.units import plural
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ def proposal(module: nn.Module) -> tuple[str, str]:
     Returns:
         `its first layer fc takes 8 features`, and `8`; empty texts where nothing is known.
     """
+    if entries := _entries(module):
+        return "its forward takes a dictionary", ",".join(f"{name}=…" for name in entries)
     first = next(_readings(module), None)
     names = _parameters(module)
     called = f"forward takes {' and '.join(names)}" if len(names) > 1 else ""
@@ -144,27 +148,36 @@ def _shapes(given: InputSpec) -> list[tuple[TensorSpec, tuple[int | str, ...]]]:
     return list(zip(given.tensors, given.sample_shapes, strict=True))
 
 
-def dictionary(error: BaseException) -> str:
-    """What to pass where `forward` reads an argument by keys: `{"batch": {"x": …}}`."""
+def dictionary(given: InputSpec, error: BaseException) -> str:
+    """A specification where `forward` reads an argument by keys: `batch.x=3x8x8,batch.y=…`."""
     call: Any = getattr(error, "archscope_call", None)
     if call is None or call.name:
         return ""
+    said = {tensor.name: tensor for tensor in given.tensors if tensor.name}
+    return ",".join(
+        f"{name}={_written(said.get(name.split('.')[-1]))}" for name in _entries(call.module)
+    )
+
+
+def _entries(module: nn.Module) -> list[str]:
+    """What `forward` reads of its arguments by keys: `batch.x`, `batch.y`."""
     try:
-        code = ast.parse(textwrap.dedent(inspect.getsource(call.module.forward)))
+        code = ast.parse(textwrap.dedent(inspect.getsource(module.forward)))
     except (OSError, TypeError, SyntaxError):
-        return ""
-    names, keys = _parameters(call.module), dict[str, list[str]]()
+        return []
+    names, found = _parameters(module), dict[str, None]()
     for node in ast.walk(code):
         if not (isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name)):
             continue
         name, key = node.value.id, node.slice
         if name in names and isinstance(key, ast.Constant) and isinstance(key.value, str):
-            keys.setdefault(name, []).append(key.value)
-    said = (
-        f'"{name}": {{' + ", ".join(f'"{key}": …' for key in dict.fromkeys(own)) + "}"
-        for name, own in keys.items()
-    )
-    return "{" + ", ".join(said) + "}" if keys else ""
+            found[f"{name}.{key.value}"] = None
+    return list(found)
+
+
+def _written(tensor: TensorSpec | None) -> str:
+    """A tensor as it was given without its name; `…` for one that was not."""
+    return "…" if tensor is None else input_text(InputSpec((replace(tensor, name=""),)))
 
 
 def _text(sides: tuple[int | str, ...]) -> str:

@@ -423,7 +423,7 @@ class OfTwo(nn.Module):
     ("network", "message"),
     [
         (Faulty(), r"^Faulty: fails at test_failure.py, line \d+: NameError.*; correct the code"),
-        (Keyed(), r'its forward takes a dictionary; .*\{"batch": \{"x": …, "y": …\}\}'),
+        (Keyed(), r"its forward takes a dictionary; .*batch\.x=…,batch\.y=…"),
         (OfTwo(), "give one like input='x=8,y=…'"),
         (nn.Sequential(nn.Embedding(9, 2)), "did you mean input='8:int64'"),
     ],

@@ -73,7 +73,15 @@ def order(operand: Operand) -> str:
     """How a batch of images is ordered in memory; empty for other tensors."""
     if len(operand.shape) != 4:
         return ""
-    return "nhwc" if operand.axes == CHANNELS_LAST else "nchw"
+    return "nhwc" if is_channels_last(operand) else "nchw"
+
+
+def is_channels_last(operand: Operand) -> bool:
+    """Whether a batch of images has its channels innermost; axes of one element are anywhere."""
+    axes, shape = operand.axes, operand.shape
+    if axes == CHANNELS_LAST or not axes:
+        return bool(axes)
+    return axes == tuple(axis for axis in CHANNELS_LAST if shape[axis] > 1)
 
 
 def width(dtype: str) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any
 
-from archscope.latency.kernel import CHANNELS_LAST, HALVES, Kernel, order, width
+from archscope.latency.kernel import HALVES, Kernel, is_channels_last, order, width
 from archscope.latency.precision import Typed
 from archscope.records import Operand
 from archscope.records.execution import Argument
@@ -265,8 +265,9 @@ def _differs(x: Operand, out: Operand) -> bool:
     """Whether an input must be copied into the order of the output."""
     if len(x.shape) != 4 or x.shape[1] == 1 or x.shape[2] * x.shape[3] == 1:
         return False
-    last = out.axes == CHANNELS_LAST
-    return (x.axes == CHANNELS_LAST) != last if x.axes in ((), CHANNELS_LAST) else True
+    if x.axes and not is_channels_last(x):
+        return True
+    return is_channels_last(x) != is_channels_last(out)
 
 
 def convolution_backward(operator: Typed) -> Iterator[Kernel]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
-from archscope.latency.kernel import CHANNELS_LAST, Kernel, order
+from archscope.latency.kernel import Kernel, is_channels_last, order
 from archscope.latency.precision import Typed
 from archscope.latency.products import read, written
 from archscope.records import OperatorRun
@@ -163,6 +163,6 @@ def _serial(run: OperatorRun) -> float:
     if not run.name.startswith(("upsample_bilinear2d", "upsample_bicubic2d")):
         return 0
     x = run.inputs[0]
-    if x.axes == CHANNELS_LAST or len(x.shape) != 4:
+    if len(x.shape) != 4 or is_channels_last(x):
         return 0
     return prod(x.shape[:2])

@@ -217,3 +217,15 @@ def test_work_that_fills_the_gpu_does_not_depend_on_the_host() -> None:
     )
     for shared, alone in zip(one, own, strict=True):
         assert shared.seconds == pytest.approx(alone.seconds, rel=0.02)
+
+
+@pytest.mark.parametrize("setting", [{"layout": "nhwc"}, {"compiled": True}], ids=["nhwc", "fused"])
+def test_one_image_takes_no_longer_than_two(setting: dict[str, Any]) -> None:
+    """The order of a batch of one image is that of its channels; no convolution copies it."""
+    one, two = (
+        archscope.predict("resnet18", device="a100", batch=batch, **setting).record
+        for batch in (1, 2)
+    )
+    assert one.seconds <= two.seconds
+    launches = [sum(layer.launches for layer in found.layers) for found in (one, two)]
+    assert launches[0] == launches[1]

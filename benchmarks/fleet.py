@@ -71,7 +71,7 @@ def main(points: int, on: str) -> None:
     grid = Grid("lenet", (("num_classes", tuple(range(1, points + 1))),))
     jobs = 2 if on == "local" else None  # one job counts in this process
     with cluster() if on == "ray" else nullcontext(), tempfile.TemporaryDirectory() as folder:
-        journal = Journal(Path(folder) / "j.jsonl", grid.identity, resume=False, key=grid.key)
+        journal = Journal(Path(folder) / "j.jsonl", grid.identity, resume=False, key=grid.key())
         began = time.perf_counter()
         with journal, engine(on, counted("lenet"), jobs=jobs) as place:
             clocked: Any = Timed(place)

@@ -78,8 +78,22 @@ def _forget_layouts() -> None:
 @contextmanager
 def fake_tensors() -> Iterator[Callable[[Tensor], Tensor]]:
     """Answer every operator without storage; yields what makes a fake tensor of any other."""
-    with _unlogged(), FakeTensorMode(allow_non_fake_inputs=True):
+    products: TorchDispatchMode = _GroupedProducts()  # type: ignore[no-untyped-call]
+    with _unlogged(), FakeTensorMode(allow_non_fake_inputs=True), products:
         yield _fake
+
+
+class _GroupedProducts(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Answers the grouped products of experts in float32, which run but have no fake kernel.
+
+    PyTorch's kernel for shapes alone takes bfloat16 and float16 only.
+    """
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten._grouped_mm.default and args[0].dtype == torch.float32:
+            one, other, *rest = args
+            return func(one.bfloat16(), other.bfloat16(), *rest, **(kwargs or {})).float()
+        return func(*args, **(kwargs or {}))
 
 
 @contextmanager

@@ -54,22 +54,45 @@ def named(
     return construct, lambda module: resized(default_input(module), keywords)
 
 
+def classes() -> list[str]:
+    """The name of every network class that diffusers offers, from its table of contents.
+
+    Importing them all takes half a minute. What is in the table beside networks has a name of its
+    own kind.
+
+    Raises:
+        ArchscopeError: diffusers is missing.
+    """
+    modules = _library()._class_to_module
+    return sorted(
+        name
+        for name, module in modules.items()
+        if module == "models" and name[0].isupper() and not name.endswith(NO_NETWORKS)
+    )
+
+
+NO_NETWORKS = ("Config", "Mixin", "Name")
+"""Ends of names in `diffusers.models` that are no networks."""
+
+
+def _library() -> Any:
+    try:
+        with quiet():
+            return importlib.import_module("diffusers")
+    except ImportError as error:
+        raise ArchscopeError("diffusers", f"cannot be imported ({error})", INSTALL) from error
+
+
 def _class(name: str, argument: str) -> Any:
     from torch import nn
 
-    try:
-        with quiet():
-            library = importlib.import_module("diffusers")
-    except ImportError as error:
-        raise ArchscopeError("diffusers", f"cannot be imported ({error})", INSTALL) from error
-    kind = getattr(library, name, None)
+    kind = getattr(_library(), name, None)
     if isinstance(kind, type) and issubclass(kind, nn.Module):
         return kind
-    known = [key for key in dir(library) if key.endswith(("Model", "Model2D")) or "Autoen" in key]
     raise ArchscopeError(
         f"{PREFIX}{argument}",
         "is neither a network class of diffusers nor a folder with a config.json",
-        nearest(name, known, "see")[:300],
+        nearest(name, classes(), f"list them with archscope models '{PREFIX}*':")[:300],
     )
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from archscope import zoo
 from archscope.errors import ArchscopeError
-from archscope.resolve import timm_models, vision
+from archscope.resolve import diffusion, timm_models, vision
 from archscope.resolve.huggingface import PREFIX, architectures
 from archscope.resolve.signatures import did_you_mean
 
@@ -28,6 +28,8 @@ def known(pattern: str) -> list[str]:
         return [f"timm:{name}" for name in timm_models.names()]
     if pattern.startswith(PREFIX):
         return [PREFIX + name for name in architectures()]
+    if pattern.startswith(diffusion.PREFIX):
+        return [diffusion.PREFIX + name for name in diffusion.classes()]
     return [*zoo.names(), *vision.names()]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +31,9 @@ from archscope.units import plural
 UNKNOWN = "not everything that decides them is known"
 """Why entries are counted again, where nobody can say more."""
 
+SYNC_SECONDS = 0.5
+"""Between two waits for the disk: a wait takes as long as a small network's count."""
+
 
 class Key(Protocol):
     """What decides the entries of a journal besides its identity."""
@@ -46,7 +50,10 @@ class UnusableError(ArchscopeError):
 
 
 class Journal:
-    """An append-only file of entries, each on disk before the next part of the run begins.
+    """An append-only file of entries, each handed to the system before the next is taken.
+
+    So a process that is killed loses none. The disk is waited for once in `SYNC_SECONDS`, and at
+    the end: a machine that loses its power may lose the entries of so long.
 
     The first line says which run it belongs to, and each entry what decided it: sources and
     versions that are no longer those at hand leave an entry where it is, and unused.
@@ -81,6 +88,7 @@ class Journal:
         self.entries: list[dict[str, Any]] = []
         self.outdated = self.uncertain = self.damaged = 0
         self.failure, self.changed, self.doubted = "", False, False
+        self._synced = -SYNC_SECONDS
         self._header = line_of({"archscope": "journal", "schema": SCHEMA, **identity})
         self._key = key
         self.decided_by = None if key is None else key()
@@ -107,11 +115,13 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with suppress(OSError):  # each entry was on the disk already, or its failure is known
+        with suppress(OSError):  # each entry was written already, or its failure is known
+            os.fsync(self._file.fileno())
+        with suppress(OSError):
             self._file.close()
 
     def add(self, entry: dict[str, Any], *, certain: bool = True) -> None:
-        """Append one entry and wait until it is on the disk.
+        """Append one entry.
 
         A disk that takes no more ends the journal, not the run; `failure` says why.
 
@@ -120,7 +130,7 @@ class Journal:
             certain: whether nothing decided it that another run would find otherwise.
         """
         line = self._lined(entry, certain)
-        with interruption.held_back():  # what is on the disk is said to be saved
+        with interruption.held_back():  # what is in the file is said to be saved
             if self._written(line):
                 self.entries.append(entry)
 
@@ -270,7 +280,9 @@ class Journal:
         try:
             while line:
                 line = line[self._file.write(line) :]
-            os.fsync(self._file.fileno())
+            if time.monotonic() - self._synced >= SYNC_SECONDS:
+                os.fsync(self._file.fileno())
+                self._synced = time.monotonic()
         except OSError:
             with suppress(OSError):  # half a line on a full disk
                 self._file.truncate(end)

@@ -78,20 +78,30 @@ def _answer(table: Table) -> str:
 def models_table(pattern: str = "") -> Table:
     """List the networks whose name holds the pattern, or matches it where it has `*`, `?` or `[`.
 
-    timm's networks are listed, by name only, where the pattern begins with `timm:`.
+    Networks of timm and diffusers are listed, by name only, where the pattern begins with `timm:`
+    or `diffusers:`.
 
     Raises:
-        ArchscopeError: no name matches (the nearest ones are suggested), or timm is missing.
+        ArchscopeError: no name matches (the nearest ones are suggested), or the library is missing.
     """
     names = matching(pattern)
-    timm = pattern.startswith("timm:")
-    rows = [Row((name, "timm", None, None)) if timm else _listed(name) for name in names]
+    library = next((one for one in BY_NAME_ONLY if pattern.startswith(f"{one}:")), "")
+    rows = [Row((name, library, None, None)) if library else _listed(name) for name in names]
     if not rows:
         remedy = did_you_mean(pattern, known(pattern)) or LIST_ALL
         raise ArchscopeError(pattern, "unknown network", remedy)
     title = f"{len(rows)} networks" if len(rows) > 1 else "1 network"
     note = "Parameters as published; where they are missing, `archscope summary NAME` counts them."
-    return Table(title, LISTING, tuple(rows), (note,))
+    more = BY_NAME_ONLY.get(library, "")
+    return Table(title, LISTING, tuple(rows), (note, more) if more else (note,))
+
+
+BY_NAME_ONLY = {
+    "timm": "",
+    "diffusers": "Classes of the installed diffusers, built without weights with their default "
+    "settings, which --set changes; diffusers:./folder/ reads a config.json.",
+}
+"""Libraries of which nothing is known but names, and what to say of these."""
 
 
 def model_card(name: str) -> Table:

@@ -81,3 +81,16 @@ def test_mistakes_say_what_there_is(name, settings, message):
 )  # fmt: skip
 def test_default_inputs_are_what_forward_needs(name, settings, expected):
     assert str(archscope.summary(f"diffusers:{name}", **settings).analysis.input) == expected
+
+
+def test_the_listing_is_what_diffusers_offers_and_nothing_else():
+    """Every name of the table of contents is a class that can be built, found as diffusers does."""
+    from torch import nn
+
+    from archscope.study.models import models_report
+
+    (table,) = models_report("diffusers:*unet*").tables
+    names = [str(name).removeprefix("diffusers:") for name in table.column("name")]
+    assert {"UNet2DConditionModel", "UNetMotionModel", "Kandinsky3UNet"} <= set(names)
+    assert all(issubclass(getattr(diffusers, name), nn.Module) for name in names)
+    assert not [name for name in resolve.diffusion.classes() if name.endswith(("Config", "Mixin"))]

@@ -296,6 +296,11 @@ for _name, _answer in _ANSWERS.items():
         _answer.__name__ = _name  # by which a mode of PyTorch's knows it
 
 
+CAPABILITY = (9, 0)
+"""Of the GPU that tensors answer to be on where there is none, for networks that ask which kernels
+it has, as mixtures of transformers do: an H100's."""
+
+
 @contextmanager
 def on_the_users_device() -> Iterator[None]:
     """Let tensors of a run answer as on the user's device."""
@@ -303,6 +308,8 @@ def on_the_users_device() -> Iterator[None]:
     here: list[tuple[Any, str, Any]] = [
         (torch._C, "_dispatch_keys", partial(dispatch_keys.of, _reader)),
     ]
+    if not torch.cuda.is_available():
+        here.append((torch.cuda, "get_device_capability", lambda *_, **__: CAPABILITY))
     here += makers.answers()
     here += printing.answers()
     here += [(owner, "to_dlpack", _dlpack) for owner in (torch, torch.utils.dlpack)]

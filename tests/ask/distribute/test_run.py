@@ -583,3 +583,23 @@ def test_threads_that_ask_at_once_wait_for_each_other() -> None:
 def test_half_a_gpu_is_refused() -> None:
     with pytest.raises(archscope.ArchscopeError, match=r"gpus=2\.5: is not a number of GPUs"):
         archscope.distribute(nn.Linear(4, 4), "ddp", 2.5, input="4")  # type: ignore[arg-type]
+
+
+class Experts(nn.Module):
+    """Two experts, each with half of the rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(2, 16, 16))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        ends = torch.tensor([len(x) // 2, len(x)], dtype=torch.int32, device=x.device)
+        return torch._grouped_mm(x, self.weight, offs=ends)
+
+
+def test_grouped_products_in_float32_are_followed():
+    """PyTorch computes them, and has a kernel of shapes for 16-bit numbers alone."""
+    found = archscope.distribute(Experts(), "ddp", 4, input="16", batch=8).record
+    assert (
+        sum(one.size_bytes for one in found.collectives if one.phase == "backward") == 2 * 16**2 * 4
+    )

@@ -416,3 +416,21 @@ def test_the_device_of_the_input_is_not_one_of_the_network_s_own():
 
 def test_an_optimizer_is_named_as_its_class_is():
     assert Setting(optimizer="Adam") == Setting(optimizer="adam")
+
+
+class Experts(nn.Module):
+    """Two experts as transformers computes them: it asks which kernels the GPU has."""
+
+    def __init__(self, width=16):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(2, width, width))
+
+    def forward(self, x):
+        assert x.device.type == "cuda" and torch.cuda.get_device_capability(x.device) >= (8, 0)
+        half = torch.tensor([len(x) // 2, len(x)], dtype=torch.int32, device=x.device)
+        return torch._grouped_mm(x, self.weight, offs=half)
+
+
+def test_a_network_that_asks_which_gpu_it_is_on_is_answered_where_there_is_none():
+    found = predict(network_target(Experts, input="16", batch=16), Setting(optimizer="sgd"))
+    assert found.peak.parameters == 2 * 16 * 16 * 4

@@ -57,9 +57,8 @@ def align(
     found = Alignment()
     rest = _passes(search, text, forward, network, found)
     if not found.passes:
-        raise _by_name(
-            forward, network[anchors[0] :], search.furthest, model, remedy
-        ) or search.difference(model, remedy)
+        named = _by_name(forward, network[anchors[0] :], search.furthest, model, remedy)
+        raise named or search.difference(model, remedy)
     _check_sizes(found, model, remedy)
     _check_rest(forward, text, network[anchors[0] :], found, model, remedy)
     others = Alignment(matched=found.matched)

@@ -27,6 +27,9 @@ ALIGNMENTS = (4, 8)
 TEMPLATE = "triton_tem"
 """In the names of kernels that the compiler makes from templates of matrix products."""
 
+BATCHED = frozenset({"bmm", "baddbmm"})
+"""Matrix products of many matrices, as those of attention's samples and heads."""
+
 PRODUCTS = frozenset({"matmul", "mm", "addmm", "einsum", "tensordot"})
 """Operators of a network that may become matrix products and are no layer's."""
 
@@ -38,12 +41,14 @@ class Graph:
     Args:
         convolutions: that it calls.
         products: matrix products that it calls, as the linear layers that they may be.
+        attention: its fused attention and batched matrix products.
         inputs: shapes of its inputs; empty where the trace does not have them.
         templates: whether some matrix products are kernels of the compiler's, made from templates.
     """
 
     convolutions: list[Event] = field(default_factory=list)
     products: list[Event] = field(default_factory=list)
+    attention: list[Event] = field(default_factory=list)
     inputs: Shapes = ()
     templates: bool = False
 
@@ -76,12 +81,16 @@ def graphs(trace: Trace) -> dict[Event, Graph]:
         if is_graph(event) and event.shapes and not (event.parent and is_graph(event.parent)):
             found[event].inputs = event.shapes
         kind = family(event.name)
-        if kind != "convolution" and base(event.name) not in ("linear", *WEIGHT_OF_PRODUCT):
+        is_attention = kind == "attention" or base(event.name) in BATCHED
+        is_product = base(event.name) in ("linear", *WEIGHT_OF_PRODUCT)
+        if kind != "convolution" and not is_attention and not is_product:
             continue
         around = _graph_around(event)
         if around is None:
             continue
-        if kind == "convolution":
+        if is_attention and event.shapes:
+            found[around].attention.append(event)
+        elif kind == "convolution":
             found[around].convolutions.append(event)
         elif (layer := _as_layer(event)) is not None:
             found[around].products.append(layer)
@@ -214,6 +223,41 @@ def _of_products(
     called = [event.shapes[1] for event in products]
     lacking = (k for k in left if any(_pads(operators[k].shapes[1], shape) for shape in called))
     return next(map(Difference, lacking), None)
+
+
+def unlike_attention(
+    group: Sequence[Graph], operators: Sequence[NetworkOperator]
+) -> tuple[Event, NetworkOperator] | None:
+    """Attention on other samples, heads or tokens than the network's; `None` where it fits.
+
+    Layers run on all tokens of all samples at once, so that attention alone shows how tokens are
+    divided into samples.
+
+    Args:
+        group: graphs that follow one another.
+        operators: that they stand for.
+    """
+    ours = [
+        operator
+        for operator in operators
+        if (family(operator.name) == "attention" or base(operator.name) == "matmul")
+        and operator.shapes
+        and len(operator.shapes[0]) == ATTENTION_DIMS
+    ]
+    theirs = [event for graph in group for event in graph.attention]
+    sizes = {_matrices(operator.shapes[0]) for operator in ours}
+    if not ours or not theirs or any(_matrices(event.shapes[0]) in sizes for event in theirs):
+        return None
+    return theirs[0], ours[0]
+
+
+ATTENTION_DIMS = 4
+"""Of queries: samples, heads, tokens, channels."""
+
+
+def _matrices(shape: Sequence[int]) -> tuple[int, int]:
+    """How many matrices of how many rows; channels may be padded."""
+    return math.prod(shape[:-2]), shape[-2]
 
 
 def _too_many(products: Iterable[Event], event: Event, ours: int) -> tuple[str, str]:

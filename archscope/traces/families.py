@@ -38,7 +38,8 @@ _MEMBERS = {
     "dropout": "dropout native_dropout _fused_dropout feature_dropout",
     "attention": (
         "scaled_dot_product_attention _scaled_dot_product_flash_attention "
-        "_scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention"
+        "_scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention "
+        "_scaled_dot_product_flash_attention_for_cpu"
     ),
     "softmax": "softmax _softmax",
 }

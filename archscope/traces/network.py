@@ -47,8 +47,21 @@ def alike(event: Event, operator: NetworkOperator) -> bool:
         return True
     if unlike_setting(event.settings, operator.settings) is not None:
         return False
-    pairs = list(zip(event.shapes, operator.shapes, strict=False))[:2]
+    pairs = list(zip(own_shapes(event, operator), operator.shapes, strict=False))[:2]
     return all(theirs == ours or not theirs or not ours for theirs, ours in pairs)
+
+
+def own_shapes(event: Event, operator: NetworkOperator) -> Shapes:
+    """Shapes of an operator's inputs, without those of other operators.
+
+    TorchScript's interpreter records all that its stack holds, the operator's inputs last.
+    """
+    beneath = len(event.shapes) - len(operator.shapes)
+    if beneath <= 0 or base(event.name) != base(operator.name):
+        return event.shapes
+    at = weight_at(event.name)
+    is_first = event.shapes[at : at + 1] == operator.shapes[at : at + 1]
+    return event.shapes if is_first else event.shapes[beneath:]
 
 
 SIZED = frozenset({
@@ -64,7 +77,7 @@ def has_size_of(event: Event, operator: NetworkOperator) -> bool:
     name = base(event.name)
     if name != base(operator.name) or name not in SIZED:
         return True
-    theirs, ours = event.shapes[:1], operator.shapes[:1]
+    theirs, ours = own_shapes(event, operator)[:1], operator.shapes[:1]
     same = theirs == ours or not theirs or not ours
     return same and unlike_setting(event.settings, operator.settings) is None
 
@@ -77,7 +90,7 @@ def has_weights_of(event: Event, operator: NetworkOperator) -> bool:
     if family(event.name) != family(operator.name) or base(event.name) != base(operator.name):
         return False
     at = weight_at(event.name)
-    theirs, ours = event.shapes[at : at + 1], operator.shapes[at : at + 1]
+    theirs, ours = own_shapes(event, operator)[at : at + 1], operator.shapes[at : at + 1]
     return bool(theirs) and theirs == ours
 
 
@@ -101,15 +114,16 @@ def described(event: Event | None, operator: NetworkOperator) -> tuple[str, str]
     theirs = base(event.name)
     if not event.shapes or family(theirs) != family(ours):
         return theirs, ours
+    shapes = own_shapes(event, operator)
     weight, input = (0, 1) if family(event.name).startswith("embedding") else (1, 0)
     unlike = unlike_setting(event.settings, operator.settings)
-    if unlike is not None and event.shapes[:2] == operator.shapes[:2]:
+    if unlike is not None and shapes[:2] == operator.shapes[:2]:
         setting, one, other = unlike
         return f"{theirs} with {setting} {one}", f"{ours} with {setting} {other}"
-    same = event.shapes[weight : weight + 1] == operator.shapes[weight : weight + 1]
+    same = shapes[weight : weight + 1] == operator.shapes[weight : weight + 1]
     place, word = (input, "on ") if same else (weight, "")
     return (
-        f"{theirs} {word}{_text(event.shapes, place)}",
+        f"{theirs} {word}{_text(shapes, place)}",
         f"{ours} {word}{_text(operator.shapes, place)}",
     )
 

@@ -9,10 +9,10 @@ from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
 from archscope.traces import compiled
 from archscope.traces.compiled import Graph
-from archscope.traces.events import Event
+from archscope.traces.events import Event, Shapes
 from archscope.traces.families import FUSED, base
 from archscope.traces.forward import is_compiled, stands_for_many
-from archscope.traces.network import NetworkOperator, alike, described
+from archscope.traces.network import NetworkOperator, alike, described, shape_text
 
 
 class MismatchError(ArchscopeError):
@@ -39,6 +39,10 @@ def unlike_operators(
     theirs, ours = texts or described(event, operator)
     problem = f"is not what was traced: {operator}: the trace has {theirs}, {model} has {ours}"
     return MismatchError(parameter("model", model), problem, remedy, found)
+
+
+def _on_input(name: str, shapes: Shapes) -> str:
+    return f"{base(name)} on {shape_text(shapes[0])}"
 
 
 class Search:
@@ -68,6 +72,7 @@ class Search:
         self._anchors, self._text = anchors, text
         self.pairs: list[tuple[int, int]] = []
         self._start = 0
+        self._unlike: tuple[Event, NetworkOperator] | None = None
         self._furthest: tuple[int, int, Event | None, tuple[str, str] | None] | None = None
 
     def run(self, start: int) -> int | None:
@@ -153,15 +158,21 @@ class Search:
         """Whether the graphs of a group can stand for these of the network's operators."""
         between = self._anchors[i:behind]
         beside = range(between[0], between[-1]) if between else ()
+        graphs = [self._graphs[event] for event in group if event in self._graphs]
         found = compiled.difference(
-            [self._graphs[event] for event in group if event in self._graphs],
+            graphs,
             [self._network[k] for k in between],
             sum(base(self._network[k].name) in compiled.PRODUCTS for k in beside),
             sized=self._alike is alike,
         )
         if found is not None:
             self._differs(i + found.place, found.event, found.texts)
-        return found is None
+            return False
+        attention = compiled.unlike_attention(graphs, [self._network[k] for k in beside])
+        if attention is not None and self._alike is alike:
+            self._unlike = attention
+            return False
+        return True
 
     def _differs(self, i: int, event: Event | None, texts: tuple[str, str] | None = None) -> None:
         if self._furthest is None or i > self._furthest[0]:
@@ -174,6 +185,10 @@ class Search:
 
     def difference(self, model: str, remedy: str) -> MismatchError:
         """The first difference of the run that went furthest."""
+        if self._unlike is not None:
+            unlike, own = self._unlike
+            on = _on_input(unlike.name, unlike.shapes), _on_input(own.name, own.shapes)
+            return unlike_operators(unlike, own, model, remedy, own.number - 1, on)
         if self._furthest is None:
             problem = "is not in the trace: it has no forward operators like its"
             return MismatchError(parameter("model", model), problem, remedy, 0)

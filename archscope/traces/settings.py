@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from archscope.traces.families import base
 
+# Place of the first setting, and the names of all from there to the last input.
 _CONVOLUTION = (3, "stride", "padding", "dilation", "groups")
 _ANY_CONVOLUTION = (3, "stride", "padding", "dilation", "transposed", "output_padding", "groups")
 _TRANSPOSED = (3, "stride", "padding", "output_padding", "groups", "dilation")
 _MAX_POOL = (1, "kernel_size", "stride", "padding", "dilation", "ceil_mode")
-_AVG_POOL = (1, "kernel_size", "stride", "padding", "ceil_mode")
+_AVG_POOL = (
+    1, "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override",
+)  # fmt: skip
 
 
 def _of_all_sides() -> Iterator[tuple[str, tuple[int | str, ...]]]:
@@ -19,7 +22,7 @@ def _of_all_sides() -> Iterator[tuple[str, tuple[int | str, ...]]]:
         yield f"conv_transpose{sides}d", _TRANSPOSED
         yield f"max_pool{sides}d", _MAX_POOL
         yield f"avg_pool{sides}d", _AVG_POOL
-    yield from (("convolution", _ANY_CONVOLUTION), ("_convolution", _ANY_CONVOLUTION))
+    yield "convolution", _ANY_CONVOLUTION
 
 
 _PLACES: Mapping[str, Mapping[str, int]] = {
@@ -44,10 +47,12 @@ def settings(name: str, inputs: Sequence[object]) -> Settings:
         (('stride', '[1, 1]'), ('padding', '[2, 2]'), ('dilation', '[2, 2]'), ('groups', '1'))
     """
     places = _PLACES.get(base(name), {})
+    # TorchScript's interpreter records all that its stack holds, the operator's inputs last.
+    beneath = len(inputs) - 1 - max(places.values(), default=0)
     return tuple(
         (setting, text)
         for setting, place in places.items()
-        if place < len(inputs) and (text := _text(inputs[place]))
+        if beneath >= 0 and (text := _text(inputs[beneath + place]))
     )
 
 

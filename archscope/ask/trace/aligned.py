@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,9 +14,11 @@ from archscope.ask.target import Target
 from archscope.ask.trace.batch import remedy, traced_batch
 from archscope.errors import ArchscopeError
 from archscope.records import Dim, InputSpec
-from archscope.traces import alignment, attribution, compiled, forward, sizes
+from archscope.traces import alignment, attribution, compiled, forward, scripted, sizes
 from archscope.traces.attribution import Attribution
+from archscope.traces.compiled import Graph
 from archscope.traces.events import CALL, Event, Trace
+from archscope.traces.families import base
 from archscope.traces.nesting import is_node
 from archscope.traces.network import NetworkOperator
 from archscope.traces.passes import Alignment
@@ -56,13 +58,16 @@ def of_network(trace: Trace, network: Target) -> Aligned:
     model, train = called.found.name, trains(trace)
     operators = network_operators(called, train)
     ran, *beside = forward.by_thread(trace) or [[]]
+    folded = scripted.folds_normalisation(ran, operators)
+    operators = scripted.without_normalisation(operators) if folded else operators
+    graphs = compiled.graphs(trace)
     otherwise = remedy(ran, operators)
     align = partial(
         alignment.align,
         network=operators,
         model=model,
         remedy=otherwise,
-        graphs=compiled.graphs(trace),
+        graphs=graphs,
         boundaries=forward.boundaries(trace),
     )
     found = align(ran)
@@ -75,7 +80,9 @@ def of_network(trace: Trace, network: Target) -> Aligned:
     passes, others = _in_a_step(attributed, found.passes), _in_a_step(attributed, found.others)
     notes = (
         *([REPLICAS.format(1 + len(replicas))] if replicas else []),
-        *_without_shapes(trace, ran, found),
+        *_without_shapes(trace, found),
+        *_undivided(graphs.values(), operators),
+        *([FOLDED] if folded else []),
         *_unlike(found, model),
         *_several(passes, others),
         *_untrained(attributed, (*found.passes, *found.others)),
@@ -89,13 +96,40 @@ def of_network(trace: Trace, network: Target) -> Aligned:
 UNKNOWN_BATCH = "The file does not say the batch size: MACs and roofs are those of {}."
 
 
-def _without_shapes(trace: Trace, ran: Sequence[Event], found: Alignment) -> tuple[str, ...]:
+def _without_shapes(trace: Trace, found: Alignment) -> tuple[str, ...]:
     """What was compared where the file does not have shapes."""
-    if any(event.shapes for event in ran):
+    if any(event.shapes for event in trace.host):
         return ()
     by_blocks = any(True for _ in sizes.sizes(trace, found.matched))
     compared = "by name and order" + (", and by the blocks of their kernels" if by_blocks else "")
     return (f"The file has no shapes: operators were compared {compared}.",)
+
+
+def _undivided(graphs: Collection[Graph], operators: Sequence[NetworkOperator]) -> tuple[str, ...]:
+    """What to know where compiled graphs show all samples' tokens together."""
+    by_token = any(
+        base(operator.name) == "linear" and len(operator.shapes[0]) > MATRIX
+        for operator in operators
+        if operator.shapes
+    )
+    if not graphs or not by_token or any(each.inputs or each.attention for each in graphs):
+        return ()
+    return (UNDIVIDED,)
+
+
+MATRIX = 2
+"""Dimensions of an input whose first one alone is not channels."""
+
+UNDIVIDED = (
+    "Compiled graphs show how many tokens there are, not how these are divided into samples: the "
+    "input and the batch are taken as they were given."
+)
+
+
+FOLDED = (
+    "The trace is of TorchScript without batch normalisation: it is taken as folded into the "
+    "convolutions before it."
+)
 
 
 def _unlike(found: Alignment, model: str) -> tuple[str, ...]:

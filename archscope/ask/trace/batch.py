@@ -9,7 +9,7 @@ from archscope.parameters import parameter
 from archscope.traces import alignment, compiled, forward, sizes
 from archscope.traces.events import Event, Trace
 from archscope.traces.families import WEIGHTED, family
-from archscope.traces.network import NetworkOperator
+from archscope.traces.network import NetworkOperator, own_shapes
 
 ANOTHER = "name the network that was traced"
 """What to do where nothing better is known."""
@@ -57,9 +57,10 @@ def _samples(event: Event, operator: NetworkOperator, samples: int) -> int | Non
     ) < 2:  # fmt: skip
         return None
     input, weight = (1, 0) if family(event.name).startswith("embedding") else (0, 1)
-    if event.shapes[weight] != operator.shapes[weight]:
+    shapes = own_shapes(event, operator)
+    if shapes[weight] != operator.shapes[weight]:
         return None
-    theirs, ours = event.shapes[input], operator.shapes[input]
+    theirs, ours = shapes[input], operator.shapes[input]
     if len(theirs) == 2 < len(ours):  # a graph's matrix product, whose rows are one side
         ours = (math.prod(ours[:-1]), ours[-1])
     if theirs[1:] != ours[1:] or not theirs or not ours or samples * theirs[0] % ours[0]:

@@ -17,6 +17,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.checkpoint import checkpoint
 
 from archscope.ask.target import network_target
+from archscope.ask.trace.aligned import FOLDED
 from archscope.ask.trace.profile import Traced, traced
 from archscope.errors import ArchscopeError
 from archscope.measure.layers import CallRecorder
@@ -594,6 +595,92 @@ def test_the_first_operator_that_differs_is_named_without_shapes_too(tmp_path: P
     profiler.export_chrome_trace(path)
     with pytest.raises(ArchscopeError, match=r"operator 4 \(3\): the trace has relu, .* gelu"):
         traced(path, network_target(named, input="3x4x4"))
+
+
+@pytest.mark.parametrize(
+    ("operator", "query"),
+    # Eight samples of twelve tokens in four heads of eight channels.
+    [("aten::_scaled_dot_product_flash_attention", [8, 4, 12, 8]), ("aten::bmm", [32, 12, 8])],
+)
+def test_attention_shows_how_a_compiled_graph_divides_tokens(
+    tmp_path: Path, operator: str, query: list[int]
+) -> None:
+    """A compiled layer runs on 96 tokens at once, of 8 samples or of 4."""
+    from tests.traces.writing import File
+
+    def written(attends: bool) -> str:
+        file = File()
+        file.host("ProfilerStep#0", 0, 900, cat="user_annotation")
+        file.op("Torch-Compiled Region: 0/0", 10, 300)
+        file.op("## Call CompiledFxGraph f0 ##", 30, 100)
+        file.op("aten::addmm", 31, 5, dims=[[96], [96, 32], [32, 96]])
+        if attends:
+            file.op(operator, 41, 5, dims=[query, query, query])
+        file.op("aten::addmm", 51, 5, dims=[[4], [96, 32], [32, 4]])
+        return file.write(tmp_path / "a.json")
+
+    class Attends(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.project, self.head = nn.Linear(32, 96), nn.Linear(32, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            q, k, v = self.project(x).unflatten(2, (3, 4, 8)).transpose(1, 3).unbind(2)
+            attended = nn.functional.scaled_dot_product_attention(q, k, v)
+            return self.head(attended.transpose(1, 2).flatten(2))
+
+    assert traced(written(True), network_target(Attends(), input="12x32")).profile.notes == ()
+    with pytest.raises(ArchscopeError, match=r"on 8×4×12×8|on 32×12×8.*attention on 4×4×24×8"):
+        traced(written(True), network_target(Attends(), input="24x32"))
+    for input in ("12x32", "24x32"):
+        (note,) = traced(written(False), network_target(Attends(), input=input)).profile.notes
+        assert "not how these are divided into samples" in note
+
+
+def rewritten(path: str, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> str:
+    content = json.loads(Path(path).read_text())
+    content["traceEvents"] = change(content["traceEvents"])
+    Path(path).write_text(json.dumps(content))
+    return path
+
+
+def test_shapes_beneath_those_of_an_operator_are_torchscripts(tmp_path: Path) -> None:
+    """Its interpreter records its whole stack: a value that waits for a sum, then the inputs."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.BatchNorm2d(4)).eval()
+
+    def change(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for event in events:
+            if event.get("name") in ("aten::conv2d", "aten::batch_norm"):
+                event["args"]["Input Dims"].insert(0, [2, 4, 8, 8])
+                event["args"]["Concrete Inputs"].insert(0, "")
+        return events
+
+    with torch.no_grad():
+        path = recorded(tmp_path / "a.json", lambda: network(torch.ones(2, 3, 8, 8)))
+    found = traced(rewritten(path, change), network_target(network, input="3x8x8"))
+    assert credited(found, "aten::batch_norm") == {"1"}
+    with pytest.raises(ArchscopeError, match=r"stride \[2, 2\], Sequential has .* \[1, 1\]"):
+        other = nn.Sequential(nn.Conv2d(3, 4, 3, 1, 1), nn.BatchNorm2d(4))
+        traced(path, network_target(other, input="3x8x8", batch=2))
+
+
+def test_a_frozen_network_has_no_normalisation(tmp_path: Path) -> None:
+    frozen = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 1))
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(),
+                            nn.Conv2d(4, 4, 1, bias=False), nn.BatchNorm2d(4))  # fmt: skip
+
+    def run() -> None:
+        with torch.no_grad(), record_function("forward"):
+            frozen(torch.ones(2, 3, 8, 8))
+
+    path = recorded(tmp_path / "a.json", run)
+    found = traced(path, network_target(network, input="3x8x8"))
+    assert credited(found, "aten::conv2d") == {"0", "3"}
+    assert credited(found, "aten::relu") == {"2"}
+    assert found.profile.notes == (FOLDED,)
+    with pytest.raises(ArchscopeError, match=r"operator 2 \(1\): .* has conv2d"):
+        traced(rewritten(path, lambda events: [e for e in events if e.get("name") != "forward"]),
+               network_target(network, input="3x8x8"))  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from archscope.analysis import dispatch, forwards
 from archscope.analysis.calls import Call, CallLog
 from archscope.analysis.nested import shapes_of
 from archscope.analysis.own_autocast import own_autocast
+from archscope.analysis.processes import watched
 from archscope.analysis.repeats import Repeats
 from archscope.analysis.threads import followed
 from archscope.analysis.values.needed import NoValueError
@@ -65,7 +66,10 @@ def observed(log: CallLog, repeats: Repeats | None = None) -> Iterator[None]:
 
     patches = [(nn.Module, "_call_impl", observed_call), *forwards.watching(log, logged)]
     try:
-        with patched(patches), on_the_users_device(), own_autocast(), followed(log):
+        name = type(log.network).__name__
+        with (
+            patched(patches), on_the_users_device(), own_autocast(), followed(log), watched(name),
+        ):  # fmt: skip
             yield
             log.require_sight()
     except BaseException as error:

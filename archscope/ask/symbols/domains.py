@@ -21,6 +21,9 @@ DISTANT_BATCH = 64
 USUAL_SIDES = (224, 64, 32, 28, 128, 256, 299, 8, 3, 1)
 DISTANCES = (1792, 896, 448, 224, 96, 64, 32)
 """Multiples of the strides in use, the largest first: slopes show best over a long way."""
+SIDES_OF_STEPS = (32, *USUAL_SIDES)
+DISTANCES_OF_STEPS = (96, 64, 32)
+"""The same where a recurrent layer runs step by step, so that a long sequence takes long."""
 UNITS = (2, 4, 7, 8, 14, 16, 28, 32, 56, 64, 112, 128, 224)
 NEIGHBOURHOOD = 64
 """How far around the usual size of a network of fixed size the admissible sizes are sought."""
@@ -129,8 +132,9 @@ def usual_values(trial: Trial) -> dict[str, int]:
     known = _default_values(spec, trial.subject.default_input)
     batch = spec.batch if isinstance(spec.batch, str) else None
     failure: TrialError | None = None
+    sides = SIDES_OF_STEPS if trial.in_steps else USUAL_SIDES
     for batch_size in (USUAL_BATCH, 1) if batch else (1,):
-        for guess in USUAL_SIDES if len(known) < len(spec.symbols) - bool(batch) else (1,):
+        for guess in sides if len(known) < len(spec.symbols) - bool(batch) else (1,):
             values = {name: known.get(name, guess) for name in spec.symbols}
             if batch:
                 values[batch] = batch_size
@@ -193,7 +197,7 @@ def domain(trial: Trial, symbol: str, values: Mapping[str, int]) -> Domain | Fix
 
     base = values[symbol]
     batch = symbol == trial.spec.batch
-    distances: Sequence[int] = (DISTANT_BATCH - base,) if batch else DISTANCES
+    distances: Sequence[int] = (DISTANT_BATCH - base,) if batch else _distances(trial)
     distance = next((d for d in distances if works(base + d)), None)
     if distance is None:
         return _fixed(trial, symbol, values, works)
@@ -203,6 +207,10 @@ def domain(trial: Trial, symbol: str, values: Mapping[str, int]) -> Domain | Fix
         if base % unit == 0 and distance % unit == 0 and works(base + unit):
             return Domain(symbol, base, base + distance, unit)
     return _fixed(trial, symbol, values, works)
+
+
+def _distances(trial: Trial) -> tuple[int, ...]:
+    return DISTANCES_OF_STEPS if trial.in_steps else DISTANCES
 
 
 def _fixed(
@@ -247,7 +255,8 @@ def limits(
     for domain in domains:
         low = _smallest(domain, (usual, smallest), holds)
         batch = domain.symbol == trial.spec.batch
-        found[domain.symbol] = low, None if batch else _largest(domain, usual, holds)
+        distance = _distances(trial)[0]
+        found[domain.symbol] = low, None if batch else _largest(domain, distance, usual, holds)
         smallest[domain.symbol] = low
     return found
 
@@ -266,13 +275,16 @@ def _smallest(
 
 
 def _largest(
-    domain: Domain, others: Mapping[str, int], holds: Callable[[Mapping[str, int]], bool]
+    domain: Domain,
+    distance: int,
+    others: Mapping[str, int],
+    holds: Callable[[Mapping[str, int]], bool],
 ) -> int | None:
     def at(steps: int) -> bool:
         return holds({**others, domain.symbol: steps * domain.unit})
 
     far = domain.far // domain.unit
-    beyond = (domain.base + DISTANCES[0]) // domain.unit
+    beyond = (domain.base + distance) // domain.unit
     if far == beyond or at(beyond):
         return None
     return _last(at, far, beyond) * domain.unit

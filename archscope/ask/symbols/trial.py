@@ -73,6 +73,13 @@ class Trial:
     seen: dict[InputSpec, Observation | TrialError] = field(default_factory=dict)
     structures: dict[object, int] = field(default_factory=dict)
 
+    @property
+    def in_steps(self) -> bool:
+        """Whether a layer runs its input step by step, so that a run takes as long as that is."""
+        from torch import nn
+
+        return any(isinstance(module, nn.RNNBase) for module in self.network.modules())
+
     def of(self, spec: InputSpec) -> Trial:
         """The same network with another input."""
         return replace(self, spec=spec)

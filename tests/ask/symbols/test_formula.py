@@ -11,6 +11,7 @@ from torch import nn
 from archscope import archive
 from archscope.ask.count import analyse
 from archscope.ask.symbols.formula import formula
+from archscope.ask.symbols.trial import Trial
 from archscope.ask.target import network_target, target
 from archscope.errors import ArchscopeError
 from archscope.study.formula import formula_report, growth
@@ -71,6 +72,20 @@ def test_a_recurrent_layer_is_linear_in_its_steps(kind, gates) -> None:
     found = formula(network_target(kind(6, 4, batch_first=True), input="Tx6"))
     assert found.macs.value({"N": 3, "T": 11}) == 3 * 11 * gates * 4 * (6 + 4)
     assert found.limits == {"N": (1, None), "T": (1, None)}
+
+
+def test_a_recurrent_layer_is_tried_on_short_sequences(monkeypatch) -> None:
+    """A run takes as long as its sequence, and a line needs no long one."""
+    steps = []
+
+    def counted(trial, values):
+        steps.append(values["T"])
+        return count(trial, values)
+
+    count = Trial.count
+    monkeypatch.setattr(Trial, "count", counted)
+    formula(network_target(nn.GRU(2, 2), input="Tx2"))
+    assert 1 < max(steps) <= 128
 
 
 class SelfAttention(nn.Module):

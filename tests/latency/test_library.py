@@ -14,7 +14,9 @@ from archscope.ask.predict import executed
 from archscope.ask.target import network_target
 from archscope.latency.kernel import Kernel
 from archscope.latency.kernels import kernels
+from archscope.latency.precision import typed
 from archscope.latency.setting import Setting
+from archscope.records.execution import Execution
 
 BATCH, CHANNELS, OUT, TAPS, SIDE = 40, 8, 12, 3 * 3, 16
 
@@ -49,10 +51,12 @@ class Sorted(nn.Module):
 
 
 def kernels_of(module: nn.Module, mode: str, operator: str, dtype: str = "float32") -> list[Kernel]:
-    setting = Setting(mode, dtype)
+    return [k for k in kernels(recorded(module, mode, dtype), dtype) if operator in k.operator]
+
+
+def recorded(module: nn.Module, mode: str, dtype: str) -> Execution:
     target = network_target(module, input=f"{CHANNELS}x{SIDE}x{SIDE}", batch=BATCH)
-    execution = executed(*target.called(), setting, True).execution
-    return [k for k in kernels(execution, dtype) if operator in k.operator]
+    return executed(*target.called(), Setting(mode, dtype), True).execution
 
 
 def test_a_deformable_convolution_gathers_its_samples_and_multiplies_them() -> None:
@@ -76,6 +80,10 @@ def test_each_gradient_of_a_deformable_convolution_multiplies_as_the_forward_pas
 def test_autocast_samples_in_float32() -> None:
     found = kernels_of(Deformable(), "inference", "deform_conv2d", "amp")
     assert {kernel.dtype for kernel in found} == {"float32"}
+    (operator,) = (one for one in typed(recorded(Deformable(), "inference", "amp"), "amp")
+                   if one.run.name == "torchvision::deform_conv2d")  # fmt: skip
+    # The images and the places come out of convolutions in float16.
+    assert [(before, after) for _, before, after in operator.casts] == [("float16", "float32")] * 2
 
 
 def test_a_transform_passes_over_all_values_for_every_axis() -> None:

@@ -60,7 +60,9 @@ figure img { max-width: 100%; height: auto; }
 .archscope { margin: 1.5em 0; }
 @media screen and (min-width: 48em) { .archscope caption { white-space: nowrap; width: 0; } }
 @media screen and (max-width: 48em) { body { padding: 0 .7em; } h1 { font-size: 1.2em; }
-  .archscope table { font-size: .9em; }
+  .archscope table { font-size: .9em; width: max-content; }
+  .archscope .text { max-width: 15em; }
+  .archscope caption { width: calc(100vw - 2em); }
   .archscope thead th:first-child, .archscope tbody th { position: sticky; left: 0;
     background: var(--paper); }
   figure { display: block; margin-right: 0; overflow-x: auto; }

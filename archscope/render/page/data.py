@@ -18,7 +18,22 @@ def page_data(page: Page) -> dict[str, Any]:
         {"key": a.key, "title": printable(a.title), "unit": a.unit, "phase": a.phase}
         for a in page.amounts
     ]
+    _once(networks)
     return {"amounts": amounts, "networks": networks, "texts": texts.found}
+
+
+def _once(networks: list[dict[str, Any]]) -> None:
+    """Put the number of an earlier network in the place of a drawing that is the same."""
+    for key in ("memory", "graph"):
+        first: list[tuple[int, Any]] = []
+        for number, network in enumerate(networks):
+            if key not in network:
+                continue
+            same = next((place for place, made in first if made == network[key]), None)
+            if same is None:
+                first.append((number, network[key]))
+            else:
+                network[key] = same
 
 
 class _Texts:
@@ -112,9 +127,12 @@ def _memory(memory: LiveMemory, texts: _Texts) -> dict[str, Any]:
 
 
 def _changes(area: Area) -> list[int]:
-    """First value and then differences, most of which are zero."""
+    """First value and then differences, most of which are zero; without the zeros at the end."""
     before = (0, *area.values)
-    return [value - earlier for earlier, value in zip(before, area.values, strict=False)]
+    changes = [value - earlier for earlier, value in zip(before, area.values, strict=False)]
+    while changes and not changes[-1]:
+        changes.pop()
+    return changes
 
 
 def _roofline(roofline: Roofline, texts: _Texts) -> dict[str, Any]:

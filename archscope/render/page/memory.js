@@ -27,7 +27,7 @@ class MemoryPanel {
     const { memory } = network;
     this.areas = memory.areas.map(([title, ...changes]) => {
       let value = 0;
-      return { title, values: changes.map((change) => (value += change)) };
+      return { title, values: memory.layers.map((_, at) => (value += changes[at] ?? 0)) };
     });
     this.layers = memory.layers.map(textOf);
     this.totals = this.layers.map((_, at) => this.areas.reduce((sum, area) => sum + area.values[at], 0));

@@ -8,6 +8,9 @@ function pairsOf(place) {
   return flat.flatMap((text, index) => (index % 2 ? [[flat[index - 1], text]] : []));
 }
 
+/** A drawing of a network, which may be that of an earlier one by its number. */
+const drawnBefore = (raw, key) => (typeof raw[key] === "number" ? data.networks[raw[key]][key] : raw[key]);
+
 const networks = data.networks.map((raw, number) => {
   const nodes = raw.parts.map((part, index) => ({
     number, index, id: `${number}-${index}`, parent: null, children: [],
@@ -31,7 +34,7 @@ const networks = data.networks.map((raw, number) => {
   const roots = nodes.filter((node) => !node.parent);
   return { number, label: raw.label, input: raw.input, nodes, roots, root: roots[0],
     byName: new Map(nodes.map((node) => [node.name, node])),
-    memory: raw.memory, roofline: raw.roofline, graph: raw.graph };
+    memory: drawnBefore(raw, "memory"), roofline: raw.roofline, graph: drawnBefore(raw, "graph") };
 });
 const several = networks.length > 1;
 

@@ -115,3 +115,14 @@ def test_a_sweep_has_a_page_of_its_points(tmp_path: Path) -> None:
     assert [n["label"] for n in data["networks"]] == ["batch=1", "batch=3", "batch=5", "batch=7"]
     assert "4 of 7 points are drawn; the table below lists all." in text
     assert text.count("<tr") > 7
+
+
+def test_a_network_on_two_gpus_is_drawn_once(tmp_path: Path, opened: Any) -> None:
+    path = tmp_path / "page.html"
+    assert run(["predict", "lenet", "--on", "rtx4090,t4", "-o", str(path)]) == 0
+    text = path.read_text()
+    start = text.index('id="data">') + len('id="data">')
+    first, second = json.loads(text[start : text.index("</script>", start)])["networks"]
+    assert isinstance(first["memory"], dict) and isinstance(first["graph"], dict)
+    assert second["memory"] == second["graph"] == 0  # those of the first
+    assert opened(path).locator(".memory-view .panel-title, .memory-view strong").count() >= 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -74,25 +73,13 @@ def kernels(execution: Execution, precision: str, compiled: bool = False) -> Ite
     yield from compiled_kernels(listed, own)
 
 
-UNSEEN = 1e-3
-"""Part of all elements below which an operator without a kind is not named: it would have to be ten
-times slower than its bytes to be a hundredth of the time."""
-
-
 def unknown_operators(execution: Execution) -> frozenset[str]:
     """Operators whose time nobody knows: without a formula, or without a kind of work.
 
     Their bytes are counted as if they worked element by element, so that a time is a lower bound.
+    They are named however few these are: suppressing boxes, sorting or solving takes far longer.
     """
-    strange = frozenset(run.name for run in execution.runs if not _has_kind(run))
-    if not strange:
-        return strange
-    moved: dict[str, int] = defaultdict(int)
-    for run in execution.runs:
-        moved[run.name] += sum(o.elements for o in (*run.inputs, *run.outputs))
-    least = UNSEEN * sum(moved.values())
-    unknown = {run.name for run in execution.runs if not run.known or run.macs}
-    return frozenset(name for name in strange if name in unknown or moved[name] >= least)
+    return frozenset(run.name for run in execution.runs if not _has_kind(run))
 
 
 def _has_kind(run: OperatorRun) -> bool:

@@ -41,6 +41,17 @@ class Spectrum(nn.Module):
         return torch.fft.fft2(torch.complex(x, x)).abs()
 
 
+class Picks(nn.Module):
+    """The largest of a few values, after much work that is known."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mixed = nn.Conv2d(CHANNELS, 64, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mixed(x).mean((2, 3)).topk(1)[0]
+
+
 class Sorted(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -109,3 +120,9 @@ def test_a_lower_bound_says_how_much_its_unknown_operators_take_at_least(compile
     share = record.unknown_seconds / record.seconds
     assert 0.3 < share < 0.9
     assert f"Moving their bytes takes {100 * share:.1f} % of the step" in str(found)
+
+
+def test_an_operator_without_a_kind_is_named_however_few_its_values_are() -> None:
+    found = archscope.predict(Picks(), f"{CHANNELS}x256x256", batch=16, device="a100").record
+    assert found.unknown == ("topk",)
+    assert found.unknown_seconds < 0.05 * found.seconds

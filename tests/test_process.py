@@ -1,12 +1,18 @@
 """What a count changes in the process is put back at once, and no other thread sees it."""
 
+import contextvars
+import os
 import random
 import signal
+import sys
 import threading
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import archscope
@@ -184,6 +190,41 @@ def test_what_a_network_changes_in_the_process_is_put_back():
         archscope.summary(net, (torch.ones(2, 8),))
     assert state_of_the_process() == before
     assert torch.ones(1).device.type == "cpu"
+
+
+SETTING = contextvars.ContextVar("SETTING", default=0)
+
+
+def test_what_a_network_sets_for_all_code_is_put_back(tmp_path):
+    class Sets(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(8, 8)
+
+        def forward(self, x):
+            os.environ["ARCHSCOPE_TEST"] = "1"
+            os.chdir(tmp_path)
+            sys.path.append("/nowhere")
+            SETTING.set(1)
+            np.seterr(all="raise")
+            np.set_printoptions(precision=2)
+            torch.set_printoptions(precision=2)
+            torch.backends.cudnn.benchmark = True
+            F.relu = F.gelu
+            torch.new_name = 1
+            return self.layer(F.relu(x))
+
+    def state():
+        return (
+            dict(os.environ), Path.cwd(), list(sys.path), SETTING.get(), np.geterr(),
+            np.get_printoptions(), dict(vars(torch._tensor_str.PRINT_OPTS)),
+            torch.backends.cudnn.benchmark, F.relu, hasattr(torch, "new_name"),
+        )  # fmt: skip
+
+    SETTING.set(0)
+    before = state()
+    archscope.summary(Sets(), (torch.ones(2, 8),))
+    assert state() == before
 
 
 def test_an_autocast_block_left_open_is_closed():

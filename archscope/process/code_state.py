@@ -142,10 +142,12 @@ class CodeState:
         for value in values.values():
             if not isinstance(value, types.ModuleType):
                 self._pending.append(value)
-            elif not is_stateless(value.__name__):
-                lent = {name: vars(value).get(name, _MISSING) for name in code.co_names}
+                continue
+            used = _set_attributes(code) if is_stateless(value.__name__) else code.co_names
+            if used:
+                lent = {name: vars(value).get(name, _MISSING) for name in used}
                 self._undo.append(functools.partial(_rebind, vars(value), lent))
-                self._pending += lent.values()
+                self._pending += [] if is_stateless(value.__name__) else lent.values()
 
     def _class(self, kind: type) -> None:
         if is_stateless(kind.__module__):
@@ -264,6 +266,14 @@ def _globals(code: types.CodeType) -> tuple[str, ...]:
     """The names that code looks up in its module, or sets there."""
     used = (step.argval for step in dis.get_instructions(code) if step.opname.endswith("_GLOBAL"))
     return tuple(dict.fromkeys(name for name in used if not hasattr(builtins, name)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _set_attributes(code: types.CodeType) -> tuple[str, ...]:
+    """The names of attributes that code sets, of whatever object."""
+    setting = ("STORE_ATTR", "DELETE_ATTR")
+    used = (step.argval for step in dis.get_instructions(code) if step.opname in setting)
+    return tuple(dict.fromkeys(used))
 
 
 def _content(cell: types.CellType) -> Any:

@@ -9,8 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-Flag = tuple[Callable[[], Any], Callable[[Any], None]]
-"""How something of the process is asked, and how it is set."""
+from archscope.process.surroundings import FLAGS, Flag
 
 _watched: list[Flag] = []
 
@@ -32,6 +31,7 @@ class Snapshot:
         self.is_back = False
         self.recursion = sys.getrecursionlimit()
         self.watched = [(ask(), set_to) for ask, set_to in _watched]
+        self.surroundings = [(ask(), ask, set_to) for ask, set_to in FLAGS]
         self.collector = gc.isenabled()
         self.python = random.getstate()
         numpy = sys.modules.get("numpy.random")
@@ -42,6 +42,9 @@ class Snapshot:
         sys.setrecursionlimit(self.recursion)
         for before, set_to in self.watched:
             set_to(before)
+        for before, ask, set_to in self.surroundings:
+            if ask() != before:
+                set_to(before)
         if self.torch is not None:
             self.torch.put_back()
         if random.getstate() != self.python:
@@ -136,6 +139,18 @@ def _set_autocast_depth(depth: int) -> None:
     torch.clear_autocast_cache()
 
 
+def _print_options() -> dict[str, Any]:
+    from torch._tensor_str import PRINT_OPTS
+
+    return dict(vars(PRINT_OPTS))
+
+
+def _set_print_options(before: dict[str, Any]) -> None:
+    from torch._tensor_str import PRINT_OPTS
+
+    vars(PRINT_OPTS).update(before)
+
+
 @functools.cache
 def _flags() -> tuple[Flag, ...]:
     """How each flag of PyTorch is asked and set."""
@@ -153,6 +168,10 @@ def _flags() -> tuple[Flag, ...]:
         (torch.is_grad_enabled, torch._C._set_grad_enabled),
         (torch.get_default_dtype, torch.set_default_dtype),
         (torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled),
+        (torch._C._get_cudnn_benchmark, torch._C._set_cudnn_benchmark),
+        (torch._C._get_cudnn_deterministic, torch._C._set_cudnn_deterministic),
+        (torch._C._get_cudnn_enabled, torch._C._set_cudnn_enabled),
+        (_print_options, _set_print_options),
         (_autocast_depth, _set_autocast_depth),
         (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
         (torch.is_anomaly_enabled, torch.set_anomaly_enabled),

@@ -69,6 +69,8 @@ def assign(trace: Trace, steps: Steps, aligned: Mapping[Event, Call] | None = No
         again = event.parent is not None and event.parent.phase == "recompute"
         above = event.parent.owner if again and event.parent is not None else None
         event.owner = calls.of(event) or recomputed.owner(event) or above
+        if event.owner is None and recomputed.is_of_its_node(event):
+            event.phase = "backward"
     _assign_backward(trace.host, makers)
 
 

@@ -30,6 +30,7 @@ class Recomputed:
     """
 
     def __init__(self, host: Sequence[Event], maker: Callable[[Event], Event | None]) -> None:
+        self._ran: set[str] = set()
         forward: dict[int, list[Event]] = defaultdict(list)
         repeated: dict[Event, list[Event]] = defaultdict(list)
         for event in host:
@@ -37,6 +38,8 @@ class Recomputed:
                 continue
             # A checkpoint inside another first runs forward while the outer one is recomputed.
             forward[event.thread].append(event)
+            if event.phase == "forward":
+                self._ran.add(event.name)
             node = _node_around(event) if event.phase == "recompute" else None
             if node is not None:
                 repeated[node].append(event)
@@ -56,6 +59,17 @@ class Recomputed:
         """The call whose operator this one repeats; `None` where that is not certain."""
         original = self._originals.get(event)
         return None if original is None else original.owner
+
+    def is_of_its_node(self, event: Event) -> bool:
+        """Whether an operator is the work of a node whose gradients are to have gradients.
+
+        With `create_graph=True` a node's operators have numbers as those of a forward pass do.
+        One that no forward pass runs by itself, as `aten::convolution_backward`, repeats none.
+        """
+        above = event.parent
+        if above is None or above.phase != "backward":
+            return False
+        return not is_node(above) or event.name not in self._ran
 
 
 def _is_operator(event: Event | None) -> bool:

@@ -16,6 +16,16 @@ from archscope.traces.families import FREE, base, family
 from archscope.traces.forward import stands_for_many
 from archscope.traces.network import NetworkOperator
 
+PREPARING = frozenset({
+    "fill_", "zero_", "copy_", "index_put_", "scalar_tensor", "full", "full_like", "zeros_like",
+    "ones_like", "arange", "new_zeros", "new_ones", "new_full", "new_empty",
+})  # fmt: skip
+"""Operators that make constants such as masks, which a network without memory makes otherwise."""
+
+
+def _works(operator: Event | NetworkOperator) -> bool:
+    return base(operator.name) not in FREE | PREPARING
+
 
 @dataclass(frozen=True, slots=True)
 class Unlike:
@@ -68,8 +78,8 @@ def first_unlike(
         forward: operators of the trace from the beginning of a forward pass.
         network: all its operators from the same one.
     """
-    events = (event for event in forward if base(event.name) not in FREE)
-    operators = [operator for operator in network if base(operator.name) not in FREE]
+    events = (event for event in forward if _works(event))
+    operators = [operator for operator in network if _works(operator)]
     for operator, event in zip_longest(operators, islice(events, len(operators))):
         if event is not None and stands_for_many(event):
             return None
@@ -80,8 +90,8 @@ def first_unlike(
 
 def _between(theirs: Sequence[Event], ours: Sequence[NetworkOperator]) -> list[Unlike]:
     """What differs up to the next operator with weights; the first of ours is one that matched."""
-    events = [event for event in theirs if base(event.name) not in FREE]
-    first, *operators = (op for op in ours if op is ours[0] or base(op.name) not in FREE)
+    events = [event for event in theirs if _works(event)]
+    first, *operators = (op for op in ours if op is ours[0] or _works(op))
     matcher = SequenceMatcher(
         None,
         [family(event.name) for event in events],
@@ -101,8 +111,8 @@ def _behind(
 ) -> list[Unlike]:
     """What the network ends with and the trace does not; what follows it there is the loss."""
     position, index = last
-    operators = [op for op in network[index + 1 :] if base(op.name) not in FREE]
-    events = [e for e in forward[position + 1 :] if base(e.name) not in FREE]
+    operators = [op for op in network[index + 1 :] if _works(op)]
+    events = [e for e in forward[position + 1 :] if _works(e)]
     return [
         Unlike(event, operator, network[index])
         for event, operator in zip_longest(events[: len(operators)], operators)

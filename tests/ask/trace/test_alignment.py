@@ -664,6 +664,40 @@ def test_shapes_beneath_those_of_an_operator_are_torchscripts(tmp_path: Path) ->
         traced(path, network_target(other, input="3x8x8", batch=2))
 
 
+def test_a_penalty_on_gradients_is_of_the_layers_that_they_are_of(tmp_path: Path) -> None:
+    """With `create_graph=True` nodes run with gradients on, as recomputed operators do."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Softplus(), nn.Conv2d(4, 2, 3))
+
+    def step() -> None:
+        images = torch.ones(2, 3, 8, 8, requires_grad=True)
+        (slope,) = torch.autograd.grad(network(images).sum(), images, create_graph=True)
+        slope.pow(2).mean().backward()
+
+    found = traced(recorded(tmp_path / "a.json", step), network_target(network, input="3x8x8"))
+    for operator in ("aten::convolution_backward", "aten::_convolution_double_backward"):
+        assert credited(found, operator) == {"0", "2"}
+    assert credited(found, "aten::softplus_backward") == {"1"}
+    assert not any("recompute" in row.seconds for row in found.profile.layers)
+
+
+def test_a_constant_mask_is_no_difference(tmp_path: Path) -> None:
+    """Without memory its numbers are written by other operators."""
+
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.first(x)
+            mask = x.new_zeros(4)
+            mask[1:3] = 7
+            return self.second(x * mask)
+
+    path = recorded(tmp_path / "a.json", lambda: Masked()(torch.ones(2, 4)).sum().backward())
+    assert traced(path, network_target(Masked(), input="4")).profile.notes == ()
+
+
 def test_a_frozen_network_has_no_normalisation(tmp_path: Path) -> None:
     frozen = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 1))
     network = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(),

@@ -8,12 +8,14 @@ such as writing a file or ending processes, are under way.
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import contextlib
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
@@ -35,6 +37,7 @@ class _Process:
     times = 0
     answered = 0
     terminated = False
+    late = False
 
 
 def watch(leave: Callable[[], None]) -> None:
@@ -45,8 +48,14 @@ def watch(leave: Callable[[], None]) -> None:
     """
 
     def handle(number: int, frame: FrameType | None) -> None:
-        _Process.times += 1
-        if not _Process.running or _Process.times >= PATIENCE or _may_be_lost():
+        late, _Process.late = _Process.late, False
+        _Process.times += not late
+        lost = _may_be_lost()
+        at_once = not _Process.running or _Process.times >= PATIENCE
+        if lost and _Process.answered and not at_once:
+            _raise_once_loaded()
+            return
+        if lost or at_once:
             leave()
         raise KeyboardInterrupt
 
@@ -68,12 +77,28 @@ def watch(leave: Callable[[], None]) -> None:
 
 
 def _may_be_lost() -> bool:
-    """Whether PyTorch is being imported, and nothing is to be said or ended before the process is.
+    """Whether PyTorch is being imported, which may take what is raised for a NumPy that is missing.
 
-    It takes an exception that is raised meanwhile for a NumPy that is missing, and goes on.
+    It goes on then, and what was raised is lost.
     """
     loading = getattr(sys.modules.get("torch"), "__spec__", None)
-    return not _Process.answered and getattr(loading, "_initializing", False)
+    return bool(getattr(loading, "_initializing", False))
+
+
+def _raise_once_loaded() -> None:
+    """Press Ctrl-C again behind PyTorch's import, where something is to be said or ended first."""
+    main = threading.get_ident()  # which alone answers signals
+
+    def wait() -> None:
+        while _may_be_lost():
+            time.sleep(0.01)
+        _Process.late = True
+        if hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(main, signal.SIGINT)  # ends a wait for the system, too
+        else:
+            _thread.interrupt_main()
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @contextlib.contextmanager

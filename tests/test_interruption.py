@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -65,10 +66,23 @@ def test_ctrl_c_is_not_lost_while_pytorch_loads(monkeypatch):
             signal.raise_signal(signal.SIGINT)
         assert not left
         monkeypatch.setattr(torch.__spec__, "_initializing", True, raising=False)
-        with interruption.answered(), pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-        assert not left
-        interruption._Process.times = 0
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         assert left == ["at once"]
+
+
+def test_what_ctrl_c_must_end_is_ended_behind_the_import_of_pytorch(monkeypatch):
+    """Raised inside, it would be lost where PyTorch's import takes it for a missing NumPy."""
+    for hook in ("excepthook", "unraisablehook"):
+        monkeypatch.setattr(sys, hook, getattr(sys, hook))
+    monkeypatch.setattr(interruption._Process, "times", 0)
+    left = []
+    interruption.watch(lambda: left.append("at once"))
+    with interruption.raised(), interruption.answered():
+        with monkeypatch.context() as loading:
+            loading.setattr(torch.__spec__, "_initializing", True, raising=False)
+            signal.raise_signal(signal.SIGINT)  # nothing is raised, however long it takes
+        with pytest.raises(KeyboardInterrupt):
+            while True:
+                time.sleep(0.01)
+    assert (left, interruption._Process.times) == ([], 1)

@@ -48,11 +48,14 @@ def command(
     A file runs no code: where a budget is of nets.py:Net, add --model nets.py:Net.
     """  # noqa: D301 - \b is a backspace, which tells click to leave lines as they are
     from archscope.ask.budget import check, limits
+    from archscope.errors import ArchscopeError
     from archscope.files import replace_file
     from archscope.output import check_file, check_outputs, emit
     from archscope.parameters import parameter
     from archscope.study import budget
 
+    if as_json and getattr(outputs, "piped", ""):
+        raise ArchscopeError("--json", "is another format of standard output", "leave out --format")
     check_outputs(outputs, figures=False)
     if junit_file is not None:
         check_file(junit_file, parameter("junit", junit_file))

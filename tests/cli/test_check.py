@@ -117,3 +117,9 @@ def test_a_table_fits_a_narrow_terminal(
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) <= 80
     assert "OVER" in printed and "layer4.0.conv2" in printed
+
+
+def test_standard_output_has_one_format(budget: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", str(budget), "--json", "--format", "csv"]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1) and "leave out --format" in said.err

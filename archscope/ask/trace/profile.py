@@ -76,6 +76,8 @@ def _profile(
     peaks: Mapping[str, float] | None,
 ) -> Profile:
     trace, table = found.trace, found.times()
+    if not any(row.total_seconds for row in table.rows):
+        raise ArchscopeError(path, "holds no time of a step", "record whole steps")
     sheets = data_sheets(trace)
     facts = device_facts(trace, found.credits, sheets)
     rates = peaks_of(facts, sheets, peaks or {})

@@ -124,7 +124,8 @@ def stage_table(profile: Profile) -> Table:
                 stage.name,
                 *(by_column(stage).get(phase) for phase in phases),
                 stage.total_seconds,
-                None if stage.is_cost_of_measuring else stage.total_seconds / profiled,
+                profiled
+                and (None if stage.is_cost_of_measuring else stage.total_seconds / profiled),
                 None if stage.macs is None or not macs else stage.macs / macs,
                 stage.launches or None,
                 *([stage.waiting_seconds] if waits else []),

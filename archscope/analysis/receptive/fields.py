@@ -299,6 +299,7 @@ RULES: dict[str, Rule] = {
     **_rules("roll", layout.roll),
     **_rules("index", layout.index),
     **_rules("pixel_shuffle", layout.pixel_shuffle),
+    **_rules("pixel_unshuffle", reach.pixel_unshuffle),
     **_rules(
         "empty empty_like zeros_like ones_like full_like new_empty new_zeros new_ones new_full "
         "new_empty_strided rand_like randn_like",

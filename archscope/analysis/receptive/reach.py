@@ -183,6 +183,14 @@ def _each(value: Any, spatial: int) -> list[int]:
     return values * spatial if len(values) == 1 else values
 
 
+def pixel_unshuffle(reaches: list[Reach | None], args: Any, shape: Shape) -> Reach | None:
+    """Blocks of positions become channels of one: a position sees its block."""
+    reach, factor = reaches[0], args[1]
+    if reach is None:
+        return None
+    return _slid(reach, shape, 2, lambda span, _: span.window(factor, factor, 0))
+
+
 def convolution(reaches: list[Reach | None], args: Any, shape: Shape) -> Reach | None:
     """A kernel slides over the map, or, transposed, over the map spread out by its stride."""
     reach, weight = reaches[0], args[1]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -289,6 +290,7 @@ def _blocks(x):
 
 SPACE_TO_DEPTH = {
     "channels first": (lambda x: _blocks(x).permute(0, 1, 3, 5, 2, 4).reshape(1, 8, 12, 12), 8),
+    "pixel_unshuffle": (lambda x: F.pixel_unshuffle(x, 2), 8),
     "blocks first": (lambda x: _blocks(x).permute(0, 3, 5, 1, 2, 4).reshape(1, 8, 12, 12), 8),
     "height": (lambda x: x.view(1, 2, 12, 2, 24).transpose(2, 3).reshape(1, 4, 12, 24), 4),
     "width": (lambda x: x.view(1, 2, 24, 12, 2).permute(0, 1, 4, 2, 3).reshape(1, 4, 24, 12), 4),

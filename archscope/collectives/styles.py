@@ -10,6 +10,7 @@ from typing import Literal
 from torch import nn
 
 from archscope.analysis.borrow import members
+from archscope.collectives.heads import Heads
 from archscope.errors import NetworkError
 from archscope.parameters import parameter
 from archscope.patterns import matching
@@ -31,8 +32,8 @@ ROWS = frozenset({
 })  # fmt: skip
 """What transformers call the layers before and after heads, and before and after an activation."""
 
-ATTENTION = frozenset({"k", "k_proj", "key", "q", "q_proj", "query", "to_k", "to_q", "to_v", "v",
-                       "v_proj", "value", "wk", "wq", "wv"})  # fmt: skip
+ATTENTION = frozenset({"in_proj", "k", "k_proj", "key", "q", "q_proj", "query", "to_k", "to_q",
+                       "to_v", "v", "v_proj", "value", "wk", "wq", "wv"})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class Styles:
             if name.rpartition(".")[0] not in parents
         }
         note = f"Attention stays undivided, as its code does not run on a part of its heads: {why}."
-        return Styles(remaining, notes=(*self.notes, note))
+        others = (note for note in self.notes if note != AS_LAYERS)
+        return Styles(remaining, notes=(*others, note))
 
 
 def styles_of(network: nn.Module, given: Sequence[tuple[str, Style]]) -> Styles:
@@ -96,8 +98,11 @@ def styles_of(network: nn.Module, given: Sequence[tuple[str, Style]]) -> Styles:
 
 def _notes(network: nn.Module, by_layer: Mapping[str, Style]) -> Iterator[str]:
     """What every GPU computes all of."""
-    if any(isinstance(module, nn.MultiheadAttention) for module in members(network).values()):
+    modules = members(network).values()
+    if any(isinstance(module, nn.MultiheadAttention) for module in modules):
         yield MULTIHEAD
+    if any(isinstance(module, Heads) for module in modules):
+        yield AS_LAYERS
     others = undivided(network, by_layer)
     for one, other in _tied(network, by_layer):
         yield f"{one} and {other} have one weight, which parallelize_module makes two."
@@ -139,6 +144,11 @@ def undivided(network: nn.Module, by_layer: Mapping[str, Style]) -> str:
         for kind, held in ordered
     )
 
+
+AS_LAYERS = (
+    "nn.MultiheadAttention is divided by heads, as two linear layers, in_proj and out_proj: "
+    "parallelize_module has no style for it."
+)
 
 MULTIHEAD = (
     "nn.MultiheadAttention stays undivided: parallelize_module has no style for it, so every GPU "
@@ -192,6 +202,10 @@ def _pairs(network: nn.Module) -> Iterator[tuple[str, Style]]:
     """Layers of the usual names beside each other, and the two linear layers of a sequence."""
     for prefix, module in members(network).items():
         if isinstance(module, nn.MultiheadAttention):
+            continue
+        if isinstance(module, Heads):
+            yield f"{prefix}.in_proj", "colwise"
+            yield f"{prefix}.out_proj", "rowwise"
             continue
         linear = [n for n, child in module.named_children() if isinstance(child, nn.Linear)]
         columns = [name for name in linear if name in COLUMNS]

@@ -86,7 +86,8 @@ def _library() -> Any:
 def _class(name: str, argument: str) -> Any:
     from torch import nn
 
-    kind = getattr(_library(), name, None)
+    with quiet():  # the class's module is imported now, with all that it needs
+        kind = getattr(_library(), name, None)
     if isinstance(kind, type) and issubclass(kind, nn.Module):
         return kind
     raise ArchscopeError(

@@ -91,11 +91,13 @@ def _run(
         seen: gets the styles that are tried, for a caller that wants to try fewer.
         attempt: how.
     """
-    from archscope.collectives import closed_forms, fsdp, tensor_parallel
+    from archscope.collectives import closed_forms, fsdp, heads, tensor_parallel
     from archscope.collectives.blocks import blocks
     from archscope.collectives.sequence import outside
     from archscope.collectives.styles import styles_of
 
+    if attempt.styles is None and not plan.styles and not plan.sequence:
+        heads.split(network)
     chosen = attempt.styles or styles_of(
         network, cast("tuple[tuple[str, Style], ...]", plan.styles)
     )

@@ -25,9 +25,12 @@ def part_of(subject: Subject, styles: Mapping[str, Style], gpus: int) -> Subject
     from torch import nn
 
     from archscope.analysis import borrow
+    from archscope.collectives import heads
     from archscope.collectives.parts import part
 
     with borrow.copied(subject.module, (), borrow.weightless) as (network, _):
+        if any(name.endswith(".in_proj") for name in styles):
+            heads.split(network)
         for name, style in styles.items():
             whole = network.get_submodule(name)
             assert isinstance(whole, (nn.Linear, nn.Embedding))

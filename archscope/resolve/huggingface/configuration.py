@@ -236,8 +236,9 @@ def _refused(name: str, settings: Mapping[str, Any]) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the advice that transformers logs about weights and tokens off stderr."""
-    loggers = [logging.getLogger(name) for name in ("transformers", "torch.utils._pytree")]
+    """Keep what these libraries advise of weights, tokens and missing kernels off stderr."""
+    names = ("transformers", "diffusers", "bitsandbytes", "torch.utils._pytree")
+    loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

@@ -431,10 +431,19 @@ def test_attention_whose_code_fixes_its_heads_stays_whole():
     assert any(note.startswith("Attention stays undivided") for note in found.notes)
 
 
-def test_multihead_attention_stays_whole():
-    network = nn.TransformerEncoderLayer(64, 4, 128, batch_first=True)
-    found = tp(network)
-    assert [row.layer for row in found.step] == ["linear2", "linear1"]
+def test_multihead_attention_of_another_sequence_stays_undivided():
+    class Crossed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.TransformerDecoderLayer(64, 4, 128, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(x, x)
+
+    found = tp(Crossed())
+    assert {row.layer for row in found.step} == {
+        f"layer.{name}" for name in ("self_attn.out_proj", "linear2", "linear1")
+    }
     assert any("nn.MultiheadAttention stays undivided" in note for note in found.notes)
 
 

@@ -19,7 +19,7 @@ from archscope.latency.coefficients import Efficiency, fitted
 from archscope.latency.devices import find_device
 from archscope.resolve.stored import configuration
 from tests.attack.figures import FACTOR, noted
-from tests.attack.test_bad_inputs import SEED, VALUES, places
+from tests.attack.test_bad_inputs import SEED, TRACE, VALUES, places
 
 
 @pytest.fixture(autouse=True)
@@ -143,6 +143,15 @@ def test_an_event_without_end_is_refused(
     monkeypatch.setattr(chrome, "LONGEST_VALUE", 4096)
     (here / "t.json").write_text('{"traceEvents": [{"args": [' + "1," * 10_000)
     assert "a value is longer than" in refused(["trace", "t.json"], capsys)
+
+
+def test_a_trace_without_time_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trace = json.loads(json.dumps(TRACE))
+    operator, launch, _ = trace["traceEvents"]
+    operator["cat"], launch["ph"] = "unknown", "unknown"
+    (here / "t.json").write_text(json.dumps(trace), encoding="utf-8")
+    told = refused(["trace", "t.json"], capsys)
+    assert told == "archscope: t.json: holds no time of a step; record whole steps\n"
 
 
 def test_a_damaged_shard_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -113,6 +113,11 @@ def _stage_names(rows: Sequence[LayerTime]) -> dict[str, str]:
             depth[name] += 1
 
 
+def _share(stage: LayerTime, profiled: float) -> float | None:
+    """The share of a step, which may have taken no time in a file that somebody changed."""
+    return None if stage.is_cost_of_measuring or not profiled else stage.total_seconds / profiled
+
+
 def stage_table(profile: Profile) -> Table:
     """Time and MACs by stage; the rows add up to the step."""
     phases, waits = phase_columns(profile), has_waits(profile)
@@ -124,8 +129,7 @@ def stage_table(profile: Profile) -> Table:
                 stage.name,
                 *(by_column(stage).get(phase) for phase in phases),
                 stage.total_seconds,
-                profiled
-                and (None if stage.is_cost_of_measuring else stage.total_seconds / profiled),
+                _share(stage, profiled),
                 None if stage.macs is None or not macs else stage.macs / macs,
                 stage.launches or None,
                 *([stage.waiting_seconds] if waits else []),

@@ -132,6 +132,7 @@ def usual_values(trial: Trial) -> dict[str, int]:
     known = _default_values(spec, trial.subject.default_input)
     batch = spec.batch if isinstance(spec.batch, str) else None
     failure: TrialError | None = None
+    found: dict[str, int] | None = None
     sides = SIDES_OF_STEPS if trial.in_steps else USUAL_SIDES
     for batch_size in (USUAL_BATCH, 1) if batch else (1,):
         for guess in sides if len(known) < len(spec.symbols) - bool(batch) else (1,):
@@ -145,9 +146,21 @@ def usual_values(trial: Trial) -> dict[str, int]:
                 if error.on_values:
                     raise _needs_values(trial, error) from error
             else:
-                return values
+                if failure is None or _has_room(trial, values):
+                    return values
+                found = found or values
+        if found is not None:
+            return found
     assert failure is not None
     raise _not_taken(trial, failure) from failure
+
+
+def _has_room(trial: Trial, values: Mapping[str, int]) -> bool:
+    """Whether the sides may all be larger: a smaller guess may, below the end of a table."""
+    batch = trial.spec.batch
+    return trial.works(
+        {name: size + (name != batch) * DISTANCES[-1] for name, size in values.items()}
+    )
 
 
 def _not_taken(trial: Trial, failure: TrialError) -> ArchscopeError:

@@ -431,3 +431,29 @@ class OfTwo(nn.Module):
 def test_the_remedy_is_that_of_the_cause(network, message):
     with pytest.raises(archscope.ArchscopeError, match=message):
         archscope.summary(network, "8")
+
+
+class Positions(nn.Module):
+    """Looks up as many rows of a table of 16 as its input is long, from one on."""
+
+    def __init__(self, first: int = 0) -> None:
+        super().__init__()
+        self.first = first
+        self.table = nn.Embedding(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        ends = self.first, self.first + x.shape[1]
+        return x + self.table(torch.arange(*ends, device=x.device))
+
+
+def test_more_positions_than_a_table_has_fail_as_they_do_in_pytorch() -> None:
+    for first, fits, last in ((0, 16, 16), (3, 13, 16), (-1, 16, -1)):
+        network = Positions(first)
+        if first >= 0:
+            assert archscope.summary(network, f"{fits}x4").total.params == 16 * 4
+            assert network(torch.zeros(1, fits, 4)).shape == (1, fits, 4)
+        longer = fits + (first >= 0)
+        with pytest.raises(IndexError):
+            network(torch.zeros(1, longer, 4))
+        said = refusal(network, f"{longer}x4")
+        assert f"index {last} is out of range for a table of 16 rows" in said

@@ -88,6 +88,22 @@ def test_a_recurrent_layer_is_tried_on_short_sequences(monkeypatch) -> None:
     assert 1 < max(steps) <= 128
 
 
+class Positions(nn.Module):
+    def __init__(self, most):
+        super().__init__()
+        self.table = nn.Embedding(most, 2)
+
+    def forward(self, x):
+        return x @ self.table(torch.arange(x.shape[1], device=x.device)).T
+
+
+@pytest.mark.parametrize("most", [64, 77, 1024])
+def test_a_sequence_ends_with_the_table_of_its_positions(most) -> None:
+    found = formula(network_target(Positions(most), input="Tx2"))
+    assert found.limits["T"] == (1, most)
+    assert found.macs.value({"N": 3, "T": 5}) == 3 * 5 * 2 * 5  # (3·5)×2 by 2×5
+
+
 class SelfAttention(nn.Module):
     """Batch first, so that what is transposed is a view at a batch of 1 and a copy from 2 on."""
 

@@ -76,7 +76,9 @@ def test_rates_may_have_units() -> None:
 
 
 def test_lists_are_predicted_network_by_network() -> None:
-    found = archscope.predict(["lenet", "lenet5"], device=["t4", "h100"], batch=64).record
+    found = archscope.predict(
+        ["lenet", "lenet5"], device=["t4", "h100"], batch=64, own_hosts=True
+    ).record
     assert [one.model for one in found] == ["lenet", "lenet", "lenet5", "lenet5"]
     assert found[0] == archscope.predict("lenet", device="t4", batch=64).record
 

@@ -14,7 +14,7 @@ from archscope.ask.target import Target
 from archscope.ask.trace.batch import remedy, traced_batch
 from archscope.errors import ArchscopeError
 from archscope.records import Dim, InputSpec
-from archscope.traces import alignment, attribution, compiled, forward, scripted, sizes
+from archscope.traces import alignment, attribution, compiled, forward, scripted, sizes, twins
 from archscope.traces.attribution import Attribution
 from archscope.traces.compiled import Graph
 from archscope.traces.events import CALL, Event, Trace
@@ -84,7 +84,7 @@ def of_network(trace: Trace, network: Target) -> Aligned:
         *_undivided(graphs.values(), operators),
         *([FOLDED] if folded else []),
         *_unlike(found, model),
-        *_several(passes, others),
+        *_several(passes, others, twins.networks(trace, operators, found.passes)),
         *_untrained(attributed, (*found.passes, *found.others)),
         *([] if known else [UNKNOWN_BATCH.format(plural(samples, "sample"))]),
     )
@@ -194,10 +194,12 @@ def _in_a_step(found: Attribution, passes: Sequence[tuple[int, int]]) -> int:
     return max((number for step, number in by_step.items() if step is not None), default=0)
 
 
-def _several(passes: int, others: int) -> tuple[str, ...]:
+def _several(passes: int, others: int, networks: int) -> tuple[str, ...]:
     """What to know of a step with several forward passes."""
     if passes + others < 2:
         return ()
+    if networks > 1:
+        return (TWINS.format(networks),)
     of_others = OTHER_SIZES.format(others) if others else ""
     return (f"A step runs the network {passes + others} times (Call numbers them){of_others}.",)
 
@@ -219,6 +221,11 @@ def _untrained(found: Attribution, passes: Sequence[tuple[int, int]]) -> tuple[s
 WITHOUT_GRADIENTS = (
     "Forward passes without gradients in a step: {}. They are of an evaluation, or of another "
     "network with the same layers, such as a teacher: a trace does not distinguish the two."
+)
+
+TWINS = (
+    "{0} networks with the same layers run in a step and share the rows (Call numbers them): the "
+    "backward pass has gradients of {0} times the weights."
 )
 
 OTHER_SIZES = ", {} of them on inputs of other sizes, for which MACs and roofs are left out"

@@ -680,6 +680,21 @@ def test_a_penalty_on_gradients_is_of_the_layers_that_they_are_of(tmp_path: Path
     assert not any("recompute" in row.seconds for row in found.profile.layers)
 
 
+def test_two_networks_alike_are_not_one_that_runs_twice(tmp_path: Path) -> None:
+    """Two networks have two gradients of each weight in a backward pass, one network has one."""
+    first, second = linear_layers(3, 8), linear_layers(3, 8)
+    x = torch.ones(2, 32)
+    for name, other, begin in (
+        ("one", first, "A step runs the network 2 times"),
+        ("two", second, "2 networks with the same layers run in a step"),
+    ):
+        path = recorded(
+            tmp_path / name, lambda other=other: (first(x) - other(-x)).sum().backward()
+        )
+        (note,) = traced(path, network_target(first, input="32")).profile.notes
+        assert note.startswith(begin)
+
+
 def test_a_constant_mask_is_no_difference(tmp_path: Path) -> None:
     """Without memory its numbers are written by other operators."""
 

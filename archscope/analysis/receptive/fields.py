@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -209,7 +209,8 @@ def _operands(args: Iterable[Any]) -> Iterator[Tensor]:
 
 
 def _layer(call: Call, seen: tuple[Shape, Reach | None]) -> LayerField:
-    shape, spans = seen[0], () if seen[1] is None else seen[1].spans
+    shape, found = seen
+    spans = () if found is None else _through_channels(found).spans
     return LayerField(
         call.name,
         type(call.module).__name__,
@@ -218,6 +219,16 @@ def _layer(call: Call, seen: tuple[Shape, Reach | None]) -> LayerField:
         shape,
         tuple(None if span is None else _field(span) for span in spans),
     )
+
+
+def _through_channels(found: Reach) -> Reach:
+    """What all channels of a position see, where parts of an axis have become channels."""
+    if len(found.dims) != len(found.spans) + 2:
+        return found
+    along = {axis for dim in range(2, len(found.dims)) for axis in found.axes(dim)}
+    divided = along.intersection(found.axes(1))
+    spans = [None if axis in divided else span for axis, span in enumerate(found.spans)]
+    return replace(found, spans=tuple(spans))
 
 
 def _field(span: Span) -> Field:

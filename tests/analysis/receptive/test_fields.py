@@ -311,3 +311,5 @@ def test_halves_that_become_channels_are_not_claimed():
     halves = InPlace(lambda x: x.view(1, 2, 2, 12, 24).reshape(1, 4, 12, 24))
     height, width = fields_of(nn.Sequential(halves, nn.Conv2d(4, 2, 3)), (1, 2, 24, 24))
     assert height is None and width.size == 3
+    height, width = fields_of(halves, (1, 2, 24, 24))  # its channels see two rows far apart
+    assert height is None and width.size == 1

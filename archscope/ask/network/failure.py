@@ -185,14 +185,15 @@ def with_a_size(
         error: what it raised.
     """
     shapes = given.sample_shapes
-    if refusal.remedy != TAKES_INPUT or len(shapes) != 1 or len(shapes[0]) != 3:
+    if refusal.remedy != TAKES_INPUT or len(shapes) != 1 or len(shapes[0]) not in (2, 3):
         return refusal
+    image = shapes[0] if len(shapes[0]) == 3 else (given.batch, *shapes[0])  # (1, 28, 28)
     layer = getattr(getattr(error, "archscope_call", None), "module", None)
-    channels, side = getattr(layer, "in_channels", shapes[0][0]), shapes[0][1]
+    channels, side = getattr(layer, "in_channels", image[0]), image[1]
     if not (isinstance(channels, int) and isinstance(side, int)):
         return refusal
-    image = fitting_image(module, channels, side)
-    remedy = f"did you mean {parameter('input', image)}?" if image else refusal.remedy
+    found = fitting_image(module, channels, side)
+    remedy = f"did you mean {parameter('input', found)}?" if found else refusal.remedy
     return type(refusal)(refusal.argument, refusal.problem, remedy)
 
 

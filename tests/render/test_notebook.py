@@ -87,3 +87,15 @@ def test_the_page_of_a_saved_answer_is_that_of_the_command(tmp_path: Path) -> No
     page = tmp_path / "page.html"
     archscope.summary("lenet").save(str(page))
     assert data_of(page.read_text())["networks"][0]["label"] == "lenet"
+
+
+def test_a_cell_has_as_many_figures_as_it_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = archscope.compare("lenet", "lenet5").report
+    cell = notebook.cell_html(report)
+    assert len(cell) < notebook.LARGEST_CELL + 100
+    assert cell.count("<figure>") == len(report.charts) > 1 and "further" not in cell
+    without = len(cell[: cell.index("<figure>")])
+    one = cell.index("<figure>", without + 1) - without
+    monkeypatch.setattr(notebook, "LARGEST_CELL", without + one)
+    assert notebook.cell_html(report).count("<figure>") == 1
+    assert "further figure" in notebook.cell_html(report)

@@ -105,8 +105,8 @@ def _require_cpu(subject: Subject) -> None:
             raise ArchscopeError(
                 subject.name,
                 f"{name} is a SyncBatchNorm, which PyTorch runs on a GPU alone",
-                "ask about the network before convert_sync_batchnorm; in each step that adds an "
-                "all-gather of every such layer's statistics and an all-reduce of their gradients",
+                "ask about the network before convert_sync_batchnorm, which adds an all-gather "
+                "and an all-reduce a layer",
             )
 
 

@@ -50,11 +50,11 @@ def command(
     from archscope.ask.budget import check, limits
     from archscope.errors import ArchscopeError
     from archscope.files import replace_file
-    from archscope.output import check_file, check_outputs, emit
+    from archscope.output import Outputs, check_file, check_outputs, emit
     from archscope.parameters import parameter
     from archscope.study import budget
 
-    if as_json and getattr(outputs, "piped", ""):
+    if as_json and isinstance(outputs, Outputs) and outputs.piped:
         raise ArchscopeError("--json", "is another format of standard output", "leave out --format")
     check_outputs(outputs, figures=False)
     if junit_file is not None:

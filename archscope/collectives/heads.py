@@ -2,7 +2,8 @@
 
 `parallelize_module` has no style for the module, whose one parameter `in_proj_weight` no layer has.
 Written so, Megatron's plan (Shoeybi et al. 2019, section 3) is PyTorch's own: columns of the first
-layer, whole heads of it, and rows of the second.
+layer, whole heads of it, and rows of the second. A GPU's columns are of its heads; which rows of
+`in_proj_weight` these are does not change what is sent.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from archscope.analysis.borrow import members
-
-# A GPU's columns are of its heads; which rows these are of the weight does not change what is sent.
 
 CROSS = "multihead_attn"
 """What `nn.TransformerDecoderLayer` calls attention to another sequence, whose queries have a layer

@@ -20,7 +20,7 @@ def fourier(operator: Typed) -> Iterator[Kernel]:
     kind = "fft" if run.phase == "forward" else "fft_backward"
     moved = read(operator), written(operator)
     between = max(moved)  # half of the values of a real transform are complex
-    for place, _ in enumerate(axes):
+    for place in range(len(axes)):
         yield Kernel(
             kind, operator.dtype, operations=2 * run.macs / len(axes),
             read=between if place else moved[0],

@@ -10,15 +10,11 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.utils.dlpack
 from torch import Tensor
 from torch.utils import _device
 
 from archscope.analysis.values.contents import is_meta
-from archscope.analysis.values.known import (
-    ask_whether_lent,
-    make_on_meta,
-)
+from archscope.analysis.values.known import ask_whether_lent, make_on_meta
 from archscope.analysis.values.reader import running
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NoReturn, Protocol, cast
 
 import torch
-import torch.utils.dlpack
 from torch import Tensor
 
 

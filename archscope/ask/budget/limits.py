@@ -229,8 +229,8 @@ class _Reader:
         for key in table:
             if key not in keys:
                 near = get_close_matches(key, keys, n=1)
-                whole = 'write [[budget]], and in it model = "resnet18" and limits'
-                otherwise = f"use {', '.join(keys)}" if place else whole
+                start = 'write [[budget]], and in it model = "resnet18" and limits'
+                otherwise = f"use {', '.join(keys)}" if place else start
                 remedy = f"did you mean {near[0]}?" if near else otherwise
                 raise self.wrong(f"{place}, {key}".removeprefix(", "), "unknown key", remedy)
 

@@ -40,6 +40,6 @@ def _runs(module: nn.Module, image: tuple[int, ...]) -> bool:
         with copies as (network, (args, kwargs)), torch.no_grad(), interruptible():
             borrow.set_training(network, False)
             network(*args, **kwargs)
-    except Exception:
+    except Exception:  # whatever it raises, another size is tried
         return False
     return True

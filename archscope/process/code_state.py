@@ -11,6 +11,7 @@ of an installed package the classes of the network and its caches alone.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import dis
 import functools
 import random
@@ -83,9 +84,10 @@ class CodeState:
         return [array for array, before in self._arrays if not _is_as_before(array, before)]
 
     def put_back(self) -> None:
-        """Leave everything as it was found."""
+        """Leave everything as it was found, but what the run has made impossible to change."""
         while self._undo:
-            self._undo[-1]()
+            with contextlib.suppress(Exception):  # all else is to be put back none the less
+                self._undo[-1]()
             self._undo.pop()
 
     def _look_at(self, value: Any) -> None:
@@ -240,9 +242,12 @@ def _note_of_tensor(tensor: Any) -> Callable[[], None]:
     if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_inference():
         return _nothing
     copied = tensor.nbytes <= MOST_BYTES and not isinstance(tensor, torch.nn.Parameter)
-    before = tensor.detach().clone() if copied else None
+    own = tensor.detach()
+    before = own.clone() if copied else None
     gradient = tensor.grad if tensor.is_leaf else None
-    return functools.partial(_rewrite_tensor, tensor, gradient, before)
+    return functools.partial(
+        _rewrite_tensor, tensor, own, before, gradient, bool(tensor.requires_grad)
+    )
 
 
 def _nothing() -> None:
@@ -351,13 +356,26 @@ def _is_as_before(array: Any, before: Any) -> bool:
 
 
 def _rewrite(array: Any, before: Any) -> None:
+    if not array.flags.writeable:
+        array.setflags(write=True)
+    if array.shape != before.shape:
+        array.resize(before.shape, refcheck=False)
     if not _is_as_before(array, before):
         array[...] = before
 
 
-def _rewrite_tensor(tensor: Any, gradient: Any, before: Any) -> None:
+def _rewrite_tensor(tensor: Any, own: Any, before: Any, gradient: Any, trained: bool) -> None:
     """Compared by value: the kernels of normalisation write without a new version."""
+    if _place(tensor) != _place(own):
+        tensor.data = own
     if tensor.grad is not gradient:
         tensor.grad = gradient
+    if tensor.is_leaf and tensor.requires_grad is not trained:
+        tensor.requires_grad_(trained)
     if before is not None and not before.equal(tensor):
         tensor.data.copy_(before)
+
+
+def _place(tensor: Any) -> tuple[Any, ...]:
+    """The memory of a tensor, and how it is laid out there."""
+    return tensor.device, tensor.dtype, tensor.data_ptr(), tensor.shape, tensor.stride()

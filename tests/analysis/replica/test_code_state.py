@@ -176,6 +176,49 @@ class Net(torch.nn.Module):
     assert network(torch.ones(2, 8)).sum() == 16
 
 
+def test_what_is_resized_replaced_or_frozen_is_as_before() -> None:
+    """Nothing of it may keep the rest, or the next count, from being put back."""
+    resized, replaced, trained = torch.ones(4), torch.ones(4), torch.ones(4)
+    array, frozen = np.ones(4), np.ones(4)
+
+    class Net(Remembers):
+        def forward(self, x: Tensor) -> Tensor:
+            resized.resize_(7)
+            replaced.data = torch.zeros(9)
+            trained.requires_grad_(True)
+            array.resize(9, refcheck=False)
+            frozen[0] = 5
+            frozen.setflags(write=False)
+            return self.layer(x)
+
+    for _ in range(2):
+        assert archscope.summary(Net(), (torch.ones(2, 8),)).total.macs == 2 * 8 * 8
+        for tensor in (resized, replaced, trained):
+            assert torch.equal(tensor, torch.ones(4)) and not tensor.requires_grad
+        for each in (array, frozen):
+            assert each.tolist() == [1, 1, 1, 1] and each.flags.writeable
+
+
+def test_what_cannot_be_put_back_keeps_nothing_else_from_it() -> None:
+    """An array over frozen memory cannot be written to again."""
+    first: list[Any] = []
+    view = np.ones(4)[:]
+    last: list[Any] = []
+
+    class Net(Remembers):
+        def forward(self, x: Tensor) -> Tensor:
+            first.append(x)
+            view.base.setflags(write=False)
+            view.setflags(write=False)
+            last.append(x)
+            return self.layer(x)
+
+    assert archscope.summary(Net(), (torch.ones(2, 8),)).total.macs == 2 * 8 * 8
+    assert first == last == []
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        view.setflags(write=True)
+
+
 def test_an_array_over_an_input_that_is_written_to_is_refused_and_put_back() -> None:
     array = np.ones((2, 8), dtype=np.float32)
 

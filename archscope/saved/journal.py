@@ -53,7 +53,7 @@ class Journal:
     """An append-only file of entries, each handed to the system before the next is taken.
 
     So a process that is killed loses none. The disk is waited for once in `SYNC_SECONDS`, and at
-    the end: a machine that loses its power may lose the entries of so long.
+    the end: a machine that loses its power may lose the entries since then.
 
     The first line says which run it belongs to, and each entry what decided it: sources and
     versions that are no longer those at hand leave an entry where it is, and unused.

@@ -8,7 +8,6 @@ They are read as text and become whole nanoseconds, as a float holds no ns since
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import re
 import zlib
@@ -21,11 +20,9 @@ from typing import IO, Any, cast
 from archscope.errors import ArchscopeError, first_line
 from archscope.files import opened
 from archscope.traces.events import MODULE, Event, Kernel, Kind, Launch, Link, Shapes, Trace
+from archscope.traces.members import CHUNK, EVENTS, DamagedError, Text, members
 from archscope.traces.nesting import nest
 from archscope.traces.settings import Settings, settings
-
-CHUNK = 1 << 20
-"""Bytes that are read at once."""
 
 HOST: dict[str, Kind] = {
     "cpu_op": "operator",
@@ -44,17 +41,8 @@ RUNTIME = re.compile(r"(.*_)?(runtime|driver)")
 LAUNCHING = re.compile("Launch|Mem(cpy|set)|Graph")
 """Calls of the driver's that give the device something to do; the others wait, ask and record."""
 
-SPACE = " \t\r\n\ufeff"
-"""What may be between values, and the mark that some editors begin a file with."""
-
 BEHIND = "behind the end"
 """Fact of a file that goes on behind the end of its JSON."""
-
-FURTHEST = 1 << 20
-"""Characters behind a mistake from which it is one, not the end of what was read so far."""
-
-LONGEST_VALUE = 1 << 24
-"""Bytes of an event or member above which a file is no trace; none that is written comes near."""
 
 Progress = Callable[[float], None]
 """Called with the share of the file that was read."""
@@ -75,11 +63,11 @@ def read(path: str, progress: Progress = lambda share: None) -> Trace:
         'Tesla V100-DGXS-32GB'
     """
     reader = _Reader()
-    text: _Text | None = None
+    text: Text | None = None
     try:
         with opened(path) as raw, _unpacked(raw) as stream:
-            text = _Text(stream, _moved(raw, progress))
-            for key, value in _members(text):
+            text = Text(stream, _moved(raw, progress))
+            for key, value in members(text):
                 reader.take(key, value)
             if text.peek():
                 reader.facts[BEHIND] = "ignored"
@@ -88,7 +76,7 @@ def read(path: str, progress: Progress = lambda share: None) -> Trace:
         raise ArchscopeError(path, f"cannot be read ({reason})", "check the path") from None
     except EOFError:
         raise _cut_off(path) from None
-    except (zlib.error, _EventError) as error:
+    except (zlib.error, DamagedError) as error:
         raise ArchscopeError(path, f"is damaged ({error})", "copy or export it again") from None
     except (ValueError, RecursionError):
         if text is not None and text.ended_early:
@@ -110,10 +98,6 @@ def is_trace(path: str) -> bool:
     return events or b'"traceEvents"' in head or b'"deviceProperties"' in head
 
 
-class _EventError(Exception):
-    """An event that no profiler writes."""
-
-
 def _unpacked(raw: BufferedReader) -> IO[bytes]:
     """The content of a file or pipe that may be packed, whatever its name."""
     is_packed = raw.peek(2)[:2] == b"\x1f\x8b"
@@ -128,118 +112,6 @@ def _moved(raw: BufferedReader, progress: Progress) -> Callable[[], None]:
 
 def _cut_off(path: str) -> ArchscopeError:
     return ArchscopeError(path, "is cut off", "copy or export it again")
-
-
-class _Text:
-    """A window on a file's text that moves on as values are taken from its beginning."""
-
-    def __init__(self, stream: IO[bytes], moved: Callable[[], None]) -> None:
-        self._stream = stream
-        self._moved = moved
-        self._decode = json.JSONDecoder(parse_float=str, strict=False).raw_decode
-        self._bytes = b""
-        self._text = ""
-        self._at = 0
-        self.ended_early = False
-
-    def peek(self) -> str:
-        """The next character that is no space, `""` at the end."""
-        while True:
-            text = self._text
-            while self._at < len(text):
-                if text[self._at] not in SPACE:
-                    return text[self._at]
-                self._at += 1
-            if not self._more():
-                return ""
-
-    def skip(self, expected: str) -> None:
-        """Step over one of some characters.
-
-        Raises:
-            json.JSONDecodeError: another one follows.
-        """
-        found = self.peek()
-        if found == "" or found not in expected:
-            self.ended_early = found == ""
-            raise json.JSONDecodeError(f"{expected} is missing", self._text, self._at)
-        self._at += 1
-
-    def value(self) -> Any:
-        """The next value, numbers with a point as text.
-
-        Raises:
-            json.JSONDecodeError: there is none.
-            _EventError: it is longer than all that a profiler writes.
-        """
-        self.peek()
-        while True:
-            try:
-                value, end = self._decode(self._text, self._at)
-            except json.JSONDecodeError as error:
-                is_open = error.msg.startswith("Unterminated string")
-                if len(self._text) - error.pos > FURTHEST and not is_open:
-                    raise
-                if len(self._text) - self._at > LONGEST_VALUE:
-                    raise _EventError("a value is longer than any that is written") from None
-                # As much again as there is, so that all attempts together read a value twice.
-                if not self._more(len(self._text) - self._at):
-                    self.ended_early = True
-                    raise
-                continue
-            # A number may go on in what was not read yet, as 12 of `12.` does.
-            is_whole = end < len(self._text) and self._text[end] not in ".eE"
-            if is_whole or not self._more():
-                self._at = end
-                return value
-
-    def _more(self, least: int = CHUNK) -> bool:
-        data = self._stream.read(max(CHUNK, least))
-        if not data:
-            return False
-        data = self._bytes + data
-        try:
-            text, self._bytes = data.decode(), b""
-        except UnicodeDecodeError as error:
-            if len(data) - error.start > 3:
-                # A kernel's name may hold any byte.
-                text, self._bytes = data.decode(errors="replace"), b""
-            else:
-                text, self._bytes = data[: error.start].decode(), data[error.start :]
-        self._text = self._text[self._at :] + text
-        self._at = 0
-        self._moved()
-        return True
-
-
-EVENTS = "traceEvents"
-
-
-def _members(text: _Text) -> Iterator[tuple[str, Any]]:
-    """The file's members; the events one by one. A bare list is a list of events."""
-    if text.peek() == "[":
-        yield from ((EVENTS, event) for event in _elements(text))
-        return
-    text.skip("{")
-    while text.peek() != "}":
-        key = text.value()
-        text.skip(":")
-        if key == EVENTS and text.peek() == "[":
-            yield from ((EVENTS, event) for event in _elements(text))
-        else:
-            yield key, text.value()
-        if text.peek() != "}":
-            text.skip(",")
-    text.skip("}")
-
-
-def _elements(text: _Text) -> Iterator[Any]:
-    text.skip("[")
-    while text.peek() != "]":
-        yield text.value()
-        if text.peek() != "]":
-            text.skip(",")
-    text.skip("]")
 
 
 def nanoseconds(microseconds: int | str) -> int:
@@ -294,7 +166,7 @@ class _Reader:
         try:
             self._event(value)
         except (TypeError, ValueError, LookupError, ArithmeticError) as error:
-            raise _EventError(f"an event has no such value: {first_line(error)}") from None
+            raise DamagedError(f"an event has no such value: {first_line(error)}") from None
 
     def _event(self, value: dict[str, Any]) -> None:
         phase = value.get("ph")

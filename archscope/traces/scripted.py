@@ -14,9 +14,7 @@ METHOD = "forward"
 FOLDED = "batch norm"
 
 
-def folds_normalisation(
-    forward: Sequence[Event], network: Sequence[NetworkOperator]
-) -> bool:  # fmt: skip
+def folds_normalisation(forward: Sequence[Event], network: Sequence[NetworkOperator]) -> bool:
     """Whether a scripted network was frozen: `torch.jit.freeze` leaves no batch normalisation.
 
     Args:

@@ -138,9 +138,9 @@ def test_a_configuration_without_end_is_refused(here: Path) -> None:
 def test_an_event_without_end_is_refused(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from archscope.traces import chrome
+    from archscope.traces import members
 
-    monkeypatch.setattr(chrome, "LONGEST_VALUE", 4096)
+    monkeypatch.setattr(members, "LONGEST_VALUE", 4096)
     (here / "t.json").write_text('{"traceEvents": [{"args": [' + "1," * 10_000)
     assert "a value is longer than" in refused(["trace", "t.json"], capsys)
 

@@ -32,10 +32,11 @@ class Encoder(nn.Module):
 def test_it_computes_what_pytorch_s_own_does(batch_first, need_weights, bias):
     torch.manual_seed(0)
     whole = nn.MultiheadAttention(WIDTH, 4, bias=bias, batch_first=batch_first).eval()
-    x = torch.randn(TOKENS, TOKENS, WIDTH)
+    x = torch.randn(*((3, TOKENS) if batch_first else (TOKENS, 3)), WIDTH)
+    lengths = torch.tensor([TOKENS, 4, 1])  # each query sees the first key, which is never padding
     masks = {
         "attn_mask": torch.ones(TOKENS, TOKENS, dtype=torch.bool).triu(1),
-        "key_padding_mask": torch.eye(TOKENS, dtype=torch.bool).roll(1, 1) & False,
+        "key_padding_mask": torch.arange(TOKENS) >= lengths[:, None],
     }
     for more in ({}, masks):
         wanted = whole(x, x, x, need_weights=need_weights, **more)

@@ -26,9 +26,10 @@ from archscope.analysis.values.contents import (
     blank,
     is_meta,
 )
-from archscope.analysis.values.draws import FEW, Chance, Draws
+from archscope.analysis.values.draws import FEW, Draws
 from archscope.analysis.values.facts import Facts
 from archscope.analysis.values.known import TABLE
+from archscope.analysis.values.lookups import require_rows
 from archscope.analysis.values.needed import ValueNeeded
 
 aten = torch.ops.aten
@@ -37,26 +38,6 @@ META = torch.device("meta")
 
 class _UnknownError(Exception):
     """An operand is known by shape alone."""
-
-
-_MOST_INDICES = 2**16
-"""Of a lookup whose indices are computed to see whether its table has them."""
-
-
-def _require_rows(table: Tensor, indices: Tensor) -> None:
-    """Fail as the kernel does on an index that the table lacks, where indices are certain.
-
-    Positions are, which a network makes itself: a sequence longer than their table fails.
-
-    Raises:
-        IndexError: the table has too few rows.
-    """
-    certain = known.chance_of(indices) is Chance.NONE and known.contents_of(indices) is not None
-    if certain and 0 < indices.numel() <= _MOST_INDICES:
-        rows = table.shape[0]
-        for index in map(int, known.value_of(indices).aminmax()):
-            if not 0 <= index < rows:
-                raise IndexError(f"index {index} is out of range for a table of {rows} rows")
 
 
 _EMPTY = {
@@ -88,7 +69,7 @@ class Answers:
         if overload is aten.lift_fresh.default:
             return known.make_on_meta(args[0]) if is_meta(args[0]) else _twin(args[0])
         if overload is aten.embedding.default:
-            _require_rows(args[0], args[1])
+            require_rows(args[0], args[1])
         if overload is aten._local_scalar_dense.default:
             return self.read(args[0]).item()
         if overload is aten.empty.memory_format and _is_for_indices(args[0], kwargs):

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from archscope.records.generation import (
-    CacheLayer,
-    Generation,
-)
+from archscope.records.generation import CacheLayer, Generation
 from archscope.table import Column, Row, Table
 from archscope.units import binary_bytes
 

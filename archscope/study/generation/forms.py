@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from archscope.records.generation import (
-    CacheLayer,
-    Generation,
-    Piece,
-)
+from archscope.records.generation import CacheLayer, Generation, Piece
 from archscope.table import Column, Row, Table
 
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from archscope.records.generation import (
-    ExpertMacs,
-    Generation,
-)
+from archscope.records.generation import ExpertMacs, Generation
 from archscope.table import Column, Row, Table
 from archscope.units import binary_bytes
 

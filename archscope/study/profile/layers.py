@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from archscope.records import LayerTime, Profile
-from archscope.study.profile.headings import (
-    subject,
-)
+from archscope.study.profile.headings import subject
 from archscope.study.profile.launches import launch_bound_note
 from archscope.study.profile.phases import (
     WAITS,

@@ -8,10 +8,7 @@ from dataclasses import dataclass
 
 from archscope.ask.profile.roofline import counted_calls
 from archscope.records import LayerTime, Profile
-from archscope.study.profile.headings import (
-    heading,
-    subject,
-)
+from archscope.study.profile.headings import heading, subject
 from archscope.study.profile.phases import (
     WAITS,
     basis,

@@ -287,7 +287,7 @@ RULES: dict[str, Rule] = {
     **_rules("embedding", reach.embedding),
     **_rules(
         "clone contiguous _to_copy copy_ detach alias lift_fresh dropout native_dropout where "
-        "masked_fill _prelu_kernel hardswish leaky_relu flip",
+        "masked_fill _prelu_kernel hardswish leaky_relu",
         reach.pointwise,
     ),
     **_rules("view _unsafe_view reshape _reshape_alias _reshape_copy", layout.regroup),
@@ -308,6 +308,7 @@ RULES: dict[str, Rule] = {
     ),
     **_rules("as_strided", layout.restrided),
     **_rules("roll", layout.roll),
+    **_rules("flip", layout.flip),
     **_rules("index", layout.index),
     **_rules("pixel_shuffle", layout.pixel_shuffle),
     **_rules("pixel_unshuffle", reach.pixel_unshuffle),

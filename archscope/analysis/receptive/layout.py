@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from math import prod
@@ -253,9 +253,17 @@ def roll(reaches: Reaches, args: Any, shape: Shape) -> Reach | None:
     reach = reaches[0]
     if reach is None:
         return None
-    rolled = args[2] if len(args) > 2 else range(len(shape))
+    return _displaced(reach, args[2] if len(args) > 2 and args[2] else range(len(shape)))
+
+
+def flip(reaches: Reaches, args: Any, shape: Shape) -> Reach | None:
+    """The last position is the first: where both meet, what one sees depends on the position."""
+    return reaches[0] and _displaced(reaches[0], args[1])
+
+
+def _displaced(reach: Reach, moved: int | Iterable[int]) -> Reach:
     spans = list(reach.spans)
-    for dim in [rolled] if isinstance(rolled, int) else rolled:
+    for dim in [moved] if isinstance(moved, int) else moved:
         for axis in reach.axes(dim):
             span = spans[axis]
             spans[axis] = span if span is not None and span.size is None else None

@@ -163,9 +163,18 @@ def first_only(reaches: list[Reach | None], args: Any, shape: Shape) -> Reach | 
 def _slid(
     reach: Reach, shape: Shape, spatial: int, moved: Callable[[Span, int], Span | None]
 ) -> Reach:
-    """A map whose last `spatial` dimensions are windows over those of another."""
+    """A map whose last `spatial` dimensions are windows over those of another.
+
+    The others are as before, as frames that are images of a batch; an axis along one whose length
+    has changed is unknown from here on.
+    """
     dims = list(anonymous(shape))
     spans = list(reach.spans)
+    for place in range(len(shape) - spatial):
+        if reach.shape[place] == shape[place]:
+            dims[place] = reach.dims[place]
+        else:
+            spans = _unknown_along(spans, reach.axes(place))
     for index in range(spatial):
         place = len(shape) - spatial + index
         factors = reach.dims[len(reach.dims) - spatial + index]
@@ -176,6 +185,10 @@ def _slid(
             spans[axis] = moved(span, index) if span is not None and whole else None
         dims[place] = (Factor(shape[place], axes),)
     return Reach(tuple(dims), tuple(spans))
+
+
+def _unknown_along(spans: Sequence[Span | None], axes: Sequence[int]) -> list[Span | None]:
+    return [None if axis in axes and span != WHOLE else span for axis, span in enumerate(spans)]
 
 
 def _each(value: Any, spatial: int) -> list[int]:
@@ -205,7 +218,19 @@ def convolution(reaches: list[Reach | None], args: Any, shape: Shape) -> Reach |
             return span.window(kernel, stride[index], padding[index], dilation[index])
         return _transposed(span, dilation[index] * (kernel - 1), stride[index], padding[index])
 
-    return _slid(reach, shape, spatial, moved)
+    channels = len(reach.dims) - spatial - 1
+    return _slid(_with_channels(reach, channels, args[8]), shape, spatial, moved)
+
+
+def _with_channels(reach: Reach, channels: int, groups: int) -> Reach:
+    """What a convolution sees of an image whose rows are its channels: all, or those of a group."""
+    length = reach.shape[channels]
+    if groups == length:
+        return reach  # depthwise: each channel by itself
+    axes = reach.axes(channels)
+    spans = reach.mixed([channels]).spans if groups == 1 else _unknown_along(reach.spans, axes)
+    dims = (*reach.dims[:channels], (Factor(length),), *reach.dims[channels + 1 :])
+    return Reach(dims, tuple(spans))
 
 
 def _transposed(span: Span, reach: int, stride: int, padding: int) -> Span:

@@ -313,3 +313,56 @@ def test_halves_that_become_channels_are_not_claimed():
     assert height is None and width.size == 3
     height, width = fields_of(halves, (1, 2, 24, 24))  # its channels see two rows far apart
     assert height is None and width.size == 1
+
+
+class Each(nn.Module):
+    """Runs a layer on what a tensor is once two of its dimensions have changed places."""
+
+    def __init__(self, layer, one, other, flat=False):
+        super().__init__()
+        self.layer, self.dims, self.flat = layer, (one, other), flat
+
+    def forward(self, x):
+        x = x.transpose(*self.dims)
+        found = self.layer(x.flatten(0, 1) if self.flat else x)
+        return (found.unflatten(0, x.shape[:2]) if self.flat else found).transpose(*self.dims)
+
+
+ELSEWHERE = {
+    "rows are images of the batch": Each(nn.Conv1d(2, 2, 3), 1, 2, flat=True),
+    "rows are channels of a pool": Each(nn.MaxPool2d((1, 3), 1), 1, 2),
+    "rows are channels of a depthwise": Each(nn.Conv2d(24, 24, (1, 3), groups=24), 1, 2),
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_rows_that_are_images_or_channels_for_a_while_remain_rows(name):
+    network = nn.Sequential(ELSEWHERE[name], conv(5))
+    height, width = fields_of(network, (1, 2, 24, 24))
+    # The layer slides along the width alone: 5 rows of the second, 3 + (5 − 1) columns of both.
+    assert (height.size, width.size) == (5, 7)
+    assert_matches_gradient(network, (1, 2, 24, 24))
+
+
+@pytest.mark.parametrize(("groups", "seen"), [(1, "all"), (4, "those of a group")])
+def test_a_convolution_whose_channels_are_rows_mixes_them(groups, seen):
+    rows = Each(nn.Conv2d(24, 24, (1, 3), groups=groups), 1, 2)
+    height, width = fields_of(nn.Sequential(rows, conv(5)), (1, 2, 24, 24))
+    assert (height and height.size) is None and width.size == 7
+    assert (height is None) == (seen != "all")
+
+
+def test_frames_that_a_network_sees_one_by_one_are_frames_for_the_next():
+    frames = Each(nn.Conv2d(2, 2, 3), 1, 2, flat=True)
+    video = fields_of(nn.Sequential(frames, nn.Conv3d(2, 2, (5, 1, 1))), (1, 2, 8, 16, 16))
+    assert [field.size for field in video] == [5, 3, 3]
+
+
+def test_an_image_beside_its_mirror_image_is_not_claimed():
+    height, width = fields_of(nn.Sequential(Mirrored(), conv(3)))
+    assert width is None and height.size == 3  # column 0 sees the last column, too
+
+
+class Mirrored(nn.Module):
+    def forward(self, x):
+        return x + x.flip(-1)

@@ -96,8 +96,8 @@ def row_cell(row: Row, column: Column, value: Cell, first: bool) -> str:
         return ""
     unit = row.unit if row.unit and column.unit == "decimal" else column.unit
     text = _sum_text(row, value, unit) or cell_text(value, unit)
-    if column.signed and isinstance(value, int | float):
-        text = units.signed(text)
+    if isinstance(value, int | float):
+        text = units.signed(text) if column.signed else text.replace("-", "−", 1)
     text = marked(row, column, text)
     return text + BEST if row.kind == "best" and first else text
 

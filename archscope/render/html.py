@@ -17,7 +17,7 @@ from archscope.table import Cell, Chart, Column, Report, Row, Table
 
 # Colours derive from the text's own, so the fragment suits a light and a dark notebook.
 TABLE_STYLE = """\
-.archscope { overflow-x: auto; font-variant-numeric: tabular-nums; }
+.archscope { position: relative; overflow-x: auto; font-variant-numeric: tabular-nums; }
 .archscope table { border-collapse: collapse; color: inherit; background: none; }
 .archscope caption { text-align: left; font-weight: 600; padding: .4em 0; color: inherit; }
 .archscope th, .archscope td { padding: .18em .6em; text-align: left; vertical-align: top;
@@ -43,9 +43,11 @@ TABLE_STYLE = """\
 .archscope thead button { all: unset; cursor: pointer; }
 .archscope thead button:hover { text-decoration: underline; }
 .archscope thead button:focus-visible { outline: 2px solid; outline-offset: 2px; }
-.archscope th[aria-sort=none] button::after { content: "\\a0 ↕"; opacity: .45; }
-.archscope th[aria-sort=ascending] button::after { content: "\\a0 ↑"; }
-.archscope th[aria-sort=descending] button::after { content: "\\a0 ↓"; }
+/* In the space between two columns, so that a number stays below its heading. */
+.archscope thead button::after { position: absolute; font-size: .75em; line-height: 2; }
+.archscope th[aria-sort=none] button::after { content: "↕"; opacity: .45; }
+.archscope th[aria-sort=ascending] button::after { content: "↑"; }
+.archscope th[aria-sort=descending] button::after { content: "↓"; }
 """
 _PAGE_STYLE = """\
 :root { color-scheme: light dark; }
@@ -55,13 +57,15 @@ body { --paper: #fff; margin: 1.5em auto; padding: 0 1em; max-width: 80em;
 h1 { font-size: 1.35em; }
 .answer { font-size: 1.1em; max-width: 45em; }
 figure { display: inline-block; margin: 1.5em 1em 0 0; max-width: 100%; vertical-align: top; }
-@media print, (min-width: 60em) { figure:not(:only-of-type) { width: calc(50% - 1.5em); } }
+@media print, (min-width: 60em) { figure:not(:only-of-type) { width: calc(50% - 1.5em); }
+  figure:last-of-type:nth-of-type(odd):not(:only-of-type) { display: block; margin-inline: auto; } }
+.repeated { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 figure img { max-width: 100%; height: auto; }
 .archscope { margin: 1.5em 0; }
 @media screen and (min-width: 48em) { .archscope caption { white-space: nowrap; width: 0; } }
 @media screen and (max-width: 48em) { body { padding: 0 .7em; } h1 { font-size: 1.2em; }
   .archscope table { font-size: .9em; width: max-content; }
-  .archscope .text { max-width: 15em; }
+  .archscope .text { max-width: 21em; }
   .archscope caption { width: calc(100vw - 2em); }
   .archscope thead th:first-child, .archscope tbody th { position: sticky; left: 0;
     background: var(--paper); }
@@ -76,6 +80,9 @@ figure img { max-width: 100%; height: auto; }
 """
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
+LONG_TEXT = 24
+"""Letters from which on a text may break into lines, so that no short one does."""
+
 LIST_ROWS = 3
 """Rows from which on a table without subtotals is one to sort."""
 
@@ -89,7 +96,7 @@ def html(report: Report) -> str:
         f"<h1>{_text(title)}</h1>",
         *([f'<p class="answer">{_text(report.answer)}</p>'] if report.answer else []),
         *map(derivation.html, derivations),
-        *map(table_html, report.tables),
+        *(table_html(table, repeated=table.title == title) for table in report.tables),
         *map(figure_html, report.charts),
         *([f"<script>{script}</script>"] if script else []),
     ]
@@ -128,8 +135,14 @@ def sortable(table: Table) -> bool:
     return len(rows) >= LIST_ROWS and bool(numbers)
 
 
-def table_html(table: Table) -> str:
-    """Write one table with its notes, without a style."""
+def table_html(table: Table, *, repeated: bool = False) -> str:
+    """Write one table with its notes, without a style.
+
+    A caption that repeats the page's heading is there for screen readers alone.
+    """
+    caption = _text(table.title)
+    if repeated:
+        caption = f'<span class="repeated">{caption}</span>'
     values = sortable(table)
     heading = "".join(
         f'<th scope="col" class="{_kind(column, index)}">{_text(column.title)}</th>'
@@ -143,7 +156,7 @@ def table_html(table: Table) -> str:
     parts = [
         '<div class="archscope">',
         '<table class="sortable">' if values else "<table>",
-        f"<caption>{_text(table.title)}</caption>",
+        f"<caption>{caption}</caption>",
         f"<thead><tr>{heading}</tr></thead>",
         "<tbody>",
         *rows,
@@ -175,7 +188,9 @@ def _plain(value: Cell) -> str:
 
 
 def _cell(row: Row, index: int, column: Column, value: Cell, text: str, plain: str) -> str:
-    classes = _kind(column, index) + (" best-cell" if column.key in row.best else "")
+    kind = _kind(column, index)
+    kind = "name" if kind == "text" and len(text) < LONG_TEXT else kind
+    classes = kind + (" best-cell" if column.key in row.best else "")
     body = _text(text)
     if column.unit == "bar" and text:
         body += _bar(value)

@@ -261,6 +261,8 @@ def plan_report(plan: MemoryPlan) -> Report:
         tuple(_tried_row(tried, plan) for tried in plan.together),
         (_plan_note(plan, last),),
     )
+    if len(plan.together) == 1:  # without a measure there is nothing to pay or to ask for
+        together = together.select(["measure", "peak_bytes", "fits"])
     alone = Table("Each measure alone", PLAN, tuple(_tried_row(t, plan) for t in plan.alone), ())
     return Report(title, (together, alone), data=alone)
 

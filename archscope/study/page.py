@@ -80,6 +80,7 @@ def with_page(
     networks: Callable[[], Sequence[Explored]],
     answered: str | None = None,
     leading: Collection[Amount] = (),
+    title: str = "",
 ) -> Report:
     """The same report, whose HTML file is a page.
 
@@ -88,12 +89,13 @@ def with_page(
         networks: finds what the page explores, once it is written.
         answered: the sentence that the page begins with; what the networks cost when `None`.
         leading: the amounts that come first.
+        title: of the page; the networks' labels when empty.
     """
 
     def made() -> Page:
         found = networks()
-        title = " · ".join(each.label for each in found)
-        return page(title, answered or answer(found), found, leading)
+        named = title or " · ".join(each.label for each in found)
+        return page(named, answered or answer(found), found, leading)
 
     return replace(report, page=made)
 
@@ -178,14 +180,25 @@ def with_prediction_page(
         ],
         report.answer,
         PREDICTED,
+        _predicted_title(found),
     )
 
 
+def _predicted_title(found: Sequence[Prediction]) -> str:
+    """The networks, and the devices where there are several, each once."""
+    names = dict.fromkeys(network_title(each.model, each.keywords) for each in found)
+    devices = dict.fromkeys(each.short_device for each in found)
+    named = " · ".join(names)
+    return f"{named} on {', '.join(devices)}" if len(devices) > 1 else named
+
+
 def predicted_label(prediction: Prediction, others: Sequence[Prediction]) -> str:
-    """The network, with its device where there are several."""
+    """What tells a prediction from the others: its network, its device, or both."""
     name = network_title(prediction.model, prediction.keywords)
-    several = len({other.device for other in others}) > 1
-    return f"{name} on {prediction.device}" if several else name
+    if len({other.device for other in others}) == 1:
+        return name
+    names = {network_title(other.model, other.keywords) for other in others}
+    return f"{name} on {prediction.short_device}" if len(names) > 1 else prediction.short_device
 
 
 def with_profile_page(report: Report, profiles: Sequence[Profile]) -> Report:

@@ -64,7 +64,10 @@ def test_a_network_that_returns_nothing_is_told_by_its_name(command, remedy, tmp
 def test_a_plan_says_first_whether_it_fits(capsys):
     given = ["memory", "resnet18", "--input", "3x64x64", "--batch", "16", "--optimizer", "adam"]
     assert run([*given, "--plan", "24GiB"]) == 0
-    assert "fits into 24.0 GiB as it is" in capsys.readouterr().out.splitlines()[0]
+    first, heading, *rest = capsys.readouterr().out.splitlines()
+    assert "fits into 24.0 GiB as it is" in first
+    assert heading.split() == ["Measure", "Peak", "Fits"]  # without a measure nothing is paid
+    assert any("What it costs" in line for line in rest)
     assert run([*given, "--plan", "24GiB", "--fit", "24GiB"]) == 2
     assert run([*given, "--plan", "24GiB", "--inference"]) == 2
 

@@ -35,6 +35,13 @@ def test_predictions_have_a_figure(networks: list[str], tmp_path: Path) -> None:
     assert all(text in drawn for text in ("T4", "H100", "80 % interval", *networks))
 
 
+def test_the_heading_of_a_page_names_networks_and_devices_once(tmp_path: Path) -> None:
+    path = tmp_path / "x.html"
+    assert run(["predict", "lenet", "lenet5", "--on", "h100,a100-sxm-80gb", "-o", str(path)]) == 0
+    heading = path.read_text().partition("<h1>")[2].partition("</h1>")[0]
+    assert heading == "lenet · lenet5 on H100 SXM5 80 GB, A100 SXM4 80 GB"
+
+
 def test_a_single_prediction_is_drawn_by_stage(tmp_path: Path) -> None:
     path = tmp_path / "x.svg"
     assert run(["predict", "lenet", "--on", "t4", "-o", str(path)]) == 0

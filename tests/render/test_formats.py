@@ -217,3 +217,24 @@ def test_long_latex_tables_break_over_pages() -> None:
 )
 def test_values_read_as_their_unit_says(value: object, unit: str, text: str) -> None:
     assert cells.cell_text(value, unit) == text  # type: ignore[arg-type]
+
+
+def test_the_caption_that_repeats_the_heading_of_a_page_is_for_screen_readers() -> None:
+    tables = [Table(title, (Column("n", "N"),), (Row(("1",)),)) for title in ("Budget", "Layers")]
+    text = html(Report("Budget", tuple(tables)))
+    assert '<caption><span class="repeated">Budget</span></caption>' in text
+    assert "<caption>Layers</caption>" in text
+
+
+def test_a_negative_number_has_a_minus_and_a_name_keeps_its_hyphen() -> None:
+    columns = (Column("name", "Name"), Column("left", "Left", "exact"), Column("how", "How"))
+    table = Table("t", columns, (Row(("-a", -5_557_032, "-b")),))
+    assert cells.row_texts(table) == [["-a", "−5,557,032", "-b"]]
+    assert "-5557032" in csv_text(table) and "-5,557,032" in cells.ascii_safe("−5,557,032")
+
+
+def test_only_a_long_text_breaks_into_lines_on_a_page() -> None:
+    columns = (Column("layer", "Layer"), Column("kind", "Kind", "text"))
+    rows = (Row(("a", "operator")), Row(("b", "between the network and its backward pass")))
+    text = table_html(Table("t", columns, rows))
+    assert '<td class="name">operator</td>' in text and '<td class="text">between' in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import archscope
+from archscope.ask.generation import times
 from archscope.latency.devices import find_device
 from archscope.study.generation import generation_report
 
@@ -24,6 +25,14 @@ def test_the_closed_form_of_all_gives_the_total():
     assert eval(python, {"P": 20, "T": 7}) == found.macs
 
 
+def test_its_costs_are_numbers_below_each_other():
+    found = archscope.generate("hf:llama", 20, 7, **SMALL).record
+    costs = generation_report(found).tables[0]
+    assert all(column.numeric for column in costs.columns[1:])
+    assert costs.column("total")[0] == found.macs
+    assert [row.unit for row in costs.rows] == ["macs", "bytes", "bytes", "bytes", "decimal"]
+
+
 def test_the_table_of_the_cache_adds_up():
     found = archscope.generate("hf:gemma3_text", 20, 7, **SMALL | {"sliding_window": 8}).record
     report = generation_report(found)
@@ -39,7 +48,7 @@ def test_a_memory_adds_what_fits():
     found = archscope.generate("hf:llama", 20, 7, fit=2**20, **SMALL)
     fit = found.report.tables[-1]
     assert fit.title == "What fits into 1.00 MiB"
-    assert str(found.record.largest_batch(2**20)) == fit.rows[1].cells[1]
+    assert found.record.largest_batch(2**20) == fit.rows[1].cells[1]
 
 
 def test_a_device_adds_the_predicted_time_of_every_call():
@@ -57,6 +66,13 @@ def test_a_device_adds_the_predicted_time_of_every_call():
     assert time.total.seconds == pytest.approx(time.prefill.seconds + 6 * mean)
     titles = [table.title for table in answer.report.tables]
     assert titles[1:3] == [f"On {t.device}, bfloat16" for t in found.times]
+
+
+def test_no_call_is_predicted_faster_than_the_peaks_allow(monkeypatch):
+    monkeypatch.setattr(times, "least", lambda *_: 1.0)  # longer than any call of so small a net
+    (time,) = archscope.generate("hf:llama", 20, 2, on="h100", **SMALL).record.times
+    for call in (time.prefill, time.last):
+        assert call.least == call.low == call.seconds == call.high == 1.0
 
 
 def test_the_predicted_prefill_is_that_of_the_network_alone():
@@ -77,5 +93,5 @@ def test_a_mixture_has_a_table_of_its_own():
     table = generation_report(found).tables[3]
     assert table.title.startswith("Mixture of experts: 3 layers, 2 of 4")
     numbers = {row.cells[0]: row.cells[1] for row in table.rows}
-    assert numbers["Active parameters"] == f"{found.active_params:,}"
+    assert numbers["Active parameters"] == found.active_params
     assert "MACs of shared experts" not in numbers

@@ -32,7 +32,8 @@ def time_on(rates: Rates, found: Generation, steps: Steps) -> GenerationTime:
 
     def duration(prediction: Prediction, cost: StepCost) -> Duration:
         bound = least(cost, rates.setting.dtype, rates.device)
-        return Duration(prediction.seconds, prediction.low, prediction.high, bound)
+        low, high = max(bound, prediction.low), max(bound, prediction.high)
+        return Duration(max(bound, prediction.seconds), low, high, bound)
 
     def stepping(cost: StepCost) -> Duration:
         return duration(step(cost.context), cost)

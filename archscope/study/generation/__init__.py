@@ -6,7 +6,7 @@ from archscope.records.generation import Duration, Generation, GenerationTime
 from archscope.study.generation.cache import cache_table, layers_table
 from archscope.study.generation.forms import forms_table
 from archscope.study.generation.mixture import mixture_table
-from archscope.table import Cell, Column, Report, Row, Table
+from archscope.table import Cell, Column, Report, Row, Table, Unit
 from archscope.units import binary_bytes, percent, seconds, si
 from archscope.wording import network_title
 
@@ -72,12 +72,12 @@ def _title(found: Generation) -> str:
     )
 
 
-QUANTITIES = (
-    ("macs", "MACs"),
-    ("weight_bytes", "Weights read"),
-    ("cache_bytes", "Cache read"),
-    ("bytes_moved", "Bytes moved"),
-    ("flops_per_byte_read", "Flops per byte read"),
+QUANTITIES: tuple[tuple[str, str, Unit], ...] = (
+    ("macs", "MACs", "macs"),
+    ("weight_bytes", "Weights read", "bytes"),
+    ("cache_bytes", "Cache read", "bytes"),
+    ("bytes_moved", "Bytes moved", "bytes"),
+    ("flops_per_byte_read", "Flops per byte read", "decimal"),
 )
 
 
@@ -89,14 +89,13 @@ def _costs_table(found: Generation) -> Table:
         calls.append(("last", "Last step", found.pieces[-1].last))
     columns = (
         Column("quantity", "Quantity", "text"),
-        *(Column(key, title, "text") for key, title, _ in calls),
-        Column("total", "Total", "text"),
+        *(Column(key, title, "decimal") for key, title, _ in calls),
+        Column("total", "Total", "decimal"),
     )
     rows = []
-    for key, title in QUANTITIES:
-        cells: list[Cell] = [title]
-        cells += [_shown(key, getattr(cost, key)) for _, _, cost in calls]
-        rows.append(Row((*cells, _shown(key, _total(found, key)))))
+    for key, title, unit in QUANTITIES:
+        cells: list[Cell] = [title, *(getattr(cost, key) for _, _, cost in calls)]
+        rows.append(Row((*cells, _total(found, key)), unit=unit))
     return Table(_title(found), columns, tuple(rows), _cost_notes(found))
 
 
@@ -130,12 +129,6 @@ def _needed(found: Generation) -> tuple[str, ...]:
     )
 
 
-def _shown(key: str, value: float) -> str:
-    if key == "flops_per_byte_read":
-        return f"{value:,.1f}"
-    return si(value) if key == "macs" else binary_bytes(int(value))
-
-
 def _total(found: Generation, key: str) -> float:
     if key == "flops_per_byte_read":
         read = found.total("weight_bytes") + found.total("cache_bytes")
@@ -151,12 +144,12 @@ def _time_table(time: GenerationTime) -> Table:
     calls.append(("total", "Total", time.total))
     columns = (
         Column("quantity", "Time", "text"),
-        *(Column(key, title, "text") for key, title, _ in calls),
+        *(Column(key, title, "seconds") for key, title, _ in calls),
     )
     rows = (
-        Row(("predicted", *(seconds(call.seconds) for _, _, call in calls))),
+        Row(("predicted", *(call.seconds for _, _, call in calls))),
         Row(("80 % interval", *(_interval(call) for _, _, call in calls))),
-        Row(("at least", *(seconds(call.least) for _, _, call in calls))),
+        Row(("at least", *(call.least for _, _, call in calls))),
     )
     return Table(f"On {time.device}, {time.dtype}", columns, rows, _time_notes(time))
 
@@ -182,16 +175,16 @@ def _fit_table(found: Generation, budget_bytes: int) -> Table:
     batch = found.largest_batch(budget_bytes)
     context = found.largest_context(budget_bytes)
     rows = (
-        Row(("Weights", binary_bytes(found.weight_bytes))),
-        Row((f"Largest batch at {length:,} tokens each", f"{batch:,}")),
+        Row(("Weights", found.weight_bytes), unit="bytes"),
+        Row((f"Largest batch at {length:,} tokens each", batch)),
         Row(
             (
                 f"Largest context at batch {found.batch}",
-                "unlimited: the cache stops growing" if context is None else f"{context:,}",
+                "unlimited: the cache stops growing" if context is None else context,
             )
         ),
     )
-    columns = (Column("quantity", "Quantity", "text"), Column("value", "Value", "text"))
+    columns = (Column("quantity", "Quantity", "text"), Column("value", "Value", "decimal"))
     note = (
         "Weights and cache only, without the activations of a step and the workspaces of "
         "libraries; archscope memory predicts those of a prompt."

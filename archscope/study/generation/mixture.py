@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from archscope.records.generation import ExpertMacs, Generation
 from archscope.table import Column, Row, Table
-from archscope.units import binary_bytes
 
 EXPECTED = (
     "Which experts a token is routed to depends on values: MACs are the same for any choice; the "
@@ -17,8 +16,8 @@ EXPECTED = (
 
 def mixture_table(found: Generation) -> Table:
     rows = [
-        Row(("Parameters", f"{found.params:,}", None)),
-        Row(("Active parameters", f"{found.active_params:,}", None)),
+        Row(("Parameters", found.params, None)),
+        Row(("Active parameters", found.active_params, None)),
     ]
     for title, key in (
         ("MACs of routed experts", "routed"),
@@ -34,19 +33,11 @@ def mixture_table(found: Generation) -> Table:
     distinct = [f"{one.distinct(n):.1f} of {one.count}" for n in tokens]
     rows.append(Row((f"Distinct experts of {one.name}", *distinct)))
     step = found.pieces[0].first.weight_bytes if found.pieces else None
-    rows.append(
-        Row(
-            (
-                "Weights read",
-                binary_bytes(found.prefill.weight_bytes),
-                None if step is None else binary_bytes(step),
-            )
-        )
-    )
+    rows.append(Row(("Weights read", found.prefill.weight_bytes, step), unit="bytes"))
     columns = (
         Column("quantity", "Quantity", "text"),
-        Column("prefill", "Prefill", "text"),
-        Column("step", "A step", "text"),
+        Column("prefill", "Prefill", "decimal"),
+        Column("step", "A step", "decimal"),
     )
     layers, each = len(found.experts), f"{one.per_token} of {one.count}"
     title = f"Mixture of experts: {layers} layers, {each} experts a token"
@@ -64,6 +55,5 @@ def _active_note(found: Generation) -> Iterator[str]:
         )
 
 
-def _part(macs: ExpertMacs | None, key: str) -> str | None:
-    value = 0 if macs is None else int(getattr(macs, key))
-    return f"{value:,}" if value else None
+def _part(macs: ExpertMacs | None, key: str) -> int | None:
+    return None if macs is None else int(getattr(macs, key)) or None

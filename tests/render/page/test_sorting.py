@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from archscope.render.html import html
-from archscope.table import Column, Report, Row, Table
+from archscope.table import Axis, Chart, Column, Report, Row, Series, Table
 
 COLUMNS = (Column("name", "Network", "name"), Column("params", "Params", "count"))
 ROWS = (("small", 900_000), ("large", 61_000_000), ("unknown", None), ("middle", 2_000_000))
@@ -66,3 +66,23 @@ def test_a_list_without_numbers_is_not_sorted() -> None:
     columns = (COLUMNS[0], Column("form", "Closed form", "text"))
     rows = tuple(Row((name, "2·N")) for name in "abc")
     assert "<script" not in html(Report("Forms", (Table("Forms", columns, rows),)))
+
+
+def test_the_marks_of_a_wide_table_scroll_with_it(tmp_path: Path, opened: Any) -> None:
+    columns = (COLUMNS[0], *(Column(f"n{n}", f"Quantity {n}", "exact") for n in range(30)))
+    table = Table("Wide", columns, tuple(Row((name, *range(30))) for name, _ in ROWS))
+    path = tmp_path / "wide.html"
+    path.write_text(html(Report("Wide", (table,))), encoding="utf-8")
+    root = opened(path).locator("html")
+    assert root.evaluate("page => page.scrollWidth <= page.clientWidth")
+
+
+def test_an_odd_last_figure_is_in_the_middle_of_its_row(tmp_path: Path, opened: Any) -> None:
+    line = Series("a", (1, 2), (1.0, 2.0))
+    charts = [Chart(f"t{n}", "line", Axis("x"), Axis("y"), (line,), name=f"c{n}") for n in range(3)]
+    path = tmp_path / "odd.html"
+    path.write_text(html(Report("t", (TABLE,), charts=tuple(charts))), encoding="utf-8")
+    page = opened(path)
+    page.set_viewport_size({"width": 1280, "height": 800})
+    boxes = [figure.bounding_box() for figure in page.locator("figure").all()]
+    assert boxes[0]["x"] < boxes[2]["x"] < boxes[1]["x"]

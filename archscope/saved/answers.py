@@ -13,8 +13,6 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -22,7 +20,7 @@ from archscope import archive
 from archscope._version import __version__
 from archscope.errors import ArchscopeError
 from archscope.files import at_home, read_text
-from archscope.saved import cache, environment, in_memory, user_files
+from archscope.saved import cache, environment, in_memory, installed, user_files
 from archscope.saved.journal import UNKNOWN
 from archscope.saved.libraries import LIBRARIES as LIBRARIES_OF_LAYERS
 
@@ -33,8 +31,6 @@ Policy = Literal["before torch", "always", "never"]
 PACKAGE = Path(__file__).parents[1]
 
 LIBRARIES = ("torch", "torchvision", "timm")
-PATCHED_IN_PLACE = ("torchvision", "timm")
-"""Libraries small enough to notice an edit of any of their files."""
 
 MOST_PER_PROCESS = 32
 """A sweep over thousands of networks would push out everything else."""
@@ -215,15 +211,17 @@ def _in_memory(model: object, keywords: Mapping[str, object]) -> str:
 
 
 def _obstacle(model: str) -> str:
-    place, colon, name = model.rpartition(":")
-    if colon and place.endswith(".py"):
-        found = user_files.obstacle(Path(place), partial(_is_known, set()))
-        if found or is_certain(model):
-            return found
-        return f"{Path(place).name} draws numbers that decide what is counted"
-    if place in CONFIGURED and _configuration(name) is None:
-        return f"{name} is wherever the hub's cache has it"
-    return ""
+    place, _, name = model.rpartition(":")
+    imported: set[str] = set(CONFIGURED.get(place, ()))
+    found = ""
+    if place.endswith(".py"):
+        found = user_files.obstacle(Path(place), partial(_is_known, imported))
+        if not found and not is_certain(model):
+            found = f"{Path(place).name} draws numbers that decide what is counted"
+    elif place in CONFIGURED and _configuration(name) is None:
+        found = f"{name} is wherever the hub's cache has it"
+    libraries = map(installed.obstacle, (*LIBRARIES, *sorted(imported)))
+    return found or next(filter(None, libraries), "")
 
 
 def _decided(model: str) -> str | None:
@@ -293,7 +291,7 @@ def _is_changed_in_memory(model: str) -> bool:
 @functools.cache
 def _stamped(library: str) -> str | None:
     """Version and files of a library; empty where it is not there."""
-    return library_text(library, stamped=True)
+    return installed.library_text(library, stamped=True)
 
 
 @functools.cache
@@ -340,7 +338,7 @@ def sources() -> tuple[str, ...] | None:
     """
     texts = [environment.environment(), sys.platform, __version__, own_files()]
     for library in LIBRARIES:
-        text = library_text(library)
+        text = installed.library_text(library)
         if text is None:
             return None
         texts.append(text)
@@ -353,43 +351,3 @@ def own_files() -> str:
     for path in sorted(PACKAGE.rglob("*.py")):
         digest.update(f"{path.relative_to(PACKAGE)}\n".encode() + path.read_bytes())
     return digest.hexdigest()
-
-
-def library_text(library: str, *, stamped: bool = False) -> str | None:
-    """Version and installed files of a library, read without importing it.
-
-    Args:
-        library: what is imported.
-        stamped: look at each of its files; at the first one else, unless the library is small.
-
-    Returns:
-        empty text for a library that is not there; `None` for one whose files are not those of
-        an ordinary installation.
-    """
-    spec = find_spec(library)
-    try:
-        installed = metadata.distribution(library)
-    except metadata.PackageNotFoundError:
-        return "" if spec is None else None
-    if spec is None or spec.origin is None:
-        return None
-    folder = Path(spec.origin).parent
-    if folder != Path(str(installed.locate_file(library))) or _editable(installed):
-        return None
-    files = _stamps(folder) if stamped or library in PATCHED_IN_PLACE else ""
-    return f"{library} {installed.version} {folder} {_stamp(folder / '__init__.py')} {files}"
-
-
-def _editable(installed: metadata.Distribution) -> bool:
-    source = installed.read_text("direct_url.json")
-    return source is not None and bool(json.loads(source).get("dir_info", {}).get("editable"))
-
-
-def _stamps(folder: Path) -> str:
-    stamps = "\n".join(f"{path} {_stamp(path)}" for path in sorted(folder.rglob("*.py")))
-    return hashlib.sha256(stamps.encode()).hexdigest()
-
-
-def _stamp(path: Path) -> str:
-    status = path.stat()
-    return f"{status.st_size} {status.st_mtime_ns}"

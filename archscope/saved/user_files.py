@@ -9,10 +9,12 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from archscope.saved.doubts import HARMLESS, doubtful, line_in_doubt
 from archscope.saved.runs import is_hidden, runs
+from archscope.saved.unused import reached_elsewhere, without_unused
 
 
 def is_harmless(module: str) -> bool:
@@ -78,15 +80,18 @@ def _read(path: Path, known: Callable[[str], bool]) -> dict[Path, bytes]:
     """
     folder = path.resolve().parent
     waiting, found = [path.resolve()], dict[Path, bytes]()
+    unused, reached = dict[str, Path](), set[str]()
     while waiting:
         file = waiting.pop()
         if file in found:
             continue
         try:
             content = file.read_bytes()
-            tree = ast.parse(content)
+            tree, left_out = without_unused(ast.parse(content), partial(_is_python_s, folder))
         except (OSError, SyntaxError, ValueError, RecursionError):
             raise _UnknownError(f"{file.name} cannot be read") from None
+        unused |= dict.fromkeys(left_out, file)
+        reached.update(reached_elsewhere(tree))
         local = _local_imports(tree, file, folder, known)
         if doubtful(tree):
             line = line_in_doubt(tree)
@@ -96,7 +101,13 @@ def _read(path: Path, known: Callable[[str], bool]) -> dict[Path, bytes]:
             raise _UnknownError(f"compiled code may run in place of {file.name}")
         found[file] = content
         waiting += sorted(local)
+    for name in sorted(reached.intersection(unused)):
+        raise _UnknownError(f"{unused[name].name} imports {name}, which may read anything")
     return found
+
+
+def _is_python_s(folder: Path, module: str) -> bool:
+    return not _files(folder, (module,)) and not is_hidden(module)
 
 
 def _local_imports(

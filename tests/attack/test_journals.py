@@ -200,7 +200,7 @@ def test_what_is_unknown_is_counted_again(
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("import os\n", "nets.py imports os, which may read anything"),
+        ("import os\nNAME = os.name\n", "nets.py imports os, which may read anything"),
         ("\nREAD = open\n", "line 2 of nets.py may read files, ask the machine or draw numbers"),
     ],
 )
@@ -220,7 +220,7 @@ def test_why_nothing_can_be_trusted_is_said(
 def test_a_sweep_over_group_counts_says_why_too(capsys: pytest.CaptureFixture[str]) -> None:
     """As measurements do, whose journal asks the same object."""
     Path("nets.py").write_text(
-        "import os\nfrom torch import nn\n\n"
+        "import os\nfrom torch import nn\n\nNAME = os.name\n\n"
         "class Net(nn.Sequential):\n"
         "    def __init__(self, width=4, groups=1):\n"
         "        super().__init__(nn.Conv2d(4, width, 1, groups=groups))\n"

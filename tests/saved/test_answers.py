@@ -18,7 +18,7 @@ from archscope.analysis import rules
 from archscope.ask.count import analyse
 from archscope.ask.target import target
 from archscope.resolve import user_code
-from archscope.saved import answers, cache
+from archscope.saved import answers, cache, installed
 
 ARGUMENTS: dict[str, Any] = {"input": None, "batch": None, "keywords": {}}
 
@@ -101,6 +101,11 @@ def test_what_cannot_be_told_apart_is_not_kept(model: object, arguments: dict[st
     assert not Path(os.environ[cache.FOLDER_VARIABLE]).exists()
 
 
+def obstacle(model: str) -> str:
+    """Why a long run over a network cannot trust its journal."""
+    return answers.Deciding((model, {})).obstacle()
+
+
 @pytest.fixture
 def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installed library of one file."""
@@ -114,7 +119,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: somelib\nVersion: 1.0\n")
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setattr(answers, "LIBRARIES", ("somelib",))
-    monkeypatch.setattr(answers, "PATCHED_IN_PLACE", ("somelib",))
+    monkeypatch.setattr(installed, "PATCHED_IN_PLACE", ("somelib",))
     return package
 
 
@@ -150,6 +155,7 @@ def test_a_library_under_development_is_not_kept(library: Path) -> None:
     facts.write_text('{"url": "file:///src", "dir_info": {"editable": true}}')
     compute = Counted()
     assert [ask(compute), ask(compute)] == [1, 2]
+    assert obstacle("lenet") == obstacle("") == "somelib is installed for development"
 
 
 def test_a_library_hidden_by_a_folder_of_its_name_is_not_kept(
@@ -160,6 +166,8 @@ def test_a_library_hidden_by_a_folder_of_its_name_is_not_kept(
     monkeypatch.syspath_prepend(str(tmp_path / "front"))
     compute = Counted()
     assert [ask(compute), ask(compute)] == [1, 2]
+    front = tmp_path / "front" / "somelib"
+    assert obstacle("lenet") == f"somelib is imported from {front}, where it was not installed"
 
 
 def test_an_edit_of_archscope_itself_misses(
@@ -196,7 +204,7 @@ def test_a_users_file_and_its_imports_decide(tmp_path: Path) -> None:
     assert ask(compute, name) == ask(compute, name) == 1
     (tmp_path / "blocks.py").write_text("WIDTH = 5\n")
     assert ask(compute, name) == 2
-    (tmp_path / "blocks.py").write_text("import os\n")
+    (tmp_path / "blocks.py").write_text("import os\nWIDTH = len(os.environ)\n")
     assert [ask(compute, name), ask(compute, name)] == [3, 4]
 
 

@@ -64,8 +64,13 @@ def test_the_same_sources_elsewhere_are_the_same(net: Path, tmp_path: Path) -> N
     "line",
     [
         "import einops",
-        "import os",
-        "import random",
+        "import os; SIZE = os.name",
+        "import random; SIZE = 'random.random()'",
+        "import os as o\ndef size(): return o",
+        "import os\nif __name__ == '__main__':\n    pass\nelse:\n    SIZE = os.name",
+        "__name__ = '__main__'\nif __name__ == '__main__':\n    SIZE = open('size.txt')",
+        "if __name__ != '__main__':\n    SIZE = open('size.txt')",
+        "import tkinter",
         "from importlib import import_module",
         "from torch import *",
         "from ..above import x",
@@ -108,12 +113,40 @@ def test_what_reading_cannot_follow_is_not_kept(net: Path, line: str) -> None:
         "TOKENS = nn.Parameter(0.02 * torch.randn(1, 8, 16))",
         "KNOWN = 'relu' in {'relu', 'gelu'}",
         "def f(self): return getattr(self, 'layer' + '1'), self.filters, self.random",
+        "import os, random, sys as s, time\nfrom pathlib import Path\nimport os.path",
+        "try:\n    import os\nfinally:\n    pass",
+        "import time\nif __name__ == '__main__':\n    import einops\n    open(time.ctime())",
+        "if '__main__' == __name__:\n    import os\nelse:\n    SIZE = 3",
     ],
 )
 def test_what_decides_no_count_is_kept(net: Path, line: str) -> None:
     inner = net.parent / "parts" / "deep.py"
     inner.write_text(f"import torch\nfrom torch import nn\n{line}\n")
     assert fingerprint(net) is not None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from parts.deep import os",
+        "from parts import deep\ndef size(): return deep.os",
+        "import parts.deep as self\nSIZE = getattr(self, 'os')",
+    ],
+)
+def test_an_import_that_another_file_uses_is_not_kept(net: Path, line: str) -> None:
+    (net.parent / "parts" / "deep.py").write_text("import os\n")
+    assert fingerprint(net) is not None
+    (net.parent / "blocks.py").write_text(f"class Block: pass\n{line}\n")
+    assert fingerprint(net) is None
+
+
+def test_an_unused_import_of_a_file_of_that_name_decides(net: Path) -> None:
+    net.write_text(f"import uuid\n{net.read_text()}")
+    before = fingerprint(net)
+    assert before is not None
+    net.parent.joinpath("uuid.py").write_text("import torch\n")
+    after = fingerprint(net)
+    assert after not in (before, None)
 
 
 def test_a_local_module_that_hides_one_of_the_system_is_not_kept(net: Path) -> None:

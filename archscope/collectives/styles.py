@@ -11,6 +11,7 @@ from torch import nn
 
 from archscope.analysis.borrow import members
 from archscope.collectives.heads import Heads
+from archscope.collectives.transposed import Conv1D
 from archscope.errors import NetworkError
 from archscope.parameters import parameter
 from archscope.patterns import matching
@@ -21,19 +22,28 @@ Style = Literal["colwise", "rowwise", "colwise_gather_output"]
 DIVISIBLE = (nn.Linear, nn.Embedding)
 """What parallelize_module divides by columns or rows."""
 
-COLUMNS = frozenset({
-    "c_fc", "fc1", "gate", "gate_proj", "k", "k_proj", "key", "lin1", "linear1", "q", "q_proj",
-    "query", "to_k", "to_q", "to_v", "up", "up_proj", "v", "v_proj", "value", "w1", "w3", "wk",
-    "wq", "wv",
-})  # fmt: skip
+FUSED = frozenset({"Wqkv", "c_attn", "qkv", "qkv_proj", "query_key_value"})
+"""What transformers and timm call queries, keys and values as one layer."""
+
+COLUMNS = FUSED | {
+    "c_fc", "dense_h_to_4h", "fc1", "ffn", "gate", "gate_proj", "gate_up_proj", "k", "k_lin",
+    "k_proj", "key", "lin1", "linear1", "q", "q_attn", "q_lin", "q_proj", "query", "to_k", "to_q",
+    "to_v", "up", "up_proj", "v", "v_lin", "v_proj", "value", "w1", "w3", "wi", "wi_0", "wi_1",
+    "wk", "wq", "wv",
+}  # fmt: skip
 ROWS = frozenset({
-    "c_proj", "down", "down_proj", "fc2", "lin2", "linear2", "o", "o_proj", "out", "out_proj",
-    "w2", "wo",
+    "c_proj", "dense_4h_to_h", "down", "down_proj", "fc2", "ffn_output", "lin2", "linear2", "o",
+    "o_proj", "out", "out_lin", "out_proj", "w2", "wo",
 })  # fmt: skip
 """What transformers call the layers before and after heads, and before and after an activation."""
 
-ATTENTION = frozenset({"in_proj", "k", "k_proj", "key", "q", "q_proj", "query", "to_k", "to_q",
-                       "to_v", "v", "v_proj", "value", "wk", "wq", "wv"})  # fmt: skip
+ATTENTION = FUSED | {
+    "in_proj", "k", "k_lin", "k_proj", "key", "q", "q_attn", "q_lin", "q_proj", "query", "to_k",
+    "to_q", "to_v", "v", "v_lin", "v_proj", "value", "wk", "wq", "wv",
+}  # fmt: skip
+
+ROWS_OF_HEADS = frozenset({"dense", "proj"})
+"""Names of the layer behind heads that other modules give to other layers."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +113,8 @@ def _notes(network: nn.Module, by_layer: Mapping[str, Style]) -> Iterator[str]:
         yield MULTIHEAD
     if any(isinstance(module, Heads) for module in modules):
         yield AS_LAYERS
+    if any(isinstance(module, Conv1D) for module in modules):
+        yield TRANSPOSED
     others = undivided(network, by_layer)
     for one, other in _tied(network, by_layer):
         yield f"{one} and {other} have one weight, which parallelize_module makes two."
@@ -150,6 +162,11 @@ AS_LAYERS = (
     "parallelize_module has no style for it."
 )
 
+TRANSPOSED = (
+    "Conv1D is divided as nn.Linear with its weight transposed: parallelize_module has no style "
+    "for it."
+)
+
 MULTIHEAD = (
     "nn.MultiheadAttention stays undivided: parallelize_module has no style for it, so every GPU "
     "computes all of its heads."
@@ -185,17 +202,43 @@ def _configured(network: nn.Module) -> Styles | None:
     prefix = f"{base}." if hasattr(network, base) else ""
     found: dict[str, Style] = {}
     others: dict[str, None] = {}
+    fused: dict[str, None] = {}
     for name, module in members(network).items():
         style = next((s for p, s in plan.items() if fnmatchcase(name, prefix + p)), None)
+        if style is not None and style in BESIDE_FUSED and _has_fused(members(network), name):
+            fused.setdefault(f"{name.rpartition('.')[2]} ({style})")
+            style = BESIDE_FUSED[style]
         if style in ("colwise", "rowwise") and isinstance(module, nn.Linear):
             found[name] = style
         elif style is not None:
             others.setdefault(f"{name.rpartition('.')[2]} ({style})")
     notes = ["Layers are divided as the configuration's base_model_tp_plan says; embeddings and "
              "head, which it leaves out, are computed on every GPU."]  # fmt: skip
+    if fused:
+        notes.append(
+            "Divided as Megatron stores fused layers, so that nothing is gathered between them and "
+            f"the next: {', '.join(fused)}."
+        )
     if others:
         notes.append(f"Undivided, as parallelize_module has no such style: {', '.join(others)}.")
     return Styles(found, notes=(*notes, *_notes(network, found))) if found else None
+
+
+BESIDE_FUSED: Mapping[str, Style] = {
+    "packed_colwise": "colwise", "colwise_gather_output": "colwise",
+    "rowwise_split_input": "rowwise",
+}  # fmt: skip
+"""What a plan says of fused layers and those behind them, and how Megatron divides these.
+
+transformers gathers what leaves such a layer and splits what enters the next, since its weights are
+not stored by GPU; stored so, nothing has to be moved between the two.
+"""
+
+
+def _has_fused(modules: Mapping[str, nn.Module], name: str) -> bool:
+    """Whether a layer is fused, or beside one."""
+    beside = dict(modules[name.rpartition(".")[0]].named_children())
+    return not beside.keys().isdisjoint(FUSED | {"gate_up_proj"})
 
 
 def _pairs(network: nn.Module) -> Iterator[tuple[str, Style]]:
@@ -209,7 +252,8 @@ def _pairs(network: nn.Module) -> Iterator[tuple[str, Style]]:
             continue
         linear = [n for n, child in module.named_children() if isinstance(child, nn.Linear)]
         columns = [name for name in linear if name in COLUMNS]
-        rows = [name for name in linear if name in ROWS]
+        behind = ROWS | ROWS_OF_HEADS if ATTENTION & {*columns} else ROWS
+        rows = [name for name in linear if name in behind]
         if not (columns and rows) and _is_perceptron(module, linear):
             columns, rows = linear[:1], linear[1:]
         if isinstance(getattr(getattr(module, "output", None), "dense", None), nn.Linear):

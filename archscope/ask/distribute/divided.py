@@ -91,11 +91,13 @@ def _run(
         seen: gets the styles that are tried, for a caller that wants to try fewer.
         attempt: how.
     """
-    from archscope.collectives import closed_forms, fsdp, heads, tensor_parallel
+    from archscope.collectives import closed_forms, fsdp, head_counts, heads, tensor_parallel
     from archscope.collectives.blocks import blocks
     from archscope.collectives.sequence import outside
     from archscope.collectives.styles import styles_of
+    from archscope.collectives.transposed import write_linear
 
+    write_linear(network)
     if attempt.styles is None and not plan.styles and not plan.sequence:
         heads.split(network)
     chosen = attempt.styles or styles_of(
@@ -110,6 +112,7 @@ def _run(
     usual = chosen.by_layer if tokens is None else outside(chosen.by_layer, blocks(network))
     styles = tensor_parallel.usual(network, usual) + ([] if tokens is None else tokens.styles)
     tensor_parallel.divide(network, layers, styles, recorder)
+    head_counts.share(network, chosen.by_layer, plan.divided)
     if plan.kind.startswith("ddp"):
         issued, forms, notes = step.replicated(recorder, data, attempt.unused)
     elif plan.sharded > 1:

@@ -25,14 +25,17 @@ def part_of(subject: Subject, styles: Mapping[str, Style], gpus: int) -> Subject
     from torch import nn
 
     from archscope.analysis import borrow
-    from archscope.collectives import heads
+    from archscope.collectives import head_counts, heads
     from archscope.collectives.parts import part
+    from archscope.collectives.transposed import write_linear
 
     with borrow.copied(subject.module, (), borrow.weightless) as (network, _):
+        write_linear(network)
         if any(name.endswith(".in_proj") for name in styles):
             heads.split(network)
         for name, style in styles.items():
             whole = network.get_submodule(name)
             assert isinstance(whole, (nn.Linear, nn.Embedding))
             network.set_submodule(name, part(whole, style, gpus))
+        head_counts.share(network, styles, gpus)
     return replace(subject, module=network, rebuild=None, private=False)

@@ -173,10 +173,10 @@ def failure(
     )
 
 
-def with_a_size(
+def with_what_fits(
     refusal: ArchscopeError, module: nn.Module, given: InputSpec, error: BaseException
 ) -> ArchscopeError:
-    """The refusal of an image, with one that the network takes where a usual one is found.
+    """The refusal of an input, with one that the network takes where that can be known.
 
     Args:
         refusal: what `failure` made of `error`.
@@ -184,17 +184,35 @@ def with_a_size(
         given: the input it failed on.
         error: what it raised.
     """
-    shapes = given.sample_shapes
-    if refusal.remedy != TAKES_INPUT or len(shapes) != 1 or len(shapes[0]) not in (2, 3):
+    if refusal.remedy != TAKES_INPUT:
         return refusal
+    remedy = _shorter(error) or _usual_image(module, given, error) or refusal.remedy
+    return type(refusal)(refusal.argument, refusal.problem, remedy)
+
+
+def _shorter(error: BaseException) -> str:
+    """How many positions a network has, where it looked up one more than that."""
+    found = _TOO_FAR.search(str(error))
+    if found is None or int(found[1]) < int(found[2]):
+        return ""
+    return f"shorten it: {place_of(error)} has {plural(int(found[2]), 'position')}"
+
+
+_TOO_FAR = re.compile(r"index (-?\d+) is out of range for a table of (\d+) rows")
+
+
+def _usual_image(module: nn.Module, given: InputSpec, error: BaseException) -> str:
+    """An image that the network takes; empty where the input is none, or no usual one fits."""
+    shapes = given.sample_shapes
+    if len(shapes) != 1 or len(shapes[0]) not in (2, 3):
+        return ""
     image = shapes[0] if len(shapes[0]) == 3 else (given.batch, *shapes[0])  # (1, 28, 28)
     layer = getattr(getattr(error, "archscope_call", None), "module", None)
     channels, side = getattr(layer, "in_channels", image[0]), image[1]
     if not (isinstance(channels, int) and isinstance(side, int)):
-        return refusal
+        return ""
     found = fitting_image(module, channels, side)
-    remedy = f"did you mean {parameter('input', found)}?" if found else refusal.remedy
-    return type(refusal)(refusal.argument, refusal.problem, remedy)
+    return f"did you mean {parameter('input', found)}?" if found else ""
 
 
 TAKES_INPUT = "check that the network takes this input"

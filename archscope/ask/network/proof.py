@@ -34,6 +34,7 @@ def runs(
     from archscope.analysis.nested import reached, tensors
     from archscope.analysis.one_device import OneDevice
     from archscope.process import interruptible
+    from archscope.process.unnoticed import unheard
 
     if subject.rebuild is None:
         return None
@@ -48,7 +49,7 @@ def runs(
         records = torch.set_grad_enabled(backward or gradients)
         with copies as (network, (args, kwargs)), OneDevice(), records:
             borrow.set_training(network, False)
-            with interruptible():
+            with unheard(), interruptible():
                 outputs = network(*args, **kwargs)
                 if inspect.iscoroutine(outputs):
                     outputs.close()

@@ -17,7 +17,7 @@ from archscope.ask.network.failure import (
     limit,
     place_of,
     untried,
-    with_a_size,
+    with_what_fits,
     without_torch_s_advice,
 )
 from archscope.ask.network.subject import Subject
@@ -193,7 +193,7 @@ class _Way:
         if self.proved:
             raise limit(subject.name, error) from error
         if not blames_the_user(refusal, error):
-            raise with_a_size(refusal, subject.module, call.spec, error) from error
+            raise with_what_fits(refusal, subject.module, call.spec, error) from error
         trains = self._records(error)
         if self.without is None and not trains:  # a network may differentiate in its `forward`
             without = f"{place_of(error)} fails ({first_line(error)})"
@@ -205,7 +205,7 @@ class _Way:
         if ran is None:
             raise untried(refusal) from error
         if not ran:
-            raise with_a_size(refusal, subject.module, call.spec, error) from error
+            raise with_what_fits(refusal, subject.module, call.spec, error) from error
         if self.device == "cpu":
             raise limit(subject.name, error) from error
         note = (

@@ -1,8 +1,15 @@
-"""Sizes of images that a network takes, found by trying those that are in use."""
+"""Sizes of images that a network takes, found by a few trials of those that are in use."""
 
 from __future__ import annotations
 
+import re
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from math import sqrt
 from typing import TYPE_CHECKING, Any
+
+from archscope.errors import first_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -10,9 +17,16 @@ if TYPE_CHECKING:
 SIDES = (224, 28, 32, 64, 96, 128, 256, 299, 227, 84, 48, 112, 160, 192, 384, 512)
 """Of ImageNet, MNIST, CIFAR, STL-10, …; the one that is tried first is the most usual."""
 
+MOST_TRIALS = 4
+SECONDS = 1.0
+"""How long all trials of a network may take."""
+
 
 def fitting_image(module: nn.Module, channels: int, near: int = 0) -> str:
     """A square image that a network runs on without weights, as `3x224x224`.
+
+    Each trial that fails in a linear layer says how many features too many or too few there are,
+    whose root is about how far the side is off.
 
     Args:
         module: a copy of it is run.
@@ -20,26 +34,82 @@ def fitting_image(module: nn.Module, channels: int, near: int = 0) -> str:
         near: side that was given in vain; it and sizes close to it are tried first.
 
     Returns:
-        an empty text where it takes none of the usual sizes, or needs the values of tensors.
+        an empty text where it takes none that was tried, is slow, needs the values of tensors, or
+        writes files, starts programs or waits as it runs.
     """
-    sides = [near, *sorted(SIDES, key=lambda side: abs(side - near))] if near else SIDES
-    images = ((channels, side, side) for side in sides)
-    found = next((image for image in images if _runs(module, image)), ())
-    return "x".join(map(str, found))
+    from archscope.process.unnoticed import LeavesTracesError
+
+    end = time.perf_counter() + SECONDS
+    side, left = near or SIDES[0], [size for size in SIDES if size != near]
+    with suppress(LeavesTracesError):
+        for _ in range(MOST_TRIALS):
+            error = _error(module, (channels, side, side), end)
+            if error is None:
+                return f"{channels}x{side}x{side}"
+            side = min(left, key=_distance(side * _ratio(first_line(error)) or near))
+            left.remove(side)
+    return ""
 
 
-def _runs(module: nn.Module, image: tuple[int, ...]) -> bool:
+def _distance(wanted: float) -> Callable[[int], float]:
+    """How far a size is from the one that is wanted; all are as good where none is."""
+    return lambda size: abs(size - wanted) if wanted else 0
+
+
+_FEATURES = (
+    re.compile(r"same reduction dim, but got \[\d+, (\d+)\] X \[(\d+),"),
+    re.compile(r"mat1 and mat2 shapes cannot be multiplied \(\d+x(\d+) and (\d+)x"),
+)
+"""What PyTorch says of features that do not fit: how many it got, and how many are expected."""
+
+_RESHAPED = re.compile(r"shape '\[([-\d, ]+)\]' is invalid for input of size (\d+)")
+
+
+def _ratio(said: str) -> float:
+    """The side that would fit over the one that was tried; 0 where the error does not tell."""
+    if reshaped := _RESHAPED.search(said):
+        expected = 1
+        for number in map(int, reshaped[1].split(",")):
+            expected *= abs(number)
+        return sqrt(expected / max(int(reshaped[2]), 1))
+    for pattern in _FEATURES:
+        if found := pattern.search(said):
+            return sqrt(int(found[2]) / max(int(found[1]), 1))
+    return 0
+
+
+def _error(module: nn.Module, image: tuple[int, ...], end: float) -> Exception | None:
+    """What a copy of a network without weights raises on one image, unnoticed.
+
+    Args:
+        module: the network.
+        image: without its batch.
+        end: when it must have ended, by `time.perf_counter`.
+
+    Raises:
+        LeavesTracesError: it is slow, or does what would be noticed.
+    """
     import torch
 
     from archscope.analysis import borrow
     from archscope.process import interruptible
+    from archscope.process.unnoticed import LeavesTracesError, traceless
+
+    class Hurried(torch.overrides.TorchFunctionMode):
+        def __torch_function__(
+            self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            if time.perf_counter() > end:
+                raise LeavesTracesError("it is slow")
+            return function(*args, **(kwargs or {}))
 
     given: Any = ((torch.empty((1, *image), device="meta"),), {})
     copies: Any = borrow.copied(module, given, borrow.weightless)
     try:
-        with copies as (network, (args, kwargs)), torch.no_grad(), interruptible():
+        with copies as (network, (args, kwargs)), torch.no_grad(), traceless(), Hurried():
             borrow.set_training(network, False)
-            network(*args, **kwargs)
-    except Exception:  # whatever it raises, another size is tried
-        return False
-    return True
+            with interruptible():
+                network(*args, **kwargs)
+    except Exception as error:  # whatever it raises, another size is tried
+        return error
+    return None

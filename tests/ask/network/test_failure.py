@@ -457,6 +457,7 @@ def test_more_positions_than_a_table_has_fail_as_they_do_in_pytorch() -> None:
             network(torch.zeros(1, longer, 4))
         said = refusal(network, f"{longer}x4")
         assert f"index {last} is out of range for a table of 16 rows" in said
+        assert said.endswith("table (Embedding) has 16 positions") == (last == 16)
 
 
 def test_a_shape_without_its_batch_is_proposed_as_an_image() -> None:

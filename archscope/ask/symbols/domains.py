@@ -27,6 +27,8 @@ DISTANCES_OF_STEPS = (96, 64, 32)
 UNITS = (2, 4, 7, 8, 14, 16, 28, 32, 56, 64, 112, 128, 224)
 NEIGHBOURHOOD = 64
 """How far around the usual size of a network of fixed size the admissible sizes are sought."""
+LEAST_RANGE = 5
+"""Three sizes determine a quadratic form, and three more verify it."""
 MOST_SYMBOLS = 4
 
 _AXES = {1: ("L",), 2: (None, "L"), 3: (None, "H", "W"), 4: (None, "T", "H", "W")}
@@ -39,7 +41,7 @@ class Domain:
 
     Args:
         symbol: its name.
-        base: a usual value.
+        base: a usual value, or half of it below the end of a table.
         far: a distant value that the network takes as well.
         unit: every admissible value is a multiple of it.
     """
@@ -213,13 +215,36 @@ def domain(trial: Trial, symbol: str, values: Mapping[str, int]) -> Domain | Fix
     distances: Sequence[int] = (DISTANT_BATCH - base,) if batch else _distances(trial)
     distance = next((d for d in distances if works(base + d)), None)
     if distance is None:
-        return _fixed(trial, symbol, values, works)
+        ended = None if batch else _below_an_end(symbol, base, base + distances[-1], works)
+        return ended or _fixed(trial, symbol, values, works)
     if works(base + 1):
         return Domain(symbol, base, base + distance)
     for unit in UNITS:
         if base % unit == 0 and distance % unit == 0 and works(base + unit):
             return Domain(symbol, base, base + distance, unit)
     return _fixed(trial, symbol, values, works)
+
+
+def _below_an_end(
+    symbol: str, usual: int, beyond: int, works: Callable[[int], bool]
+) -> Domain | None:
+    """The smaller sizes that a network takes up to an end, as of a table of positions.
+
+    Args:
+        symbol: its name.
+        usual: a size that works.
+        beyond: one that does not.
+        works: whether a size does.
+
+    Returns:
+        `None` where a half and a quarter do not work either, or all are too few for a form that
+        fresh counts verify.
+    """
+    end = _last(works, usual, beyond)
+    for base in (usual // 2, usual // 4, 2):
+        if base > 1 and end - base >= LEAST_RANGE and works(base) and works(base + 1):
+            return Domain(symbol, base, end)
+    return None
 
 
 def _distances(trial: Trial) -> tuple[int, ...]:

@@ -177,14 +177,14 @@ def sizes_text(values: Mapping[str, int]) -> str:
 
 def _searched(trial: Trial, asked: bool) -> Formula:
     subject = trial.subject
-    trial, values, domains, fixed = _free_symbols(trial, asked)
+    trial, domains, fixed = _free_symbols(trial, asked)
     if not domains:
         raise ArchscopeError(
             subject.name,
             "fixes every side of its input: " + "; ".join(f"{f.symbol} = {f.sizes}" for f in fixed),
             "count it with archscope summary",
         )
-    search = _Search(trial, domains, values)
+    search = _Search(trial, domains)
     try:
         forms, verified = search.forms()
     except OtherPathError as error:
@@ -229,9 +229,7 @@ def _activation_bytes(forms: Sequence[LayerForm]) -> Polynomial | None:
     return total(found) if len(found) == len(parts) else None
 
 
-def _free_symbols(
-    trial: Trial, asked: bool
-) -> tuple[Trial, dict[str, int], tuple[Domain, ...], tuple[Fixed, ...]]:
+def _free_symbols(trial: Trial, asked: bool) -> tuple[Trial, tuple[Domain, ...], tuple[Fixed, ...]]:
     """The symbols that may vary; those that may not become numbers, or an error when asked for."""
     values = symbols_of.usual_values(trial)
     found = [symbols_of.domain(trial, symbol, values) for symbol in trial.spec.symbols]
@@ -246,16 +244,16 @@ def _free_symbols(
             return _free_symbols(square, asked=False)
     numbers = {item.symbol: values[item.symbol] for item in fixed}
     rest = trial.of(at(trial.spec, numbers))
-    return rest, values, tuple(item for item in found if isinstance(item, Domain)), fixed
+    return rest, tuple(item for item in found if isinstance(item, Domain)), fixed
 
 
 class _Search:
     """Fits the observations of a trial over the domains of its symbols."""
 
-    def __init__(self, trial: Trial, domains: Sequence[Domain], values: Mapping[str, int]) -> None:
+    def __init__(self, trial: Trial, domains: Sequence[Domain]) -> None:
         self.trial = trial
         self.domains = domains
-        self.base = {d.symbol: values[d.symbol] for d in domains}
+        self.base = {d.symbol: d.base for d in domains}
         self.layers, self.coverage = trial.count(self.base)
         self.structure = trial.observe(self.base).structure
 

@@ -97,7 +97,7 @@ class Positions(nn.Module):
         return x @ self.table(torch.arange(x.shape[1], device=x.device)).T
 
 
-@pytest.mark.parametrize("most", [64, 77, 1024])
+@pytest.mark.parametrize("most", [7, 16, 39, 64, 77, 240, 1024])
 def test_a_sequence_ends_with_the_table_of_its_positions(most) -> None:
     found = formula(network_target(Positions(most), input="Tx2"))
     assert found.limits["T"] == (1, most)

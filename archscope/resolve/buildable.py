@@ -79,7 +79,8 @@ def _is_of_a_library(name: str) -> bool:
     timm = _TIMM_NAME.match(name)
     if timm is not None:
         return timm_models.has(timm[1])
-    return name.isidentifier() and name in vision.names()
+    own = name.removeprefix(vision.PREFIX)
+    return own.isidentifier() and own in vision.names()
 
 
 def _nearest(model: str) -> str:

@@ -30,6 +30,8 @@ def known(pattern: str) -> list[str]:
         return [PREFIX + name for name in architectures()]
     if pattern.startswith(diffusion.PREFIX):
         return [diffusion.PREFIX + name for name in diffusion.classes()]
+    if pattern.startswith(vision.PREFIX):
+        return [vision.PREFIX + name for name in vision.names()]
     return [*zoo.names(), *vision.names()]
 
 

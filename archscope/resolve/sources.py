@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def recipe(name: str, keywords: Mapping[str, Any]) -> Recipe:
     """Find a name of the zoo, `hf:…`, `diffusers:…`, `timm:…`, `FILE.py:CLASS`, `PACKAGE:NAME`.
 
-    Anything else is a name of torchvision.
+    Anything else is a name of torchvision, as is `torchvision:…`.
 
     Raises:
         ArchscopeError: nothing has that name (the nearest ones are suggested), a file or package
@@ -46,6 +46,8 @@ def recipe(name: str, keywords: Mapping[str, Any]) -> Recipe:
     if name.startswith(diffusion.PREFIX):
         made = diffusion.named(name.removeprefix(diffusion.PREFIX), keywords)
         return Recipe("diffusers", *made, ("diffusers",))
+    if name.startswith(vision.PREFIX):
+        return _named_of_torchvision(attribute, keywords)
     if place == "timm":
         return timm_models.recipe(attribute, keywords)
     if name.endswith(".py") or (colon and place.endswith(".py")):
@@ -101,6 +103,14 @@ def _from_zoo(name: str, keywords: Mapping[str, Any]) -> Recipe:
             raise ArchscopeError(parameter("set", given), admissible) from error
 
     return Recipe("archscope zoo", construct, default_input)
+
+
+def _named_of_torchvision(name: str, keywords: Mapping[str, Any]) -> Recipe:
+    names = vision.names()
+    if name not in names:
+        remedy = did_you_mean(name, names) or "list the names with `archscope models`"
+        raise ArchscopeError(vision.PREFIX + name, "torchvision has no such network", remedy)
+    return _from_torchvision(name, keywords)
 
 
 def _from_torchvision(name: str, keywords: Mapping[str, Any]) -> Recipe:

@@ -17,6 +17,9 @@ from archscope.resolve.layer_types import with_factories
 if TYPE_CHECKING:
     from torch import nn
 
+PREFIX = "torchvision:"
+"""What a name of torchvision may begin with, though no other library has it."""
+
 INSTALL = "install the matching pair: python -m pip install --upgrade torch torchvision"
 
 AS_PUBLISHED: dict[str, dict[str, Any]] = {

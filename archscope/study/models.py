@@ -159,8 +159,9 @@ def _listed(name: str) -> Row:
     if name in zoo.names():
         card = zoo.card(name)
         return Row((name, "archscope zoo", str(parse_input(card.input)), card.params))
-    spec = str(vision.default_input(name, {}))
-    return Row((name, "torchvision", spec, published(name)["num_params"]))
+    own = name.removeprefix(vision.PREFIX)
+    spec = str(vision.default_input(own, {}))
+    return Row((name, "torchvision", spec, published(own)["num_params"]))
 
 
 def _zoo_card(name: str) -> Table:

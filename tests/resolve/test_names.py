@@ -157,6 +157,7 @@ def test_activations_go_by_name_also_those_without_inplace() -> None:
         ("lenett", {}, r"did you mean .*lenet.*\?"),
         ("ResNet50", {}, "did you mean .*resnet50"),
         ("qqqqqq", {}, "list the names with `archscope models`"),
+        ("torchvision:resnet5", {}, "torchvision has no such network; did you mean .*resnet50"),
         ("resnet50", {"num_clases": 2}, "num_clases: .*did you mean num_classes"),
         ("resnet50", {"layers": 2}, "layers: resnet50 takes no such keyword"),
         ("lenet", {"num_clases": 2}, "num_clases: lenet takes no such keyword; did you mean num_c"),
@@ -284,3 +285,10 @@ def test_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtins, "input", refuse)
     found = network("ssd300_vgg16")
     assert params(found.with_storage()) == 35_641_826
+
+
+def test_torchvision_s_networks_have_a_prefix_too() -> None:
+    found = network("torchvision:alexnet", num_classes=10)
+    assert found.source == "torchvision"
+    # as torchvision publishes, less 990 classes of 4096 weights and a bias
+    assert sum(p.numel() for p in found.module.parameters()) == 61_100_840 - 990 * 4097

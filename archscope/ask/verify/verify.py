@@ -331,7 +331,7 @@ def _last_digit(text: str) -> float:
 def _torchvision(analysis: Analysis) -> Iterator[Figure]:
     from archscope.resolve import published
 
-    facts = published(analysis.model)
+    facts = published(analysis.model.removeprefix("torchvision:"))
     if facts["input"].sample_shapes != analysis.input.sample_shapes:
         return
     source = f"torchvision's metadata, {facts['entry']}"

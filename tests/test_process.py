@@ -83,13 +83,14 @@ def alarm(monkeypatch):
 
     def interrupted(function, seconds):
         try:
-            signal.setitimer(signal.ITIMER_REAL, seconds)
-            function()
-            return False
+            try:
+                signal.setitimer(signal.ITIMER_REAL, seconds)
+                function()
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
         except KeyboardInterrupt:
             return True
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+        return False
 
     yield interrupted
     signal.signal(signal.SIGALRM, before)
@@ -225,6 +226,38 @@ def test_what_a_network_sets_for_all_code_is_put_back(tmp_path):
     before = state()
     archscope.summary(Sets(), (torch.ones(2, 8),))
     assert state() == before
+
+
+def test_a_context_variable_may_hold_what_has_no_truth():
+    class Sets(nn.Linear):
+        def forward(self, x):
+            SETTING.set(x)
+            return super().forward(x)
+
+    users = torch.ones(2, 8)
+    SETTING.set(users)
+    archscope.summary(Sets(8, 8), (users,))
+    assert SETTING.get() is users
+    SETTING.set(0)
+
+
+def test_what_a_package_sets_that_forward_imports_stays(tmp_path, monkeypatch):
+    """It is imported once, so nobody would set it again."""
+    code = "import os, sys\nos.environ['ARCHSCOPE_TEST'] = '1'\nsys.path.append('/nowhere')\n"
+    (tmp_path / "imported_in_forward.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("ARCHSCOPE_TEST", "0")
+    monkeypatch.delenv("ARCHSCOPE_TEST")
+
+    class Imports(nn.Linear):
+        def forward(self, x):
+            import imported_in_forward  # noqa: F401
+
+            return super().forward(x)
+
+    archscope.summary(Imports(8, 8), (torch.ones(2, 8),))
+    assert os.environ["ARCHSCOPE_TEST"] == "1"
+    assert sys.path[-1] == "/nowhere"
 
 
 def test_an_autocast_block_left_open_is_closed():

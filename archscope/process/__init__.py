@@ -75,10 +75,12 @@ def undisturbed() -> Iterator[None]:
                 finally:
                     _put_back(before)
             finally:
-                if not before.is_back:  # something ended the first time half-way
-                    _put_back(before)
-                _present.joined.clear()
-                _present.runs = False
+                try:
+                    if not before.is_back:  # something ended the first time half-way
+                        _put_back(before)
+                finally:
+                    _present.joined.clear()
+                    _present.runs = False
 
 
 @contextmanager

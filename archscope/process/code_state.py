@@ -10,17 +10,21 @@ of an installed package the classes of the network and its caches alone.
 
 from __future__ import annotations
 
-import builtins
-import contextlib
-import dis
 import functools
+import operator
 import random
 import sys
 import threading
 import types
-from collections import OrderedDict, UserDict, UserList, deque
+import weakref
+from collections import ChainMap, UserDict, UserList
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
+
+from archscope.process.arrays import is_as_before, is_ordinary, of_tensor, rewrite
+from archscope.process.bytecode import codes, names_of
+from archscope.process.contents import CACHE, contents, of_cache
 
 STATELESS = frozenset(sys.stdlib_module_names) | {
     "archscope", "einops", "numpy", "timm", "torch", "torchvision",
@@ -30,24 +34,32 @@ STATELESS = frozenset(sys.stdlib_module_names) | {
 MOST_OBJECTS = 20_000
 """Looked at before a run; what is reached later stays as the run leaves it."""
 
-MOST_BYTES = 2**22
+MOST_BYTES = 2**20
 """Of an array or a tensor that is copied, should it be written to."""
 
+MOST_BYTES_IN_ALL = 2**23
+
 _MISSING: Any = object()
-_CACHE: type = type(functools.lru_cache(lambda: None))
-_NUMBERS = (type(None), bool, int, float, complex, str, bytes, range, slice)
-_PLAIN = (*_NUMBERS, type, types.FunctionType)
-_OPEN = (types.SimpleNamespace, UserDict, UserList, threading.local)
+_HOLDS_NOTHING = frozenset((
+    type(None), bool, int, float, complex, str, bytes, range, slice, types.CodeType,
+    types.BuiltinFunctionType, types.WrapperDescriptorType, types.MethodDescriptorType,
+    types.ClassMethodDescriptorType, types.GetSetDescriptorType, types.MemberDescriptorType,
+    types.GenericAlias, types.UnionType, object,
+))  # fmt: skip
+_OPEN = (
+    types.SimpleNamespace, UserDict, UserList, ChainMap, threading.local, weakref.WeakSet,
+    weakref.WeakKeyDictionary, weakref.WeakValueDictionary,
+)  # fmt: skip
 """Kinds of the standard library with attributes of whoever made one."""
 
-_CONTAINERS: tuple[tuple[type, Any, Any, Any], ...] = (
-    (OrderedDict, OrderedDict.items, OrderedDict.clear, OrderedDict.update),
-    (dict, dict.items, dict.clear, dict.update),
-    (list, list.__iter__, list.clear, list.extend),
-    (set, set.__iter__, set.clear, set.update),
-    (deque, deque.__iter__, deque.clear, deque.extend),
-)
-"""How the items of each are listed, removed and added, below a class's own methods."""
+_BUILT_IN = (types.GetSetDescriptorType, types.MemberDescriptorType)
+
+_LOCKS = (type(threading.Lock()), type(threading.RLock()), threading.Condition, threading.Event)
+
+# Asked of the types themselves: a metaclass, a property or a proxy may answer anything else.
+_names_in: Callable[[type], types.MappingProxyType[str, Any]] = vars(type)["__dict__"].__get__
+_bases: Callable[[type], tuple[type, ...]] = vars(type)["__mro__"].__get__
+_home: Callable[[type], str | None] = vars(type)["__module__"].__get__
 
 
 def is_stateless(name: object) -> bool:
@@ -65,6 +77,9 @@ def _is_installed(name: str | None) -> bool:
 class CodeState:
     """What some code holds, to be put back.
 
+    Other threads run meanwhile, and what they set is theirs: of names, those alone are put back
+    that the code sets itself.
+
     Args:
         code: classes and functions.
     """
@@ -74,124 +89,222 @@ class CodeState:
         self._seen: dict[int, Any] = {}  # alive, so that no number is used twice
         self._pending: list[Any] = []
         self._arrays: list[tuple[Any, Any]] = []
+        self._code: dict[types.CodeType, None] = {}
+        self._bytes = 0
         for part in code:
             self._pending.append(part)
-            while self._pending and len(self._seen) < MOST_OBJECTS:
-                self._look_at(self._pending.pop())
+            self._look_at_all()
 
     def written_arrays(self) -> list[Any]:
         """The arrays of NumPy's that are not as they were found."""
-        return [array for array, before in self._arrays if not _is_as_before(array, before)]
+        return [array for array, before in self._arrays if not is_as_before(array, before)]
 
     def put_back(self) -> None:
-        """Leave everything as it was found, but what the run has made impossible to change."""
+        """Leave everything as it was found; what refuses that does not keep the rest from it."""
         while self._undo:
-            with contextlib.suppress(Exception):  # all else is to be put back none the less
+            with suppress(Exception):
                 self._undo[-1]()
             self._undo.pop()
 
+    def _look_at_all(self) -> None:
+        pending = self._pending
+        while pending and len(self._seen) < MOST_OBJECTS:
+            value = pending.pop()
+            if type(value) in _HOLDS_NOTHING or id(value) in self._seen:
+                continue
+            self._seen[id(value)] = value
+            try:
+                self._look_at(value)
+            except Exception:  # it does not want to be looked at
+                continue
+
     def _look_at(self, value: Any) -> None:
         kind = type(value)
-        if kind in _NUMBERS or id(value) in self._seen:
-            return
-        self._seen[id(value)] = value
         if kind is types.FunctionType:
             self._function(value)
-        elif isinstance(value, type):
+        elif issubclass(kind, type):
             self._class(value)
-        elif kind is _CACHE:
-            self._undo.append(functools.partial(_clear, value, value.cache_info().misses))
+        elif kind is CACHE:
+            self._undo.append(of_cache(value))
             self._pending.append(value.__wrapped__)
         elif kind in (staticmethod, classmethod, types.MethodType):
             self._pending += [value.__func__, getattr(value, "__self__", None)]
         elif kind is property:
             self._pending += [value.fget, value.fset]
+        elif kind in (functools.cached_property, functools.partialmethod):
+            self._pending.append(value.func)
         elif kind is functools.partial:
             self._pending += [value.func, *value.args, *value.keywords.values()]
-        elif (methods := _methods(value)) is not None:
-            before = list(methods[1](value))
-            self._undo.append(functools.partial(_refill, value, methods, before))
-            self._pending += (
-                [part[1] for part in before] if issubclass(methods[0], dict) else before
-            )
         elif kind is tuple:
             self._pending += value
         else:
-            self._object(value)
+            noted = contents(value, kind)
+            if noted is not None:
+                self._undo.append(noted[0])
+                self._pending += noted[1]
+            self._object(value, kind)
 
     def _function(self, function: types.FunctionType) -> None:
         if is_stateless(function.__module__):
             return
-        names = function.__globals__
-        if not _is_installed(function.__module__):
-            for code in _codes(function.__code__):
+        names, is_installed = function.__globals__, _is_installed(function.__module__)
+        if not is_installed:
+            for code in codes(function.__code__):
                 self._names(names, code)
         elif id(names) not in self._seen:
             self._seen[id(names)] = names
-            self._pending += [value for value in names.values() if type(value) is _CACHE]
-        self._pending += function.__defaults__ or ()
-        self._pending += (function.__kwdefaults__ or {}).values()
-        self._attributes(function.__dict__)
-        for cell in function.__closure__ or ():
+            self._pending += [value for value in names.values() if type(value) is CACHE]
+        if function.__defaults__:
+            self._pending += function.__defaults__
+        if function.__kwdefaults__:
+            self._pending += function.__kwdefaults__.values()
+        if function.__dict__ or not is_installed:
+            self._attributes(function.__dict__)
+        if function.__closure__:
+            self._cells(function.__code__, function.__closure__)
+
+    def _cells(self, code: types.CodeType, cells: tuple[types.CellType, ...]) -> None:
+        """Note variables of a function around one, where the inner one sets them."""
+        bound = {name for part in codes(code) for name in names_of(part).cells}
+        for name, cell in zip(code.co_freevars, cells, strict=True):
             content = _content(cell)
-            self._undo.append(functools.partial(_set_cell, cell, content))
+            if name in bound:
+                self._undo.append(functools.partial(_set_cell, cell, content))
             self._pending.append(content)
 
     def _names(self, names: dict[str, Any], code: types.CodeType) -> None:
         """Note what names of a module stand for; a module among them lends its own."""
-        values = {name: names.get(name, _MISSING) for name in _globals(code)}
-        self._undo.append(functools.partial(_rebind, names, values))
+        used = names_of(code)
+        self._code[code] = None
+        values = {name: names.get(name, _MISSING) for name in used.read}
+        bound = used.read if used.computes else used.bound
+        if bound:
+            before = {name: values[name] for name in bound}
+            self._undo.append(functools.partial(_rebind, names, before))
         for value in values.values():
-            if not isinstance(value, types.ModuleType):
+            if issubclass(type(value), types.ModuleType):
+                self._module(object.__getattribute__(value, "__dict__"), code)
+            else:
                 self._pending.append(value)
-                continue
-            used = _set_attributes(code) if is_stateless(value.__name__) else code.co_names
-            if used:
-                lent = {name: vars(value).get(name, _MISSING) for name in used}
-                self._undo.append(functools.partial(_rebind, vars(value), lent))
-                self._pending += [] if is_stateless(value.__name__) else lent.values()
+
+    def _module(self, names: dict[str, Any], code: types.CodeType) -> None:
+        used, shared = names_of(code), not is_stateless(names.get("__name__"))
+        bound = used.mentioned if used.computes and shared else used.attributes
+        if bound:
+            before = {name: names.get(name, _MISSING) for name in bound}
+            self._undo.append(functools.partial(_rebind, names, before))
+        if shared:
+            self._pending += [names[name] for name in code.co_names if name in names]
 
     def _class(self, kind: type) -> None:
-        if is_stateless(kind.__module__):
+        if is_stateless(_home(kind)):
             return
-        before = {key: value for key, value in vars(kind).items() if not _is_special(key)}
-        self._undo.append(functools.partial(_set_class, kind, before))
-        self._pending += vars(kind).values()
-        self._pending += kind.__bases__
+        before = dict(_names_in(kind))
+        self._undo.append(functools.partial(_set_class, kind, before, self._may_set))
+        self._pending += before.values()
+        self._pending += _bases(kind)[1:]
 
-    def _attributes(self, attributes: dict[str, Any]) -> None:
-        self._undo.append(functools.partial(_rebind_all, attributes, dict(attributes)))
-        self._pending += attributes.values()
+    def _attributes(self, attributes: dict[str, Any], named: bool = False) -> None:
+        may_set = self._may_set if named else _anything
+        before = dict(attributes)
+        self._undo.append(functools.partial(_rebind_all, attributes, before, may_set))
+        self._pending += before.values()
 
-    def _object(self, value: Any) -> None:
-        kind: type = type(value)
-        note = _note_of_library(value)
-        if _is_small_array(value):
-            self._arrays.append((value, value.copy()))
-            self._undo.append(functools.partial(_rewrite, *self._arrays[-1]))
-        elif note is not None:
-            self._undo.append(note)
-        elif not is_stateless(kind.__module__) or isinstance(value, _OPEN) or _is_module(value):
-            if isinstance(getattr(value, "__dict__", None), dict):
-                self._attributes(value.__dict__)
-            for slot in _slots(kind):
-                content = _in_slot(slot, value)
-                self._undo.append(functools.partial(_set_slot, slot, value, content))
-                self._pending.append(content)
-            self._pending.append(kind)
+    def _may_set(self, name: str) -> bool:
+        """Whether the code that was looked at may set an attribute."""
+        uses = [names_of(code) for code in self._code]
+        return any(use.computes or name in use.mentioned for use in uses)
+
+    def _object(self, value: Any, kind: type) -> None:
+        if self._library(value, kind):
+            return
+        is_open = any(base in _OPEN for base in _bases(kind))
+        home = _home(kind)
+        if is_stateless(home) and not is_open and not _is_module(kind):
+            return
+        attributes = _dictionary_of(value, kind)
+        installed = isinstance(home, str) and _is_installed(home)
+        if attributes is not None:
+            if installed and any(type(part) in _LOCKS for part in attributes.values()):
+                return  # it is used by several threads
+            self._attributes(attributes, not (installed or is_open or _is_module(kind)))
+        for slot in _slots(kind):
+            content = _in_slot(slot, value)
+            self._undo.append(functools.partial(_set_slot, slot, value, content))
+            self._pending.append(content)
+        self._pending.append(kind)
+
+    def _library(self, value: Any, kind: type) -> bool:
+        """Note an array, a tensor or a generator; whether it is one."""
+        numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+        if issubclass(kind, random.Random):
+            self._undo.append(functools.partial(value.setstate, value.getstate()))
+        elif numpy is not None and issubclass(kind, numpy.random.Generator):
+            bits = value.bit_generator
+            self._undo.append(functools.partial(setattr, bits, "state", bits.state))
+        elif numpy is not None and issubclass(kind, numpy.ndarray):
+            if value.flags.writeable and self._has_room(value.nbytes):
+                self._arrays.append((value, value.copy()))
+                self._undo.append(functools.partial(rewrite, *self._arrays[-1]))
+        elif torch is not None and issubclass(kind, torch.Generator):
+            self._undo.append(functools.partial(value.set_state, value.get_state()))
+        elif torch is not None and issubclass(kind, torch.Tensor):
+            if is_ordinary(value):
+                self._tensor(value, kind)
+        else:
+            return False
+        return True
+
+    def _tensor(self, tensor: Any, kind: type) -> None:
+        torch: Any = sys.modules["torch"]
+        copied = not issubclass(kind, torch.nn.Parameter) and self._has_room(tensor.nbytes)
+        self._undo.append(of_tensor(tensor, copied))
+
+    def _has_room(self, size: int) -> bool:
+        """Whether so many bytes more are copied."""
+        if size > MOST_BYTES or self._bytes + size > MOST_BYTES_IN_ALL:
+            return False
+        self._bytes += size
+        return True
 
 
-def _is_module(value: Any) -> bool:
+def _anything(name: str) -> bool:
+    return True
+
+
+def _is_module(kind: type) -> bool:
     torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.nn.Module)
+    return torch is not None and issubclass(kind, torch.nn.Module)
+
+
+def _dictionary_of(value: Any, kind: Any) -> dict[str, Any] | None:
+    """The attributes of an object, without asking it; `None` where its class answers for them."""
+    if issubclass(kind, threading.local):
+        this_thread: dict[str, Any] = threading.local.__getattribute__(value, "__dict__")
+        return this_thread
+    own = _dictionary(kind)
+    found = None if own is None else own.__get__(value)
+    return found if type(found) is dict else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _dictionary(kind: Any) -> Any:
+    for base in _bases(kind):
+        own = _names_in(base).get("__dict__")
+        if own is not None:
+            return own if type(own) in _BUILT_IN else None
+    return None
 
 
 @functools.lru_cache(maxsize=1024)
 def _slots(kind: Any) -> tuple[types.MemberDescriptorType, ...]:
     members = (
-        part for base in kind.__mro__ if "__slots__" in vars(base) for part in vars(base).values()
+        part
+        for base in _bases(kind)
+        if "__slots__" in _names_in(base)
+        for part in _names_in(base).values()
     )
-    return tuple(part for part in members if isinstance(part, types.MemberDescriptorType))
+    return tuple(part for part in members if type(part) is types.MemberDescriptorType)
 
 
 def _in_slot(slot: types.MemberDescriptorType, value: Any) -> Any:
@@ -210,75 +323,9 @@ def _set_slot(slot: types.MemberDescriptorType, value: Any, before: Any) -> None
         slot.__set__(value, before)
 
 
-def _methods(value: Any) -> tuple[type, Any, Any, Any] | None:
-    """How a container is listed, emptied and filled; `None` for what is none."""
-    return next((known for known in _CONTAINERS if isinstance(value, known[0])), None)
-
-
-def _is_small_array(value: Any) -> bool:
-    numpy = sys.modules.get("numpy")
-    if numpy is None or not isinstance(value, numpy.ndarray):
-        return False
-    return value.nbytes <= MOST_BYTES and bool(value.flags.writeable)
-
-
-def _note_of_library(value: Any) -> Callable[[], None] | None:
-    """How a tensor or a generator is put back; `None` for what is neither."""
-    if isinstance(value, random.Random):
-        return functools.partial(value.setstate, value.getstate())
-    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
-    if numpy is not None and isinstance(value, numpy.random.Generator):
-        bits = value.bit_generator
-        return functools.partial(setattr, bits, "state", bits.state)
-    if torch is not None and isinstance(value, torch.Generator):
-        return functools.partial(value.set_state, value.get_state())
-    if torch is not None and isinstance(value, torch.Tensor):
-        return _note_of_tensor(value)
-    return None
-
-
-def _note_of_tensor(tensor: Any) -> Callable[[], None]:
-    torch: Any = sys.modules["torch"]
-    if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_inference():
-        return _nothing
-    copied = tensor.nbytes <= MOST_BYTES and not isinstance(tensor, torch.nn.Parameter)
-    own = tensor.detach()
-    before = own.clone() if copied else None
-    gradient = tensor.grad if tensor.is_leaf else None
-    return functools.partial(
-        _rewrite_tensor, tensor, own, before, gradient, bool(tensor.requires_grad)
-    )
-
-
-def _nothing() -> None:
-    pass
-
-
 def _is_special(name: str) -> bool:
     """Whether a name in a class is Python's, which may set it whenever it likes."""
     return name.startswith(("__", "_abc_"))
-
-
-@functools.lru_cache(maxsize=4096)
-def _codes(code: types.CodeType) -> tuple[types.CodeType, ...]:
-    """Code with that of the functions inside of it."""
-    inside = (part for part in code.co_consts if isinstance(part, types.CodeType))
-    return (code, *(found for part in inside for found in _codes(part)))
-
-
-@functools.lru_cache(maxsize=4096)
-def _globals(code: types.CodeType) -> tuple[str, ...]:
-    """The names that code looks up in its module, or sets there."""
-    used = (step.argval for step in dis.get_instructions(code) if step.opname.endswith("_GLOBAL"))
-    return tuple(dict.fromkeys(name for name in used if not hasattr(builtins, name)))
-
-
-@functools.lru_cache(maxsize=4096)
-def _set_attributes(code: types.CodeType) -> tuple[str, ...]:
-    """The names of attributes that code sets, of whatever object."""
-    setting = ("STORE_ATTR", "DELETE_ATTR")
-    used = (step.argval for step in dis.get_instructions(code) if step.opname in setting)
-    return tuple(dict.fromkeys(used))
 
 
 def _content(cell: types.CellType) -> Any:
@@ -306,76 +353,31 @@ def _rebind(names: dict[str, Any], before: dict[str, Any]) -> None:
                 names[name] = value
 
 
-def _rebind_all(names: dict[str, Any], before: dict[str, Any]) -> None:
-    _rebind(names, {name: before.get(name, _MISSING) for name in {**before, **names}})
+def _rebind_all(
+    names: dict[str, Any], before: dict[str, Any], may_set: Callable[[str], bool]
+) -> None:
+    if _is_unchanged(names, before):
+        return
+    changed = {
+        name: before.get(name, _MISSING)
+        for name in {**before, **names}
+        if names.get(name, _MISSING) is not before.get(name, _MISSING)
+    }
+    _rebind(names, {name: old for name, old in changed.items() if old is _MISSING or may_set(name)})
 
 
-def _set_class(kind: type, before: dict[str, Any]) -> None:
-    now = {key: value for key, value in vars(kind).items() if not _is_special(key)}
+def _set_class(kind: type, before: dict[str, Any], may_set: Callable[[str], bool]) -> None:
+    now = dict(_names_in(kind))
+    if _is_unchanged(now, before):
+        return
     for name in now.keys() - before.keys():
-        type.__delattr__(kind, name)
+        if not _is_special(name):
+            type.__delattr__(kind, name)
     for name, value in before.items():
-        if now.get(name, _MISSING) is not value:
+        if now.get(name, _MISSING) is not value and not _is_special(name) and may_set(name):
             type.__setattr__(kind, name, value)
 
 
-def _clear(cache: Any, misses: int) -> None:
-    """Empty a cache that a run has filled; what it held before is computed again."""
-    if cache.cache_info().misses != misses:
-        cache.cache_clear()
-
-
-def _refill(value: Any, methods: tuple[type, Any, Any, Any], before: list[Any]) -> None:
-    """Undo what a run did to a container; numbers and texts added to a list are a log, and stay."""
-    _, items, clear, fill = methods
-    now = list(items(value))
-    same = len(now) >= len(before) and all(map(_is_same, now, before))
-    added = now[len(before) :]
-    if not same or (added and not (isinstance(value, list) and all(map(_is_plain, added)))):
-        clear(value)
-        fill(value, before)
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    """Whether two items are one object, or pairs of the same objects."""
-    if type(one) is tuple is type(other) and len(one) == len(other) == 2:
-        return one[0] is other[0] and one[1] is other[1]
-    return one is other
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether a value is made of numbers, texts and names of types alone."""
-    if isinstance(value, (tuple, list)):
-        return all(map(_is_plain, value))
-    kind = type(value)
-    return kind in _PLAIN or (kind.__module__ == "torch" and kind.__name__ in ("dtype", "device"))
-
-
-def _is_as_before(array: Any, before: Any) -> bool:
-    return bool(array.tobytes() == before.tobytes())
-
-
-def _rewrite(array: Any, before: Any) -> None:
-    if not array.flags.writeable:
-        array.setflags(write=True)
-    if array.shape != before.shape:
-        array.resize(before.shape, refcheck=False)
-    if not _is_as_before(array, before):
-        array[...] = before
-
-
-def _rewrite_tensor(tensor: Any, own: Any, before: Any, gradient: Any, trained: bool) -> None:
-    """Compared by value: the kernels of normalisation write without a new version."""
-    if _place(tensor) != _place(own):
-        tensor.data = own
-    if tensor.grad is not gradient:
-        tensor.grad = gradient
-    if tensor.is_leaf and tensor.requires_grad is not trained:
-        tensor.requires_grad_(trained)
-    if before is not None and not before.equal(tensor):
-        tensor.data.copy_(before)
-
-
-def _place(tensor: Any) -> tuple[Any, ...]:
-    """The memory of a tensor, and how it is laid out there."""
-    return tensor.device, tensor.dtype, tensor.data_ptr(), tensor.shape, tensor.stride()
+def _is_unchanged(now: dict[str, Any], before: dict[str, Any]) -> bool:
+    same = now.keys() == before.keys()
+    return same and all(map(operator.is_, now.values(), before.values()))

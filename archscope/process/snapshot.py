@@ -31,7 +31,7 @@ class Snapshot:
         self.is_back = False
         self.recursion = sys.getrecursionlimit()
         self.watched = [(ask(), set_to) for ask, set_to in _watched]
-        self.surroundings = [(ask(), ask, set_to) for ask, set_to in FLAGS]
+        self.surroundings = [(ask(), set_to) for ask, set_to in FLAGS]
         self.collector = gc.isenabled()
         self.python = random.getstate()
         numpy = sys.modules.get("numpy.random")
@@ -42,9 +42,8 @@ class Snapshot:
         sys.setrecursionlimit(self.recursion)
         for before, set_to in self.watched:
             set_to(before)
-        for before, ask, set_to in self.surroundings:
-            if ask() != before:
-                set_to(before)
+        for before, set_to in self.surroundings:
+            set_to(before)
         if self.torch is not None:
             self.torch.put_back()
         if random.getstate() != self.python:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import functools
 import random
 import sys
+import threading
+import time
 import types
+import weakref
 from collections import Counter, OrderedDict, UserDict, deque
 from typing import Any
 
@@ -231,3 +234,172 @@ def test_an_array_over_an_input_that_is_written_to_is_refused_and_put_back() -> 
         archscope.summary(Net(), (torch.from_numpy(array),))
     assert (array == 1).all()
     assert archscope.summary(Net(), (torch.ones(2, 8),)).total.macs == 2 * 8 * 8
+
+
+class Proxy:
+    """Fails whoever asks it anything, as the proxy of a closed database does."""
+
+    def refuse(self, *args: Any) -> Any:
+        raise RuntimeError("closed")
+
+    __class__ = __dict__ = property(refuse)
+    __getattr__ = __eq__ = __hash__ = __len__ = __bool__ = refuse
+
+
+class Armed:
+    """A key that raises once it is armed."""
+
+    armed = False
+
+    def __hash__(self) -> int:
+        if Armed.armed:
+            raise RuntimeError("armed")
+        return 1
+
+    __eq__ = object.__eq__
+
+
+PROXY = Proxy()
+SYSTEM = random.SystemRandom()
+ODD: dict[Any, Any] = {}
+ROWS: dict[Any, Any] = {}
+HUGE: list[Any] = []
+LARGE: dict[int, Any] = {}
+WEAK: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+OWN = threading.local()
+STEP = 0
+
+
+def counted(forward: Any) -> None:
+    class Net(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            forward(x)
+            return x + 1
+
+    archscope.summary(Net(), (torch.ones(2, 8),))
+
+
+def test_objects_are_not_asked_anything() -> None:
+    counted(lambda x: (PROXY, SYSTEM))
+
+
+def test_a_variable_of_a_function_around_the_network_is_put_back() -> None:
+    latest = None
+
+    def forward(x: Tensor) -> None:
+        nonlocal latest
+        latest = x
+
+    counted(forward)
+    assert latest is None
+
+
+def test_a_key_that_raises_keeps_nothing_else_from_being_put_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ROWS.clear()
+    first, second = Armed(), Armed()
+    ODD.update({first: 1, second: 2})
+
+    def forward(x: Tensor) -> None:
+        ROWS["before"] = x
+        del ODD[first]
+        ODD[Armed()] = x
+        ROWS["after"] = x
+        monkeypatch.setattr(Armed, "armed", True)
+
+    counted(forward)
+    monkeypatch.setattr(Armed, "armed", False)
+    assert ROWS == {}
+    assert second in ODD
+
+
+def test_what_another_thread_sets_meanwhile_stays() -> None:
+    global STEP
+    STEP = 0
+    meanwhile, done = threading.Event(), threading.Event()
+
+    def train() -> None:
+        global STEP
+        meanwhile.wait(10)
+        STEP = 5
+        done.set()
+
+    trainer = threading.Thread(target=train)
+    trainer.start()
+
+    def forward(x: Tensor) -> Tensor:
+        meanwhile.set()
+        while not done.is_set():
+            time.sleep(0.001)
+        return x * STEP
+
+    counted(forward)
+    trainer.join()
+    assert STEP == 5
+
+
+def test_what_a_table_held_is_not_added_again() -> None:
+    """Another thread may read it meanwhile, and would not find what is there."""
+    hashed: list[str] = []
+
+    class Key:
+        def __hash__(self) -> int:
+            hashed.append("again")
+            return 1
+
+    old = Key()
+    ROWS.clear()
+    ROWS[old] = 1
+    counted(lambda x: ROWS.update(new=x))
+    assert list(ROWS) == [old]
+    assert hashed == ["again"]
+
+
+def test_large_tables_lose_what_was_added_and_are_not_copied() -> None:
+    HUGE.clear()
+    LARGE.clear()
+    HUGE.extend(range(20_000))
+    LARGE.update(enumerate(range(20_000)))
+
+    def forward(x: Tensor) -> None:
+        HUGE.append(x)
+        LARGE[-1] = x
+
+    counted(forward)
+    assert HUGE == list(LARGE) == list(range(20_000))
+
+
+def test_weak_tables_and_those_of_a_thread_are_put_back() -> None:
+    key = Referred()
+    WEAK[key] = 1
+
+    def forward(x: Tensor) -> None:
+        WEAK[key] = OWN.x = x
+
+    counted(forward)
+    assert WEAK[key] == 1
+    assert not hasattr(OWN, "x")
+
+
+class Referred:
+    """An object that something may refer to weakly."""
+
+
+@functools.cache
+def twice(count: int) -> Tensor:
+    return torch.full((count,), 2.0)
+
+
+@functools.lru_cache
+def word(count: int) -> str:
+    return "a" * count
+
+
+def test_caches_keep_what_a_count_did_not_add() -> None:
+    users, users_word = twice(3), word(3)
+    counted(lambda x: x * twice(8) + len(word(8)))
+    assert twice(3) is users
+    assert not twice(8).is_meta
+    assert word(3) is users_word
+    assert word.cache_info().hits == 1

@@ -8,9 +8,9 @@ from archscope.records.generation import ExpertMacs, Generation
 from archscope.table import Column, Row, Table
 
 EXPECTED = (
-    "Which experts a token is routed to depends on values: MACs are the same for any choice; the "
-    "bytes of experts are those expected of uniform, independent routing, E·(1 − (1 − k/E)ⁿ) of E "
-    "experts for n tokens of k choices."
+    "Which experts a token is routed to depends on values: MACs are the same for any choice; bytes "
+    "are those expected of uniform routing, E·(1 − (1 − k/E)ⁿ) of E experts for n tokens of k "
+    "choices."
 )
 
 

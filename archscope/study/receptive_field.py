@@ -116,20 +116,17 @@ def _answer(network: NetworkFields) -> str:
 
 def _seen(layer: LayerField, image: str) -> str:
     sizes = [ceil(field.size or 0) for field in layer.fields if field is not None]
-    strides = dict.fromkeys(f"{stride:g}" for stride in _strides(layer))
-    return (
-        f"{'×'.join(map(str, sizes))} pixels of the {image} input, with a stride of "
-        f"{'×'.join(strides)}"
-    )
+    strides = _joined([f"{stride:g}" for stride in _strides(layer)])
+    return f"{'×'.join(map(str, sizes))} pixels of the {image} input, with a stride of {strides}"
 
 
 def _changes(layers: Sequence[LayerField]) -> list[LayerField]:
-    """The modules without children whose field differs from that of the one before."""
+    """The modules without children whose field differs from their input's or the one before."""
     leaves = [layer for layer in layers if layer.children == 0]
     return [
         layer
         for index, layer in enumerate(leaves)
-        if index == 0 or layer.fields != leaves[index - 1].fields
+        if index == 0 or layer.changes or layer.fields != leaves[index - 1].fields
     ]
 
 

@@ -79,3 +79,32 @@ def test_a_layer_that_runs_again_is_named_with_its_call(capsys, monkeypatch, tmp
     monkeypatch.chdir(tmp_path)
     assert run(["receptive-field", "nets.py:Twice", "--input", "3x32x32"]) == 0
     assert capsys.readouterr().out.startswith("conv (call 2), the last layer")  # sees 5×5
+
+
+def test_branches_with_equal_fields_are_all_listed(capsys, monkeypatch, tmp_path):
+    (tmp_path / "nets.py").write_text(
+        "from torch import nn\n"
+        "class Heads(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.stem = nn.Conv2d(3, 4, 3)\n"
+        "        self.classes, self.boxes = nn.Conv2d(4, 2, 3), nn.Conv2d(4, 4, 3)\n"
+        "    def forward(self, x):\n"
+        "        x = self.stem(x)\n"
+        "        return {'classes': self.classes(x), 'boxes': self.boxes(x)}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert run(["receptive-field", "nets.py:Heads", "--input", "3x8x8"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    # 3 + (3 − 1)·1 pixels behind the second convolution of 3, in both branches
+    sizes = {row[0]: row[3] for row in rows if len(row) == 7 and row[1] == "Conv2d"}
+    assert sizes == {"stem": "3", "classes": "5", "boxes": "5"}
+
+
+def test_the_answer_has_the_stride_along_every_axis(capsys, monkeypatch, tmp_path):
+    (tmp_path / "nets.py").write_text(
+        "from torch import nn\n\ndef net():\n    return nn.Conv3d(1, 1, 2, stride=(1, 2, 2))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert run(["receptive-field", "nets.py:net", "--input", "1x4x4x4"]) == 0
+    assert "with a stride of 1×2×2." in " ".join(capsys.readouterr().out.splitlines()[:2])

@@ -54,6 +54,7 @@ class LayerField:
         children: how many calls it makes directly.
         output_shape: of the tensor whose positions have this field.
         fields: along each axis of the image (height, width); `None` where it is unknown.
+        changes: whether its first input has other fields.
     """
 
     name: str
@@ -62,6 +63,7 @@ class LayerField:
     children: int
     output_shape: Shape
     fields: tuple[Field | None, ...]
+    changes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +161,10 @@ def _seen(viewer: _Viewer) -> Iterator[None]:
 
     def returned(module: nn.Module, args: Any, output: Any) -> None:
         tensor = next((t for t, _ in _candidates(output, 1) if _reach(t) is not None), None)
+        taken = next((t for t, _ in _candidates(args, 1) if _reach(t) is not None), None)
         if tensor is not None:
-            viewer.outputs[viewer.log.current] = (tuple(tensor.shape), _reach(tensor))
+            before = None if taken is None else _reach(taken)
+            viewer.outputs[viewer.log.current] = (tuple(tensor.shape), _reach(tensor), before)
 
     handle = register_module_forward_hook(returned)
     try:
@@ -174,7 +178,7 @@ class _Viewer(Observer):  # type: ignore[no-untyped-call]
 
     def __init__(self, log: CallLog, on_meta: bool) -> None:
         super().__init__(log, on_meta)
-        self.outputs: dict[Call, tuple[Shape, Reach | None]] = {}
+        self.outputs: dict[Call, tuple[Shape, Reach | None, Reach | None]] = {}
         self.unknown: dict[str, None] = {}
 
     def _observe(
@@ -208,17 +212,23 @@ def _operands(args: Iterable[Any]) -> Iterator[Tensor]:
             yield from (item for item in value if isinstance(item, Tensor))
 
 
-def _layer(call: Call, seen: tuple[Shape, Reach | None]) -> LayerField:
-    shape, found = seen
-    spans = () if found is None else _through_channels(found).spans
+def _layer(call: Call, seen: tuple[Shape, Reach | None, Reach | None]) -> LayerField:
+    shape, found, taken = seen
+    fields = _fields(found)
     return LayerField(
         call.name,
         type(call.module).__name__,
         call.index,
         call.children,
         shape,
-        tuple(None if span is None else _field(span) for span in spans),
+        fields,
+        fields != _fields(taken),
     )
+
+
+def _fields(found: Reach | None) -> tuple[Field | None, ...]:
+    spans = () if found is None else _through_channels(found).spans
+    return tuple(None if span is None else _field(span) for span in spans)
 
 
 def _through_channels(found: Reach) -> Reach:

@@ -89,15 +89,16 @@ def _answer(made: Diagram) -> str:
     if not largest.share:
         return f"{text}{repeats}."
     share = percent(largest.share)
-    where = f"{largest.title} ({largest.detail})" if largest.detail else largest.title
+    where = f"{largest.title} ({_modules(largest)})" if largest.detail else largest.title
     return f"{text}{repeats}; the costliest node is {where} with {share} of the MACs."
 
 
 def _modules(node: Node) -> str:
     """Its modules, with the name in the network: `layer1.0.conv1 · BN · ReLU`."""
     name = node.name.removesuffix(f" {OWN_WORK}")
+    path = f".{name.partition(' (')[0]}"  # without which call it is: `pool (call 2)`
     members = node.detail.split(" · ") if node.detail else []
-    own = next((at for at, each in enumerate(members) if f".{name}".endswith(f".{each}")), None)
+    own = next((at for at, each in enumerate(members) if path.endswith(f".{each}")), None)
     if own is None:
         members.insert(0, name)
     else:

@@ -80,7 +80,8 @@ def _convolution(layer: Layer, family: str) -> str:
 def _stride(layer: Layer) -> str:
     stride = layer.setting("stride")
     sides = set(stride) if isinstance(stride, tuple) else {stride}
-    return "" if sides <= {1, None} else f", /{max(sides - {None})}"
+    sign = "×" if "Transpose" in layer.kind else "/"
+    return "" if sides <= {1, None} else f", {sign}{max(sides - {None})}"
 
 
 def _sides(kernel: object) -> str:

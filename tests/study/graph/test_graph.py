@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from torch import Tensor, nn
 
 from archscope.ask.graph import network_graph
-from archscope.ask.target import network_target
+from archscope.ask.target import network_target, target
 from archscope.diagram import Diagram
 from archscope.errors import ArchscopeError
 from archscope.study.graph import MOST_NODES, diagram, graph_report
@@ -99,3 +100,24 @@ def test_the_table_names_what_each_node_reads() -> None:
     # 3·3·64·64 at 56·56 places
     assert table.column("macs")[1] == 9 * 64 * 64 * 56 * 56
     assert table.column("title")[1:] == ["×2 3×3 conv 64", "×2 3×3 conv 64", "×2 add"]
+
+
+def test_nodes_have_the_names_of_modules_in_the_network() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.down = nn.Sequential(nn.Conv2d(3, 4, 3))
+            self.same = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1))
+            self.up = nn.ConvTranspose2d(4, 3, 2, stride=2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            again = self.same(self.same(self.down(x)))
+            up: Tensor = self.up(again)
+            return up
+
+    report = graph_report(network_graph(target(Net(), input="3x8x8")))
+    (table,) = report.tables
+    assert table.column("modules") == [None, "down.0", "same.0", "same.0 (call 2)", "up"]
+    # 6·6 places: 9·3·4 MACs each in down, 9·4·4 in same
+    assert "3×3 conv 4 (same.0)" in str(report.answer)
+    assert table.column("title")[-1] == "2×2 transposed conv 3, ×2"

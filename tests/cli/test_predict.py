@@ -223,3 +223,10 @@ def test_a_step_just_outside_is_not_far_outside() -> None:
     found = archscope.predict("resnet18", device="h100", dtype="float16").record
     assert 0.5e-3 < found.seconds < 1e-3
     assert any("this one is outside" in note for note in found.notes)
+
+
+def test_a_doubt_names_the_steps_that_it_is_about() -> None:
+    found = archscope.predict(["resnet18", "lenet"], device="rtx4090", batch=256)
+    notes = found.report.tables[0].notes
+    # LeNet's step takes under a millisecond, the shortest that was measured; ResNet-18's does not.
+    assert any(note.startswith("lenet on an RTX 4090: The steps of measured") for note in notes)

@@ -69,8 +69,19 @@ def _notes(predictions: Sequence[Prediction]) -> tuple[str, ...]:
         for p in predictions
         if p.constant_seconds
     )
-    given = dict.fromkeys(note for prediction in predictions for note in prediction.notes)
-    return (PREDICTED, *sources, *constant, *_lower_bound(predictions), *given)
+    return (PREDICTED, *sources, *constant, *_lower_bound(predictions), *_given(predictions))
+
+
+def _given(predictions: Sequence[Prediction]) -> Iterator[str]:
+    """What was noted of the steps, behind those that it is about where others lack it."""
+    for note in dict.fromkeys(note for p in predictions for note in p.notes):
+        steps = [_step(p) for p in predictions if note in p.notes]
+        if len(steps) == len(predictions):
+            yield note
+        elif len(steps) > MOST_REASONS:
+            yield f"{len(steps)} of {len(predictions)} steps: {note}"
+        else:
+            yield f"{', '.join(steps)}: {note}"
 
 
 def _lower_bound(predictions: Sequence[Prediction]) -> Iterator[str]:

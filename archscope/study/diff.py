@@ -41,7 +41,7 @@ TOTALS = (
     Column("old", "Old", "decimal"),
     Column("new", "New", "decimal"),
     Column("difference", "Change", "decimal", signed=True),
-    Column("relative_difference", "Share", "percent", signed=True),
+    Column("relative_difference", "of old", "percent", signed=True),
 )
 
 CHANGES = (

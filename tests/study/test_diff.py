@@ -190,3 +190,9 @@ def test_a_network_of_another_class_name_and_shape_is_changed() -> None:
     old, new = (analyse(target(network, input="4x8x8")) for network in (Old(), Renamed(8)))
     assert {status for status, _ in told(old, new)} == {"changed"}
     assert ("changed", "Old → Renamed") in told(old, new)
+
+
+def test_a_change_is_a_part_of_the_old_value() -> None:
+    totals, *_ = diff_report(stack(conv(4)), stack(conv(8))).tables
+    assert [column.title for column in totals.columns][-2:] == ["Change", "of old"]
+    assert totals.column("relative_difference")[0] == 1.0  # twice the filters

@@ -372,3 +372,20 @@ def test_a_transform_says_by_which_convention_it_is_counted() -> None:
     assert "1.25·N·log₂N = 1·1120 = 1,120" in text
     assert "FFTW" in text
     assert "FFTW" not in str(archscope.explain("lenet"))
+
+
+def test_calls_of_one_layer_are_not_several_layers() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.step = nn.Linear(4, 4)
+            self.head = nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.head(self.step(self.step(x)))
+            return out
+
+    report = explain_report(analyse(target(Twice(), input="4"), backward=True), ["step"])
+    # 4·4 MACs a call, of 2·4·4 + 4·2; 4·4 weights and 4 biases once
+    assert str(report.answer).startswith("2 calls of step of Twice take 32 MACs, 80.0 % of all, ")
+    assert str(report.answer).endswith("with 20 parameters.")

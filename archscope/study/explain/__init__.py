@@ -85,6 +85,8 @@ def _answer(analysis: Analysis, chosen: Sequence[Layer]) -> str:
         subject = f"{name} on {analysis.input}"
     elif len(called) == 1:
         subject = f"{called[0]} of {name}"
+    elif len({layer.name for layer in chosen if layer.computes}) == 1:
+        subject = f"{len(called)} calls of {called[0]} of {name}"
     else:
         subject = f"{plural(len(called), 'layer')} of {name}"
     verb = "takes" if every or len(called) == 1 else "take"

@@ -153,7 +153,8 @@ def _style(ground: Ground, scale: float) -> Iterator[None]:
 def grid(count: int) -> tuple[int, int]:
     """Rows and columns for this many charts: one below another, from three on side by side.
 
-    Those of a last row that is not full share its width, but where their size is given.
+    Those of a last row that is not full share its width; where their size is given they are in the
+    middle of it.
     """
     columns = 1 if count <= 2 else 2 if count <= 4 else 3
     return math.ceil(count / columns), columns
@@ -169,14 +170,17 @@ def _drawn(charts: list[Chart], size: Size | None, ground: Ground) -> Figure:
     heights = [max(panel.height for panel in line) for line in made]
     sheet = Figure(figsize=(width, sum(heights)), dpi=DPI, layout="constrained")
     canvas = FigureCanvasAgg(sheet)
-    fine = math.lcm(*places)
+    fine = 2 * columns if size else math.lcm(*places)
     spec = sheet.add_gridspec(rows, fine, left=0, right=1, bottom=0, top=1, height_ratios=heights)
     for row, (line, across) in enumerate(zip(made, places, strict=True)):
         step = fine // across
-        for place, panel in enumerate(line):
-            panel.draw(sheet.add_subfigure(spec[row, place * step : (place + 1) * step]))
+        first = (fine - step * len(line)) // 2
+        for start, panel in zip(range(first, fine, step), line, strict=False):
+            panel.draw(sheet.add_subfigure(spec[row, start : start + step]))
     panels = [panel for line in made for panel in line]
     sheet.draw_without_rendering()
+    if sum(panel.fold_height_title() for panel in panels):
+        sheet.draw_without_rendering()
     sheet.set_layout_engine("none")  # texts placed from here on must find the axes where they are
     for axes in (panel.axes for panel in panels):
         axes.set_position([round(side, 9) for side in axes.get_position().bounds])
@@ -244,6 +248,16 @@ class _Panel:
         sides.finish(self.axes, chart, ground, self.width / self.scale)
         self._marks()
         self._legend(part)
+
+    def fold_height_title(self) -> bool:
+        """Break the title of the heights into lines where it is longer than its axis."""
+        label = self.axes.yaxis.label
+        room = self.axes.get_window_extent().height / label.get_window_extent().height
+        if room >= 1:
+            return False
+        text = label.get_text()
+        label.set_text("\n".join(textwrap.wrap(text, max(12, int(room * len(text))))))
+        return True
 
     def _marks(self) -> None:
         """Named places: where something begins as a line, with its name above; points."""

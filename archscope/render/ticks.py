@@ -94,6 +94,7 @@ def _tick_text(value: float, unit: Unit, digits: int) -> str:
     if unit in ("flops_per_second", "bytes_per_second"):
         return _rate(value, "FLOP/s" if unit == "flops_per_second" else "B/s", digits)
     text = writers[unit](value) if unit in writers else f"{value:.{digits + 1}g}"
+    text = f"−{text[1:]}" if text.startswith("-") else text
     return _TRAILING_ZEROS.sub(lambda match: match[1].rstrip("."), text)
 
 

@@ -338,6 +338,27 @@ def test_a_size_is_that_of_each_chart_and_leaves_its_caption_to_the_paper() -> N
     assert min(text.get_fontsize() for text in axes_of(drawn).get_xticklabels()) >= 6.5
 
 
+def test_the_last_of_three_sized_charts_is_in_the_middle() -> None:
+    first, second, last = (
+        axes.get_window_extent() for axes in figure([bars()] * 3, (3.3, 2.4)).axes
+    )
+    assert last.x0 == pytest.approx((first.x0 + second.x0) / 2, abs=3)
+
+
+def test_a_long_title_of_the_heights_stays_beside_its_axis() -> None:
+    chart = dataclasses.replace(bars(), y=Axis("squared channel mean of activations", "count"))
+    axes = axes_of(figure([chart], (3.3, 1.8)))
+    label = axes.yaxis.label
+    assert " ".join(label.get_text().split()) == chart.y.title
+    assert label.get_window_extent().height <= axes.get_window_extent().height
+
+
+def test_ticks_below_nothing_have_a_minus() -> None:
+    line = Series("a", (1, 2), (-100.0, 50.0))
+    axes = axes_of(figure([Chart("t", "line", Axis("x"), Axis("y", "decimal"), (line,))]))
+    assert "−100" in [text.get_text() for text in axes.get_yticklabels()]
+
+
 def test_an_image_for_a_page_has_both_colours_of_everything() -> None:
     svg = adaptive_image(bars())
     light, dark = re.findall(r":root\{(.*?)\}", svg)

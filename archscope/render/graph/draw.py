@@ -15,7 +15,7 @@ from archscope import units
 from archscope.diagram import Diagram, Node
 from archscope.inert import printable
 from archscope.render.drawable import drawable
-from archscope.render.graph.layout import Layout, Line, Point, Rectangle, layout
+from archscope.render.graph.layout import ASPECT, Layout, Line, Point, Rectangle, layout
 from archscope.render.palette import LIGHT
 
 INK = LIGHT.soft
@@ -39,7 +39,7 @@ SKIP = "#0072b2"
 
 def drawn(diagram: Diagram, size: tuple[float, float] | None = None) -> Figure:
     """Draw a diagram at its natural size, or scaled into the size that is given, in inches."""
-    placed = layout(diagram)
+    placed = layout(diagram, ASPECT if size is None else size[0] / size[1])
     notes = [line for note in diagram.notes for line in _wrapped(note, placed.width)]
     height = placed.height + HEAD + NOTE_HEIGHT * len(notes) + 8
     width = max(placed.width, 330.0)
@@ -81,9 +81,9 @@ class _Drawing:
         for node, box in zip(self.diagram.nodes, self.placed.nodes, strict=True):
             self._node(node, box)
 
-    def _box(self, box: Rectangle, **style: Any) -> None:
+    def _box(self, box: Rectangle, points: float, **style: Any) -> None:
         shape = FancyBboxPatch(
-            (box.x, box.y + HEAD), box.width, box.height,
+            (box.x, box.y + HEAD), box.width, box.height, linewidth=points * self.scale,
             boxstyle="round,pad=0,rounding_size=4", **style,
         )  # fmt: skip
         self.axes.add_patch(shape)
@@ -94,8 +94,8 @@ class _Drawing:
     def _cluster(self, title: str, times: int, box: Rectangle) -> None:
         repeats = times > 1
         self._box(
-            box, facecolor="#f4f5f7" if not repeats else "#fafafa", edgecolor="#8a8f98",
-            linewidth=0.9 if repeats else 0.4, linestyle="--" if repeats else "-",
+            box, 0.9 if repeats else 0.4, facecolor="#f4f5f7" if not repeats else "#fafafa",
+            edgecolor="#8a8f98", linestyle="--" if repeats else "-",
         )  # fmt: skip
         count = f"×{times}" if repeats else ""
         aside = 13 + 8 * len(count) if repeats else 7
@@ -106,9 +106,9 @@ class _Drawing:
 
     def _node(self, node: Node, box: Rectangle) -> None:
         if node.family == "input":
-            self._box(box, facecolor="#ffffff", edgecolor=INK, linewidth=0.8, linestyle=":")
+            self._box(box, 0.8, facecolor="#ffffff", edgecolor=INK, linestyle=":")
         else:
-            self._box(box, facecolor=cost_color(node.share), edgecolor=INK, linewidth=0.6)
+            self._box(box, 0.6, facecolor=cost_color(node.share), edgecolor=INK)
         ink = "#ffffff" if node.share > DARK else "#000000"
         room = int(box.width / 5.6)
         cost = units.si(node.macs) if node.macs else ""
@@ -123,8 +123,8 @@ class _Drawing:
     def _line(self, line: Line) -> None:
         points = [(x, y + HEAD) for x, y in line.points]
         path = Path(*(_rounded(points) if line.cornered else _curved(points)))
-        color = SKIP if line.skips else INK
-        self.axes.add_patch(PathPatch(path, fill=False, edgecolor=color, linewidth=0.9))
+        color, width = SKIP if line.skips else INK, 0.9 * self.scale
+        self.axes.add_patch(PathPatch(path, fill=False, edgecolor=color, linewidth=width))
         x1, y1 = points[-1]
         if line.skips:
             head = [(x1, y1), (x1 + 5, y1 - 2.6), (x1 + 5, y1 + 2.6)]

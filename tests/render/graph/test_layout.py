@@ -9,6 +9,7 @@ import networkx
 import pytest
 
 from archscope.diagram import Cluster, Diagram, Node
+from archscope.render.graph.draw import drawn
 from archscope.render.graph.layers import Layers, ranks, split_skips
 from archscope.render.graph.layout import Layout, Rectangle, layout
 
@@ -112,3 +113,12 @@ def test_columns_keep_their_distance() -> None:
     middle = sorted(x[1:4])
     assert [b - a for a, b in itertools.pairwise(middle)] == [110, 110]
     assert x[0] == x[4] == middle[1]
+
+
+def test_a_narrow_size_has_fewer_columns_and_thinner_lines() -> None:
+    nodes = tuple(Node(f"n{i}", "conv", "", "1×1", 0, 0.0, "linear") for i in range(40))
+    chain = Diagram("chain", nodes, (), tuple((i, i + 1) for i in range(39)))
+    width, height = drawn(chain, (2.5, 8.0)).get_size_inches()
+    assert height > width  # the natural drawing is wider than it is high
+    thick = max(patch.get_linewidth() for patch in drawn(chain, (2.5, 8.0)).axes[0].patches)
+    assert thick < min(0.6, max(patch.get_linewidth() for patch in drawn(chain).axes[0].patches))

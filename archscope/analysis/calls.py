@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from archscope.analysis.borrow import members
 from archscope.analysis.formulas.sparse import stored_bytes
 from archscope.analysis.quantized import logical_elements, packed
+from archscope.analysis.values.needed import NEEDS_VALUES
 from archscope.records import FREE, IDLE, Cost, Layer, Product, Setting, Shape, Work
 from archscope.records.network import nearest_around
 
@@ -120,6 +121,7 @@ class CallLog:
         self.graph_elsewhere = False
         self.ended = False
         self.value_needed_in: Call | None = None
+        self.why_values = NEEDS_VALUES
         self._switch_numbers: list[int] = []
         self._switch_owners: list[Call] = []
 

@@ -91,6 +91,7 @@ def _marked(error: Error, log: CallLog, call: Call | None) -> Error:
     made = [one.activation_bytes for one in log.calls]
     noted: Any = error
     noted.archscope_call = call
+    noted.archscope_why_values = log.why_values
     noted.archscope_trains = log.trains
     noted.archscope_activations = sum(made) if log.trains else max(made, default=0)
     return error

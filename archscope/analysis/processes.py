@@ -24,6 +24,7 @@ from archscope.process import patched, patched_here
 
 HANDED = "hands tensors to another process, which cannot be observed"
 RAN = "runs operators in another process, which cannot be observed"
+STARTS = "starts another process"
 REMEDY = "count it without that, or one of its modules"
 
 
@@ -79,6 +80,7 @@ def watched(network: str) -> Iterator[None]:
         if run is None:
             return int(_fork())
         if run.on_meta:
+            run.log.why_values = STARTS
             run.need_value()
         copies.prepare()
         process = int(_fork())

@@ -66,7 +66,9 @@ class Turns:
             self._number = max(self._number, self.log.sequence_number())
             if self.log.thread == here:
                 self.log.thread = before
-            free.release()
+                free = self._free  # another one, where a thread of this one was left to itself
+            if free.locked():
+                free.release()
 
     def give(self, finished: Callable[[float], bool]) -> None:
         """Wait for a thread that was started, unless it waits itself.
@@ -80,8 +82,10 @@ class Turns:
         self._number = max(self._number, self.log.sequence_number())
         free = self._free
         free.release()
-        if self._patiently(finished) and self._patiently(lambda s: free.acquire(timeout=s)):
+        if self._patiently(finished) and self._patiently(lambda s: self._free.acquire(timeout=s)):
             self._catch_up()
+            return
+        if self._free is not free:  # it was itself left to itself meanwhile
             return
         self._free = threading.Lock()
         self._free.acquire()

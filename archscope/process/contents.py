@@ -158,23 +158,25 @@ def is_plain(value: Any) -> bool:
 
 def of_cache(cache: Any) -> Undo:
     """How a `functools.lru_cache` is put back."""
-    return functools.partial(_forget, cache, cache.cache_info().misses)
+    return functools.partial(_forget, cache, cache.cache_info())
 
 
-def _forget(cache: Any, misses: int) -> None:
+def _forget(cache: Any, before: Any) -> None:
     """Remove the results that a run has added, unless they are plain.
 
     One with a greatest size cannot be told which to forget, so it forgets all, as it may at any
     time: whoever uses it computes them again.
     """
     now = cache.cache_info()
-    if now.misses == misses:
+    if now.misses == before.misses:
         return
+    grown = now.currsize - before.currsize  # a call that fails is a miss too, and adds nothing
     held = [part for part in gc.get_referents(cache) if part is not vars(cache)]
     results = [part for part in held if type(part) is dict]
     if now.maxsize is None:
-        if len(results) == 1 and len(results[0]) == now.currsize:
-            for key in list(itertools.islice(reversed(results[0]), now.misses - misses)):
+        cleared = grown < 0 or now.misses < before.misses
+        if not cleared and len(results) == 1 and len(results[0]) == now.currsize:
+            for key in list(itertools.islice(reversed(results[0]), grown)):
                 if not (is_plain(key) and is_plain(results[0][key])):
                     del results[0][key]
             return

@@ -45,6 +45,7 @@ def test_operators_in_another_process_are_refused() -> None:
 def test_a_process_that_computes_nothing_changes_no_count() -> None:
     said = archscope.summary(Asks(lambda layer, x: 2), (torch.ones(2, 8),))
     assert said.total.macs == 2 * 8 * 8
+    assert "Asks starts another process" in str(said)
 
 
 def test_tensors_handed_to_another_process_are_refused() -> None:

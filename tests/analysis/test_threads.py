@@ -152,6 +152,27 @@ def test_a_thread_that_waits_for_others_is_refused_and_nothing_hangs() -> None:
         archscope.summary(Ways(produced), X)
 
 
+def test_a_thread_may_start_one_that_waits_for_it() -> None:
+    """As the manager of a process pool starts the one that feeds its queue."""
+
+    def produced(self: Ways, x: Tensor) -> bool:
+        items: queue.Queue[Any] = queue.Queue()
+
+        def manage() -> None:
+            feeder = threading.Thread(target=items.get)
+            feeder.start()
+            items.put(None)
+            feeder.join()
+
+        manager = threading.Thread(target=manage)
+        manager.start()
+        manager.join()
+        return True
+
+    cheap = archscope.summary(Ways(lambda self, x: True), X).total.macs
+    assert archscope.summary(Ways(produced), X).total.macs == cheap
+
+
 def test_work_for_a_thread_that_was_there_before_is_refused() -> None:
     """It would get tensors without values, end by asking for one, and never answer again."""
     asked: queue.Queue[Any] = queue.Queue()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+NEEDS_VALUES = "needs the values of tensors"
+
 
 class ValueNeeded(BaseException):
     """Stops the run at the place where it asks.

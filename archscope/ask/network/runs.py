@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from archscope.analysis.values.needed import NEEDS_VALUES
 from archscope.ask.network import proof
 from archscope.ask.network.allowance import require_memory
 from archscope.ask.network.failure import (
@@ -163,22 +164,22 @@ class _Way:
             return replace(self, as_one_device=True, notes=notes)
         if self.device == "cpu" or not depends_on_values(error):
             return self._when_refused(error, subject, call)
-        where = place_of(error)
+        where = f"{place_of(error)} {getattr(error, 'archscope_why_values', NEEDS_VALUES)}"
         if subject.rebuild is None:
             raise ArchscopeError(
                 subject.name,
-                f"{where} needs the values of tensors, and this network has none",
+                f"{where}, and this network has none",
                 "give it with its weights",
             ) from error
         require_memory(
             subject,
             tensors(call.on_meta()),
-            f"{where} needs the values of tensors, and a run on the CPU",
+            f"{where}, and a run on the CPU",
             activations=getattr(error, "archscope_activations", 0),
             gradients=getattr(error, "archscope_trains", False),
         )
         note = (
-            f"Counted on a real CPU run: {where} needs the values of tensors, so another input "
+            f"Counted on a real CPU run: {where}, so another input "
             f"(or other weights) may cost something else."
         )
         return replace(self, device="cpu", as_one_device=True, notes=(note,))

@@ -398,7 +398,14 @@ def word(count: int) -> str:
 
 def test_caches_keep_what_a_count_did_not_add() -> None:
     users, users_word = twice(3), word(3)
-    counted(lambda x: x * twice(8) + len(word(8)))
+
+    def forward(x: Tensor) -> None:
+        with pytest.raises(RuntimeError):
+            twice(-1)  # no result, but a miss
+        twice(8)
+        word(8)
+
+    counted(forward)
     assert twice(3) is users
     assert not twice(8).is_meta
     assert word(3) is users_word

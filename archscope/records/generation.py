@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
+from math import lcm
 
 from archscope.records.network import InputSpec
 
@@ -85,10 +87,13 @@ class CacheLayer:
         kind: class of what holds it.
         shapes: of its tensors after the prompt.
         fixed_bytes: what does not grow: convolution and recurrent states, keys of an encoder.
-        token_bytes: what each token adds.
+        token_bytes: what each token adds; where tokens are compressed, until it is.
         window: tokens after which nothing is added; `None` without such an end.
         prompt_bytes: after the prompt.
         final_bytes: after the last step.
+        every: tokens that become one entry when there are so many; 0 where none do. What is fixed
+            is there from the first entry on.
+        entry_bytes: of such an entry.
     """
 
     name: str
@@ -99,9 +104,15 @@ class CacheLayer:
     window: int | None
     prompt_bytes: int
     final_bytes: int
+    every: int = 0
+    entry_bytes: int = 0
 
     def bytes_at(self, context: int) -> int:
         """After this many tokens."""
+        if self.every:
+            entries, waiting = divmod(context, self.every)
+            opened = self.fixed_bytes if entries else 0
+            return opened + self.entry_bytes * entries + self.token_bytes * waiting
         held = context if self.window is None else min(context, self.window)
         return self.fixed_bytes + self.token_bytes * held
 
@@ -279,6 +290,8 @@ class Generation:
         room = budget_bytes - self.weight_bytes
         if self.cache_bytes_at(0) > room:
             return 0
+        if any(layer.every for layer in self.cache):
+            return self._largest_compressed(room)
         ends = sorted(layer.window for layer in self.cache if layer.window is not None)
         here = 0
         for end in (*ends, None):
@@ -289,3 +302,18 @@ class Generation:
             if end is not None:
                 here = end
         return None
+
+    def _largest_compressed(self, room: int) -> int:
+        """Tokens before the first that does not fit, of a cache that is smaller after some."""
+        period = lcm(*(layer.every for layer in self.cache if layer.every))
+
+        def fits(count: int) -> bool:
+            start = count * period
+            return all(self.cache_bytes_at(start + more) <= room for more in range(period))
+
+        above = 1
+        while fits(above):
+            above *= 2
+        first = bisect_left(range(above), True, key=lambda count: not fits(count))
+        lengths = range(first * period, (first + 1) * period)
+        return next(n for n in lengths if self.cache_bytes_at(n) > room) - 1

@@ -24,12 +24,14 @@ class Held:
         kind: class of what holds them.
         tensors: in the order of its attributes.
         window: how many tokens its class says that a query sees, `None` where it says nothing.
+        every: tokens that its class makes one entry of once it has so many; 0 where it makes none.
     """
 
     name: str
     kind: str
     tensors: tuple[Tensor, ...]
     window: int | None = None
+    every: int = 0
 
     @property
     def bytes(self) -> int:
@@ -116,11 +118,22 @@ def layers(cache: Any) -> list[Held]:
             if key != "layers" and isinstance(values, (list, tuple, Mapping))
             for place, value in _items(values)
         ]
-    found = (
-        Held(str(key), _kind(value), tuple(tensors(value)), getattr(value, "sliding_window", None))
-        for key, value in items
-    )
-    return [layer for layer in found if layer.tensors]
+    found = (held for key, value in items for held in _held(str(key), value))
+    return [layer for layer in found if layer.tensors or layer.every]
+
+
+def _held(name: str, value: Any) -> Iterator[Held]:
+    """A layer; as two where it has the last tokens as they are and the others compressed."""
+    every, window = getattr(value, "compress_rate", None), getattr(value, "sliding_window", None)
+    distinct = tuple({id(tensor): tensor for tensor in tensors(value)}.values())
+    if not isinstance(every, int) or every < 2:
+        yield Held(name, _kind(value), distinct, window)
+        return
+    recent = {id(getattr(value, key, None)) for key in ("keys", "values")}
+    own = tuple(tensor for tensor in distinct if id(tensor) in recent)
+    others = tuple(tensor for tensor in distinct if id(tensor) not in recent)
+    yield Held(name, _kind(value), own, window)
+    yield Held(f"{name} compressed", _kind(value), others, every=every)
 
 
 def _items(value: Any) -> Iterable[tuple[Any, Any]]:

@@ -130,8 +130,41 @@ def _cache(steps: Steps, last: int) -> tuple[CacheLayer, ...]:
     before = max(last - 1, steps.start) if steps.grows else SHORT
     held = [steps.held(n) for n in (SHORT, SHORT + 1, steps.start, before)]
     return tuple(
-        _cache_layer(*layers, start=steps.start, before=before, last=last)
-        for layers in zip(*held, strict=True)
+        _compressed(steps, place, last)
+        if layers[0].every
+        else _cache_layer(*layers, start=steps.start, before=before, last=last)
+        for place, layers in enumerate(zip(*held, strict=True))
+    )
+
+
+def _compressed(steps: Steps, place: int, last: int) -> CacheLayer:
+    """A layer of which every so many tokens become one entry, as in DeepSeek-V4.
+
+    Args:
+        steps: run at the lengths that show what an entry takes, and what waits to become one.
+        place: of the layer in the cache.
+        last: tokens after the last step.
+    """
+    own = steps.held(steps.start)[place]
+    one, more, two = (
+        steps.held(length)[place].bytes for length in (own.every, own.every + 1, 2 * own.every)
+    )
+    shapes = tuple(tuple(tensor.shape) for tensor in own.tensors)
+    entry = two - one
+    layer = CacheLayer(
+        own.name, own.kind, shapes, one - entry, more - one, None, own.bytes, 0,
+        own.every, entry,
+    )  # fmt: skip
+    if any(layer.bytes_at(n) != steps.held(n)[place].bytes for n in (steps.start, last)):
+        raise _irregular(own, f"does not grow by entries of {own.every:,} tokens")
+    return replace(layer, final_bytes=layer.bytes_at(last))
+
+
+def _irregular(held: Held, how: str) -> ArchscopeError:
+    return ArchscopeError(
+        "cache",
+        f"layer {held.name} ({held.kind}) {how}",
+        "count single calls with archscope summary",
     )
 
 
@@ -159,11 +192,7 @@ def _cache_layer(
     shapes = tuple(tuple(tensor.shape) for tensor in own.tensors)
     layer = CacheLayer(own.name, own.kind, shapes, fixed, token, window, own.bytes, 0)
     if layer.bytes_at(start) != own.bytes or layer.bytes_at(before) != end.bytes:
-        raise ArchscopeError(
-            "cache",
-            f"layer {own.name} ({own.kind}) does not grow linearly up to a window",
-            "count single calls with archscope summary",
-        )
+        raise _irregular(own, "does not grow linearly up to a window")
     return replace(layer, final_bytes=layer.bytes_at(last))
 
 
@@ -213,10 +242,11 @@ def _pieces(
     ends = {layer.window for layer in cache if layer.window is not None}
     bends = sorted(end + 1 for end in ends if first < end + 1 < last)
     places = [first, *bends, last]  # twice the same for one step
+    compressed = any(layer.every for layer in cache)
     pieces: list[Piece] = []
     for start, end in pairwise(places):
         begin = start if not pieces else start + 1
-        pieces += _straight(at, begin, end)
+        pieces += [Piece(at(begin), at(end))] if compressed else _straight(at, begin, end)
     return tuple(_joined(pieces)), layers[0]
 
 
@@ -283,13 +313,27 @@ def _dtype(parameters: Sequence[Any]) -> str:
     return ", ".join(kinds)
 
 
+EVENLY = (
+    "The cache shrinks each time that tokens become one entry: its bytes are exact at any length, "
+    "while the steps between the first and the last are taken to cost evenly more."
+)
+XLNET = (
+    "transformers' generate() gives XLNet an empty token more in every call, and the last two "
+    "tokens again in each step: its cache holds one token more than this."
+)
+
+
 def _notes(subject: Subject, steps: Steps, cache: Sequence[CacheLayer]) -> list[str]:
     notes = []
     if "logits_to_keep" in steps.parameters:
         notes.append(
             "The prefill computes scores of the last token only, as transformers' generate() does."
         )
+    if any(layer.every for layer in cache):
+        notes.append(EVENLY)
     config: Any = getattr(subject.module, "config", None)
+    if getattr(config, "model_type", "") == "xlnet":
+        notes.append(XLNET)
     latent, rope = (getattr(config, key, None) for key in ("kv_lora_rank", "qk_rope_head_dim"))
     if isinstance(latent, int) and isinstance(rope, int):
         size = next(subject.module.parameters()).element_size() * steps.batch

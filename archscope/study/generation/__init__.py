@@ -114,7 +114,7 @@ def _needed(found: Generation) -> tuple[str, ...]:
     of its window.
     """
     read = found.prefill.context
-    ends = {layer.window for layer in found.cache if layer.token_bytes}
+    ends = {layer.window for layer in found.cache if layer.token_bytes and not layer.every}
     if not ends or read < 2:
         return ()
     parts = []

@@ -62,11 +62,17 @@ def _total_text(found: Generation) -> str:
 def _cache_text(layers: Sequence[CacheLayer]) -> str:
     fixed = sum(layer.fixed_bytes for layer in layers)
     slopes: dict[int | None, int] = {}
+    entries: dict[str, int] = {}
     for layer in layers:
-        if layer.token_bytes:
+        if layer.every:
+            for size, what in ((layer.entry_bytes, f"⌊t/{layer.every:,}⌋"),
+                               (layer.token_bytes, f"(t mod {layer.every:,})")):  # fmt: skip
+                entries[what] = entries.get(what, 0) + size
+        elif layer.token_bytes:
             slopes[layer.window] = slopes.get(layer.window, 0) + layer.token_bytes
     terms = [
         (slope, "t" if window is None else f"min(t, {window:,})")
         for window, slope in slopes.items()
     ]
+    terms += [(size, what) for what, size in entries.items()]
     return _sum([*terms, (fixed, "")])

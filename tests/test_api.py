@@ -620,3 +620,14 @@ def test_a_slip_in_python_names_the_parameter_and_the_call(asked, said):
     with pytest.raises(archscope.ArchscopeError) as refused:
         asked()
     assert said in str(refused.value)
+
+
+def test_what_totals_and_layers_are_called_elsewhere_is_answered() -> None:
+    found = archscope.summary("lenet")
+    with pytest.raises(AttributeError, match=r"no attribute 'parameters'; write \.params$"):
+        found.total.parameters  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(TypeError, match="not subscriptable; write ") as raised:
+        found["conv1"]
+    written = str(raised.value).rpartition("write ")[2]
+    (layer,) = eval(written, {"answer": found})
+    assert layer.macs == 117_600  # 6 channels of 28·28 values, each of 25 products

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar
 
 from archscope.api.spelling import RESULTS_HERE
 from archscope.files import noting_reads
@@ -159,6 +159,11 @@ class Summary(Answer[Analysis]):
     def coverage(self) -> Coverage:
         """Which operators the count knows."""
         return self.record.coverage
+
+    def __getitem__(self, name: object) -> NoReturn:
+        """Say where the layers are: a name may have several, one for each call."""
+        found = f"[layer for layer in answer.layers if layer.name == {name!r}]"
+        raise TypeError(f"'Summary' object is not subscriptable; write {found}")
 
     def _place_of(self, name: str) -> str:
         found = RESULTS_HERE.get(name, "")

@@ -58,6 +58,13 @@ FUNCTIONS_HERE: Mapping[str, str] = {
     "calculate_flops": "archscope.summary(net, x).total.flops",
     "profile_macs": "archscope.summary(net, x).total.macs",
     "FlopCounterMode": "archscope.summary(net, x).total.flops",
+    # what is asked for
+    "count": "archscope.summary(net, x)",
+    "count_parameters": "archscope.summary(net, x).total.params",
+    "flops": "archscope.summary(net, x).total.flops",
+    "macs": "archscope.summary(net, x).total.macs",
+    "params": "archscope.summary(net, x).total.params",
+    "rf": "archscope.receptive_field",
 }
 """By their function: which one of archscope's has its answer."""
 

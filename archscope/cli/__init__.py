@@ -27,6 +27,22 @@ COMPLETION = "_ARCHSCOPE_COMPLETE"
 """Environment variable by which a shell asks what Tab completes."""
 
 
+COMMANDS_ELSEWHERE = {
+    "count": "summary",
+    "flops": "summary",
+    "macs": "summary",
+    "params": "summary",
+    "rf": "receptive-field",
+}
+"""What users type for a command."""
+
+OPTIONS_ELSEWHERE = {
+    ("predict", "--training"): "write --mode training",
+    ("explain", "--backward"): "leave it out: the backward pass is always explained",
+}
+"""By command: what to write for an option that others have."""
+
+
 class LazyGroup(click.Group):
     """Lists commands without importing them."""
 
@@ -48,7 +64,9 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             remedy = f"write archscope summary {args[0]}"
-            if not _is_network(args[0]):
+            if command := COMMANDS_ELSEWHERE.get(args[0]):
+                remedy = f"write archscope {command}"
+            elif not _is_network(args[0]):
                 near = _near(args[0], COMMANDS)[:1]
                 remedy = f"did you mean {near[0]}?" if near else "see archscope --help"
             raise ArchscopeError(args[0], "unknown command", remedy)
@@ -180,5 +198,8 @@ def _one_line(error: click.ClickException) -> str:
     text = " ".join(error.format_message().split())
     context = getattr(error, "ctx", None)
     if isinstance(error, click.UsageError) and context is not None:
+        option = (context.info_name or "", getattr(error, "option_name", ""))
+        if remedy := OPTIONS_ELSEWHERE.get(option):
+            return with_remedy(f"No such option {option[1]!r}", remedy)
         text = with_remedy(text, f"see {context.command_path} --help")
     return text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from archscope.records.cost import IDLE, Work
 
@@ -206,6 +206,17 @@ class Coverage:
         return not self.unknown
 
 
+_TOTALS_HERE = {
+    "parameters": "params",
+    "trainable_parameters": "trainable_params",
+    "trainable": "trainable_params",
+    "mult_adds": "macs",
+    "backward": "macs_backward",
+    "activations": "activation_bytes",
+}
+"""What totals are called elsewhere, by their name here."""
+
+
 @dataclass(frozen=True, slots=True)
 class Totals:
     """Sums over all layers of an Analysis; backward figures are `None` when none was traced."""
@@ -222,6 +233,14 @@ class Totals:
     activation_bytes: int
     operators: int
     param_bytes: int = 0
+
+    if not TYPE_CHECKING:  # where it is seen, every attribute would be one
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what a total is called here that is not an attribute."""
+            problem = f"'Totals' object has no attribute {name!r}"
+            place = _TOTALS_HERE.get(name)
+            raise AttributeError(f"{problem}; write .{place}" if place else problem)
 
     @property
     def flops(self) -> int:

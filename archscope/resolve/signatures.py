@@ -23,9 +23,10 @@ def check_keywords(name: str, constructor: Callable[..., Any], keywords: Iterabl
     accepted = accepted_keywords(constructor) if given else None
     for key in given:
         if accepted is not None and key not in accepted:
-            raise ArchscopeError(
-                key, f"{name} takes no such keyword", nearest(key, accepted, "it takes")
-            )
+            remedy = nearest(key, accepted, "it takes")
+            if key in ("resolution", "img_size", "image_size", "size"):
+                remedy = "write image for the side of its input"
+            raise ArchscopeError(key, f"{name} takes no such keyword", remedy)
 
 
 def nearest(word: str, known: Iterable[str], otherwise: str) -> str:

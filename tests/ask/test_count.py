@@ -123,6 +123,7 @@ def counted(backward: bool = False, train_only: str | None = None, **named: Any)
         ({"model": nn.Linear(4, 4)}, "^input: is needed: .*; it takes 4 features; give one like"),
         ({"model": nn.Linear(4, 4), "input": "5"}, "^input='5': .* takes 4 features"),
         ({"model": "lenet", "input": "3x28x28"}, "lenet fails in conv1 .*input='1x28x28'"),
+        ({"model": "lenet", "input": "28"}, "did you mean input='1x28x28'"),
         ({"model": Fails(), "input": "3x8x8"}, "Fails fails in Fails: half-way"),
         ({"model": nn.Linear, "input": "4"}, "Linear: its constructor raises TypeError"),
         ({"model": dict, "input": "4"}, "dict: makes an instance of dict, not an nn.Module"),

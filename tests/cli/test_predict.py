@@ -12,6 +12,21 @@ import archscope
 from archscope.cli import run
 
 
+def test_gpus_tie_where_the_host_bounds_every_step() -> None:
+    from dataclasses import replace
+
+    import archscope
+    from archscope.study.predict.answer import answer
+
+    bound = archscope.predict("lenet", device="h100").record
+    assert bound.launch_bound
+    other = replace(bound, device="NVIDIA H200")
+    assert answer([bound, other]).startswith("The 2 GPUs tie for lenet: ")
+    assert "launch-bound in each step" in answer([bound, other])
+    slower = replace(other, seconds=1.1 * bound.seconds)
+    assert " is predicted fastest for lenet: " in answer([bound, slower])
+
+
 def test_the_first_line_compares_two_networks(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["resnet18", "resnet34", "--on", "rtx4090", "--batch", "64", "--layout", "nhwc"]
     assert run(["predict", *arguments]) == 0

@@ -159,6 +159,7 @@ def test_activations_go_by_name_also_those_without_inplace() -> None:
         ("qqqqqq", {}, "list the names with `archscope models`"),
         ("torchvision:resnet5", {}, "torchvision has no such network; did you mean .*resnet50"),
         ("resnet50", {"num_clases": 2}, "num_clases: .*did you mean num_classes"),
+        ("resnet50", {"resolution": 160}, "no such keyword; write image for the side"),
         ("resnet50", {"layers": 2}, "layers: resnet50 takes no such keyword"),
         ("lenet", {"num_clases": 2}, "num_clases: lenet takes no such keyword; did you mean num_c"),
         ("mobilenet_v3_large", {"foo": 2}, "foo: .* it takes .*num_classes.*width_mult"),

@@ -52,7 +52,7 @@ def step_time(
             )
     places = [_on_a_node(row, plan, links) for row in step]
     return StepTime(
-        device=links.name,
+        device=device.name,
         dtype=rates.setting.dtype,
         communication=sum(
             links.seconds(row, place) for row, place in zip(step, places, strict=True)
@@ -63,7 +63,7 @@ def step_time(
         median_error=links.median_error,
         most_error=links.most_error,
         across_nodes=any(place < row.group for row, place in zip(step, places, strict=True)),
-        source=links.source,
+        source=f"{links.source}, on {links.name},",
         fitted_on=own.fitted_on,
     )
 

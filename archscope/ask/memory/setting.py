@@ -88,9 +88,10 @@ class Setting:
         ):  # fmt: skip
             value = getattr(self, name)
             if value not in known:
-                raise ArchscopeError(
-                    parameter(name, value), "is unknown", f"use one of {', '.join(known)}"
-                )
+                remedy = f"use one of {', '.join(known)}"
+                if name == "device":
+                    remedy += f"; the memory of a GPU is {parameter('fit', '24GiB')}"
+                raise ArchscopeError(parameter(name, value), "is unknown", remedy)
         if self.form == "fused" and self.optimizer in STEPPED:
             raise ArchscopeError(
                 parameter("form", self.form),

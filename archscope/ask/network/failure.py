@@ -162,7 +162,7 @@ def failure(
         remedy = f"{suggestion}?"
     if missing := lacking_arguments(given, error):
         remedy = f"give one like {missing}"
-    reason = _channels_refused(error) or _reason(error)
+    reason = channels_refused(error) or _reason(error)
     if entries := dictionary(given, error):
         remedy = f"write its entries like {parameter('input', entries)}"
         reason = "its forward takes a dictionary"
@@ -186,6 +186,9 @@ def with_what_fits(
     """
     if refusal.remedy != TAKES_INPUT:
         return refusal
+    if not given.tensors:
+        remedy = "give a tensor, or a shape with its batch such as (1, 3, 224, 224)"
+        return type(refusal)(parameter("input"), "holds no tensor", remedy)
     remedy = _shorter(error) or _usual_image(module, given, error) or refusal.remedy
     return type(refusal)(refusal.argument, refusal.problem, remedy)
 
@@ -227,7 +230,7 @@ def blames_the_user(refusal: ArchscopeError, error: BaseException) -> bool:
         refusal: what is said of it.
         error: what the run raised.
     """
-    return refusal.remedy in (TAKES_INPUT, TRAINS, CORRECT) and not _channels_refused(error)
+    return refusal.remedy in (TAKES_INPUT, TRAINS, CORRECT) and not channels_refused(error)
 
 
 def _faulty_code(error: BaseException) -> str:
@@ -338,7 +341,7 @@ _CHANNELS = (("in_channels", 1), ("num_features", 1), ("in_features", -1))
 """Constructor facts that fix a side of the input, and which side."""
 
 
-def _channels_refused(error: BaseException) -> str:
+def channels_refused(error: BaseException) -> str:
     """What the failing layer takes and what it was given, where that is why it failed."""
     call = getattr(error, "archscope_call", None)
     if call is None or not call.input_shapes:

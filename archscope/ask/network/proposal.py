@@ -111,6 +111,8 @@ def meant(given: InputSpec, default: InputSpec | None, error: BaseException) -> 
     if known is not None and sides != known and sorted(map(str, sides)) == sorted(map(str, known)):
         return _tried(_text(known))
     layer: Any = getattr(getattr(error, "archscope_call", None), "module", None)
+    if known is not None and len(known) == 3 and len(sides) == 1:  # the side of a square image
+        return _tried(_text((known[0], sides[0], sides[0])))
     unbatched = (given.batch, *sides)  # a shape whose first side was meant for the channels
     if (known is not None and len(known) == len(unbatched) and known[0] == unbatched[0]) or (
         type(layer).__name__.endswith(f"Norm{len(sides)}d")

@@ -132,7 +132,7 @@ class Trial:
         """
         from archscope.analysis import borrow, calls, dispatch, trace
         from archscope.ask.network.call import network_call
-        from archscope.ask.network.failure import depends_on_values, place_of
+        from archscope.ask.network.failure import channels_refused, depends_on_values, place_of
 
         args, kwargs = network_call(self.subject, at(self.spec, values), None).on_meta()
         borrow.set_training(self.network, self.train)
@@ -143,6 +143,7 @@ class Trial:
             if "grad" in reason and not dispatch.run.gradients:  # it differentiates in `forward`
                 with dispatch.asking_about(None, gradients=True):
                     return self.count(values)
+            reason = channels_refused(error) or reason
             raise TrialError(place_of(error), reason, depends_on_values(error)) from error
         layers = calls.layers(log, False)
         return tuple(map(_gathered, layers)) if self.gathered else layers, coverage

@@ -48,12 +48,24 @@ def _answer(predictions: Sequence[Prediction]) -> str:
     if same_device and len(predictions) == 2:
         return _pair(first, predictions[1])
     fastest = min(predictions, key=lambda p: p.seconds / _batch(p))
-    if same_network:
+    if same_network and _tie(predictions):
+        subject = f"The {len(predictions)} GPUs tie for {name(first)}"
+    elif same_network:
         title = device_title(fastest)
         subject = f"{title[0].upper()}{title[1:]} is predicted fastest for {name(first)}"
     else:
         subject = f"{name(fastest)} on {device_title(fastest)} is predicted fastest"
     return f"{subject}: {interval(fastest)} a step, {setting_title(fastest)}"
+
+
+def _tie(predictions: Sequence[Prediction]) -> bool:
+    """Whether the same host bounds each step, so that no GPU is faster than another."""
+    times = [p.seconds / _batch(p) for p in predictions]
+    return all(p.launch_bound for p in predictions) and max(times) < TIE * min(times)
+
+
+TIE = 1.005
+"""Times that differ by less are the same in the three digits that are shown."""
 
 
 def heading(predictions: Sequence[Prediction]) -> str:

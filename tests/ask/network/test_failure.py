@@ -463,3 +463,7 @@ def test_more_positions_than_a_table_has_fail_as_they_do_in_pytorch() -> None:
 def test_a_shape_without_its_batch_is_proposed_as_an_image() -> None:
     digits = nn.Sequential(nn.Conv2d(1, 2, 5), nn.Flatten(), nn.Linear(2 * 24 * 24, 10))
     assert "did you mean input='1x28x28'?" in refusal(digits, (1, 28, 28))
+
+
+def test_a_number_is_no_input() -> None:
+    assert refusal(nn.Conv2d(1, 2, 3), 28).startswith("input: holds no tensor; give a tensor, or")

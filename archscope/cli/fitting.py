@@ -104,7 +104,7 @@ def write_device(found: Calibrated, path: str) -> None:
     from archscope.files import replace_file
     from archscope.study.predict.fitted import sentence
 
-    replace_file(path, found.text().encode(), "-o")
+    replace_file(path, found.text().encode(), parameter("output", path))
     click.echo(f"{path}: {sentence(found)}; predict with --on {path}")
 
 

@@ -163,9 +163,10 @@ def test_a_damaged_file_ends_in_one_line(
         b"[" * 10**6, b'{"traceEvents": ' + b"[" * 10**6, b'{"traceEvents": [' + b'{"a":' * 10**5,
         b"1" * 10**6, b'"' + b"a" * 3 * 10**6, b"\0" * 3 * 10**6, b"\x1f\x8b\x08" + b"\xff" * 99,
         gzip.compress(b"[" * 10**6), gzip.compress(json.dumps(TRACE).encode())[:-20] + b"x" * 20,
+        b"a = " + b"9" * 5000,
         b"", b"\xef\xbb\xbf{}", b"[[[[[", b"null", b"{}", b"[1, 2]", b'{"traceEvents": {}}',
     ],
-    ids=range(16),
+    ids=range(17),
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["trace", "summary", "check", "compare"])
 def test_no_file_is_archscope_s_fault(

@@ -225,11 +225,11 @@ def test_a_sweep_over_group_counts_says_why_too(capsys: pytest.CaptureFixture[st
         "    def __init__(self, width=4, groups=1):\n"
         "        super().__init__(nn.Conv2d(4, width, 1, groups=groups))\n"
     )
-    command = ["sweep-groups", "1,2", "--base", "nets.py:Net", "--input", "4x8x8", "--journal", "j"]
-    assert run([*command, "--equal", "none"]) == 0
+    command = ["sweep-groups", "1", "--base", "nets.py:Net", "--input", "4x1x1", "--equal", "none"]
+    assert run([*command, "--journal", "j"]) == 0
     capsys.readouterr()
-    assert run([*command, "--equal", "none", "--resume"]) == 0
-    why = "cannot be trusted, since nets.py imports os, which may read anything; they are counted"
+    assert run([*command, "--journal", "j"]) == 2
+    why = "add --resume to count them again (nets.py imports os, which may read anything), or name"
     assert why in capsys.readouterr().err
 
 

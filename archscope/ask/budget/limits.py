@@ -103,7 +103,7 @@ def load(path: str) -> tuple[Budget, ...]:
     """
     try:
         data = tomllib.loads(read_text(path))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a whole number may be too long for Python
         raise ArchscopeError(path, f"is not valid TOML ({error})", "correct that line") from None
     return _Reader(path).budgets(data)
 

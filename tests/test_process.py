@@ -324,6 +324,37 @@ def test_other_threads_build_and_run_as_ever_while_counts_wait_for_each_other():
     assert found == [(wanted.macs, wanted.macs_backward)] * 12
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system copies no processes")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_copy_of_the_process_counts_while_another_thread_did():
+    runs, copied = threading.Event(), threading.Event()
+
+    class Waits(nn.Linear):
+        def forward(self, x):
+            runs.set()
+            copied.wait(60)
+            return super().forward(x)
+
+    own, x = nn.Module._call_impl, (torch.ones(2, 8),)
+    counter = threading.Thread(target=archscope.summary, args=(Waits(8, 8), x))
+    counter.start()
+    runs.wait(60)
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(60)
+            clean = nn.Module._call_impl is own
+            macs = archscope.summary(nn.Linear(8, 8), x).total.macs
+            os._exit(0 if clean and macs == 128 else 1)
+        finally:
+            os._exit(2)
+    _, status = os.waitpid(child, 0)
+    copied.set()
+    counter.join()
+    assert status == 0
+
+
 def test_a_device_context_works_after_a_factory_that_uses_one():
     def factory():
         with torch.device("cpu"):

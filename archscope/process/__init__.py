@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,6 +46,7 @@ class _Count:
 
     def __init__(self) -> None:
         self.runs = False
+        self.thread = 0
         self.changes: list[tuple[Any, str, Any]] = []
         self.code: list[CodeState] = []
         self.joined: set[int] = set()
@@ -67,6 +69,7 @@ def undisturbed() -> Iterator[None]:
         with signals_waiting():
             before = Snapshot()
             try:
+                _present.thread = threading.get_ident()
                 _present.runs = True
                 try:
                     sys.setrecursionlimit(2 * before.recursion + OWN_FRAMES)
@@ -81,6 +84,23 @@ def undisturbed() -> Iterator[None]:
                 finally:
                     _present.joined.clear()
                     _present.runs = False
+
+
+def _copied() -> None:
+    """In a copy of this process: a count of another thread does not go on there, nor ends."""
+    global _LOCK
+    if _present.runs and _present.thread == threading.get_ident():
+        return
+    _LOCK = threading.RLock()
+    if _present.runs:
+        _undo(0)
+        _restore_code(0)
+        _present.joined.clear()
+        _present.runs = False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_copied)
 
 
 @contextmanager

@@ -64,7 +64,12 @@ _home: Callable[[type], str | None] = vars(type)["__module__"].__get__
 
 def is_stateless(name: object) -> bool:
     """Whether code of a module, by its name, keeps nothing outside of objects."""
-    return isinstance(name, str) and name.partition(".")[0] in STATELESS
+    return isinstance(name, str) and _package(name) in STATELESS
+
+
+@functools.lru_cache(maxsize=4096)
+def _package(name: str) -> str:
+    return name.partition(".")[0]
 
 
 @functools.lru_cache(maxsize=1024)

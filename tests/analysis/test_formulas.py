@@ -129,6 +129,15 @@ def test_sparse_products_count_what_is_stored(layout):
         assert macs(lambda x: torch.sparse.mm(sparse, 2 * x), x) == 8 * 4
 
 
+@pytest.mark.parametrize("shape", [(7, 4), (1, 6, 4)])
+def test_a_sparse_product_of_shapes_that_do_not_fit_is_refused(shape):
+    sparse = PATTERN.to_sparse()
+    with pytest.raises(RuntimeError):
+        torch.sparse.mm(sparse, torch.randn(shape))
+    with pytest.raises(archscope.ArchscopeError, match="check that the network takes this input"):
+        macs(lambda x: torch.sparse.mm(sparse, 2 * x), torch.randn(shape))
+
+
 @pytest.mark.filterwarnings("ignore:Sparse .* tensor support is in beta state")
 def test_stored_blocks_count_in_full():
     sparse = PATTERN.to_sparse_bsr((2, 2))  # three blocks on the diagonal, and two others

@@ -77,13 +77,18 @@ PRODUCTS: Mapping[str, int] = {
 
 
 def result_on_meta(operator: str, args: Sequence[Any]) -> Tensor:
-    """The dense result of a product, of which the sparse operand is real and the other on meta."""
+    """The dense result of a product, of which the sparse operand is real and the other on meta.
+
+    Raises:
+        RuntimeError: the shapes cannot be multiplied; PyTorch's own message.
+    """
     place = PRODUCTS[operator]
-    a, b = args[place : place + 2]
     import torch
 
-    shape = (*a.shape[:-1], *b.shape[-1:]) if b.dim() > 1 else a.shape[:-1]
-    return torch.empty(shape, dtype=a.dtype, device="meta")
+    a, b = (torch.empty(x.shape, dtype=args[place].dtype, device="meta") for x in args[place:][:2])
+    if operator == "aten::bmm":
+        return torch.bmm(a, b)
+    return torch.mv(a, b) if operator.endswith("mv") else torch.mm(a, b)
 
 
 def operands(place: int) -> Callable[[Rule], Rule]:

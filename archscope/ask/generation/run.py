@@ -317,6 +317,10 @@ EVENLY = (
     "The cache shrinks each time that tokens become one entry: its bytes are exact at any length, "
     "while the steps between the first and the last are taken to cost evenly more."
 )
+DYNAMIC = (
+    "The cache is the one that grows: a static cache, which the generation settings ask for, takes "
+    "the bytes of its greatest length from the first token on."
+)
 XLNET = (
     "transformers' generate() gives XLNet an empty token more in every call, and the last two "
     "tokens again in each step: its cache holds one token more than this."
@@ -334,6 +338,9 @@ def _notes(subject: Subject, steps: Steps, cache: Sequence[CacheLayer]) -> list[
     config: Any = getattr(subject.module, "config", None)
     if getattr(config, "model_type", "") == "xlnet":
         notes.append(XLNET)
+    settings = getattr(subject.module, "generation_config", None)
+    if "static" in str(getattr(settings, "cache_implementation", None)):
+        notes.append(DYNAMIC)
     latent, rope = (getattr(config, key, None) for key in ("kv_lora_rank", "qk_rope_head_dim"))
     if isinstance(latent, int) and isinstance(rope, int):
         size = next(subject.module.parameters()).element_size() * steps.batch

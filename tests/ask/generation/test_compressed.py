@@ -74,3 +74,11 @@ def test_the_largest_context_is_the_one_before_the_first_that_does_not_fit():
     for room in (0, ROW, held(7), held(8), held(22), held(23) - 1, held(100)):
         longest = record.largest_context(record.weight_bytes + room)
         assert all(held(n) <= room for n in range(longest + 1)) and held(longest + 1) > room
+
+
+def test_a_network_that_asks_for_a_static_cache_is_answered_for_the_one_that_grows():
+    network = Network()
+    network.generation_config = type("Settings", (), {"cache_implementation": "static"})()
+    notes = archscope.generate(network, 3, 1).record.notes
+    assert sum("static cache" in note for note in notes) == 1
+    assert not any("static" in n for n in archscope.generate(Network(), 3, 1).record.notes)

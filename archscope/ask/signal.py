@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from archscope.ask.network.inputs import Tensors
 from archscope.ask.target import Target, network_target
 from archscope.errors import ArchscopeError, first_line
 from archscope.parameters import parameter
-from archscope.records import InputSpec, NetworkSignal, SignalPropagation
+from archscope.records import InputSpec, NetworkSignal, SignalPropagation, TensorSpec
 from archscope.saved.record import Saved
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from archscope.analysis.calls import Arguments
 
 BATCH = 8
 """Samples of a pass when nobody asks for another number."""
@@ -73,6 +79,8 @@ def _measured(target: Target) -> NetworkSignal:
     loss = Loss()
     try:
         given = call.original(on_meta=False)
+        rows = _least_rows(subject.module) if is_specification else 0
+        given = _with_ids(call.spec, given, rows) if rows else given
         lent = borrow.copied(subject.rebuild(), given, borrow.with_storage)
         with lent as (network, (args, kwargs)):
             torch.manual_seed(0)
@@ -88,12 +96,55 @@ def _measured(target: Target) -> NetworkSignal:
             f"{subject.name} fails: {first_line(error)}",
             "check that the network takes this input, and trains on this batch",
         ) from error
-    values = _values(call.spec) if is_specification else "as given"
+    values = _values(call.spec, rows) if is_specification else "as given"
     run = f"Input: {values}. L: {loss.rule}."
     return NetworkSignal(subject.name, call.spec, points, subject.keywords, (*subject.notes, run))
 
 
-def _values(spec: InputSpec) -> str:
-    """What `with_values` fills an input with."""
-    kinds = {"standard normal" if "float" in tensor.dtype else "zeros" for tensor in spec.tensors}
-    return "standard normal, integers zero" if len(kinds) > 1 else kinds.pop()
+def _least_rows(module: nn.Module) -> int:
+    """Rows of the smallest table, whose indices every table has; 0 without any.
+
+    Tables of kinds, such as those of BERT's two sentences, get no tokens.
+    """
+    from torch import nn
+
+    return min(
+        (
+            table.num_embeddings
+            for name, table in module.named_modules()
+            if isinstance(table, nn.Embedding) and "type" not in name and "segment" not in name
+        ),
+        default=0,
+    )
+
+
+def _is_ids(tensor: TensorSpec) -> bool:
+    """Whether an input holds indices of tokens, not a mask, kinds or sizes."""
+    plain = tensor.name in ("", "ids", "input_ids", "tokens", "decoder_input_ids")
+    return tensor.dtype in ("int64", "int32") and plain
+
+
+def _with_ids(spec: InputSpec, given: Arguments, rows: int) -> Arguments:
+    """The arguments with random indices below `rows` in the place of zeros, from seed 0."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    positional, named = list(given[0]), dict(given[1])
+    for place, tensor in enumerate(spec.tensors):
+        holder: Any = named if tensor.name else positional
+        key: Any = tensor.name or place
+        if _is_ids(tensor) and isinstance(holder[key], torch.Tensor):
+            ids = torch.randint(rows, holder[key].shape, generator=generator)
+            holder[key] = ids.to(holder[key].dtype)
+    return tuple(positional), named
+
+
+def _values(spec: InputSpec, rows: int) -> str:
+    """What an input is filled with."""
+    kinds = dict.fromkeys(
+        "standard normal" if "float" in tensor.dtype
+        else f"random indices below {rows:,} (seed 0)" if rows and _is_ids(tensor)
+        else "integers zero"
+        for tensor in spec.tensors
+    )  # fmt: skip
+    return ", ".join(kinds)

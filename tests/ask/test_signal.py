@@ -200,7 +200,11 @@ def test_what_went_in_and_what_was_differentiated_are_told():
     for model, input, told in (
         ("lenet", None, "Input: standard normal. L: cross-entropy with random labels."),
         ("lenet", given, "Input: as given. L: cross-entropy with random labels."),
-        (ids, "5:int64", "Input: zeros. L: cross-entropy with random labels."),
+        (
+            ids,
+            "5:int64",
+            "Input: random indices below 9 (seed 0). L: cross-entropy with random labels.",
+        ),
         (nn.Conv2d(3, 4, 3), "3x8x8", "Input: standard normal. L: sum of all floating outputs."),
     ):
         (found,) = signal([target(model, input=input)]).networks
@@ -235,3 +239,10 @@ def test_mistakes_are_one_line(tmp_path):
 def test_a_network_without_parameters_is_told_that_it_has_none():
     with pytest.raises(ArchscopeError, match="ReLU: has no parameters"):
         signal([target(nn.ReLU(), input="4")])
+
+
+def test_tokens_are_drawn_at_random_within_the_smallest_table() -> None:
+    network = nn.Sequential(nn.Embedding(50, 8), nn.Linear(8, 2))
+    (found,) = signal([target(network, batch=4, input="16:int64")]).networks
+    assert "random indices below 50 (seed 0)" in found.notes[-1]
+    assert found.points[0].variance > 0.1  # 64 tokens that are the same have none

@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
@@ -95,6 +96,7 @@ def traceless() -> Iterator[None]:
     """
     import torch
 
+    tempfile.gettempdir()  # Python finds it once by writing a file, PyTorch asks for it in a run
     if not _installed:
         sys.addaudithook(_refuse)
         _installed.append(True)

@@ -6,7 +6,6 @@ import io
 import logging
 import os
 import sys
-import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
@@ -95,8 +94,9 @@ def traceless() -> Iterator[None]:
         LeavesTracesError: instead of the first of these.
     """
     import torch
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
 
-    tempfile.gettempdir()  # Python finds it once by writing a file, PyTorch asks for it in a run
+    cache_dir()  # PyTorch may ask for it in a run; first, it is found and made
     if not _installed:
         sys.addaudithook(_refuse)
         _installed.append(True)

@@ -66,8 +66,8 @@ class Contender:
 
 
 ANOTHER = (
-    "name another one; to compare a network with itself under other settings, save each: "
-    "archscope summary NAME --set KEY=VALUE -o one.json"
+    "name another one; to compare a network with itself under other settings, save the summary "
+    "of each and name the files"
 )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from archscope.errors import ArchscopeError
+from archscope.parameters import SET, parameter
 from archscope.resolve import huggingface
 from archscope.resolve.declared import networks
 from archscope.resolve.recipe import Recipe, of_transformers
@@ -126,8 +127,8 @@ def _instead(argument: str, module: Any, attribute: str) -> str:
     place = argument.rpartition(":")[0]
     named, space, keywords = attribute.partition(" ")
     if space and "=" in keywords:
-        settings = " ".join(f"--set {keyword}" for keyword in keywords.split())
-        return f"write {place}:{named} {settings}"
+        settings = " ".join(parameter(SET, keyword) for keyword in keywords.split())
+        return f"name {place}:{named} alone, and beside it {settings}"
     own = [
         key for key, value in vars(module).items()
         if isinstance(value, nn.Module)

@@ -99,7 +99,7 @@ def models_table(pattern: str = "") -> Table:
 BY_NAME_ONLY = {
     "timm": "",
     "diffusers": "Classes of the installed diffusers, built without weights with their default "
-    "settings, which --set changes; diffusers:./folder/ reads a config.json.",
+    "settings; diffusers:./folder/ reads a config.json.",
 }
 """Libraries of which nothing is known but names, and what to say of these."""
 

@@ -103,9 +103,9 @@ def test_a_remedy_is_a_command_that_works(
     [
         (
             ["summary", "nets.py:Flat width=2 depth=3"],
-            "write nets.py:Flat --set width=2 --set depth=3\n",
+            "name nets.py:Flat alone, and beside it --set width=2 --set depth=3\n",
         ),
-        (["compare", "nets.py:Flat"], "save each: archscope summary NAME --set KEY=VALUE -o"),
+        (["compare", "nets.py:Flat"], "save the summary of each and name the files"),
         (["sweep", "nets.py:Flat", "--set", "n=2,3"], "write archscope sweep nets.py:Flat n=2,3\n"),
     ],
 )

@@ -178,7 +178,8 @@ def test_another_network_is_refused_in_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     path = several_steps().write(tmp_path / "a.json")
-    assert run(["trace", path, "--model", network, "--input", "4x8x8", *options]) == 2
+    image = [] if "--input" in options else ["--input", "4x8x8"]
+    assert run(["trace", path, "--model", network, *image, *options]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
 

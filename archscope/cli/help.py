@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -125,10 +126,16 @@ class Command(click.Command):
     allow_extra_args = True
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the arguments; of one too many, say which command takes it."""
+        """Read the arguments; of one too many, say which command takes it.
+
+        An option of one value that is given twice is refused: only its last would count.
+        """
+        given = list(args)  # which Click empties
         rest = super().parse_args(ctx, args)
-        if rest and not ctx.resilient_parsing:
-            raise _too_many(ctx, rest)
+        if not ctx.resilient_parsing:
+            _check_repeated(ctx, given)
+            if rest:
+                raise _too_many(ctx, rest)
         return rest
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -152,6 +159,40 @@ class Command(click.Command):
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
+
+
+def _check_repeated(context: click.Context, given: list[str]) -> None:
+    """Refuse an option of one value given several times, and both names of a switch.
+
+    Raises:
+        ArchscopeError: there is one.
+    """
+    options = [
+        option
+        for option in context.command.params
+        if isinstance(option, click.Option) and not (option.multiple or option.count)
+    ]
+    several = [copy(option) for option in options]
+    for option in several:
+        option.multiple = True
+    others = [option for option in context.command.params if option not in options]
+    every = click.Command(context.command.name, params=[*several, *others])
+    values, _, _ = every.make_parser(context).parse_args(given)
+    for option in options:
+        _check_once(option, values.get(str(option.name), []))
+
+
+def _check_once(option: click.Option, values: list[Any]) -> None:
+    name = option.opts[-1]
+    if option.is_flag:
+        if len(set(values)) > 1:
+            problem = f"given together with {option.secondary_opts[-1]}"
+            raise ArchscopeError(name, problem, "give one of the two")
+    elif len(values) > 1:
+        remedy = "give it once"
+        if "," in (option.metavar or ""):
+            remedy = f"write {name} {','.join(map(str, values))}"
+        raise ArchscopeError(name, f"given {len(values)} times", remedy)
 
 
 def _too_many(context: click.Context, rest: list[str]) -> ArchscopeError:

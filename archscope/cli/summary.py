@@ -34,7 +34,7 @@ from archscope.cli.options import (
 @click.option("--all", "unfold", is_flag=True, help="Every level, and equal blocks one by one.")
 @click.option(
     "--columns",
-    metavar="KEYS",
+    metavar="KEY,…",
     help="Columns by commas, such as params,macs.",
     shell_complete=completion.columns,
 )

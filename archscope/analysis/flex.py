@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from archscope.analysis.dispatch import run
 from archscope.analysis.formulas.fused import PAIRS
@@ -41,7 +43,8 @@ def flex_attention(
     values = None
     if not is_meta(query):
         values = _values(query, key, value, score_mod, block_mask, scale, kernel_options, *buffers)
-    result, sums = _Flex.apply(query, key, value, pairs, values)
+    captured = _captured(score_mod, query) if torch.is_grad_enabled() else ()
+    result, sums = _Flex.apply(query, key, value, pairs, values, *captured)
     return result, sums, sums.new_empty(0)
 
 
@@ -84,28 +87,67 @@ def _values(*args: Any) -> Any:
         return sdpa_dense(*args)[:2]
 
 
+class _Captures(TorchFunctionMode):
+    """Notes the tensors that need a gradient and come from outside of what runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.captured: dict[int, Tensor] = {}
+        self.made: dict[int, Any] = {}  # alive, so that no number is used twice
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        for x in tree_leaves((args, kwargs)):
+            if isinstance(x, Tensor) and x.requires_grad and id(x) not in self.made:
+                self.captured[id(x)] = x
+        results = function(*args, **(kwargs or {}))
+        self.made.update((id(x), x) for x in tree_leaves(results) if isinstance(x, Tensor))
+        return results
+
+
+def _captured(score_mod: Any, query: Tensor) -> tuple[Tensor, ...]:
+    """The tensors with gradients that `score_mod` uses, such as a bias that is trained.
+
+    PyTorch's compiler finds these as it traces the function; here it runs at one position, which
+    is nobody's work.
+    """
+    from torch._dynamo._trace_wrapped_higher_order_op import TransformGetItemToIndex
+
+    captures = _Captures()
+    with torch._C._DisableTorchDispatch(), suppress(Exception):
+        score = query.detach().new_zeros(1)
+        places = [torch.zeros(1, dtype=torch.int, device=query.device) for _ in range(4)]
+        with TransformGetItemToIndex(), captures:
+            torch.vmap(score_mod)(score, *places)
+    return tuple(captures.captured.values())
+
+
 class _Flex(torch.autograd.Function):
     """Keeps its operands, the result and the rows' sums, as the kernel does."""
 
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, pairs: int, values: Any
-    ) -> tuple[Tensor, Tensor]:
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, pairs: int, values: Any,
+        *captured: Tensor,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         result, sums = torch.ops.archscope.flex_attention(query, key, value, pairs)
         if values is not None:
             with torch._C._DisableTorchDispatch():
                 result.copy_(values[0])
                 sums.copy_(values[1])
         ctx.pairs = pairs
-        ctx.save_for_backward(query, key, value, result, sums)
+        ctx.save_for_backward(query, key, value, result, sums, *captured)
         ctx.mark_non_differentiable(sums)
         return result, sums
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, of_sums: Tensor) -> Any:
-        query, key, value, *_ = ctx.saved_tensors
-        run_backward = torch.ops.archscope.flex_attention_backward
-        return *run_backward(gradient, query, key, value, ctx.pairs), None, None
+        query, key, value, _, _, *captured = ctx.saved_tensors
+        gradients = torch.ops.archscope.flex_attention_backward(
+            gradient, query, key, value, ctx.pairs
+        )
+        return *gradients, None, None, *map(torch.zeros_like, captured)
 
 
 def _forward(query: Tensor, key: Tensor, value: Tensor, pairs: int) -> tuple[Tensor, Tensor]:

@@ -158,6 +158,32 @@ def causal(b, h, q, k):
     return q >= k
 
 
+@pytest.mark.parametrize("made", ["a parameter", "another layer"])
+def test_flex_attention_trains_a_bias_that_its_score_uses(made):
+    attend = pytest.importorskip("torch.nn.attention.flex_attention").flex_attention
+
+    class Biased(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.slopes = nn.Linear(3, 2, bias=False)
+            self.table = nn.Parameter(torch.zeros(2, 15))
+
+        def forward(self, x):
+            slopes = self.slopes(torch.ones(8, 3))
+
+            def biased(score, b, h, q, k):
+                table = self.table[h, q - k + 7]
+                return score + table if made == "a parameter" else score * slopes[q, h]
+
+            return attend(x, x, x, score_mod=biased)
+
+    total = count(Biased(), torch.randn(1, 2, 8, 4), backward=True).total
+    attention, linear = 2 * 8 * 8 * 4, 8 * 3 * 2
+    assert total.macs == 2 * attention + linear
+    # the kernel computes the gradients of q, k and v, whoever needs them, and the layer one
+    assert total.macs_backward == 4 * attention + (linear if made == "another layer" else 0)
+
+
 def test_flex_attention_keeps_no_scores():
     record = archscope.memory(flex(), (torch.randn(2, 1024, 32),)).record
     scores = 2 * 2 * 1024 * 1024 * 4

@@ -100,12 +100,14 @@ def explain(
         True
     """
     from archscope.ask.count import analyse_both_passes
+    from archscope.ask.elementwise import elementwise_of
     from archscope.study.explain import explain_report
 
     require_names(layers)
     network = target(model, input=input, batch=batch, keywords=constructor_keywords)
     analysis = analyse_both_passes(network)
-    report = explain_report(analysis, layers)
+    operators = elementwise_of(network, analysis)
+    report = explain_report(analysis, layers, operators)
     return Answer(analysis, lambda: report)
 
 

@@ -25,9 +25,12 @@ def command(
 
     check_outputs(outputs, figures=False)
     from archscope.ask.count import analyse_both_passes
+    from archscope.ask.elementwise import elementwise_of
     from archscope.ask.target import target
     from archscope.resolve import parse_settings
     from archscope.study.explain import explain_report
 
     network = target(model, input=input_text, batch=batch, keywords=parse_settings(settings))
-    emit(explain_report(analyse_both_passes(network), layers), outputs)
+    analysis = analyse_both_passes(network)
+    operators = elementwise_of(network, analysis)
+    emit(explain_report(analysis, layers, operators), outputs)

@@ -19,6 +19,7 @@ from archscope.records.distribution import (
     StepTime,
 )
 from archscope.records.execution import (
+    Elementwise,
     Execution,
     LayerName,
     Operand,
@@ -77,6 +78,7 @@ __all__ = [
     "Coverage",
     "Dim",
     "Distribution",
+    "Elementwise",
     "Environment",
     "Execution",
     "Factor",

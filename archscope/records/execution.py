@@ -61,6 +61,24 @@ class OperatorRun(NamedTuple):
     pointwise: bool = True
 
 
+class Elementwise(NamedTuple):
+    """One run of one operator that works on elements.
+
+    Args:
+        name: PyTorch's name without namespace and underscores, such as `relu`.
+        read: shape of the first tensor read.
+        result: shape of the first tensor returned.
+        window: sides of a pooling's window; empty for other operators.
+        operations: as counted in the elementwise column.
+    """
+
+    name: str
+    read: tuple[int, ...]
+    result: tuple[int, ...]
+    window: tuple[int, ...]
+    operations: int
+
+
 class LayerName(NamedTuple):
     """A module call: dotted path, class name, and 0 for its first call."""
 

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -389,3 +390,56 @@ def test_calls_of_one_layer_are_not_several_layers() -> None:
     # 4·4 MACs a call, of 2·4·4 + 4·2; 4·4 weights and 4 biases once
     assert str(report.answer).startswith("2 calls of step of Twice take 32 MACs, 80.0 % of all, ")
     assert str(report.answer).endswith("with 20 parameters.")
+
+
+class Functional(nn.Module):
+    """LeNet's first block twice over, as a student writes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(1, 6, 5, padding=2)
+        self.b = nn.Conv2d(1, 6, 5, padding=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.cat([F.relu(self.a(x)), F.relu(self.b(x))], 1)
+        y = F.max_pool2d(y, 2)
+        return (y + y).mean((2, 3))
+
+
+def test_functional_calls_are_written_out_by_operator() -> None:
+    report = archscope.explain(Functional(), input="1x28x28").report
+    steps = [(step.label, step.text) for step in report.derivations[0].steps]
+    assert steps == [
+        ("Elementwise, relu", "2·outputs = 2·1·6·28·28 = 9,408"),
+        ("Elementwise, max_pool2d", "outputs·K_h·K_w = 1·12·14·14·2·2 = 9,408"),
+        ("Elementwise, add", "outputs = 1·12·14·14 = 2,352"),
+        ("Elementwise, mean", "inputs = 1·12·14·14 = 2,352"),
+        ("Elementwise", "9,408 + 9,408 + 2,352 + 2,352 = 23,520"),
+    ]
+
+
+def test_each_call_of_a_layer_has_its_own_operators() -> None:
+    class Halves(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.max_pool2d(torch.sigmoid(x), 2)
+
+    class Calls(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pooled = Halves()
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.pooled(self.pooled(x))
+            return y
+
+    report = archscope.explain(Calls(), input="1x8x8").report
+    sums = [step.text for made in report.derivations[:2] for step in made.steps
+            if step.label == "Elementwise"]  # fmt: skip
+    assert sums == ["64 + 64 = 128", "16 + 16 = 32"], "8·8, then 4·4 values, and their windows"
+
+
+def test_a_record_says_that_its_operators_are_not_in_it() -> None:
+    counted = analyse(target(Functional(), input="1x28x28"))
+    first = lines(archscope.explain(counted).report.derivations[0])
+    assert first["Elementwise"] == "23,520"
+    assert "not in the record" in first["Operators"]

@@ -5,14 +5,15 @@ Each count printed is one that the record holds: rules are shown where they give
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from archscope import wording
 from archscope.errors import ArchscopeError
 from archscope.parameters import parameter
 from archscope.patterns import matching, unmatched
-from archscope.records import Analysis, Coverage, Layer, totals
-from archscope.study.explain import attention, dense, others, windows
+from archscope.records import Analysis, Coverage, Elementwise, Layer, totals
+from archscope.study.explain import attention, dense, operators, others, windows
 from archscope.table import Column, Derivation, Report, Row, Step, Table
 from archscope.units import percent, plural
 from archscope.wording import CONVENTION, call_title, network_title, shape_text
@@ -39,13 +40,23 @@ RULES: dict[str, Callable[[Layer], list[Step]]] = {
 """Which rule explains which of PyTorch's modules."""
 
 
-def explain_report(analysis: Analysis, patterns: Sequence[str] = ()) -> Report:
+Runs = Mapping[tuple[str, int], Sequence[Elementwise]]
+"""Elementwise operators by the name of a layer and the number of its call."""
+
+
+def explain_report(
+    analysis: Analysis,
+    patterns: Sequence[str] = (),
+    list_operators: Callable[[], Runs] | None = None,
+) -> Report:
     """The report of `archscope explain`.
 
     Args:
         analysis: what was counted, best with a backward pass.
         patterns: names or globs of layers; every layer with work when empty. A container's name
             stands for the layers in it.
+        list_operators: lists the elementwise operators of every call, called where a layer's work
+            is that of several; `None` where the network cannot be run again.
 
     Raises:
         ArchscopeError: a pattern matches no layer, or the input has symbols.
@@ -57,12 +68,13 @@ def explain_report(analysis: Analysis, patterns: Sequence[str] = ()) -> Report:
             "give numbers, or write it in symbols with archscope formula",
         )
     chosen = _chosen(analysis, patterns)
-    derivations = [
-        derivation
+    derived = [
+        (layer, derivation)
         for layer, children in with_children(analysis)
         if id(layer) in chosen
         and (derivation := derivation_of(layer, children, analysis.coverage)) is not None
     ]
+    derivations = _by_operator(derived, list_operators)
     title = f"{network_title(analysis.model, analysis.keywords)} on {analysis.input}"
     derivations.append(_totals(analysis))
     return Report(
@@ -73,6 +85,22 @@ def explain_report(analysis: Analysis, patterns: Sequence[str] = ()) -> Report:
         derivations=tuple(derivations),
         answer=_answer(analysis, [layer for layer in analysis.calls if id(layer) in chosen]),
     )
+
+
+def _by_operator(
+    derived: Sequence[tuple[Layer, Derivation]], list_operators: Callable[[], Runs] | None
+) -> list[Derivation]:
+    """The derivations, elementwise work of several operators written out; runs at most once."""
+    if not any(operators.unexplained(layer, found.steps) for layer, found in derived):
+        return [found for _, found in derived]
+    runs = None if list_operators is None else list_operators()
+    derivations = []
+    for layer, found in derived:
+        if operators.unexplained(layer, found.steps):
+            own = None if runs is None else runs.get((layer.name, layer.call), ())
+            found = replace(found, steps=tuple(operators.with_operators(layer, found.steps, own)))
+        derivations.append(found)
+    return derivations
 
 
 def _answer(analysis: Analysis, chosen: Sequence[Layer]) -> str:

@@ -1,0 +1,80 @@
+"""Elementwise work that one line cannot explain, operator by operator."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from math import prod
+
+from archscope.records import Elementwise, Layer
+from archscope.study.explain.steps import chain, number, prose, times
+from archscope.table import Step
+
+LABEL = "Elementwise"
+
+_WITH_BIAS = frozenset({"addmm", "baddbmm", "convolution"})
+"""Products that add one term to each output."""
+
+
+def unexplained(layer: Layer, steps: Sequence[Step]) -> bool:
+    """Whether several operators' work is one number, or one multiple of the outputs."""
+    if layer.forward.operators < 2 or any(step.label == "Residual adds" for step in steps):
+        return False
+    texts = [step.text for step in steps if step.label == LABEL]
+    return any(" = " not in text or "·outputs" in text for text in texts)
+
+
+def with_operators(
+    layer: Layer, steps: Sequence[Step], runs: Sequence[Elementwise] | None
+) -> list[Step]:
+    """The steps with the elementwise work by operator, where the operators make up the number.
+
+    Args:
+        layer: whose work is unexplained.
+        steps: its steps.
+        runs: the elementwise operators of the call; `None` where the network cannot be run.
+    """
+    at = next(place for place, step in enumerate(steps) if step.label == LABEL)
+    if runs is None:
+        note = prose("Operators", "not in the record; explain of the network itself lists them.")
+        listed = [steps[at], *([] if " = " in steps[at].text else [note])]
+    elif sum(run.operations for run in runs) == layer.elementwise:
+        listed = _by_operator(layer, runs)
+    else:  # a run that went another way explains nothing
+        listed = [steps[at]]
+    return [*steps[:at], *listed, *steps[at + 1 :]]
+
+
+def _by_operator(layer: Layer, runs: Sequence[Elementwise]) -> list[Step]:
+    """One line for equal runs of an operator, in their order, then the sum."""
+    groups = Counter(runs)
+    steps = [_line(run, count) for run, count in groups.items()]
+    if len(groups) == 1:
+        return steps
+    parts = " + ".join(number(count * run.operations) for run, count in groups.items())
+    return [*steps, chain(LABEL, parts, number(layer.elementwise))]
+
+
+def _line(run: Elementwise, count: int) -> Step:
+    rule, values = _rule(run)
+    name = run.name.removesuffix("_with_indices")
+    again: list[int] = [count] if count > 1 else []
+    sides = [times(*again, rule), times(*again, *values)] if values else []
+    if not values and again:
+        sides = [times(*again, number(run.operations))]
+    return chain(f"{LABEL}, {name}", *sides, number(count * run.operations))
+
+
+def _rule(run: Elementwise) -> tuple[str, tuple[int, ...]]:
+    """What the operations are one of each of, and how many that makes; nothing where unclear."""
+    results, read = prod(run.result), prod(run.read)
+    spatial = len(run.result) - 2
+    window = run.window * spatial if len(run.window) == 1 else run.window
+    if window and spatial > 0 and results * prod(window) == run.operations:
+        letters = times(*(f"K_{axis}" for axis in "dhw"[-len(window) :]))
+        return f"outputs·{letters}", (*run.result, *window)
+    if results == run.operations:
+        return "bias terms" if run.name in _WITH_BIAS else "outputs", run.result or (1,)
+    if read == run.operations:
+        return "inputs", run.read or (1,)
+    return "", ()

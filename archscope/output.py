@@ -255,8 +255,7 @@ def printed(report: Report, screen: Screen) -> str:
 
     report = report.worded(in_python)
     width, color, encoding = screen.width, screen.color, screen.encoding
-    answers = [report.answer] if report.answer else []
-    texts = [answer_line(text, width, color, encoding=encoding) for text in answers]
+    texts = [answer_line(report, width, color, encoding=encoding)] if report.answer else []
     texts += [
         derivation.terminal(item, screen.width, screen.color, encoding=screen.encoding)
         for item in report.derivations

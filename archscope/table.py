@@ -64,6 +64,7 @@ class Row:
         best: column keys whose value is the best of its comparison.
         unit: of its cells under `decimal` columns, where every row is another quantity.
         times: of how many equal things its cells are the sums.
+        failed: whether it says that a check fails.
     """
 
     cells: tuple[Cell, ...]
@@ -73,6 +74,7 @@ class Row:
     best: frozenset[str] = frozenset()
     unit: Unit | None = None
     times: int = 1
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +238,7 @@ class Report:
         page: makes what `-o page.html` explores, which may take a run of the network.
         drawing: makes what an image shows in place of charts.
         answer: a sentence above the tables, where no table's title is the answer.
+        failed: whether the answer is that a check fails.
         exports: by suffix (`.speedscope.json`), what makes the content of another program's file.
     """
 
@@ -248,6 +251,7 @@ class Report:
     page: Callable[[], Page] | None = None
     drawing: Callable[[], Diagram | Icicle] | None = None
     answer: str = ""
+    failed: bool = False
     exports: Mapping[str, Callable[[], Mapping[str, Any]]] = field(default_factory=dict)
 
     @property

@@ -14,7 +14,7 @@ from functools import cached_property
 
 from archscope.inert import printable
 from archscope.render import cells
-from archscope.table import Cell, Column, Row, Table
+from archscope.table import Cell, Column, Report, Row, Table
 
 GAP = "  "
 NARROWEST = 12
@@ -24,7 +24,10 @@ COMFORTABLE = 24
 LONGEST_WORD = 48
 """Columns go before text breaks a word that is no longer than this."""
 
-_SGR = {"bold": "1", "dim": "2", "bar": "36", "best": "1;32", "added": "32", "removed": "31"}
+_SGR = {
+    "bold": "1", "dim": "2", "bar": "36", "best": "1;32", "failed": "1;31", "added": "32",
+    "removed": "31",
+}  # fmt: skip
 STYLES = {"group": "bold", "total": "bold", "note": "dim", "added": "added", "removed": "removed"}
 _TAIL = re.compile(r"(?<=\d)(?: [A-Za-zµ%/]+|×|x)?\*?\Z")
 _UNICODE_GUIDES = ("│ ", "  ", "├ ", "└ ")
@@ -128,11 +131,12 @@ def terminal(
     return "\n".join(lines) + "\n"
 
 
-def answer_line(text: str, width: int, color: bool, *, encoding: str) -> str:
-    """The sentence above everything, ending in a newline."""
+def answer_line(report: Report, width: int, color: bool, *, encoding: str) -> str:
+    """The sentence above everything, ending in a newline; red where a check fails."""
     ink = _Ink(color, codecs.lookup(encoding).name.startswith("utf"))
-    lines = cells.wrapped(ink.safe(printable(text)), width)
-    return "\n".join(ink.paint(line, "best") for line in lines) + "\n"
+    lines = cells.wrapped(ink.safe(printable(report.answer)), width)
+    style = "failed" if report.failed else "best"
+    return "\n".join(ink.paint(line, style) for line in lines) + "\n"
 
 
 def _left_out(strips: list[_Strip], shown: list[_Strip], chooser: str) -> str:
@@ -308,6 +312,8 @@ def _cell(row: Row, index: int, strip: _Strip, ink: _Ink) -> list[str]:
 
 
 def _style(row: Row, column: Column) -> str:
+    if row.failed:
+        return "failed"
     if column.key in row.best or row.kind == "best":
         return "best"
     return STYLES.get(row.kind, "")

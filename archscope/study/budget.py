@@ -52,13 +52,14 @@ def budget_report(outcomes: Sequence[Outcome]) -> Report:
             ", ".join(outcome.layers) or None,
         )
         bounds = {"value": outcome.gap, "limit": outcome.baseline_gap}
-        rows.append(
-            Row(cells, unit=unit, lower_bound=frozenset(key for key, gap in bounds.items() if gap))
-        )
+        lower = frozenset(key for key, gap in bounds.items() if gap)
+        rows.append(Row(cells, unit=unit, lower_bound=lower, failed=not outcome.passed))
     data = Table("Budget", DATA, tuple(rows))
     shown = data.select([column.key for column in COLUMNS])
     answer, *notes = _notes(outcomes)
-    return Report("Budget", (replace(shown, notes=tuple(notes)),), data=data, answer=answer)
+    table = replace(shown, notes=tuple(notes))
+    failed = not all(outcome.passed for outcome in outcomes)
+    return Report("Budget", (table,), data=data, answer=answer, failed=failed)
 
 
 def _notes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:

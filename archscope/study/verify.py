@@ -49,7 +49,8 @@ def verify_report(found: Sequence[Verification]) -> Report:
     """The report of `archscope verify`: totals, and the layers where tools differ from them."""
     tables = [table for verification in found for table in _tables(verification)]
     title = " · ".join(verification.model for verification in found)
-    return Report(title, tuple(tables), data=_data(found), answer=_answer(found))
+    failed = not all(verification.passed for verification in found)
+    return Report(title, tuple(tables), data=_data(found), answer=_answer(found), failed=failed)
 
 
 def _answer(found: Sequence[Verification]) -> str:
@@ -75,6 +76,7 @@ def _tables(verification: Verification) -> Iterator[Table]:
                 EXPLAINED if _by_layer(figure) else figure.verdict,
             ),
             lower_bound=frozenset({"ours"} if figure.gap else ()),
+            failed=not figure.passed,
         )
         for figure in verification.figures
     )
@@ -106,7 +108,9 @@ def _layer_rows(figure: Figure) -> Iterator[Row]:
         first, last = (member.name or "the network itself" for member in (members[0], members[-1]))
         names = first if len(members) == 1 else f"{first} … {last}"
         difference = sum(member.theirs - member.ours for member in members)
-        yield Row((name, names, kind, len(members), difference, reason or UNKNOWN))
+        yield Row(
+            (name, names, kind, len(members), difference, reason or UNKNOWN), failed=not reason
+        )
 
 
 def _data(found: Iterable[Verification]) -> Table:

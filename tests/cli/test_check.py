@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,34 @@ def test_one_limit_over_is_exit_code_one(budget: Path, capsys: pytest.CaptureFix
     assert run(["check", str(budget)]) == 1
     printed = capsys.readouterr().out
     assert "416,520" in printed and "OVER" in printed and "1 of 2 limits exceeded" in printed
+
+
+def test_a_terminal_shows_a_failure_in_red(
+    budget: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    green, red = "\x1b[1;32m", "\x1b[1;31m"
+    failed, table = _on_a_terminal(["check", str(budget)], monkeypatch)
+    assert failed.startswith(red) and green not in failed + table
+    over, met = (next(r for r in table.splitlines() if word in r) for word in ("OVER", "61,706"))
+    assert f"{red}OVER" in over and f"{red}416,520" in over and "\x1b" not in met
+    budget.write_text(budget.read_text().replace("416519", "416520"))
+    met, table = _on_a_terminal(["check", str(budget)], monkeypatch)
+    assert met.startswith(green) and red not in met + table
+
+
+def _on_a_terminal(given: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """The first line and the rest that a terminal gets."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    run(given)
+    first, _, rest = sys.stdout.getvalue().partition("\n")  # type: ignore[attr-defined]
+    return first, rest
 
 
 def test_all_limits_kept_is_exit_code_zero(

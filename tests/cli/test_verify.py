@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,8 +37,14 @@ def test_a_difference_of_no_known_reason_is_exit_code_one(
 ) -> None:
     wrong = Peer("fvcore", "torch", lambda network, arguments: Counted(416_521))
     monkeypatch.setattr(verify.verify, "__kwdefaults__", {**DEFAULTS, "peers": (wrong,)})
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
     assert run(["verify", "lenet"]) == 1
-    assert figures.UNKNOWN in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    red = "\x1b[1;31m"
+    assert printed.startswith(red) and f"{red}{figures.UNKNOWN}" in printed
+    assert "\x1b[1;32m" not in printed  # green
 
 
 def test_all_networks_in_one_table(

@@ -103,21 +103,28 @@ def fields_report(network: NetworkFields, pattern: str | None = None) -> Report:
 
 def _answer(network: NetworkFields) -> str:
     """What one place of the last feature map sees."""
-    image = "×".join(map(str, network.found.image))
+    image = network.found.image
     output = next((layer for layer in network.found.layers if not layer.name), None)
     if output is not None and _is_local(output):
         return f"One position of the output of {network.model} sees {_seen(output, image)}."
     last = next(filter(_is_local, reversed(_changes(network.found.layers))), None)
     if last is None:
-        return f"No layer has a known local receptive field on the {image} input."
+        text = "×".join(map(str, image))
+        places = f"{text} input" if len(image) == 2 else f"{text} positions of the input"
+        return f"No layer has a known local receptive field on the {places}."
     layer = call_title(last.name, last.kind, last.call)
     return f"{layer}, the last layer with a local receptive field, sees {_seen(last, image)}."
 
 
-def _seen(layer: LayerField, image: str) -> str:
+def _seen(layer: LayerField, image: Sequence[int]) -> str:
+    """`14×14 pixels of the 28×28 input`; of a sequence or a volume, positions."""
     sizes = [ceil(field.size or 0) for field in layer.fields if field is not None]
     strides = _joined([f"{stride:g}" for stride in _strides(layer)])
-    return f"{'×'.join(map(str, sizes))} pixels of the {image} input, with a stride of {strides}"
+    field, text = ("×".join(map(str, axes)) for axes in (sizes, image))
+    seen = f"{field} pixels of the {text} input"
+    if len(image) != 2:
+        seen = f"{field} position{'' if sizes == [1] else 's'} of {text}"
+    return f"{seen}, with a stride of {strides}"
 
 
 def _changes(layers: Sequence[LayerField]) -> list[LayerField]:

@@ -56,6 +56,21 @@ def test_the_answer_is_of_the_output_where_that_is_local(
     assert first == f"One position of the output of nets.py:net sees {said}"
 
 
+@pytest.mark.parametrize(
+    ("layer", "input", "said"),
+    [
+        ("Conv1d(2, 4, 64, stride=4)", "2x1000", "sees 64 positions of 1000, with a stride of 4."),
+        ("Conv1d(2, 4, 1)", "2x1000", "sees 1 position of 1000, with a stride of 1."),
+        ("Conv3d(2, 4, 3)", "2x8x8x6", "sees 3×3×3 positions of 8×8×6, with a stride of 1."),
+    ],
+)
+def test_a_sequence_and_a_volume_have_positions(layer, input, said, tmp_path, capsys):
+    nets = tmp_path / "nets.py"
+    nets.write_text(f"from torch import nn\n\ndef net():\n    return nn.{layer}\n")
+    assert run(["receptive-field", f"{nets}:net", "--input", input]) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith(said)
+
+
 @pytest.mark.parametrize("layer", ["AdaptiveAvgPool2d(1)", "InstanceNorm2d(3)", "Softmax(-1)"])
 def test_a_network_that_sees_everything_says_that_no_field_is_local(layer, tmp_path, capsys):
     file = tmp_path / "nets.py"

@@ -26,6 +26,12 @@ from archscope.analysis.values.needed import ValueNeeded
 LIFT = torch.ops.aten.lift_fresh.default
 """What brings a tensor made of numbers into the run; PyTorch calls it a view."""
 
+READ = torch.ops.aten._local_scalar_dense.default
+
+TRACE = torch._C._TorchDispatchModeKey.PROXY
+"""Of a trace that the network makes, as `torch.func.linearize` does; it is below this mode, and
+must see each operator itself, to run it later."""
+
 ACCUMULATE_GRAD = 2**63
 """Sequence numbers from here on belong to gradient accumulation, which no module made."""
 
@@ -84,6 +90,8 @@ class Observer(TorchDispatchMode, ABC):  # type: ignore[no-untyped-call]
     def _answer(self, func: Any, operator: Operator, args: Any, kwargs: Mapping[str, Any]) -> Any:
         """The operator's result: from its shape rule, or from the kernel."""
         if not self.on_meta:
+            return func(*args, **kwargs)
+        if func is not READ and torch._C._get_dispatch_mode(TRACE) is not None:
             return func(*args, **kwargs)
         if operator.shape is not None and _on_meta(args[0]) and not (TABLE and is_known(args[0])):
             result = operator.shape(*args, **kwargs)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import archscope
 from archscope.analysis import rules
@@ -47,6 +48,28 @@ def test_forward_mode_derivatives_run_primitives_that_count_as_their_namesakes()
     assert not found.coverage.unknown
     # the product itself, that with the input's tangent, and that with the weight's, which is 0
     assert found.total.macs == 3 * 2 * 8 * 16
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # PyTorch's own use
+@pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr Node")
+def test_what_a_network_traces_itself_runs_as_it_would_with_values() -> None:
+    class Linearized(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(8, 16, bias=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            _, tangent = torch.func.linearize(self.inner, x)
+            return torch.as_tensor(tangent(x) + tangent(2 * x))
+
+    network, x = Linearized(), torch.ones(2, 8)
+    # the product; its trace, that with the input's tangent and that with the weight's, which is 0;
+    # of the trace, all but that with the input's tangent at the first call, and that one at each
+    products = 1 + 3 + 2 + 2
+    assert archscope.summary(network, x).total.macs == products * 2 * 8 * 16
+    with FlopCounterMode(display=False) as flops:
+        network(x)
+    assert flops.get_total_flops() == 2 * products * 2 * 8 * 16
 
 
 def product(*factors: int) -> int:

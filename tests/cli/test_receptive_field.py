@@ -64,10 +64,12 @@ def test_the_answer_is_of_the_output_where_that_is_local(
         ("Conv3d(2, 4, 3)", "2x8x8x6", "sees 3×3×3 positions of 8×8×6, with a stride of 1."),
     ],
 )
-def test_a_sequence_and_a_volume_have_positions(layer, input, said, tmp_path, capsys):
-    nets = tmp_path / "nets.py"
-    nets.write_text(f"from torch import nn\n\ndef net():\n    return nn.{layer}\n")
-    assert run(["receptive-field", f"{nets}:net", "--input", input]) == 0
+def test_a_sequence_and_a_volume_have_positions(layer, input, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)  # a long path would wrap the line
+    (tmp_path / "nets.py").write_text(
+        f"from torch import nn\n\ndef net():\n    return nn.{layer}\n"
+    )
+    assert run(["receptive-field", "nets.py:net", "--input", input]) == 0
     assert capsys.readouterr().out.splitlines()[0].endswith(said)
 
 

@@ -253,6 +253,30 @@ def test_an_lstm_counts_its_gates() -> None:
     assert arithmetic(found["MACs, together"].split(" = ")[-1]) == 2 * 5 * 2 * 4 * 8 * (16 + 8)
 
 
+@pytest.mark.parametrize(("cell", "gates"), [("LSTMCell", 4), ("GRUCell", 3), ("RNNCell", 1)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_recurrent_cell_is_one_step(cell: str, gates: int, bias: bool) -> None:
+    """gates·D·(D_in + D) weights, as many MACs a row, and two biases (PyTorch keeps two)."""
+    report = archscope.explain(getattr(nn, cell)(3, 5, bias=bias), input="3").report
+    found = lines(report.derivations[0])
+    parameters = f"{gates}·5·(3 + 5 + {2 * bias}) = {gates * 5 * (3 + 5 + 2 * bias)}"
+    assert found["Parameters"] == f"gates·D·(D_in + D + biases) = {parameters}"
+    assert found["MACs, input"].endswith(f" = {gates * 5 * 3}")
+    assert found["MACs, state"].endswith(f" = {gates * 5 * 5}")
+    assert found["Backward MACs, input weight gradient"].endswith(f" = {gates * 5 * 3}")
+    assert found["Backward MACs, state weight gradient"].endswith(f" = {gates * 5 * 5}")
+    assert found["Elementwise, tanh"].endswith(f" = {10 if cell == 'LSTMCell' else 5}")
+
+
+def test_the_softmax_of_attention_is_written_out() -> None:
+    class Attend(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.scaled_dot_product_attention(x, x, x)
+
+    text = str(archscope.explain(Attend, input="2x5x8"))
+    assert "2·B·heads·queries·keys = 2·1·2·5·5 = 100" in text, "scores scaled, and their softmax"
+
+
 def test_parameters_that_no_call_uses_are_told() -> None:
     class Idle(nn.Module):
         def __init__(self) -> None:

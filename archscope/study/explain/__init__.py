@@ -35,6 +35,7 @@ RULES: dict[str, Callable[[Layer], list[Step]]] = {
     "LSTM": dense.recurrent,
     "GRU": dense.recurrent,
     "RNN": dense.recurrent,
+    **dict.fromkeys(("LSTMCell", "GRUCell", "RNNCell"), dense.recurrent_cell),
     "Embedding": dense.embedding,
 }  # fmt: skip
 """Which rule explains which of PyTorch's modules."""
@@ -91,12 +92,12 @@ def _by_operator(
     derived: Sequence[tuple[Layer, Derivation]], list_operators: Callable[[], Runs] | None
 ) -> list[Derivation]:
     """The derivations, elementwise work of several operators written out; runs at most once."""
-    if not any(operators.unexplained(layer, found.steps) for layer, found in derived):
+    if not any(operators.unexplained(found.steps) for _, found in derived):
         return [found for _, found in derived]
     runs = None if list_operators is None else list_operators()
     derivations = []
     for layer, found in derived:
-        if operators.unexplained(layer, found.steps):
+        if operators.unexplained(found.steps):
             own = None if runs is None else runs.get((layer.name, layer.call), ())
             found = replace(found, steps=tuple(operators.with_operators(layer, found.steps, own)))
         derivations.append(found)

@@ -71,6 +71,32 @@ def recurrent(layer: Layer) -> list[Step]:
     if len(set(products)) < len(products):
         text = "equal products of the time steps and directions are written once with their number."
         steps.append(prose("Time steps", text))
+    return [*steps, *_recurrent_backward(layer, products)]
+
+
+_CELL_GATES = {"LSTMCell": 4, "GRUCell": 3, "RNNCell": 1}
+
+
+def recurrent_cell(layer: Layer) -> list[Step]:
+    """One time step of one layer and direction, with or without both biases (PyTorch)."""
+    gates = _CELL_GATES[layer.kind]
+    inputs, width = int(layer.setting("input_size")), int(layer.setting("hidden_size"))
+    text = f"each unit of the state takes {gates} weighted sums of the input and of the state."
+    biased = gates * width * (inputs + width + 2)
+    bias = 2 if layer.params + layer.shared_params == biased else 0  # no setting says which
+    values = f"{gates}·{width}·({inputs} + {width} + {bias})"
+    expected = gates * width * (inputs + width + bias)
+    products = _recurrent_roles(layer)
+    return [
+        prose("Gates", text),
+        *parameter_steps(layer, "gates·D·(D_in + D + biases)", values, expected),
+        *cost_steps("MACs", Cost(products)),
+        *_recurrent_backward(layer, products),
+    ]
+
+
+def _recurrent_backward(layer: Layer, products: tuple[Product, ...]) -> list[Step]:
+    """The backward pass, its gradients named after the roles of the forward products."""
     operands = [
         operand
         for item in dict.fromkeys(products)
@@ -78,7 +104,7 @@ def recurrent(layer: Layer) -> list[Step]:
             [item], f"{item.role} gradient", f"{item.role} weight gradient"
         )
     ]
-    return [*steps, *backward_steps(layer, operands)]
+    return backward_steps(layer, operands)
 
 
 def _recurrent_roles(layer: Layer) -> tuple[Product, ...]:
@@ -89,7 +115,7 @@ def _recurrent_roles(layer: Layer) -> tuple[Product, ...]:
     width = int(layer.setting("proj_size") or layer.setting("hidden_size"))
     directions = 2 if layer.setting("bidirectional") else 1
     widths = {"input": int(layer.setting("input_size")), "state": width}
-    if int(layer.setting("num_layers")) > 1:
+    if int(layer.setting("num_layers") or 1) > 1:
         widths["layer below"] = directions * width
     found = []
     for item in layer.forward.cost.products:

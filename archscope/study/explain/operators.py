@@ -12,13 +12,16 @@ from archscope.table import Step
 
 LABEL = "Elementwise"
 
+_ATTENTION = "scaled_dot_product"
+"""With what the names of its kernels begin."""
+
 _WITH_BIAS = frozenset({"addmm", "baddbmm", "convolution"})
 """Products that add one term to each output."""
 
 
-def unexplained(layer: Layer, steps: Sequence[Step]) -> bool:
-    """Whether several operators' work is one number, or one multiple of the outputs."""
-    if layer.forward.operators < 2 or any(step.label == "Residual adds" for step in steps):
+def unexplained(steps: Sequence[Step]) -> bool:
+    """Whether elementwise work is a bare number, or several operators' as one multiple."""
+    if any(step.label == "Residual adds" for step in steps):
         return False
     texts = [step.text for step in steps if step.label == LABEL]
     return any(" = " not in text or "·outputs" in text for text in texts)
@@ -57,7 +60,9 @@ def _by_operator(layer: Layer, runs: Sequence[Elementwise]) -> list[Step]:
 
 def _line(run: Elementwise, count: int) -> Step:
     rule, values = _rule(run)
-    name = run.name.removesuffix("_with_indices")
+    name = run.name.removesuffix("_with_indices").removeprefix("native_")
+    if name.startswith(_ATTENTION):
+        name = f"{_ATTENTION}_attention"
     again: list[int] = [count] if count > 1 else []
     sides = [times(*again, rule), times(*again, *values)] if values else []
     if not values and again:
@@ -73,6 +78,11 @@ def _rule(run: Elementwise) -> tuple[str, tuple[int, ...]]:
     if window and spatial > 0 and results * prod(window) == run.operations:
         letters = times(*(f"K_{axis}" for axis in "dhw"[-len(window) :]))
         return f"outputs·{letters}", (*run.result, *window)
+    if run.name.startswith(_ATTENTION) and len(run.read) == 4:
+        queries = prod(run.read[:-1])
+        keys = run.operations // (2 * queries)  # scores are scaled, and then their softmax
+        if 2 * queries * keys == run.operations:
+            return "2·B·heads·queries·keys", (2, *run.read[:-1], keys)
     if results == run.operations:
         return "bias terms" if run.name in _WITH_BIAS else "outputs", run.result or (1,)
     if read == run.operations:

@@ -1,4 +1,12 @@
-"""A network run on trial: nobody asked for it, so nothing of it may be noticed."""
+"""A network run on trial: nobody asked for it, so nothing of it may be noticed.
+
+What code prints, logs and warns of can be dropped, and that ends with the trial. What it writes,
+starts or waits for can be prevented by an audit hook alone: functions replaced for the while are
+missed by code that imported them by name, a profiler's callback takes the place of the user's, and
+a process of its own needs a network that can be pickled. Python keeps an audit hook until it ends.
+So one is installed only before code runs that may do such things: for a network with code of its
+user's, whose call has failed. Outside of a trial the hook does nothing but look at an empty set.
+"""
 
 from __future__ import annotations
 

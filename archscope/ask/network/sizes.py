@@ -93,7 +93,7 @@ def _error(module: nn.Module, image: tuple[int, ...], end: float) -> Exception |
 
     from archscope.analysis import borrow
     from archscope.process import interruptible
-    from archscope.process.unnoticed import LeavesTracesError, traceless
+    from archscope.process.unnoticed import LeavesTracesError, traceless, unheard
 
     class Hurried(torch.overrides.TorchFunctionMode):
         def __torch_function__(
@@ -105,11 +105,49 @@ def _error(module: nn.Module, image: tuple[int, ...], end: float) -> Exception |
 
     given: Any = ((torch.empty((1, *image), device="meta"),), {})
     copies: Any = borrow.copied(module, given, borrow.weightless)
+    unnoticed = unheard if _is_layers_alone(module) else traceless
     try:
-        with copies as (network, (args, kwargs)), torch.no_grad(), traceless(), Hurried():
+        with copies as (network, (args, kwargs)), torch.no_grad(), unnoticed(), Hurried():
             borrow.set_training(network, False)
             with interruptible():
                 network(*args, **kwargs)
     except Exception as error:  # whatever it raises, another size is tried
         return error
     return None
+
+
+_LAYERS = ("torch.nn.modules.", "torchvision.models.", "torchvision.ops.")
+
+
+def _is_layers_alone(module: nn.Module) -> bool:
+    """Whether a network runs no code but that of PyTorch's layers, which leaves nothing behind."""
+    from torch.nn.modules import module as base
+
+    from archscope.analysis.borrow import members
+
+    if base._has_any_global_hook():  # type: ignore[no-untyped-call]
+        return False
+    return all(map(_is_layer, members(module).values()))
+
+
+def _is_layer(module: nn.Module) -> bool:
+    """Whether it is a layer of PyTorch's to which nobody has given a hook or a function."""
+    import torch
+
+    if not type(module).__module__.startswith(_LAYERS) or _hooks(module):
+        return False
+    tensors = (*module._parameters.values(), *module._buffers.values())
+    if any(type(x) not in (torch.Tensor, torch.nn.Parameter, type(None)) for x in tensors):
+        return False
+    functions = (value for value in vars(module).values() if callable(value))
+    return all(_code_of(value).startswith(("torch.", "torchvision.")) for value in functions)
+
+
+def _hooks(module: nn.Module) -> bool:
+    return any(value for name, value in vars(module).items() if name.endswith("_hooks"))
+
+
+def _code_of(value: Any) -> str:
+    """The name of the module that has the code of a function, a class or an object with one."""
+    home = value if isinstance(value, type) or hasattr(value, "__code__") else type(value)
+    return f"{getattr(home, '__module__', None)}."

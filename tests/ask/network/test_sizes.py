@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 import torch
+import torchvision
 from torch import Tensor, nn
 
 from archscope.ask.network import sizes
 from archscope.ask.network.sizes import MOST_TRIALS, fitting_image
+from archscope.process import unnoticed
 
 
 class Digits(nn.Module):
@@ -107,6 +109,38 @@ def test_a_trial_that_writes_a_file_is_ended_before(kind, tmp_path, tried) -> No
     assert not list(tmp_path.iterdir())
     kind(tmp_path / "log.txt").forward(torch.zeros(1, 1, 28, 28))
     assert list(tmp_path.iterdir())  # afterwards it may
+
+
+def layers() -> nn.Sequential:
+    return nn.Sequential(Digits().features, nn.Flatten(), nn.ReLU(), nn.Linear(6 * 14 * 14, 10))
+
+
+def hooked(module: nn.Module) -> nn.Module:
+    module.register_forward_hook(lambda *given: None)
+    return module
+
+
+NETWORKS = {
+    "layers": (layers(), False),
+    "torchvision": (torchvision.models.squeezenet1_0(weights=None), False),
+    "a class": (Digits(), True),
+    "a class inside": (nn.Sequential(layers(), Digits()), True),
+    "a hook": (nn.Sequential(hooked(layers())), True),
+    "a function": (nn.TransformerEncoderLayer(8, 2, 8, activation=lambda x: x.relu()), True),
+    "PyTorch's function": (nn.TransformerEncoderLayer(8, 2, 8, activation="relu"), False),
+    "a graph": (torch.fx.symbolic_trace(layers()), True),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_python_is_watched_only_for_code_that_is_not_of_a_layer(name, tried, monkeypatch) -> None:
+    installed: list[Any] = []
+    monkeypatch.setattr(unnoticed, "_installed", [])
+    monkeypatch.setattr(sys, "addaudithook", installed.append)
+    network, is_watched = NETWORKS[name]
+    fitting_image(network, 1)
+    assert tried
+    assert bool(installed) is is_watched
 
 
 def test_a_slow_network_is_not_tried_on(tried, monkeypatch) -> None:

@@ -274,7 +274,7 @@ def test_the_softmax_of_attention_is_written_out() -> None:
             return F.scaled_dot_product_attention(x, x, x)
 
     text = str(archscope.explain(Attend, input="2x5x8"))
-    assert "2·B·heads·queries·keys = 2·1·2·5·5 = 100" in text, "scores scaled, and their softmax"
+    assert "2·N·heads·L·S = 2·1·2·5·5 = 100" in text, "scores scaled, and their softmax"
 
 
 def test_parameters_that_no_call_uses_are_told() -> None:
@@ -435,7 +435,7 @@ def test_functional_calls_are_written_out_by_operator() -> None:
     steps = [(step.label, step.text) for step in report.derivations[0].steps]
     assert steps == [
         ("Elementwise, relu", "2·outputs = 2·1·6·28·28 = 9,408"),
-        ("Elementwise, max_pool2d", "outputs·K_h·K_w = 1·12·14·14·2·2 = 9,408"),
+        ("Elementwise, max_pool2d", "outputs·window = 1·12·14·14·2·2 = 9,408"),
         ("Elementwise, add", "outputs = 1·12·14·14 = 2,352"),
         ("Elementwise, mean", "inputs = 1·12·14·14 = 2,352"),
         ("Elementwise", "9,408 + 9,408 + 2,352 + 2,352 = 23,520"),

@@ -76,13 +76,12 @@ def _rule(run: Elementwise) -> tuple[str, tuple[int, ...]]:
     spatial = len(run.result) - 2
     window = run.window * spatial if len(run.window) == 1 else run.window
     if window and spatial > 0 and results * prod(window) == run.operations:
-        letters = times(*(f"K_{axis}" for axis in "dhw"[-len(window) :]))
-        return f"outputs·{letters}", (*run.result, *window)
+        return "outputs·window", (*run.result, *window)
     if run.name.startswith(_ATTENTION) and len(run.read) == 4:
         queries = prod(run.read[:-1])
         keys = run.operations // (2 * queries)  # scores are scaled, and then their softmax
         if 2 * queries * keys == run.operations:
-            return "2·B·heads·queries·keys", (2, *run.read[:-1], keys)
+            return "2·N·heads·L·S", (2, *run.read[:-1], keys)
     if results == run.operations:
         return "bias terms" if run.name in _WITH_BIAS else "outputs", run.result or (1,)
     if read == run.operations:

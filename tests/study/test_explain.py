@@ -467,3 +467,14 @@ def test_a_record_says_that_its_operators_are_not_in_it() -> None:
     first = lines(archscope.explain(counted).report.derivations[0])
     assert first["Elementwise"] == "23,520"
     assert "not in the record" in first["Operators"]
+
+
+def test_axes_of_a_mean_are_no_window() -> None:
+    """A mean over axes 2 and 3 of 2·3 values each, as many as 2·3 sides of a window would read."""
+
+    class Means(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.mean((2, 3), keepdim=True)
+
+    found = lines(archscope.explain(Means(), input="4x2x3").report.derivations[0])
+    assert found["Elementwise, mean"] == "inputs = 1·4·2·3 = 24"

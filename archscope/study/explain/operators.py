@@ -75,7 +75,7 @@ def _rule(run: Elementwise) -> tuple[str, tuple[int, ...]]:
     results, read = prod(run.result), prod(run.read)
     spatial = len(run.result) - 2
     window = run.window * spatial if len(run.window) == 1 else run.window
-    if window and spatial > 0 and results * prod(window) == run.operations:
+    if "pool" in run.name and results * prod(window) == run.operations > results:
         return "outputs·window", (*run.result, *window)
     if run.name.startswith(_ATTENTION) and len(run.read) == 4:
         queries = prod(run.read[:-1])

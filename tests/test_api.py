@@ -474,6 +474,26 @@ FILES = {"output", "format", "chart", "size", "open"}
 """Where an answer goes: `save`, `print` and a notebook do it in Python."""
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            ["a.csv", "b.json"],
+            "save(['a.csv', 'b.json']): takes paths, not a list; write save('a.csv', 'b.json')",
+        ),
+        (None, "save(None): takes paths, not NoneType; write one like save('net.csv')"),
+        (b"a.csv", "save(b'a.csv'): takes paths, not bytes; write one like save('net.csv')"),
+    ],
+)
+def test_an_answer_saves_to_paths_alone(
+    given: Any, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(archscope.ArchscopeError) as caught:
+        archscope.summary("lenet").save(given)
+    assert str(caught.value) == said and not list(tmp_path.iterdir())
+
+
 def test_an_answer_saves_one_figure_at_its_size(tmp_path: Path) -> None:
     pair = archscope.compare("resnet18", "resnet34")
     path = tmp_path / "pair.svg"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar
 
 from archscope.api.spelling import RESULTS_HERE
+from archscope.errors import ArchscopeError
 from archscope.files import noting_reads
 from archscope.parameters import in_python
 from archscope.records import Analysis, Coverage, Layer, Prediction, Totals
@@ -35,6 +36,23 @@ def remembering(function: Callable[Given, Result]) -> Callable[Given, Result]:
         return answer
 
     return answered
+
+
+def texts_of(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """The paths that `save` was given, as text.
+
+    Raises:
+        ArchscopeError: one that is no path, such as a list of them.
+    """
+    for path in paths:
+        kind = type(path).__name__
+        if isinstance(path, (list, tuple, set)):
+            remedy = f"write save({', '.join(repr(str(each)) for each in path)})"
+            raise ArchscopeError(f"save({path!r})", f"takes paths, not a {kind}", remedy)
+        if not isinstance(path, (str, os.PathLike)):
+            remedy = "write one like save('net.csv')"
+            raise ArchscopeError(f"save({path!r})", f"takes paths, not {kind}", remedy)
+    return [os.fspath(path) for path in paths]
 
 
 class Answer(Generic[Record]):
@@ -87,9 +105,9 @@ class Answer(Generic[Record]):
             size: width and height of each figure in inches.
 
         Raises:
-            ArchscopeError: an unknown suffix, a file that cannot be written, or one that the
-                answer was read from; no figure of this name, a size that none has, or either
-                without an image among the files.
+            ArchscopeError: what is not a path, an unknown suffix, a file that cannot be written, or
+                one that the answer was read from; no figure of this name, a size that none has, or
+                either without an image among the files.
 
         Example:
             >>> pair = archscope.compare("resnet18", "resnet34")
@@ -98,7 +116,7 @@ class Answer(Generic[Record]):
         from archscope.formats import Drawn
         from archscope.output import Outputs, write
 
-        outputs = Outputs(os.fspath(path) for path in paths).drawn_as(Drawn(chart, size))
+        outputs = Outputs(texts_of(paths)).drawn_as(Drawn(chart, size))
         with noting_reads(self._read):
             write(self.report, outputs)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 
-from archscope.api.answer import Answer
+from archscope.api.answer import Answer, texts_of
 from archscope.errors import ArchscopeError
 from archscope.files import noting_reads, replace_file
 from archscope.latency.calibration import Calibrated
@@ -26,7 +26,7 @@ class Fitted(Answer[Calibrated]):
         Raises:
             ArchscopeError: as `Answer.save`.
         """
-        files = [os.fspath(path) for path in paths]
+        files = texts_of(paths)
         with noting_reads(self._read):
             check_outputs(files)
             super().save(*(file for file in files if not _is_device(file)), chart=chart, size=size)

@@ -9,7 +9,7 @@ SHORT = {"fp64": "float64", "fp32": "float32", "fp16": "float16", "bf16": "bfloa
 def full_name(dtype: object) -> str:
     """PyTorch's name of a dtype, `float32` of `fp32` or `torch.float32`; any other as it is.
 
-    Example:
+    Examples:
         >>> full_name("bf16"), full_name("amp-bf16"), full_name("int64")
         ('bfloat16', 'amp-bfloat16', 'int64')
     """

@@ -308,7 +308,7 @@ def test_a_summary_that_nobody_looks_at_makes_no_tables(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_every_command_has_a_function_of_its_name(command: str) -> None:
     function = getattr(archscope, command.replace("-", "_"))
-    assert callable(function) and "Example:" in function.__doc__
+    assert callable(function) and "Examples:" in function.__doc__
 
 
 FUNCTIONS = [name for name in archscope.__all__ if isfunction(getattr(archscope, name))]

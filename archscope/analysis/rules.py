@@ -321,7 +321,7 @@ def register_formula(operator: str, formula: Rule) -> None:
     Raises:
         ArchscopeError: the name has no namespace.
 
-    Example:
+    Examples:
         >>> archscope.register_formula("mylib::mm", lambda a, b, *, out: a.shape[0] * b.numel())
     """
     namespace, separator, name = operator.partition("::")

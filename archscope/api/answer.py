@@ -78,7 +78,7 @@ class Answer(Generic[Record]):
     def to_frame(self) -> pandas.DataFrame:
         """The plain rows: one a layer, a model or a point, with units in the column names.
 
-        Example:
+        Examples:
             >>> frame = archscope.summary("lenet").to_frame()
             >>> int(frame["params"].sum())
             61706
@@ -109,7 +109,7 @@ class Answer(Generic[Record]):
                 one that the answer was read from; no figure of this name, a size that none has, or
                 either without an image among the files.
 
-        Example:
+        Examples:
             >>> pair = archscope.compare("resnet18", "resnet34")
             >>> pair.save("pair.csv", "pair.pdf", chart="parameters", size=(3.3, 2.4))
         """

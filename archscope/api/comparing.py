@@ -97,7 +97,7 @@ def compare(
             labels or keywords than of models; nothing to solve for `match`; an operator without a
             formula, if `strict`.
 
-    Example:
+    Examples:
         >>> wide = [None, {"width_per_group": 128}]
         >>> pair = archscope.compare("resnet18", "resnet50", keywords=wide, labels=["a", "b"])
         >>> pair.record[1].label
@@ -232,7 +232,7 @@ def diff(
     Raises:
         ArchscopeError: one cannot be counted or read.
 
-    Example:
+    Examples:
         >>> archscope.diff("lenet", "lenet5").record[0].new.name
         'conv1'
     """
@@ -274,7 +274,7 @@ def verify(
         ArchscopeError: no model, or one that cannot be counted; `all` beside what a named network
             takes, or what `all` takes beside named networks.
 
-    Example:
+    Examples:
         >>> archscope.verify("lenet").passed
         True
     """

@@ -128,7 +128,7 @@ def summary(
             network, such as `depth`, beside several;
             an operator without a formula, if `strict`.
 
-    Example:
+    Examples:
         >>> archscope.summary("resnet50").total.macs
         4089184256
         >>> archscope.summary("lenet", "1x28x28").total.params
@@ -259,7 +259,7 @@ def models(pattern: str = "") -> Answer[tuple[str, ...]]:
     Raises:
         ArchscopeError: no name matches.
 
-    Example:
+    Examples:
         >>> archscope.models("alexnet").record
         ('alexnet',)
     """
@@ -281,7 +281,7 @@ def load(path: str | PathLike[str]) -> Answer[Record]:
     Raises:
         ArchscopeError: the file cannot be read, or holds no record.
 
-    Example:
+    Examples:
         >>> archscope.summary("lenet").save("lenet.json")
         >>> archscope.load("lenet.json").record.total.params
         61706

@@ -79,7 +79,7 @@ def distribute(
         ArchscopeError: the network cannot be run under this plan, or this process has a process
             group already.
 
-    Example:
+    Examples:
         >>> archscope.distribute("lenet", gpus=64).record.total("all_reduce")  # 4 · 61,706
         246824
     """

@@ -54,7 +54,7 @@ def graph(
     Raises:
         ArchscopeError: the network cannot be run on this input, or no module matches.
 
-    Example:
+    Examples:
         >>> archscope.graph("lenet").save("lenet.svg")
     """
     from archscope.ask.explored import explored
@@ -95,7 +95,7 @@ def explain(
     Raises:
         ArchscopeError: the network cannot be counted, or no layer has such a name.
 
-    Example:
+    Examples:
         >>> "1·6·28·28·1·5·5 = 117,600" in str(archscope.explain("lenet", "conv1"))
         True
     """
@@ -142,7 +142,7 @@ def formula(
     Raises:
         ArchscopeError: the network has no closed form in these symbols; `layers` with `depth`.
 
-    Example:
+    Examples:
         >>> "416,520·N" in str(archscope.formula("lenet"))
         True
     """
@@ -186,7 +186,7 @@ def receptive_field(
     Raises:
         ArchscopeError: the network cannot be run.
 
-    Example:
+    Examples:
         >>> "conv2  Conv2d     1×16×10×10      14 " in str(archscope.receptive_field("lenet"))
         True
     """

@@ -17,7 +17,7 @@ def cache(*, clear: bool = False) -> Answer[tuple[Held, ...]]:
     Args:
         clear: remove them; the answer is what there was.
 
-    Example:
+    Examples:
         >>> archscope.cache(clear=True).record[0].kind
         'counts'
         >>> archscope.cache().record[0].entries
@@ -33,7 +33,7 @@ def cache(*, clear: bool = False) -> Answer[tuple[Held, ...]]:
 def recorder() -> str:
     """The text of a file that records a trace for `trace`, and needs PyTorch alone.
 
-    Example:
+    Examples:
         >>> _ = pathlib.Path("record.py").write_text(archscope.recorder(), encoding="utf-8")
     """
     return resources.files("archscope.measure").joinpath("record.py").read_text("utf-8")

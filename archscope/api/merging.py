@@ -44,7 +44,7 @@ def merge(*journals: str | PathLike[str]) -> Answer[Merged]:
         ArchscopeError: a file is not the journal of such a run, two are of different runs or
             versions, or points are missing.
 
-    Example:
+    Examples:
         >>> for shard in ("1/2", "2/2"):
         ...     part = f"part-{shard[0]}.jsonl"
         ...     _ = archscope.sweep("lenet", {"batch": [1, 2]}, shard=shard, journal=part)

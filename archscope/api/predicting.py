@@ -166,7 +166,7 @@ def predict(
         ArchscopeError: the network cannot be run, the device is unknown, or profiles are of
             another one.
 
-    Example:
+    Examples:
         >>> predicted = archscope.predict("resnet50", device="rtx4090", batch=256, layout="nhwc")
         >>> predicted.seconds, predicted.interval  # doctest: +SKIP
         >>> pair = archscope.predict(["resnet18", "resnet34"], device=["t4", "h100"]).record
@@ -310,7 +310,7 @@ def devices(pattern: str = "") -> Answer[tuple[Device, ...]]:
     Raises:
         ArchscopeError: no device has such a name.
 
-    Example:
+    Examples:
         >>> archscope.devices("rtx4090").record[0].bandwidth_bytes_per_second  # in its data sheet
         1008000000000
     """

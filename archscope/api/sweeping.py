@@ -70,7 +70,7 @@ def sweep(
     Raises:
         ArchscopeError: the network is unknown, no point can be counted, or nothing can run there.
 
-    Example:
+    Examples:
         >>> sides = archscope.sweep("resnet18", {"input": ["3x160x160", "3x224x224"]})
         >>> sides.record[1].total.macs
         1814073344
@@ -227,7 +227,7 @@ def sweep_groups(
     Raises:
         ArchscopeError: the base cannot be counted, or no network of a view can be built.
 
-    Example:
+    Examples:
         >>> sweep = archscope.sweep_groups([1, 32], equal=["macs"]).record
         >>> [member.width for member in sweep.counted("macs")]  # ResNeXt-50 is 32x4d
         [64, 4]
@@ -303,7 +303,7 @@ def check(
     Raises:
         ArchscopeError: the file is wrong, or a network cannot be counted.
 
-    Example:
+    Examples:
         >>> budget = pathlib.Path("budget.toml")
         >>> _ = budget.write_text('[[budget]]\nmodel = "lenet"\nmax_params = "62k"\n')
         >>> archscope.check(budget).passed

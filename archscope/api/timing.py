@@ -176,7 +176,7 @@ def profile(
         ArchscopeError: no such device, settings that contradict each other or stand beside a plan,
             or the network fails on it.
 
-    Example:
+    Examples:
         >>> archscope.profile("lenet", batch=8, device="cpu", eval=True)  # doctest: +SKIP
     """
     from archscope.measure import silence_profiler
@@ -311,7 +311,7 @@ def trace(
     Raises:
         ArchscopeError: a file is not such a trace, or not one of this network; an empty list.
 
-    Example:
+    Examples:
         >>> archscope.trace("run.pt.trace.json.gz", "resnet50")  # doctest: +SKIP
         >>> archscope.trace(["eager.json", "compiled.json"], "resnet50")  # doctest: +SKIP
     """

@@ -85,7 +85,7 @@ def memory(
     Raises:
         ArchscopeError: the network cannot be run, or not one sample fits.
 
-    Example:
+    Examples:
         >>> archscope.memory("lenet", optimizer="adam").record.peak.parameters  # 4 · 61,706
         246824
     """
@@ -144,7 +144,7 @@ def generate(
     Raises:
         ArchscopeError: the network cannot be run, or keeps no cache; an unknown GPU.
 
-    Example:
+    Examples:
         >>> archscope.generate("hf:llama", 1024, 1, dtype="bfloat16").record.cache_bytes
         536870912
     """
@@ -188,7 +188,7 @@ def signal(
     Raises:
         ArchscopeError: no model, or one that cannot be run.
 
-    Example:
+    Examples:
         >>> archscope.signal("lenet", batch=2).record.networks[0].model
         'lenet'
     """

@@ -18,7 +18,7 @@ def blocks(network: nn.Module) -> list[str]:
     A block has children and parameters, and is one of several of its class in a container. Where a
     network of Hugging Face names the classes that no device may split, these are its blocks.
 
-    Example:
+    Examples:
         >>> blocks(nn.Transformer(8, 2, 2, 1))
         ['encoder.layers.0', 'encoder.layers.1', 'decoder.layers.0']
     """

@@ -58,7 +58,7 @@ def read(path: str, progress: Progress = lambda share: None) -> Trace:
     Raises:
         ArchscopeError: it cannot be read, is cut off, or is no trace.
 
-    Example:
+    Examples:
         >>> read("resnet50.pt.trace.json.gz").facts["device name"]
         'Tesla V100-DGXS-32GB'
     """
@@ -120,7 +120,7 @@ def nanoseconds(microseconds: int | str) -> int:
     Raises:
         ValueError: it does not fit 64 bits, as clocks do.
 
-    Example:
+    Examples:
         >>> nanoseconds("1712195495501688.456")
         1712195495501688456
     """

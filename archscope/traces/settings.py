@@ -42,7 +42,7 @@ def settings(name: str, inputs: Sequence[object]) -> Settings:
         name: of the operator, `aten::conv2d`.
         inputs: the values of those that are no tensors, as a profiler records them beside shapes.
 
-    Example:
+    Examples:
         >>> settings("aten::conv2d", ["", "", "", "[1, 1]", "[2, 2]", "[2, 2]", "1"])
         (('stride', '[1, 1]'), ('padding', '[2, 2]'), ('dilation', '[2, 2]'), ('groups', '1'))
     """

@@ -123,8 +123,8 @@ def memory(
 @spelt
 def generate(
     network: Model | None = None, /, prompt: int = 2048, tokens: int = 256, *, batch: int = 1,
-    on: str | None = None, fit: int | str | None = None, model: Source | None = None,
-    allow_memory: int | str | None = None,
+    dtype: str | torch.dtype | None = None, on: str | None = None, fit: int | str | None = None,
+    model: Source | None = None, allow_memory: int | str | None = None,
     **constructor_keywords: Any,
 ) -> Answer[Generation]:  # fmt: skip
     """Count the prefill and decoding of a language model.
@@ -134,6 +134,8 @@ def generate(
         prompt: tokens of each prompt.
         tokens: to generate in each sequence.
         batch: sequences at a time.
+        dtype: of weights and cache, `"bfloat16"` or `torch.bfloat16`, where the network is built in
+            one, as those of `hf:` are; that of its configuration when `None`.
         on: GPUs to predict the time on: `"rtx4090"`, `"rtx4090,h100"`.
         fit: bytes, or text such as `"80GiB"`: the tables add the largest batch and context.
         model: the network of a saved record, where its name is not one of a library.
@@ -152,6 +154,8 @@ def generate(
     from archscope.study.generation import generation_report
     from archscope.units import parse_bytes
 
+    if dtype is not None:
+        constructor_keywords["dtype"] = dtype
     budget = parse_bytes(fit, "fit") if isinstance(fit, str) else fit
     found = generation(
         asked(network, model, keywords=constructor_keywords),

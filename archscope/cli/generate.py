@@ -6,7 +6,13 @@ import click
 
 from archscope.cli import completion
 from archscope.cli.help import Command
-from archscope.cli.options import beside_option, model_argument, output_option, set_option
+from archscope.cli.options import (
+    beside_option,
+    built_dtype_option,
+    model_argument,
+    output_option,
+    set_option,
+)
 
 
 @click.command(cls=Command)
@@ -15,6 +21,7 @@ from archscope.cli.options import beside_option, model_argument, output_option, 
 @click.option("--tokens", type=int, default=256, show_default=True, help="Tokens to generate.")
 @click.option("--batch", type=int, default=1, show_default=True, help="Sequences at a time.")
 @set_option
+@built_dtype_option
 @click.option("--fit", metavar="BYTES", help="Largest batch and context within 80GiB.")
 @click.option(
     "--on",

@@ -61,6 +61,10 @@ def _allowed(context: click.Context, option: click.Parameter, text: str | None) 
         context.with_resource(allowed(text))
 
 
+built_dtype_option = click.option(
+    "--dtype", metavar="NAME", callback=_shorthand, expose_value=False, is_eager=True,
+    help="Dtype of an hf: network's weights and cache, such as bfloat16.",
+)  # fmt: skip
 memory_option = click.option(
     "--allow-memory", metavar="BYTES", callback=_allowed, expose_value=False,
     help="What a run on the CPU may take, such as 40GiB (half of the free memory by default).",

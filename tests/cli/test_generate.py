@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+import archscope
 from archscope import archive
 from archscope.cli import run
 from archscope.records import Generation
@@ -25,12 +27,26 @@ def test_the_answer_comes_first_and_the_record_is_saved(tmp_path, capsys):
     assert isinstance(archive.load(file), Generation)
 
 
+def test_the_dtype_decides_the_bytes(tmp_path, capsys):
+    # Keys and values of 2 layers, 16 + 4 − 1 positions and 32 features, 2 bytes each.
+    expected = 2 * 2 * 19 * 32 * 2
+    file, small = tmp_path / "run.json", dict(setting.split("=") for setting in SMALL[1::2])
+    asked = ["generate", "hf:llama", *SMALL, "--prompt", "16", "--tokens", "4"]
+    assert run([*asked, "--dtype", "bfloat16", "-o", str(file)]) == 0
+    saved = archive.load(file)
+    assert saved.cache_bytes == expected and saved.dtype == "bfloat16"
+    sizes = {name: int(value) for name, value in small.items()}
+    given = archscope.generate("hf:llama", 16, 4, dtype=torch.bfloat16, **sizes).record
+    assert given.cache_bytes == expected
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--prompt", "0"], "--prompt 0: is too few"),
         (["--fit", "much"], "--fit: 'much' is not a quantity"),
         (["--on", "h1000"], "unknown device"),
+        (["--dtype", "int8"], "dtype=int8: is not a floating dtype"),
     ],
 )
 def test_mistakes_are_one_line(capsys, options, message):

@@ -20,6 +20,7 @@ from typing import Any
 import click
 import pytest
 
+import archscope
 from archscope.cli import cli, run
 
 ROOT = Path(__file__).parent.parent
@@ -116,3 +117,11 @@ def test_a_command_of_the_readme_has_options_that_exist(command: str) -> None:
     found = cli.get_command(click.Context(cli), name)
     assert found is not None
     found.make_context(name, arguments)
+
+
+def test_the_reference_has_every_public_name_of_python() -> None:
+    page = (ROOT / "docs" / "reference" / "python.md").read_text()
+    shown = set(re.findall(r"^::: ([\w.]+)$", page, re.MULTILINE))
+    for name in dir(archscope):
+        home = getattr(getattr(archscope, name), "__module__", None)
+        assert name == "__version__" or {home, f"{home}.{name}"} & shown, name

@@ -125,3 +125,11 @@ def test_the_reference_has_every_public_name_of_python() -> None:
     for name in dir(archscope):
         home = getattr(getattr(archscope, name), "__module__", None)
         assert name == "__version__" or {home, f"{home}.{name}"} & shown, name
+
+
+def test_a_command_has_the_name_that_is_typed() -> None:
+    """Which the reference of commands heads its sections with."""
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None and command.name == name

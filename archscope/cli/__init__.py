@@ -54,6 +54,7 @@ class LazyGroup(click.Group):
             return None
         module = import_module(f"archscope.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
+        command.name = cmd_name  # each is called `command` in its file
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -32,18 +32,18 @@ def command(
     """Hold networks to the limits in BUDGET.TOML; exit 1 when one is over.
 
     \b
-    [[budget]]
-    model = "resnet50"
-    max_params = "26M"
-    max_macs = "4.2G"
-    max_memory = "1.5GiB"
-    baseline = "resnet50.json"
-    max_growth = "2%"
+        [[budget]]
+        model = "resnet50"
+        max_params = "26M"
+        max_macs = "4.2G"
+        max_memory = "1.5GiB"
+        baseline = "resnet50.json"
+        max_growth = "2%"
 
     \b
-    [[budget.layers]]
-    match = "layer4.*"
-    max_params = "15M"
+        [[budget.layers]]
+        match = "layer4.*"
+        max_params = "15M"
 
     A file runs no code: where a budget is of nets.py:Net, add --model nets.py:Net.
     """  # noqa: D301 - \b is a backspace, which tells click to leave lines as they are

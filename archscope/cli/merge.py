@@ -24,9 +24,9 @@ def command(files: tuple[str, ...], outputs: tuple[str, ...]) -> int:
     """Join the journals of a run's shards to the table of the whole run.
 
     \b
-    archscope sweep resnet50 batch=1,2,4,8 --shard 1/2 --journal part-1.jsonl
-    archscope sweep resnet50 batch=1,2,4,8 --shard 2/2 --journal part-2.jsonl
-    archscope merge part-1.jsonl part-2.jsonl -o sweep.csv
+        archscope sweep lenet batch=1,2,4,8 --shard 1/2 --journal part-1.jsonl
+        archscope sweep lenet batch=1,2,4,8 --shard 2/2 --journal part-2.jsonl
+        archscope merge part-1.jsonl part-2.jsonl -o sweep.csv
 
     Prints, writes and exits with what one run over all points would. Files of different runs or
     versions are refused, and points that no file holds are named by their shards.

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import get_gradient_edge
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
@@ -115,12 +116,37 @@ def _captured(score_mod: Any, query: Tensor) -> tuple[Tensor, ...]:
     from torch._dynamo._trace_wrapped_higher_order_op import TransformGetItemToIndex
 
     captures = _Captures()
-    with torch._C._DisableTorchDispatch(), suppress(Exception):
-        score = query.detach().new_zeros(1)
-        places = [torch.zeros(1, dtype=torch.int, device=query.device) for _ in range(4)]
+    reached: set[Any] = set()
+    with torch._C._DisableTorchDispatch(), _on_the_cpu(), suppress(Exception):
+        device = "meta" if is_meta(query) else "cpu"
+        with torch._C.DisableTorchFunction():
+            score = torch.zeros(1, dtype=query.dtype, device=device)
+            places = [torch.zeros(1, dtype=torch.int, device=device) for _ in range(4)]
         with TransformGetItemToIndex(), captures:
-            torch.vmap(score_mod)(score, *places)
-    return tuple(captures.captured.values())
+            changed = torch.vmap(score_mod)(score, *places)
+        reached = _nodes_below(changed)
+    return tuple(x for x in captures.captured.values() if get_gradient_edge(x).node in reached)
+
+
+@contextmanager
+def _on_the_cpu() -> Iterator[None]:
+    """Let tensors say that they are there, so that what is made beside them works anywhere."""
+    chosen, run.device = run.device, "cpu"
+    try:
+        yield
+    finally:
+        run.device = chosen
+
+
+def _nodes_below(result: Tensor) -> set[Any]:
+    """The nodes of autograd's graph that a gradient of a tensor reaches."""
+    pending, reached = [result.grad_fn], set()
+    while pending:
+        node = pending.pop()
+        if node is not None and node not in reached:
+            reached.add(node)
+            pending += [below for below, _ in node.next_functions]
+    return reached
 
 
 class _Flex(torch.autograd.Function):

@@ -184,6 +184,33 @@ def test_flex_attention_trains_a_bias_that_its_score_uses(made):
     assert total.macs_backward == 4 * attention + (linear if made == "another layer" else 0)
 
 
+class Scaled(nn.Module):
+    """Attention whose scores are scaled by a parameter, or by its number alone."""
+
+    def __init__(self, trains):
+        super().__init__()
+        self.scale, self.trains = nn.Parameter(torch.ones(2)), trains
+
+    def forward(self, x):
+        attend = pytest.importorskip("torch.nn.attention.flex_attention").flex_attention
+
+        def scaled(score, b, h, q, k):
+            return score * (self.scale if self.trains else self.scale.detach())[h]
+
+        return attend(x, x, x, score_mod=scaled)
+
+
+def test_of_a_number_alone_flex_attention_trains_nothing():
+    x = torch.randn(1, 2, 8, 4)
+    with pytest.raises(archscope.ArchscopeError, match="no output that needs a gradient"):
+        count(Scaled(trains=False), x, backward=True)
+
+
+def test_memory_follows_a_step_that_trains_the_scores_of_flex_attention():
+    record = archscope.memory(Scaled(trains=True), (torch.randn(1, 2, 8, 4),)).record
+    assert record.saved
+
+
 def test_flex_attention_keeps_no_scores():
     record = archscope.memory(flex(), (torch.randn(2, 1024, 32),)).record
     scores = 2 * 2 * 1024 * 1024 * 4

@@ -163,10 +163,15 @@ def make_on_meta(tensor: Tensor) -> Tensor:
 
 def was_made_on_meta(tensor: Tensor) -> bool:
     """Whether the network itself made a tensor on meta."""
-    if not TABLE or tensor.layout is not torch.strided:
+    if not TABLE or tensor.layout is not torch.strided or _is_mapped(tensor):
         return False
     held = TABLE.get(ADDRESS(tensor))
     return held is not None and held.contents is ON_META
+
+
+def _is_mapped(tensor: Tensor) -> bool:
+    """Whether a tensor is one of `torch.func`'s around another, and has no memory of its own."""
+    return torch._C._functorch.is_functorch_wrapped_tensor(tensor)
 
 
 def contents_of(tensor: Tensor) -> Contents | None:

@@ -21,7 +21,7 @@ from archscope.cli.options import (
     strict_option,
 )
 from archscope.cli.plan import measuring_options, refuse_measuring_options
-from archscope.cli.stderr import say_after
+from archscope.cli.stderr import say
 from archscope.cli.timing import feedback, time_options
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def command(
         shown = compared.shown(layout, weights, predicted, solved)
         run = compared.long_run("compare", compared.named(targets), how, shard, shown)
         alone = resume or journal_path is not None
-        with run.journal(journal_path, resume, say_after) as journal:
+        with run.journal(journal_path, resume, say) as journal:
             measured = compared.timed(targets, how, shard, journal, alone=alone)
         targets = list(measured.targets)
     if shard.count > 1:

@@ -118,7 +118,7 @@ def say_left_out(failure: ArchscopeError) -> None:
 def _measured(networks: Sequence[Target], on: str, setting: Setting, run: FitRun) -> list[Saved]:
     """The profiles of the shard's networks, with what the user sees of them."""
     from archscope.ask import fit
-    from archscope.cli.stderr import say_after
+    from archscope.cli.stderr import say
     from archscope.cli.timing import feedback
     from archscope.measure import silence_profiler
 
@@ -126,6 +126,6 @@ def _measured(networks: Sequence[Target], on: str, setting: Setting, run: FitRun
     check_shard(run.shard, run.journal_path)
     how = fit.measuring(setting, on, run.gpu, feedback())
     with fit.long_run(networks, how, run.shard).journal(
-        run.journal_path, run.resume, say_after
+        run.journal_path, run.resume, say
     ) as finished:
         return fit.measured(networks, how, run.shard, finished, say_left_out)

@@ -17,7 +17,7 @@ from archscope.cli.options import (
     places,
     predict_option,
 )
-from archscope.cli.stderr import say, say_after
+from archscope.cli.stderr import say
 
 if TYPE_CHECKING:
     from archscope.ask.sweep.grid import Grid, Outcome
@@ -92,7 +92,7 @@ def command(
         predicted,
     )
     title = sweep_title(grid) + (f", shard {shard}" if shard.count > 1 else "")
-    with long_run(grid, shard).journal(journal_path, resume, say_after) as journal:
+    with long_run(grid, shard).journal(journal_path, resume, say) as journal:
         outcomes = _outcomes(grid, shard, on, jobs, journal)
         emit(with_sweep_page(sweep_report(title, outcomes), grid, outcomes), outputs)
 

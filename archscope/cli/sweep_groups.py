@@ -20,7 +20,7 @@ from archscope.cli.options import (
     predict_option,
     set_option,
 )
-from archscope.cli.stderr import say, say_after
+from archscope.cli.stderr import say
 from archscope.cli.timing import feedback, timing_options
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def command(
     family = Family(network, by)
     views = [view for view in EQUALS if view in equal or not equal]
     run = long_run(family, counts, views, shard)
-    with run.journal(journal_path, resume, say_after) as journal:
+    with run.journal(journal_path, resume, say) as journal:
         sweep = _swept(family, counts, views, on, shard, journal)
         notes = unused_notes(sweep, profiles, saved)
         now = [] if how is None else times.timed(family, sweep, how, journal)

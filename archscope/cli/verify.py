@@ -11,7 +11,7 @@ from archscope.cli import completion
 from archscope.cli.fleet import on_option, shard_option
 from archscope.cli.help import Command
 from archscope.cli.options import beside_option, network_number_options, output_option
-from archscope.cli.stderr import say, say_after
+from archscope.cli.stderr import say
 
 if TYPE_CHECKING:
     from archscope.ask.verify.figures import Verification
@@ -91,7 +91,7 @@ def _every(
 
     run = verify.long_run(shard)
     with (
-        run.journal(path, resume, say_after) as journal,
+        run.journal(path, resume, say) as journal,
         engine(on, verify.work(), jobs=None, tell=say) as place,
     ):
         return verify.verify_each(verify.names_of(shard), verify.verify_named, say, journal, place)

@@ -177,7 +177,7 @@ def test_a_changed_helper_is_counted_again(capsys: pytest.CaptureFixture[str]) -
     Path("helper.py").write_text("WIDTH = 5\n")
     assert run([*sweep, "--resume", "-o", "rows.csv"]) == 0
     told = capsys.readouterr().err
-    assert "\n2 of the journal's entries were counted by other sources" in told
+    assert told.startswith("2 of the journal's entries were counted by other sources")
     assert "sources changed" not in told
     rows = Path("rows.csv").read_text().splitlines()
     assert [row.split(",")[1] for row in rows[1:]] == ["15", "15"]  # 2·5 weights and 5 biases

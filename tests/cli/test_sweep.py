@@ -13,7 +13,6 @@ from archscope.ask.count import analyse
 from archscope.ask.groups import times
 from archscope.ask.target import target
 from archscope.cli import run
-from archscope.errors import ArchscopeError
 from archscope.records import Environment, Measurement, Profile
 from archscope.records.measured import INTERRUPTED
 from archscope.saved import cache
@@ -95,25 +94,6 @@ def test_where_no_journal_can_be_kept_a_sweep_runs_without(no_journals, capsys):
     assert resumed.out == printed.out
     assert resumed.err.startswith("nothing is resumed, and no journal is written: ")
     assert resumed.err.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    "given", [["sweep", "lenet", "batch=1"], ["sweep-groups", "1", "--equal", "none"]]
-)
-def test_why_there_is_no_journal_stands_below_the_answer(given, no_journals, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "stderr", sys.stdout)
-    assert run(given) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert not lines[0].startswith("no journal") and lines[-1].startswith("no journal is written")
-
-    def refused(*args):
-        raise ArchscopeError("-o rows.csv", "is read-only", "choose another")
-
-    monkeypatch.setattr("archscope.output.emit", refused)
-    assert run(given) == 2
-    why, error = capsys.readouterr().out.splitlines()
-    assert why.startswith("no journal is written")
-    assert error == "archscope: -o rows.csv: is read-only; choose another"
 
 
 def test_journals_are_shown_and_cleared(tmp_path, monkeypatch, capsys):

@@ -202,7 +202,7 @@ def test_the_example_of_a_help_keeps_its_lines(command, capsys):
     assert run([command, "--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
     example = {"sweep": "archscope sweep densenet growth_rate=12,24,32,40", "check": "[[budget]]"}
-    assert f"  {example[command]}" in lines
+    assert example[command] in [line.strip() for line in lines]
 
 
 def test_sweep_groups_measures_now_at_a_batch_of_eight(capsys, monkeypatch):

@@ -128,7 +128,9 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments; of one too many, say which command takes it.
 
-        An option of one value that is given twice is refused: only its last would count.
+        An option that takes several values by commas is refused where it is given twice: only its
+        last would count. Of any other the last counts, as in other programs, so that a script's own
+        settings can be overridden.
         """
         given = list(args)  # which Click empties
         rest = super().parse_args(ctx, args)
@@ -162,37 +164,30 @@ class Command(click.Command):
 
 
 def _check_repeated(context: click.Context, given: list[str]) -> None:
-    """Refuse an option of one value given several times, and both names of a switch.
+    """Refuse an option that takes several values by commas and is given several times.
 
     Raises:
         ArchscopeError: there is one.
     """
-    options = [
+    lists = [
         option
         for option in context.command.params
-        if isinstance(option, click.Option) and not (option.multiple or option.count)
+        if isinstance(option, click.Option)
+        and not option.multiple
+        and "," in (option.metavar or "")
     ]
-    several = [copy(option) for option in options]
+    several = [copy(option) for option in lists]
     for option in several:
         option.multiple = True
-    others = [option for option in context.command.params if option not in options]
+    others = [option for option in context.command.params if option not in lists]
     every = click.Command(context.command.name, params=[*several, *others])
     values, _, _ = every.make_parser(context).parse_args(given)
-    for option in options:
-        _check_once(option, values.get(str(option.name), []))
-
-
-def _check_once(option: click.Option, values: list[Any]) -> None:
-    name = option.opts[-1]
-    if option.is_flag:
-        if len(set(values)) > 1:
-            problem = f"given together with {option.secondary_opts[-1]}"
-            raise ArchscopeError(name, problem, "give one of the two")
-    elif len(values) > 1:
-        remedy = "give it once"
-        if "," in (option.metavar or ""):
-            remedy = f"write {name} {','.join(map(str, values))}"
-        raise ArchscopeError(name, f"given {len(values)} times", remedy)
+    for option in lists:
+        found = values.get(str(option.name), [])
+        if len(found) > 1:
+            name = option.opts[-1]
+            remedy = f"write {name} {','.join(map(str, found))}"
+            raise ArchscopeError(name, f"given {len(found)} times", remedy)
 
 
 def _too_many(context: click.Context, rest: list[str]) -> ArchscopeError:

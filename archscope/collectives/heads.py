@@ -19,6 +19,10 @@ CROSS = "multihead_attn"
 of their own."""
 
 
+class UndividedCallError(Exception):
+    """A call of attention that does not go through its two layers."""
+
+
 class Heads(nn.Module):
     """Self-attention of as many heads as its first layer has columns for.
 
@@ -53,10 +57,16 @@ class Heads(nn.Module):
         """As that of `nn.MultiheadAttention`, of one sequence.
 
         Raises:
-            NotImplementedError: keys are of another sequence, or a mask is of every head.
+            UndividedCallError: keys are of another sequence, so that queries have a layer of their
+                own, or each head has a mask of its own, of which a GPU has a part. The caller
+                leaves attention undivided then.
         """
-        if not (query is key is value) or (attn_mask is not None and attn_mask.ndim > 2):
-            raise NotImplementedError("keys of another sequence, or a mask of each head")
+        if not (query is key is value):
+            raise UndividedCallError(
+                "nn.MultiheadAttention is called with keys of another sequence"
+            )
+        if attn_mask is not None and attn_mask.ndim > 2:
+            raise UndividedCallError("nn.MultiheadAttention is called with a mask for each head")
         turned = not self.batch_first and query.ndim == 3
         x = query.transpose(0, 1) if turned else query
         sides = self.in_proj(x).unflatten(-1, (3, -1, self.head_dim)).transpose(-4, -2)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import archscope
-from archscope.collectives.heads import Heads, split
+from archscope.collectives.heads import Heads, UndividedCallError, split
 
 WIDTH, TOKENS = 16, 6
 
@@ -72,5 +72,33 @@ def test_attention_to_another_sequence_stays_as_it_is():
     assert isinstance(decoder[0].self_attn, Heads)
     assert isinstance(decoder[0].multihead_attn, nn.MultiheadAttention)
     x, y = torch.randn(1, 3, WIDTH), torch.randn(1, 4, WIDTH)
-    with pytest.raises(NotImplementedError, match="another sequence"):
+    with pytest.raises(UndividedCallError, match="another sequence"):
         decoder[0].self_attn(x, y, y)
+
+
+class Crossed(nn.Module):
+    """Attention whose keys are made of its queries, which its name does not tell."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attn = nn.MultiheadAttention(WIDTH, 4, batch_first=True)
+        self.up, self.down = nn.Linear(WIDTH, 2 * WIDTH), nn.Linear(2 * WIDTH, WIDTH)
+
+    def forward(self, x, mask=None):
+        keys = x if mask is not None else x.flip(1)
+        x = x + self.attn(x, keys, keys, attn_mask=mask)[0]
+        return x + self.down(self.up(x).relu())
+
+
+@pytest.mark.parametrize(
+    ("masks", "why"),
+    [((), "keys of another sequence"), ((torch.zeros(4, TOKENS, TOKENS),), "a mask for each head")],
+)
+def test_a_call_that_is_not_divided_is_named(masks, why):
+    """The perceptron alone is divided: one all-reduce each way."""
+    x = torch.randn(1, TOKENS, WIDTH)
+    found = archscope.distribute(Crossed(), "tp", 2, input=(x, *masks)).record
+    assert found.total("all_reduce", "forward") == 4 * TOKENS * WIDTH
+    assert (
+        sum(f": nn.MultiheadAttention is called with {why}." in note for note in found.notes) == 1
+    )

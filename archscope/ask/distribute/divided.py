@@ -45,6 +45,7 @@ class Attempt(NamedTuple):
 def divided(lend: Lend, plan: ParallelPlan) -> Found:
     """Divide what is known to be divisible; attention whose code fails on some heads stays."""
     from archscope.ask.network.failure import place_of
+    from archscope.collectives.heads import UndividedCallError
 
     seen: list[Styles] = []
     try:
@@ -54,7 +55,8 @@ def divided(lend: Lend, plan: ParallelPlan) -> Found:
     except Exception as error:
         if not seen or seen[0].chosen or plan.sequence:
             raise
-        why = f"{place_of(error)} raises {first_line(error)}"
+        known = isinstance(error, UndividedCallError)
+        why = str(error) if known else f"{place_of(error)} raises {first_line(error)}"
         fewer = seen[0].without_attention(why)
         if not fewer.by_layer or len(fewer.by_layer) == len(seen[0].by_layer):
             raise

@@ -18,10 +18,7 @@ from archscope.study.profile.phases import (
     time_columns,
 )
 from archscope.study.profile.roofline import roofline_note
-from archscope.study.profile.stages import (
-    macs_by_layer,
-    together,
-)
+from archscope.study.profile.stages import macs_by_layer, together
 from archscope.table import Cell, Column, Row, Table
 from archscope.units import plural
 from archscope.wording import layer_labels
